@@ -1,0 +1,85 @@
+"""Dead letters: the headers of `purchases.dlq` and what they say of a record's origin."""
+
+import time
+from dataclasses import dataclass
+
+from services.common.events import Reason, Rejected
+
+Headers = list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOrigin:
+    """A record of a topic."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    @property
+    def source(self) -> str:
+        """The sequence in which this origin has a place; also the dead letter's key."""
+        return f"{self.topic}/{self.partition}"
+
+    @property
+    def row(self) -> int:
+        """The place in the source's sequence."""
+        return self.offset
+
+    def headers(self) -> Headers:
+        """The origin as headers."""
+        return [
+            ("source-topic", self.topic.encode()),
+            ("source-partition", str(self.partition).encode()),
+            ("source-offset", str(self.offset).encode()),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class FileOrigin:
+    """A row of a file; the header line is row 0. `file` is the name of the source, not a path."""
+
+    file: str
+    row: int
+
+    @property
+    def source(self) -> str:
+        """The sequence in which this origin has a place; also the dead letter's key."""
+        return self.file
+
+    def headers(self) -> Headers:
+        """The origin as headers."""
+        return [("source-file", self.file.encode()), ("source-row", str(self.row).encode())]
+
+
+Origin = RecordOrigin | FileOrigin
+
+
+def dead_letter_headers(origin: Origin, rejected: Rejected, service: str) -> Headers:
+    """All headers of one dead letter; its value is the original bytes."""
+    return [
+        ("reason", rejected.reason.value.encode()),
+        ("detail", rejected.detail.encode(errors="backslashreplace")[:500]),
+        ("failed-at", str(int(time.time() * 1000)).encode()),
+        ("service", service.encode()),
+        *origin.headers(),
+    ]
+
+
+def origin_of(headers: Headers) -> Origin | None:
+    """The origin that the headers name; None where they name none that can be read."""
+    named = dict(headers)
+    try:
+        if "source-file" in named:
+            return FileOrigin(named["source-file"].decode(), int(named["source-row"]))
+        return RecordOrigin(named["source-topic"].decode(), int(named["source-partition"]), int(named["source-offset"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def reason_of(headers: Headers) -> str:
+    """The reason code, or `unnamed` where the header is missing or is no code of ours."""
+    try:
+        return Reason(dict(headers)["reason"].decode()).value
+    except (KeyError, ValueError):
+        return "unnamed"

@@ -1,0 +1,261 @@
+"""The purchase event: one pure validation of (record bytes, broker time), the same in stream and batch job."""
+
+import re
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import lru_cache
+
+import msgspec
+
+from services.common.money import MAX_UNIT_PRICE_CENTS, parse_cents
+
+MAX_RECORD_BYTES = 64 * 1024
+MAX_ID_LENGTH = 128
+MAX_TEXT_LENGTH = 256
+MAX_QUANTITY = 1_000_000
+EARLIEST_EVENT_MS = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp() * 1000)
+FUTURE_TOLERANCE_MS = 24 * 3600 * 1000
+
+
+class Reason(StrEnum):
+    """Why a record is a dead letter. The values are part of the contract of `purchases.dlq`."""
+
+    NOT_JSON = "not_json"
+    NOT_AN_OBJECT = "not_an_object"
+    MISSING_FIELD = "missing_field"
+    BAD_TIME = "bad_time"
+    BAD_PRICE = "bad_price"
+    BAD_AMOUNT = "bad_amount"
+    BAD_ID = "bad_id"
+    BAD_TEXT = "bad_text"
+    BAD_QUANTITY = "bad_quantity"
+    BAD_ROW = "bad_row"
+    TOO_LARGE = "too_large"
+
+
+class Purchase(msgspec.Struct):
+    """One accepted line. Times are epoch milliseconds, money is cents, absent texts are None."""
+
+    event_id: str | None
+    event_time: int
+    order_id: str
+    product_id: str
+    user_id: str | None
+    category_id: str | None
+    category_code: str | None
+    brand: str | None
+    product_name: str | None
+    price: int
+    quantity: int
+    revenue: int
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """Why a record was not accepted, in words for a person, beside the reason code."""
+
+    reason: Reason
+    detail: str
+
+
+class Invalid(ValueError):
+    """Raised inside the validation; `parse` turns it into `Rejected`."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class _Wire(msgspec.Struct):
+    """The JSON object as it comes. Numbers stay raw text, so that no float ever exists."""
+
+    event_time: str | None = None
+    order_id: str | None = None
+    product_id: str | None = None
+    price: msgspec.Raw = msgspec.Raw()
+    event_id: str | None = None
+    user_id: str | None = None
+    category_id: str | None = None
+    category_code: str | None = None
+    brand: str | None = None
+    product_name: str | None = None
+    quantity: msgspec.Raw = msgspec.Raw()
+    amount: msgspec.Raw = msgspec.Raw()
+
+
+_decoder = msgspec.json.Decoder(_Wire)
+_FIELD_REASONS = {
+    "event_time": Reason.BAD_TIME,
+    "order_id": Reason.BAD_ID,
+    "product_id": Reason.BAD_ID,
+    "event_id": Reason.BAD_ID,
+    "user_id": Reason.BAD_ID,
+    "category_id": Reason.BAD_ID,
+}
+_FIELD_IN_ERROR = re.compile(r"`\$\.(\w+)`")
+_UNCLEAN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?: (\d\d:\d\d:\d\d) UTC|[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)([Zz]|[+-]\d\d:\d\d))",
+    re.ASCII,
+)
+_INTEGER = re.compile(r"-?\d{1,9}", re.ASCII)
+
+
+def parse(value: bytes | None, broker_ms: int) -> Purchase | Rejected:
+    """Validate one record's value against the contract of topic `purchases`.
+
+    `broker_ms` is the record's broker time in epoch milliseconds: an event may lie at most a day past it.
+    """
+    try:
+        return _purchase(_decode(value), broker_ms)
+    except Invalid as invalid:
+        return Rejected(invalid.reason, str(invalid))
+
+
+def _decode(value: bytes | None) -> _Wire:
+    if value is None:
+        raise Invalid(Reason.NOT_JSON, "the record has no value")
+    if len(value) > MAX_RECORD_BYTES:
+        raise Invalid(Reason.TOO_LARGE, f"{len(value)} bytes are more than {MAX_RECORD_BYTES}")
+    try:
+        return _decoder.decode(value)
+    except msgspec.ValidationError as error:
+        field = _FIELD_IN_ERROR.search(str(error))
+        if field is None:
+            raise Invalid(Reason.NOT_AN_OBJECT, "the record is JSON but not an object") from None
+        reason = _FIELD_REASONS.get(field[1], Reason.BAD_TEXT)
+        raise Invalid(reason, f"{field[1]}: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(Reason.NOT_JSON, str(error)) from None
+
+
+def _purchase(wire: _Wire, broker_ms: int) -> Purchase:
+    event_time = _event_time(_required(wire.event_time, "event_time"), broker_ms)
+    price = _price(wire.price)
+    quantity = _quantity(wire.quantity)
+    return Purchase(
+        _identifier(wire.event_id, "event_id"),
+        event_time,
+        _required(_identifier(wire.order_id, "order_id"), "order_id"),
+        _required(_identifier(wire.product_id, "product_id"), "product_id"),
+        _identifier(wire.user_id, "user_id"),
+        _identifier(wire.category_id, "category_id"),
+        _text(wire.category_code, "category_code"),
+        _text(wire.brand, "brand"),
+        _text(wire.product_name, "product_name"),
+        price,
+        quantity,
+        _revenue(wire.amount, price, quantity),
+    )
+
+
+def _required(value: str | None, field: str) -> str:
+    if not value:
+        raise Invalid(Reason.MISSING_FIELD, f"{field} is missing or empty")
+    return value
+
+
+def _identifier(value: str | None, field: str) -> str | None:
+    if not value:
+        return None
+    if len(value) > MAX_ID_LENGTH or not (value.isalnum() or _is_clean(value)):
+        raise Invalid(
+            Reason.BAD_ID, f"{field} must be 1 to {MAX_ID_LENGTH} characters without control characters"
+        )
+    return value
+
+
+def _text(value: str | None, field: str) -> str | None:
+    if not value:
+        return None
+    if len(value) > MAX_TEXT_LENGTH or not _is_clean(value):
+        raise Invalid(
+            Reason.BAD_TEXT, f"{field} must be at most {MAX_TEXT_LENGTH} characters, no control characters"
+        )
+    return value
+
+
+def _is_clean(value: str) -> bool:
+    return _UNCLEAN.search(value) is None
+
+
+def _event_time(text: str, broker_ms: int) -> int:
+    try:
+        event_ms = parse_time(text)
+    except ValueError as error:
+        raise Invalid(Reason.BAD_TIME, f"event_time {error}") from None
+    if not EARLIEST_EVENT_MS <= event_ms <= broker_ms + FUTURE_TOLERANCE_MS:
+        raise Invalid(
+            Reason.BAD_TIME, f"event_time {text[:40]!r} is before 2000 or more than a day past its arrival"
+        )
+    return event_ms
+
+
+@lru_cache(maxsize=4096)   the lines of an order share their time
+def parse_time(text: str) -> int:
+    """Epoch milliseconds of an RFC 3339 time, or of `YYYY-MM-DD HH:MM:SS UTC`. Raises ValueError."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text[:40]!r} is neither RFC 3339 nor 'YYYY-MM-DD HH:MM:SS UTC'")
+    date, utc_time, time, offset = match.groups()
+    if utc_time:
+        moment = datetime.fromisoformat(f"{date}T{utc_time}+00:00")
+    else:
+        moment = datetime.fromisoformat(f"{date}T{time[:12]}{'+00:00' if offset in 'Zz' else offset}")
+    return int(moment.timestamp()) * 1000 + moment.microsecond // 1000
+
+
+def format_time(epoch_ms: int) -> str:
+    """RFC 3339 in UTC: `2020-04-24T11:50:39Z`, with milliseconds only where there are any."""
+    moment = datetime.fromtimestamp(epoch_ms // 1000, UTC)
+    millis = epoch_ms % 1000
+    return f"{moment:%Y-%m-%dT%H:%M:%S}{f'.{millis:03d}' if millis else ''}Z"
+
+
+def _price(raw: msgspec.Raw) -> int:
+    literal = _literal(raw)
+    if literal is None:
+        raise Invalid(Reason.MISSING_FIELD, "price is missing or empty")
+    try:
+        cents = parse_cents(literal)
+    except ValueError as error:
+        raise Invalid(Reason.BAD_PRICE, f"price {error}") from None
+    if not 0 <= cents <= MAX_UNIT_PRICE_CENTS or literal.startswith("-"):
+        raise Invalid(Reason.BAD_PRICE, f"price {literal[:40]!r} is not within 0 to 9,999,999.99")
+    return cents
+
+
+def _quantity(raw: msgspec.Raw) -> int:
+    literal = _literal(raw)
+    if literal is None:
+        return 1
+    if _INTEGER.fullmatch(literal) is None or abs(int(literal)) > MAX_QUANTITY:
+        raise Invalid(
+            Reason.BAD_QUANTITY, f"quantity {literal[:40]!r} is not an integer within ±{MAX_QUANTITY:,}"
+        )
+    return int(literal)
+
+
+def _revenue(raw: msgspec.Raw, price: int, quantity: int) -> int:
+    literal = _literal(raw)
+    if literal is None:
+        return price * quantity
+    try:
+        cents = parse_cents(literal)
+    except ValueError as error:
+        raise Invalid(Reason.BAD_AMOUNT, f"amount {error}") from None
+    if abs(cents) > MAX_UNIT_PRICE_CENTS * MAX_QUANTITY:
+        raise Invalid(Reason.BAD_AMOUNT, f"amount {literal[:40]!r} is out of range")
+    return cents
+
+
+def _literal(raw: msgspec.Raw) -> str | None:
+    """The text of a JSON string or number as it stood in the message; None where absent, null or empty."""
+    text = bytes(raw)
+    if text in (b"", b"null", b'""'): (b"null", b'""'):
+        return None
+    if text.startswith(b'"'):
+        try:
+            return str(msgspec.json.decode(text))
+        except msgspec.DecodeError as error:
+            raise Invalid(Reason.NOT_JSON, str(error)) from None
+    return text.decode()

@@ -1,0 +1,36 @@
+"""How every aiokafka client reaches the broker: plaintext on one machine, IAM over TLS on MSK."""
+
+import asyncio
+import ssl
+from typing import Any
+
+from aiokafka.abc import AbstractTokenProvider
+
+from services.common.settings import KafkaSettings
+
+
+class MskTokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is untyped
+    """Signs a short-lived token with the pod's AWS role (needs the `aws` dependencies)."""
+
+    def __init__(self, region: str) -> None:
+        self._region = region
+
+    async def token(self) -> str:
+        """A fresh token; signing blocks, so it happens in a thread."""
+        from aws_msk_iam_sasl_signer import MSKAuthTokenProvider  # noqa: PLC0415 (only installed for AWS)
+
+        token, _expiry_ms = await asyncio.to_thread(MSKAuthTokenProvider.generate_auth_token, self._region)
+        return str(token)
+
+
+def client_options(settings: KafkaSettings) -> dict[str, Any]:
+    """Keyword arguments for AIOKafkaProducer, AIOKafkaConsumer and AIOKafkaAdminClient."""
+    options: dict[str, Any] = {"bootstrap_servers": settings.kafka_bootstrap}
+    if settings.kafka_security == "msk_iam":
+        options |= {
+            "security_protocol": "SASL_SSL",
+            "sasl_mechanism": "OAUTHBEARER",
+            "sasl_oauth_token_provider": MskTokenProvider(settings.aws_region),
+            "ssl_context": ssl.create_default_context(),
+        }
+    return options

@@ -1,0 +1,67 @@
+"""Settings: one typed class a service, composed of these parts. Nothing else reads the environment.
+
+Every field is set by `TILLSTREAM_<FIELD>`, e.g. `TILLSTREAM_KAFKA_BOOTSTRAP=broker:9092`.
+"""
+
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{name!r} is not an IANA time zone such as Europe/Berlin") from None
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+
+
+class ServiceSettings(BaseSettings):
+    """What every service has. All sockets bind loopback unless told otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="TILLSTREAM_", frozen=True)
+
+    host: str = "127.0.0.1"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class KafkaSettings(BaseSettings):
+    """Where Kafka is and how to speak to it: plaintext on one machine, IAM over TLS on MSK."""
+
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_security: Literal["plaintext", "msk_iam"] = "plaintext"
+    aws_region: str = "eu-central-1"
+    purchases_topic: str = "purchases"
+    dead_letters_topic: str = "purchases.dlq"
+
+
+class RedisSettings(BaseSettings):
+    """Where the live tables are, and over how many shards they are spread."""
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_cluster: bool = False
+    shards: int = Field(default=1, ge=1, le=1024)
+
+
+class S3Settings(BaseSettings):
+    """Where archive and models are. Without keys the AWS default credential chain is used."""
+
+    s3_endpoint: str | None = None
+    s3_bucket: str = "tillstream"
+    s3_access_key: str | None = None
+    s3_secret_key: SecretStr | None = None
+    aws_region: str = "eu-central-1"
+
+
+class ShopSettings(BaseSettings):
+    """What the shop decides. A change of `time_zone` asks for a rebuild of the live tables."""
+
+    time_zone: TimeZone = "UTC"
+    currency: str = Field(default="USD", pattern="^[A-Z]{3}$")

@@ -1,0 +1,161 @@
+"""The live tables in Redis: key names and the packing of figures. The aggregator writes them, the gateway reads.
+
+State lives in S shards. All keys of a shard share one hash tag, so that one server-side script may touch them
+on a cluster. **Every reader sums over all shards**: additive tables (time buckets, categories, brands, totals)
+live in the shard of the source partition, entity tables (user, product) in the shard of the entity, and the
+number of distinct orders of anything in the shard of the order.
+
+| key (after the shard's prefix) | type | content |
+|---|---|---|
+| `marks` | hash | `<topic>/<partition>` → next offset to apply; `topic:<topic>` → the topic's id |
+| `rows:<topic>/<partition>` | hash | source → highest row applied (a line counts once) |
+| `claims`, `claims:log` | hash, list | other event ids → the record that owns it; the newest N only |
+| `totals` | hash | `revenue quantity events orders buyers first_event last_event minute_floor applied_at freshness_ms` |
+| `orders` | hash | order_id → hashes of the counters that have counted it |
+| `sales:<granularity>:<period>` | hash | bucket start → figures |
+| `category:<code or prefix>` | hash | `total`, `month:<start>`, `day:<start>` → figures |
+| `categories`, `brands` | hash | full category code, brand → figures |
+| `product:<product_id>` | hash | `total`, `month:<start>`, `day:<start>` → figures; `facts` → JSON of ProductFacts |
+| `products`, `spenders` | sorted set | by **minus** revenue: ascending = revenue descending, then id ascending |
+| `user:<user_id>` | hash | `total` → figures; `first_seen`, `last_seen` (ms) |
+| `users` | sorted set | user ids, all with score 0, for prefix search |
+| `purchases:<user_id>` | sorted set | the newest 50 lines by event time (ms): JSON of PurchaseLine |
+| `ticker` | stream | the newest arrivals, field `line`: JSON of TickerLine |
+| `arrivals` | hash | broker second → accepted lines; the newest 300 seconds |
+| `lateness` | hash | upper bound in seconds (`inf` for the last) → lines that arrived so late after event_time |
+| `dead_letters` | hash | reason → distinct origins |
+
+Times are UTC epoch: milliseconds for instants, seconds for bucket starts. Money is cents.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+import msgspec
+
+Granularity = Literal["month", "day", "hour", "minute"]
+
+UNKNOWN = "unknown"
+PURCHASES_KEPT = 50
+TICKER_KEPT = 200
+ARRIVALS_KEPT_SECONDS = 300
+MINUTES_KEPT_SECONDS = 7 * 24 * 3600
+LATENESS_BOUNDS_SECONDS = (1, 10, 60, 600, 3600, 86_400, 7 * 86_400, 30 * 86_400)
+
+
+class Figures(NamedTuple):
+    """Revenue in cents, pieces, and distinct orders of one bucket, product, brand, category or user."""
+
+    revenue: int = 0
+    quantity: int = 0
+    orders: int = 0
+
+    def __add__(self, other: object) -> "Figures":
+        """Component-wise sum (not concatenation), as shards are added up."""
+        if not isinstance(other, Figures):
+            return NotImplemented
+        return Figures(self.revenue + other.revenue, self.quantity + other.quantity, self.orders + other.orders)
+
+
+def unpack(text: str | bytes | None) -> Figures:
+    """Figures from their packed form `revenue quantity orders`; zeros where there is no entry."""
+    if not text:
+        return Figures()
+    revenue, quantity, orders = text.split()
+    return Figures(int(revenue), int(quantity), int(orders))
+
+
+class ProductFacts(msgspec.Struct, frozen=True):
+    """What the newest line by event time said about a product. Price in cents."""
+
+    product_name: str | None
+    category_id: str | None
+    category_code: str | None
+    brand: str | None
+    price: int
+    event_time: int
+
+
+class PurchaseLine(msgspec.Struct, frozen=True, array_like=True):
+    """One line of a customer's history. `origin` (`partition/offset`) keeps two equal lines apart."""
+
+    origin: str
+    event_time: int
+    order_id: str
+    product_id: str
+    product_name: str | None
+    category_code: str | None
+    brand: str | None
+    price: int
+    quantity: int
+    revenue: int
+
+
+class TickerLine(msgspec.Struct, frozen=True):
+    """One arrival as the ticker shows it. `arrived_at` is the broker's time."""
+
+    arrived_at: int
+    event_time: int
+    order_id: str
+    user_id: str | None
+    product_id: str
+    product_name: str | None
+    category_code: str | None
+    brand: str | None
+    price: int
+    quantity: int
+    revenue: int
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The key names of one shard. `generation` lets a rebuild fill fresh tables beside the live ones."""
+
+    tag: str
+    generation: str = "1"
+
+    def __call__(self, table: str) -> str:
+        """The full key of a table named above, e.g. `keys("user:42")`."""
+        return f"tillstream:{self.generation}:{{{self.tag}}}:{table}"
+
+
+def shard_keys(shards: int, generation: str = "1") -> list[Keys]:
+    """The keys of each of `shards` shards, their tags spread evenly over a cluster's slots."""
+    return [Keys(tag, generation) for tag in shard_tags(shards)]
+
+
+def shard_tags(shards: int) -> list[str]:
+    """One hash tag a shard: the smallest number whose slot lies in the shard's share of the slots."""
+    if not 1 <= shards <= 1024:
+        raise ValueError(f"shards must be 1 to 1024, not {shards}")
+    tags: dict[int, str] = {}
+    number = 0
+    while len(tags) < shards:
+        tag = str(number)
+        tags.setdefault(slot_of(tag) * shards // 16384, tag)
+        number += 1
+    return [tags[shard] for shard in range(shards)]
+
+
+def slot_of(tag: str) -> int:
+    """The Redis Cluster slot of a hash tag: CRC16 (XMODEM) modulo 16384, as in the cluster specification."""
+    crc = 0
+    for byte in tag.encode():
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = ((crc << 1) ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
+    return crc % 16384
+
+
+def period_of(granularity: Granularity, local_start: datetime) -> str:
+    """The period whose hash holds a bucket, from the bucket's start on the shop's calendar."""
+    match granularity:
+        case "month":
+            return "all"
+        case "day":
+            return f"{local_start:%Y}"
+        case "hour":
+            return f"{local_start:%Y-%m}"
+        case "minute":
+            return f"{local_start:%Y-%m-%d}"

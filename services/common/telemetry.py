@@ -1,0 +1,171 @@
+"""How a service shows its state: JSON logs, health, and one small HTTP server for /metrics, /healthz and /readyz."""
+
+import errno
+import json
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+Figure = float | int | str | None
+
+
+class PortInUse(Exception):
+    """Another process listens on the port; the message names port and setting."""
+
+    def __init__(self, host: str, port: int, setting: str) -> None:
+        super().__init__(f"port {port} on {host} is in use: stop what listens there or set {setting}")
+
+
+def service_version() -> str:
+    """The installed version of Tillstream, or `dev` in a plain checkout."""
+    try:
+        return version("tillstream")
+    except PackageNotFoundError:
+        return "dev"
+
+
+def configure_logging(service: str, level: str = "INFO") -> None:
+    """Send every log record to stderr as one JSON object a line."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter(service))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+class _JsonFormatter(logging.Formatter):
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{record.msecs:03.0f}Z",
+            "level": record.levelname,
+            "service": self._service,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    ok: bool
+    detail: str
+
+
+class Health:
+    """What a service knows about itself. Safe to use from several threads.
+
+    ready = every named check is ok. alive = a `beat` within `stall_after_s` (always, where None): liveness shows
+    progress and depends on no other service.
+    """
+
+    def __init__(self, service: str, checks: Iterable[str] = (), stall_after_s: float | None = None) -> None:
+        self.service = service
+        self._checks = {name: _Check(False, "not yet") for name in checks}
+        self._figures: dict[str, Figure] = {}
+        self._stall_after_s = stall_after_s
+        self._last_beat = time.monotonic()
+
+    def set(self, check: str, ok: bool, detail: str = "") -> None:
+        """The outcome of one check."""
+        self._checks[check] = _Check(ok, detail)
+
+    def report(self, figure: str, value: Figure) -> None:
+        """A figure for people, shown by /readyz (metrics are for machines)."""
+        self._figures[figure] = value
+
+    def beat(self) -> None:
+        """Say that the main loop has made progress, or has nothing to do."""
+        self._last_beat = time.monotonic()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every check is ok."""
+        return all(check.ok for check in self._checks.values())
+
+    @property
+    def alive(self) -> bool:
+        """Whether the main loop still turns."""
+        return self._stall_after_s is None or time.monotonic() - self._last_beat < self._stall_after_s
+
+    def describe(self) -> dict[str, Any]:
+        """The body of /readyz."""
+        return {
+            "service": self.service,
+            "version": service_version(),
+            "ready": self.ready,
+            "checks": {name: {"ok": check.ok, "detail": check.detail} for name, check in self._checks.items()},
+            "figures": dict(self._figures),
+        }
+
+
+class TelemetryServer:
+    """Serves /metrics, /healthz and /readyz from a thread of its own, so that a busy event loop cannot hide it.
+
+    Raises PortInUse on construction.
+    """
+
+    def __init__(self, host: str, port: int, health: Health, setting: str = "TILLSTREAM_METRICS_PORT") -> None:
+        try:
+            self._server = ThreadingHTTPServer((host, port), _handler(health))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUse(host, port, setting) from None
+            raise
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on (the one chosen, where 0 was asked for)."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop answering and free the port."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+        self._server.server_close()
+
+
+def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
+    routes: dict[str, Callable[[], tuple[HTTPStatus, str, bytes]]] = {
+        "/metrics": lambda: (HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest()),
+        "/healthz": lambda: _json(health.alive, {"alive": health.alive}),
+        "/readyz": lambda: _json(health.ready, health.describe()),
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            route = routes.get(self.path.partition("?")[0])
+            status, content_type, body = route() if route else (HTTPStatus.NOT_FOUND, "text/plain", b"not found\n")
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Probes every few seconds are not worth a log line each."""
+
+    return Handler
+
+
+def _json(ok: bool, body: dict[str, Any]) -> tuple[HTTPStatus, str, bytes]:
+    status = HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE
+    return status, "application/json", json.dumps(body).encode()

@@ -1,0 +1,47 @@
+"""The topics: who writes and reads them, how they are keyed and laid out."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic's contract. `config` holds the broker's settings that the contract depends on."""
+
+    name: str
+    description: str
+    key: str
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+    partitions: int
+    config: dict[str, str]
+
+
+PURCHASES = Topic(
+    name="purchases",
+    description="One purchase line a record, JSON (services/common/events.py).",
+    key="user_id, or order_id where the buyer is anonymous; none from producers in the wild",
+    producers=("producer", "gateway"),
+    consumers=("aggregator", "archiver"),
+    partitions=4,
+    config={
+        "message.timestamp.type": "LogAppendTime",
+        "retention.ms": "604800000",
+        "max.message.bytes": "1048576",
+    },
+)
+
+DEAD_LETTERS = Topic(
+    name="purchases.dlq",
+    description="Records that could not be accepted: original bytes, the reason in headers.",
+    key="the origin's source, so that one source's dead letters stay in order",
+    producers=("producer", "aggregator"),
+    consumers=("aggregator",),
+    partitions=4,
+    config={
+        "message.timestamp.type": "LogAppendTime",
+        "retention.ms": "2592000000",
+        "max.message.bytes": "1048576",
+    },
+)
+
+ALL = (PURCHASES, DEAD_LETTERS)
