@@ -158,9 +158,7 @@ def _identifier(value: str | None, field: str) -> str | None:
     if not value:
         return None
     if len(value) > MAX_ID_LENGTH or not (value.isalnum() or _is_clean(value)):
-        raise Invalid(
-            Reason.BAD_ID, f"{field} must be 1 to {MAX_ID_LENGTH} characters without control characters"
-        )
+        raise Invalid(Reason.BAD_ID, f"{field} must be 1 to {MAX_ID_LENGTH} characters without control characters")
     return value
 
 
@@ -168,9 +166,7 @@ def _text(value: str | None, field: str) -> str | None:
     if not value:
         return None
     if len(value) > MAX_TEXT_LENGTH or not _is_clean(value):
-        raise Invalid(
-            Reason.BAD_TEXT, f"{field} must be at most {MAX_TEXT_LENGTH} characters, no control characters"
-        )
+        raise Invalid(Reason.BAD_TEXT, f"{field} must be at most {MAX_TEXT_LENGTH} characters, no control characters")
     return value
 
 
@@ -184,13 +180,11 @@ def _event_time(text: str, broker_ms: int) -> int:
     except ValueError as error:
         raise Invalid(Reason.BAD_TIME, f"event_time {error}") from None
     if not EARLIEST_EVENT_MS <= event_ms <= broker_ms + FUTURE_TOLERANCE_MS:
-        raise Invalid(
-            Reason.BAD_TIME, f"event_time {text[:40]!r} is before 2000 or more than a day past its arrival"
-        )
+        raise Invalid(Reason.BAD_TIME, f"event_time {text[:40]!r} is before 2000 or more than a day past its arrival")
     return event_ms
 
 
-@lru_cache(maxsize=4096)   the lines of an order share their time
+@lru_cache(maxsize=4096)  # the lines of an order share their time
 def parse_time(text: str) -> int:
     """Epoch milliseconds of an RFC 3339 time, or of `YYYY-MM-DD HH:MM:SS UTC`. Raises ValueError."""
     match = _TIME.fullmatch(text)
@@ -229,9 +223,7 @@ def _quantity(raw: msgspec.Raw) -> int:
     if literal is None:
         return 1
     if _INTEGER.fullmatch(literal) is None or abs(int(literal)) > MAX_QUANTITY:
-        raise Invalid(
-            Reason.BAD_QUANTITY, f"quantity {literal[:40]!r} is not an integer within ±{MAX_QUANTITY:,}"
-        )
+        raise Invalid(Reason.BAD_QUANTITY, f"quantity {literal[:40]!r} is not an integer within ±{MAX_QUANTITY:,}")
     return int(literal)
 
 
@@ -251,7 +243,7 @@ def _revenue(raw: msgspec.Raw, price: int, quantity: int) -> int:
 def _literal(raw: msgspec.Raw) -> str | None:
     """The text of a JSON string or number as it stood in the message; None where absent, null or empty."""
     text = bytes(raw)
-    if text in (b"", b"null", b'""'): (b"null", b'""'):
+    if text in (b"", b"null", b'""'):
         return None
     if text.startswith(b'"'):
         try:

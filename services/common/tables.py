@@ -9,8 +9,8 @@ number of distinct orders of anything in the shard of the order.
 |---|---|---|
 | `marks` | hash | `<topic>/<partition>` → next offset to apply; `topic:<topic>` → the topic's id |
 | `rows:<topic>/<partition>` | hash | source → highest row applied (a line counts once) |
-| `claims`, `claims:log` | hash, list | other event ids → the record that owns it; the newest N only |
-| `totals` | hash | `revenue quantity events orders buyers first_event last_event minute_floor applied_at freshness_ms` |
+| `claims`, `claims:log` | hash, list | other event ids → the record that owns it; the newest N |
+| `totals` | hash | revenue, quantity, events, orders, buyers, first_event, last_event, minute_floor, … (`Totals`) |
 | `orders` | hash | order_id → hashes of the counters that have counted it |
 | `sales:<granularity>:<period>` | hash | bucket start → figures |
 | `category:<code or prefix>` | hash | `total`, `month:<start>`, `day:<start>` → figures |
