@@ -1,0 +1,118 @@
+"""Apache Kafka, one node in KRaft mode, run with `java` from the jars that `make jars` fetches."""
+
+import asyncio
+import base64
+import subprocess
+import uuid
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from local import prerequisites
+from local.engines.engine import Engine
+from local.layout import JARS, REPOSITORY
+from local.ports import LOOPBACK, free_port, is_listening
+from local.prerequisites import MissingPrerequisite
+from local.process import Program
+
+_LOG_CONFIG = REPOSITORY / "local" / "kafka" / "log4j2.properties"
+
+
+class KafkaEngine(Engine):
+    """One broker that is its own controller."""
+
+    name = "kafka"
+    setting = "TILLSTREAM_KAFKA_PORT"
+
+    def __init__(
+        self,
+        folder: Path,
+        log: Path,
+        port: int,
+        *,
+        leashed: bool = True,
+        jars: Path = JARS / "kafka",
+    ) -> None:
+        super().__init__(folder, log, port, leashed=leashed)
+        self._jars = jars
+
+    @property
+    def address(self) -> str:
+        """The bootstrap server."""
+        return f"{LOOPBACK}:{self.port}"
+
+    def _program(self) -> Program:
+        java = self._java()
+        config = self.folder / "server.properties"
+        config.write_text(server_properties(self.folder / "log", self.port, free_port()))
+        if not (self.folder / "log" / "meta.properties").exists():
+            self._format(java, config)
+        return Program(self.name, [*java, "kafka.Kafka", str(config)], self.log, self.folder, grace_s=30)
+
+    def _java(self) -> list[str]:
+        if not any(self._jars.glob("kafka_*.jar")):
+            raise MissingPrerequisite(f"no Kafka in {self._jars}: run `make jars`")
+        scratch = self.folder / "tmp"
+        scratch.mkdir(exist_ok=True)
+        return [
+            str(prerequisites.java()),
+            *("-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=50", "-XX:+ExitOnOutOfMemoryError"),
+            "-XX:-UsePerfData",  # it would write to /tmp
+            f"-Djava.io.tmpdir={scratch}",
+            f"-Dlog4j2.configurationFile={_LOG_CONFIG}",
+            *("-cp", f"{self._jars}/*"),
+        ]
+
+    def _format(self, java: list[str], config: Path) -> None:
+        command = [*java, "kafka.tools.StorageTool", "format", "--config", str(config), "--cluster-id", _cluster_id()]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        if answer.returncode:
+            raise RuntimeError(f"Kafka's storage could not be formatted:\n{answer.stdout}{answer.stderr}")
+
+    def _answers(self) -> bool:
+        return is_listening(self.port) and asyncio.run(_has_broker(self.address))
+
+
+def server_properties(data: Path, port: int, controller_port: int) -> str:
+    """The configuration of the single node. What is not named has Kafka's default."""
+    properties = {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
+        "controller.listener.names": "CONTROLLER",
+        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
+        "log.dirs": str(data),
+        "auto.create.topics.enable": "false",
+        # There is one broker to hold the replicas of the internal topics, and few groups to spread over partitions.
+        "offsets.topic.replication.factor": "1",
+        "offsets.topic.num.partitions": "4",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "transaction.state.log.num.partitions": "4",
+        "share.coordinator.state.topic.replication.factor": "1",
+        "share.coordinator.state.topic.min.isr": "1",
+        # No second consumer to wait for on one machine.
+        "group.initial.rebalance.delay.ms": "0",
+    }
+    return "".join(f"{name}={value}\n" for name, value in properties.items())
+
+
+def _cluster_id() -> str:
+    # Kafka's own form of a UUID; its tools take a leading dash for an option.
+    while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return text
+
+
+async def _has_broker(bootstrap: str) -> bool:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2000)
+    try:
+        await admin.start()
+        cluster = await admin.describe_cluster()
+    except (KafkaError, OSError):
+        return False
+    finally:
+        await admin.close()
+    return bool(cluster["brokers"])

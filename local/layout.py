@@ -1,0 +1,38 @@
+"""Where things are: the checkout, and what the one-machine stack keeps in `.tillstream/` (git-ignored)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+STATE = REPOSITORY / ".tillstream"
+JARS = STATE / "jars"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The folders of one stack's state."""
+
+    root: Path
+
+    @property
+    def run(self) -> Path:
+        """One record for each started process."""
+        return self.root / "run"
+
+    @property
+    def logs(self) -> Path:
+        """One log for each process."""
+        return self.root / "logs"
+
+    @property
+    def data(self) -> Path:
+        """What the services keep on disk, such as the producer's checkpoints."""
+        return self.root / "data"
+
+    def engine(self, name: str) -> Path:
+        """An engine's own data."""
+        return self.root / name
+
+    def log(self, name: str) -> Path:
+        """The log of one process."""
+        return self.logs / f"{name}.log"

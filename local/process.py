@@ -1,0 +1,177 @@
+"""Processes: start, recognise again, watch, stop."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local import leash
+
+TAIL_LINES = 20
+_POLL_S = 0.05
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class ProcessDied(Exception):
+    """A process ended that should run; the message ends with the last lines of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run, and where its output goes. `environment` is added to ours."""
+
+    name: str
+    argv: Sequence[str]
+    log: Path
+    directory: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    grace_s: float = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A process for good: a pid alone may belong to another process by now."""
+
+    pid: int
+    born: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        return birth_of(self.pid) == self.born
+
+
+class Process:
+    """One running program. `child` is there where this process started it, and not an earlier one."""
+
+    def __init__(
+        self,
+        name: str,
+        identity: Identity,
+        log: Path,
+        grace_s: float,
+        child: "subprocess.Popen[bytes] | None" = None,
+    ) -> None:
+        self.name = name
+        self.identity = identity
+        self.log = log
+        self.grace_s = grace_s
+        self._child = child
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._child.poll() is None if self._child else self.identity.alive
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended; None while it runs, and where another process started it."""
+        return self._child.poll() if self._child else None
+
+    def require_alive(self) -> None:
+        """Raise ProcessDied if it has ended."""
+        if not self.alive:
+            raise ProcessDied(f"{self.name} has ended{self._how()}; the end of {self.log}:\n{tail(self.log)}")
+
+    def terminate(self) -> None:
+        """Ask it to stop."""
+        self._signal(signal.SIGTERM)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it ends within the time."""
+        deadline = time.monotonic() + timeout_s
+        while self.alive:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._signal(signal.SIGKILL)
+        self.wait(timeout_s=10)
+
+    def sweep(self) -> None:
+        """End what it started and left behind. Only just after it was seen alive: its group's number may be reused."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.identity.pid, signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.identity.pid, number)
+
+    def _how(self) -> str:
+        code = self.exit_code
+        if code is None:
+            return ""
+        return f" by {signal.Signals(-code).name}" if code < 0 else f" with exit code {code}"
+
+
+def spawn(program: Program, leashed: bool) -> Process:
+    """Start a program in a session of its own, its output appended to its log.
+
+    A leashed one dies with this process, however that ends; another one outlives it.
+    """
+    program.log.parent.mkdir(parents=True, exist_ok=True)
+    prefix = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid())] if leashed else []
+    with program.log.open("ab") as log:
+        child = subprocess.Popen(
+            [*prefix, *program.argv],
+            cwd=program.directory,
+            env={**os.environ, **program.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    identity = Identity(child.pid, birth_of(child.pid) or "")
+    return Process(program.name, identity, program.log, program.grace_s, child)
+
+
+def stop_together(processes: Sequence[Process]) -> list[str]:
+    """Ask all to stop, wait for each one's grace, then kill. Returns the names of those that had to be killed."""
+    running = [process for process in processes if process.alive]
+    for process in running:
+        process.terminate()
+    asked = time.monotonic()
+    stubborn = [process for process in running if not process.wait(asked + process.grace_s - time.monotonic())]
+    for process in stubborn:
+        process.kill()
+    for process in running:
+        process.sweep()
+    return [process.name for process in stubborn]
+
+
+def tail(log: Path, lines: int = TAIL_LINES) -> str:
+    """The last lines of a log, as far as there are any."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 64 * 1024))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return "(no log)"
+    return "\n".join(text.splitlines()[-lines:]) or "(nothing was logged)"
+
+
+def birth_of(pid: int) -> str | None:
+    """When the process started, on a clock of the system's own; None where there is none, or only a zombie."""
+    if sys.platform != "linux":
+        return _birth_by_ps(pid)
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    state, *rest = stat.rpartition(")")[2].split()  # the name, in parentheses, may hold anything
+    return None if state in "ZX" else f"{rest[18]} ticks after {_BOOT_ID.read_text().strip()}"
+
+
+def _birth_by_ps(pid: int) -> str | None:
+    answer = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    state, _, born = answer.stdout.strip().partition(" ")
+    return None if not state or state.startswith("Z") else born.strip()

@@ -1,0 +1,112 @@
+"""The engines of the tests: real ones, on free ports, with data in a temporary folder.
+
+Nothing is skipped: where an engine cannot start, every test that needs it fails with the reason.
+"""
+
+import asyncio
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import pytest
+import redis
+
+from local.engines import Engine, KafkaEngine, S3Engine, ValkeyEngine
+from local.ports import free_port
+from local.topics import create
+from services.common.objectstore import ObjectStore
+from services.common.settings import KafkaSettings, S3Settings
+from services.common.topics import DEAD_LETTERS, PURCHASES
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """A purchases topic of a test's own, and its dead letters."""
+
+    purchases: str
+    dead_letters: str
+
+
+TopicFactory = Callable[..., TopicNames]
+
+
+def pytest_configure() -> None:
+    """Keep the developer's own settings out of the tests."""
+    for name in [name for name in os.environ if name.startswith("TILLSTREAM_")]:
+        del os.environ[name]
+
+
+@contextmanager
+def running(engine: Engine) -> Iterator[Engine]:
+    """An engine that answers, stopped afterwards."""
+    engine.start()
+    try:
+        engine.wait_ready()
+        yield engine
+    finally:
+        engine.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The bootstrap address of Apache Kafka. Topics are a test's own: see `topics`."""
+    folder = tmp_path_factory.mktemp("kafka")
+    with running(KafkaEngine(folder / "data", folder / "log", free_port())) as engine:
+        yield engine.address
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of Valkey, with whatever earlier tests left there: see `redis_url`."""
+    folder = tmp_path_factory.mktemp("valkey")
+    with running(ValkeyEngine(folder / "data", folder / "log", free_port(), durable=False)) as engine:
+        yield engine.address
+
+
+@pytest.fixture
+def redis_url(valkey: str) -> str:
+    """The URL of Valkey, emptied for this test."""
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()
+    return valkey
+
+
+@pytest.fixture(scope="session")
+def s3_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Engine]:
+    """SeaweedFS's S3. Buckets are a test's own: see `s3`."""
+    folder = tmp_path_factory.mktemp("s3")
+    engine = S3Engine(folder / "data", folder / "log", free_port())
+    with running(engine):
+        yield engine
+
+
+@pytest.fixture
+def s3(s3_engine: S3Engine) -> S3Settings:
+    """How to reach a bucket that is new and empty for this test."""
+    settings = s3_engine.settings(bucket=f"test-{uuid.uuid4().hex[:12]}")
+    store = ObjectStore(settings)
+    try:
+        store.create_bucket()
+    finally:
+        store.close()
+    return settings
+
+
+@pytest.fixture
+def topics(kafka: str) -> TopicFactory:
+    """Creates topics of the test's own: `topics()` or `topics(partitions=1)`, from sync and async tests alike."""
+
+    def make(partitions: int = 4) -> TopicNames:
+        name = f"purchases-{uuid.uuid4().hex[:12]}"
+        made = [
+            replace(PURCHASES, name=name, partitions=partitions),
+            replace(DEAD_LETTERS, name=f"{name}.dlq", partitions=partitions),
+        ]
+        with ThreadPoolExecutor(1) as thread:  # an async test has a running loop, which asyncio.run refuses
+            thread.submit(asyncio.run, create(KafkaSettings(kafka_bootstrap=kafka), made)).result()
+        return TopicNames(made[0].name, made[1].name)
+
+    return make
