@@ -21,3 +21,30 @@ AGGREGATOR_SCRIPT_SECONDS = Histogram(
 AGGREGATOR_FRESHNESS_SECONDS = Gauge("tillstream_aggregator_freshness_seconds", "Arrival to visible, newest chunk")
 # Records not yet applied, by topic and partition, as of the last fetch.
 AGGREGATOR_LAG = Gauge("tillstream_aggregator_lag_records", "Records not yet applied", ["topic", "partition"])
+
+# --- recommender ------------------------------------------------------------------------------------------------
+# Time from a decoded request to its answer, by gRPC method and status code; the single methods take under 1 ms.
+RECOMMENDER_REQUEST_SECONDS = Histogram(
+    "tillstream_recommender_request_seconds",
+    "Time to answer one gRPC request",
+    ["method", "code"],
+    buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+)
+# Answers by the strategy that gave them: a growing share of `popular` means customers the model does not know.
+RECOMMENDER_ANSWERS = Counter("tillstream_recommender_answers", "Answers by strategy", ["strategy"])
+# 1 for the version that is served; no series before the first model.
+RECOMMENDER_MODEL = Gauge("tillstream_recommender_model_info", "The version that is served", ["version"])
+# When the served model was trained: time() minus this is its age.
+RECOMMENDER_MODEL_CREATED = Gauge(
+    "tillstream_recommender_model_created_timestamp_seconds", "Creation of the served model, Unix time"
+)
+# Models refused, by the kind of fault (services/recommender/folder.py); the wording is in /readyz and GetModel.
+RECOMMENDER_MODEL_REFUSALS = Counter("tillstream_recommender_model_refusals", "Models refused", ["fault"])
+# 1 while the version that the pointer names is refused and an older one, or none, answers.
+RECOMMENDER_MODEL_REFUSED = Gauge("tillstream_recommender_model_refused", "Whether the newest version is refused")
+# Time to read, verify and build a model.
+RECOMMENDER_LOAD_SECONDS = Histogram(
+    "tillstream_recommender_load_seconds", "Time to load a model", buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+)
+# Polls that could not reach the store; the served model stays.
+RECOMMENDER_POLL_FAILURES = Counter("tillstream_recommender_poll_failures", "Polls of the pointer that failed")
