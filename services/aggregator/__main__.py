@@ -1,0 +1,113 @@
+"""`python -m services.aggregator`: purchases → live tables in Redis. Configured by TILLSTREAM_* variables."""
+
+import asyncio
+import logging
+import sys
+from typing import Any
+
+import faust
+import mode
+from aiokafka import AIOKafkaProducer
+from faust.types import AppT
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+
+from services.aggregator.app import ConsumerLogRange, KafkaDeadLetters, build_app
+from services.aggregator.applier import Applier
+from services.aggregator.calendar import Calendar
+from services.aggregator.settings import AggregatorSettings
+from services.aggregator.store import RedisClient, TableStore
+from services.common.kafka import client_options
+from services.common.tables import shard_keys
+from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
+
+STALL_AFTER_S = 60.0
+
+
+class Clients(mode.Service):
+    """Opens and closes what the applier talks to. Made inside the worker's event loop."""
+
+    def __init__(self, settings: AggregatorSettings, health: Health, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._settings = settings
+        self._health = health
+        self.redis: RedisClient = (RedisCluster if settings.redis_cluster else Redis).from_url(settings.redis_url)
+        self.producer = AIOKafkaProducer(
+            enable_idempotence=True, acks="all", compression_type="zstd", **client_options(settings)
+        )
+
+    def applier(self, app: AppT) -> Applier:
+        """The applier over these clients."""
+        settings = self._settings
+        store = TableStore(self.redis, shard_keys(settings.shards), settings.aggregator_event_ids_kept)
+        return Applier(
+            store,
+            KafkaDeadLetters(self.producer, settings.dead_letters_topic),
+            ConsumerLogRange(app),
+            Calendar(settings.time_zone),
+            self._health,
+            dead_letters_topic=settings.dead_letters_topic,
+            chunk=settings.aggregator_chunk,
+            accept_missing_history=settings.aggregator_accept_missing_history,
+        )
+
+    async def on_start(self) -> None:
+        """Connect the producer; Redis connects on first use."""
+        await self.producer.start()
+
+    async def on_stop(self) -> None:
+        """Close both clients."""
+        await self.producer.stop()
+        await self.redis.aclose()
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT. Exit code 2: configuration; 1: the tables cannot be continued."""
+    try:
+        settings = AggregatorSettings()
+    except ValidationError as error:
+        print(f"aggregator: {error}", file=sys.stderr)
+        return 2
+    configure_logging("aggregator", settings.log_level)
+    health = Health("aggregator", checks=("tables", "assigned"), stall_after_s=STALL_AFTER_S)
+    try:
+        telemetry = TelemetryServer(
+            settings.host, settings.aggregator_metrics_port, health, "TILLSTREAM_AGGREGATOR_METRICS_PORT"
+        )
+    except PortInUse as error:
+        print(f"aggregator: {error}", file=sys.stderr)
+        return 2
+    telemetry.start()
+    settings.aggregator_scratch.mkdir(parents=True, exist_ok=True)
+    try:
+        return run(settings, health)
+    finally:
+        telemetry.close()
+
+
+def run(settings: AggregatorSettings, health: Health) -> int:
+    """Build everything in one event loop and hand it to Faust's worker."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    clients = loop.run_until_complete(_make_clients(settings, health))
+    app = build_app(settings, health, clients.applier)
+    worker = faust.Worker(
+        app, clients, loop=loop, loglevel=settings.log_level, redirect_stdouts=False, override_logging=False
+    )
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    except Exception:
+        logging.getLogger(__name__).exception("the aggregator stopped")
+        return 1
+    return 0
+
+
+async def _make_clients(settings: AggregatorSettings, health: Health) -> Clients:
+    return Clients(settings, health)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""The Faust application: subscribes both topics and feeds the applier."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import faust
+from aiokafka import AIOKafkaProducer, TopicPartition
+from faust.types import TP, AppT, EventT, StreamT
+from yarl import URL
+
+from services.aggregator.applier import Applier
+from services.aggregator.settings import AggregatorSettings
+from services.aggregator.transport import Batch, BatchConsumer, BatchTransport
+from services.aggregator.verdicts import Refusal
+from services.common.deadletters import RecordOrigin, dead_letter_headers
+from services.common.kafka import MskTokenProvider
+from services.common.metrics import AGGREGATOR_LAG
+from services.common.telemetry import Health
+
+logger = logging.getLogger(__name__)
+
+GROUP = "tillstream-aggregator"
+REALIGN_EVERY_S = 2.0
+
+
+class _AsFetched(faust.Schema[Any, Any]):
+    """Leaves keys and values alone: a value is the batch of records that the transport made."""
+
+    def loads_key(self, app: AppT, message: Any, **_: Any) -> Any:
+        return message.key
+
+    def loads_value(self, app: AppT, message: Any, **_: Any) -> Any:
+        return message.value
+
+
+class KafkaDeadLetters:
+    """Sends refused records to the dead-letter topic and waits for every acknowledgement."""
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
+        self._producer = producer
+        self._topic = topic
+
+    async def send(self, topic: str, partition: int, refusals: Sequence[Refusal]) -> None:
+        """See DeadLetterSink."""
+        sent = []
+        for refusal in refusals:
+            origin = RecordOrigin(topic, partition, refusal.record.offset)
+            headers = dead_letter_headers(origin, refusal.rejected, "aggregator")
+            value = refusal.record.value or b""
+            sent.append(await self._producer.send(self._topic, value, key=origin.source.encode(), headers=headers))
+        for acknowledgement in sent:
+            await acknowledgement
+
+
+class ConsumerLogRange:
+    """What the running consumer knows of its partitions' logs."""
+
+    def __init__(self, app: AppT) -> None:
+        self._app = app
+
+    async def offsets(self, partition: TopicPartition) -> tuple[int, int]:
+        """See LogRange."""
+        earliest = await self._app.consumer.earliest_offsets(partition)
+        end = await self._app.consumer.highwaters(partition)
+        return earliest[partition], end[partition]
+
+
+def build_app(settings: AggregatorSettings, health: Health, make_applier: Callable[[AppT], Applier]) -> AppT:
+    """Wire topics, agents and the realignment timer; nothing is connected before the worker starts."""
+    app = faust.App(
+        GROUP,
+        broker=f"kafka://{settings.kafka_bootstrap.replace(',', ';')}",
+        broker_credentials=_credentials(settings),
+        datadir=settings.aggregator_scratch,
+        broker_session_timeout=15.0,
+        broker_heartbeat_interval=3.0,
+        broker_commit_interval=2.0,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=1 << 20,
+        broker_max_poll_records=10_000,
+        # Few, since each is a whole batch; beyond them fetching pauses.
+        stream_buffer_maxsize=4,
+        stream_wait_empty=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+    )
+    app.transport = BatchTransport([URL(f"kafka://{settings.kafka_bootstrap}")], app, app.loop)
+    applier = make_applier(app)
+    topics = {settings.purchases_topic, settings.dead_letters_topic}
+
+    async def on_assigned(*_: Any, **__: Any) -> None:
+        applier.forget()
+
+    app.on_partitions_assigned.connect(on_assigned)
+
+    async def consume(stream: StreamT[Any]) -> None:
+        async for event in stream.events():
+            await _guarded(app, handle(event))
+
+    async def handle(event: EventT[Any]) -> None:
+        partition, batch = TopicPartition(*event.message.tp), cast(Batch, event.value)
+        consumer = cast(BatchConsumer, app.consumer)
+        if not consumer.is_current(event.message.tp, batch):
+            return
+        back_to = await applier.apply(partition, batch.records)
+        if back_to is not None:
+            await consumer.go_to({event.message.tp: back_to})
+        _report_lag(app, partition, batch.records[-1].offset + 1 if back_to is None else back_to)
+
+    async def realign() -> None:
+        consumer = cast(BatchConsumer, app.consumer)
+        if app.rebalancing or not consumer.flow_active:
+            health.set("assigned", False, "rebalancing")
+            return
+        assigned = [partition for partition in consumer.assignment() if partition.topic in topics]
+        moved = await applier.realign([TopicPartition(*partition) for partition in assigned])
+        if moved:
+            await consumer.go_to({TP(*partition): offset for partition, offset in moved.items()})
+        health.set("assigned", True, f"{len(assigned)} partitions")
+        health.report("partitions", len(assigned))
+
+    async def realign_guarded() -> None:
+        await _guarded(app, realign())
+
+    app.timer(REALIGN_EVERY_S)(realign_guarded)
+
+    for topic in sorted(topics):
+        channel = app.topic(topic, schema=_AsFetched(), internal=False)
+        app.agent(channel, name=f"apply-{topic}")(consume)
+    return app
+
+
+async def _guarded(app: AppT, work: Any) -> None:
+    """Faust acknowledges a message whose agent raises; an error that is not waited out must end the process instead."""
+    try:
+        await work
+    except Exception as error:
+        logger.exception("stopping: the live tables cannot be continued")
+        await app.crash(error)
+
+
+def _report_lag(app: AppT, partition: TopicPartition, next_offset: int) -> None:
+    highwater = app.consumer.highwater(partition)
+    if highwater is not None:
+        AGGREGATOR_LAG.labels(partition.topic, str(partition.partition)).set(max(0, highwater - next_offset))
+
+
+def _credentials(settings: AggregatorSettings) -> Any:
+    if settings.kafka_security == "plaintext":
+        return None
+    import ssl  # noqa: PLC0415
+
+    return faust.auth.OAuthCredentials(
+        oauth_cb=MskTokenProvider(settings.aws_region), ssl_context=ssl.create_default_context()
+    )

@@ -1,0 +1,268 @@
+"""Applying fetched records to the live tables exactly once, through crashes of anything.
+
+The marks in Redis are the truth; Kafka's committed offsets are a hint. A batch is applied from the lowest mark on, and
+each shard is given only what lies past its own mark. When anything disagrees, what is known of the partition
+is forgotten, read again from Redis, and reading goes back to there.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+
+from services.aggregator.calendar import Calendar
+from services.aggregator.fold import Setting, ShardDelta, fold
+from services.aggregator.store import Change, Move, Moved, ShardState, TableStore
+from services.aggregator.verdicts import Record, Refusal, count_dead_letters, judge, opaque_ids, without_repeats
+from services.common.metrics import (
+    AGGREGATOR_DEAD_LETTERS,
+    AGGREGATOR_LINES,
+    AGGREGATOR_MISMATCHES,
+    AGGREGATOR_REPEATS,
+)
+from services.common.tables import MINUTES_KEPT_SECONDS
+from services.common.telemetry import Health
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_RETRY_AFTER_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+class RebuildNeeded(Exception):
+    """The tables cannot be continued from this topic; the message says why and what to do."""
+
+
+class DeadLetterSink(Protocol):
+    """Where refused records go."""
+
+    async def send(self, topic: str, partition: int, refusals: Sequence[Refusal]) -> None:
+        """Return once every refusal is acknowledged; raises KafkaError."""
+
+
+class LogRange(Protocol):
+    """What Kafka holds of a partition."""
+
+    async def offsets(self, partition: TopicPartition) -> tuple[int, int]:
+        """The earliest offset and the one after the newest."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What is known of one partition: where each shard stands, by shard number.
+
+    `aligned`: reading is known to go on from the marks, so that a gap can only lie in the log itself.
+    """
+
+    shards: dict[int, ShardState]
+    aligned: bool = False
+
+    @property
+    def next(self) -> int:
+        """The lowest mark: where reading has to go on."""
+        return min(state.mark for state in self.shards.values())
+
+    def groups(self) -> list[tuple[int, list[int]]]:
+        """Shards by mark: one group, but after a crash between two shards' scripts."""
+        by_mark: defaultdict[int, list[int]] = defaultdict(list)
+        for shard, state in self.shards.items():
+            by_mark[state.mark].append(shard)
+        return sorted(by_mark.items())
+
+
+class Applier:
+    """Applies records partition by partition. One call at a time; `realign` may come in between."""
+
+    def __init__(
+        self,
+        store: TableStore,
+        dead_letters: DeadLetterSink,
+        log_range: LogRange,
+        calendar: Calendar,
+        health: Health,
+        *,
+        dead_letters_topic: str,
+        chunk: int,
+        accept_missing_history: bool,
+    ) -> None:
+        self._store = store
+        self._dead_letters = dead_letters
+        self._log_range = log_range
+        self._calendar = calendar
+        self._health = health
+        self._dead_letters_topic = dead_letters_topic
+        self._chunk = chunk
+        self._accept_missing_history = accept_missing_history
+        self._progress: dict[TopicPartition, _Progress] = {}
+        self._floors = [0] * store.shards
+        self._lock = asyncio.Lock()
+
+    def forget(self) -> None:
+        """Drop all that is known of the partitions, as after a rebalance."""
+        self._progress.clear()
+
+    async def apply(self, partition: TopicPartition, records: Sequence[Record]) -> int | None:
+        """Apply the records of one fetch. Returns where reading has to go back to, None where it may go on.
+
+        Waits while Redis or the dead-letter topic is away. Raises RebuildNeeded.
+        """
+        async with self._lock:
+            return await self._persist(lambda: self._apply(partition, records))
+
+    async def realign(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where reading has to go on in each partition whose mark is not the one that is remembered.
+
+        This finds a Redis that was restored from a snapshot while no record came in.
+        """
+        async with self._lock:
+            return await self._persist(lambda: self._realign(partitions))
+
+    async def _realign(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        moved = {}
+        for partition in partitions:
+            known = self._progress.get(partition)
+            marks = await self._store.marks(_name(partition))
+            if known is None or any(state.mark != marks[shard] for shard, state in known.shards.items()):
+                moved[partition] = await self._read_again(partition)
+        return moved
+
+    async def _apply(self, partition: TopicPartition, records: Sequence[Record]) -> int | None:
+        progress = self._progress.get(partition) or await self._load(partition)
+        if records[0].offset > progress.next:
+            if not progress.aligned:
+                progress.aligned = True
+                return progress.next
+            # Compaction and transaction markers leave gaps; records that Kafka dropped must not.
+            await self._check_range(partition, progress)
+        progress.aligned = True
+        wanted = [record for record in records if record.offset >= progress.next]
+        try:
+            for chunk in _chunks(wanted, self._chunk):
+                await self._apply_chunk(partition, progress, chunk)
+        except Moved as moved:
+            logger.warning("the tables were moved by another hand, reading again from their marks: %s", moved)
+            AGGREGATOR_MISMATCHES.inc()
+            return await self._read_again(partition)
+        return None
+
+    async def _read_again(self, partition: TopicPartition) -> int:
+        progress = await self._load(partition)
+        progress.aligned = True  # the caller sends reading to the returned offset
+        return progress.next
+
+    async def _apply_chunk(self, partition: TopicPartition, progress: _Progress, records: Sequence[Record]) -> None:
+        if partition.topic == self._dead_letters_topic:
+            await self._count_dead_letters(partition, progress, records)
+        else:
+            await self._add_purchases(partition, progress, records)
+
+    async def _add_purchases(self, partition: TopicPartition, progress: _Progress, records: Sequence[Record]) -> None:
+        lines, refusals = judge(records)
+        if refusals:
+            await self._dead_letters.send(partition.topic, partition.partition, refusals)
+        wanted = opaque_ids(lines, _name(partition))
+        owners = await self._store.claim(wanted) if wanted else {}
+        for mark, shards in progress.groups():
+            rows = progress.shards[shards[0]].rows
+            pending = [line for line in lines if line.offset >= mark]
+            fresh, moved_rows = without_repeats(pending, rows, owners, _name(partition))
+            deltas = fold(fresh, self._setting(partition))
+            change = self._change(records, moved_rows, max((line.purchase.event_time for line in fresh), default=0))
+            for shard in shards:
+                move = Move(_name(partition), mark, records[-1].offset + 1)
+                await self._move(shard, progress.shards[shard], move, deltas[shard], change)
+            AGGREGATOR_REPEATS.inc(len(pending) - len(fresh))
+            AGGREGATOR_LINES.inc(len(fresh))
+        for refusal in refusals:
+            AGGREGATOR_DEAD_LETTERS.labels(refusal.rejected.reason.value).inc()
+
+    async def _count_dead_letters(
+        self, partition: TopicPartition, progress: _Progress, records: Sequence[Record]
+    ) -> None:
+        home = self._home(partition)
+        reasons, moved_rows = count_dead_letters(records, progress.shards[home].rows)
+        delta = ShardDelta(dead_letters=reasons)
+        change = self._change(records, moved_rows, 0)
+        move = Move(_name(partition), progress.shards[home].mark, records[-1].offset + 1)
+        await self._move(home, progress.shards[home], move, delta, change)
+
+    def _change(self, records: Sequence[Record], moved_rows: dict[str, int], newest_event: int) -> Change:
+        floor = max(0, newest_event // 60_000 * 60 - MINUTES_KEPT_SECONDS)
+        return Change(moved_rows, floor, self._expired_tables(floor), records[-1].timestamp)
+
+    async def _move(self, shard: int, state: ShardState, move: Move, delta: ShardDelta, change: Change) -> None:
+        self._floors[shard] = await self._store.apply(shard, move, delta, change)
+        state.mark = move.next
+        state.rows.update(change.rows)
+
+    def _expired_tables(self, floor: int) -> list[str]:
+        known = min(self._floors)
+        return self._calendar.minute_tables(known, floor) if 0 < known < floor else []
+
+    async def _load(self, partition: TopicPartition) -> _Progress:
+        name = _name(partition)
+        states = await self._store.load(name)
+        home = self._home(partition)
+        only_home = partition.topic == self._dead_letters_topic
+        progress = _Progress({shard: state for shard, state in enumerate(states) if shard == home or not only_home})
+        await self._check_range(partition, progress)
+        self._floors = await self._store.minute_floors()
+        self._progress[partition] = progress
+        return progress
+
+    async def _check_range(self, partition: TopicPartition, progress: _Progress) -> None:
+        earliest, end = await self._log_range.offsets(partition)
+        lowest = progress.next
+        if lowest == 0 and self._accept_missing_history:
+            return
+        if lowest < earliest:
+            raise RebuildNeeded(
+                f"{_name(partition)}: the tables stand at offset {lowest}, but Kafka keeps only {earliest} and later; "
+                "rebuild the tables from the archive, or set TILLSTREAM_AGGREGATOR_ACCEPT_MISSING_HISTORY=true on a "
+                "first start to begin with what Kafka still has"
+            )
+        highest = max(state.mark for state in progress.shards.values())
+        if highest > end:
+            raise RebuildNeeded(
+                f"{_name(partition)}: the tables stand at offset {highest}, but the topic ends at {end}: it is another "
+                "topic than the one they were built from; rebuild the tables or point to the right cluster"
+            )
+
+    def _setting(self, partition: TopicPartition) -> Setting:
+        return Setting(_name(partition), self._home(partition), self._store.shards, self._calendar, min(self._floors))
+
+    def _home(self, partition: TopicPartition) -> int:
+        return int(partition.partition) % self._store.shards
+
+    async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try until the world is well again: an engine that is away is waited for, never skipped."""
+        failures = 0
+        while True:
+            try:
+                result = await attempt()
+            except (RedisError, KafkaError, OSError) as error:
+                self.forget()
+                wait = _RETRY_AFTER_S[min(failures, len(_RETRY_AFTER_S) - 1)]
+                failures += 1
+                self._health.set("tables", False, f"{type(error).__name__}: {error}")
+                logger.warning("waiting %.1f s for Redis or Kafka: %s", wait, error)
+                await asyncio.sleep(wait)
+            else:
+                self._health.set("tables", True)
+                self._health.beat()
+                return result
+
+
+def _chunks(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:
+    for start in range(0, len(records), size):
+        yield records[start : start + size]
+
+
+def _name(partition: TopicPartition) -> str:
+    return f"{partition.topic}/{partition.partition}"
