@@ -1,0 +1,253 @@
+"""Every figure of a shop straight from its CSV files, with DuckDB: what `local.verify` holds the live answers against.
+
+Independent on purpose: nothing here comes from `services/`. The repair of short rows, the rules of validity, the
+time zone's buckets and the meanings of the figures are written a second time, from the contract alone.
+"""
+
+import csv
+import gzip
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+
+Value = int | str | float | None
+Section = dict[str, Value]
+"""Name of a figure (`2020-04-01T00:00:00+00:00 revenue`) → its value; money in cents."""
+Sections = dict[str, Section]
+
+GRANULARITIES = ("month", "day", "hour")
+TOP_LENGTHS = {"spenders": 10, "categories": 15, "brands": 10, "products": 10}
+TOP_COLUMNS = {
+    "spenders": "user_id",
+    "categories": "coalesce(category_code, 'unknown')",
+    "brands": "coalesce(brand, 'unknown')",
+    "products": "product_id",
+}
+REQUIRED = ("event_time", "order_id", "product_id", "price")
+OPTIONAL = ("user_id", "category_id", "category_code", "brand", "product_name", "quantity", "amount")
+SEED_LAYOUT = "event_time,order_id,product_id,category_id,category_code,brand,price,user_id".split(",")
+SHORT_ROW = ("event_time", "order_id", "product_id", "", "price", "user_id")
+MAX_LINE_BYTES = 2**21
+
+# The contract's limits: ids and texts in characters, prices and amounts in cents.
+_SQL = r"""
+CREATE TEMP MACRO is_unclean(text, longest) AS
+    length(text) > longest OR regexp_matches(text, '[\x00-\x1f\x7f-\x{9f}]');
+CREATE TEMP MACRO cents(text) AS
+    CASE WHEN regexp_full_match(text, '-?\d{1,15}(\.\d{1,2}0*)?')
+    THEN CAST(CAST(text AS DECIMAL(38, 2)) * 100 AS HUGEINT) END;
+CREATE TEMP MACRO instant(text) AS
+    CASE WHEN regexp_full_match(text, '\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC')
+    THEN try_strptime(text, '%Y-%m-%d %H:%M:%S UTC')
+    WHEN regexp_full_match(text, '\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)')
+    THEN timezone('UTC', TRY_CAST(upper(text) AS TIMESTAMPTZ)) END;
+
+CREATE TEMP TABLE judged AS
+WITH read AS (
+    SELECT * REPLACE (
+        nullif(event_time, '') AS event_time, nullif(order_id, '') AS order_id,
+        nullif(product_id, '') AS product_id, nullif(price, '') AS price, nullif(user_id, '') AS user_id,
+        nullif(category_id, '') AS category_id, nullif(category_code, '') AS category_code,
+        nullif(brand, '') AS brand, nullif(product_name, '') AS product_name,
+        nullif(quantity, '') AS quantity, nullif(amount, '') AS amount)
+    FROM rows
+), valued AS (
+    SELECT *, instant(event_time) AS happened, cents(price) AS unit_cents,
+        CASE WHEN quantity IS NULL THEN 1
+             WHEN regexp_full_match(quantity, '-?\d{1,9}') THEN CAST(quantity AS INTEGER) END AS pieces
+    FROM read
+)
+SELECT happened, order_id, product_id, user_id, category_code, brand, pieces, repaired,
+    CASE WHEN amount IS NULL THEN unit_cents * pieces ELSE cents(amount) END AS revenue,
+    CASE
+        WHEN NOT whole THEN 'bad_row'
+        WHEN event_time IS NULL OR order_id IS NULL OR product_id IS NULL OR price IS NULL THEN 'missing_field'
+        WHEN happened IS NULL OR happened < TIMESTAMP '2000-01-01' OR happened > $newest THEN 'bad_time'
+        WHEN unit_cents IS NULL OR starts_with(price, '-') OR unit_cents > 999999999 THEN 'bad_price'
+        WHEN pieces IS NULL OR abs(pieces) > 1000000 THEN 'bad_quantity'
+        WHEN is_unclean(order_id, 128) OR is_unclean(product_id, 128)
+            OR coalesce(is_unclean(user_id, 128), false) OR coalesce(is_unclean(category_id, 128), false)
+            THEN 'bad_id'
+        WHEN coalesce(is_unclean(category_code, 256), false) OR coalesce(is_unclean(brand, 256), false)
+            OR coalesce(is_unclean(product_name, 256), false) THEN 'bad_text'
+        WHEN amount IS NOT NULL AND (cents(amount) IS NULL OR abs(cents(amount)) > 999999999000000)
+            THEN 'bad_amount'
+    END AS refused
+FROM valued;
+
+CREATE TEMP TABLE lines AS
+WITH local AS (
+    SELECT *, timezone($zone, timezone('UTC', happened)) AS shop_time FROM judged WHERE refused IS NULL
+)
+SELECT * EXCLUDE (refused, shop_time),
+    CAST(epoch(timezone($zone, date_trunc('month', shop_time))) AS BIGINT) AS month_start,
+    CAST(epoch(timezone($zone, date_trunc('day', shop_time))) AS BIGINT) AS day_start,
+    -- By the clock's distance from the full hour: the hour that a change of clocks repeats is two hours.
+    CAST(epoch(happened) - epoch(shop_time) + epoch(date_trunc('hour', shop_time)) AS BIGINT) AS hour_start
+FROM local;
+"""
+
+
+class UnusableFile(Exception):
+    """A file that cannot be read as the seed CSV, in words for the person who named it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """What became of the rows. `repaired` are accepted rows that had six fields."""
+
+    rows: int
+    accepted: int
+    repaired: int
+    refused: dict[str, int]
+
+    @property
+    def dead_letters(self) -> int:
+        """Rows that are no event, for whatever reason."""
+        return sum(self.refused.values())
+
+
+class Truth:
+    """The lines of some files in a database of their own. Close it after use."""
+
+    def __init__(self, files: Sequence[Path], time_zone: str = "UTC", newest: datetime | None = None) -> None:
+        """Read and judge the files; `newest` is the latest valid event time: a day past now where not given.
+
+        Raises UnusableFile.
+        """
+        self._zone = ZoneInfo(time_zone)
+        self._database = duckdb.connect()
+        self._database.execute("SET TimeZone = 'UTC'")
+        names = ", ".join(f"{column} VARCHAR" for column in (*REQUIRED, *OPTIONAL))
+        self._database.execute(f"CREATE TEMP TABLE rows ({names}, repaired BOOLEAN, whole BOOLEAN)")
+        unreadable = sum(self._read(file) for file in files)
+        latest = (newest or datetime.now(UTC) + timedelta(days=1)).astimezone(UTC).replace(tzinfo=None)
+        self._run(_SQL.replace("$zone", f"'{time_zone}'").replace("$newest", f"TIMESTAMP '{latest}'"))
+        self.counts = self._count(unreadable)
+
+    def close(self) -> None:
+        """Forget the lines."""
+        self._database.close()
+
+    def sections(self) -> Sections:
+        """All figures that hold for the whole shop."""
+        sales = {f"sales by {granularity}": self.sales(granularity) for granularity in GRANULARITIES}
+        tops = {f"top {kind}": self.top(kind, length) for kind, length in TOP_LENGTHS.items()}
+        return {"totals": self.totals(), **sales, **tops}
+
+    def totals(self) -> Section:
+        """Revenue, pieces, distinct orders and buyers, events and dead letters."""
+        [values] = self._run(
+            """SELECT coalesce(sum(revenue), 0), coalesce(sum(pieces), 0), count(DISTINCT order_id),
+               count(DISTINCT user_id), count(*) FROM lines"""
+        )
+        figures = zip(("revenue", "quantity", "orders", "buyers", "events"), map(int, values), strict=True)
+        return {**dict(figures), "dead_letters": self.counts.dead_letters}
+
+    def sales(self, granularity: str, category: str | None = None) -> Section:
+        """Revenue, pieces and distinct orders of each month, day or hour; a category takes in those below it."""
+        rows = self._run(
+            f"""SELECT {granularity}_start, sum(revenue), sum(pieces), count(DISTINCT order_id) FROM lines
+                WHERE $category IS NULL OR category_code = $category OR starts_with(category_code, $category || '.')
+                GROUP BY 1 ORDER BY 1""",
+            {"category": category},
+        )
+        starts = (datetime.fromtimestamp(row[0], self._zone) for row in rows)
+        return sales_section((start.isoformat(), *row[1:]) for start, row in zip(starts, rows, strict=True))
+
+    def top(self, kind: str, length: int) -> Section:
+        """The first of a top list in order: id, revenue and pieces of each place, and its share of all revenue."""
+        rows = self._run(
+            f"""SELECT {TOP_COLUMNS[kind]} AS id, sum(revenue), sum(pieces),
+                sum(revenue) / nullif((SELECT CAST(sum(revenue) AS DOUBLE) FROM lines), 0)
+                FROM lines WHERE {TOP_COLUMNS[kind]} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {length}"""
+        )
+        return top_section(rows)
+
+    def customer(self, user_id: str) -> Section:
+        """A customer's spend, pieces and distinct orders, first and last purchase."""
+        [[revenue, quantity, orders, first, last]] = self._run(
+            """SELECT sum(revenue), sum(pieces), count(DISTINCT order_id), min(happened), max(happened)
+               FROM lines WHERE user_id = $user""",
+            {"user": user_id},
+        )
+        seen = {"first_seen": first.replace(tzinfo=UTC).isoformat(), "last_seen": last.replace(tzinfo=UTC).isoformat()}
+        return {"revenue": revenue, "quantity": quantity, "orders": orders, **seen}
+
+    def _read(self, file: Path) -> int:
+        """Append a file's rows to the table; returns how many could not even be split into fields."""
+        columns = _columns(file)
+        types = ", ".join(f"'{column}': 'VARCHAR'" for column in columns)
+        # Only a field that is not there becomes NULL, never an empty one: so the fields of a row can be counted.
+        self._run(
+            f"""INSERT INTO rows BY NAME {_by_name(columns)}
+                FROM read_csv($file, columns = {{{types}}}, header = true, delim = ',', quote = '"', escape = '"',
+                     nullstr = chr(1), null_padding = true, auto_detect = false, parallel = false,
+                     store_rejects = true, max_line_size = {MAX_LINE_BYTES})""",
+            {"file": str(file)},
+        )
+        [[unreadable]] = self._run("SELECT count(DISTINCT line) FROM reject_errors")
+        self._run("DROP TABLE reject_errors; DROP TABLE reject_scans")
+        return int(unreadable)
+
+    def _count(self, unreadable: int) -> RowCounts:
+        refused = dict(
+            self._run("SELECT refused, count(*) FROM judged WHERE refused IS NOT NULL GROUP BY 1 ORDER BY 1")
+        )
+        if unreadable:
+            refused["bad_row"] = refused.get("bad_row", 0) + unreadable
+        [[accepted, repaired]] = self._run("SELECT count(*), count(*) FILTER (repaired) FROM lines")
+        return RowCounts(accepted + sum(refused.values()), accepted, repaired, refused)
+
+    def _run(self, sql: str, parameters: dict[str, Value] | None = None) -> list[tuple[Any, ...]]:
+        return self._database.execute(sql, parameters or {}).fetchall()
+
+
+def sales_section(rows: Iterable[Sequence[Any]]) -> Section:
+    """Rows of (bucket, revenue, quantity, orders) as one figure a name."""
+    names = ("revenue", "quantity", "orders")
+    return {f"{bucket} {name}": value for bucket, *figures in rows for name, value in zip(names, figures, strict=True)}
+
+
+def top_section(rows: Iterable[Sequence[Any]]) -> Section:
+    """Rows of (id, revenue, quantity) or (id, revenue, quantity, share), best first, as one figure a place and name."""
+    names = ("id", "revenue", "quantity", "share")
+    return {
+        f"{place}. {name}": value for place, row in enumerate(rows, 1) for name, value in zip(names, row, strict=False)
+    }
+
+
+def _columns(file: Path) -> list[str]:
+    """The header's columns; those that are none of ours under a name that cannot clash."""
+    try:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
+            first = lines.readline(MAX_LINE_BYTES).decode("utf-8-sig", errors="replace")
+    except (OSError, EOFError, zlib.error) as error:
+        raise UnusableFile(f"{file}: {error}") from None
+    header = next(csv.reader([first]), [])
+    missing = [column for column in REQUIRED if column not in header]
+    if missing:
+        raise UnusableFile(f"{file}: the header lacks {', '.join(missing)}")
+    known = (*REQUIRED, *OPTIONAL)
+    return [column if column in known else f"ignored_{position}" for position, column in enumerate(header)]
+
+
+def _by_name(columns: list[str]) -> str:
+    """SELECT each known column, taken by its place in the row where a row has the six fields of a short one."""
+    fields = " + ".join(f"CAST({column} IS NOT NULL AS INTEGER)" for column in columns)
+    if columns[: len(SEED_LAYOUT)] == SEED_LAYOUT:
+        repaired = f"({fields} = {len(SHORT_ROW)} AND {columns[SHORT_ROW.index('')]} = '')"
+        places = {name: columns[place] for place, name in enumerate(SHORT_ROW)}
+    else:
+        repaired, places = "false", {}
+    selected = (
+        f"CASE WHEN {repaired} THEN {places.get(name, 'NULL')} ELSE {name if name in columns else 'NULL'} END AS {name}"
+        for name in (*REQUIRED, *OPTIONAL)
+    )
+    return f"SELECT {', '.join(selected)}, {repaired} AS repaired, {repaired} OR {fields} = {len(columns)} AS whole"

@@ -1,0 +1,331 @@
+"""Hold every live figure against the shop's own files: `python -m local.verify --csv kz.csv.gz`.
+
+`local.truth` computes the figures straight from the files, sharing no code with the services. They are compared to
+the cent with the gateway's answers and, where TILLSTREAM_S3_* name the object store, with the newest batch report.
+A table shows what was compared and each difference. Exit status: 0 all equal, 1 any difference, 2 could not compare.
+"""
+
+import argparse
+import json
+import math
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ParamSpec
+from urllib.parse import quote
+
+import duckdb
+import httpx
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.truth import (
+    GRANULARITIES,
+    TOP_LENGTHS,
+    Section,
+    Sections,
+    Truth,
+    UnusableFile,
+    Value,
+    sales_section,
+    top_section,
+)
+from services.common.objectstore import NoSuchObject, ObjectStore
+from services.common.settings import S3Settings, ShopSettings
+
+SHARE_TOLERANCE = 1e-6  # shares are quotients, not money
+DIFFERENCES_SHOWN = 20
+TOTALS = ("revenue", "quantity", "orders", "buyers", "events", "dead_letters")
+
+P = ParamSpec("P")
+Json = Any
+Get = Callable[[str], Json]
+"""The parsed JSON that the gateway answers to a path with its query."""
+
+
+class NoAnswer(Exception):
+    """The gateway or the object store could not be asked, in words for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One figure that is not what the files say; None where one side does not have it."""
+
+    name: str
+    expected: Value
+    found: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What was compared in one section."""
+
+    section: str
+    compared: int
+    differences: list[Difference]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Compare as the command line says; returns the exit status."""
+    options = _options(arguments)
+    try:
+        truth = Truth(options.csv, options.time_zone)
+    except (UnusableFile, duckdb.Error) as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        with httpx.Client(base_url=options.gateway, timeout=60) as client:
+            report = None if options.no_report else _stored_report(S3Settings())
+            return verify(truth, _getter(client), report, options.wait)
+    except NoAnswer as error:
+        print(error, file=sys.stderr)
+        return 2
+    finally:
+        truth.close()
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m local.verify", description="Compare live figures with CSV files.")
+    parser.add_argument(
+        "--csv", type=Path, action="append", required=True, metavar="FILE", help="repeat for more files"
+    )
+    parser.add_argument("--gateway", default="http://127.0.0.1:8080", metavar="URL")
+    parser.add_argument("--time-zone", default=ShopSettings().time_zone, help="the shop's zone (default: its setting)")
+    parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for the stream to be applied first")
+    parser.add_argument("--no-report", action="store_true", help="do not compare the batch report")
+    return parser.parse_args(arguments)
+
+
+def verify(truth: Truth, get: Get, report: Json | None = None, wait: float = 0) -> int:
+    """Print what was compared with the gateway and, where there is one, the batch report; 1 on any difference.
+
+    Raises NoAnswer.
+    """
+    print(_describe(truth))
+    behind = wait_until_applied(get, wait)
+    live = _as_documented(live_sections, get, truth)
+    comparisons = compare(truth.sections() | details(truth), live)
+    if report is not None:
+        comparisons += compare_report(truth, report)
+    print(render(comparisons))
+    if behind:
+        print(f"The gateway is still behind: {behind:,} records are not applied yet, so differences are expected.")
+    return int(any(comparison.differences for comparison in comparisons))
+
+
+def compare_report(truth: Truth, report: Json) -> list[Comparison]:
+    """A batch report's figures against the files'. Raises NoAnswer."""
+    comparisons = compare(_without_live_only(truth.sections()), _as_documented(report_sections, report))
+    return [replace(each, section=f"report: {each.section}") for each in comparisons]
+
+
+def _without_live_only(sections: Sections) -> Sections:
+    """A report has no shares, and knows nothing of rows that the producer refused: they are not in the archive."""
+    return {
+        section: {
+            name: value for name, value in figures.items() if name != "dead_letters" and not name.endswith(" share")
+        }
+        for section, figures in sections.items()
+    }
+
+
+def _as_documented(read: Callable[P, Sections], *arguments: P.args, **named: P.kwargs) -> Sections:
+    try:
+        return read(*arguments, **named)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise NoAnswer(f"an answer is not as it is documented: {error!r}") from error
+
+
+def live_sections(get: Get, truth: Truth) -> Sections:
+    """The gateway's figures under the names of `Truth.sections` and `details`."""
+    summary = get("/v1/stats/summary")
+    found = {"totals": _totals(summary, TOTALS)}
+    for granularity in GRANULARITIES:
+        found[f"sales by {granularity}"] = _live_sales(get, granularity, _years(truth))
+    for kind, length in TOP_LENGTHS.items():
+        found[f"top {kind}"] = _top(get(f"/v1/stats/top/{kind}?n={length}"), "share")
+    return found | _live_details(get, truth)
+
+
+def _live_sales(get: Get, granularity: str, years: Sequence[int]) -> Section:
+    """All buckets, asked for year by year, open at both ends: an answer holds a limited number."""
+    ends = [f"{year}-01-01T00:00:00Z" for year in years[1:]]
+    found: Section = {}
+    for start, end in zip(["", *ends], [*ends, ""], strict=True):
+        window = f"&from={start}" * bool(start) + f"&to={end}" * bool(end)
+        found |= _sales(get(f"/v1/stats/sales?granularity={granularity}{window}"))
+    return found
+
+
+def _years(truth: Truth) -> list[int]:
+    return sorted({int(name[:4]) for name in truth.sales("month")})
+
+
+def details(truth: Truth) -> Sections:
+    """What is told of single customers and categories: the ten top spenders, the best-selling category."""
+    found = {f"customer {user}": truth.customer(user) for user in _top_ids(truth, "spenders")}
+    for category in _categories(truth):
+        for granularity in ("month", "day"):
+            found[f"{category} by {granularity}"] = truth.sales(granularity, category)
+    return found
+
+
+def _live_details(get: Get, truth: Truth) -> Sections:
+    found = {
+        f"customer {user}": _customer(get(f"/v1/users/{quote(user, safe='')}")) for user in _top_ids(truth, "spenders")
+    }
+    for category in _categories(truth):
+        for granularity in ("month", "day"):
+            found[f"{category} by {granularity}"] = _sales(
+                get(f"/v1/stats/sales?granularity={granularity}&category={quote(category)}")
+            )
+    return found
+
+
+def _categories(truth: Truth) -> list[str]:
+    """The best-selling named category, and the level above it."""
+    named = [category for category in _top_ids(truth, "categories") if category != "unknown"][:1]
+    return [*named, *(category.split(".")[0] for category in named if "." in category)]
+
+
+def _top_ids(truth: Truth, kind: str) -> list[str]:
+    return [str(value) for name, value in truth.top(kind, TOP_LENGTHS[kind]).items() if name.endswith(" id")]
+
+
+def _stored_report(settings: S3Settings) -> Json | None:
+    """The figures of the newest batch report; None where there is none, or no object store is named."""
+    if settings.s3_endpoint is None and settings.s3_access_key is None:
+        print("No object store is named (TILLSTREAM_S3_ENDPOINT): the batch report is not compared.")
+        return None
+    store = ObjectStore(settings)
+    try:
+        version = json.loads(store.get("reports/latest.json"))["version"]
+        print(f"The batch report is {version}.")
+        return json.loads(store.get(f"reports/{version}/figures.json"))
+    except NoSuchObject:
+        print("There is no batch report yet: not compared.")
+        return None
+    except (BotoCoreError, ClientError) as error:
+        raise NoAnswer(f"object store {settings.s3_endpoint}: {error}") from None
+    finally:
+        store.close()
+
+
+def report_sections(report: Json) -> Sections:
+    """A batch report's figures under the names of `Truth.sections`."""
+    totals = _totals(report["totals"], TOTALS[:-1])
+    sales = {f"sales by {granularity}": _sales(report["sales"][granularity]) for granularity in GRANULARITIES}
+    tops = {f"top {kind}": _top(report["top"][kind][:length]) for kind, length in TOP_LENGTHS.items()}
+    return {"totals": totals, **sales, **tops}
+
+
+def compare(expected: Sections, found: Sections) -> list[Comparison]:
+    """Each section's figures against those found; a figure that only one side has is a difference."""
+    return [_compare_section(section, expected[section], found.get(section, {})) for section in expected]
+
+
+def _compare_section(section: str, expected: Section, found: Section) -> Comparison:
+    names = [*expected, *(name for name in found if name not in expected)]
+    differences = [
+        Difference(name, expected.get(name), found.get(name))
+        for name in names
+        if not _equal(expected.get(name), found.get(name))
+    ]
+    return Comparison(section, len(names), differences)
+
+
+def _equal(expected: Value, found: Value) -> bool:
+    if isinstance(expected, float) and isinstance(found, float):
+        return math.isclose(expected, found, abs_tol=SHARE_TOLERANCE)
+    return expected == found
+
+
+def wait_until_applied(get: Get, seconds: float) -> int:
+    """Wait for a lag of 0, at most so long; returns the lag in records that is left."""
+    until = time.monotonic() + seconds
+    while True:
+        lag = int(get("/v1/stats/summary")["lag"] or 0)
+        if lag == 0 or time.monotonic() >= until:
+            return lag
+        time.sleep(0.2)
+
+
+def render(comparisons: Iterable[Comparison]) -> str:
+    """The table of what was compared, each difference below its section."""
+    comparisons = list(comparisons)
+    width = max(len(each.section) for each in comparisons)
+    lines = [f"{'section':<{width}}  compared  differences"]
+    for each in comparisons:
+        lines.append(f"{each.section:<{width}}  {each.compared:>8,}  {len(each.differences):>11,}")
+        lines += [_line(difference) for difference in each.differences[:DIFFERENCES_SHOWN]]
+        if len(each.differences) > DIFFERENCES_SHOWN:
+            lines.append(f"    and {len(each.differences) - DIFFERENCES_SHOWN:,} more")
+    compared = sum(each.compared for each in comparisons)
+    differences = sum(len(each.differences) for each in comparisons)
+    lines.append(f"{'all':<{width}}  {compared:>8,}  {differences:>11,}")
+    return "\n".join(lines)
+
+
+def _line(difference: Difference) -> str:
+    return f"    {difference.name}: the files say {difference.expected}, found {difference.found}"
+
+
+def _describe(truth: Truth) -> str:
+    counts = truth.counts
+    refused = ", ".join(f"{number:,} {reason}" for reason, number in counts.refused.items()) or "none"
+    return (
+        f"{counts.rows:,} rows = {counts.accepted:,} events ({counts.repaired:,} of them repaired from six fields)"
+        f" + {counts.dead_letters:,} dead letters ({refused})"
+    )
+
+
+def _getter(client: httpx.Client) -> Get:
+    def get(path: str) -> Json:
+        try:
+            answer = client.get(path)
+            answer.raise_for_status()
+            return answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise NoAnswer(f"{client.base_url}{path.lstrip('/')}: {error}") from None
+
+    return get
+
+
+def _sales(buckets: Json) -> Section:
+    return sales_section((_instant(b["bucket"]), cents(b["revenue"]), b["quantity"], b["orders"]) for b in buckets)
+
+
+def _top(entries: Json, *more: str) -> Section:
+    return top_section((e["id"], cents(e["revenue"]), e["quantity"], *(e[name] for name in more)) for e in entries)
+
+
+def _customer(answer: Json) -> Section:
+    return {
+        "revenue": cents(answer["revenue"]),
+        "quantity": answer["quantity"],
+        "orders": answer["orders"],
+        "first_seen": _instant(answer["first_seen"]),
+        "last_seen": _instant(answer["last_seen"]),
+    }
+
+
+def _totals(answer: Json, names: Iterable[str]) -> Section:
+    return {name: cents(answer[name]) if name == "revenue" else answer[name] for name in names}
+
+
+def cents(text: str) -> int:
+    """Cents of a decimal string with exactly two places. Raises ValueError for anything else, a number above all."""
+    if not isinstance(text, str) or re.fullmatch(r"-?\d+\.\d\d", text, re.ASCII) is None:
+        raise ValueError(f"{text!r} is not a decimal string with two places")
+    return int(text.replace(".", ""))
+
+
+def _instant(text: str) -> str:
+    return datetime.fromisoformat(text).isoformat()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
