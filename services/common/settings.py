@@ -23,16 +23,20 @@ def _known_zone(name: str) -> str:
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 
 
-class ServiceSettings(BaseSettings):
-    """What every service has. All sockets bind loopback unless told otherwise."""
+class Settings(BaseSettings):
+    """The base of every part below: where several are composed, the last one's configuration wins."""
 
     model_config = SettingsConfigDict(env_prefix="TILLSTREAM_", frozen=True)
+
+
+class ServiceSettings(Settings):
+    """What every service has. All sockets bind loopback unless told otherwise."""
 
     host: str = "127.0.0.1"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 
-class KafkaSettings(BaseSettings):
+class KafkaSettings(Settings):
     """Where Kafka is and how to speak to it: plaintext on one machine, IAM over TLS on MSK."""
 
     kafka_bootstrap: str = "127.0.0.1:9092"
@@ -42,7 +46,7 @@ class KafkaSettings(BaseSettings):
     dead_letters_topic: str = "purchases.dlq"
 
 
-class RedisSettings(BaseSettings):
+class RedisSettings(Settings):
     """Where the live tables are, and over how many shards they are spread."""
 
     redis_url: str = "redis://127.0.0.1:6379/0"
@@ -50,7 +54,7 @@ class RedisSettings(BaseSettings):
     shards: int = Field(default=1, ge=1, le=1024)
 
 
-class S3Settings(BaseSettings):
+class S3Settings(Settings):
     """Where archive and models are. Without keys the AWS default credential chain is used."""
 
     s3_endpoint: str | None = None
@@ -60,7 +64,7 @@ class S3Settings(BaseSettings):
     aws_region: str = "eu-central-1"
 
 
-class ShopSettings(BaseSettings):
+class ShopSettings(Settings):
     """What the shop decides. A change of `time_zone` asks for a rebuild of the live tables."""
 
     time_zone: TimeZone = "UTC"
