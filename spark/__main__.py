@@ -1,0 +1,118 @@
+"""Command line and composition root of the batch job. Also the entry point that spark-submit is given."""
+
+import argparse
+import signal
+import sys
+import time
+from types import FrameType
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import ValidationError
+
+from services.common.objectstore import ObjectStore
+from spark.jars import JarsMissing, fetch_jars
+from spark.job import STEPS, Job, Outcome, run
+from spark.progress import Progress
+from spark.publish import ModelRefused, PointerContended
+from spark.session import spark_session
+from spark.settings import JobSettings
+from spark.versions import new_version
+
+DESCRIPTION = """\
+Tillstream's batch job: from the archive of purchases to figures and a recommendation model.
+
+  curate   raw/purchases/**            every accepted line once    -> curated/purchases/<version>/
+  report   the figures of the live tables, computed anew           -> reports/<version>/figures.json
+  train    implicit ALS over what known customers hold             -> models/als/<version>/
+  publish  verify, write the manifest, move models/als/current.json
+"""
+EPILOG = """\
+examples:
+  python -m spark jars                       once: Maven brings the S3A connector
+  python -m spark run                        all steps against TILLSTREAM_S3_ENDPOINT
+  python -m spark run --until report         figures only
+  TILLSTREAM_ALS_RANK=32 python -m spark run
+
+on a cluster (TILLSTREAM_SPARK_MASTER= leaves master, memory and jars to spark-submit):
+  spark-submit --py-files tillstream.zip spark/__main__.py run
+
+Exit status: 0 done, also where the data allows no model yet (the last line says why); 1 failed; 2 wrong settings.
+"""
+
+
+class Terminated(Exception):
+    """SIGTERM: leave through the doors that close the session."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        settings = JobSettings()
+    except ValidationError as error:
+        for problem in error.errors():
+            _say(f"TILLSTREAM_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}")
+        return 2
+    try:
+        return int(options.command(settings, options))
+    except (JarsMissing, BucketMissing, ModelRefused, PointerContended, BotoCoreError, ClientError) as error:
+        _say(f"failed: {error}")
+    except (Terminated, KeyboardInterrupt):
+        _say("stopped; the live model and the latest report are as before")
+    return 1
+
+
+class BucketMissing(Exception):
+    """The bucket does not exist."""
+
+
+def run_command(settings: JobSettings, options: argparse.Namespace) -> int:
+    """`run`: one run of the job."""
+    outcome = run_job(settings, Progress(), options.until)
+    _say(f"model {outcome.model} is live" if outcome.model else f"no model: {outcome.reason}")
+    return 0
+
+
+def run_job(settings: JobSettings, progress: Progress, until: str = "publish") -> Outcome:
+    """Open the clients, run the steps, close the clients. Raises BucketMissing, JarsMissing, ModelRefused."""
+    now_ms = time.time_ns() // 1_000_000
+    store = ObjectStore(settings)
+    try:
+        if not store.exists():
+            raise BucketMissing(f"there is no bucket {store.bucket!r} at {settings.s3_endpoint or 'AWS'}")
+        with spark_session(settings) as spark:
+            return run(Job(spark, store, settings, progress, new_version(now_ms), now_ms), until)
+    finally:
+        store.close()
+
+
+def jars_command(settings: JobSettings, _options: argparse.Namespace) -> int:
+    """`jars`: fetch the S3A connector."""
+    jars = fetch_jars(settings.spark_jars)
+    _say(f"{len(jars)} jars, {sum(jar.stat().st_size for jar in jars) / 1e6:.0f} MB in {settings.spark_jars}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m spark", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawTextHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    run_parser = commands.add_parser("run", help="curate, report, train and publish")
+    run_parser.add_argument("--until", choices=STEPS, default="publish", help="the last step to do")
+    run_parser.set_defaults(command=run_command)
+    commands.add_parser("jars", help="fetch the S3A connector with Maven").set_defaults(command=jars_command)
+    return parser
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

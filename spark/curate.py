@@ -1,0 +1,118 @@
+"""Archive → curated purchases: every accepted line once, and a count of everything that happened on the way."""
+
+from dataclasses import asdict, dataclass
+
+from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from spark.records import CHECKED, ORIGIN, PURCHASE, checker, ddl
+
+CURATED = (*ORIGIN, *PURCHASE, ("month", "string"))
+"""Columns of the curated purchases; `month` (`2020-04`, in the shop's time zone) is the folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curation:
+    """What became of the archived records. `records` = `accepted` + `repeats` + all of `rejected`."""
+
+    records: int
+    accepted: int
+    repeats: int
+    rejected: dict[str, int]
+    unknown_category: int
+    unknown_brand: int
+    anonymous: int
+    plain_lines: int
+    offsets: dict[str, int]
+
+    @property
+    def dead_letters(self) -> int:
+        """Distinct records that were rejected."""
+        return sum(self.rejected.values())
+
+    def counts(self) -> dict[str, object]:
+        """The counts without the offsets, as the report and the manifest show them."""
+        return {name: value for name, value in asdict(self).items() if name != "offsets"}
+
+
+def read_archive(spark: SparkSession, folder: str | None) -> DataFrame:
+    """The lines of all objects below a folder: (line: binary, path: string). None stands for an empty archive."""
+    if folder is None:
+        return spark.createDataFrame([], "line binary, path string")
+    objects = spark.read.option("recursiveFileLookup", True).option("lineSep", "\n").text(folder)
+    return objects.select(F.col("value").cast("binary").alias("line"), F.col("_metadata.file_path").alias("path"))
+
+
+def check(lines: DataFrame, job_ms: int) -> DataFrame:
+    """Rows of `CHECKED` and `repeat`: whether an earlier record is the same line."""
+    checked = lines.where(F.length("line") > 0).mapInArrow(checker(job_ms), ddl(CHECKED))
+    same_line = Window.partitionBy("identity").orderBy(*_arrival_order())
+    marked = checked.withColumn("identity", _identity())
+    return marked.withColumn("repeat", F.row_number().over(same_line) > 1).drop("identity")
+
+
+def _identity() -> Column:
+    """What makes two records the same line: the event_id, else the place in the topic, else nothing.
+
+    The broker time is part of the place, so that a topic created anew does not repeat the old one's offsets.
+    """
+    accepted_event = F.when(F.col("reason").isNull(), F.col("event_id"))
+    place = F.when(F.col("offset").isNotNull(), F.concat_ws("/", "partition", "offset", "timestamp"))
+    return F.coalesce(
+        F.concat(F.lit("event "), accepted_event),
+        F.concat(F.lit("record "), place),
+        F.concat(F.lit("line "), F.monotonically_increasing_id().cast("string")),
+    )
+
+
+def _arrival_order() -> list[Column]:
+    """The stream applies the first arrival; lines without a place come last, in an order of their content."""
+    return [F.col(name).asc_nulls_last() for name, _ in (*ORIGIN, *PURCHASE)]
+
+
+def accepted(checked: DataFrame) -> DataFrame:
+    """The purchases that count, as `CURATED`. Months follow the session's time zone."""
+    month = F.date_format(F.timestamp_millis("event_time"), "yyyy-MM")
+    counting = checked.where(F.col("reason").isNull() & ~F.col("repeat"))
+    return counting.drop("reason", "repeat").withColumn("month", month)
+
+
+def write_curated(purchases: DataFrame, folder: str) -> None:
+    """Write the purchases by month, each file a span of event time."""
+    purchases.repartitionByRange("event_time").write.partitionBy("month").parquet(folder)
+
+
+def read_curated(spark: SparkSession, folder: str) -> DataFrame:
+    """The purchases that `write_curated` left; empty where there was none."""
+    return spark.read.schema(ddl(CURATED)).parquet(folder)
+
+
+def count(checked: DataFrame) -> Curation:
+    """Count the outcomes of `check`."""
+    outcomes = checked.groupBy("reason", "repeat").agg(
+        F.count(F.lit(1)).alias("lines"),
+        F.count_if(F.col("category_code").isNull()).alias("unknown_category"),
+        F.count_if(F.col("brand").isNull()).alias("unknown_brand"),
+        F.count_if(F.col("user_id").isNull()).alias("anonymous"),
+        F.count_if(F.col("offset").isNull()).alias("plain_lines"),
+    )
+    rows = outcomes.collect()
+    counting = next((row for row in rows if row.reason is None and not row.repeat), None)
+    return Curation(
+        records=sum(row.lines for row in rows),
+        accepted=counting.lines if counting else 0,
+        repeats=sum(row.lines for row in rows if row.repeat),
+        rejected={row.reason: row.lines for row in sorted(rows, key=str) if row.reason and not row.repeat},
+        unknown_category=counting.unknown_category if counting else 0,
+        unknown_brand=counting.unknown_brand if counting else 0,
+        anonymous=counting.anonymous if counting else 0,
+        plain_lines=sum(row.plain_lines for row in rows),
+        offsets=_offsets(checked),
+    )
+
+
+def _offsets(checked: DataFrame) -> dict[str, int]:
+    """Partition → the offset after the last archived record."""
+    places = checked.where(F.col("offset").isNotNull())
+    last = places.groupBy("partition").agg(F.max("offset").alias("last")).orderBy("partition").collect()
+    return {str(row.partition): row.last + 1 for row in last}

@@ -1,0 +1,185 @@
+"""One run: curate → report → train → publish. Everything it writes is named by its version and never overwritten."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from services.common.events import format_time
+from services.common.objectstore import ObjectStore
+from spark import curate, knowledge, publish, report, train
+from spark.curate import Curation
+from spark.progress import Progress
+from spark.session import blas_in_use
+from spark.settings import JobSettings
+
+CURATED = "curated/purchases/"
+REPORTS = "reports/"
+STEPS = ("curate", "report", "train", "publish")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What all steps of a run share. `now_ms` is the run's start, epoch milliseconds."""
+
+    spark: SparkSession
+    store: ObjectStore
+    settings: JobSettings
+    progress: Progress
+    version: str
+    now_ms: int
+
+    def url(self, key: str) -> str:
+        """An object's or folder's address for Spark."""
+        return f"s3a://{self.store.bucket}/{key}"
+
+    @property
+    def curated_folder(self) -> str:
+        """Where this run's curated purchases are."""
+        return f"{CURATED}{self.version}/"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: `model` is the version now live, or None with the reason."""
+
+    model: str | None
+    reason: str = ""
+
+
+def run(job: Job, until: str = "publish") -> Outcome:
+    """Do the steps up to and including `until`."""
+    purchases, curation = curate_step(job)
+    if until == "curate":
+        return Outcome(None, "only curated, as asked")
+    held = train.interactions(purchases).persist()
+    refusal = train.reason_against_training(held)
+    report_step(job, purchases, curation, refusal)
+    if until == "report":
+        return Outcome(None, "only curated and reported, as asked")
+    if refusal:
+        return Outcome(None, refusal)
+    pairs = train_step(job, purchases, held)
+    if until == "train":
+        return Outcome(None, f"trained but not published, as asked: {publish.model_folder(job.version)}")
+    return publish_step(job, curation, span(purchases), pairs)
+
+
+def curate_step(job: Job) -> tuple[DataFrame, Curation]:
+    """Archive → `curated/purchases/<version>/`."""
+    with job.progress.step("curate") as step:
+        checked = curate.check(_archive(job), job.now_ms).persist()
+        curation = curate.count(checked)
+        curate.write_curated(curate.accepted(checked), job.url(job.curated_folder))
+        checked.unpersist()
+        step.says(_curation_in_words(curation))
+    return curate.read_curated(job.spark, job.url(job.curated_folder)), curation
+
+
+def _archive(job: Job) -> DataFrame:
+    prefix = job.settings.archive_prefix
+    is_empty = next(job.store.list(prefix), None) is None
+    return curate.read_archive(job.spark, None if is_empty else job.url(prefix))
+
+
+def _curation_in_words(curation: Curation) -> str:
+    rejected = ", ".join(f"{reason} {lines:,}" for reason, lines in curation.rejected.items())
+    return (
+        f"{curation.records:,} records: {curation.accepted:,} accepted, {curation.repeats:,} repeats, "
+        f"{curation.dead_letters:,} rejected{f' ({rejected})' if rejected else ''}; of the accepted "
+        f"{curation.unknown_category:,} without category, {curation.unknown_brand:,} without brand, "
+        f"{curation.anonymous:,} anonymous"
+    )
+
+
+def report_step(job: Job, purchases: DataFrame, curation: Curation, refusal: str | None) -> None:
+    """The batch figures → `reports/<version>/figures.json`, then `reports/latest.json`."""
+    with job.progress.step("report") as step:
+        figures = report.figures(purchases, curation, job.settings.time_zone)
+        document = {
+            "version": job.version,
+            "created_at": format_time(job.now_ms),
+            "currency": job.settings.currency,
+            "curated": job.curated_folder,
+            "no_model": refusal,
+            **figures,
+        }
+        job.store.put_new(f"{REPORTS}{job.version}/figures.json", publish.encode(document))
+        publish.move_forward(job.store, f"{REPORTS}latest.json", {"version": job.version})
+        totals = figures["totals"]
+        step.says(
+            f"revenue {totals['revenue']} {job.settings.currency}, {totals['quantity']:,} pieces, "
+            f"{totals['orders']:,} orders, {totals['buyers']:,} buyers"
+        )
+    _prune_curated(job)
+
+
+def _prune_curated(job: Job) -> None:
+    """Drop the curated purchases of older runs: the archive is the source, each run writes them whole."""
+    keys = [key for key, _ in job.store.list(CURATED)]
+    runs = sorted({key.removeprefix(CURATED).partition("/")[0] for key in keys})
+    for run_name in runs[: -job.settings.curated_kept]:
+        for key in keys:
+            if key.startswith(f"{CURATED}{run_name}/"):
+                job.store.delete(key)
+
+
+def train_step(job: Job, purchases: DataFrame, held: DataFrame) -> int:
+    """Factors and what serving needs beside them → the model's folder. Returns the pairs trained on."""
+    with job.progress.step("train") as step:
+        pairs = held.count()
+        factors = train.factorise(held, job.settings.als)
+        _, newest_ms = span(purchases)
+        tables = {
+            "user_factors": factors.users,
+            "item_factors": factors.products,
+            "catalogue": knowledge.catalogue(purchases),
+            "popularity": knowledge.popularity(purchases, newest_ms),
+            "known_purchases": knowledge.known_purchases(held),
+        }
+        folder = job.url(publish.model_folder(job.version))
+        for name, table in tables.items():
+            table.coalesce(job.settings.als_blocks).write.parquet(f"{folder}{name}")
+        als = job.settings.als
+        step.says(f"ALS rank {als.rank}, {als.iterations} iterations over {pairs:,} pairs, {blas_in_use(job.spark)}")
+    return pairs
+
+
+def span(purchases: DataFrame) -> tuple[int, int]:
+    """The oldest and the newest event time, epoch milliseconds. There must be a purchase."""
+    row = purchases.agg(F.min("event_time").alias("oldest"), F.max("event_time").alias("newest")).head()
+    assert row is not None
+    return row.oldest, row.newest
+
+
+def publish_step(job: Job, curation: Curation, training_span: tuple[int, int], pairs: int) -> Outcome:
+    """Verify, write the manifest, move the pointer."""
+    with job.progress.step("publish") as step:
+        files = publish.verified_files(job.store, job.version, job.settings.als_rank)
+        publish.write_manifest(job.store, _manifest(job, files, curation, training_span, pairs))
+        moved = publish.activate(job.store, job.version, job.now_ms)
+        step.says(f"{len(files)} files, {sum(file.bytes for file in files):,} bytes verified")
+    if not moved:
+        return Outcome(None, f"{job.version} is complete, but a later run's model is live already")
+    return Outcome(job.version)
+
+
+def _manifest(
+    job: Job,
+    files: list[publish.ModelFile],
+    curation: Curation,
+    training_span: tuple[int, int],
+    pairs: int,
+) -> dict[str, Any]:
+    oldest, newest = training_span
+    return publish.manifest(
+        job.version,
+        job.now_ms,
+        files,
+        rank=job.settings.als_rank,
+        training={"from": format_time(oldest), "to": format_time(newest), "offsets": curation.offsets},
+        settings={**job.settings.als.model_dump(), "time_zone": job.settings.time_zone},
+        metrics={},
+        counts={"pairs": pairs, **curation.counts()},
+    )

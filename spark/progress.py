@@ -1,0 +1,42 @@
+"""One line a step: its name, its seconds, what it found."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+
+class Step:
+    """A step under way; `says` sets what its line tells in the end."""
+
+    def __init__(self) -> None:
+        self.summary = ""
+
+    def says(self, summary: str) -> None:
+        """Set the words behind the seconds."""
+        self.summary = summary
+
+
+class Progress:
+    """Writes the lines; on a terminal a step shows while it runs."""
+
+    def __init__(self, out: TextIO = sys.stderr) -> None:
+        self._out = out
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Step]:
+        """Time what happens inside."""
+        if self._out.isatty():
+            self._write(f"{name:<8}  ...\r")
+        step, start = Step(), time.monotonic()
+        try:
+            yield step
+        except BaseException:
+            self._write(f"{name:<8} {time.monotonic() - start:6.1f} s  failed\n")
+            raise
+        self._write(f"{name:<8} {time.monotonic() - start:6.1f} s  {step.summary}\n")
+
+    def _write(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()

@@ -1,0 +1,141 @@
+"""A model becomes visible: its files are verified, the manifest is written last, then the pointer moves."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from services.common.events import format_time
+from services.common.objectstore import AlreadyExists, NoSuchObject, ObjectStore
+
+FORMAT_VERSION = 1
+MODELS = "models/als/"
+POINTER = f"{MODELS}current.json"
+FACTOR_TABLES = ("user_factors", "item_factors")
+TABLES = (*FACTOR_TABLES, "catalogue", "popularity", "known_purchases")
+_POINTER_ATTEMPTS = 5
+
+
+class ModelRefused(Exception):
+    """The written files are not a model that may serve; the pointer stays where it is."""
+
+
+class PointerContended(Exception):
+    """Others moved the pointer at every attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One parquet file of a model. `path` is relative to the model's folder."""
+
+    path: str
+    sha256: str
+    bytes: int
+    rows: int
+
+    @property
+    def table(self) -> str:
+        """The folder it belongs to."""
+        return self.path.partition("/")[0]
+
+
+def model_folder(version: str) -> str:
+    """The prefix of a version's objects."""
+    return f"{MODELS}{version}/"
+
+
+def verified_files(store: ObjectStore, version: str, rank: int) -> list[ModelFile]:
+    """Read back and check every parquet file of a version. Raises ModelRefused with the file's name."""
+    folder = model_folder(version)
+    keys = [key for key, _ in store.list(folder) if key.endswith(".parquet")]
+    files = [_verified_file(key.removeprefix(folder), store.get(key), rank) for key in keys]
+    for table in TABLES:
+        if not rows_of(files, table):
+            raise ModelRefused(f"{table} has no rows")
+    return files
+
+
+def rows_of(files: Iterable[ModelFile], table: str) -> int:
+    """The rows of one table over all its files."""
+    return sum(file.rows for file in files if file.table == table)
+
+
+def _verified_file(path: str, body: bytes, rank: int) -> ModelFile:
+    content = pq.read_table(io.BytesIO(body))
+    file = ModelFile(path, hashlib.sha256(body).hexdigest(), len(body), content.num_rows)
+    if file.table in FACTOR_TABLES:
+        check_factors(path, content.column("factors"), rank)
+    return file
+
+
+def check_factors(path: str, factors: "pa.ChunkedArray[Any]", rank: int) -> None:
+    """Raise ModelRefused unless every row has `rank` finite numbers, not all of the file being zero."""
+    if factors.null_count or not np.all(pc.list_value_length(factors).to_numpy() == rank):
+        raise ModelRefused(f"{path}: a row has not {rank} factors")
+    values = pc.list_flatten(factors).to_numpy()
+    if not np.all(np.isfinite(values)):
+        raise ModelRefused(f"{path}: a factor is not a finite number")
+    if len(values) and not values.any():
+        raise ModelRefused(f"{path}: all factors are zero; the regularisation leaves nothing of the data")
+
+
+def write_manifest(store: ObjectStore, manifest: dict[str, Any]) -> None:
+    """Make the version complete. Raises AlreadyExists where it is so already: a model never changes."""
+    store.put_new(f"{model_folder(manifest['version'])}manifest.json", encode(manifest))
+
+
+def manifest(version: str, created_ms: int, files: list[ModelFile], **content: Any) -> dict[str, Any]:
+    """The manifest of a model: its files, shapes, and what it was made of."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "version": version,
+        "created_at": format_time(created_ms // 1000 * 1000),
+        "algorithm": "als",
+        "users": rows_of(files, "user_factors"),
+        "items": rows_of(files, "item_factors"),
+        "files": [asdict(file) for file in files],
+        **content,
+    }
+
+
+def activate(store: ObjectStore, version: str, now_ms: int) -> bool:
+    """Point serving to the version. False where a newer version is there already."""
+    pointer = {"version": version, "activated_at": format_time(now_ms), "activated_by": "job", "note": ""}
+    return move_forward(store, POINTER, pointer)
+
+
+def move_forward(store: ObjectStore, key: str, pointer: dict[str, Any]) -> bool:
+    """Replace a pointer ({"version": …}) unless it names a newer version. Raises PointerContended."""
+    for _ in range(_POINTER_ATTEMPTS):
+        try:
+            body, etag = store.get_with_etag(key)
+        except NoSuchObject:
+            etag = None
+        else:
+            if json.loads(body)["version"] > pointer["version"]:
+                return False
+        try:
+            _write(store, key, encode(pointer), etag)
+            return True
+        except AlreadyExists:
+            continue
+    raise PointerContended(f"{key} changed during each of {_POINTER_ATTEMPTS} attempts to replace it")
+
+
+def encode(document: dict[str, Any]) -> bytes:
+    """JSON as it is stored: readable, with a newline at the end."""
+    return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def _write(store: ObjectStore, key: str, body: bytes, etag: str | None) -> None:
+    if etag is None:
+        store.put_new(key, body)
+    else:
+        store.replace(key, body, etag)

@@ -1,0 +1,86 @@
+"""Archive lines → rows of checked records, batch by batch. Runs on the executors; no Spark in here.
+
+Validation is `services.common.events.parse`, the very function of the stream.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from services.common.events import Purchase, Rejected, parse
+from spark.archive import hour_end_ms, read_line
+
+ORIGIN = (("partition", "int"), ("offset", "bigint"), ("timestamp", "bigint"))
+PURCHASE = (
+    ("event_id", "string"),
+    ("event_time", "bigint"),
+    ("order_id", "string"),
+    ("product_id", "string"),
+    ("user_id", "string"),
+    ("category_id", "string"),
+    ("category_code", "string"),
+    ("brand", "string"),
+    ("product_name", "string"),
+    ("price", "bigint"),
+    ("quantity", "bigint"),
+    ("revenue", "bigint"),
+)
+CHECKED = (*ORIGIN, *PURCHASE, ("reason", "string"))
+"""Columns of a checked record: its place in the topic, the purchase (epoch ms, cents), why it was rejected."""
+
+Row = tuple[int | str | None, ...]
+
+_ARROW: dict[str, pa.DataType] = {"int": pa.int32(), "bigint": pa.int64(), "string": pa.string()}
+_SCHEMA = pa.schema([(name, _ARROW[kind]) for name, kind in CHECKED])
+_NO_PURCHASE: Row = (None,) * len(PURCHASE)
+
+
+def ddl(columns: Iterable[tuple[str, str]]) -> str:
+    """The columns in Spark's schema notation."""
+    return ", ".join(f"`{name}` {kind}" for name, kind in columns)
+
+
+def checker(job_ms: int) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """A function for `mapInArrow`: batches of (line: binary, path: string) → batches of `CHECKED`.
+
+    `job_ms` is the broker time (epoch ms) of a plain line whose path names no hour.
+    """
+
+    def check(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield _batch([checked_row(line, path, job_ms) for line, path in _lines(batch)])
+
+    return check
+
+
+def checked_row(line: bytes, path: str, job_ms: int) -> Row:
+    """One archive line as a row of `CHECKED`: a purchase without a reason, or a reason without a purchase."""
+    partition, offset, timestamp, value = read_line(line)
+    checked = parse(value, _arrival(path, job_ms) if timestamp is None else timestamp)
+    return (partition, offset, timestamp, *_outcome(checked))
+
+
+def _outcome(checked: Purchase | Rejected) -> Row:
+    if isinstance(checked, Rejected):
+        return (*_NO_PURCHASE, checked.reason.value)
+    return (*msgspec.structs.astuple(checked), None)
+
+
+@lru_cache(maxsize=64)  # all lines of an object share their path
+def _arrival(path: str, job_ms: int) -> int:
+    return hour_end_ms(path) or job_ms
+
+
+def _lines(batch: pa.RecordBatch) -> Iterator[tuple[bytes, str]]:
+    lines: list[Any] = batch.column(0).to_pylist()
+    paths: list[Any] = batch.column(1).to_pylist()
+    return zip(lines, paths, strict=True)
+
+
+def _batch(rows: list[Row]) -> pa.RecordBatch:
+    columns = list(zip(*rows, strict=True)) or [()] * len(_SCHEMA)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)

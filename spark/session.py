@@ -1,0 +1,117 @@
+"""The Spark session: local and bounded on one machine, whatever spark-submit decided on a cluster."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark.sql import SparkSession
+
+from services.common.settings import S3Settings
+from spark.jars import connector_jars
+from spark.settings import JobSettings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+LOOPBACK = "127.0.0.1"
+Conf = dict[str, str]
+
+
+@contextmanager
+def spark_session(settings: JobSettings) -> Iterator[SparkSession]:
+    """Open a session and stop it in the end. Raises JarsMissing where the local session lacks its connector."""
+    conf = session_conf(settings) | s3a_conf(settings)
+    if settings.spark_master:
+        conf |= local_conf(settings)
+        _prepare_environment(settings.spark_dir)
+    spark = _session(conf)
+    try:
+        spark.sparkContext.setLogLevel("ERROR")
+        yield spark
+    finally:
+        spark.stop()
+
+
+def session_conf(settings: JobSettings) -> Conf:
+    """What the figures depend on, the same on every machine and every version of Spark."""
+    return {
+        "spark.app.name": "tillstream",
+        "spark.sql.ansi.enabled": "true",
+        "spark.sql.session.timeZone": settings.time_zone,
+        "spark.sql.shuffle.partitions": str(settings.spark_shuffle_partitions),
+        # A month such as 2020-04 stays the text it is.
+        "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
+    }
+
+
+def s3a_conf(settings: S3Settings) -> Conf:
+    """The S3A connector's settings; without an endpoint and keys those of AWS apply."""
+    conf = {"spark.hadoop.fs.s3a.endpoint.region": settings.aws_region}
+    if settings.s3_endpoint:
+        conf |= {
+            "spark.hadoop.fs.s3a.endpoint": settings.s3_endpoint,
+            "spark.hadoop.fs.s3a.path.style.access": "true",
+            "spark.hadoop.fs.s3a.connection.ssl.enabled": str(settings.s3_endpoint.startswith("https")).lower(),
+        }
+    if settings.s3_access_key and settings.s3_secret_key:
+        conf |= {
+            "spark.hadoop.fs.s3a.aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
+            "spark.hadoop.fs.s3a.access.key": settings.s3_access_key,
+            "spark.hadoop.fs.s3a.secret.key": settings.s3_secret_key.get_secret_value(),
+        }
+    return conf
+
+
+def local_conf(settings: JobSettings) -> Conf:
+    """One machine: loopback only, bounded memory, scratch in one folder, no chatter."""
+    scratch = settings.spark_dir.resolve()
+    java_options = (
+        f"-Djava.io.tmpdir={scratch}",
+        f"-Dderby.system.home={scratch}",
+        f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}",
+    )
+    return {
+        "spark.master": settings.spark_master,
+        "spark.jars": ",".join(str(jar) for jar in connector_jars(settings.spark_jars)),
+        "spark.driver.memory": settings.spark_driver_memory,
+        "spark.driver.host": LOOPBACK,
+        "spark.driver.bindAddress": LOOPBACK,
+        "spark.driver.extraJavaOptions": " ".join(java_options),
+        "spark.ui.enabled": str(settings.spark_ui).lower(),
+        "spark.ui.showConsoleProgress": "false",
+        "spark.local.dir": str(scratch),
+        "spark.sql.warehouse.dir": (scratch / "warehouse").as_uri(),
+        "spark.hadoop.hadoop.tmp.dir": str(scratch / "hadoop"),
+    }
+
+
+def blas_in_use(spark: SparkSession) -> str:
+    """Which linear algebra ALS runs on: the machine's own library, or Java."""
+    jvm: Any = spark.sparkContext._jvm
+    blas = jvm.dev.ludovic.netlib.blas
+    try:
+        return f"native BLAS ({_class_name(blas.NativeBLAS.getInstance())})"
+    except Py4JError:  # netlib throws where it finds no library
+        return f"Java BLAS ({_class_name(blas.JavaBLAS.getInstance())}; libopenblas would be faster)"
+
+
+def _class_name(instance: Any) -> str:
+    return str(instance.getClass().getSimpleName())
+
+
+def _session(conf: Conf) -> SparkSession:
+    builder = SparkSession.builder
+    for key, value in conf.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()
+
+
+def _prepare_environment(scratch: Path) -> None:
+    """What the JVM and its Python workers inherit."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    inherited = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), *([inherited] if inherited else [])])
+    os.environ["SPARK_LOCAL_IP"] = LOOPBACK
+    # ALS solves many small systems in parallel; threads inside each would only fight for the cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

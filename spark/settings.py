@@ -1,0 +1,57 @@
+"""The batch job's settings. Every field is set by `TILLSTREAM_<FIELD>`, e.g. `TILLSTREAM_ALS_RANK=32`."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from services.common.settings import S3Settings, ServiceSettings, ShopSettings
+
+STATE = Path(".tillstream")
+
+
+class AlsSettings(BaseModel):
+    """Implicit ALS as MLlib spells it; the manifest of a model carries these values.
+
+    `regularisation` is MLlib's: it is multiplied by the number of a user's (or product's) ratings, so a value from
+    a library that adds it once does not carry over. `alpha` turns a rating r into the confidence 1 + alpha * r.
+    """
+
+    rank: int
+    regularisation: float
+    alpha: float
+    iterations: int
+    seed: int
+    blocks: int
+
+
+class JobSettings(ServiceSettings, S3Settings, ShopSettings):
+    """What one run of the job needs to know."""
+
+    archive_prefix: str = Field(default="raw/purchases/", pattern="^([^/]+/)+$")
+    curated_kept: int = Field(default=2, ge=1, description="newest runs whose curated purchases are kept")
+
+    als_rank: int = Field(default=64, ge=1, le=1024)
+    als_regularisation: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    als_alpha: float = Field(default=40.0, gt=0, allow_inf_nan=False)
+    als_iterations: int = Field(default=15, ge=1, le=1000)
+    als_seed: int = 20200424
+    als_blocks: int = Field(default=4, ge=1, description="parallelism of one ALS half-step")
+
+    spark_master: str = Field(default="local[*]", description="empty: whatever spark-submit was told")
+    spark_driver_memory: str = Field(default="4g", pattern=r"^[1-9]\d*[mg]$")
+    spark_shuffle_partitions: int = Field(default=8, ge=1)
+    spark_ui: bool = Field(default=False, description="Spark's own web page, on loopback")
+    spark_dir: Path = Field(default=STATE / "spark", description="scratch: spills, upload buffers, temporary files")
+    spark_jars: Path = Field(default=STATE / "jars" / "spark", description="the S3A connector's jars")
+
+    @property
+    def als(self) -> AlsSettings:
+        """The values that shape a model."""
+        return AlsSettings(
+            rank=self.als_rank,
+            regularisation=self.als_regularisation,
+            alpha=self.als_alpha,
+            iterations=self.als_iterations,
+            seed=self.als_seed,
+            blocks=self.als_blocks,
+        )

@@ -1,0 +1,75 @@
+"""Curated purchases → implicit ALS factors (MLlib). Ids stay strings outside; inside they are dense integers."""
+
+from dataclasses import dataclass
+
+from pyspark.ml.recommendation import ALS
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from spark.settings import AlsSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """`users`: user_id, factors; `products`: product_id, factors (array of `rank` floats)."""
+
+    users: DataFrame
+    products: DataFrame
+
+
+def interactions(purchases: DataFrame) -> DataFrame:
+    """What known users hold: user_id, product_id, pieces = bought less returned, only where positive."""
+    known = purchases.where(F.col("user_id").isNotNull())
+    pieces = known.groupBy("user_id", "product_id").agg(F.sum("quantity").alias("pieces"))
+    return pieces.where(F.col("pieces") > 0)
+
+
+def reason_against_training(held: DataFrame) -> str | None:
+    """Why these interactions give no model; None where they do."""
+    if held.isEmpty():
+        return "no known customer holds a product: every line is anonymous, rejected or returned"
+    return None
+
+
+def factorise(held: DataFrame, als: AlsSettings) -> Factors:
+    """Factors of every user and product in `held` (the columns of `interactions`).
+
+    Hu, Koren, Volinsky 2008: preference 1 with confidence 1 + alpha * rating; rating = ln(1 + pieces).
+    """
+    users, products = numbered(held, "user_id"), numbered(held, "product_id")
+    ratings = held.join(users, "user_id").join(products, "product_id")
+    model = _algorithm(als).fit(
+        ratings.select("user_id_number", "product_id_number", F.log1p("pieces").cast("float").alias("rating"))
+    )
+    return Factors(_named(model.userFactors, users, "user_id"), _named(model.itemFactors, products, "product_id"))
+
+
+def numbered(table: DataFrame, column: str) -> DataFrame:
+    """The distinct ids of a string column, and `<column>_number`: 0, 1, 2 … in the order of the ids.
+
+    One task sorts the ids: milliseconds for a shop's customers, and the numbers are dense and repeatable, which
+    MLlib's StringIndexer, answering in doubles ordered by frequency, does not give.
+    """
+    number = F.row_number().over(Window.orderBy(column)) - 1
+    return table.select(column).distinct().withColumn(f"{column}_number", number)
+
+
+def _algorithm(als: AlsSettings) -> ALS:
+    return ALS(
+        rank=als.rank,
+        maxIter=als.iterations,
+        regParam=als.regularisation,
+        implicitPrefs=True,
+        alpha=als.alpha,
+        seed=als.seed,
+        numUserBlocks=als.blocks,
+        numItemBlocks=als.blocks,
+        userCol="user_id_number",
+        itemCol="product_id_number",
+        ratingCol="rating",
+    )
+
+
+def _named(factors: DataFrame, ids: DataFrame, column: str) -> DataFrame:
+    named = factors.join(ids, F.col("id") == F.col(f"{column}_number"))
+    return named.select(column, F.col("features").alias("factors"))
