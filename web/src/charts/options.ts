@@ -1,0 +1,250 @@
+/** Pure functions from data to what ECharts draws. They name no colour: see Look. */
+import type { BarSeriesOption, LineSeriesOption } from "echarts/charts";
+import type { GridComponentOption, LegendComponentOption, TooltipComponentOption } from "echarts/components";
+import type { ComposeOption } from "echarts/core";
+import { approximate, type MoneyFormat } from "../format/money";
+import { formatCompact, formatShare } from "../format/numbers";
+import type { CategoryShare, MonthRow, SpenderRow } from "./series";
+import type { Look } from "./look";
+
+export type ChartOption = ComposeOption<
+  BarSeriesOption | LineSeriesOption | GridComponentOption | LegendComponentOption | TooltipComponentOption
+>;
+
+/** What a tooltip says: a title and lines of name and value. */
+export interface Hint {
+  title: string;
+  lines: [name: string, value: string][];
+}
+
+export interface Scene {
+  look: Look;
+  money: MoneyFormat;
+  /** Too narrow to put labels beside the bars. */
+  narrow: boolean;
+}
+
+const fontSize = ({ rem }: Look): number => rem * 0.75;
+
+function common({ look }: Scene): ChartOption {
+  return {
+    textStyle: { fontFamily: look.font, color: look.inkSoft, fontSize: fontSize(look) },
+    animationDuration: 400,
+    animationDurationUpdate: 400,
+    aria: { enabled: false },
+  };
+}
+
+function tooltip({ look }: Scene, trigger: "axis" | "item", hint: (index: number) => Hint | null): TooltipComponentOption {
+  return {
+    trigger,
+    confine: true,
+    backgroundColor: look.surface,
+    borderColor: look.line,
+    textStyle: { color: look.ink, fontSize: look.rem * 0.8125 },
+    axisPointer: { type: "shadow", shadowStyle: { color: look.grid, opacity: 0.6 } },
+    formatter: (point) => {
+      const index = (Array.isArray(point) ? point[0] : point)?.dataIndex;
+      const said = index === undefined ? null : hint(index);
+      return said === null ? "" : hintElement(said);
+    },
+  };
+}
+
+/** Built of text nodes: names come from the shop's data. */
+function hintElement({ title, lines }: Hint): HTMLElement {
+  const box = document.createElement("div");
+  const heading = box.appendChild(document.createElement("strong"));
+  heading.textContent = title;
+  for (const [name, value] of lines) {
+    const line = box.appendChild(document.createElement("div"));
+    line.style.cssText = "display:flex;justify-content:space-between;gap:1.5em;font-variant-numeric:tabular-nums";
+    line.append(name, Object.assign(document.createElement("b"), { textContent: value }));
+  }
+  return box;
+}
+
+/** Bars of revenue on the left axis, and a line of pieces on the right one. */
+export function monthsOption(rows: readonly MonthRow[], scene: Scene): ChartOption {
+  const { look, money, narrow } = scene;
+  const size = fontSize(look);
+  const axisName = { color: look.inkFaint, fontSize: size };
+  return {
+    ...common(scene),
+    grid: { left: 0, right: 0, top: look.rem * 2.75, bottom: 0, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+    legend: {
+      top: 0,
+      left: "center",
+      itemWidth: look.rem * 0.75,
+      itemHeight: look.rem * 0.75,
+      textStyle: { color: look.inkSoft, fontSize: size },
+      selectedMode: false,
+    },
+    tooltip: tooltip(scene, "axis", (index) => monthHint(rows[index], money)),
+    xAxis: {
+      type: "category",
+      data: rows.map(({ label }) => label),
+      axisLine: { lineStyle: { color: look.line } },
+      axisTick: { show: false },
+      axisLabel: { color: look.inkFaint, fontSize: size, hideOverlap: true },
+    },
+    yAxis: [
+      {
+        type: "value",
+        name: narrow ? "" : "Revenue",
+        nameTextStyle: { ...axisName, align: "left" },
+        splitNumber: 4,
+        axisLabel: { color: look.inkFaint, fontSize: size, formatter: (value: number) => money.compact(value) },
+        splitLine: { lineStyle: { color: look.grid } },
+      },
+      {
+        type: "value",
+        name: narrow ? "" : "Pieces",
+        nameTextStyle: { ...axisName, align: "right" },
+        splitNumber: 4,
+        alignTicks: true,
+        axisLabel: { color: look.inkFaint, fontSize: size, formatter: formatCompact },
+        splitLine: { show: false },
+      },
+    ],
+    series: [
+      {
+        name: "Revenue",
+        type: "bar",
+        barMaxWidth: look.rem * 2.5,
+        itemStyle: { color: look.first, borderRadius: [look.rem / 4, look.rem / 4, 0, 0] },
+        data: rows.map(({ revenue }) => approximate(revenue)),
+      },
+      {
+        name: "Pieces",
+        type: "line",
+        yAxisIndex: 1,
+        symbol: "circle",
+        symbolSize: look.rem * 0.4,
+        itemStyle: { color: look.second },
+        lineStyle: { color: look.second, width: look.rem * 0.15 },
+        data: rows.map(({ quantity }) => quantity),
+      },
+    ],
+  };
+}
+
+function monthHint(row: MonthRow | undefined, money: MoneyFormat): Hint | null {
+  if (row === undefined) return null;
+  return {
+    title: row.label,
+    lines: [
+      ["Revenue", money.exact(row.revenue)],
+      ["Pieces", row.quantity.toLocaleString()],
+      ["Orders", row.orders.toLocaleString()],
+    ],
+  };
+}
+
+/** A ranking as horizontal bars, the first at the top, with a column of values at the right end. */
+interface Ranking {
+  names: readonly string[];
+  values: readonly number[];
+  ends: readonly string[];
+  colours: readonly string[];
+  hint: (index: number) => Hint | null;
+  axisLabel: (value: number) => string;
+  monospace?: boolean;
+}
+
+function rankingOption(ranking: Ranking, scene: Scene): ChartOption {
+  const { look, narrow } = scene;
+  const size = fontSize(look);
+  const nameLabel = {
+    color: look.inkSoft,
+    fontSize: size,
+    ...(ranking.monospace === true && { fontFamily: "ui-monospace, monospace" }),
+  };
+  return {
+    ...common(scene),
+    grid: { left: 0, right: 0, top: narrow ? look.rem : 0, bottom: 0, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+    tooltip: tooltip(scene, "axis", ranking.hint),
+    xAxis: {
+      type: "value",
+      splitNumber: narrow ? 2 : 4,
+      axisLabel: { color: look.inkFaint, fontSize: size, formatter: ranking.axisLabel, hideOverlap: true },
+      splitLine: { lineStyle: { color: look.grid } },
+    },
+    yAxis: [
+      {
+        type: "category",
+        inverse: true,
+        data: [...ranking.names],
+        axisLine: { show: false },
+        axisTick: { show: false },
+        // Where there is no room beside the bars, a name stands above its bar.
+        axisLabel: narrow
+          ? { ...nameLabel, inside: true, margin: 0, padding: [0, 0, look.rem * 1.6, 0] }
+          : { ...nameLabel, width: look.rem * 11, overflow: "truncate" },
+        z: 10,
+      },
+      {
+        type: "category",
+        inverse: true,
+        position: "right",
+        data: [...ranking.ends],
+        axisLine: { show: false },
+        axisTick: { show: false },
+        axisLabel: { color: look.ink, fontSize: size, fontWeight: 600 },
+      },
+    ],
+    series: [
+      {
+        type: "bar",
+        barWidth: narrow ? look.rem * 0.5 : "62%",
+        data: ranking.values.map((value, index) => ({
+          value,
+          itemStyle: { color: ranking.colours[index] ?? look.first, borderRadius: [0, look.rem / 4, look.rem / 4, 0] },
+        })),
+      },
+    ],
+  };
+}
+
+/** Customers by spend, with their pieces at the right. */
+export function spendersOption(rows: readonly SpenderRow[], scene: Scene): ChartOption {
+  const { look, money } = scene;
+  return rankingOption(
+    {
+      names: rows.map(({ id }) => id),
+      values: rows.map(({ revenue }) => approximate(revenue)),
+      ends: rows.map(({ quantity }) => `${formatCompact(quantity)} pcs`),
+      colours: rows.map(() => look.first),
+      axisLabel: money.compact,
+      monospace: true,
+      hint: (index) => {
+        const row = rows[index];
+        return row === undefined
+          ? null
+          : { title: row.id, lines: [["Spent", money.exact(row.revenue)], ["Pieces", row.quantity.toLocaleString()]] };
+      },
+    },
+    scene,
+  );
+}
+
+/** Categories by their share of all revenue, and what is left over in a colour of its own. */
+export function categoriesOption(rows: readonly CategoryShare[], scene: Scene): ChartOption {
+  const { look, money } = scene;
+  return rankingOption(
+    {
+      names: rows.map(({ label }) => label),
+      values: rows.map(({ share }) => share ?? 0),
+      ends: rows.map(({ share }) => formatShare(share)),
+      colours: rows.map(({ rest }) => (rest ? look.rest : look.first)),
+      axisLabel: formatShare,
+      hint: (index) => {
+        const row = rows[index];
+        return row === undefined
+          ? null
+          : { title: row.name, lines: [["Revenue", money.exact(row.revenue)], ["Share", formatShare(row.share)]] };
+      },
+    },
+    scene,
+  );
+}

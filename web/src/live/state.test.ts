@@ -1,0 +1,81 @@
+import { describe, expect, it } from "vitest";
+import type { Snapshot } from "../api/types";
+import { INITIAL, reduce, retryDelay, TICKER_ROWS, type Arrival, type LiveState } from "./state";
+
+const snapshot: Snapshot = {
+  summary: {
+    revenue: "12.50",
+    quantity: 2,
+    orders: 1,
+    buyers: 1,
+    events: 2,
+    events_per_second: 0.2,
+    dead_letters: 0,
+    freshness_ms: 300,
+    lag: 0,
+    model_version: null,
+    first_event: null,
+    last_event: null,
+    as_of: "2026-11-22T20:00:00Z",
+  },
+  top: { spenders: [], products: [], categories: [], brands: [] },
+};
+
+const arrival = (key: string): Arrival => ({
+  key,
+  arrived_at: 0,
+  event_time: 0,
+  order_id: "1",
+  user_id: null,
+  product_id: "1515966223509088521",
+  product_name: null,
+  category_code: null,
+  brand: null,
+  price: "1.00",
+  quantity: 1,
+  revenue: "1.00",
+});
+
+const keys = (state: LiveState): string[] => state.arrivals.map(({ key }) => key);
+
+describe("reduce", () => {
+  const live = reduce(INITIAL, { type: "snapshot", snapshot, at: 1_000 });
+
+  it("is live only from the first snapshot on", () => {
+    expect(INITIAL.connection).toBe("connecting");
+    expect(live).toMatchObject({ connection: "live", receivedAt: 1_000 });
+  });
+
+  it("keeps the last figures when the stream is lost, and no longer calls them live", () => {
+    const lost = reduce(live, { type: "lost", retryAt: 9_000 });
+    expect(lost).toMatchObject({ connection: "lost", retryAt: 9_000, attempts: 1, receivedAt: 1_000, snapshot });
+    expect(reduce(lost, { type: "retrying" })).toMatchObject({ connection: "lost", retryAt: null, attempts: 1 });
+    expect(reduce(lost, { type: "snapshot", snapshot, at: 9_500 })).toMatchObject({ connection: "live", attempts: 0 });
+  });
+
+  it("shows arrivals newest first, each once, and forgets the oldest", () => {
+    const two = reduce(live, { type: "arrivals", arrivals: [arrival("1"), arrival("2")] });
+    expect(keys(two)).toEqual(["2", "1"]);
+    expect(keys(reduce(two, { type: "arrivals", arrivals: [arrival("2"), arrival("3"), arrival("3")] }))).toEqual([
+      "3",
+      "2",
+      "1",
+    ]);
+    const many = Array.from({ length: TICKER_ROWS + 5 }, (_, index) => arrival(`n${index}`));
+    const full = keys(reduce(two, { type: "arrivals", arrivals: many }));
+    expect(full).toHaveLength(TICKER_ROWS);
+    expect(full[0]).toBe(`n${TICKER_ROWS + 4}`);
+  });
+
+  it("keeps the very state where nothing is new, so that nothing is drawn again", () => {
+    const one = reduce(live, { type: "arrivals", arrivals: [arrival("1")] });
+    expect(reduce(one, { type: "arrivals", arrivals: [arrival("1")] })).toBe(one);
+  });
+});
+
+it("waits longer after each failure, up to 15 s", () => {
+  expect([0, 1, 2, 3, 4, 30].map((attempts) => retryDelay(attempts, 0))).toEqual([
+    1_000, 2_000, 4_000, 8_000, 15_000, 15_000,
+  ]);
+  expect(retryDelay(0, 1)).toBe(800);
+});

@@ -1,0 +1,80 @@
+import type { ReactNode } from "react";
+import type { Summary } from "../api/types";
+import { formatCount, formatRate, formatWait } from "../format/numbers";
+import { formatMoment, modelTime } from "../format/time";
+import { useLive } from "../live/LiveContext";
+import { useMoney } from "../live/ShopContext";
+import styles from "./Figures.module.css";
+
+/** The shop's figures as of the newest snapshot; faded while they are not live. */
+export function Figures() {
+  const live = useLive((state) => state.connection === "live");
+  const summary = useLive((state) => state.snapshot?.summary ?? null);
+  const money = useMoney();
+  const show = (read: (summary: Summary) => string): string => (summary === null ? "—" : read(summary));
+  return (
+    <dl className={styles.strip} data-live={live} aria-label="Figures so far">
+      <Figure id="revenue" name="Revenue so far" className={`${styles.wide} ${styles.revenue}`}>
+        {show(({ revenue }) => money.exact(revenue))}
+      </Figure>
+      <Figure id="orders" name="Orders">
+        {show(({ orders }) => formatCount(orders))}
+      </Figure>
+      <Figure id="quantity" name="Pieces">
+        {show(({ quantity }) => formatCount(quantity))}
+      </Figure>
+      <Figure id="buyers" name="Buyers">
+        {show(({ buyers }) => formatCount(buyers))}
+      </Figure>
+      <Figure id="events_per_second" name="Purchases a second">
+        {show(({ events_per_second }) => formatRate(events_per_second))}
+      </Figure>
+      <Figure id="freshness" name="Freshness" note="until a purchase shows here">
+        {show(({ freshness_ms }) => (freshness_ms === null ? "—" : formatWait(freshness_ms)))}
+      </Figure>
+      <Figure
+        id="dead_letters"
+        name="Dead letters"
+        note="bad input, kept aside"
+        alarm={summary !== null && summary.dead_letters > 0}
+      >
+        {show(({ dead_letters }) => formatCount(dead_letters))}
+      </Figure>
+      <ModelFigure version={summary?.model_version ?? null} />
+    </dl>
+  );
+}
+
+function ModelFigure({ version }: { version: string | null }) {
+  const trained = version === null ? null : modelTime(version);
+  return (
+    <div className={`${styles.figure} ${styles.wide} ${styles.model}`}>
+      <dt>Model</dt>
+      <dd className={styles.version} data-testid="figure-model">
+        {version ?? "none yet"}
+      </dd>
+      <small>{trained === null ? "popular products are shown" : `trained ${formatMoment(trained.getTime())}`}</small>
+    </div>
+  );
+}
+
+interface FigureProps {
+  id: string;
+  name: string;
+  note?: string;
+  alarm?: boolean;
+  className?: string;
+  children: ReactNode;
+}
+
+function Figure({ id, name, note, alarm = false, className, children }: FigureProps) {
+  return (
+    <div className={[styles.figure, className].join(" ")}>
+      <dt>{name}</dt>
+      <dd data-testid={`figure-${id}`} data-alarm={alarm}>
+        {children}
+      </dd>
+      {note !== undefined && <small>{note}</small>}
+    </div>
+  );
+}

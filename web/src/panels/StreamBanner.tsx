@@ -1,0 +1,41 @@
+import { useEffect, useState } from "react";
+import { formatClock } from "../format/time";
+import { useLive, useLiveConnection } from "../live/LiveContext";
+import { Button } from "../ui/Button";
+import styles from "./StreamBanner.module.css";
+
+/** Says so when the figures on the page are not live, how old they are, and when the next attempt is due. */
+export function StreamBanner() {
+  const connection = useLiveConnection();
+  const lost = useLive((state) => state.connection === "lost");
+  const receivedAt = useLive((state) => state.receivedAt);
+  const retryAt = useLive((state) => state.retryAt);
+  if (!lost) return null;
+  return (
+    <div className={styles.banner} role="alert" data-testid="stream-lost">
+      <span>
+        <strong>The live stream is lost.</strong>{" "}
+        {receivedAt === null
+          ? "No figures have come yet."
+          : `The figures are those of ${formatClock(receivedAt)}; they do not move.`}
+      </span>
+      <span className="number" aria-hidden="true">
+        {retryAt === null ? "Trying again…" : <Countdown key={retryAt} until={retryAt} />}
+      </span>
+      <Button onClick={connection.retryNow}>Try now</Button>
+    </div>
+  );
+}
+
+function Countdown({ until }: { until: number }) {
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    const timer = setInterval(() => {
+      setNow(Date.now());
+    }, 250);
+    return () => {
+      clearInterval(timer);
+    };
+  }, []);
+  return <>Next try in {Math.max(0, Math.ceil((until - now) / 1000))} s</>;
+}

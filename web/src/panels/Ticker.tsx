@@ -1,0 +1,86 @@
+import { memo, useState } from "react";
+import { formatCount } from "../format/numbers";
+import { productTitle } from "../format/product";
+import { formatClock, formatDate } from "../format/time";
+import { useLive } from "../live/LiveContext";
+import { useMoney } from "../live/ShopContext";
+import type { Arrival } from "../live/state";
+import { IconButton, LinkButton } from "../ui/Button";
+import { PauseIcon, PlayIcon } from "../ui/icons";
+import { Empty, Panel } from "../ui/Panel";
+import styles from "./Ticker.module.css";
+
+interface TickerProps {
+  className?: string | undefined;
+  onCustomer: (userId: string) => void;
+}
+
+/** Purchases as they arrive, newest first. It can be paused, to read or to scroll. */
+export function Ticker({ className, onCustomer }: TickerProps) {
+  const arrivals = useLive((state) => state.arrivals);
+  const [paused, setPaused] = useState<readonly Arrival[] | null>(null);
+  const shown = paused ?? arrivals;
+  return (
+    <Panel
+      title="Purchases"
+      note="the newest, at most four a second"
+      className={[styles.panel, className].join(" ")}
+      actions={
+        <IconButton
+          label={paused ? "Go on" : "Pause"}
+          aria-pressed={paused !== null}
+          onClick={() => {
+            setPaused(paused ? null : arrivals);
+          }}
+        >
+          {paused ? <PlayIcon /> : <PauseIcon />}
+        </IconButton>
+      }
+    >
+      {shown.length === 0 ? (
+        <Empty>No purchase has come since this page was opened.</Empty>
+      ) : (
+        <ol className={styles.rows} data-paused={paused !== null} data-testid="ticker">
+          {shown.map((arrival) => (
+            <Row key={arrival.key} arrival={arrival} onCustomer={onCustomer} />
+          ))}
+        </ol>
+      )}
+    </Panel>
+  );
+}
+
+const Row = memo(function Row({ arrival, onCustomer }: { arrival: Arrival; onCustomer: (userId: string) => void }) {
+  const money = useMoney();
+  const { user_id: userId, quantity } = arrival;
+  return (
+    <li className={styles.row}>
+      <div className={styles.cell}>
+        <span className={styles.product} title={productTitle(arrival)}>
+          {productTitle(arrival)}
+        </span>
+        <span className={`${styles.amount} number`} data-return={quantity < 0}>
+          {quantity !== 1 && `${formatCount(quantity)} × `}
+          {money.exact(quantity === 1 ? arrival.revenue : arrival.price)}
+        </span>
+        <span className={styles.buyer}>
+          {userId === null ? (
+            <span className={styles.anonymous}>anonymous</span>
+          ) : (
+            <LinkButton
+              className="id"
+              onClick={() => {
+                onCustomer(userId);
+              }}
+            >
+              {userId}
+            </LinkButton>
+          )}
+        </span>
+        <time className={`${styles.time} number`} title={`bought ${formatDate(arrival.event_time)}`}>
+          {formatClock(arrival.arrived_at)}
+        </time>
+      </div>
+    </li>
+  );
+});

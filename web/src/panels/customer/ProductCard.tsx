@@ -1,0 +1,51 @@
+import type { RecommendedItem } from "../../api/types";
+import { formatScore } from "../../format/numbers";
+import { categoryPath, known, productTitle } from "../../format/product";
+import { useMoney } from "../../live/ShopContext";
+import { CopyableId } from "../../ui/CopyableId";
+import styles from "./ProductCard.module.css";
+
+interface ProductCardProps {
+  item: RecommendedItem;
+  place: number;
+  why: string;
+  /** The best score of the answer: what a full bar means. */
+  bestScore: number;
+}
+
+/** One recommended product: what it is, what it costs, how well it fits, and why it is here. */
+export function ProductCard({ item, place, why, bestScore }: ProductCardProps) {
+  const money = useMoney();
+  return (
+    <li className={styles.card} data-testid="recommendation">
+      <p className={styles.category}>{categoryPath(item.category_code)}</p>
+      <h3 className={styles.title}>
+        <span className={styles.place} aria-hidden="true">
+          {place}
+        </span>
+        {productTitle(item)}
+      </h3>
+      <dl className={styles.facts}>
+        <div>
+          <dt>Brand</dt>
+          <dd>{known(item.brand) ?? "unknown"}</dd>
+        </div>
+        <div className={styles.price}>
+          <dt>Price</dt>
+          <dd className="number">{item.price === null ? "unknown" : money.exact(item.price)}</dd>
+        </div>
+      </dl>
+      <div className={styles.score}>
+        <span>Score</span>
+        <meter className={styles.meter} min={0} max={Math.max(bestScore, 0)} value={Math.max(item.score, 0)}>
+          {formatScore(item.score)}
+        </meter>
+        <span className="number">{formatScore(item.score)}</span>
+      </div>
+      <p className={styles.why}>{why}</p>
+      <p className={styles.id}>
+        <CopyableId id={item.product_id} what="product id" />
+      </p>
+    </li>
+  );
+}

@@ -1,0 +1,53 @@
+import { useState } from "react";
+import type { Purchase } from "../../api/types";
+import { formatCount } from "../../format/numbers";
+import { productTitle } from "../../format/product";
+import { formatMoment } from "../../format/time";
+import { useMoney } from "../../live/ShopContext";
+import { Button } from "../../ui/Button";
+import styles from "./PurchaseList.module.css";
+
+const AT_FIRST = 5;
+
+/** A customer's latest purchases, the newest first; more of them when asked. */
+export function PurchaseList({ purchases }: { purchases: readonly Purchase[] }) {
+  const [all, setAll] = useState(false);
+  const money = useMoney();
+  const shown = all ? purchases : purchases.slice(0, AT_FIRST);
+  return (
+    <div className={styles.list}>
+      <table>
+        <caption>Latest purchases</caption>
+        <thead>
+          <tr>
+            <th scope="col">Product</th>
+            <th scope="col">When</th>
+            <th scope="col">Pieces</th>
+            <th scope="col">Amount</th>
+          </tr>
+        </thead>
+        <tbody>
+          {shown.map((purchase, index) => (
+            // Two equal lines of one order are two purchases, and the list is only ever replaced whole.
+            <tr key={index}>
+              <td>{productTitle(purchase)}</td>
+              <td className="number">{formatMoment(purchase.event_time)}</td>
+              <td className="number">{formatCount(purchase.quantity)}</td>
+              <td className="number">{money.exact(purchase.revenue)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {purchases.length > AT_FIRST && (
+        <Button
+          aria-expanded={all}
+          onClick={() => {
+            setAll(!all);
+          }}
+        >
+          {all ? `Show the latest ${AT_FIRST}` : `Show all ${purchases.length}`}
+        </Button>
+      )}
+    </div>
+  );
+}
