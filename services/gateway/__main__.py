@@ -1,0 +1,79 @@
+"""`python -m services.gateway`: serve until SIGTERM or SIGINT."""
+
+import asyncio
+import errno
+import logging
+import socket
+import sys
+
+import uvicorn
+import uvloop
+from pydantic import ValidationError
+
+from services.common.telemetry import PortInUse, configure_logging
+from services.gateway.app import create_app
+from services.gateway.settings import GatewaySettings
+
+logger = logging.getLogger("gateway")
+
+_DRAIN_SECONDS = 5
+# A client that takes no bytes for so long is cut off by the kernel.
+_UNTAKEN_BYTES_MS = 30_000
+
+
+def main() -> int:
+    """The exit code: 0 after a signal, 1 where the gateway cannot start."""
+    try:
+        settings = GatewaySettings()
+        configure_logging("gateway", settings.log_level)
+        listener = listen(settings.host, settings.gateway_port)
+    except ValidationError as error:
+        return _refuse("; ".join(f"{_variable(e['loc'])}: {e['msg']}" for e in error.errors()))
+    except (PortInUse, OSError) as error:
+        return _refuse(str(error))
+    logger.info("serving http://%s:%d", settings.host, settings.gateway_port)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, listener))
+    return 0
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return f"TILLSTREAM_{location[0]}".upper() if location else "settings"
+
+
+def _refuse(reason: str) -> int:
+    print(f"gateway: {reason}", file=sys.stderr)
+    return 1
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises PortInUse."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN_BYTES_MS)
+    try:
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(host, port, "TILLSTREAM_GATEWAY_PORT") from None
+        raise
+    return listener
+
+
+async def _serve(settings: GatewaySettings, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        create_app(settings),
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+    )
+    await uvicorn.Server(config).serve([listener])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

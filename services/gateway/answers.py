@@ -1,0 +1,227 @@
+"""What the routes answer with. Money is a decimal string with two places, ids are strings, times RFC 3339."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Money = Annotated[str, Field(pattern=r"^-?\d+\.\d\d$", examples=["1234.50"])]
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2020-04-24T11:50:39Z"])]
+Id = Annotated[str, Field(examples=["1515915625441993984"])]
+Strategy = Literal["personal", "basket", "similar", "popular", "popular_fallback"]
+
+
+class Answer(BaseModel):
+    """The base of all answers: what is not declared cannot slip in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Bucket(Answer):
+    """Sales of one time bucket, named by its start in the shop's time zone."""
+
+    bucket: Annotated[str, Field(examples=["2020-04-01T00:00:00Z"])]
+    revenue: Money
+    quantity: int
+    orders: int
+
+
+class TopItem(Answer):
+    """One place of a top list. `name` is a product's, where known; `share` of all revenue, null where that is 0."""
+
+    id: Id
+    revenue: Money
+    quantity: int
+    share: Annotated[float | None, Field(examples=[0.0421])]
+    name: str | None = None
+
+
+class Summary(Answer):
+    """The shop at a glance."""
+
+    revenue: Money
+    quantity: int
+    orders: int
+    buyers: Annotated[int, Field(description="Distinct known customers.")]
+    events: Annotated[int, Field(description="Accepted purchase lines, each counted once.")]
+    events_per_second: Annotated[float, Field(description="Arrivals over the last ten seconds.")]
+    dead_letters: Annotated[int, Field(description="Distinct records that could not be accepted.")]
+    freshness_ms: Annotated[
+        int | None, Field(description="From the newest arrival to its being visible here; null before the first.")
+    ]
+    lag: Annotated[int | None, Field(description="Records not yet applied; null where Kafka cannot be asked.")]
+    model_version: Annotated[str | None, Field(description="What the recommender serves; null where it is away.")]
+    first_event: Annotated[Moment | None, Field(description="The oldest event time.")]
+    last_event: Annotated[Moment | None, Field(description='The newest event time; "today" is its day.')]
+    as_of: Annotated[Moment, Field(description="When these figures were read.")]
+
+
+class PurchaseEntry(Answer):
+    """One line of a customer's history."""
+
+    event_time: Moment
+    order_id: Id
+    product_id: Id
+    product_name: str
+    category_code: str
+    brand: str
+    price: Money
+    quantity: int
+    revenue: Money
+
+
+class CustomerAnswer(Answer):
+    """A customer's totals and latest purchases, the newest first."""
+
+    user_id: Id
+    revenue: Money
+    quantity: int
+    orders: int
+    first_seen: Moment | None
+    last_seen: Moment | None
+    purchases: list[PurchaseEntry]
+
+
+class ProductAnswer(Answer):
+    """A product as the newest purchase described it, with its totals."""
+
+    product_id: Id
+    product_name: str
+    category_id: str | None
+    category_code: str
+    brand: str
+    price: Money | None
+    revenue: Money
+    quantity: int
+    orders: int
+
+
+class ReasonEntry(Answer):
+    """Why a product is shown; `weight` is the part of the score that this reason carries."""
+
+    code: Annotated[str, Field(examples=["like_purchase"])]
+    product_id: str | None
+    weight: float
+
+
+class RecommendedItem(Answer):
+    """One recommended product."""
+
+    product_id: Id
+    product_name: str
+    category_code: str
+    brand: str
+    price: Money | None
+    score: float
+    reason: ReasonEntry
+
+
+class Recommendations(Answer):
+    """Products for a customer or a basket, the best first, and which strategy found them."""
+
+    user_id: Annotated[str | None, Field(description="Null for a basket.")]
+    strategy: Strategy
+    model_version: str | None
+    items: list[RecommendedItem]
+    message: Annotated[str | None, Field(description="Says why `items` is empty or short, where it is.")] = None
+    unknown_product_ids: Annotated[
+        list[str] | None, Field(description="Products of the basket that the model does not know; ignored.")
+    ] = None
+
+
+class RecommendationList(Answer):
+    """One answer for each customer asked for, in their order, or one for a basket."""
+
+    results: list[Recommendations]
+
+
+class SimilarProducts(Answer):
+    """Products like one product."""
+
+    product_id: Id
+    strategy: Strategy
+    model_version: str | None
+    items: list[RecommendedItem]
+    message: str | None = None
+
+
+class Verdict(Answer):
+    """What became of one event sent in."""
+
+    index: int
+    status: Literal["accepted", "rejected", "unconfirmed"]
+    reason: Annotated[str | None, Field(description="The reason code of a rejected event.")] = None
+    detail: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+
+
+class IntakeAnswer(Answer):
+    """A verdict per event, in the order they were sent."""
+
+    accepted: int
+    rejected: int
+    verdicts: list[Verdict]
+
+
+class Part(Answer):
+    """The state of one part of the system."""
+
+    name: Annotated[str, Field(examples=["aggregator"])]
+    kind: Literal["service", "engine"]
+    status: Annotated[Literal["ok", "not_ready", "unreachable", "unknown"], Field(examples=["ok"])]
+    detail: str
+    version: str | None = None
+    rate: Annotated[float | None, Field(description="Events a second.")] = None
+    lag: Annotated[int | None, Field(description="Records behind.")] = None
+    figures: dict[str, Any] = {}
+
+
+class SystemAnswer(Answer):
+    """Every part, as of the last round of questions."""
+
+    healthy: Annotated[bool, Field(description="Whether every part is ok.")]
+    as_of: Moment | None
+    parts: list[Part]
+
+
+class Pointer(Answer):
+    """Which model is to be served, since when and by whom."""
+
+    version: str
+    activated_at: str | None
+    activated_by: str | None
+    note: str = ""
+
+
+class ModelEntry(Answer):
+    """One published model, from its manifest."""
+
+    version: str
+    live: Annotated[bool, Field(description="Whether the pointer names it.")]
+    created_at: str | None
+    algorithm: str | None
+    rank: int | None
+    users: int | None
+    items: int | None
+    training: dict[str, Any]
+    settings: dict[str, Any]
+    metrics: dict[str, Any]
+    counts: dict[str, Any]
+
+
+class ModelList(Answer):
+    """All published models, the newest first."""
+
+    current: Pointer | None
+    serving: Annotated[str | None, Field(description="The version the recommender answers from.")]
+    refused_version: Annotated[str | None, Field(description="The version the recommender refused to load.")]
+    refused_reason: str | None
+    models: list[ModelEntry]
+
+
+class ConfigAnswer(Answer):
+    """What a page needs to know before the first figure."""
+
+    currency: Annotated[str, Field(examples=["USD"])]
+    time_zone: Annotated[str, Field(examples=["UTC"])]
+    version: str

@@ -1,0 +1,115 @@
+"""Pure functions from what Redis holds to figures: sums over shards, merged rankings, rates, lag."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from services.common.tables import Figures, unpack
+
+Hash = Mapping[str, str]
+# (member, score) pairs of one shard's sorted set, ascending.
+Scored = Sequence[tuple[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The sums over all shards. Times are epoch milliseconds; `minute_floor` is a bucket start in seconds."""
+
+    revenue: int = 0
+    quantity: int = 0
+    orders: int = 0
+    buyers: int = 0
+    events: int = 0
+    first_event: int | None = None
+    last_event: int | None = None
+    minute_floor: int | None = None
+    freshness_ms: int | None = None
+
+
+def totals_of(shards: Sequence[Hash]) -> Totals:
+    """Totals from the `totals` hash of every shard."""
+
+    def total(field: str) -> int:
+        return sum(int(shard.get(field, 0)) for shard in shards)
+
+    def known(field: str) -> list[int]:
+        return [int(shard[field]) for shard in shards if shard.get(field)]
+
+    return Totals(
+        revenue=total("revenue"),
+        quantity=total("quantity"),
+        orders=total("orders"),
+        buyers=total("buyers"),
+        events=total("events"),
+        first_event=min(known("first_event"), default=None),
+        last_event=max(known("last_event"), default=None),
+        # Below the highest floor some shard's minutes are gone, so the sum would be short.
+        minute_floor=max(known("minute_floor"), default=None),
+        freshness_ms=_freshness(shards),
+    )
+
+
+def _freshness(shards: Sequence[Hash]) -> int | None:
+    measured = [shard for shard in shards if shard.get("freshness_ms")]
+    if not measured:
+        return None
+    return int(max(measured, key=lambda shard: int(shard.get("applied_at", 0)))["freshness_ms"])
+
+
+def figures_sum(packed: Iterable[str | None]) -> Figures:
+    """The sum of one entry's packed figures over shards."""
+    return sum(map(unpack, packed), Figures())
+
+
+def hash_sum(shards: Sequence[Hash]) -> dict[str, Figures]:
+    """Entry → figures, summed over the shards' hashes."""
+    if len(shards) == 1:
+        return {entry: unpack(packed) for entry, packed in shards[0].items()}
+    summed: dict[str, Figures] = {}
+    for entry, packed in chain.from_iterable(shard.items() for shard in shards):
+        summed[entry] = summed.get(entry, Figures()) + unpack(packed)
+    return summed
+
+
+def count_sum(shards: Sequence[Hash]) -> int:
+    """The sum of all counts of the shards' hashes, e.g. of `dead_letters`."""
+    return sum(int(count) for shard in shards for count in shard.values())
+
+
+def by_revenue(entries: Mapping[str, Figures]) -> list[tuple[str, Figures]]:
+    """Entries by revenue descending, then id ascending (by bytes, as sorted sets order them)."""
+    return sorted(entries.items(), key=lambda entry: (-entry[1].revenue, entry[0].encode()))
+
+
+def merge_ranked(shards: Sequence[Scored], n: int) -> list[str]:
+    """The first n members over shards whose sorted sets hold minus revenue."""
+    merged = sorted(chain.from_iterable(shards), key=lambda pair: (pair[1], pair[0].encode()))
+    return [member for member, _score in merged[:n]]
+
+
+def share(revenue: int, all_revenue: int) -> float | None:
+    """The part of all revenue; None where that is zero. Returns elsewhere may lift it above 1."""
+    return revenue / all_revenue if all_revenue else None
+
+
+def events_per_second(arrivals: Sequence[Hash], now_s: int, window_s: int = 10) -> float:
+    """Accepted lines a second over the last whole seconds before `now_s`, from the `arrivals` hashes."""
+    counts: Counter[int] = Counter()
+    for shard in arrivals:
+        counts.update({int(second): int(lines) for second, lines in shard.items()})
+    return sum(counts[second] for second in range(now_s - window_s, now_s)) / window_s
+
+
+def lag(marks: Sequence[Hash], topic: str, offsets: Mapping[int, tuple[int, int]]) -> int:
+    """Records of the topic not yet applied.
+
+    `offsets` holds each partition's (beginning, end). Shards may stand at different marks: the lowest counts.
+    """
+    return sum(
+        max(0, end - _mark(marks, f"{topic}/{partition}", beginning)) for partition, (beginning, end) in offsets.items()
+    )
+
+
+def _mark(marks: Sequence[Hash], partition: str, beginning: int) -> int:
+    return min(max(int(shard.get(partition, 0)), beginning) for shard in marks)

@@ -1,0 +1,117 @@
+"""Errors as RFC 9457 problem documents: one exception, one handler for everything that goes wrong."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field of the request."""
+
+    field: str
+    detail: str
+
+
+class ProblemDocument(BaseModel):
+    """An RFC 9457 problem; `errors` names the offending fields where there are any."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "Unprocessable Content",
+                    "status": 422,
+                    "detail": "k: Input should be greater than or equal to 1",
+                    "errors": [{"field": "k", "detail": "Input should be greater than or equal to 1"}],
+                }
+            ]
+        },
+    )
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] | None = None
+
+
+class Problem(HTTPException):
+    """Ends a request with a problem document. `more` are extension members beside the standard ones."""
+
+    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> None:
+        super().__init__(status, detail, headers)
+        self.more = more
+
+
+def bad_field(field: str, detail: str) -> Problem:
+    """422 for one field of the request."""
+    errors = [{"field": field, "detail": detail}]
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{field}: {detail}", errors=errors)
+
+
+def problem_body(status: int, detail: str, more: Mapping[str, Any] | None = None) -> bytes:
+    """The document's bytes."""
+    title = HTTPStatus(status).phrase
+    return msgspec.json.encode(
+        {"type": "about:blank", "title": title, "status": status, "detail": detail, **(more or {})}
+    )
+
+
+def problem_response(
+    status: int, detail: str, more: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The document as a response."""
+    return Response(problem_body(status, detail, more), status, dict(headers or {}), CONTENT_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Render every error of the app as a problem document."""
+    app.add_exception_handler(HTTPException, _render_http)
+    app.add_exception_handler(RequestValidationError, _render_validation)
+    app.add_exception_handler(RedisError, _render_redis)
+
+
+async def _render_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = error.detail
+    if error.status_code == HTTPStatus.NOT_FOUND and not isinstance(error, Problem):
+        detail = f"nothing is served at {request.url.path}"
+    more = error.more if isinstance(error, Problem) else {}
+    return problem_response(error.status_code, detail, more, error.headers)
+
+
+async def _render_validation(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [{"field": _field(entry["loc"]), "detail": _detail(entry)} for entry in error.errors()]
+    detail = "; ".join(f"{entry['field']}: {entry['detail']}" for entry in errors)
+    return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, detail, {"errors": errors})
+
+
+def _field(location: Sequence[str | int]) -> str:
+    """`("query", "k")` → `k`, `("body", "user_ids", 0)` → `user_ids.0`, `("body",)` → `body`."""
+    return ".".join(map(str, location[1:] or location))
+
+
+def _detail(entry: Mapping[str, Any]) -> str:
+    return str(entry["msg"]).removeprefix("Value error, ")
+
+
+async def _render_redis(_request: Request, error: Exception) -> Response:
+    logger.warning("the live tables cannot be read: %s", error)
+    return problem_response(
+        HTTPStatus.SERVICE_UNAVAILABLE, "the live tables cannot be read at the moment", headers={"Retry-After": "1"}
+    )

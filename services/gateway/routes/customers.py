@@ -1,0 +1,88 @@
+"""Customers: search, totals with latest purchases, recommendations."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+
+from services.common.events import format_time
+from services.common.money import format_cents
+from services.common.tables import UNKNOWN, PurchaseLine
+from services.gateway.answers import CustomerAnswer, PurchaseEntry, Recommendations
+from services.gateway.live import Customer, read_customer
+from services.gateway.params import Brand, Category, K, MaxPrice, MinPrice, UserId, check_prefix, check_prices
+from services.gateway.parts import parts_of
+from services.gateway.problems import Problem
+from services.gateway.rankings import find_customers
+from services.gateway.recommender import Filters
+
+router = APIRouter(prefix="/v1/users", tags=["customers"])
+
+
+@router.get("", summary="Find customers")
+async def find(
+    request: Request,
+    prefix: Annotated[str, Query(max_length=128, description="How the id begins.", examples=["15159"])] = "",
+    limit: Annotated[int, Query(ge=1, le=100)] = 10,
+) -> list[str]:
+    """Ids of known customers that begin with the prefix, biggest spenders first."""
+    return await find_customers(parts_of(request).shards, check_prefix(prefix), limit)
+
+
+@router.get("/{user_id}", summary="A customer")
+async def customer(request: Request, user_id: UserId) -> CustomerAnswer:
+    """Totals over everything bought, and the latest 50 lines by event time."""
+    found = await read_customer(parts_of(request).shards, user_id)
+    if found is None:
+        raise Problem(HTTPStatus.NOT_FOUND, f"no purchase of customer {user_id!r} is known")
+    return _answer(found)
+
+
+def _answer(customer: Customer) -> CustomerAnswer:
+    return CustomerAnswer(
+        user_id=customer.user_id,
+        revenue=format_cents(customer.total.revenue),
+        quantity=customer.total.quantity,
+        orders=customer.total.orders,
+        first_seen=None if customer.first_seen is None else format_time(customer.first_seen),
+        last_seen=None if customer.last_seen is None else format_time(customer.last_seen),
+        purchases=[_purchase(line) for line in customer.purchases],
+    )
+
+
+def _purchase(line: PurchaseLine) -> PurchaseEntry:
+    return PurchaseEntry(
+        event_time=format_time(line.event_time),
+        order_id=line.order_id,
+        product_id=line.product_id,
+        product_name=line.product_name or UNKNOWN,
+        category_code=line.category_code or UNKNOWN,
+        brand=line.brand or UNKNOWN,
+        price=format_cents(line.price),
+        quantity=line.quantity,
+        revenue=format_cents(line.revenue),
+    )
+
+
+@router.get("/{user_id}/recommendations", summary="What a customer will buy next", response_model=Recommendations)
+async def recommendations(
+    request: Request,
+    user_id: UserId,
+    *,
+    k: K = 3,
+    category: Category = None,
+    brand: Brand = None,
+    min_price: MinPrice = None,
+    max_price: MaxPrice = None,
+    exclude_purchased: Annotated[bool, Query(description="Leave out what the customer bought before.")] = True,
+) -> Response:
+    """The k products the customer is most likely to buy next, the best first, each with why.
+
+    There is always an answer: `strategy` is `popular` for an unknown customer, and `popular_fallback` (the shop's
+    best-selling products) while no model can be asked.
+    """
+    check_prices(min_price, max_price)
+    filters = Filters(category, brand, min_price, max_price, exclude_purchased)
+    answer = await parts_of(request).recommender.for_customer(user_id, k, filters)
+    return Response(msgspec.json.encode(answer), media_type="application/json")

@@ -1,0 +1,38 @@
+"""Health for the platform, metrics for Prometheus, and what a page must know first."""
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from services.common.telemetry import service_version
+from services.gateway.answers import ConfigAnswer
+from services.gateway.parts import parts_of
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", summary="Alive")
+async def healthz() -> dict[str, bool]:
+    """Whether the process serves requests; depends on nothing else."""
+    return {"alive": True}
+
+
+@router.get("/readyz", summary="Able to serve figures", responses={503: {"description": "Not ready"}})
+async def readyz(request: Request) -> Response:
+    """Ready while the live tables can be read; never depends on the recommender."""
+    health = parts_of(request).health
+    body = msgspec.json.encode(health.describe())
+    return Response(body, 200 if health.ready else 503, media_type="application/json")
+
+
+@router.get("/metrics", summary="Metrics in Prometheus' text format")
+async def metrics() -> Response:
+    """All metrics of this process."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/v1/config", summary="What a page must know first", tags=["system"])
+async def config(request: Request) -> ConfigAnswer:
+    """The shop's currency and time zone, and the version of Tillstream."""
+    settings = parts_of(request).settings
+    return ConfigAnswer(currency=settings.currency, time_zone=settings.time_zone, version=service_version())

@@ -1,0 +1,77 @@
+"""Products: catalogue entry with totals, similar products, sales over time."""
+
+from http import HTTPStatus
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from services.common.money import format_cents
+from services.common.tables import UNKNOWN, Granularity
+from services.gateway.answers import Bucket, ProductAnswer, SimilarProducts
+from services.gateway.live import Product, read_product
+from services.gateway.params import From, K, ProductId, To, time_range
+from services.gateway.parts import parts_of
+from services.gateway.problems import Problem
+from services.gateway.routes.stats import SERIES_HEADERS, answer_series, coarse
+from services.gateway.sales import read_product_sales
+
+router = APIRouter(prefix="/v1/products", tags=["products"])
+
+
+@router.get("/{product_id}", summary="A product")
+async def product(request: Request, product_id: ProductId) -> ProductAnswer:
+    """What the newest purchase said about the product, and its totals."""
+    found = await read_product(parts_of(request).shards, product_id)
+    if found is None:
+        raise _unknown(product_id)
+    return _answer(found)
+
+
+def _unknown(product_id: str) -> Problem:
+    return Problem(HTTPStatus.NOT_FOUND, f"no purchase of product {product_id!r} is known")
+
+
+def _answer(product: Product) -> ProductAnswer:
+    facts = product.facts
+    return ProductAnswer(
+        product_id=product.product_id,
+        product_name=(facts and facts.product_name) or UNKNOWN,
+        category_id=facts.category_id if facts else None,
+        category_code=(facts and facts.category_code) or UNKNOWN,
+        brand=(facts and facts.brand) or UNKNOWN,
+        price=format_cents(facts.price) if facts else None,
+        revenue=format_cents(product.total.revenue),
+        quantity=product.total.quantity,
+        orders=product.total.orders,
+    )
+
+
+@router.get("/{product_id}/similar", summary="Similar products", response_model=SimilarProducts)
+async def similar(request: Request, product_id: ProductId, k: K = 10) -> Response:
+    """The products most like this one; popular ones of its category while no model can be asked."""
+    answer = await parts_of(request).recommender.similar(product_id, k)
+    if answer is None:
+        raise _unknown(product_id)
+    return Response(msgspec.json.encode(answer), media_type="application/json")
+
+
+@router.get(
+    "/{product_id}/sales",
+    summary="A product's sales over time",
+    response_model=list[Bucket],
+    responses={200: {"headers": {name: SERIES_HEADERS[name] for name in ("Tillstream-Cut",)}}},
+)
+async def sales(
+    request: Request,
+    response: Response,
+    product_id: ProductId,
+    *,
+    granularity: Granularity = "month",
+    start: From = None,
+    to: To = None,
+) -> list[Bucket]:
+    """Buckets by month or day, oldest first, as for the whole shop; empty for a product never sold."""
+    parts = parts_of(request)
+    wanted = time_range(start, to)
+    series = await read_product_sales(parts.shards, product_id, coarse(granularity), wanted)
+    return answer_series(series, parts, response)

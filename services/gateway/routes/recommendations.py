@@ -1,0 +1,59 @@
+"""Recommendations for many customers at once, or for an anonymous basket."""
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from services.gateway.answers import RecommendationList
+from services.gateway.params import MAX_K, Identifier, Price, Text, check_prices
+from services.gateway.parts import parts_of
+from services.gateway.recommender import Filters
+
+router = APIRouter(prefix="/v1/recommendations", tags=["recommendations"])
+
+MAX_IDS = 1_000
+
+
+class Wanted(BaseModel):
+    """Either customers or the products of a basket, and what may be recommended."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"user_ids": ["1515915625441993984", "1515915625443148002"], "k": 3},
+                {"product_ids": ["1515966223509088509"], "k": 5, "category": "electronics", "max_price": "99.90"},
+            ]
+        },
+    )
+
+    user_ids: list[Identifier] | None = Field(default=None, min_length=1, max_length=MAX_IDS)
+    product_ids: list[Identifier] | None = Field(default=None, min_length=1, max_length=MAX_IDS)
+    k: int = Field(default=3, ge=1, le=MAX_K, strict=True)
+    category: Text | None = None
+    brand: Text | None = None
+    min_price: Price | None = None
+    max_price: Price | None = None
+    exclude_purchased: bool = Field(default=True, strict=True)
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "Wanted":
+        if (self.user_ids is None) == (self.product_ids is None):
+            raise ValueError("exactly one of user_ids and product_ids must be given")
+        return self
+
+    def filters(self) -> Filters:
+        """What may be recommended."""
+        check_prices(self.min_price, self.max_price)
+        return Filters(self.category, self.brand, self.min_price, self.max_price, self.exclude_purchased)
+
+
+@router.post("", summary="For many customers, or for a basket", response_model=RecommendationList)
+async def recommend(request: Request, wanted: Wanted) -> Response:
+    """One result a customer, in the order of `user_ids`; or one result for the basket `product_ids`."""
+    recommender, filters = parts_of(request).recommender, wanted.filters()
+    if wanted.user_ids is not None:
+        results = await recommender.for_customers(wanted.user_ids, wanted.k, filters)
+    else:
+        results = [await recommender.for_basket(wanted.product_ids or [], wanted.k, filters)]
+    return Response(msgspec.json.encode({"results": results}), media_type="application/json")

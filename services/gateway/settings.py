@@ -1,0 +1,44 @@
+"""The gateway's settings."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from services.common.settings import (
+    KafkaSettings,
+    Port,
+    RedisSettings,
+    S3Settings,
+    ServiceSettings,
+    ShopSettings,
+)
+
+
+class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings):
+    """Where the gateway listens, whom it asks, and its limits."""
+
+    gateway_port: Port = 8080
+    # None set: admin routes answer 403.
+    admin_token: SecretStr | None = None
+    web_dist: Path = Path("web/dist")
+    max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+
+    recommender_address: str = "127.0.0.1:50051"
+    recommender_deadline_ms: int = Field(default=250, ge=1)
+    recommender_batch_deadline_ms: int = Field(default=2_000, ge=1)
+
+    refresh_seconds: float = Field(default=1.0, gt=0)
+    ticker_seconds: float = Field(default=0.1, gt=0)
+    # Lines of one ticker event; more arrivals than a person can read are sampled, newest first.
+    ticker_lines: int = Field(default=20, ge=1, le=200)
+    stream_clients: int = Field(default=2_000, ge=1)
+    # Messages a client may lag behind before it is dropped.
+    stream_queue: int = Field(default=64, ge=2)
+
+    produce_timeout_seconds: float = Field(default=10.0, gt=0)
+
+    probe_seconds: float = Field(default=2.0, gt=0)
+    producer_telemetry: str = "http://127.0.0.1:9101"
+    archiver_telemetry: str = "http://127.0.0.1:9102"
+    aggregator_telemetry: str = "http://127.0.0.1:9103"
+    recommender_telemetry: str = "http://127.0.0.1:9104"

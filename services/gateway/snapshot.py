@@ -1,0 +1,131 @@
+"""The shop as of now, read once a second for everybody: the summary and the stream share it."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from redis.exceptions import RedisError
+
+from services.common.events import format_time
+from services.common.metrics import GATEWAY_SNAPSHOT_AGE_SECONDS
+from services.common.money import format_cents
+from services.common.telemetry import Health
+from services.gateway.answers import Summary, TopItem
+from services.gateway.figures import Totals, by_revenue, count_sum, events_per_second, hash_sum, lag, share, totals_of
+from services.gateway.offsets import OffsetWatch
+from services.gateway.rankings import Board, Ranked, top_products, top_spenders
+from services.gateway.recommender import ModelWatch
+from services.gateway.shards import ShardReader
+
+logger = logging.getLogger(__name__)
+
+_TOP = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one round of reading found."""
+
+    taken_ms: int
+    totals: Totals
+    dead_letters: int
+    events_per_second: float
+    lag: int | None
+    model_version: str | None
+    top: dict[Board, list[Ranked]] = field(default_factory=dict)
+
+    def summary(self) -> Summary:
+        """The answer of the summary route."""
+        totals = self.totals
+        return Summary(
+            revenue=format_cents(totals.revenue),
+            quantity=totals.quantity,
+            orders=totals.orders,
+            buyers=totals.buyers,
+            events=totals.events,
+            events_per_second=self.events_per_second,
+            dead_letters=self.dead_letters,
+            freshness_ms=totals.freshness_ms,
+            lag=self.lag,
+            model_version=self.model_version,
+            first_event=None if totals.first_event is None else format_time(totals.first_event),
+            last_event=None if totals.last_event is None else format_time(totals.last_event),
+            as_of=format_time(self.taken_ms),
+        )
+
+
+def top_item(ranked: Ranked) -> TopItem:
+    """A place of a top list as the routes answer it."""
+    return TopItem(
+        id=ranked.id,
+        revenue=format_cents(ranked.figures.revenue),
+        quantity=ranked.figures.quantity,
+        share=ranked.share,
+        name=ranked.name,
+    )
+
+
+class SnapshotWatch:
+    """Keeps the newest snapshot; `latest` is None before the first and while the live tables cannot be read."""
+
+    def __init__(
+        self, shards: ShardReader, topic: str, offsets: OffsetWatch, model: ModelWatch, health: Health
+    ) -> None:
+        self._shards = shards
+        self._topic = topic
+        self._offsets = offsets
+        self._model = model
+        self._health = health
+        self._listeners: list[Callable[[Snapshot | None], None]] = []
+        self.latest: Snapshot | None = None
+
+    def listen(self, listener: Callable[[Snapshot | None], None]) -> None:
+        """Call the listener with each snapshot, and with None where one could not be read."""
+        self._listeners.append(listener)
+
+    async def refresh(self) -> None:
+        """Read once and tell the listeners."""
+        try:
+            self.latest = await self._read()
+            self._health.set("redis", True)
+            GATEWAY_SNAPSHOT_AGE_SECONDS.set_function(self._age)
+        except RedisError as error:
+            self.latest = None
+            self._health.set("redis", False, str(error))
+        for listener in self._listeners:
+            listener(self.latest)
+
+    def _age(self) -> float:
+        return time.time() - self.latest.taken_ms / 1000 if self.latest else float("nan")
+
+    async def _read(self) -> Snapshot:
+        now_ms = time.time_ns() // 1_000_000
+        # Ends first: what is appended meanwhile must not look like lag.
+        log_end = self._offsets.latest
+        totals_hashes, marks, arrivals, dead_letters, categories, brands = await self._shards.ask(
+            lambda pipe, keys: [
+                pipe.hgetall(keys(table))
+                for table in ("totals", "marks", "arrivals", "dead_letters", "categories", "brands")
+            ]
+        )
+        totals = totals_of(totals_hashes)
+        return Snapshot(
+            taken_ms=now_ms,
+            totals=totals,
+            dead_letters=count_sum(dead_letters),
+            events_per_second=events_per_second(arrivals, now_ms // 1000),
+            lag=None if log_end is None else lag(marks, self._topic, log_end.offsets),
+            model_version=self._model.version,
+            top={
+                "spenders": await top_spenders(self._shards, _TOP, totals.revenue),
+                "products": await top_products(self._shards, _TOP, totals.revenue),
+                "categories": _top_entries(categories, totals.revenue),
+                "brands": _top_entries(brands, totals.revenue),
+            },
+        )
+
+
+def _top_entries(hashes: list[dict[str, str]], revenue: int) -> list[Ranked]:
+    ranked = by_revenue(hash_sum(hashes))[:_TOP]
+    return [Ranked(entry, figures, share(figures.revenue, revenue)) for entry, figures in ranked]
