@@ -48,3 +48,22 @@ RECOMMENDER_LOAD_SECONDS = Histogram(
 )
 # Polls that could not reach the store; the served model stays.
 RECOMMENDER_POLL_FAILURES = Counter("tillstream_recommender_poll_failures", "Polls of the pointer that failed")
+
+# --- gateway ----------------------------------------------------------------------------------------------------
+# Time to the first byte of a response, by route template; its count is the number of requests.
+GATEWAY_REQUEST_SECONDS = Histogram(
+    "tillstream_gateway_request_seconds",
+    "Time to the first byte of a response",
+    ["method", "route", "status"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+# Open server-sent-event connections.
+GATEWAY_STREAM_CLIENTS = Gauge("tillstream_gateway_stream_clients", "Open server-sent-event connections")
+# Server-sent-event clients that the gateway let go, by reason.
+GATEWAY_STREAM_DROPPED = Counter("tillstream_gateway_stream_dropped", "Stream clients let go", ["reason"])
+# Recommendation answers, by the strategy that gave them; popular_fallback means the recommender did not answer.
+GATEWAY_RECOMMENDATIONS = Counter("tillstream_gateway_recommendations", "Recommendation answers", ["strategy"])
+# Events sent in over HTTP, by verdict.
+GATEWAY_INTAKE = Counter("tillstream_gateway_intake_events", "Events sent in over HTTP", ["verdict"])
+# Age of the figures that summary and stream show.
+GATEWAY_SNAPSHOT_AGE_SECONDS = Gauge("tillstream_gateway_snapshot_age_seconds", "Age of the figures being shown")
