@@ -67,3 +67,9 @@ GATEWAY_RECOMMENDATIONS = Counter("tillstream_gateway_recommendations", "Recomme
 GATEWAY_INTAKE = Counter("tillstream_gateway_intake_events", "Events sent in over HTTP", ["verdict"])
 # Age of the figures that summary and stream show.
 GATEWAY_SNAPSHOT_AGE_SECONDS = Gauge("tillstream_gateway_snapshot_age_seconds", "Age of the figures being shown")
+
+# --- producer ---------------------------------------------------------------------------------------------------
+# Rows acknowledged by the broker as purchases.
+PRODUCER_ROWS = Counter("tillstream_producer_rows", "Rows acknowledged by the broker as purchases")
+# Rows acknowledged by the broker as dead letters, by reason code.
+PRODUCER_DEAD_LETTERS = Counter("tillstream_producer_dead_letters", "Rows sent to the dead letters", ["reason"])

@@ -1,0 +1,1 @@
+"""The producer: rows of a CSV file become validated purchases in Kafka."""

@@ -1,0 +1,128 @@
+"""`python -m services.producer FILE ...`: sends purchase files to Kafka.
+
+Exit status: 0 all rows acknowledged, 1 Kafka failed, 2 a mistake in file, options or settings,
+130 or 143 interrupted (the checkpoint is written; the same command goes on).
+"""
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+from pydantic import ValidationError
+
+from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
+from services.producer.checkpoint import BadCheckpoint
+from services.producer.command import Command, parse_command
+from services.producer.kafka import KafkaAway, NoTopic
+from services.producer.plan import OtherFile
+from services.producer.send import Job, Summary, send_file
+from services.producer.settings import ProducerSettings
+from services.producer.source import BadFile
+
+log = logging.getLogger("services.producer")
+
+_INTERRUPTED = 128
+
+
+def main() -> int:
+    """Run the command line and answer the exit status."""
+    command = parse_command(sys.argv[1:])
+    try:
+        settings = ProducerSettings()
+    except ValidationError as error:
+        return _refuse(2, f"settings: {_one_line(error)}")
+    configure_logging("producer", settings.log_level)
+    if settings.log_level != "DEBUG":
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # its retries are told in our words
+    gc.freeze()
+    gc.set_threshold(50_000)  # rows hold no cycles; the default looks for them every few hundred rows
+    try:
+        return asyncio.run(_send(command, settings))
+    except (BadFile, OtherFile, BadCheckpoint, NoTopic) as error:
+        return _refuse(2, str(error))
+    except KafkaAway as error:
+        return _refuse(1, str(error))
+
+
+async def _send(command: Command, settings: ProducerSettings) -> int:
+    stop = asyncio.Event()
+    caught: list[int] = []
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _stop_once, loop, number, caught, stop)
+    health = Health("producer", checks=("kafka",))
+    pace = command.rate()
+    with _telemetry(settings, command.metrics_port, health):
+        for path, source in zip(command.files, command.sources, strict=True):
+            job = Job(path, source, command.span, pace, command.state, command.restart)
+            try:
+                summary = await send_file(job, settings, health, stop)
+            except KafkaAway:
+                if stop.is_set():
+                    break
+                raise
+            print(_as_json(summary) if command.json else _in_words(summary), flush=True)
+            if stop.is_set():
+                break
+    return _INTERRUPTED + caught[0] if caught else 0
+
+
+def _stop_once(loop: asyncio.AbstractEventLoop, number: int, caught: list[int], stop: asyncio.Event) -> None:
+    caught.append(number)
+    stop.set()
+    loop.remove_signal_handler(number)  # a second signal ends the process at once
+
+
+@contextmanager
+def _telemetry(settings: ProducerSettings, asked: int | None, health: Health) -> Iterator[None]:
+    port = settings.metrics_port if asked is None else asked
+    try:
+        server = TelemetryServer(settings.host, port, health) if port else None
+    except PortInUse as error:
+        # Another producer may run beside this one; its rows matter more than their metrics.
+        log.warning("%s (or --metrics-port 0): this run goes on without telemetry", error)
+        server = None
+    if server is None:
+        yield
+        return
+    server.start()
+    try:
+        yield
+    finally:
+        server.close()
+
+
+def _in_words(summary: Summary) -> str:
+    now = summary.next_row - summary.first_row
+    dead = sum(summary.dead_letters.values())
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(summary.dead_letters.items()))
+    total = f"{summary.rows:,} rows = {summary.sent:,} sent + {dead:,} dead letters{f' ({reasons})' if reasons else ''}"
+    if not now:
+        state = "nothing to do" if summary.finished else "stopped before the first row"
+        return f"{summary.source}: {state} ({total} before; --restart sends them again)"
+    this_run = f"rows {summary.first_row:,} to {summary.next_row - 1:,} in {summary.seconds:.1f} s"
+    rate = f"{now / max(summary.seconds, 1e-3):,.0f} a second"
+    rest = "" if summary.finished else f"; stopped, row {summary.next_row:,} is next"
+    return f"{summary.source}: {total}; this run {this_run}, {rate}{rest}"
+
+
+def _as_json(summary: Summary) -> str:
+    return msgspec.json.encode(summary).decode()
+
+
+def _one_line(error: ValidationError) -> str:
+    return "; ".join(f"TILLSTREAM_{'_'.join(map(str, e['loc'])).upper()} {e['msg']}" for e in error.errors())
+
+
+def _refuse(status: int, message: str) -> int:
+    print(f"producer: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""How far a source has been sent: one small file a source, written only after the broker's acknowledgements.
+
+It saves work and is never needed for exactness: rows that are sent again count once.
+"""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+import msgspec
+
+from services.producer.source import Head
+
+FORMAT = 1
+_PLAIN = re.compile(r"[A-Za-z0-9._-]{1,100}")
+
+
+class Checkpoint(msgspec.Struct, kw_only=True):
+    """All rows before `next_row` (1-based) are acknowledged, except those in `passed_over`, which were never sent.
+
+    `offsets` holds, by partition, the highest offset that was acknowledged: a topic that ends before it is not the
+    one that was sent to. `dead_letters` counts rows by reason.
+    """
+
+    format: int = FORMAT
+    source: str
+    head: Head
+    cluster: str
+    topic: str
+    next_row: int = 1
+    sent: int = 0
+    dead_letters: dict[str, int] = msgspec.field(default_factory=dict)
+    passed_over: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    offsets: dict[int, int] = msgspec.field(default_factory=dict)
+
+
+class BadCheckpoint(Exception):
+    """The checkpoint cannot be used; the message says what to do."""
+
+
+class CheckpointFile:
+    """Where one source's checkpoint lies below the state directory."""
+
+    def __init__(self, directory: Path, source: str) -> None:
+        self.path = directory / f"{_file_name(source)}.json"
+
+    def read(self) -> Checkpoint | None:
+        """The checkpoint, or None where there is none. Raises BadCheckpoint."""
+        try:
+            text = self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise BadCheckpoint(f"the checkpoint {self.path} cannot be read: {error.strerror}") from None
+        try:
+            checkpoint = msgspec.json.decode(text, type=Checkpoint)
+        except msgspec.DecodeError as error:
+            raise BadCheckpoint(f"the checkpoint {self.path} is damaged ({error}): use --restart") from None
+        if checkpoint.format != FORMAT:
+            raise BadCheckpoint(f"the checkpoint {self.path} has format {checkpoint.format}: use --restart")
+        return checkpoint
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Replace the file at once: whoever reads it sees the old or the new state, whole. Raises BadCheckpoint."""
+        beside = self.path.with_suffix(".new")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with beside.open("wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(checkpoint)) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self.path)
+        except OSError as error:
+            raise BadCheckpoint(f"the checkpoint {self.path} cannot be written: {error.strerror}") from None
+
+
+def _file_name(source: str) -> str:
+    if _PLAIN.fullmatch(source) and not source.startswith("."):
+        return source
+    cleaned = re.sub(r"[^A-Za-z0-9._-]", "_", source)[:60].lstrip(".")
+    return f"{cleaned}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
