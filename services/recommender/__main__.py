@@ -1,0 +1,90 @@
+"""`python -m services.recommender`: opens and closes everything the recommender holds."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+
+from pydantic import ValidationError
+
+from services.common.objectstore import ObjectStore
+from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
+from services.recommender.loader import ModelLoader, Serving
+from services.recommender.server import RecommenderServer
+from services.recommender.settings import RecommenderSettings
+
+SERVICE = "recommender"
+GRACE_S = 5.0
+_BEAT_S = 1.0
+
+
+async def serve(settings: RecommenderSettings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises PortInUse."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    health = Health(SERVICE, checks=("model",), stall_after_s=30)
+    store = ObjectStore(settings)
+
+    def on_change(serving: Serving) -> None:
+        show(health, serving)
+        asyncio.run_coroutine_threadsafe(server.show_health(), loop)
+
+    loader = ModelLoader(store, settings.model_poll_s, on_change)
+    server = RecommenderServer(lambda: loader.serving, settings.recommender_max_concurrent)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(store.close)
+        telemetry = TelemetryServer(settings.host, settings.metrics_port, health)
+        stack.callback(telemetry.close)
+        telemetry.start()
+        await server.start(settings.host, settings.recommender_port)
+        stack.push_async_callback(server.close, GRACE_S)
+        stack.callback(loader.close)
+        loader.start()
+        await _until(stop, health)
+
+
+def show(health: Health, serving: Serving) -> None:
+    """Ready = a model answers; what was refused stands beside it."""
+    live, refusal = serving.live, serving.refusal
+    refused = f"refused {refusal.version}: {refusal.reason}" if refusal else ""
+    health.set("model", live is not None, live.model.version if live else refused or "no model yet")
+    health.report("model_version", live.model.version if live else None)
+    health.report("model_users", len(live.model.user_factors) if live else None)
+    health.report("model_items", len(live.model.items) if live else None)
+    health.report("model_refused", refused or None)
+
+
+async def _until(stop: asyncio.Event, health: Health) -> None:
+    """Beat while the event loop turns, until `stop`."""
+    while not stop.is_set():
+        health.beat()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _BEAT_S)
+
+
+def main() -> int:
+    """The exit code."""
+    try:
+        settings = RecommenderSettings()
+    except ValidationError as error:
+        print(f"recommender: {_one_line(error)}", file=sys.stderr)
+        return 2
+    configure_logging(SERVICE, settings.log_level)
+    try:
+        asyncio.run(serve(settings))
+    except PortInUse as error:
+        print(f"recommender: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _one_line(error: ValidationError) -> str:
+    return "; ".join(
+        f"TILLSTREAM_{'.'.join(map(str, problem['loc'])).upper()}: {problem['msg']}" for problem in error.errors()
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""What every method shares: errors become status codes, and each call is timed."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from services.common.metrics import RECOMMENDER_REQUEST_SECONDS
+from services.recommender.requests import InvalidArgument
+
+log = logging.getLogger(__name__)
+
+Behaviour = Callable[[Any, Any], Awaitable[Any]]
+
+
+class NoModel(Exception):
+    """No model has been loaded yet."""
+
+
+class UnknownProduct(Exception):
+    """The model does not know the product."""
+
+
+_STATUS: dict[type[Exception], grpc.StatusCode] = {
+    InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
+    NoModel: grpc.StatusCode.UNAVAILABLE,
+    UnknownProduct: grpc.StatusCode.NOT_FOUND,
+}
+
+
+class Boundary(aio.ServerInterceptor):
+    """Wraps the unary methods of one gRPC service."""
+
+    def __init__(self, service: str) -> None:
+        self._prefix = f"/{service}/"
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """The handler with this module's behaviour around it; others pass through."""
+        handler = await continuation(handler_call_details)
+        method = str(handler_call_details.method)
+        if handler is None or not method.startswith(self._prefix):
+            return handler
+        return grpc.unary_unary_rpc_method_handler(
+            _timed(method.removeprefix(self._prefix), _with_status(handler.unary_unary)),
+            handler.request_deserializer,
+            handler.response_serializer,
+        )
+
+
+def _with_status(behaviour: Any) -> Behaviour:
+    async def call(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
+        try:
+            return await behaviour(request, context)
+        except Exception as error:
+            status = _STATUS.get(type(error))
+            if status is None:
+                log.exception("a request failed")
+                await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+            await context.abort(status, str(error))
+
+    return call
+
+
+def _timed(method: str, behaviour: Behaviour) -> Behaviour:
+    async def call(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
+        started = time.perf_counter()
+        code = grpc.StatusCode.CANCELLED.name
+        try:
+            response = await behaviour(request, context)
+            code = grpc.StatusCode.OK.name
+            return response
+        except aio.AbortError:
+            code = _name(context.code())
+            raise
+        finally:
+            RECOMMENDER_REQUEST_SECONDS.labels(method, code).observe(time.perf_counter() - started)
+
+    return call
+
+
+def _name(code: Any) -> str:
+    """The status as a label; the aio context answers with a number."""
+    return next((status.name for status in grpc.StatusCode if code in (status, status.value[0])), str(code))

@@ -1,0 +1,119 @@
+"""Exact top-k by inner product, on NumPy arrays alone: no I/O, no ids, no protobuf.
+
+Rows stand for products, in ascending order of their ids, so that "the lower row" is "the smaller id".
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32s = NDArray[np.float32]
+Float64s = NDArray[np.float64]
+Rows = NDArray[np.integer[Any]]
+Allowed = NDArray[np.bool_]
+
+_ROUNDING = 2.0**-24  # unit roundoff of float32
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Rows and their scores [n], best first."""
+
+    rows: Rows
+    scores: Float64s
+
+
+class InnerProductIndex:
+    """Vectors [rows, rank], float32, searched exhaustively.
+
+    Two steps. The screen multiplies in float32 by BLAS, whose rounding depends on the processor, on the number of
+    queries and on where a row stands in the matrix; it keeps every row that could belong to the best k under the
+    worst rounding. The final scores those few rows in float64, each on its own. So the answer does not depend on the
+    screen: a batch equals its single queries bit for bit, and equal vectors have equal scores everywhere.
+    """
+
+    def __init__(self, vectors: Float32s) -> None:
+        self._vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        self._longest = float(np.sqrt(_squared_lengths(self._vectors).max(initial=0.0)))
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    @property
+    def rank(self) -> int:
+        """Length of each vector."""
+        return int(self._vectors.shape[1])
+
+    @property
+    def vectors(self) -> Float32s:
+        """All vectors [rows, rank]; not to be written to."""
+        return self._vectors
+
+    def vector(self, row: int) -> Float32s:
+        """One row's vector [rank]."""
+        vector: Float32s = self._vectors[row]
+        return vector
+
+    def top_k(self, query: Float32s, k: int, allowed: Allowed) -> Ranked:
+        """The k best of the allowed rows (fewer where there are fewer): score descending, then row ascending.
+
+        `query` [rank]; `allowed` [rows] or longer, what lies beyond the rows is not looked at.
+        """
+        return next(self.top_k_each(query[np.newaxis], k, [allowed]))
+
+    def top_k_each(self, queries: Float32s, k: int, allowed: Sequence[Allowed]) -> Iterator[Ranked]:
+        """`top_k` of each query [queries, rank] under its own mask."""
+        for start in range(0, len(queries), _BATCH):
+            chunk = queries[start : start + _BATCH]
+            for query, screened, mask in zip(
+                chunk, chunk @ self._vectors.T, allowed[start : start + _BATCH], strict=True
+            ):
+                screened[~mask[: len(self)]] = -np.inf
+                yield self._final(query, _screen(screened, k, self._slack(query)), k)
+
+    def _final(self, query: Float32s, rows: Rows, k: int) -> Ranked:
+        # A product of two float32 is exact in float64, and summing row by row (no BLAS) rounds each row alike.
+        scores = np.multiply(self._vectors[rows], query, dtype=np.float64).sum(axis=1)
+        best = np.argsort(-scores, kind="stable")[:k]
+        return Ranked(rows[best], scores[best])
+
+    def _slack(self, query: Float32s) -> float:
+        """How far below the k-th screened score a row of the true best k may lie.
+
+        The error of one float32 inner product in any order of summation is at most γₙ·|x|·|y| with γₙ ≈ n·u (Higham,
+        Accuracy and Stability of Numerical Algorithms, 2002, section 3.1), here rounded up; both rows may be off by it.
+        """
+        length = float(np.sqrt(np.square(query, dtype=np.float64).sum()))
+        smallest = float(np.finfo(np.float32).tiny)
+        return 2 * ((self.rank + 8) * _ROUNDING * length * self._longest + self.rank * smallest)
+
+
+def _screen(scores: Float32s, k: int, slack: float) -> Rows:
+    """Rows that may be among the best k, ascending; masked ones (-inf) never."""
+    if k < len(scores):
+        kth = np.partition(scores, -k)[-k]
+        if kth > -np.inf:
+            return np.flatnonzero(scores >= np.float32(kth - slack))
+    return np.flatnonzero(scores > -np.inf)
+
+
+def first_k(ranked: Ranked, k: int, allowed: Allowed) -> Ranked:
+    """The first k of a ranking that are allowed."""
+    kept = np.flatnonzero(allowed[ranked.rows])[:k]
+    return Ranked(ranked.rows[kept], ranked.scores[kept])
+
+
+def unit_vectors(vectors: Float32s) -> Float32s:
+    """Each row scaled to length 1, so that an inner product is the cosine; a zero row stays zero."""
+    lengths = np.sqrt(_squared_lengths(vectors))
+    lengths[lengths == 0] = 1
+    return (vectors / lengths[:, np.newaxis]).astype(np.float32)
+
+
+def _squared_lengths(vectors: Float32s) -> Float64s:
+    squares: Float64s = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    return squares

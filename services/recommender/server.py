@@ -1,0 +1,53 @@
+"""The gRPC server: methods, standard health, reflection."""
+
+import asyncio
+from collections.abc import Callable
+
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from proto.tillstream.recommender.v1 import recommender_pb2_grpc
+from services.common.telemetry import PortInUse
+from services.recommender.interceptors import Boundary
+from services.recommender.loader import Serving
+from services.recommender.service import SERVICE_NAME, RecommenderService
+
+_STATUS = health_pb2.HealthCheckResponse
+
+
+class RecommenderServer:
+    """Serves until closed. Health is SERVING from the first model on: a refused newer one changes nothing."""
+
+    def __init__(self, serving: Callable[[], Serving], max_concurrent: int | None = None) -> None:
+        self._serving = serving
+        self._health = health.aio.HealthServicer()
+        self._server = aio.server(
+            interceptors=[Boundary(SERVICE_NAME)],
+            # Without this a second server would silently share the port.
+            options=[("grpc.so_reuseport", 0)],
+            maximum_concurrent_rpcs=max_concurrent,
+        )
+        recommender_pb2_grpc.add_RecommenderServicer_to_server(RecommenderService(serving), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection([SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
+
+    async def start(self, host: str, port: int, setting: str = "TILLSTREAM_RECOMMENDER_PORT") -> int:
+        """Listen; gives the port (the one chosen, where 0 was asked for). Raises PortInUse."""
+        try:
+            bound = self._server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError:
+            raise PortInUse(host, port, setting) from None
+        await self.show_health()
+        await self._server.start()
+        return bound
+
+    async def show_health(self) -> None:
+        """Let the health service say what is served now."""
+        status = _STATUS.NOT_SERVING if self._serving().live is None else _STATUS.SERVING
+        await asyncio.gather(self._health.set("", status), self._health.set(SERVICE_NAME, status))
+
+    async def close(self, grace_s: float) -> None:
+        """Say NOT_SERVING, take no new call, let those under way end within `grace_s`."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_s)
