@@ -31,7 +31,7 @@ TOP_COLUMNS = {
 }
 REQUIRED = ("event_time", "order_id", "product_id", "price")
 OPTIONAL = ("user_id", "category_id", "category_code", "brand", "product_name", "quantity", "amount")
-SEED_LAYOUT = "event_time,order_id,product_id,category_id,category_code,brand,price,user_id".split(",")
+SEED_LAYOUT = ["event_time", "order_id", "product_id", "category_id", "category_code", "brand", "price", "user_id"]
 SHORT_ROW = ("event_time", "order_id", "product_id", "", "price", "user_id")
 MAX_LINE_BYTES = 2**21
 

@@ -59,7 +59,7 @@ def dead_letter_headers(origin: Origin, rejected: Rejected, service: str) -> Hea
     """All headers of one dead letter; its value is the original bytes."""
     return [
         ("reason", rejected.reason.value.encode()),
-        ("detail", rejected.detail.encode(errors="backslashreplace")[:500]),
+        ("detail", _short_text(rejected.detail)),
         ("failed-at", str(int(time.time() * 1000)).encode()),
         ("service", service.encode()),
         *origin.headers(),
@@ -68,7 +68,7 @@ def dead_letter_headers(origin: Origin, rejected: Rejected, service: str) -> Hea
 
 def origin_of(headers: Headers) -> Origin | None:
     """The origin that the headers name; None where they name none that can be read."""
-    named = dict(headers)
+    named = _with_values(headers)
     try:
         if "source-file" in named:
             return FileOrigin(named["source-file"].decode(), int(named["source-row"]))
@@ -80,6 +80,16 @@ def origin_of(headers: Headers) -> Origin | None:
 def reason_of(headers: Headers) -> str:
     """The reason code, or `unnamed` where the header is missing or is no code of ours."""
     try:
-        return Reason(dict(headers)["reason"].decode()).value
+        return Reason(_with_values(headers)["reason"].decode()).value
     except (KeyError, ValueError):
         return "unnamed"
+
+
+def _short_text(text: str) -> bytes:
+    """UTF-8 of at most 500 bytes, cut between two characters."""
+    return text.encode(errors="backslashreplace")[:500].decode(errors="ignore").encode()
+
+
+def _with_values(headers: Headers) -> dict[str, bytes]:
+    """Kafka allows a header without a value, whatever the type says: a foreign record must not stop its reader."""
+    return {name: value for name, value in headers if value is not None}

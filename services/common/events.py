@@ -1,15 +1,17 @@
 """The purchase event: one pure validation of (record bytes, broker time), the same in stream and batch job."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from itertools import accumulate
 
 import msgspec
 
 from services.common.money import MAX_UNIT_PRICE_CENTS, parse_cents
 
 MAX_RECORD_BYTES = 64 * 1024
+MAX_NESTING = 64  # what the JSON decoder bears depends on the caller's stack; the verdict must not
 MAX_ID_LENGTH = 128
 MAX_TEXT_LENGTH = 256
 MAX_QUANTITY = 1_000_000
@@ -83,6 +85,7 @@ class _Wire(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Wire)
+_decode_text = msgspec.json.Decoder(str).decode
 _FIELD_REASONS = {
     "event_time": Reason.BAD_TIME,
     "order_id": Reason.BAD_ID,
@@ -91,12 +94,15 @@ _FIELD_REASONS = {
     "user_id": Reason.BAD_ID,
     "category_id": Reason.BAD_ID,
 }
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIELD_IN_ERROR = re.compile(r"`\$\.(\w+)`")
 _UNCLEAN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _TIME = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?: (\d\d:\d\d:\d\d) UTC|[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)([Zz]|[+-]\d\d:\d\d))",
+    r"(\d{4}-\d\d-\d\d)(?: (\d\d:\d\d:\d\d) UTC|[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)([Zz]|[+-]\d\d:[0-5]\d))",
     re.ASCII,
 )
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?', re.DOTALL)  # never fails after the quote: linear on any input
+_NO_BRACKETS = re.compile(rb"[^][{}]+")
 _INTEGER = re.compile(r"-?\d{1,9}", re.ASCII)
 
 
@@ -116,6 +122,8 @@ def _decode(value: bytes | None) -> _Wire:
         raise Invalid(Reason.NOT_JSON, "the record has no value")
     if len(value) > MAX_RECORD_BYTES:
         raise Invalid(Reason.TOO_LARGE, f"{len(value)} bytes are more than {MAX_RECORD_BYTES}")
+    if (b"[" in value or value.find(b"{", 1) > 0) and _nesting(value) > MAX_NESTING:
+        raise Invalid(Reason.TOO_LARGE, f"nested deeper than {MAX_NESTING} levels")
     try:
         return _decoder.decode(value)
     except msgspec.ValidationError as error:
@@ -124,8 +132,14 @@ def _decode(value: bytes | None) -> _Wire:
             raise Invalid(Reason.NOT_AN_OBJECT, "the record is JSON but not an object") from None
         reason = _FIELD_REASONS.get(field[1], Reason.BAD_TEXT)
         raise Invalid(reason, f"{field[1]}: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(Reason.NOT_JSON, str(error)) from None
+
+
+def _nesting(value: bytes) -> int:
+    """The deepest level of arrays and objects; brackets within strings are none."""
+    brackets = _NO_BRACKETS.sub(b"", _STRING.sub(b"", value))
+    return max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0)
 
 
 def _purchase(wire: _Wire, broker_ms: int) -> Purchase:
@@ -195,7 +209,7 @@ def parse_time(text: str) -> int:
         moment = datetime.fromisoformat(f"{date}T{utc_time}+00:00")
     else:
         moment = datetime.fromisoformat(f"{date}T{time[:12]}{'+00:00' if offset in 'Zz' else offset}")
-    return int(moment.timestamp()) * 1000 + moment.microsecond // 1000
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def format_time(epoch_ms: int) -> str:
@@ -245,9 +259,8 @@ def _literal(raw: msgspec.Raw) -> str | None:
     text = bytes(raw)
     if text in (b"", b"null", b'""'):
         return None
-    if text.startswith(b'"'):
-        try:
-            return str(msgspec.json.decode(text))
-        except msgspec.DecodeError as error:
-            raise Invalid(Reason.NOT_JSON, str(error)) from None
-    return text.decode()
+    try:
+        # The decoder only splits a Raw off: whether it is text is seen here.
+        return _decode_text(text) if text.startswith(b'"') else text.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid(Reason.NOT_JSON, str(error)) from None
