@@ -4,11 +4,25 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 
 class MissingPrerequisite(Exception):
     """The machine lacks something; the message says what and how to get it."""
+
+
+def python() -> None:
+    """This Python, 3.11 or later, able to make an environment."""
+    if sys.version_info < (3, 11):
+        raise MissingPrerequisite(
+            f"{sys.executable} is Python {sys.version_info[0]}.{sys.version_info[1]}: 3.11 or later is needed, "
+            "e.g. make PYTHON3=/path/to/python3.12 ..."
+        )
+    if find_spec("ensurepip") is None:
+        raise MissingPrerequisite("Python cannot make an environment: apt-get install python3-venv")
 
 
 def java() -> Path:
@@ -56,3 +70,23 @@ def major_version(text: str) -> int | None:
     """The major version in what `java -version` or `node --version` says; Java's old 1.8 is 8."""
     match = re.search(r'^(?:.*version "|v)(?:1\.)?(\d+)', text, re.MULTILINE)
     return int(match[1]) if match else None
+
+
+def main() -> int:
+    """Name everything that is missing; 0 if nothing is. Runs before anything is installed."""
+    missing = [problem for problem in map(_problem, (python, java, maven, node)) if problem]
+    for problem in missing:
+        print(f"error: {problem}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def _problem(check: Callable[[], object]) -> str | None:
+    try:
+        check()
+    except MissingPrerequisite as error:
+        return str(error)
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,13 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from local import leash
 
 TAIL_LINES = 20
+LOG_KEPT_BYTES = 20 * 1024 * 1024  # at the next start a longer log makes room; one older log is kept
 _POLL_S = 0.05
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -23,11 +25,11 @@ class ProcessDied(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run, and where its output goes. `environment` is added to ours."""
+    """What to run, and where its output goes: to our own where `log` is None. `environment` is added to ours."""
 
     name: str
     argv: Sequence[str]
-    log: Path
+    log: Path | None
     directory: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     grace_s: float = 15
@@ -53,7 +55,7 @@ class Process:
         self,
         name: str,
         identity: Identity,
-        log: Path,
+        log: Path | None,
         grace_s: float,
         child: "subprocess.Popen[bytes] | None" = None,
     ) -> None:
@@ -76,7 +78,8 @@ class Process:
     def require_alive(self) -> None:
         """Raise ProcessDied if it has ended."""
         if not self.alive:
-            raise ProcessDied(f"{self.name} has ended{self._how()}; the end of {self.log}:\n{tail(self.log)}")
+            end = f"; the end of {self.log}:\n{tail(self.log)}" if self.log else ""
+            raise ProcessDied(f"{self.name} has ended{self._how()}{end}")
 
     def terminate(self) -> None:
         """Ask it to stop."""
@@ -118,24 +121,35 @@ def spawn(program: Program, leashed: bool) -> Process:
 
     A leashed one dies with this process, however that ends; another one outlives it.
     """
-    program.log.parent.mkdir(parents=True, exist_ok=True)
     prefix = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid())] if leashed else []
-    with program.log.open("ab") as log:
+    with _output(program.log) as (out, errors):
         child = subprocess.Popen(
             [*prefix, *program.argv],
             cwd=program.directory,
             env={**os.environ, **program.environment},
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
+            stdout=out,
+            stderr=errors,
             start_new_session=True,
         )
     identity = Identity(child.pid, birth_of(child.pid) or "")
     return Process(program.name, identity, program.log, program.grace_s, child)
 
 
-def stop_together(processes: Sequence[Process]) -> list[str]:
-    """Ask all to stop, wait for each one's grace, then kill. Returns the names of those that had to be killed."""
+@contextlib.contextmanager
+def _output(log: Path | None) -> Iterator[tuple[IO[bytes] | None, int | None]]:
+    if log is None:
+        yield None, None
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > LOG_KEPT_BYTES:
+        log.replace(log.with_name(f"{log.name}.old"))
+    with log.open("ab") as file:
+        yield file, subprocess.STDOUT
+
+
+def stop_together(processes: Sequence[Process]) -> list[Process]:
+    """Ask all to stop, wait for each one's grace, then kill. Returns those that had to be killed."""
     running = [process for process in processes if process.alive]
     for process in running:
         process.terminate()
@@ -145,7 +159,7 @@ def stop_together(processes: Sequence[Process]) -> list[str]:
         process.kill()
     for process in running:
         process.sweep()
-    return [process.name for process in stubborn]
+    return stubborn
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:

@@ -70,3 +70,7 @@ class Engine(ABC):
         if self.process is not None:
             stop_together([self.process])
             self.process = None
+            self.sweep()
+
+    def sweep(self) -> None:  # noqa: B027  most leave nothing
+        """Remove what a stopped engine leaves outside its folder."""

@@ -37,17 +37,6 @@ class S3Engine(Engine):
     name = "s3"
     setting = "TILLSTREAM_S3_PORT"
 
-    def __init__(
-        self,
-        folder: Path,
-        log: Path,
-        port: int,
-        *,
-        leashed: bool = True,
-    ) -> None:
-        super().__init__(folder, log, port, leashed=leashed)
-        self._grpc_ports: dict[str, int] = {}
-
     @property
     def address(self) -> str:
         """The endpoint."""
@@ -63,40 +52,53 @@ class S3Engine(Engine):
             s3_secret_key=SecretStr(keys.secret_key),
         )
 
-    def stop(self) -> None:
-        """Stop it, and remove the sockets that it puts into /tmp wherever its data is."""
-        super().stop()
-        for part, port in self._grpc_ports.items():
+    def sweep(self) -> None:
+        """Remove the sockets that it puts into /tmp wherever its data is."""
+        for part, port in self._grpc_ports().items():
             with contextlib.suppress(FileNotFoundError):
                 Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock").unlink()
+
+    def _grpc_ports(self) -> dict[str, int]:
+        """The ports of the last start, whichever process that was."""
+        try:
+            ports: dict[str, int] = json.loads(self._grpc_ports_file.read_text())
+        except FileNotFoundError:
+            return {}
+        return ports
+
+    @property
+    def _grpc_ports_file(self) -> Path:
+        return self.folder / "grpc-ports.json"
 
     def _program(self) -> Program:
         stored_keys(self.folder)
         data = self.folder / "data"
         data.mkdir(exist_ok=True)
         master, volume, filer, *grpc = free_ports(7)
-        self._grpc_ports = dict(zip(("master", "volume", "filer", "s3"), grpc, strict=True))
+        self.sweep()
+        grpc_ports = dict(zip(("master", "volume", "filer", "s3"), grpc, strict=True))
+        self._grpc_ports_file.write_text(json.dumps(grpc_ports))
         options = {
             "ip": LOOPBACK,
             "ip.bind": LOOPBACK,
             "dir": str(data),
             "master.port": master,
-            "master.port.grpc": self._grpc_ports["master"],
+            "master.port.grpc": grpc_ports["master"],
             "master.telemetry": "false",
             # The quorum is this one process, whose ports differ at each start; volumes report themselves.
             "master.resumeState": "false",
             "master.volumeSizeLimitMB": 1024,
             "volume.port": volume,
-            "volume.port.grpc": self._grpc_ports["volume"],
+            "volume.port.grpc": grpc_ports["volume"],
             "volume.max": 10_000,
             "volume.preStopSeconds": 0,
             "filer": "true",
             "filer.port": filer,
-            "filer.port.grpc": self._grpc_ports["filer"],
+            "filer.port.grpc": grpc_ports["filer"],
             "filer.localSocket": "filer.sock",  # relative: a socket's path may have 107 bytes only
             "s3": "true",
             "s3.port": self.port,
-            "s3.port.grpc": self._grpc_ports["s3"],
+            "s3.port.grpc": grpc_ports["s3"],
             "s3.port.iceberg": 0,
             "s3.port.lance": 0,
             "s3.localSocket": "s3.sock",

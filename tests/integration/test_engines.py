@@ -1,6 +1,7 @@
 """The engines start, work, stop, keep their data, and say what is wrong. Real engines."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -100,7 +101,8 @@ def test_s3_keeps_its_data_and_keys_even_over_a_kill(tmp_path: Path) -> None:
     with running(second), store_of(second.settings("kept")) as store:
         assert store.get("a") == b"1"
     assert stat.S_IMODE((tmp_path / "data" / "identities.json").stat().st_mode) == 0o600
-    assert not list(Path("/tmp").glob(f"seaweedfs-*-{second._grpc_ports['s3']}.sock"))
+    ports = json.loads((tmp_path / "data" / "grpc-ports.json").read_text())
+    assert not [p for p in ports.values() if list(Path("/tmp").glob(f"seaweedfs-*-grpc-{p}.sock"))]
 
 
 def test_s3_refuses_strangers_and_does_not_create_buckets_by_itself(s3: S3Settings) -> None:

@@ -1,0 +1,104 @@
+# Tillstream on one machine. `make` shows what there is.
+
+PYTHON3 ?= python3
+VENV    := .venv
+PYTHON  := $(VENV)/bin/python
+STATE   := .tillstream
+PROTO   := proto/tillstream/recommender/v1/recommender
+STUBS   := $(PROTO)_pb2.py
+JARS    := $(STATE)/jars/kafka/.complete $(STATE)/jars/spark/.complete
+PAGE    := web/dist/index.html
+
+CHECKED  := services spark local bench tests
+CSV_FLAG  = $(if $(CSV),--csv '$(CSV)')
+RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup prerequisites browser jars proto web demo up down status replay train verify test lint bench lock
+
+help: ## what there is
+	@echo "Tillstream on one machine:"
+	@sed -n 's/^\([a-z]*\):.*## /  \1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "  %-9s %s\n", $$1, $$2}'
+
+# --- run ---
+
+demo: setup ## everything from a fresh state, until Ctrl-C   [CSV=file] [RATE=events/s]
+	@exec $(PYTHON) -m local demo --stop-with-parent $(CSV_FLAG) $(RATE_FLAG)
+
+up: setup ## the same detached, keeping its state   [CSV=file] [RATE=events/s]
+	@exec $(PYTHON) -m local up $(CSV_FLAG) $(RATE_FLAG)
+
+down: $(VENV)/.complete ## stop what `make up` has started; the data stays
+	@exec $(PYTHON) -m local down
+
+status: $(VENV)/.complete ## what runs, how well, how far behind
+	@$(PYTHON) -m local status || true
+
+replay: $(VENV)/.complete ## feed one more file into the running stack   CSV=file [RATE=n|max] [SOURCE=name]
+	@exec $(PYTHON) -m local replay '$(call required,CSV)' $(RATE_FLAG) $(if $(SOURCE),--source '$(SOURCE)')
+
+train: $(VENV)/.complete ## run the batch job now
+	@exec $(PYTHON) -m local train
+
+verify: $(VENV)/.complete ## compare every live figure with the file itself   CSV=file
+	@engines="$$($(PYTHON) -m local env)" && eval "$$engines" && \
+	exec $(PYTHON) -m local.verify --csv '$(call required,CSV)' --gateway "$$TILLSTREAM_GATEWAY"
+
+required = $(or $($(1)),$(error say which file: make $@ $(1)=path/to/file.csv))
+
+# --- develop ---
+
+test: setup browser ## unit, contract, integration and end-to-end tests on the real engines
+	$(PYTHON) -m pytest
+	cd web && npm test
+
+lint: setup ## ruff, mypy and the page's linter
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy $(CHECKED)
+	cd web && npm run --silent lint
+
+bench: setup ## measure
+	$(PYTHON) -m bench
+
+lock: ## pin the dependencies of pyproject.toml with their hashes (needs uv)
+	uv pip compile pyproject.toml --all-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--python-version 3.11 --no-header --quiet -o requirements.lock
+
+# --- set up: each step once, and again when what it is made from has changed ---
+
+setup: prerequisites $(VENV)/.complete $(STUBS) $(JARS) $(PAGE) ## all that the others need; they call it themselves
+
+prerequisites:
+	@$(PYTHON3) -m local.prerequisites
+
+$(VENV)/.complete: requirements.lock
+	$(PYTHON3) -m venv $(VENV)
+	$(PYTHON) -m pip install --disable-pip-version-check --no-input --require-hashes -r requirements.lock
+	@touch $@
+
+proto: $(STUBS) ## the gRPC stubs
+$(STUBS): $(PROTO).proto $(VENV)/.complete
+	$(PYTHON) -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. $<
+
+jars: $(JARS) ## Kafka's server, and Spark's S3 connector
+$(STATE)/jars/kafka/.complete: local/kafka/pom.xml
+	rm -rf $(@D)
+	mvn -B -q -ntp -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(@D)
+	@touch $@
+$(STATE)/jars/spark/.complete: spark/pom.xml $(VENV)/.complete
+	rm -rf $(@D)
+	$(PYTHON) -m spark jars
+	@touch $@
+
+web: $(PAGE) ## the web page
+$(PAGE): web/node_modules/.complete $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print)
+	cd web && npm run --silent build
+	@touch $@
+web/node_modules/.complete: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	@touch $@
+
+browser: $(VENV)/.complete
+	@$(PYTHON) -m local.browser

@@ -1,0 +1,139 @@
+"""`python -m local`: Tillstream on one machine."""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from local import commands, leash
+from local.demo import RATE, demo
+from local.engines import NotReady
+from local.guard import Busy, Stopped, stoppable
+from local.http import NoAnswer
+from local.prerequisites import MissingPrerequisite
+from local.process import ProcessDied
+from local.stack import StackError
+from local.status import status
+from services.common.telemetry import PortInUse
+
+DESCRIPTION = """\
+Tillstream on one machine: real Kafka, Valkey and S3 without Docker or root, the services, and Spark.
+
+  demo     everything from a fresh state, in the foreground, until Ctrl-C
+  up       the same detached; keeps its state in .tillstream/ and can be called again
+  down     stop what `up` has started; the data stays
+  status   each part with its process, address, health and lag
+  replay   feed one more purchase file into the running stack
+  train    run the batch job now: figures, then a new model
+  env      how to reach the engines, for a shell: eval "$(python -m local env)"
+"""
+EPILOG = """\
+examples:
+  python -m local demo                           the real till lines of a grocery chain
+  python -m local demo --csv kz.csv.gz           the electronics shop's file from Kaggle
+  python -m local up --csv kz.csv.gz             load it all, train, leave it running
+  python -m local replay late.csv --rate x3600   an hour of event time a second
+
+Every address is a setting: TILLSTREAM_GATEWAY_PORT=8081 python -m local up. An engine of your own replaces ours:
+TILLSTREAM_KAFKA_BOOTSTRAP, TILLSTREAM_REDIS_URL, TILLSTREAM_S3_ENDPOINT (with TILLSTREAM_S3_ACCESS_KEY and
+TILLSTREAM_S3_SECRET_KEY). Logs are in .tillstream/logs/, those of the demo in .tillstream/demo/logs/.
+
+Exit status: 0 done, 1 failed (status: not everything is ready), 2 wrong usage or settings, 130 interrupted.
+"""
+_EXPECTED = (Busy, MissingPrerequisite, NoAnswer, NotReady, PortInUse, ProcessDied, StackError)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        with stoppable():
+            return _run(options)
+    except ValidationError as error:
+        for problem in error.errors():
+            _complain(f"TILLSTREAM_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}".replace("_:", ":"))
+        return 2
+    except _EXPECTED as error:
+        _complain(str(error))
+        return 1
+    except Stopped:
+        return 130
+
+
+def _run(options: argparse.Namespace) -> int:
+    match options.command:
+        case "demo":
+            if options.stop_with_parent:
+                leash.die_with_parent(os.getppid(), signal.SIGTERM)
+            demo(options.csv, options.rate)
+        case "up":
+            commands.up(options.csv, options.rate)
+        case "down":
+            commands.down()
+        case "replay":
+            commands.replay(options.csv, options.rate, options.source)
+        case "train":
+            commands.train_now()
+        case "env":
+            commands.print_environment()
+        case "status":
+            return 0 if status() else 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m local", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parsers = parser.add_subparsers(dest="command", required=True, metavar="command")
+    csv = "a purchase file in the seed CSV layout, plain or .gz"
+    rate = "max, events a second such as 50, or x3600 to replay event times compressed"
+
+    demo_parser = parsers.add_parser("demo", help="everything, until Ctrl-C")
+    demo_parser.add_argument("--csv", type=_readable, metavar="FILE", help=f"{csv} (default: a grocery's till lines)")
+    demo_parser.add_argument("--rate", default=RATE, help=f"of the last tenth: {rate} (default: {RATE})")
+    demo_parser.add_argument("--stop-with-parent", action="store_true", help="stop when the calling process ends")
+
+    up_parser = parsers.add_parser("up", help="start detached")
+    up_parser.add_argument(
+        "--csv",
+        type=_readable,
+        metavar="FILE",
+        help=f"{csv} to feed\n(default: a grocery's till lines, where the stack has no data yet)",
+    )
+    up_parser.add_argument(
+        "--rate", help=f"stream in the background: {rate}\n(default: load, archive, train, then return)"
+    )
+
+    replay_parser = parsers.add_parser("replay", help="feed one more file")
+    replay_parser.add_argument("csv", type=_readable, metavar="FILE", help=csv)
+    replay_parser.add_argument("--rate", default="max", help=f"{rate} (default: max)")
+    replay_parser.add_argument(
+        "--source", metavar="NAME", help="the name its rows are counted under (default: the file's name without .gz)"
+    )
+
+    parsers.add_parser("down", help="stop; the data stays")
+    parsers.add_parser("status", help="what runs, and how well")
+    parsers.add_parser("train", help="run the batch job now")
+    parsers.add_parser("env", help="how to reach the engines, for a shell")
+    return parser
+
+
+def _readable(text: str) -> Path:
+    path = Path(text)
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text} cannot be read: {error.strerror}") from None
+    return path
+
+
+def _complain(text: str) -> None:
+    print(f"error: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""The detached stack: `up`, `down`, `replay`, `train`."""
+
+import shlex
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from local.console import say
+from local.feed import Feed, demo_data
+from local.guard import Stopped, exclusive
+from local.lag import Lag
+from local.layout import STATE, Layout
+from local.model import current_version
+from local.settings import StackSettings
+from local.stack import FEEDER, Stack, StackError
+from local.steps import ensure_page, lag_now, send, train, wait_flowing, wait_gateway, wait_settled
+
+
+def detached_stack() -> Stack:
+    """The stack of `make up`."""
+    return Stack(Layout(STATE), StackSettings(), leashed=False)
+
+
+def up(csv: Path | None, rate: str | None) -> None:
+    """Start what does not run. Then load the file and train the first model or, with a rate, let the file stream."""
+    ensure_page()
+    stack = detached_stack()
+    try:
+        with _lock(stack):
+            stack.start()
+    except BaseException:
+        stack.stop(stack.started)
+        raise
+    try:
+        _feed(stack, csv, rate)
+    except Stopped:
+        stack.stop(stack.started)
+        raise
+    wait_gateway(stack)
+    page = stack.settings.page
+    say(f"the page: {page}   the API: {page}/docs   to stop: make down")
+
+
+def _feed(stack: Stack, csv: Path | None, rate: str | None) -> None:
+    before = lag_now(stack)
+    if csv is None and before.records:
+        say("the stack has data: nothing is loaded")
+    elif rate is not None:
+        _stream(stack, Feed(csv or demo_data(), rate), before)
+        return
+    else:
+        send(stack, Feed(csv or demo_data(), "max"))
+    after = wait_settled(stack)
+    if not after.records:
+        say("there are no purchases yet, and so no model")
+    elif after.records > before.records or current_version(stack) is None:
+        train(stack)
+
+
+def _stream(stack: Stack, feed: Feed, before: Lag) -> None:
+    running = stack.process(FEEDER)
+    if running and running.alive:
+        raise StackError("a stream is running already: `make replay` feeds one more file, `make down` ends it")
+    log = stack.layout.log(FEEDER)
+    feeder = stack.feed(feed.program(stack.settings, stack.layout, stack.environment, log))
+    say(f"streaming {feed.file.name} at {feed.rate}; the producer's log is {log}")
+    wait_flowing(stack, feeder, before)
+
+
+def down() -> None:
+    """Stop what runs; the data stays."""
+    stack = detached_stack()
+    with _lock(stack):
+        stack.find(wherever=True)
+        names = stack.running
+        stack.stop()
+    say(f"stopped {', '.join(names)}; the data stays in {stack.layout.root}" if names else "nothing runs")
+
+
+def replay(csv: Path, rate: str, source: str | None) -> None:
+    """Feed one more file into the running stack, and wait until it is applied and archived."""
+    stack = detached_stack()
+    stack.require_running()
+    send(stack, Feed(csv, rate, source))
+    wait_settled(stack)
+
+
+def train_now() -> None:
+    """Run the batch job on what is archived."""
+    stack = detached_stack()
+    stack.require_running()
+    train(stack)
+
+
+def print_environment() -> None:
+    """How to reach the stack, as lines that a shell evaluates. They hold the keys of this machine's own store."""
+    stack = detached_stack()
+    for name, value in {**stack.environment, "TILLSTREAM_GATEWAY": stack.settings.page}.items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+def _lock(stack: Stack) -> AbstractContextManager[None]:
+    return exclusive(stack.layout.run / "lock", "another `make up` or `make down` is at work")

@@ -1,0 +1,60 @@
+"""`demo`: everything, from a fresh state of its own, in the foreground."""
+
+import shutil
+import time
+from pathlib import Path
+
+from local.console import say
+from local.feed import Feed, demo_data
+from local.guard import Stopped, exclusive
+from local.layout import STATE, Layout
+from local.settings import StackSettings
+from local.stack import FEEDER, Stack
+from local.steps import ensure_page, first_recommendation, send, train, wait_gateway, wait_settled
+
+HISTORY = ":90%"
+REST = "90%:"
+RATE = "50"
+_POLL_S = 0.3
+
+
+def demo(csv: Path | None, rate: str) -> None:
+    """Run until Ctrl-C. Raises ProcessDied when a process ends that should not; nothing is left behind either way."""
+    with exclusive(STATE / "demo.lock", "another `make demo` is running"):
+        layout = Layout(STATE / "demo")
+        shutil.rmtree(layout.root, ignore_errors=True)
+        stack = Stack(layout, StackSettings(), leashed=True)
+        try:
+            _run(stack, csv, rate)
+        except Stopped:
+            say("stopping")
+        finally:
+            stack.stop()
+
+
+def _run(stack: Stack, csv: Path | None, rate: str) -> None:
+    ensure_page()
+    file = csv or demo_data()
+    stack.start()
+    say(f"history: the first 90 % of {file.name} at full speed")
+    send(stack, Feed(file, "max", rows=HISTORY))
+    wait_settled(stack)
+    train(stack)
+    wait_gateway(stack)
+    first_recommendation(stack)
+    log = stack.layout.log(FEEDER)
+    stack.feed(Feed(file, rate, rows=REST).program(stack.settings, stack.layout, stack.environment, log))
+    say(f"the rest of {file.name} streams at {rate} events/s")
+    say(f"the page is ready: {stack.settings.page}   (Ctrl-C stops everything)")
+    _watch(stack)
+
+
+def _watch(stack: Stack) -> None:
+    """Return never."""
+    streaming = True
+    while True:
+        stack.require_alive()
+        if streaming and not stack.is_running(FEEDER):
+            streaming = False
+            say("every row is sent; the page stays until Ctrl-C")
+        time.sleep(_POLL_S)

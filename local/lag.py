@@ -1,0 +1,106 @@
+"""How far the aggregator and the archiver are behind the log."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+
+from local.settings import StackSettings
+from services.common.kafka import client_options
+from services.common.tables import shard_keys
+
+ARCHIVER_GROUP = "tillstream-archiver"
+
+Offsets = Mapping[TopicPartition, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """Records that ever came, and those of them that are not yet applied or archived.
+
+    `records` counts purchases. Applied = in the live tables of every shard, dead letters too; archived = in S3,
+    purchases only.
+    """
+
+    records: int
+    unapplied: int
+    unarchived: int
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is outstanding."""
+        return not self.unapplied and not self.unarchived
+
+    def __str__(self) -> str:
+        return f"{self.records:,} records, {self.unapplied:,} to apply, {self.unarchived:,} to archive"
+
+
+class LagProbe:
+    """Asks Kafka and Redis where everything stands."""
+
+    def __init__(
+        self,
+        settings: StackSettings,
+        consumer: AIOKafkaConsumer,
+        admin: AIOKafkaAdminClient,
+        redis: "Redis | RedisCluster",
+    ) -> None:
+        self._settings = settings
+        self._consumer = consumer
+        self._admin = admin
+        self._redis = redis
+
+    async def ask(self) -> Lag:
+        """The lag now."""
+        purchases = await self._partitions(self._settings.purchases_topic)
+        dead_letters = await self._partitions(self._settings.dead_letters_topic)
+        begins = await self._consumer.beginning_offsets([*purchases, *dead_letters])
+        ends = await self._consumer.end_offsets([*purchases, *dead_letters])
+        archived = await self._archived()
+        return Lag(
+            records=sum(ends[p] for p in purchases),
+            unapplied=behind(await self._applied([*ends]), begins, ends),
+            unarchived=behind(archived, begins, {p: ends[p] for p in purchases}),
+        )
+
+    async def _partitions(self, topic: str) -> list[TopicPartition]:
+        (description,) = await self._admin.describe_topics([topic])
+        return [TopicPartition(topic, partition["partition"]) for partition in description["partitions"]]
+
+    async def _applied(self, partitions: list[TopicPartition]) -> Offsets:
+        """The lowest mark of all shards."""
+        fields = [f"{p.topic}/{p.partition}" for p in partitions]
+        shards = [await self._redis.hmget(keys("marks"), fields) for keys in shard_keys(self._settings.shards)]
+        lowest = (min(int(mark or 0) for mark in marks) for marks in zip(*shards, strict=True))
+        return dict(zip(partitions, lowest, strict=True))
+
+    async def _archived(self) -> Offsets:
+        committed = await self._admin.list_consumer_group_offsets(ARCHIVER_GROUP)
+        return {partition: offset.offset for partition, offset in committed.items()}
+
+
+def behind(reached: Offsets, begins: Offsets, ends: Offsets) -> int:
+    """Records of `ends` that were not reached; what the log no longer holds is not waited for."""
+    return sum(max(0, end - max(reached.get(p, 0), begins[p])) for p, end in ends.items())
+
+
+@asynccontextmanager
+async def lag_probe(settings: StackSettings) -> AsyncIterator[LagProbe]:
+    """A probe with its own clients. `settings` name the engines' addresses."""
+    options = client_options(settings)
+    # Without a group and an assignment it fetches nothing: it only asks for offsets.
+    consumer = AIOKafkaConsumer(group_id=None, **options)
+    admin = AIOKafkaAdminClient(**options)
+    redis = (RedisCluster if settings.redis_cluster else Redis).from_url(settings.redis_url)
+    try:
+        await consumer.start()
+        await admin.start()
+        yield LagProbe(settings, consumer, admin, redis)
+    finally:
+        await admin.close()
+        await consumer.stop()
+        await redis.aclose()

@@ -1,0 +1,68 @@
+"""The model that is live: what the pointer names, and what the recommender serves."""
+
+import sys
+import time
+from dataclasses import dataclass
+
+import msgspec
+
+from local.console import Ticker
+from local.http import readiness
+from local.layout import REPOSITORY
+from local.process import Program
+from local.stack import Stack, StackError
+from services.common.objectstore import NoSuchObject, ObjectStore
+
+POINTER = "models/als/current.json"
+TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the recommender says: the version it answers with, and why it refused another one."""
+
+    version: str | None
+    refused: str
+
+
+def training(stack: Stack) -> Program:
+    """The batch job, its progress on our own output."""
+    argv = [sys.executable, "-m", "spark", "run"]
+    scratch = {"TILLSTREAM_SPARK_DIR": str(stack.layout.root / "spark")}
+    return Program("spark", argv, None, REPOSITORY, {**stack.environment, **scratch})
+
+
+def current_version(stack: Stack) -> str | None:
+    """The version that the pointer names; None where there is no model yet."""
+    store = ObjectStore(stack.s3)
+    try:
+        pointer = msgspec.json.decode(store.get(POINTER))
+    except NoSuchObject:
+        return None
+    finally:
+        store.close()
+    return str(pointer["version"])
+
+
+def wait_served(stack: Stack, version: str) -> Served:
+    """Wait until the recommender has taken a version over, or has refused it. Raises StackError after a minute."""
+    tick = Ticker()
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        served = _served(stack)
+        if served.version == version or version in served.refused:
+            return served
+        if time.monotonic() > deadline:
+            raise StackError(f"the recommender does not serve {version} after {TIMEOUT_S} s: see {_log(stack)}")
+        stack.require_alive()
+        tick(f"the recommender serves {served.version or 'no model yet'}")
+        time.sleep(0.2)
+
+
+def _served(stack: Stack) -> Served:
+    figures = readiness(stack.part("recommender").health).figures
+    return Served(figures.get("model_version"), figures.get("model_refused") or "")
+
+
+def _log(stack: Stack) -> str:
+    return str(stack.part("recommender").program.log)

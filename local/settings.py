@@ -1,0 +1,66 @@
+"""Where the parts of the one-machine stack listen, and which engines are the user's own."""
+
+from typing import Self
+
+from pydantic import SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from local.ports import LOOPBACK, free_ports
+from services.common.settings import KafkaSettings, Port, RedisSettings
+
+
+class StackSettings(KafkaSettings, RedisSettings, BaseSettings):
+    """Every field is set by `TILLSTREAM_<FIELD>`.
+
+    The address of an engine replaces the engine that the stack would start: `kafka_bootstrap`, `redis_url`,
+    `s3_endpoint` (with its keys).
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TILLSTREAM_", frozen=True)
+
+    kafka_port: Port = 9092
+    redis_port: Port = 6379
+    s3_port: Port = 8333
+    gateway_port: Port = 8080
+    recommender_port: Port = 50051
+    producer_metrics_port: Port = 9101
+    archiver_metrics_port: Port = 9102
+    aggregator_metrics_port: Port = 9103
+    recommender_metrics_port: Port = 9104
+
+    redis_max_memory: str = "4gb"
+
+    kafka_bootstrap: str = ""
+    redis_url: str = ""
+    s3_endpoint: str = ""
+    s3_bucket: str = "tillstream"
+    s3_access_key: str | None = None
+    s3_secret_key: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        seen: dict[int, str] = {}
+        for name, port in self.ports().items():
+            if port in seen:
+                raise ValueError(f"{name} and {seen[port]} are both {port}")
+            seen[port] = name
+        return self
+
+    def ports(self) -> dict[str, int]:
+        """The fixed ports by the setting that changes each."""
+        return {
+            f"TILLSTREAM_{name.upper()}": getattr(self, name)
+            for name in type(self).model_fields
+            if name.endswith("_port")
+        }
+
+    @property
+    def page(self) -> str:
+        """The address of the page and of the REST API."""
+        return f"http://{LOOPBACK}:{self.gateway_port}"
+
+
+def on_free_ports() -> StackSettings:
+    """The settings of a stack that may run beside another one."""
+    names = [name for name in StackSettings.model_fields if name.endswith("_port")]
+    return StackSettings.model_validate(dict(zip(names, free_ports(len(names)), strict=True)))

@@ -1,0 +1,251 @@
+"""Engines and services together: start, watch, find again, stop."""
+
+import asyncio
+import time
+from collections.abc import Collection, Iterator
+
+from local.console import Ticker, say
+from local.engines import Engine, KafkaEngine, S3Engine, ValkeyEngine
+from local.http import readiness
+from local.layout import Layout
+from local.ledger import Ledger
+from local.parts import SERVICES, Part, engine_environment, services
+from local.ports import require_free
+from local.process import Process, Program, spawn, stop_together, tail
+from local.settings import StackSettings
+from local.topics import create_topics
+from services.common.objectstore import ObjectStore
+from services.common.settings import S3Settings
+
+ENGINE_TIMEOUT_S = 90
+SERVICE_TIMEOUT_S = 60
+FEEDER = "producer"
+PATIENT_S = 5  # a part with less grace is one whose stop is a kill
+_POLL_S = 0.2
+
+
+class StackError(Exception):
+    """The stack cannot do what was asked; the message says why in one line."""
+
+
+class Stack:
+    """One machine's engines and services, those that run and those that do not.
+
+    A `leashed` stack dies with this process. Any other is kept in the ledger of its layout, where a later command
+    finds it again.
+    """
+
+    def __init__(self, layout: Layout, settings: StackSettings, *, leashed: bool) -> None:
+        self.layout = layout
+        self._asked = settings
+        self._leashed = leashed
+        self._ledger = Ledger(layout.run)
+        self._running: dict[str, Process] = {}
+        self.started: list[str] = []
+        self.engines = self._own_engines()
+
+    # --- what it is made of ---
+
+    @property
+    def settings(self) -> StackSettings:
+        """The settings with the addresses of the engines, ours where the user named none."""
+        addresses: dict[str, object] = {}
+        for engine in self.engines:
+            match engine:
+                case KafkaEngine():
+                    addresses["kafka_bootstrap"] = engine.address
+                case ValkeyEngine():
+                    addresses["redis_url"] = engine.address
+                case S3Engine():
+                    s3 = engine.settings(self._asked.s3_bucket)
+                    addresses["s3_endpoint"] = engine.address
+                    addresses["s3_access_key"] = s3.s3_access_key
+                    addresses["s3_secret_key"] = s3.s3_secret_key
+        return self._asked.model_copy(update=addresses)
+
+    @property
+    def s3(self) -> S3Settings:
+        """How to reach the bucket."""
+        settings = self.settings
+        return S3Settings(
+            s3_endpoint=settings.s3_endpoint,
+            s3_bucket=settings.s3_bucket,
+            s3_access_key=settings.s3_access_key,
+            s3_secret_key=settings.s3_secret_key,
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """How a program reaches the engines."""
+        return engine_environment(self.settings)
+
+    @property
+    def services(self) -> list[Part]:
+        """The services in the order in which they start."""
+        return services(self.settings, self.layout, self.environment)
+
+    def part(self, name: str) -> Part:
+        """One service."""
+        return next(part for part in self.services if part.name == name)
+
+    def _own_engines(self) -> list[Engine]:
+        asked, layout, leashed = self._asked, self.layout, self._leashed
+        engines: list[Engine] = []
+        if not asked.kafka_bootstrap:
+            engines.append(KafkaEngine(layout.engine("kafka"), layout.log("kafka"), asked.kafka_port, leashed=leashed))
+        if not asked.redis_url:
+            folder, log = layout.engine("redis"), layout.log("valkey")
+            engines.append(
+                ValkeyEngine(folder, log, asked.redis_port, leashed=leashed, max_memory=asked.redis_max_memory)
+            )
+        if not asked.s3_endpoint:
+            engines.append(S3Engine(layout.engine("s3"), layout.log("s3"), asked.s3_port, leashed=leashed))
+        return engines
+
+    # --- start ---
+
+    def start(self) -> None:
+        """Start what does not run, and return when all of it is ready to work.
+
+        Raises PortInUse, MissingPrerequisite, StackError before anything is started; ProcessDied, NotReady,
+        StackError after.
+        """
+        self.find()
+        self._require_ports()
+        self._start_engines()
+        self._prepare()
+        self._start_services()
+
+    def find(self, *, wherever: bool = False) -> None:
+        """Recognise what an earlier command has started.
+
+        Raises StackError for a part that listens elsewhere than the settings say now, unless `wherever`.
+        """
+        for name, address in self._addresses():
+            entry = self._ledger.read(name)
+            if entry is None or not entry.process().alive:
+                continue
+            if entry.address != address and not wherever:
+                raise StackError(f"{name} runs at {entry.address}, but {address} is asked for: `make down` first")
+            self._running[name] = entry.process()
+        for engine in self.engines:
+            engine.process = self._running.get(engine.name)
+
+    def _addresses(self) -> Iterator[tuple[str, str]]:
+        yield from ((engine.name, engine.address) for engine in self.engines)
+        yield from ((part.name, part.address) for part in self.services)
+        yield FEEDER, ""
+
+    def _require_ports(self) -> None:
+        """Tell of every port before anything is started."""
+        for engine in self.engines:
+            if engine.name not in self._running:
+                require_free(engine.port, engine.setting)
+        for part in self.services:
+            if part.name not in self._running:
+                for setting, port in part.ports.items():
+                    require_free(port, setting)
+
+    def _start_engines(self) -> None:
+        for engine in self.engines:
+            if engine.name not in self._running:
+                self._keep(engine.start(), engine.address)
+        for engine in self.engines:
+            engine.wait_ready(ENGINE_TIMEOUT_S)
+            say(f"{engine.name:<12} {engine.address}")
+
+    def _prepare(self) -> None:
+        store = ObjectStore(self.s3)
+        try:
+            store.create_bucket()
+        finally:
+            store.close()
+        asyncio.run(create_topics(self.settings))
+
+    def _start_services(self) -> None:
+        for part in self.services:
+            if part.name not in self._running:
+                self._keep(spawn(part.program, self._leashed), part.address)
+        for part in self.services:
+            self._wait_ready(part)
+            say(f"{part.name:<12} {part.address}")
+
+    def _wait_ready(self, part: Part) -> None:
+        deadline = time.monotonic() + SERVICE_TIMEOUT_S
+        tick = Ticker()
+        while not (verdict := readiness(part.health)).ready:
+            self.require_alive()
+            if part.name == "recommender" and verdict.answered:
+                return  # it is ready with its first model only
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"{part.name} is not ready after {SERVICE_TIMEOUT_S} s: {verdict.failing}\n"
+                    f"the end of {self.layout.log(part.name)}:\n{tail(self.layout.log(part.name))}"
+                )
+            tick(f"{part.name}: {verdict.failing}")
+            time.sleep(_POLL_S)
+
+    def feed(self, program: Program) -> Process:
+        """Start a producer that runs beside the services."""
+        return self._keep(spawn(program, self._leashed), "")
+
+    def _keep(self, process: Process, address: str) -> Process:
+        self._running[process.name] = process
+        self.started.append(process.name)
+        if not self._leashed:
+            self._ledger.write(process, address)
+        return process
+
+    # --- watch ---
+
+    @property
+    def running(self) -> list[str]:
+        """The names of the parts that run, in the order in which they were started or found."""
+        return [name for name in self._running if self.is_running(name)]
+
+    def is_running(self, name: str) -> bool:
+        """Whether the part was started or found, and runs."""
+        process = self._running.get(name)
+        return process is not None and process.alive
+
+    def process(self, name: str) -> Process | None:
+        """The process of a part, as far as it was started or found."""
+        return self._running.get(name)
+
+    def crashed(self, name: str) -> bool:
+        """Whether the part was started, not stopped, and is gone."""
+        entry = self._ledger.read(name)
+        return entry is not None and not entry.process().alive
+
+    def require_alive(self) -> None:
+        """Raise ProcessDied if a part has ended. A producer may, once it has sent everything."""
+        for process in self._running.values():
+            if not (process.name == FEEDER and process.exit_code in (0, None)):
+                process.require_alive()
+
+    def require_running(self) -> None:
+        """Find the parts; raise StackError unless all of them run."""
+        self.find()
+        names = [*(engine.name for engine in self.engines), *SERVICES]
+        missing = [name for name in names if not self.is_running(name)]
+        if missing:
+            raise StackError(f"{', '.join(missing)}: not running; `make up` starts the stack")
+
+    # --- stop ---
+
+    def stop(self, names: Collection[str] | None = None) -> None:
+        """Stop parts, all of them where none is named: producer and services, then the engines in reverse order."""
+        chosen = [process for name, process in self._running.items() if names is None or name in names]
+        engines = {engine.name: engine for engine in self.engines}
+        self._stop_together([process for process in chosen if process.name not in engines])
+        for process in reversed([process for process in chosen if process.name in engines]):
+            self._stop_together([process])
+            engines[process.name].sweep()
+
+    def _stop_together(self, processes: list[Process]) -> None:
+        for process in stop_together(processes):
+            if process.grace_s >= PATIENT_S:
+                say(f"{process.name} did not stop within {process.grace_s:.0f} s and was killed: see {process.log}")
+        for process in processes:
+            self._running.pop(process.name, None)
+            self._ledger.forget(process.name)

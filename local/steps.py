@@ -1,0 +1,139 @@
+"""The steps that the commands are made of."""
+
+import asyncio
+import subprocess
+import time
+from urllib.parse import quote
+
+from local import prerequisites
+from local.console import Ticker, say
+from local.feed import Feed
+from local.http import get_json, readiness
+from local.lag import Lag, LagProbe, lag_probe
+from local.layout import REPOSITORY
+from local.model import current_version, training, wait_served
+from local.process import Process, Program, spawn, stop_together
+from local.stack import Stack, StackError
+
+STALL_S = 180
+_POLL_S = 0.3
+
+
+def ensure_page() -> None:
+    """Build the web page if it is missing."""
+    if (REPOSITORY / "web" / "dist" / "index.html").exists():
+        return
+    prerequisites.node()
+    say("building the web page, once")
+    if subprocess.run(["make", "web"], cwd=REPOSITORY, check=False).returncode:
+        raise StackError("the web page could not be built: see above")
+
+
+def send(stack: Stack, feed: Feed) -> None:
+    """Run the producer to its end in the foreground."""
+    run_beside(stack, feed.program(stack.settings, stack.layout, stack.environment, log=None))
+
+
+def train(stack: Stack) -> None:
+    """Run the batch job, and wait until the recommender has taken its model over or refused it."""
+    before = current_version(stack)
+    run_beside(stack, training(stack))
+    version = current_version(stack)
+    if version is None or version == before:
+        return  # the job's last line says why there is no new model
+    served = wait_served(stack, version)
+    if served.version == version:
+        say(f"the recommender serves model {version}")
+    else:
+        say(f"the recommender has {served.refused}; it serves {served.version or 'popular products'}")
+
+
+def run_beside(stack: Stack, program: Program) -> None:
+    """Run a program to its end in the foreground while the stack stays whole. Raises StackError, ProcessDied."""
+    child = spawn(program, leashed=True)
+    try:
+        while child.alive:
+            stack.require_alive()
+            time.sleep(_POLL_S)
+    finally:
+        stop_together([child])
+    if child.exit_code:
+        raise StackError(f"{program.name} failed with exit status {child.exit_code}")
+
+
+def lag_now(stack: Stack) -> Lag:
+    """Where everything stands."""
+
+    async def ask() -> Lag:
+        async with lag_probe(stack.settings) as probe:
+            return await probe.ask()
+
+    return asyncio.run(ask())
+
+
+def wait_settled(stack: Stack) -> Lag:
+    """Wait until everything is applied and archived. Raises StackError where nothing moves for minutes."""
+    say("waiting until every record is applied and archived")
+    lag = asyncio.run(_settled(stack))
+    say(f"  {lag}")
+    return lag
+
+
+async def _settled(stack: Stack) -> Lag:
+    tick = Ticker()
+    async with lag_probe(stack.settings) as probe:
+        lag, moved_at = await probe.ask(), time.monotonic()
+        while not lag.settled:
+            stack.require_alive()
+            tick(str(lag))
+            await asyncio.sleep(_POLL_S)
+            lag, moved_at = await _ask_again(probe, lag, moved_at)
+    return lag
+
+
+async def _ask_again(probe: LagProbe, before: Lag, moved_at: float) -> tuple[Lag, float]:
+    lag = await probe.ask()
+    if lag != before:
+        return lag, time.monotonic()
+    if time.monotonic() - moved_at > STALL_S:
+        raise StackError(f"nothing moves for {STALL_S} s: {lag}; `make status` may say why")
+    return lag, moved_at
+
+
+def wait_flowing(stack: Stack, feeder: Process, before: Lag) -> None:
+    """Wait until purchases of a stream are in the tables, or there were none to send. Raises ProcessDied."""
+
+    async def wait() -> None:
+        async with lag_probe(stack.settings) as probe:
+            while feeder.alive and not _flowed(before, await probe.ask()):
+                stack.require_alive()
+                await asyncio.sleep(_POLL_S)
+
+    asyncio.run(wait())
+    stack.require_alive()
+
+
+def _flowed(before: Lag, now: Lag) -> bool:
+    return now.records - now.unapplied > before.records - before.unapplied
+
+
+def wait_gateway(stack: Stack) -> None:
+    """Wait until the gateway can serve figures."""
+    deadline = time.monotonic() + STALL_S
+    while not (verdict := readiness(stack.part("gateway").health)).ready:
+        stack.require_alive()
+        if time.monotonic() > deadline:
+            raise StackError(f"the gateway is not ready: {verdict.failing}")
+        time.sleep(_POLL_S)
+
+
+def first_recommendation(stack: Stack) -> None:
+    """Ask for the three products of the best customer, as the page would, and show them."""
+    page = stack.settings.page
+    users = get_json(f"{page}/v1/users?limit=1")
+    if not users:
+        say("no purchase names its customer yet, so there is nobody to recommend to")
+        return
+    answer = get_json(f"{page}/v1/users/{quote(users[0], safe='')}/recommendations?k=3")
+    products = ", ".join(item["product_name"] or item["product_id"] for item in answer["items"])
+    say(f"customer {users[0]} may like next: {products or 'nothing'} ({answer['strategy']})")
