@@ -17,7 +17,7 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 .DELETE_ON_ERROR:
 .PHONY: help setup prerequisites browser jars proto web demo up down status replay train verify test lint bench lock
 
-help: ## what there is
+help:
 	@echo "Tillstream on one machine:"
 	@sed -n 's/^\([a-z]*\):.*## /  \1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "  %-9s %s\n", $$1, $$2}'
 

@@ -1,4 +1,4 @@
-"""The Chromium of the browser tests: the system's, or one installed where that is allowed: `python -m local.browser`."""
+"""The Chromium of the browser tests: the system's, else one that `python -m local.browser` may install."""
 
 import os
 import shutil

@@ -16,7 +16,7 @@ class MissingPrerequisite(Exception):
 
 def python() -> None:
     """This Python, 3.11 or later, able to make an environment."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  whatever python3 there is runs this
         raise MissingPrerequisite(
             f"{sys.executable} is Python {sys.version_info[0]}.{sys.version_info[1]}: 3.11 or later is needed, "
             "e.g. make PYTHON3=/path/to/python3.12 ..."
