@@ -1,0 +1,168 @@
+"""What may become a model, and how the pointer moves."""
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from services.common.objectstore import AlreadyExists, NoSuchObject, ObjectStore
+from spark.publish import (
+    POINTER,
+    ModelRefused,
+    PointerContended,
+    activate,
+    manifest,
+    move_forward,
+    verified_files,
+)
+
+NOW_MS = 1_700_000_000_000
+
+
+class Bucket(ObjectStore):
+    """The part of ObjectStore that publishing uses, in memory. `rivals` write between a read and the next write."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.rivals: list[bytes] = []
+
+    def list(self, prefix: str, start_after: str = "") -> Iterator[tuple[str, int]]:
+        return ((key, len(body)) for key, body in sorted(self.objects.items()) if key.startswith(prefix))
+
+    def get(self, key: str) -> bytes:
+        return self.objects[key]
+
+    def get_with_etag(self, key: str) -> tuple[bytes, str]:
+        if key not in self.objects:
+            raise NoSuchObject(key)
+        return self.objects[key], str(hash(self.objects[key]))
+
+    def put_new(self, key: str, body: bytes, metadata: dict[str, str] | None = None) -> None:
+        self._rival(key)
+        if key in self.objects:
+            raise AlreadyExists(key)
+        self.objects[key] = body
+
+    def replace(self, key: str, body: bytes, etag: str) -> None:
+        self._rival(key)
+        if self.get_with_etag(key)[1] != etag:
+            raise AlreadyExists(key)
+        self.objects[key] = body
+
+    def _rival(self, key: str) -> None:
+        if self.rivals:
+            self.objects[key] = self.rivals.pop()
+
+
+def pointer(version: str, note: str = "") -> bytes:
+    return json.dumps({"version": version, "note": note}).encode()
+
+
+def parquet(**columns: "pa.Array[Any]") -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.table(columns), out)
+    return out.getvalue()
+
+
+def factors(*rows: list[float]) -> "pa.Array[Any]":
+    return pa.array([np.array(row, np.float32) for row in rows], pa.list_(pa.float32()))
+
+
+def model(**replaced: bytes) -> Bucket:
+    """A bucket with the five tables of version v, rank 2, two users and one product."""
+    tables = {
+        "user_factors": parquet(user_id=pa.array(["1", "2"]), factors=factors([0.1, 0.2], [0.3, 0.0])),
+        "item_factors": parquet(product_id=pa.array(["9"]), factors=factors([1.0, -1.0])),
+        "catalogue": parquet(product_id=pa.array(["9"])),
+        "popularity": parquet(product_id=pa.array(["9"])),
+        "known_purchases": parquet(user_id=pa.array(["1"])),
+    } | replaced
+    bucket = Bucket()
+    bucket.objects = {f"models/als/v/{name}/part-0.parquet": body for name, body in tables.items()}
+    bucket.objects["models/als/v/catalogue/_SUCCESS"] = b""
+    return bucket
+
+
+def test_every_parquet_file_is_named_with_its_shape_and_hash() -> None:
+    bucket = model(catalogue=parquet(product_id=pa.array(["8", "9"])))
+    files = {file.path: file for file in verified_files(bucket, "v", rank=2)}
+    assert set(files) == {
+        f"{table}/part-0.parquet"
+        for table in ("user_factors", "item_factors", "catalogue", "popularity", "known_purchases")
+    }
+    catalogue = files["catalogue/part-0.parquet"]
+    assert catalogue.rows == 2
+    assert catalogue.bytes == len(bucket.objects["models/als/v/catalogue/part-0.parquet"])
+    assert len(catalogue.sha256) == 64
+
+
+@pytest.mark.parametrize(
+    ("table", "body", "words"),
+    [
+        ("user_factors", parquet(user_id=pa.array(["1"]), factors=factors([0.1, float("nan")])), "not a finite number"),
+        (
+            "item_factors",
+            parquet(product_id=pa.array(["9"]), factors=factors([float("inf"), 1.0])),
+            "not a finite number",
+        ),
+        ("item_factors", parquet(product_id=pa.array(["9"]), factors=factors([1.0])), "has not 2 factors"),
+        ("user_factors", parquet(user_id=pa.array(["1"]), factors=factors([0.0, 0.0])), "all factors are zero"),
+        ("popularity", parquet(product_id=pa.array([], pa.string())), "popularity has no rows"),
+    ],
+)
+def test_a_broken_table_is_refused_by_name(table: str, body: bytes, words: str) -> None:
+    with pytest.raises(ModelRefused, match=words):
+        verified_files(model(**{table: body}), "v", rank=2)
+
+
+def test_a_missing_table_is_refused_by_name() -> None:
+    bucket = model()
+    del bucket.objects["models/als/v/item_factors/part-0.parquet"]
+    with pytest.raises(ModelRefused, match="item_factors has no rows"):
+        verified_files(bucket, "v", rank=2)
+
+
+def test_the_manifest_counts_users_and_products() -> None:
+    bucket = model()
+    files = verified_files(bucket, "v", rank=2)
+    content = manifest("v", NOW_MS, files, rank=2)
+    assert (content["users"], content["items"], content["rank"]) == (2, 1, 2)
+    assert content["created_at"] == "2023-11-14T22:13:20Z"
+
+
+def test_the_first_model_creates_the_pointer() -> None:
+    bucket = Bucket()
+    assert activate(bucket, "20231114T221320Z-abcdef", NOW_MS)
+    assert json.loads(bucket.objects[POINTER]) == {
+        "version": "20231114T221320Z-abcdef",
+        "activated_at": "2023-11-14T22:13:20Z",
+        "activated_by": "job",
+        "note": "",
+    }
+
+
+def test_a_pointer_that_changed_meanwhile_is_read_again() -> None:
+    bucket = Bucket()
+    bucket.objects["p"] = pointer("1")
+    bucket.rivals = [pointer("1", note="an administrator was here")]
+    assert move_forward(bucket, "p", {"version": "2"})
+    assert json.loads(bucket.objects["p"]) == {"version": "2"}
+
+
+def test_a_newer_version_keeps_the_pointer_even_where_it_wins_the_race() -> None:
+    bucket = Bucket()
+    bucket.rivals = [pointer("3")]
+    assert not move_forward(bucket, "p", {"version": "2"})
+    assert json.loads(bucket.objects["p"])["version"] == "3"
+
+
+def test_endless_contention_is_said() -> None:
+    bucket = Bucket()
+    bucket.rivals = [pointer("1", note=str(number)) for number in range(20)]
+    with pytest.raises(PointerContended):
+        move_forward(bucket, "p", {"version": "2"})

@@ -1,0 +1,77 @@
+"""Archive lines become checked rows."""
+
+import json
+
+import pyarrow as pa
+
+from spark.records import CHECKED, checked_row, checker
+
+PATH = "s3a://bucket/raw/purchases/2020/05/01/10/x.json.gz"
+JOB_MS = 1_600_000_000_000  # 2020-09-13
+EVENT: dict[str, object] = {
+    "event_id": "kz:7",
+    "event_time": "2020-04-24 11:50:39 UTC",
+    "order_id": "2294359932054536986",
+    "product_id": "1515966223509089906",
+    "user_id": "",
+    "category_code": "electronics.tablet",
+    "price": "162.01",
+    "quantity": "-2",
+}
+
+
+def row(event: dict[str, object], path: str = PATH) -> dict[str, object]:
+    names = [name for name, _ in CHECKED]
+    return dict(zip(names, checked_row(json.dumps(event).encode(), path, JOB_MS), strict=True))
+
+
+def test_an_accepted_line_is_a_purchase_in_cents_and_milliseconds() -> None:
+    assert row({"partition": 1, "offset": 5, "timestamp": 1587729100000, "value": EVENT}) == {
+        "partition": 1,
+        "offset": 5,
+        "timestamp": 1587729100000,
+        "event_id": "kz:7",
+        "event_time": 1587729039000,
+        "order_id": "2294359932054536986",
+        "product_id": "1515966223509089906",
+        "user_id": None,
+        "category_id": None,
+        "category_code": "electronics.tablet",
+        "brand": None,
+        "product_name": None,
+        "price": 16201,
+        "quantity": -2,
+        "revenue": -32402,
+        "reason": None,
+    }
+
+
+def test_a_rejected_line_keeps_its_place_and_its_reason() -> None:
+    rejected = row({"partition": 1, "offset": 5, "timestamp": 1587729100000, "value": EVENT | {"price": "1e9"}})
+    assert (rejected["partition"], rejected["offset"], rejected["reason"]) == (1, 5, "bad_price")
+    assert rejected["order_id"] is None
+
+
+def test_a_plain_line_is_held_against_the_hour_of_its_object() -> None:
+    assert row(EVENT | {"event_time": "2020-05-02 10:59:59 UTC"})["reason"] is None
+    assert row(EVENT | {"event_time": "2020-05-02 11:00:01 UTC"})["reason"] == "bad_time"
+
+
+def test_a_plain_line_without_an_hour_is_held_against_the_start_of_the_job() -> None:
+    path = "s3a://bucket/raw/purchases/all.json"
+    assert row(EVENT | {"event_time": "2020-09-14 12:00:00 UTC"}, path)["reason"] is None
+    assert row(EVENT | {"event_time": "2020-09-14 13:00:00 UTC"}, path)["reason"] == "bad_time"
+
+
+def test_batches_keep_their_lines_and_may_be_empty() -> None:
+    schema = pa.schema([pa.field("line", pa.binary()), pa.field("path", pa.string())])
+    lines = [json.dumps(EVENT).encode(), b"not json"]
+    batches = [
+        pa.RecordBatch.from_arrays([pa.array(lines, pa.binary()), pa.array([PATH, PATH])], schema=schema),
+        pa.RecordBatch.from_arrays([pa.array([], pa.binary()), pa.array([], pa.string())], schema=schema),
+    ]
+    full, empty = checker(JOB_MS)(iter(batches))
+    assert full.column("reason").to_pylist() == [None, "not_json"]
+    assert full.column("revenue").to_pylist() == [-32402, None]
+    assert empty.num_rows == 0
+    assert empty.schema.names == [name for name, _ in CHECKED]
