@@ -34,7 +34,7 @@ def random_model(users: int, items: int, rank: int, seed: int = 1) -> Model:
         user_factors=rng.normal(scale=0.3, size=(users, rank)).astype(np.float32),
         items=InnerProductIndex(item_factors),
         similar=InnerProductIndex(unit_vectors(item_factors)),
-        fold_in=FoldIn(item_factors, alpha=40.0, reg=0.1),
+        fold_in=FoldIn(item_factors, alpha=40.0, regularisation=0.1),
         popular=Ranked(rng.permutation(items).astype(np.int32), np.arange(items, 0, -1, dtype=np.float64)),
         purchases=KnownPurchases(
             starts=np.arange(0, users * BOUGHT + 1, BOUGHT),

@@ -42,7 +42,7 @@ class ModelSpec:
     purchases: Pieces
     rank: int
     alpha: float
-    reg: float
+    regularisation: float
     version: str = VERSION
     manifest: Mapping[str, Any] = field(default_factory=dict)  # fields that overwrite the true ones
 
@@ -93,12 +93,18 @@ def checkerboard(version: str = VERSION, size: int = 8) -> ModelSpec:
 
 
 def trained(
-    purchases: Pieces, rank: int, *, alpha: float = 40.0, reg: float = 0.01, version: str = VERSION, seed: int = 7
+    purchases: Pieces,
+    rank: int,
+    *,
+    alpha: float = 40.0,
+    regularisation: float = 0.01,
+    version: str = VERSION,
+    seed: int = 7,
 ) -> ModelSpec:
     """A model of these purchases alone."""
     users, products = sorted(purchases), sorted({id_ for bought in purchases.values() for id_ in bought})
     ratings = np.array([[np.log1p(purchases[user].get(id_, 0)) for id_ in products] for user in users])
-    x, y = als(ratings, rank, alpha=alpha, reg=reg, seed=seed)
+    x, y = als(ratings, rank, alpha=alpha, regularisation=regularisation, seed=seed)
     return ModelSpec(
         user_factors=dict(zip(users, x.tolist(), strict=True)),
         item_factors=dict(zip(products, y.tolist(), strict=True)),
@@ -107,32 +113,32 @@ def trained(
         purchases=purchases,
         rank=rank,
         alpha=alpha,
-        reg=reg,
+        regularisation=regularisation,
         version=version,
     )
 
 
 def als(
-    ratings: NDArray[np.float64], rank: int, *, alpha: float, reg: float, seed: int, iterations: int = 15
+    ratings: NDArray[np.float64], rank: int, *, alpha: float, regularisation: float, seed: int, iterations: int = 15
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Implicit ALS by the textbook, dense: users [users, rank] and items, users solved last as MLlib does."""
     y = np.random.default_rng(seed).normal(size=(ratings.shape[1], rank))
-    x = half_step(ratings, y, alpha, reg)
+    x = half_step(ratings, y, alpha, regularisation)
     for _ in range(iterations):
-        y = half_step(ratings.T, x, alpha, reg)
+        y = half_step(ratings.T, x, alpha, regularisation)
         y = y.astype(np.float32).astype(np.float64)  # what is exported, and what users are then solved against
-        x = half_step(ratings, y, alpha, reg)
+        x = half_step(ratings, y, alpha, regularisation)
     return x, y
 
 
 def half_step(
-    ratings: NDArray[np.float64], fixed: NDArray[np.float64], alpha: float, reg: float
+    ratings: NDArray[np.float64], fixed: NDArray[np.float64], alpha: float, regularisation: float
 ) -> NDArray[np.float64]:
-    """(FᵀCF + reg·n·I)⁻¹ FᵀCp for each row of ratings, with C written out as a matrix over all columns."""
+    """(FᵀCF + λnI)⁻¹ FᵀCp for each row of ratings, with C written out as a matrix over all columns."""
     solved = []
     for row in ratings:
         confidence = np.diag(1 + alpha * row)
-        penalty = reg * np.count_nonzero(row) * np.eye(fixed.shape[1])
+        penalty = regularisation * np.count_nonzero(row) * np.eye(fixed.shape[1])
         solved.append(np.linalg.inv(fixed.T @ confidence @ fixed + penalty) @ fixed.T @ confidence @ (row > 0))
     return np.array(solved)
 
@@ -224,7 +230,7 @@ def _manifest(spec: ModelSpec, entries: list[dict[str, Any]]) -> dict[str, Any]:
         "items": len(spec.item_factors),
         "files": entries,
         "training": {"from": "2020-01-01T00:00:00Z", "to": "2020-05-01T00:00:00Z", "offsets": {"0": 100}},
-        "settings": {"rank": spec.rank, "alpha": spec.alpha, "reg": spec.reg, "seed": 7},
+        "settings": {"rank": spec.rank, "alpha": spec.alpha, "regularisation": spec.regularisation, "seed": 7},
         "metrics": {},
         "counts": {"purchases": sum(len(bought) for bought in spec.purchases.values())},
     } | dict(spec.manifest)

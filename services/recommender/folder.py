@@ -71,7 +71,7 @@ class TrainingSettings(msgspec.Struct, frozen=True):
     """The settings that folding in needs: MLlib's alpha and regParam."""
 
     alpha: float
-    reg: float
+    regularisation: float
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -114,10 +114,10 @@ def read_manifest(body: bytes) -> Manifest:
 
 def _check_settings(manifest: Manifest) -> None:
     settings = manifest.settings
-    if manifest.rank < 1 or settings.alpha < 0 or settings.reg <= 0:
+    if manifest.rank < 1 or settings.alpha < 0 or settings.regularisation <= 0:
         raise Refused(
             Fault.MANIFEST,
-            f"manifest.json: rank {manifest.rank}, alpha {settings.alpha}, reg {settings.reg} "
+            f"manifest.json: rank {manifest.rank}, alpha {settings.alpha}, regularisation {settings.regularisation} "
             "must be at least 1, at least 0 and above 0",
         )
 

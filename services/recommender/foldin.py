@@ -5,7 +5,7 @@ With item factors Y [items, rank], C the confidences and p the preferences (1 wh
     x = (YᵀY + Yᵀ(C − I)Y + λI)⁻¹ Yᵀ C p,    c = 1 + α·r,
 
 equation (4) of Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (2008). Spark MLlib's
-ALS solves the same system with λ = reg · (number of the customer's purchases), as Zhou et al. do in "Large-Scale
+ALS solves the same system with λ = regParam · (number of the customer's purchases), as Zhou et al. do in "Large-Scale
 Parallel Collaborative Filtering for the Netflix Prize" (2008, ALS-WR). Its last half-step computes the users from the
 final item factors: folding in a trained customer's purchases gives the exported vector again, up to float32.
 """
@@ -18,13 +18,13 @@ from services.recommender.scoring import Float32s, Float64s, Rows
 class FoldIn:
     """The linear system of one model's item factors. Rows given to it are distinct."""
 
-    def __init__(self, item_factors: Float32s, alpha: float, reg: float) -> None:
-        """`item_factors` [items, rank]; `alpha` ≥ 0 and `reg` > 0 as in training (reg > 0 makes it solvable)."""
+    def __init__(self, item_factors: Float32s, alpha: float, regularisation: float) -> None:
+        """`item_factors` [items, rank]; `alpha` ≥ 0 and `regularisation` > 0 as in training (above 0: solvable)."""
         factors = item_factors.astype(np.float64)
         self._factors = item_factors
         self._gramian = factors.T @ factors
         self._alpha = alpha
-        self._reg = reg
+        self._regularisation = regularisation
 
     def vector(self, rows: Rows, pieces: Float64s) -> Float32s:
         """The vector [rank] of a customer who bought `pieces` > 0 [n] of the products `rows` [n], n ≥ 1."""
@@ -46,7 +46,7 @@ class FoldIn:
         return self._factors[rows].astype(np.float64)
 
     def _system(self, bought: Float64s, pieces: Float64s) -> Float64s:
-        penalty = self._reg * len(bought) * np.eye(len(self._gramian))
+        penalty = self._regularisation * len(bought) * np.eye(len(self._gramian))
         beyond_one = (self._confidence(pieces) - 1)[:, np.newaxis]
         return self._gramian + bought.T @ (beyond_one * bought) + penalty
 

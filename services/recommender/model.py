@@ -87,7 +87,7 @@ def build_model(manifest: Manifest, tables: Tables) -> Model:
         user_factors=user_factors,
         items=InnerProductIndex(item_factors),
         similar=InnerProductIndex(unit_vectors(item_factors)),
-        fold_in=FoldIn(item_factors, manifest.settings.alpha, manifest.settings.reg),
+        fold_in=FoldIn(item_factors, manifest.settings.alpha, manifest.settings.regularisation),
         popular=_popular(tables["popularity"], catalogue),
         purchases=purchases,
     )

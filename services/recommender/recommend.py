@@ -26,6 +26,7 @@ class ReasonCode(StrEnum):
     LIKE_PURCHASE = "like_purchase"
     CUSTOMERS_LIKE_YOU = "customers_like_you"
     LIKE_BASKET = "like_basket"
+    SIMILAR = "similar"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,11 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """One recommended product: its catalogue row, score and reason (none for similar products)."""
+    """One recommended product: its catalogue row, score and reason."""
 
     product: int
     score: float
-    reason: Reason | None
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def similar(model: Model, product: int, k: int, filters: Filters) -> tuple[Pick,
     mask = model.catalogue.allowed(filters)
     mask[product] = False
     ranked = model.similar.top_k(model.similar.vector(product), k, mask)
-    return tuple(Pick(row, score, None) for row, score in _pairs(ranked))
+    return tuple(Pick(row, score, Reason(ReasonCode.SIMILAR, score, product)) for row, score in _pairs(ranked))
 
 
 def _mask_of(model: Model, user: int | None, passing: Allowed, filters: Filters) -> Allowed:

@@ -32,7 +32,7 @@ def write_item(model: Model, pick: Pick) -> pb.Item:
         brand=catalogue.brands[row],
         price_cents=catalogue.price(row),
         score=pick.score,
-        reason=_reason(model, pick.reason) if pick.reason else None,
+        reason=_reason(model, pick.reason),
     )
 
 

@@ -20,29 +20,29 @@ PURCHASES = np.array(
 def test_a_vector_worked_out_by_hand() -> None:
     # One factor, items 1 and 2; bought e − 1 pieces of item 1, so r = ln(e) = 1 and c = 1 + 3·1 = 4.
     # x = (1·1 + 2·2 + (4 − 1)·1·1 + 0.5·1)⁻¹ · 4·1 = 4 / 8.5
-    fold_in = FoldIn(np.array([[1], [2]], dtype=np.float32), alpha=3.0, reg=0.5)
+    fold_in = FoldIn(np.array([[1], [2]], dtype=np.float32), alpha=3.0, regularisation=0.5)
     vector = fold_in.vector(np.array([0]), np.array([np.e - 1]))
     assert vector.tolist() == pytest.approx([4 / 8.5])
 
 
 def test_the_penalty_grows_with_the_number_of_purchases() -> None:
     # As MLlib weighs it. Two products: (1 + 4 + 3·1 + 3·4 + 0.5·2)⁻¹ · (4·1 + 4·2) = 12 / 21
-    fold_in = FoldIn(np.array([[1], [2]], dtype=np.float32), alpha=3.0, reg=0.5)
+    fold_in = FoldIn(np.array([[1], [2]], dtype=np.float32), alpha=3.0, regularisation=0.5)
     vector = fold_in.vector(np.array([0, 1]), np.array([np.e - 1, np.e - 1]))
     assert vector.tolist() == pytest.approx([12 / 21])
 
 
 def test_contributions_worked_out_by_hand() -> None:
     # cᵢ·yⱼ·A⁻¹·yᵢ with A = 21 from above: towards item 2 it is 4·2·1/21 and 4·2·2/21.
-    fold_in = FoldIn(np.array([[1], [2]], dtype=np.float32), alpha=3.0, reg=0.5)
+    fold_in = FoldIn(np.array([[1], [2]], dtype=np.float32), alpha=3.0, regularisation=0.5)
     contributions = fold_in.contributions(np.array([0, 1]), np.array([np.e - 1, np.e - 1]), np.array([1]))
     assert contributions == pytest.approx(np.array([[8 / 21, 16 / 21]]))
 
 
-@pytest.mark.parametrize(("alpha", "reg"), [(1.0, 0.1), (40.0, 0.01), (40.0, 30.0)])
-def test_folding_in_a_trained_customer_gives_the_exported_vector(alpha: float, reg: float) -> None:
-    users, items = als(np.log1p(PURCHASES), rank=3, alpha=alpha, reg=reg, seed=1)
-    fold_in = FoldIn(items.astype(np.float32), alpha, reg)
+@pytest.mark.parametrize(("alpha", "regularisation"), [(1.0, 0.1), (40.0, 0.01), (40.0, 30.0)])
+def test_folding_in_a_trained_customer_gives_the_exported_vector(alpha: float, regularisation: float) -> None:
+    users, items = als(np.log1p(PURCHASES), rank=3, alpha=alpha, regularisation=regularisation, seed=1)
+    fold_in = FoldIn(items.astype(np.float32), alpha, regularisation)
     for exported, bought in zip(users, PURCHASES, strict=True):
         rows = np.flatnonzero(bought)
         folded = fold_in.vector(rows, bought[rows].astype(np.float64))
@@ -50,7 +50,7 @@ def test_folding_in_a_trained_customer_gives_the_exported_vector(alpha: float, r
 
 
 def test_contributions_add_up_to_the_scores() -> None:
-    users, items = als(np.log1p(PURCHASES), rank=3, alpha=40.0, reg=0.01, seed=1)
+    users, items = als(np.log1p(PURCHASES), rank=3, alpha=40.0, regularisation=0.01, seed=1)
     fold_in = FoldIn(items.astype(np.float32), 40.0, 0.01)
     for exported, bought in zip(users, PURCHASES, strict=True):
         rows, towards = np.flatnonzero(bought), np.arange(5)
