@@ -8,10 +8,12 @@ import sys
 
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 from pydantic import ValidationError
 
 from services.common.telemetry import PortInUse, configure_logging
 from services.gateway.app import create_app
+from services.gateway.parts import Parts
 from services.gateway.settings import GatewaySettings
 
 logger = logging.getLogger("gateway")
@@ -26,6 +28,9 @@ def main() -> int:
     try:
         settings = GatewaySettings()
         configure_logging("gateway", settings.log_level)
+        # It repeats every failed attempt to connect; the readiness of Kafka is told once, by /v1/system.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        logging.getLogger("httpx").setLevel(logging.WARNING)
         listener = listen(settings.host, settings.gateway_port)
     except ValidationError as error:
         return _refuse("; ".join(f"{_variable(e['loc'])}: {e['msg']}" for e in error.errors()))
@@ -64,15 +69,29 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def _serve(settings: GatewaySettings, listener: socket.socket) -> None:
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         http="httptools",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
-    await uvicorn.Server(config).serve([listener])
+    await _Server(config, app).serve([listener])
+
+
+class _Server(uvicorn.Server):
+    """Ends the open streams first: uvicorn waits for them, and they would not end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._gateway = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        parts: Parts = self._gateway.state.parts
+        parts.stream.close()
+        await super().shutdown(sockets)
 
 
 if __name__ == "__main__":

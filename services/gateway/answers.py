@@ -55,6 +55,31 @@ class Summary(Answer):
     as_of: Annotated[Moment, Field(description="When these figures were read.")]
 
 
+class TickerEntry(Answer):
+    """One arrival. `id` is where the stream stood after it; `user_id` null for an anonymous purchase."""
+
+    id: str
+    arrived_at: Moment
+    event_time: Moment
+    order_id: Id
+    user_id: str | None
+    product_id: Id
+    product_name: str
+    category_code: str
+    brand: str
+    price: Money
+    quantity: int
+    revenue: Money
+
+
+class StreamSnapshot(Answer):
+    """The data of a `snapshot` event; `ticker` holds arrivals only in the first one of a connection."""
+
+    summary: Summary
+    top: dict[str, list[TopItem]]
+    ticker: list[TickerEntry]
+
+
 class PurchaseEntry(Answer):
     """One line of a customer's history."""
 

@@ -1,28 +1,39 @@
 """The composition root: opens the parts, wires the routes, closes the parts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 
+from services.common.objectstore import ObjectStore
 from services.common.telemetry import Health, service_version
-from services.gateway import page, problems
+from services.gateway import docs, openapi, page, problems
 from services.gateway.background import repeat
+from services.gateway.intake import Intake
 from services.gateway.offsets import OffsetWatch
 from services.gateway.parts import Parts
 from services.gateway.popular import PopularShelf
 from services.gateway.recommendations import Recommender
 from services.gateway.recommender import ModelWatch, RecommenderClient
-from services.gateway.routes import customers, health, products, recommendations, stats
+from services.gateway.registry import Registry
+from services.gateway.routes import customers, events, models, products, recommendations, stats
+from services.gateway.routes import health as health_routes
+from services.gateway.routes import stream as stream_routes
+from services.gateway.routes import system as system_routes
 from services.gateway.settings import GatewaySettings
 from services.gateway.shards import open_shards
 from services.gateway.shell import Shell
 from services.gateway.snapshot import SnapshotWatch
+from services.gateway.stream import StreamHub
+from services.gateway.system import BucketWatch, SystemWatch
+from services.gateway.ticker import Ticker
 
-ROUTERS = (stats, customers, recommendations, products, health)
+ROUTERS = (stats, stream_routes, customers, recommendations, products, events, models, system_routes, health_routes)
+
+_S3_THREADS = 4
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
@@ -40,17 +51,12 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        responses={
-            "default": {
-                "model": problems.ProblemDocument,
-                "description": "A problem (RFC 9457)",
-                "content": {problems.CONTENT_TYPE: {}},
-            }
-        },
     )
+    openapi.install(app)
     problems.install(app)
     for module in ROUTERS:
         app.include_router(module.router)
+    docs.install(app)
     page.install(app, settings.web_dist)
     app.add_middleware(Shell, max_body_bytes=settings.max_body_bytes)
     return app
@@ -58,7 +64,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
 
 @asynccontextmanager
 async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
-    """Every client and background task, closed in reverse order."""
+    """Every client and background task, closed in reverse order. Nothing needs to be reachable to begin."""
     async with AsyncExitStack() as stack:
         shards = open_shards(settings)
         stack.push_async_callback(shards.close)
@@ -70,28 +76,54 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         stack.push_async_callback(client.close)
         offsets = OffsetWatch(settings)
         stack.push_async_callback(offsets.close)
+        intake = Intake(settings)
+        stack.push_async_callback(intake.close)
+        store = ObjectStore(settings)
+        stack.callback(store.close)
+        s3_threads = ThreadPoolExecutor(_S3_THREADS, "s3")
+        stack.callback(s3_threads.shutdown, wait=False, cancel_futures=True)
+
+        health = Health("gateway", checks=("redis",))
         model = ModelWatch(client)
-        gateway_health = Health("gateway", checks=("redis",))
-        snapshots = SnapshotWatch(shards, settings.purchases_topic, offsets, model, gateway_health)
-        tasks = [
-            repeat(offsets.refresh, settings.refresh_seconds),
-            repeat(model.refresh, settings.refresh_seconds),
-            repeat(snapshots.refresh, settings.refresh_seconds),
+        snapshots = SnapshotWatch(shards, settings.purchases_topic, offsets, model, health)
+        ticker = Ticker(shards)
+        stream = StreamHub(
+            ticker, clients=settings.stream_clients, queue=settings.stream_queue, lines=settings.ticker_lines
+        )
+        snapshots.listen(stream.on_snapshot)
+        ticker.listen(stream.on_arrivals)
+        bucket = BucketWatch(store, s3_threads)
+        system = SystemWatch(settings, health, offsets=offsets, snapshots=snapshots, recommender=client, bucket=bucket)
+        stack.push_async_callback(system.close)
+        rhythm = [
+            (snapshots.refresh, settings.refresh_seconds),
+            (ticker.refresh, settings.ticker_seconds),
+            (model.refresh, settings.refresh_seconds),
+            (offsets.refresh, settings.refresh_seconds),
+            (intake.connect, settings.probe_seconds),
+            (system.refresh, settings.probe_seconds),
+            (bucket.refresh, settings.probe_seconds),
         ]
-        await stack.enter_async_context(_running(tasks))
+        await stack.enter_async_context(_repeating(rhythm))
         yield Parts(
             settings=settings,
             zone=ZoneInfo(settings.time_zone),
-            health=gateway_health,
+            health=health,
             shards=shards,
             snapshots=snapshots,
             recommender=Recommender(client, PopularShelf(shards), shards),
+            stream=stream,
+            intake=intake,
+            system=system,
+            model=model,
+            registry=Registry(store),
+            s3_threads=s3_threads,
         )
 
 
 @asynccontextmanager
-async def _running(work: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(coroutine) for coroutine in work]
+async def _repeating(rhythm: Iterable[tuple[Callable[[], Awaitable[None]], float]]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(repeat(action, seconds)) for action, seconds in rhythm]
     try:
         yield
     finally:

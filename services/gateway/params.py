@@ -42,6 +42,14 @@ ProductId = Annotated[
 ]
 
 
+Version = Annotated[
+    str,
+    BeforeValidator(_unquoted),
+    StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
+    Path(examples=["20261122T101500Z-0a1b2c"], description="A model's version."),
+]
+
+
 def _cents(value: Any) -> int:
     if not isinstance(value, str):
         raise ValueError('must be a decimal string such as "9.99"')

@@ -1,15 +1,21 @@
 """What the routes work with: opened by the composition root, handed to every request."""
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from fastapi import Request
 
 from services.common.telemetry import Health
+from services.gateway.intake import Intake
 from services.gateway.recommendations import Recommender
+from services.gateway.recommender import ModelWatch
+from services.gateway.registry import Registry
 from services.gateway.settings import GatewaySettings
 from services.gateway.shards import ShardReader
 from services.gateway.snapshot import SnapshotWatch
+from services.gateway.stream import StreamHub
+from services.gateway.system import SystemWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,12 @@ class Parts:
     shards: ShardReader
     snapshots: SnapshotWatch
     recommender: Recommender
+    stream: StreamHub
+    intake: Intake
+    system: SystemWatch
+    model: ModelWatch
+    registry: Registry
+    s3_threads: Executor
 
 
 def parts_of(request: Request) -> Parts:

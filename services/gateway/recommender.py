@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 Response = TypeVar("Response")
 _WATCH_DEADLINE_SECONDS = 1.0
+# grpc.health.v1.HealthCheckResponse{status: SERVING}
+_SERVING = b"\x08\x01"
 
 
 class RecommenderAway(Exception):
@@ -57,6 +59,10 @@ class RecommenderClient:
         # Reconnect soon after the recommender is back: the default backs off up to two minutes.
         self._channel = grpc.aio.insecure_channel(address, options=[("grpc.max_reconnect_backoff_ms", 1_000)])
         self._stub = RecommenderStub(self._channel)
+        # Called on the wire's level: the health package is not worth a dependency for one field.
+        self._health: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
+            "/grpc.health.v1.Health/Check"
+        )
         self._deadline = deadline_ms / 1000
         self._batch_deadline = batch_deadline_ms / 1000
 
@@ -86,6 +92,14 @@ class RecommenderClient:
     async def model(self) -> pb.GetModelResponse:
         """What is being served."""
         return await _answer(self._stub.GetModel(pb.GetModelRequest(), timeout=_WATCH_DEADLINE_SECONDS))
+
+    async def serving(self) -> bool:
+        """Whether the recommender's standard health service says SERVING."""
+        try:
+            status: bytes = await self._health(b"", timeout=_WATCH_DEADLINE_SECONDS)
+        except grpc.aio.AioRpcError:
+            return False
+        return status == _SERVING
 
     async def close(self) -> None:
         """Close the channel; calls under way end with an error."""

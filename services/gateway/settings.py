@@ -30,7 +30,7 @@ class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings,
     refresh_seconds: float = Field(default=1.0, gt=0)
     ticker_seconds: float = Field(default=0.1, gt=0)
     # Lines of one ticker event; more arrivals than a person can read are sampled, newest first.
-    ticker_lines: int = Field(default=20, ge=1, le=200)
+    ticker_lines: int = Field(default=10, ge=1, le=200)
     stream_clients: int = Field(default=2_000, ge=1)
     # Messages a client may lag behind before it is dropped.
     stream_queue: int = Field(default=64, ge=2)

@@ -1,0 +1,88 @@
+"""Events sent in over HTTP."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+
+from services.gateway.answers import IntakeAnswer, Verdict
+from services.gateway.intake import MAX_EVENTS, KafkaAway, read_events
+from services.gateway.parts import parts_of
+from services.gateway.problems import Problem
+
+router = APIRouter(prefix="/v1/events", tags=["events"])
+
+
+class PurchaseEvent(BaseModel):
+    """The contract of topic `purchases`, for the documentation; services/common/events.py validates."""
+
+    event_time: str = Field(description="RFC 3339, or `YYYY-MM-DD HH:MM:SS UTC`.")
+    order_id: str = Field(min_length=1, max_length=128)
+    product_id: str = Field(min_length=1, max_length=128)
+    price: str = Field(description="Unit price in whole cents; a decimal string or number, no exponent.")
+    event_id: str | None = Field(default=None, description="`<source>:<row>`: makes sending again safe.")
+    user_id: str | None = Field(default=None, description="Null where the buyer is anonymous.")
+    category_id: str | None = None
+    category_code: str | None = None
+    brand: str | None = None
+    product_name: str | None = None
+    quantity: int = Field(default=1, description="Negative for returned pieces.")
+    amount: str | None = Field(default=None, description="The line's total where it is not price x quantity.")
+
+
+_EXAMPLE = {
+    "event_id": "till-7:1",
+    "event_time": "2020-04-24T11:50:39Z",
+    "order_id": "2294359932054536986",
+    "product_id": "1515966223509089906",
+    "price": "162.01",
+    "user_id": "1515915625441993984",
+    "category_code": "electronics.smartphone",
+    "brand": "samsung",
+}
+_EVENT = PurchaseEvent.model_json_schema()
+_LIST = {"type": "array", "items": _EVENT, "minItems": 1, "maxItems": MAX_EVENTS}
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "oneOf": [_EVENT, {"type": "array", "items": _EVENT, "minItems": 1, "maxItems": MAX_EVENTS}]
+                },
+                "examples": {"one": {"value": _EXAMPLE}, "list": {"value": [_EXAMPLE]}},
+            }
+        },
+    }
+}
+
+
+@router.post("", status_code=HTTPStatus.ACCEPTED, summary="Send purchases in", openapi_extra=_BODY)
+async def send(request: Request) -> IntakeAnswer:
+    """One event or a list of at most 1,000; answered once the broker has acknowledged, with a verdict an event.
+
+    422 where no event is valid; 503 where the broker does not acknowledge in time (sending again is safe for events
+    with an `event_id`).
+    """
+    _require_json(request)
+    events = read_events(await request.body())
+    try:
+        verdicts = await parts_of(request).intake.send(events)
+    except KafkaAway as away:
+        raise _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(away), away.verdicts) from None
+    accepted = sum(verdict.status == "accepted" for verdict in verdicts)
+    if not accepted:
+        raise _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no event is valid", verdicts)
+    return IntakeAnswer(accepted=accepted, rejected=len(verdicts) - accepted, verdicts=verdicts)
+
+
+def _require_json(request: Request) -> None:
+    # A page of another site can send other types without asking the browser first.
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json")
+
+
+def _problem(status: HTTPStatus, detail: str, verdicts: list[Verdict]) -> Problem:
+    return Problem(status, detail, verdicts=[verdict.model_dump() for verdict in verdicts])

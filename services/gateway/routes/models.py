@@ -1,0 +1,63 @@
+"""The published models, and which one is live."""
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+from fastapi import APIRouter, Body, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.gateway.admin import require_admin
+from services.gateway.answers import ModelList, Pointer
+from services.gateway.params import Version
+from services.gateway.parts import Parts, parts_of
+from services.gateway.problems import Problem
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+Result = TypeVar("Result")
+
+
+class Activation(BaseModel):
+    """Why a model is activated by hand."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    note: Annotated[str, Field(max_length=500, examples=["the new one recommends cables to everybody"])] = ""
+
+
+@router.get("", summary="The published models")
+async def models(request: Request) -> ModelList:
+    """Every version with its metrics, the newest first, and what is live."""
+    parts = parts_of(request)
+    current, entries = await _in_thread(parts, lambda: (parts.registry.current(), parts.registry.models()))
+    serving = parts.model.latest
+    return ModelList(
+        current=current,
+        serving=parts.model.version,
+        refused_version=(serving and serving.refused_version) or None,
+        refused_reason=(serving and serving.refused_reason) or None,
+        models=entries,
+    )
+
+
+@router.post("/{version}/activate", summary="Roll back or forward (admin)")
+async def activate(
+    request: Request, version: Version, activation: Annotated[Activation | None, Body()] = None
+) -> Pointer:
+    """Make the recommender serve this version; it swaps within seconds. Needs the admin's bearer token."""
+    require_admin(request)
+    parts = parts_of(request)
+    note = activation.note if activation else ""
+    return await _in_thread(parts, lambda: parts.registry.activate(version, note))
+
+
+async def _in_thread(parts: Parts, work: Callable[[], Result]) -> Result:
+    try:
+        return await asyncio.get_running_loop().run_in_executor(parts.s3_threads, work)
+    except (BotoCoreError, ClientError) as error:
+        raise Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE, f"the model store cannot be reached: {error}", {"Retry-After": "5"}
+        ) from None

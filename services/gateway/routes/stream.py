@@ -1,0 +1,64 @@
+"""The live stream of server-sent events."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import StreamingResponse
+
+from services.gateway.parts import parts_of
+
+router = APIRouter(prefix="/v1/stats", tags=["figures"])
+
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_EXAMPLE = """\
+retry: 2000
+
+id: 1587729039000-0
+event: snapshot
+data: {"summary": {"revenue": "1234.50", ...}, "top": {"spenders": [...], ...}, "ticker": [...]}
+
+id: 1587729039120-0
+event: ticker
+data: {"id": "1587729039120-0", "arrived_at": "2020-04-24T11:50:39.120Z", "order_id": "...", "revenue": "162.01", ...}
+"""
+
+
+@router.get(
+    "/stream",
+    summary="Everything as it happens",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "Server-sent events",
+            "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+        }
+    },
+)
+async def stream(
+    request: Request,
+    last_event_id: Annotated[
+        str | None, Header(description="Where the stream was lost; a browser sends it by itself.")
+    ] = None,
+    resume: Annotated[
+        str | None, Query(alias="last_event_id", description="The same, where a client cannot set headers.")
+    ] = None,
+) -> StreamingResponse:
+    """A `snapshot` a second (summary and top lists), and each arrival as a `ticker` event.
+
+    The first snapshot also brings arrivals: those missed since `Last-Event-ID` (at most 200), else the newest few.
+    `stale` comes in a snapshot's place while the live tables cannot be read. `end` says why the gateway ends the
+    stream, for instance to a client that takes its messages too slowly. Arrivals are sampled when there are more
+    than a person can read.
+    """
+    hub = parts_of(request).stream
+    client = hub.open(last_event_id or resume)
+
+    async def body() -> AsyncIterator[bytes]:
+        try:
+            async for chunk in client.messages():
+                yield chunk
+        finally:
+            hub.leave(client)
+
+    return StreamingResponse(body(), headers=_HEADERS, media_type="text/event-stream")

@@ -1,0 +1,17 @@
+"""The state of the whole system."""
+
+from fastapi import APIRouter, Request
+
+from services.gateway.answers import SystemAnswer
+from services.gateway.parts import parts_of
+
+router = APIRouter(prefix="/v1/system", tags=["system"])
+
+
+@router.get("", summary="Every part's state")
+async def system(request: Request) -> SystemAnswer:
+    """Health, rate, lag and version of each service and engine, as of the last round of questions.
+
+    The producer runs only while there is something to send, so `healthy` does not ask for it.
+    """
+    return parts_of(request).system.answer()

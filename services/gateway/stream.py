@@ -1,0 +1,130 @@
+"""Server-sent events: everything is encoded once and handed to a bounded queue per client."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from http import HTTPStatus
+
+import msgspec
+
+from services.common.metrics import GATEWAY_STREAM_CLIENTS, GATEWAY_STREAM_DROPPED
+from services.gateway.answers import StreamSnapshot
+from services.gateway.problems import Problem
+from services.gateway.snapshot import Snapshot, top_item
+from services.gateway.ticker import Arrival, Cursor, Ticker, cursor_text, parse_cursor
+
+_HEARTBEAT_SECONDS = 5.0
+_HEARTBEAT = b": heartbeat\n\n"
+_RETRY = b"retry: 2000\n\n"
+_FIRST_ARRIVALS = 20
+
+
+def message(event: str, data: bytes, cursor: Cursor | None = None) -> bytes:
+    """One server-sent event. `data` is JSON, so it holds no line break."""
+    place = b"" if cursor is None else b"id: %s\n" % cursor_text(cursor).encode()
+    return b"%sevent: %s\ndata: %s\n\n" % (place, event.encode(), data)
+
+
+class Client:
+    """One open stream: messages wait in a bounded queue until the client's connection takes them."""
+
+    def __init__(self, limit: int) -> None:
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._limit = limit
+        self._ended = False
+
+    def offer(self, chunk: bytes) -> bool:
+        """Queue a message; False where the client is too far behind."""
+        if not self._ended and self._queue.qsize() >= self._limit:
+            return False
+        if not self._ended:
+            self._queue.put_nowait(chunk)
+        return True
+
+    def end(self, reason: str) -> None:
+        """Forget what waits and end the stream with the reason."""
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(message("end", msgspec.json.encode({"reason": reason})))
+        self._queue.put_nowait(None)
+        self._ended = True
+
+    async def messages(self) -> AsyncIterator[bytes]:
+        """What to send, until the stream ends."""
+        while (chunk := await self._next()) is not None:
+            yield chunk
+
+    async def _next(self) -> bytes | None:
+        try:
+            async with asyncio.timeout(_HEARTBEAT_SECONDS):
+                return await self._queue.get()
+        except TimeoutError:
+            return _HEARTBEAT
+
+
+class StreamHub:
+    """All open streams. Listens to the snapshots and the ticker."""
+
+    def __init__(self, ticker: Ticker, *, clients: int, queue: int, lines: int) -> None:
+        self._ticker = ticker
+        self._max_clients = clients
+        self._queue = queue
+        self._lines = lines
+        self._clients: set[Client] = set()
+        self._snapshot: Snapshot | None = None
+        self._closed = False
+        GATEWAY_STREAM_CLIENTS.set_function(lambda: len(self._clients))
+
+    def open(self, last_event_id: str | None) -> Client:
+        """A new client, with the first snapshot queued. Raises a 503 problem where there are too many."""
+        if self._closed or len(self._clients) >= self._max_clients:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many clients follow the stream", {"Retry-After": "10"})
+        client = Client(self._queue)
+        client.offer(_RETRY + self._first_message(last_event_id))
+        self._clients.add(client)
+        return client
+
+    def leave(self, client: Client) -> None:
+        """Forget a client whose connection is gone."""
+        self._clients.discard(client)
+
+    def close(self) -> None:
+        """End every stream: the gateway stops."""
+        self._closed = True
+        for client in list(self._clients):
+            self._drop(client, "the gateway stops", "stop")
+
+    def _first_message(self, last_event_id: str | None) -> bytes:
+        cursor = parse_cursor(last_event_id, len(self._ticker.cursor))
+        missed = self._ticker.newest(_FIRST_ARRIVALS) if cursor is None else self._ticker.since(cursor)
+        return self._snapshot_message(missed)
+
+    def _snapshot_message(self, missed: Sequence[Arrival] = ()) -> bytes:
+        if self._snapshot is None:
+            return message("stale", b'{"reason":"the live tables cannot be read at the moment"}')
+        body = StreamSnapshot(
+            summary=self._snapshot.summary(),
+            top={board: list(map(top_item, ranked)) for board, ranked in self._snapshot.top.items()},
+            ticker=[arrival.entry() for arrival in missed],
+        )
+        return message("snapshot", body.model_dump_json().encode(), self._ticker.cursor)
+
+    def on_snapshot(self, snapshot: Snapshot | None) -> None:
+        """Send the figures of this second."""
+        self._snapshot = snapshot
+        if self._clients:
+            self._send(self._snapshot_message())
+
+    def on_arrivals(self, arrivals: Sequence[Arrival]) -> None:
+        """Send the newest of these arrivals; more than a person can read are sampled."""
+        if self._clients:
+            shown = arrivals[-self._lines :]
+            self._send(b"".join(message("ticker", a.entry().model_dump_json().encode(), a.cursor) for a in shown))
+
+    def _send(self, chunk: bytes) -> None:
+        for client in [client for client in self._clients if not client.offer(chunk)]:
+            self._drop(client, f"too slow: {self._queue} messages behind", "slow")
+
+    def _drop(self, client: Client, reason: str, label: str) -> None:
+        self._clients.discard(client)
+        client.end(reason)
+        GATEWAY_STREAM_DROPPED.labels(label).inc()
