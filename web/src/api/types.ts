@@ -1,111 +1,44 @@
-/** The gateway's answers. Ids and money are strings everywhere; null where something is not known. */
-import type { Instant } from "../format/time";
+/** The gateway's answers, by the names the page uses. Ids and money are strings everywhere. */
 import type { Money } from "../format/money";
+import type { components, operations } from "./schema";
 
-export interface Config {
-  currency: string;
-  time_zone: string;
-  version: string;
-}
+type Schemas = components["schemas"];
 
-export interface Summary {
-  revenue: Money;
-  quantity: number;
-  orders: number;
-  buyers: number;
-  events: number;
-  events_per_second: number;
-  dead_letters: number;
-  freshness_ms: number | null;
-  lag: number | null;
-  model_version: string | null;
-  first_event: Instant | null;
-  last_event: Instant | null;
-  as_of: Instant;
-}
+export type Config = Schemas["ConfigAnswer"];
+export type Summary = Schemas["Summary"];
+export type TopEntry = Schemas["TopItem"];
+export type SalesBucket = Schemas["Bucket"];
+export type Customer = Schemas["CustomerAnswer"];
+export type Purchase = Schemas["PurchaseEntry"];
+export type Recommendations = Schemas["Recommendations"];
+export type RecommendedItem = Schemas["RecommendedItem"];
+export type Strategy = Recommendations["strategy"];
+export type TopKind = operations["top_v1_stats_top__board__get"]["parameters"]["path"]["board"];
 
-export interface TopEntry {
+/** One arrival. `id` is where the stream stood after it; `user_id` null for an anonymous purchase. */
+export interface TickerEntry {
   id: string;
-  revenue: Money;
+  arrived_at: string;
+  event_time: string;
+  order_id: string;
+  user_id: string | null;
+  product_id: string;
+  product_name: string;
+  category_code: string;
+  brand: string;
+  price: Money;
   quantity: number;
-  share: number | null;
-  /** A product's name, where known. */
-  name?: string | null;
+  revenue: Money;
 }
 
-export interface SalesBucket {
-  bucket: string;
-  revenue: Money;
-  quantity: number;
-  orders: number;
-}
-
+/** The data of a `snapshot` event; `ticker` holds arrivals in the first one of a connection only. */
 export interface Snapshot {
   summary: Summary;
   top: Record<TopKind, TopEntry[]>;
+  ticker: TickerEntry[];
 }
 
-export type TopKind = "spenders" | "products" | "categories" | "brands";
-
-export interface TickerEntry {
-  arrived_at: Instant;
-  event_time: Instant;
-  order_id: string;
-  user_id: string | null;
-  product_id: string;
-  product_name: string | null;
-  category_code: string | null;
-  brand: string | null;
-  price: Money;
-  quantity: number;
-  revenue: Money;
-}
-
-export interface Purchase {
-  event_time: Instant;
-  order_id: string;
-  product_id: string;
-  product_name: string | null;
-  category_code: string | null;
-  brand: string | null;
-  price: Money;
-  quantity: number;
-  revenue: Money;
-}
-
-export interface Customer {
-  user_id: string;
-  revenue: Money;
-  quantity: number;
-  orders: number;
-  first_seen: Instant | null;
-  last_seen: Instant | null;
-  purchases: Purchase[];
-}
-
-export interface Reason {
-  code: string;
-  product_id: string | null;
-  weight: number;
-}
-
-export interface RecommendedItem {
-  product_id: string;
-  product_name: string | null;
-  category_code: string | null;
-  brand: string | null;
-  price: Money | null;
-  score: number;
-  reason: Reason;
-}
-
-export type Strategy = "personal" | "basket" | "similar" | "popular" | "popular_fallback";
-
-export interface Recommendations {
-  user_id: string | null;
-  strategy: Strategy;
-  model_version: string | null;
-  items: RecommendedItem[];
-  /** Why `items` is empty or short, where it is. */
-  message?: string | null;
+/** The data of a `stale` event, which comes in a snapshot's place while there are no figures. */
+export interface Stale {
+  reason: string;
 }

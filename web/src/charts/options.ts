@@ -35,6 +35,12 @@ function common({ look }: Scene): ChartOption {
   };
 }
 
+/** The plot and its labels fill the space; the rest below keeps the labels' descenders. */
+function withinBounds(look: Look): GridComponentOption {
+  const bounds = { left: 0, right: 0, top: 0, bottom: look.rem * 0.25 };
+  return { ...bounds, outerBoundsMode: "same", outerBounds: bounds, outerBoundsContain: "axisLabel" };
+}
+
 function tooltip({ look }: Scene, trigger: "axis" | "item", hint: (index: number) => Hint | null): TooltipComponentOption {
   return {
     trigger,
@@ -71,7 +77,7 @@ export function monthsOption(rows: readonly MonthRow[], scene: Scene): ChartOpti
   const axisName = { color: look.inkFaint, fontSize: size };
   return {
     ...common(scene),
-    grid: { left: 0, right: 0, top: look.rem * 2.75, bottom: 0, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+    grid: { ...withinBounds(look), top: look.rem * 2.75 },
     legend: {
       top: 0,
       left: "center",
@@ -162,7 +168,7 @@ function rankingOption(ranking: Ranking, scene: Scene): ChartOption {
   };
   return {
     ...common(scene),
-    grid: { left: 0, right: 0, top: narrow ? look.rem : 0, bottom: 0, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+    grid: { ...withinBounds(look), top: narrow ? look.rem * 0.75 : 0 },
     tooltip: tooltip(scene, "axis", ranking.hint),
     xAxis: {
       type: "value",
@@ -177,11 +183,7 @@ function rankingOption(ranking: Ranking, scene: Scene): ChartOption {
         data: [...ranking.names],
         axisLine: { show: false },
         axisTick: { show: false },
-        // Where there is no room beside the bars, a name stands above its bar.
-        axisLabel: narrow
-          ? { ...nameLabel, inside: true, margin: 0, padding: [0, 0, look.rem * 1.6, 0] }
-          : { ...nameLabel, width: look.rem * 11, overflow: "truncate" },
-        z: 10,
+        axisLabel: { ...nameLabel, show: !narrow, width: look.rem * 11, overflow: "truncate" },
       },
       {
         type: "category",
@@ -197,6 +199,8 @@ function rankingOption(ranking: Ranking, scene: Scene): ChartOption {
       {
         type: "bar",
         barWidth: narrow ? look.rem * 0.5 : "62%",
+        // Where there is no room beside the bars, a name stands above its bar.
+        label: { ...nameLabel, show: narrow, position: [0, -look.rem * 0.95], formatter: "{b}" },
         data: ranking.values.map((value, index) => ({
           value,
           itemStyle: { color: ranking.colours[index] ?? look.first, borderRadius: [0, look.rem / 4, look.rem / 4, 0] },
@@ -213,7 +217,7 @@ export function spendersOption(rows: readonly SpenderRow[], scene: Scene): Chart
     {
       names: rows.map(({ id }) => id),
       values: rows.map(({ revenue }) => approximate(revenue)),
-      ends: rows.map(({ quantity }) => `${formatCompact(quantity)} pcs`),
+      ends: rows.map(({ quantity }) => `${formatCompact(quantity)} ${quantity === 1 ? "pc" : "pcs"}`),
       colours: rows.map(() => look.first),
       axisLabel: money.compact,
       monospace: true,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { fromCents, moneyFormat, sumMoney, toCents } from "./money";
+import { averageMoney, fromCents, moneyFormat, sumMoney, toCents } from "./money";
 
 describe("cents", () => {
   it.each([
@@ -21,6 +21,15 @@ describe("cents", () => {
     expect(sumMoney(["0.10", "0.20", "-0.30"])).toBe("0.00");
     expect(sumMoney(["90071992547409.91", "0.02"])).toBe("90071992547409.93");
   });
+});
+
+it.each([
+  ["10.00", 3, "3.33"],
+  ["20.00", 3, "6.67"],
+  ["0.01", 2, "0.01"],
+  ["-20.00", 3, "-6.67"],
+])("%s over %d is %s", (amount, count, average) => {
+  expect(averageMoney(amount, count)).toBe(average);
 });
 
 describe("moneyFormat", () => {

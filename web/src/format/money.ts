@@ -22,6 +22,13 @@ export function sumMoney(amounts: readonly Money[]): Money {
   return fromCents(amounts.reduce((sum, amount) => sum + toCents(amount), 0n));
 }
 
+/** The amount shared evenly over `count` > 0, to the nearest cent (halves away from zero). */
+export function averageMoney(amount: Money, count: number): Money {
+  const cents = toCents(amount);
+  const half = BigInt(count) / 2n;
+  return fromCents((cents < 0n ? cents - half : cents + half) / BigInt(count));
+}
+
 /** A nearby number, good enough to place a pixel and for nothing else. */
 export function approximate(money: Money): number {
   return Number(money);

@@ -28,7 +28,7 @@ const newest = (): FakeSource => {
   if (source === undefined) throw new Error("no stream was opened");
   return source;
 };
-const shown = (): string[] => connection.getState().arrivals.map(({ order_id }) => order_id);
+const shown = (): string[] => connection.getState().arrivals.map(({ id }) => id);
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -47,7 +47,7 @@ afterEach(() => {
 
 it("goes live with the first snapshot and stays so while they come", () => {
   for (let second = 0; second < 10; second += 1) {
-    newest().emit("snapshot", { summary: { events: second } });
+    newest().emit("snapshot", { summary: { events: second }, ticker: [] });
     vi.advanceTimersByTime(1_000);
   }
   expect(connection.getState()).toMatchObject({ connection: "live", snapshot: { summary: { events: 9 } } });
@@ -55,34 +55,43 @@ it("goes live with the first snapshot and stays so while they come", () => {
 });
 
 it("takes silence for a loss, keeps the last figures, and tries again by itself", () => {
-  newest().emit("snapshot", { summary: { events: 7 } });
+  newest().emit("snapshot", { summary: { events: 7 }, ticker: [] });
   vi.advanceTimersByTime(STALE_AFTER_MS);
   expect(connection.getState()).toMatchObject({ connection: "lost", snapshot: { summary: { events: 7 } } });
   expect(newest().closed).toBe(true);
   vi.advanceTimersByTime(1_000);
   expect(sources).toHaveLength(2);
-  newest().emit("snapshot", { summary: { events: 8 } });
+  newest().emit("snapshot", { summary: { events: 8 }, ticker: [] });
   expect(connection.getState()).toMatchObject({ connection: "live", attempts: 0 });
 });
 
 it("asks for what it missed", () => {
-  newest().emit("ticker", { order_id: "a" }, "17-0");
+  newest().emit("ticker", { id: "17-0" }, "17-0");
   newest().emit("error");
   vi.advanceTimersByTime(1_000);
   expect(newest().lastEventId).toBe("17-0");
+});
+
+it("stays connected while the gateway says that it has no figures", () => {
+  for (let second = 0; second < 10; second += 1) {
+    newest().emit("stale", { reason: "the tables cannot be read" });
+    vi.advanceTimersByTime(1_000);
+  }
+  expect(connection.getState()).toMatchObject({ connection: "stale", reason: "the tables cannot be read" });
+  expect(sources).toHaveLength(1);
 });
 
 it("tries at once when asked to, and only once", () => {
   newest().emit("error");
   connection.retryNow();
   expect(sources).toHaveLength(2);
-  newest().emit("snapshot", {});
+  newest().emit("snapshot", { ticker: [] });
   vi.advanceTimersByTime(3_000);
   expect(sources).toHaveLength(2);
 });
 
 it("fills the ticker at once, then paces it", () => {
-  for (let order = 0; order < TICKER_ROWS + 3; order += 1) newest().emit("ticker", { order_id: `${order}` }, `${order}-0`);
+  for (let order = 0; order < TICKER_ROWS + 3; order += 1) newest().emit("ticker", { id: `${order}` });
   expect(shown()[0]).toBe(`${TICKER_ROWS - 1}`);
   vi.advanceTimersByTime(250);
   expect(shown()[0]).toBe(`${TICKER_ROWS}`);

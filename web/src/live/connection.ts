@@ -1,6 +1,6 @@
-import type { Snapshot, TickerEntry } from "../api/types";
+import type { Snapshot, Stale, TickerEntry } from "../api/types";
 import { Pacer } from "./pacer";
-import { reduce, retryDelay, STALE_AFTER_MS, TICKER_ROWS, INITIAL, type Arrival, type LiveState } from "./state";
+import { INITIAL, reduce, retryDelay, STALE_AFTER_MS, TICKER_ROWS, type LiveEvent, type LiveState } from "./state";
 
 const SHOW_EVERY_MS = 250;
 const QUEUE = 8;
@@ -17,8 +17,7 @@ export class LiveConnection {
   private state = INITIAL;
   private source: Source | null = null;
   private lastEventId = "";
-  private sequence = 0;
-  private readonly pacer = new Pacer<Arrival>(QUEUE);
+  private readonly pacer = new Pacer<TickerEntry>(QUEUE);
   private readonly listeners = new Set<() => void>();
   private watchdog: ReturnType<typeof setTimeout> | undefined;
   private retry: ReturnType<typeof setTimeout> | undefined;
@@ -54,24 +53,28 @@ export class LiveConnection {
     const source = this.openSource(this.lastEventId);
     this.source = source;
     source.addEventListener("snapshot", this.onSnapshot as EventListener);
+    source.addEventListener("stale", this.onStale as EventListener);
     source.addEventListener("ticker", this.onTicker as EventListener);
     source.addEventListener("error", this.onLost);
     this.watch();
   }
 
   private readonly onSnapshot = (message: MessageEvent<string>): void => {
-    this.watch();
+    this.heard(message);
     this.dispatch({ type: "snapshot", snapshot: JSON.parse(message.data) as Snapshot, at: Date.now() });
   };
 
+  private readonly onStale = (message: MessageEvent<string>): void => {
+    this.heard(message);
+    this.dispatch({ type: "stale", reason: (JSON.parse(message.data) as Stale).reason });
+  };
+
   private readonly onTicker = (message: MessageEvent<string>): void => {
-    this.lastEventId = message.lastEventId;
-    this.sequence += 1;
-    const key = message.lastEventId === "" ? `#${this.sequence}` : message.lastEventId;
-    const arrival = { ...(JSON.parse(message.data) as TickerEntry), key };
+    this.heard(message);
+    const arrivals = [JSON.parse(message.data) as TickerEntry];
     // A list that is not full yet is filled at once; only then the pace matters.
-    if (this.state.arrivals.length < TICKER_ROWS) this.dispatch({ type: "arrivals", arrivals: [arrival] });
-    else this.pacer.push([arrival]);
+    if (this.state.arrivals.length < TICKER_ROWS) this.dispatch({ type: "arrivals", arrivals });
+    else this.pacer.push(arrivals);
   };
 
   private readonly onLost = (): void => {
@@ -86,6 +89,11 @@ export class LiveConnection {
     if (arrivals.length > 0) this.dispatch({ type: "arrivals", arrivals });
   };
 
+  private heard({ lastEventId }: MessageEvent): void {
+    if (lastEventId !== "") this.lastEventId = lastEventId;
+    this.watch();
+  }
+
   private watch(): void {
     clearTimeout(this.watchdog);
     this.watchdog = setTimeout(this.onLost, STALE_AFTER_MS);
@@ -98,7 +106,7 @@ export class LiveConnection {
     this.source = null;
   }
 
-  private dispatch(event: Parameters<typeof reduce>[1]): void {
+  private dispatch(event: LiveEvent): void {
     const next = reduce(this.state, event);
     if (next === this.state) return;
     this.state = next;

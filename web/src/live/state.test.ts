@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { Snapshot } from "../api/types";
-import { INITIAL, reduce, retryDelay, TICKER_ROWS, type Arrival, type LiveState } from "./state";
+import type { Snapshot, TickerEntry } from "../api/types";
+import { INITIAL, reduce, retryDelay, TICKER_ROWS, type LiveState } from "./state";
 
 const snapshot: Snapshot = {
   summary: {
@@ -19,24 +19,25 @@ const snapshot: Snapshot = {
     as_of: "2026-11-22T20:00:00Z",
   },
   top: { spenders: [], products: [], categories: [], brands: [] },
+  ticker: [],
 };
 
-const arrival = (key: string): Arrival => ({
-  key,
-  arrived_at: 0,
-  event_time: 0,
+const arrival = (id: string): TickerEntry => ({
+  id,
+  arrived_at: "2026-11-22T20:00:00Z",
+  event_time: "2026-11-22T20:00:00Z",
   order_id: "1",
   user_id: null,
   product_id: "1515966223509088521",
-  product_name: null,
-  category_code: null,
-  brand: null,
+  product_name: "unknown",
+  category_code: "unknown",
+  brand: "unknown",
   price: "1.00",
   quantity: 1,
   revenue: "1.00",
 });
 
-const keys = (state: LiveState): string[] => state.arrivals.map(({ key }) => key);
+const ids = (state: LiveState): string[] => state.arrivals.map(({ id }) => id);
 
 describe("reduce", () => {
   const live = reduce(INITIAL, { type: "snapshot", snapshot, at: 1_000 });
@@ -53,16 +54,27 @@ describe("reduce", () => {
     expect(reduce(lost, { type: "snapshot", snapshot, at: 9_500 })).toMatchObject({ connection: "live", attempts: 0 });
   });
 
+  it("says why there are no figures, and does not call the last ones live", () => {
+    const stale = reduce(live, { type: "stale", reason: "the tables cannot be read" });
+    expect(stale).toMatchObject({ connection: "stale", reason: "the tables cannot be read", snapshot });
+    expect(reduce(stale, { type: "snapshot", snapshot, at: 2_000 })).toMatchObject({ connection: "live", reason: null });
+  });
+
+  it("shows what a first snapshot says was missed", () => {
+    const missed = { ...snapshot, ticker: [arrival("1"), arrival("2")] };
+    expect(ids(reduce(live, { type: "snapshot", snapshot: missed, at: 2_000 }))).toEqual(["2", "1"]);
+  });
+
   it("shows arrivals newest first, each once, and forgets the oldest", () => {
     const two = reduce(live, { type: "arrivals", arrivals: [arrival("1"), arrival("2")] });
-    expect(keys(two)).toEqual(["2", "1"]);
-    expect(keys(reduce(two, { type: "arrivals", arrivals: [arrival("2"), arrival("3"), arrival("3")] }))).toEqual([
+    expect(ids(two)).toEqual(["2", "1"]);
+    expect(ids(reduce(two, { type: "arrivals", arrivals: [arrival("2"), arrival("3"), arrival("3")] }))).toEqual([
       "3",
       "2",
       "1",
     ]);
     const many = Array.from({ length: TICKER_ROWS + 5 }, (_, index) => arrival(`n${index}`));
-    const full = keys(reduce(two, { type: "arrivals", arrivals: many }));
+    const full = ids(reduce(two, { type: "arrivals", arrivals: many }));
     expect(full).toHaveLength(TICKER_ROWS);
     expect(full[0]).toBe(`n${TICKER_ROWS + 4}`);
   });

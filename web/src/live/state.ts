@@ -4,12 +4,8 @@ import type { Snapshot, TickerEntry } from "../api/types";
 export const STALE_AFTER_MS = 5_000;
 export const TICKER_ROWS = 40;
 
-export type Connection = "connecting" | "live" | "lost";
-
-/** An arrival with the stream's id of it, which keeps it apart from an equal one. */
-export interface Arrival extends TickerEntry {
-  key: string;
-}
+/** `stale`: the stream is open, but the gateway has no figures. `lost`: there is no stream. */
+export type Connection = "connecting" | "live" | "stale" | "lost";
 
 export interface LiveState {
   connection: Connection;
@@ -19,13 +15,16 @@ export interface LiveState {
   /** When the next attempt is due, while the connection is lost. */
   retryAt: number | null;
   attempts: number;
+  /** Why there are no figures, while the connection is stale. */
+  reason: string | null;
   /** Newest first. */
-  arrivals: readonly Arrival[];
+  arrivals: readonly TickerEntry[];
 }
 
 export type LiveEvent =
   | { type: "snapshot"; snapshot: Snapshot; at: number }
-  | { type: "arrivals"; arrivals: readonly Arrival[] }
+  | { type: "arrivals"; arrivals: readonly TickerEntry[] }
+  | { type: "stale"; reason: string }
   | { type: "lost"; retryAt: number }
   | { type: "retrying" };
 
@@ -35,6 +34,7 @@ export const INITIAL: LiveState = {
   receivedAt: null,
   retryAt: null,
   attempts: 0,
+  reason: null,
   arrivals: [],
 };
 
@@ -43,15 +43,18 @@ export function reduce(state: LiveState, event: LiveEvent): LiveState {
   switch (event.type) {
     case "snapshot":
       return {
-        ...state,
+        ...withArrivals(state, event.snapshot.ticker),
         connection: "live",
         snapshot: event.snapshot,
         receivedAt: event.at,
         retryAt: null,
         attempts: 0,
+        reason: null,
       };
     case "arrivals":
       return withArrivals(state, event.arrivals);
+    case "stale":
+      return { ...state, connection: "stale", retryAt: null, attempts: 0, reason: event.reason };
     case "lost":
       return { ...state, connection: "lost", retryAt: event.retryAt, attempts: state.attempts + 1 };
     case "retrying":
@@ -60,9 +63,9 @@ export function reduce(state: LiveState, event: LiveEvent): LiveState {
 }
 
 /** The gateway repeats entries around a reconnect: an entry is shown once. */
-function withArrivals(state: LiveState, arrivals: readonly Arrival[]): LiveState {
-  const known = new Set(state.arrivals.map((arrival) => arrival.key));
-  const fresh = arrivals.filter((arrival) => !known.has(arrival.key) && known.add(arrival.key));
+function withArrivals(state: LiveState, arrivals: readonly TickerEntry[]): LiveState {
+  const known = new Set(state.arrivals.map(({ id }) => id));
+  const fresh = arrivals.filter((arrival) => !known.has(arrival.id) && known.add(arrival.id));
   if (fresh.length === 0) return state;
   return { ...state, arrivals: [...fresh.reverse(), ...state.arrivals].slice(0, TICKER_ROWS) };
 }

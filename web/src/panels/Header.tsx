@@ -5,7 +5,7 @@ import { IconButton } from "../ui/Button";
 import { Mark, MoonIcon, SunIcon } from "../ui/icons";
 import styles from "./Header.module.css";
 
-const STATUS: Record<Connection, string> = { connecting: "Connecting", live: "Live", lost: "Not live" };
+const STATUS: Record<Connection, string> = { connecting: "Connecting", live: "Live", stale: "Not live", lost: "Not live" };
 
 /** The name, whether what is shown is live, and the theme. */
 export function Header() {

@@ -7,22 +7,27 @@ import styles from "./StreamBanner.module.css";
 /** Says so when the figures on the page are not live, how old they are, and when the next attempt is due. */
 export function StreamBanner() {
   const connection = useLiveConnection();
-  const lost = useLive((state) => state.connection === "lost");
-  const receivedAt = useLive((state) => state.receivedAt);
-  const retryAt = useLive((state) => state.retryAt);
-  if (!lost) return null;
+  const state = useLive(({ connection }) => connection);
+  const reason = useLive(({ reason }) => reason);
+  const receivedAt = useLive(({ receivedAt }) => receivedAt);
+  const retryAt = useLive(({ retryAt }) => retryAt);
+  if (state !== "lost" && state !== "stale") return null;
   return (
-    <div className={styles.banner} role="alert" data-testid="stream-lost">
+    <div className={styles.banner} role="alert" data-testid="not-live">
       <span>
-        <strong>The live stream is lost.</strong>{" "}
+        <strong>{state === "lost" ? "The live stream is lost" : `No live figures: ${reason ?? ""}`}.</strong>{" "}
         {receivedAt === null
           ? "No figures have come yet."
           : `The figures are those of ${formatClock(receivedAt)}; they do not move.`}
       </span>
-      <span className="number" aria-hidden="true">
-        {retryAt === null ? "Trying again…" : <Countdown key={retryAt} until={retryAt} />}
-      </span>
-      <Button onClick={connection.retryNow}>Try now</Button>
+      {state === "lost" && (
+        <>
+          <span className="number" aria-hidden="true">
+            {retryAt === null ? "Trying again…" : <Countdown key={retryAt} until={retryAt} />}
+          </span>
+          <Button onClick={connection.retryNow}>Try now</Button>
+        </>
+      )}
     </div>
   );
 }

@@ -4,7 +4,7 @@ import { productTitle } from "../format/product";
 import { formatClock, formatDate } from "../format/time";
 import { useLive } from "../live/LiveContext";
 import { useMoney } from "../live/ShopContext";
-import type { Arrival } from "../live/state";
+import type { TickerEntry } from "../api/types";
 import { IconButton, LinkButton } from "../ui/Button";
 import { PauseIcon, PlayIcon } from "../ui/icons";
 import { Empty, Panel } from "../ui/Panel";
@@ -18,7 +18,7 @@ interface TickerProps {
 /** Purchases as they arrive, newest first. It can be paused, to read or to scroll. */
 export function Ticker({ className, onCustomer }: TickerProps) {
   const arrivals = useLive((state) => state.arrivals);
-  const [paused, setPaused] = useState<readonly Arrival[] | null>(null);
+  const [paused, setPaused] = useState<readonly TickerEntry[] | null>(null);
   const shown = paused ?? arrivals;
   return (
     <Panel
@@ -42,7 +42,7 @@ export function Ticker({ className, onCustomer }: TickerProps) {
       ) : (
         <ol className={styles.rows} data-paused={paused !== null} data-testid="ticker">
           {shown.map((arrival) => (
-            <Row key={arrival.key} arrival={arrival} onCustomer={onCustomer} />
+            <Row key={arrival.id} arrival={arrival} onCustomer={onCustomer} />
           ))}
         </ol>
       )}
@@ -50,7 +50,7 @@ export function Ticker({ className, onCustomer }: TickerProps) {
   );
 }
 
-const Row = memo(function Row({ arrival, onCustomer }: { arrival: Arrival; onCustomer: (userId: string) => void }) {
+const Row = memo(function Row({ arrival, onCustomer }: { arrival: TickerEntry; onCustomer: (userId: string) => void }) {
   const money = useMoney();
   const { user_id: userId, quantity } = arrival;
   return (

@@ -6,7 +6,7 @@ const STRATEGY: Record<Strategy, string> = {
   basket: "Goes with this basket",
   similar: "Like this product",
   popular: "Popular with everybody: too little is known of this customer",
-  popular_fallback: "Popular with everybody: the recommender does not answer",
+  popular_fallback: "Popular with everybody: no model gave an answer",
 };
 
 const REASON: Record<string, string> = {

@@ -19,11 +19,14 @@ interface ChartPanelProps<Row> {
   rows: Query<readonly Row[]>;
   option: (scene: Scene) => ChartOption;
   columns: readonly Column<Row>[];
+  /** Whether the rows stand below each other: a narrow chart then needs more height. */
+  ranking?: boolean;
   onPick?: (index: number) => void;
 }
 
 /** A chart and the same rows as a table, with what is said while there is neither. */
-export function ChartPanel<Row>({ title, note, className, rows, option, columns, onPick }: ChartPanelProps<Row>) {
+export function ChartPanel<Row>(props: ChartPanelProps<Row>) {
+  const { title, note, className, rows, option, columns, ranking = false, onPick } = props;
   const [asTable, setAsTable] = useState(false);
   return (
     <Panel
@@ -42,7 +45,8 @@ export function ChartPanel<Row>({ title, note, className, rows, option, columns,
         </Button>
       }
     >
-      <div className={styles.body}>
+      <div className={styles.frame}>
+        <div className={styles.body} data-ranking={ranking}>
         <Body rows={rows} title={title}>
           {asTable ? (
             <Table rows={rows.data ?? []} columns={columns} title={title} />
@@ -52,6 +56,7 @@ export function ChartPanel<Row>({ title, note, className, rows, option, columns,
             </Suspense>
           )}
         </Body>
+        </div>
       </div>
     </Panel>
   );

@@ -83,6 +83,7 @@ export function TopCustomers({ onCustomer }: { onCustomer: (userId: string) => v
       rows={rows}
       option={option}
       columns={columns}
+      ranking
       onPick={(index) => {
         const picked = rows.data?.[index];
         if (picked !== undefined) onCustomer(picked.id);
@@ -114,6 +115,7 @@ function Categories({ figures }: { figures: Query<CategoryFigures> }) {
       rows={rows}
       option={option}
       columns={columns}
+      ranking
     />
   );
 }
