@@ -8,7 +8,7 @@ from local.console import say
 from local.feed import Feed, demo_data
 from local.guard import Stopped, exclusive
 from local.lag import Lag
-from local.layout import STATE, Layout
+from local.layout import Layout
 from local.model import current_version
 from local.settings import StackSettings
 from local.stack import FEEDER, Stack, StackError
@@ -17,7 +17,8 @@ from local.steps import ensure_page, lag_now, send, train, wait_flowing, wait_ga
 
 def detached_stack() -> Stack:
     """The stack of `make up`."""
-    return Stack(Layout(STATE), StackSettings(), leashed=False)
+    settings = StackSettings()
+    return Stack(Layout(settings.state_dir), settings, leashed=False)
 
 
 def up(csv: Path | None, rate: str | None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from local.console import say
 from local.feed import Feed, demo_data
 from local.guard import Stopped, exclusive
-from local.layout import STATE, Layout
+from local.layout import Layout
 from local.settings import StackSettings
 from local.stack import FEEDER, Stack
 from local.steps import ensure_page, first_recommendation, send, train, wait_gateway, wait_settled
@@ -15,15 +15,18 @@ from local.steps import ensure_page, first_recommendation, send, train, wait_gat
 HISTORY = ":90%"
 REST = "90%:"
 RATE = "50"
+# Nobody wants to look at a waiting line for a minute, until the last small object of the history is closed.
+PREFERENCES = {"TILLSTREAM_ARCHIVE_OBJECT_AGE_S": "10"}
 _POLL_S = 0.3
 
 
 def demo(csv: Path | None, rate: str) -> None:
     """Run until Ctrl-C. Raises ProcessDied when a process ends that should not; nothing is left behind either way."""
-    with exclusive(STATE / "demo.lock", "another `make demo` is running"):
-        layout = Layout(STATE / "demo")
+    settings = StackSettings()
+    with exclusive(settings.state_dir / "demo.lock", "another `make demo` is running"):
+        layout = Layout(settings.state_dir / "demo")
         shutil.rmtree(layout.root, ignore_errors=True)
-        stack = Stack(layout, StackSettings(), leashed=True)
+        stack = Stack(layout, settings, leashed=True, preferences=PREFERENCES)
         try:
             _run(stack, csv, rate)
         except Stopped:

@@ -33,7 +33,7 @@ class Feed:
         return service_program(FEEDER, self._arguments(layout.data / "producer"), log, told)
 
     def _arguments(self, checkpoints: Path) -> list[str]:
-        options = {"--rate": self.rate, "--source": self.source, "--rows": self.rows, "--state-dir": str(checkpoints)}
+        options = {"--rate": self.rate, "--source": self.source, "--rows": self.rows, "--state": str(checkpoints)}
         given = [part for name, value in options.items() if value for part in (name, value)]
         return [str(self.file.absolute()), *given]
 

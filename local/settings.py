@@ -1,10 +1,12 @@
 """Where the parts of the one-machine stack listen, and which engines are the user's own."""
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from local.layout import STATE
 from local.ports import LOOPBACK, free_ports
 from services.common.settings import KafkaSettings, Port, RedisSettings
 
@@ -28,6 +30,7 @@ class StackSettings(KafkaSettings, RedisSettings, BaseSettings):
     aggregator_metrics_port: Port = 9103
     recommender_metrics_port: Port = 9104
 
+    state_dir: Path = STATE
     redis_max_memory: str = "4gb"
 
     kafka_bootstrap: str = ""
@@ -60,7 +63,7 @@ class StackSettings(KafkaSettings, RedisSettings, BaseSettings):
         return f"http://{LOOPBACK}:{self.gateway_port}"
 
 
-def on_free_ports() -> StackSettings:
-    """The settings of a stack that may run beside another one."""
-    names = [name for name in StackSettings.model_fields if name.endswith("_port")]
-    return StackSettings.model_validate(dict(zip(names, free_ports(len(names)), strict=True)))
+def free_port_settings() -> dict[str, str]:
+    """Environment variables with which a stack may run beside another one."""
+    names = StackSettings().ports()
+    return dict(zip(names, map(str, free_ports(len(names))), strict=True))

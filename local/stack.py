@@ -1,8 +1,9 @@
 """Engines and services together: start, watch, find again, stop."""
 
 import asyncio
+import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from local.console import Ticker, say
 from local.engines import Engine, KafkaEngine, S3Engine, ValkeyEngine
@@ -32,13 +33,21 @@ class Stack:
     """One machine's engines and services, those that run and those that do not.
 
     A `leashed` stack dies with this process. Any other is kept in the ledger of its layout, where a later command
-    finds it again.
+    finds it again. `preferences` are TILLSTREAM_ variables that hold where the user's environment has none.
     """
 
-    def __init__(self, layout: Layout, settings: StackSettings, *, leashed: bool) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        settings: StackSettings,
+        *,
+        leashed: bool,
+        preferences: Mapping[str, str] | None = None,
+    ) -> None:
         self.layout = layout
         self._asked = settings
         self._leashed = leashed
+        self._preferences = preferences or {}
         self._ledger = Ledger(layout.run)
         self._running: dict[str, Process] = {}
         self.started: list[str] = []
@@ -76,8 +85,9 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """How a program reaches the engines."""
-        return engine_environment(self.settings)
+        """How a program reaches the engines, and what this stack prefers where the user says nothing."""
+        preferred = {name: value for name, value in self._preferences.items() if name not in os.environ}
+        return {**preferred, **engine_environment(self.settings)}
 
     @property
     def services(self) -> list[Part]:

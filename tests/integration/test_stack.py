@@ -1,0 +1,282 @@
+"""The one-machine stack as a user meets it: commands, signals, crashes. Real engines and services.
+
+What runs is found by the state folder in its environment, which every process of a stack inherits.
+"""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from local.http import get_json
+from local.layout import REPOSITORY, STATE, Layout
+from local.ledger import Ledger
+from local.process import Identity, Process, Program, spawn
+from local.settings import StackSettings, free_port_settings
+from local.stack import Stack, StackError
+
+HEADER = "event_time,order_id,product_id,category_id,category_code,brand,price,user_id\n"
+
+
+class Machine:
+    """A machine's environment for one stack: a state folder and free ports."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ports = free_port_settings()
+        self.environment = {
+            **os.environ,
+            **self.ports,
+            "TILLSTREAM_STATE_DIR": str(folder),
+            "TILLSTREAM_ARCHIVE_OBJECT_AGE_S": "1",
+        }
+
+    @property
+    def page(self) -> str:
+        return f"http://127.0.0.1:{self.ports['TILLSTREAM_GATEWAY_PORT']}"
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "local", *arguments],
+            cwd=REPOSITORY,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *arguments: str, timeout_s: float = 240) -> tuple[int, str]:
+        with self.start(*arguments) as process:
+            output, _ = process.communicate(timeout=timeout_s)
+        return process.returncode, output
+
+    def pids(self) -> dict[int, str]:
+        """The command lines of all processes that belong to the stack."""
+        mark = f"TILLSTREAM_STATE_DIR={self.folder}".encode()
+        found = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (process / "environ").read_bytes().split(b"\0"):
+                    found[int(process.name)] = (process / "cmdline").read_text().replace("\0", " ")
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
+        return found
+
+    def kill_everything(self) -> None:
+        for pid in self.pids():
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    machine = Machine(tmp_path / "state")
+    yield machine
+    machine.kill_everything()
+
+
+@pytest.fixture
+def purchases(tmp_path: Path) -> Path:
+    """200 customers who buy two of 40 products each, one row with a broken price."""
+    rows = [
+        f"2020-04-{1 + n % 28:02} 10:00:{n % 60:02} UTC,{n},{n * 7 % 40},1,toys.cubes,acme,{n % 9}.50,{n % 200}"
+        for n in range(400)
+    ]
+    rows[17] = "2020-04-24 11:50:39 UTC,17,3,1,toys.cubes,acme,NaN,1"
+    file = tmp_path / "purchases.csv"
+    file.write_text(HEADER + "\n".join(rows) + "\n")
+    return file
+
+
+def wait_for(condition: Callable[[], object], timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.1)
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if text in line:
+            return seen
+    raise AssertionError(f"{text!r} was never said:\n{seen}")
+
+
+@pytest.mark.timeout(600)
+def test_up_loads_trains_and_is_safe_to_call_again(machine: Machine, purchases: Path) -> None:
+    code, output = machine.run("up", "--csv", str(purchases))
+    assert code == 0, output
+    summary = get_json(f"{machine.page}/v1/stats/summary")
+    assert (summary["events"], summary["dead_letters"], summary["lag"]) == (399, 1, 0)
+    assert summary["model_version"] is not None
+    before = machine.pids()
+
+    code, output = machine.run("up")
+    assert code == 0, output
+    assert "nothing is loaded" in output
+    assert machine.pids() == before, "what runs goes on"
+
+    code, output = machine.run("status")
+    assert code == 0, output
+    assert re.search(r"aggregator .*ready, 0 of 400 records to apply|aggregator .*ready, 0 of 399 records", output)
+    assert f"model {summary['model_version']}" in output
+
+    code, output = machine.run("down")
+    assert code == 0, output
+    assert machine.pids() == {}
+
+    code, output = machine.run("up")
+    assert code == 0, output
+    assert get_json(f"{machine.page}/v1/stats/summary")["events"] == 399, "the state was kept"
+    code, output = machine.run("replay", str(purchases), "--source", "again")
+    assert code == 0, output
+    assert get_json(f"{machine.page}/v1/stats/summary")["events"] == 798
+    assert machine.run("down")[0] == 0
+
+
+@pytest.mark.timeout(600)
+def test_up_with_a_header_and_no_rows_has_no_model_and_says_so(machine: Machine, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.csv"
+    empty.write_text(HEADER)
+    code, output = machine.run("up", "--csv", str(empty))
+    assert code == 0, output
+    assert "no purchases yet, and so no model" in output
+    assert get_json(f"{machine.page}/v1/stats/summary")["events"] == 0
+    assert machine.run("down")[0] == 0
+
+
+@pytest.mark.timeout(600)
+def test_a_demo_serves_its_page_and_leaves_nothing_after_ctrl_c(machine: Machine, purchases: Path) -> None:
+    with machine.start("demo", "--csv", str(purchases), "--rate", "20") as demo:
+        output = read_until(demo, "the page is ready")
+        assert "may like next" in output
+        wait_for(lambda: get_json(f"{machine.page}/v1/stats/summary")["events"] > 360)
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(timeout=60) == 0
+    assert machine.pids() == {}
+
+
+def test_a_demo_shows_a_crash_with_the_log_and_ends(machine: Machine, purchases: Path) -> None:
+    with machine.start("demo", "--csv", str(purchases)) as demo:
+        read_until(demo, "kafka ")
+        wait_for(lambda: "services.aggregator" in " ".join(machine.pids().values()))
+        victim = next(pid for pid, command in machine.pids().items() if "services.aggregator" in command)
+        os.kill(victim, signal.SIGKILL)
+        output, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 1
+    assert re.search(r"error: aggregator has ended by SIGKILL; the end of .*aggregator.log:\n.+", output)
+    assert machine.pids() == {}
+
+
+def test_a_demo_that_is_killed_leaves_nothing_behind(machine: Machine, purchases: Path) -> None:
+    with machine.start("demo", "--csv", str(purchases)) as demo:
+        read_until(demo, "valkey ")
+        assert len(machine.pids()) > 1
+        demo.kill()
+    wait_for(lambda: machine.pids() == {})
+
+
+def test_a_second_demo_is_refused(machine: Machine, purchases: Path) -> None:
+    with machine.start("demo", "--csv", str(purchases)) as demo:
+        wait_for((machine.folder / "demo" / "logs").exists)
+        code, output = machine.run("demo", "--csv", str(purchases))
+        assert (code, output) == (1, "error: another `make demo` is running\n")
+        demo.terminate()
+        demo.communicate(timeout=60)
+
+
+def test_a_port_in_use_is_named_before_anything_starts(machine: Machine, purchases: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        machine.environment["TILLSTREAM_RECOMMENDER_METRICS_PORT"] = str(port)
+        code, output = machine.run("up", "--csv", str(purchases))
+    assert code == 1
+    assert output == (
+        f"error: port {port} on 127.0.0.1 is in use: "
+        "stop what listens there or set TILLSTREAM_RECOMMENDER_METRICS_PORT\n"
+    )
+    assert machine.pids() == {}
+
+
+def test_a_service_that_cannot_start_takes_back_what_up_has_started(machine: Machine, purchases: Path) -> None:
+    machine.environment["TILLSTREAM_AGGREGATOR_CHUNK"] = "no number"
+    code, output = machine.run("up", "--csv", str(purchases))
+    assert code == 1
+    assert "aggregator has ended with exit code" in output
+    assert machine.pids() == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["replay", "/nowhere.csv"], "/nowhere.csv cannot be read: No such file"),
+        (["demo", "--csv", "/nowhere.csv"], "/nowhere.csv cannot be read: No such file"),
+        (["train"], "not running; `make up` starts the stack"),
+        (["down"], "nothing runs"),
+        (["status"], "kafka        stopped"),
+    ],
+)
+def test_commands_without_a_stack_say_what_is_missing(machine: Machine, arguments: list[str], words: str) -> None:
+    assert words in machine.run(*arguments)[1]
+
+
+def test_a_wrong_setting_is_named(machine: Machine) -> None:
+    machine.environment["TILLSTREAM_KAFKA_PORT"] = "70000"
+    code, output = machine.run("status")
+    assert code == 2
+    assert output.startswith("error: TILLSTREAM_KAFKA_PORT: ")
+    machine.environment["TILLSTREAM_KAFKA_PORT"] = machine.environment["TILLSTREAM_S3_PORT"]
+    assert "TILLSTREAM_S3_PORT and TILLSTREAM_KAFKA_PORT are both" in machine.run("status")[1]
+
+
+def test_engines_of_the_users_own_are_not_started(tmp_path: Path) -> None:
+    settings = StackSettings(kafka_bootstrap="broker:9092", s3_endpoint="http://store:8333", s3_access_key="mine")
+    stack = Stack(Layout(tmp_path), settings, leashed=True)
+    assert [engine.name for engine in stack.engines] == ["valkey"]
+    assert stack.environment["TILLSTREAM_KAFKA_BOOTSTRAP"] == "broker:9092"
+    assert stack.environment["TILLSTREAM_S3_ACCESS_KEY"] == "mine"
+    assert stack.environment["TILLSTREAM_REDIS_URL"] == "redis://127.0.0.1:6379/0"
+
+
+def test_a_reused_pid_is_neither_taken_for_ours_nor_killed(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    program = Program("stranger", ["sleep", "60"], tmp_path / "log", REPOSITORY)
+    stranger = spawn(program, leashed=True)
+    try:
+        impostor = Identity(stranger.identity.pid, "another birth")
+        Ledger(layout.run).write(Process("gateway", impostor, tmp_path / "log", 1), "127.0.0.1:8080")
+        stack = Stack(layout, StackSettings(), leashed=False)
+        stack.find(wherever=True)
+        assert stack.running == []
+        assert stack.crashed("gateway")
+        stack.stop()
+        assert stranger.alive
+    finally:
+        stranger.kill()
+
+
+def test_a_part_that_listens_elsewhere_than_asked_is_not_taken_for_running(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    gateway = spawn(Program("gateway", ["sleep", "60"], tmp_path / "log", REPOSITORY), leashed=True)
+    try:
+        Ledger(layout.run).write(gateway, "127.0.0.1:9999")
+        with pytest.raises(StackError, match=r"gateway runs at 127.0.0.1:9999, but 127.0.0.1:8080 is asked for"):
+            Stack(layout, StackSettings(), leashed=False).find()
+    finally:
+        gateway.kill()
+
+
+def test_state_is_kept_in_the_checkout() -> None:
+    assert StackSettings().state_dir == STATE
+    assert STATE == REPOSITORY / ".tillstream"
