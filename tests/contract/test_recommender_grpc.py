@@ -1,0 +1,261 @@
+"""The gRPC contract, spoken to a real server over a socket: answers, errors, health, reflection, deadlines."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import grpc
+import pytest
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from prometheus_client import REGISTRY
+
+from proto.tillstream.recommender.v1 import recommender_pb2 as pb
+from proto.tillstream.recommender.v1 import recommender_pb2_grpc
+from services.common.telemetry import PortInUse
+from services.recommender.loader import LiveModel, Refusal, Serving
+from services.recommender.model import load_model
+from services.recommender.server import RecommenderServer
+from services.recommender.service import SERVICE_NAME
+from tests.models import MODELS, VERSION, Objects, checkerboard, publish
+
+if TYPE_CHECKING:  # the generated stubs know it, the generated code does not
+    from proto.tillstream.recommender.v1.recommender_pb2_grpc import RecommenderAsyncStub
+
+Stub: TypeAlias = "RecommenderAsyncStub"
+
+
+class Stage:
+    """What the server serves, to be changed by a test."""
+
+    def __init__(self) -> None:
+        self.serving = Serving()
+
+    def load(self, version: str = VERSION) -> None:
+        store = Objects()
+        publish(store, checkerboard(version))
+        self.serving = Serving(LiveModel(load_model(store, f"{MODELS}/{version}", version), 1_600_000_000_000))
+
+
+@pytest.fixture
+def stage() -> Stage:
+    stage = Stage()
+    stage.load()
+    return stage
+
+
+@pytest.fixture
+async def server(stage: Stage) -> AsyncIterator[RecommenderServer]:
+    server = RecommenderServer(lambda: stage.serving)
+    yield server
+    await server.close(1)
+
+
+@pytest.fixture
+async def channel(server: RecommenderServer) -> AsyncIterator[aio.Channel]:
+    port = await server.start("127.0.0.1", 0)
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield channel
+
+
+@pytest.fixture
+def stub(channel: aio.Channel) -> Stub:
+    return recommender_pb2_grpc.RecommenderStub(channel)
+
+
+async def status_of(call: Awaitable[Any]) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(aio.AioRpcError) as caught:
+        await call
+    return caught.value.code(), caught.value.details() or ""
+
+
+async def test_recommend_answers_with_version_strategy_catalogue_and_reason(
+    stub: Stub,
+) -> None:
+    answer = await stub.Recommend(pb.RecommendRequest(user_id="u00"))
+    assert (answer.user_id, answer.strategy, answer.model_version) == ("u00", pb.STRATEGY_PERSONAL, VERSION)
+    assert [item.product_id for item in answer.items] == ["p00", "p01", "p03"]
+    item = answer.items[0]
+    assert (item.product_name, item.category_code, item.brand) == ("Product 0", "electronics.audio", "acme")
+    assert item.HasField("price_cents")
+    assert item.price_cents == 0
+    assert item.score == pytest.approx(1.0, abs=0.05)
+    assert item.reason.code == "like_purchase"
+    assert item.reason.product_id in {"p02", "p04", "p06"}
+    assert 0 < item.reason.weight < item.score
+
+
+async def test_an_unknown_customer_gets_popular_products_that_say_so(
+    stub: Stub,
+) -> None:
+    answer = await stub.Recommend(pb.RecommendRequest(user_id="nobody", k=1))
+    assert answer.strategy == pb.STRATEGY_POPULAR
+    (item,) = answer.items
+    assert (item.product_id, item.reason.code, item.reason.weight, item.score) == ("p90", "popular", 50.0, 50.0)
+    assert (item.product_name, item.category_code) == ("", "")
+
+
+async def test_a_batch_equals_its_single_answers(stub: Stub) -> None:
+    users = [f"u{number % 8:02d}" for number in range(40)] + ["nobody"]
+    filters = pb.Filters(category="furniture", exclude_product_ids=["p01"])
+    batch = await stub.RecommendBatch(pb.RecommendBatchRequest(user_ids=users, k=4, filters=filters))
+    single = [await stub.Recommend(pb.RecommendRequest(user_id=user, k=4, filters=filters)) for user in users]
+    assert list(batch.results) == single
+    assert batch.model_version == VERSION
+
+
+async def test_a_basket_reports_what_it_did_not_know(stub: Stub) -> None:
+    answer = await stub.RecommendForItems(pb.RecommendForItemsRequest(product_ids=["p00", "ghost"], k=2))
+    assert (answer.strategy, answer.user_id) == (pb.STRATEGY_BASKET, "")
+    assert [item.product_id for item in answer.items] == ["p02", "p04"]
+    assert {(item.reason.code, item.reason.product_id) for item in answer.items} == {("like_basket", "p00")}
+    assert list(answer.unknown_product_ids) == ["ghost"]
+
+
+async def test_similar_products(stub: Stub) -> None:
+    answer = await stub.SimilarItems(pb.SimilarItemsRequest(product_id="p01"))
+    assert answer.model_version == VERSION
+    assert [item.product_id for item in answer.items] == ["p03", "p05", "p07"]
+    assert {(item.reason.code, item.reason.product_id) for item in answer.items} == {("similar", "p01")}
+    code, details = await status_of(stub.SimilarItems(pb.SimilarItemsRequest(product_id="ghost")))
+    assert code == grpc.StatusCode.NOT_FOUND
+    assert "ghost" in details
+
+
+async def test_get_model(stub: Stub, stage: Stage) -> None:
+    stage.serving = Serving(stage.serving.live, Refusal("newer", "it is broken"))
+    assert await stub.GetModel(pb.GetModelRequest()) == pb.GetModelResponse(
+        model_version=VERSION,
+        users=8,
+        items=8,
+        rank=2,
+        trained_at_ms=1_588_291_200_000,
+        loaded_at_ms=1_600_000_000_000,
+        refused_version="newer",
+        refused_reason="it is broken",
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "field"),
+    [
+        ("Recommend", pb.RecommendRequest(), "user_id"),
+        ("Recommend", pb.RecommendRequest(user_id="x" * 129), "user_id"),
+        ("Recommend", pb.RecommendRequest(user_id="u00", k=-1), "k"),
+        ("Recommend", pb.RecommendRequest(user_id="u00", k=101), "k"),
+        ("Recommend", pb.RecommendRequest(user_id="u", filters=pb.Filters(min_price_cents=-1)), "filters.min_price"),
+        ("RecommendBatch", pb.RecommendBatchRequest(), "user_ids"),
+        ("RecommendBatch", pb.RecommendBatchRequest(user_ids=["a"] * 1001), "user_ids"),
+        ("RecommendBatch", pb.RecommendBatchRequest(user_ids=["a", ""]), "user_ids[1]"),
+        ("RecommendForItems", pb.RecommendForItemsRequest(), "product_ids"),
+        ("RecommendForItems", pb.RecommendForItemsRequest(product_ids=["a"] * 10_000), "product_ids"),
+        ("RecommendForItems", pb.RecommendForItemsRequest(product_ids=["a"], k=10_000), "k"),
+        ("SimilarItems", pb.SimilarItemsRequest(), "product_id"),
+    ],
+)
+async def test_an_invalid_argument_names_its_field(stub: Stub, method: str, request_: Any, field: str) -> None:
+    code, details = await status_of(getattr(stub, method)(request_))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert details.startswith(field)
+
+
+async def test_without_a_model_every_answer_is_unavailable_but_get_model_tells(stub: Stub, stage: Stage) -> None:
+    stage.serving = Serving(None, Refusal("bad", "it is broken"))
+    calls = (
+        stub.Recommend(pb.RecommendRequest(user_id="u00")),
+        stub.RecommendBatch(pb.RecommendBatchRequest(user_ids=["u00"])),
+        stub.RecommendForItems(pb.RecommendForItemsRequest(product_ids=["p00"])),
+        stub.SimilarItems(pb.SimilarItemsRequest(product_id="p00")),
+    )
+    for call in calls:
+        code, details = await status_of(call)
+        assert code == grpc.StatusCode.UNAVAILABLE
+        assert details == "no model is loaded yet; version bad was refused"
+    model = await stub.GetModel(pb.GetModelRequest())
+    assert (model.model_version, model.refused_version, model.refused_reason) == ("", "bad", "it is broken")
+
+
+async def test_a_fault_of_ours_is_internal_and_tells_nothing(
+    stub: Stub, stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.serving = None  # type: ignore[assignment]
+    code, details = await status_of(stub.Recommend(pb.RecommendRequest(user_id="u00")))
+    assert (code, details) == (grpc.StatusCode.INTERNAL, "internal error")
+    assert "a request failed" in caplog.text
+
+
+@pytest.mark.parametrize("service", ["", SERVICE_NAME])
+async def test_health_follows_the_model(
+    channel: aio.Channel, server: RecommenderServer, stage: Stage, service: str
+) -> None:
+    health: Any = health_pb2_grpc.HealthStub(channel)
+    status = health_pb2.HealthCheckResponse
+    loaded = stage.serving
+    for serving, expected in ((Serving(), status.NOT_SERVING), (loaded, status.SERVING)):
+        stage.serving = serving
+        await server.show_health()
+        answer = await health.Check(health_pb2.HealthCheckRequest(service=service))
+        assert answer.status == expected
+
+
+async def test_health_does_not_know_other_services(channel: aio.Channel) -> None:
+    health: Any = health_pb2_grpc.HealthStub(channel)
+    code, _ = await status_of(health.Check(health_pb2.HealthCheckRequest(service="other")))
+    assert code == grpc.StatusCode.NOT_FOUND
+
+
+async def test_reflection_lists_the_services(channel: aio.Channel) -> None:
+    reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+    call = reflection.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+    answers = [answer async for answer in call]
+    names = {service.name for answer in answers for service in answer.list_services_response.service}
+    assert {SERVICE_NAME, "grpc.health.v1.Health"} <= names
+
+
+def count(method: str, code: str) -> float:
+    """How many requests of a method have ended with a status so far."""
+    labels = {"method": method, "code": code}
+    return REGISTRY.get_sample_value("tillstream_recommender_request_seconds_count", labels) or 0.0
+
+
+async def test_a_deadline_ends_a_batch_and_lets_others_through(stub: Stub) -> None:
+    given_up, finished = count("RecommendBatch", "CANCELLED"), count("RecommendBatch", "OK")
+    request = pb.RecommendBatchRequest(user_ids=[f"u{number % 8:02d}" for number in range(1000)], k=100)
+    batches = [status_of(stub.RecommendBatch(request, timeout=0.02)) for _ in range(5)]
+    codes = {code for code, _ in await asyncio.gather(*batches)}
+    assert codes == {grpc.StatusCode.DEADLINE_EXCEEDED}
+    answer = await stub.Recommend(pb.RecommendRequest(user_id="u00"), timeout=5)
+    assert answer.model_version == VERSION
+    async with asyncio.timeout(10):
+        while count("RecommendBatch", "CANCELLED") == given_up:  # noqa: ASYNC110 (a metric has no event)
+            await asyncio.sleep(0.01)
+    assert count("RecommendBatch", "OK") == finished, "a batch went on after its deadline"
+
+
+async def test_requests_are_counted_by_method_and_code(stub: Stub) -> None:
+    good, bad = count("Recommend", "OK"), count("Recommend", "INVALID_ARGUMENT")
+    await stub.Recommend(pb.RecommendRequest(user_id="u00"))
+    await status_of(stub.Recommend(pb.RecommendRequest(user_id="")))
+    assert (count("Recommend", "OK"), count("Recommend", "INVALID_ARGUMENT")) == (good + 1, bad + 1)
+
+
+async def test_a_port_in_use_is_named_with_its_setting(server: RecommenderServer, stage: Stage) -> None:
+    port = await server.start("127.0.0.1", 0)
+    second = RecommenderServer(lambda: stage.serving)
+    with pytest.raises(PortInUse, match=f"port {port} .* TILLSTREAM_RECOMMENDER_PORT"):
+        await second.start("127.0.0.1", port)
+    await second.close(0)
+
+
+async def test_beyond_the_limit_requests_are_turned_away_at_once(stage: Stage) -> None:
+    server = RecommenderServer(lambda: stage.serving, max_concurrent=1)
+    port = await server.start("127.0.0.1", 0)
+    request = pb.RecommendBatchRequest(user_ids=["u00"] * 1000, k=100)
+    async with aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.max_receive_message_length", -1)]) as channel:
+        stub = recommender_pb2_grpc.RecommenderStub(channel)
+        outcomes = await asyncio.gather(*(stub.RecommendBatch(request) for _ in range(10)), return_exceptions=True)
+    await server.close(1)
+    refused = [outcome for outcome in outcomes if isinstance(outcome, aio.AioRpcError)]
+    assert {error.code() for error in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert 1 <= len(outcomes) - len(refused) < 10
