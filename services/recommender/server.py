@@ -1,6 +1,8 @@
 """The gRPC server: methods, standard health, reflection."""
 
 import asyncio
+import errno
+import socket
 from collections.abc import Callable
 
 from grpc import aio
@@ -34,6 +36,7 @@ class RecommenderServer:
 
     async def start(self, host: str, port: int, setting: str = "TILLSTREAM_RECOMMENDER_PORT") -> int:
         """Listen; gives the port (the one chosen, where 0 was asked for). Raises PortInUse."""
+        _require_free(host, port, setting)
         try:
             bound = self._server.add_insecure_port(f"{host}:{port}")
         except RuntimeError:
@@ -51,3 +54,15 @@ class RecommenderServer:
         """Say NOT_SERVING, take no new call, let those under way end within `grace_s`."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_s)
+
+
+def _require_free(host: str, port: int, setting: str) -> None:
+    # gRPC reports a port in use only as a RuntimeError, after some lines of its own on stderr.
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUse(host, port, setting) from None
+            raise
