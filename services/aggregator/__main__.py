@@ -7,13 +7,12 @@ from typing import Any
 
 import faust
 import mode
-from aiokafka import AIOKafkaProducer
-from faust.types import AppT
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 
-from services.aggregator.app import ConsumerLogRange, KafkaDeadLetters, build_app
+from services.aggregator.app import KafkaDeadLetters, KafkaLogRange, build_app
 from services.aggregator.applier import Applier
 from services.aggregator.calendar import Calendar
 from services.aggregator.settings import AggregatorSettings
@@ -36,15 +35,16 @@ class Clients(mode.Service):
         self.producer = AIOKafkaProducer(
             enable_idempotence=True, acks="all", compression_type="zstd", **client_options(settings)
         )
+        self.log_client = AIOKafkaConsumer(group_id=None, **client_options(settings))
 
-    def applier(self, app: AppT) -> Applier:
+    def applier(self) -> Applier:
         """The applier over these clients."""
         settings = self._settings
         store = TableStore(self.redis, shard_keys(settings.shards), settings.aggregator_event_ids_kept)
         return Applier(
             store,
             KafkaDeadLetters(self.producer, settings.dead_letters_topic),
-            ConsumerLogRange(app),
+            KafkaLogRange(self.log_client),
             Calendar(settings.time_zone),
             self._health,
             dead_letters_topic=settings.dead_letters_topic,
@@ -53,12 +53,14 @@ class Clients(mode.Service):
         )
 
     async def on_start(self) -> None:
-        """Connect the producer; Redis connects on first use."""
+        """Connect to Kafka; Redis connects on first use."""
         await self.producer.start()
+        await self.log_client.start()
 
     async def on_stop(self) -> None:
-        """Close both clients."""
+        """Close all clients."""
         await self.producer.stop()
+        await self.log_client.stop()
         await self.redis.aclose()
 
 
@@ -91,7 +93,7 @@ def run(settings: AggregatorSettings, health: Health) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     clients = loop.run_until_complete(_make_clients(settings, health))
-    app = build_app(settings, health, clients.applier)
+    app = build_app(settings, health, clients.applier())
     worker = faust.Worker(
         app, clients, loop=loop, loglevel=settings.log_level, redirect_stdouts=False, override_logging=False
     )

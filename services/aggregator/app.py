@@ -1,11 +1,11 @@
 """The Faust application: subscribes both topics and feeds the applier."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import faust
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from faust.types import TP, AppT, EventT, StreamT
 from yarl import URL
 
@@ -53,20 +53,20 @@ class KafkaDeadLetters:
             await acknowledgement
 
 
-class ConsumerLogRange:
-    """What the running consumer knows of its partitions' logs."""
+class KafkaLogRange:
+    """What Kafka holds, asked by a client of its own: the consumer's thread may be busy fetching."""
 
-    def __init__(self, app: AppT) -> None:
-        self._app = app
+    def __init__(self, client: AIOKafkaConsumer) -> None:
+        self._client = client
 
     async def offsets(self, partition: TopicPartition) -> tuple[int, int]:
         """See LogRange."""
-        earliest = await self._app.consumer.earliest_offsets(partition)
-        end = await self._app.consumer.highwaters(partition)
+        earliest = await self._client.beginning_offsets([partition])
+        end = await self._client.end_offsets([partition])
         return earliest[partition], end[partition]
 
 
-def build_app(settings: AggregatorSettings, health: Health, make_applier: Callable[[AppT], Applier]) -> AppT:
+def build_app(settings: AggregatorSettings, health: Health, applier: Applier) -> AppT:
     """Wire topics, agents and the realignment timer; nothing is connected before the worker starts."""
     app = faust.App(
         GROUP,
@@ -87,7 +87,6 @@ def build_app(settings: AggregatorSettings, health: Health, make_applier: Callab
         web_enabled=False,
     )
     app.transport = BatchTransport([URL(f"kafka://{settings.kafka_bootstrap}")], app, app.loop)
-    applier = make_applier(app)
     topics = {settings.purchases_topic, settings.dead_letters_topic}
 
     async def on_assigned(*_: Any, **__: Any) -> None:

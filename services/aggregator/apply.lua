@@ -1,6 +1,7 @@
 -- Adds the deltas of one batch of one partition to one shard and moves the shard's mark, or does nothing.
 --
--- KEYS: every key that is touched; the batch names them by position. ARGV[1]: the batch (MessagePack), see store.py.
+-- KEYS: every key that is touched; the batch names them by position. ARGV[1]: the batch (MessagePack, see store.py),
+-- ARGV[2]: the orders' counter tokens, one after the other.
 -- Returns {1, minute_floor} when applied, {0, mark} when the shard stands elsewhere than the batch supposes.
 -- Numbers are doubles here: figures are exact up to 2^53 cents.
 
@@ -26,27 +27,63 @@ local function extend_range(key, low_field, low, high_field, high)
   return known[1] == false
 end
 
--- Distinct orders: a batch supposes that its orders are new; take back what an order has counted before.
-local new_orders = 0
-local function take_back(order_id, tokens, counters, known)
-  local seen, fresh = {}, {}
-  for at = 1, #known, TOKEN do seen[known:sub(at, at + TOKEN - 1)] = true end
-  for i, counter in ipairs(counters) do
-    local token = tokens:sub((i - 1) * TOKEN + 1, i * TOKEN)
-    if seen[token] then
-      batch.orders[counter] = batch.orders[counter] - 1
-    else
-      fresh[#fresh + 1] = token
+-- Facets are spread over counters: revenue[c], quantity[c], orders[c] is what counter c gains.
+local revenue, quantity, orders = {}, {}, {}
+for c = 1, batch.counters do
+  revenue[c], quantity[c], orders[c] = 0, 0, 0
+end
+local tokens, token_at = {}, 1
+for f, counters in ipairs(batch.facets) do
+  tokens[f] = ARGV[2]:sub(token_at, token_at + #counters * TOKEN - 1)
+  token_at = token_at + #counters * TOKEN
+  for i = 1, #counters do
+    local c = counters[i]
+    revenue[c] = revenue[c] + batch.revenue[f]
+    quantity[c] = quantity[c] + batch.quantity[f]
+  end
+end
+
+-- Distinct orders: a counter counts an order once, ever; the order's entry lists the tokens of those that have.
+local function count_new(facets)
+  local seen, entry = {}, {}
+  for i = 1, #facets do
+    local counters = batch.facets[facets[i]]
+    entry[i] = tokens[facets[i]]
+    for j = 1, #counters do
+      local c = counters[j]
+      if not seen[c] then
+        seen[c] = true
+        orders[c] = orders[c] + 1
+      end
     end
   end
-  if #fresh > 0 then call('HSET', KEYS[batch.orders_key], order_id, known .. table.concat(fresh)) end
+  return table.concat(entry)
 end
-for _, order in ipairs(batch.order_deltas) do
-  local order_id, tokens = order[1], order[2]
-  if call('HSETNX', KEYS[batch.orders_key], order_id, tokens) == 1 then
+local function count_known(facets, known)
+  local seen, fresh = {}, {}
+  for at = 1, #known, TOKEN do seen[known:sub(at, at + TOKEN - 1)] = true end
+  for i = 1, #facets do
+    local counters, named = batch.facets[facets[i]], tokens[facets[i]]
+    for j = 1, #counters do
+      local token = named:sub((j - 1) * TOKEN + 1, j * TOKEN)
+      if not seen[token] then
+        seen[token] = true
+        fresh[#fresh + 1] = token
+        orders[counters[j]] = orders[counters[j]] + 1
+      end
+    end
+  end
+  return table.concat(fresh)
+end
+local new_orders, orders_key = 0, KEYS[batch.orders_key]
+for _, order in ipairs(batch.orders) do
+  local known = call('HGET', orders_key, order[1])
+  if not known then
     new_orders = new_orders + 1
+    call('HSET', orders_key, order[1], count_new(order[2]))
   else
-    take_back(order_id, tokens, order[3], call('HGET', KEYS[batch.orders_key], order_id))
+    local fresh = count_known(order[2], known)
+    if fresh ~= '' then call('HSET', orders_key, order[1], known .. fresh) end
   end
 end
 
@@ -58,53 +95,53 @@ if batch.minute_floor > floor then
   for _, key in ipairs(batch.expired_keys) do call('UNLINK', KEYS[key]) end
 end
 
--- Figures: one packed value a counter, read and written in bulk.
+-- Figures: one packed value a counter, read and written in bulk. `first` is the counter of fields[1].
+local function packed_sum(packed, c)
+  if not packed then return format('%d %d %d', revenue[c], quantity[c], orders[c]) end
+  local r, q, o = match(packed, '(%S+) (%S+) (%S+)')
+  return format('%d %d %d', revenue[c] + r, quantity[c] + q, orders[c] + o)
+end
 local function add_figures(key, fields, first)
   for from = 1, #fields, FIELDS_A_CALL do
     local to = math.min(from + FIELDS_A_CALL - 1, #fields)
     local known = call('HMGET', key, unpack(fields, from, to))
     local update = {}
     for i = from, to do
-      local at = first + i - 1
-      local revenue, quantity, orders = batch.revenue[at], batch.quantity[at], batch.orders[at]
-      local packed = known[i - from + 1]
-      if packed then
-        local r, q, o = match(packed, '(%S+) (%S+) (%S+)')
-        revenue, quantity, orders = revenue + r, quantity + q, orders + o
-      end
-      update[#update + 1] = fields[i]
-      update[#update + 1] = format('%d %d %d', revenue, quantity, orders)
+      local at = 2 * (i - from)
+      update[at + 1], update[at + 2] = fields[i], packed_sum(known[i - from + 1], first + i - 1)
     end
     call('HSET', key, unpack(update))
   end
 end
-for _, group in ipairs(batch.groups) do
-  add_figures(KEYS[group[1]], group[2], group[3])
+for _, entry in ipairs(batch.tables) do add_figures(KEYS[entry[1]], entry[2], entry[3]) end
+for _, entry in ipairs(batch.minutes) do
+  for i, minute in ipairs(entry[2]) do
+    if tonumber(minute) >= floor then add_figures(KEYS[entry[1]], {minute}, entry[3] + i - 1) end
+  end
 end
-for _, minute in ipairs(batch.minutes) do
-  if tonumber(minute[2]) >= floor then add_figures(KEYS[minute[1]], {minute[2]}, minute[3]) end
+
+for _, product in ipairs(batch.products) do
+  local key, fields, first, product_id, seen_at, facts = KEYS[product[1]], unpack(product, 2)
+  if seen_at >= tonumber(call('HGET', key, 'facts_at') or '0') then
+    call('HSET', key, 'facts', facts, 'facts_at', format('%d', seen_at))
+  end
+  add_figures(key, fields, first)
+  call('ZINCRBY', KEYS[batch.products_key], format('%d', -revenue[first]), product_id) -- the first field is `total`
 end
 
 local buyers = 0
 for _, user in ipairs(batch.users) do
-  local user_id, revenue, first_seen, last_seen, purchases = user[3], user[4], user[5], user[6], user[7]
-  if extend_range(KEYS[user[1]], 'first_seen', first_seen, 'last_seen', last_seen) then
+  local key, fields, first, user_id, first_seen, last_seen, purchases_key, purchases = KEYS[user[1]], unpack(user, 2)
+  if extend_range(key, 'first_seen', first_seen, 'last_seen', last_seen) then
     buyers = buyers + 1
     call('ZADD', KEYS[batch.users_key], 0, user_id)
   end
-  call('ZINCRBY', KEYS[batch.spenders_key], format('%d', -revenue), user_id)
+  add_figures(key, fields, first)
+  call('ZINCRBY', KEYS[batch.spenders_key], format('%d', -revenue[first]), user_id)
   for from = 1, #purchases, FIELDS_A_CALL do
-    call('ZADD', KEYS[user[2]], unpack(purchases, from, math.min(from + FIELDS_A_CALL - 1, #purchases)))
+    call('ZADD', KEYS[purchases_key], unpack(purchases, from, math.min(from + FIELDS_A_CALL - 1, #purchases)))
   end
-  call('ZREMRANGEBYRANK', KEYS[user[2]], 0, -batch.purchases_kept - 1)
-end
-
-for _, product in ipairs(batch.products) do
-  local key, product_id, revenue, seen_at, facts = KEYS[product[1]], product[2], product[3], product[4], product[5]
-  call('ZINCRBY', KEYS[batch.products_key], format('%d', -revenue), product_id)
-  if seen_at >= tonumber(call('HGET', key, 'facts_at') or '0') then
-    call('HSET', key, 'facts', facts, 'facts_at', format('%d', seen_at))
-  end
+  call('ZREMRANGEBYRANK', KEYS[purchases_key], 0, -batch.purchases_kept - 1)
 end
 
 if batch.events > 0 then

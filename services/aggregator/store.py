@@ -13,7 +13,7 @@ from redis.asyncio.cluster import RedisCluster
 
 from services.aggregator.fold import ShardDelta, shard_of
 from services.common.metrics import AGGREGATOR_SCRIPT_SECONDS
-from services.common.tables import ARRIVALS_KEPT_SECONDS, PURCHASES_KEPT, TICKER_KEPT, Keys
+from services.common.tables import ARRIVALS_KEPT_SECONDS, PURCHASES_KEPT, TICKER_KEPT, Keys, ProductFacts
 
 _SCRIPTS = Path(__file__).parent
 _MINUTE_TABLE = "sales:minute:"
@@ -95,8 +95,9 @@ class TableStore:
         """Apply one delta to one shard. Returns the shard's minute floor; raises Moved without any effect."""
         batch = _Batch(self._keys[shard])
         payload = batch.payload(move, delta, change)
+        tokens = b"".join(places.tokens for places in delta.facets.places)  # MessagePack there knows no binary type
         started = time.perf_counter()
-        applied, value = await self._apply(keys=batch.keys, args=[payload])
+        applied, value = await self._apply(keys=batch.keys, args=[payload, tokens])
         AGGREGATOR_SCRIPT_SECONDS.observe(time.perf_counter() - started)
         if not applied:
             raise Moved(f"{move.partition}: shard {shard} stands at {int(value)}, not at {move.expected}")
@@ -146,8 +147,6 @@ class _Batch:
                 "minute_floor": change.minute_floor,
                 "expired_keys": [self._key(table) for table in change.expired_tables],
                 **self._figures(delta),
-                "users": self._users(delta),
-                "products": self._products(delta),
                 "total_revenue": delta.revenue,
                 "total_quantity": delta.quantity,
                 "events": delta.events,
@@ -177,55 +176,50 @@ class _Batch:
         )
 
     def _figures(self, delta: ShardDelta) -> dict[str, Any]:
-        """Counters ordered by table, so that the script reads and writes each table's fields in one call."""
-        counters = delta.counters
-        by_table: defaultdict[str, list[int]] = defaultdict(list)
-        for position, (table, _) in enumerate(counters.places):
-            by_table[table].append(position)
-        order = [position for positions in by_table.values() for position in positions]
-        new_position = {old: new for new, old in enumerate(order, start=1)}
-        groups, minutes, first = [], [], 1
-        for table, positions in by_table.items():
-            fields = [counters.places[position][1] for position in positions]
-            if table.startswith(_MINUTE_TABLE):
-                minutes += [(self._key(table), minute, first + i) for i, minute in enumerate(fields)]
-            else:
-                groups.append((self._key(table), fields, first))
-            first += len(positions)
+        """Facets and the counters behind them, numbered so that the fields of each table stand side by side."""
+        by_table: dict[str, dict[str, int]] = {}
+        for places, _ in delta.facets.places:
+            for table, name in places:
+                by_table.setdefault(table, {})[name] = 0
+        counters = 0
+        for fields in by_table.values():
+            for name in fields:
+                counters += 1  # from 1, as Lua counts
+                fields[name] = counters
         return {
-            "groups": groups,
-            "minutes": minutes,
-            "revenue": [counters.revenue[position] for position in order],
-            "quantity": [counters.quantity[position] for position in order],
-            "orders": [counters.orders[position] for position in order],
-            "order_deltas": [
-                (order.order_id, order.tokens, [new_position[counter] for counter in order.counters])
-                for order in delta.order_deltas
-            ],
+            "counters": counters,
+            "facets": [[by_table[table][name] for table, name in places] for places, _ in delta.facets.places],
+            "revenue": delta.facets.revenue,
+            "quantity": delta.facets.quantity,
+            "orders": [(order_id, [facet + 1 for facet in facets]) for order_id, facets in delta.orders.items()],
+            **self._tables(delta, by_table),
         }
 
-    def _users(self, delta: ShardDelta) -> list[Any]:
-        return [
+    def _tables(self, delta: ShardDelta, by_table: dict[str, dict[str, int]]) -> dict[str, Any]:
+        """Tables with their fields and first counter; what else a product or user brings stands beside its figures."""
+        products = [
+            (*self._table(by_table, f"product:{product_id}"), product_id, facts.event_time, _encode(facts))
+            for product_id, facts in delta.products.items()
+        ]
+        users = [
             (
-                self._key(f"user:{user_id}"),
-                self._key(f"purchases:{user_id}"),
+                *self._table(by_table, f"user:{user_id}"),
                 user_id,
-                user.revenue,
                 user.first_seen,
                 user.last_seen,
+                self._key(f"purchases:{user_id}"),
                 [part for event_time, line in user.purchases for part in (str(event_time), line)],
             )
             for user_id, user in delta.users.items()
         ]
+        minutes = [self._table(by_table, table) for table in list(by_table) if table.startswith(_MINUTE_TABLE)]
+        others = [self._table(by_table, table) for table in list(by_table)]
+        return {"products": products, "users": users, "minutes": minutes, "tables": others}
 
-    def _products(self, delta: ShardDelta) -> list[Any]:
-        return [
-            (
-                self._key(f"product:{product_id}"),
-                product_id,
-                delta.product_revenue[product_id],
-                facts.event_time,
-                msgspec.json.encode(facts).decode(),
-            )
-            for product_id, facts in delta.product_facts.items()
-        ]
+    def _table(self, by_table: dict[str, dict[str, int]], table: str) -> tuple[int, list[str], int]:
+        fields = by_table.pop(table)
+        return self._key(table), list(fields), next(iter(fields.values()))
+
+
+def _encode(facts: ProductFacts) -> str:
+    return msgspec.json.encode(facts).decode()

@@ -15,6 +15,9 @@ from aiokafka.errors import ConsumerStoppedError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 
+# A fetch that waits for records holds up seeks and commits, which go through the same thread.
+_FETCH_WAIT_S = 0.2
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -64,7 +67,7 @@ class BatchConsumer(driver.Consumer):
         try:
             while not (self.should_stop or fetcher.should_stop):
                 await asyncio.sleep(0)
-                async for _, message in self.getmany(timeout=1.0):
+                async for _, message in self.getmany(timeout=_FETCH_WAIT_S):
                     await self.wait_first(self.callback(message), self.suspend_flow.wait())
         except (ConsumerStoppedError, asyncio.CancelledError):
             if not self.app.should_stop:
