@@ -80,7 +80,7 @@ export interface paths {
          *     The first snapshot also brings arrivals: those missed since `Last-Event-ID` (at most 200), else the newest few.
          *     `stale` comes in a snapshot's place while the live tables cannot be read. `end` says why the gateway ends the
          *     stream, for instance to a client that takes its messages too slowly. Arrivals are sampled when there are more
-         *     than a person can read.
+         *     than a person can read. The schemas of their data are `StreamSnapshot` and `TickerEntry`.
          */
         get: operations["stream_v1_stats_stream_get"];
         put?: never;
@@ -480,16 +480,6 @@ export interface components {
             purchases: components["schemas"]["PurchaseEntry"][];
         };
         /**
-         * FieldError
-         * @description What is wrong with one field of the request.
-         */
-        FieldError: {
-            /** Field */
-            field: string;
-            /** Detail */
-            detail: string;
-        };
-        /**
          * IntakeAnswer
          * @description A verdict per event, in the order they were sent.
          */
@@ -506,7 +496,10 @@ export interface components {
          * @description One published model, from its manifest.
          */
         ModelEntry: {
-            /** Version */
+            /**
+             * Version
+             * @example 20261122T101500Z-0a1b2c
+             */
             version: string;
             /**
              * Live
@@ -609,7 +602,10 @@ export interface components {
          * @description Which model is to be served, since when and by whom.
          */
         Pointer: {
-            /** Version */
+            /**
+             * Version
+             * @example 20261122T101500Z-0a1b2c
+             */
             version: string;
             /** Activated At */
             activated_at: string | null;
@@ -622,39 +618,6 @@ export interface components {
             note: string;
         };
         /**
-         * ProblemDocument
-         * @description An RFC 9457 problem; `errors` names the offending fields where there are any.
-         * @example {
-         *       "detail": "k: Input should be greater than or equal to 1",
-         *       "errors": [
-         *         {
-         *           "detail": "Input should be greater than or equal to 1",
-         *           "field": "k"
-         *         }
-         *       ],
-         *       "status": 422,
-         *       "title": "Unprocessable Content",
-         *       "type": "about:blank"
-         *     }
-         */
-        ProblemDocument: {
-            /**
-             * Type
-             * @default about:blank
-             */
-            type: string;
-            /** Title */
-            title: string;
-            /** Status */
-            status: number;
-            /** Detail */
-            detail: string;
-            /** Errors */
-            errors?: components["schemas"]["FieldError"][] | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /**
          * ProductAnswer
          * @description A product as the newest purchase described it, with its totals.
          */
@@ -664,13 +627,25 @@ export interface components {
              * @example 1515915625441993984
              */
             product_id: string;
-            /** Product Name */
+            /**
+             * Product Name
+             * @description `unknown` where no name is known.
+             * @example Galaxy
+             */
             product_name: string;
             /** Category Id */
             category_id: string | null;
-            /** Category Code */
+            /**
+             * Category Code
+             * @description `unknown` where none is known.
+             * @example electronics.smartphone
+             */
             category_code: string;
-            /** Brand */
+            /**
+             * Brand
+             * @description `unknown` where none is known.
+             * @example samsung
+             */
             brand: string;
             /** Price */
             price: string | null;
@@ -705,11 +680,23 @@ export interface components {
              * @example 1515915625441993984
              */
             product_id: string;
-            /** Product Name */
+            /**
+             * Product Name
+             * @description `unknown` where no name is known.
+             * @example Galaxy
+             */
             product_name: string;
-            /** Category Code */
+            /**
+             * Category Code
+             * @description `unknown` where none is known.
+             * @example electronics.smartphone
+             */
             category_code: string;
-            /** Brand */
+            /**
+             * Brand
+             * @description `unknown` where none is known.
+             * @example samsung
+             */
             brand: string;
             /**
              * Price
@@ -787,11 +774,23 @@ export interface components {
              * @example 1515915625441993984
              */
             product_id: string;
-            /** Product Name */
+            /**
+             * Product Name
+             * @description `unknown` where no name is known.
+             * @example Galaxy
+             */
             product_name: string;
-            /** Category Code */
+            /**
+             * Category Code
+             * @description `unknown` where none is known.
+             * @example electronics.smartphone
+             */
             category_code: string;
-            /** Brand */
+            /**
+             * Brand
+             * @description `unknown` where none is known.
+             * @example samsung
+             */
             brand: string;
             /** Price */
             price: string | null;
@@ -925,8 +924,11 @@ export interface components {
              * @example 0.0421
              */
             share: number | null;
-            /** Name */
-            name?: string | null;
+            /**
+             * Name
+             * @default null
+             */
+            name: string | null;
         };
         /**
          * Verdict
@@ -943,6 +945,7 @@ export interface components {
             /**
              * Reason
              * @description The reason code of a rejected event.
+             * @example bad_price
              */
             reason?: string | null;
             /** Detail */
@@ -995,6 +998,127 @@ export interface components {
              */
             exclude_purchased: boolean;
         };
+        /**
+         * FieldError
+         * @description What is wrong with one field of the request.
+         */
+        FieldError: {
+            /** Field */
+            field: string;
+            /** Detail */
+            detail: string;
+        };
+        /**
+         * ProblemDocument
+         * @description An RFC 9457 problem; `errors` names the offending fields where there are any.
+         * @example {
+         *       "detail": "k: Input should be greater than or equal to 1",
+         *       "errors": [
+         *         {
+         *           "detail": "Input should be greater than or equal to 1",
+         *           "field": "k"
+         *         }
+         *       ],
+         *       "status": 422,
+         *       "title": "Unprocessable Content",
+         *       "type": "about:blank"
+         *     }
+         */
+        ProblemDocument: {
+            /**
+             * Type
+             * @default about:blank
+             */
+            type: string;
+            /** Title */
+            title: string;
+            /** Status */
+            status: number;
+            /** Detail */
+            detail: string;
+            /**
+             * Errors
+             * @default null
+             */
+            errors: components["schemas"]["FieldError"][] | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * TickerEntry
+         * @description One arrival. `id` is where the stream stood after it; `user_id` null for an anonymous purchase.
+         */
+        TickerEntry: {
+            /** Id */
+            id: string;
+            /**
+             * Arrived At
+             * Format: date-time
+             * @example 2020-04-24T11:50:39Z
+             */
+            arrived_at: string;
+            /**
+             * Event Time
+             * Format: date-time
+             * @example 2020-04-24T11:50:39Z
+             */
+            event_time: string;
+            /**
+             * Order Id
+             * @example 1515915625441993984
+             */
+            order_id: string;
+            /** User Id */
+            user_id: string | null;
+            /**
+             * Product Id
+             * @example 1515915625441993984
+             */
+            product_id: string;
+            /**
+             * Product Name
+             * @description `unknown` where no name is known.
+             * @example Galaxy
+             */
+            product_name: string;
+            /**
+             * Category Code
+             * @description `unknown` where none is known.
+             * @example electronics.smartphone
+             */
+            category_code: string;
+            /**
+             * Brand
+             * @description `unknown` where none is known.
+             * @example samsung
+             */
+            brand: string;
+            /**
+             * Price
+             * @example 1234.50
+             */
+            price: string;
+            /** Quantity */
+            quantity: number;
+            /**
+             * Revenue
+             * @example 1234.50
+             */
+            revenue: string;
+        };
+        /**
+         * StreamSnapshot
+         * @description The data of a `snapshot` event; `ticker` holds arrivals only in the first one of a connection.
+         */
+        StreamSnapshot: {
+            summary: components["schemas"]["Summary"];
+            /** Top */
+            top: {
+                [key: string]: components["schemas"]["TopItem"][];
+            };
+            /** Ticker */
+            ticker: components["schemas"]["TickerEntry"][];
+        };
     };
     responses: never;
     parameters: never;
@@ -1028,8 +1152,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };
@@ -1070,8 +1193,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };
@@ -1105,8 +1227,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };
@@ -1152,8 +1273,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };
@@ -1186,8 +1306,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };
@@ -1219,8 +1338,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };
@@ -1265,8 +1383,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };
@@ -1299,8 +1416,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };
@@ -1332,8 +1448,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };
@@ -1368,8 +1483,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };
@@ -1409,8 +1523,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };
@@ -1531,8 +1644,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };
@@ -1561,8 +1673,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };
@@ -1598,8 +1709,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };
@@ -1628,8 +1738,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };
@@ -1660,8 +1769,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };
@@ -1697,8 +1805,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };
@@ -1727,8 +1834,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };
@@ -1757,8 +1863,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": unknown;
-                    "application/json": components["schemas"]["ProblemDocument"];
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };

@@ -7,6 +7,7 @@ import { readLook } from "./look";
 import type { ChartOption, Scene } from "./options";
 
 const NARROW_REM = 30;
+const reducedMotion = window.matchMedia("(prefers-reduced-motion: reduce)");
 
 interface EChartProps {
   /** What is drawn, in words, for those who do not see it. */
@@ -28,7 +29,7 @@ export default function EChart({ label, option, onPick }: EChartProps) {
     if (box.current === null || chart.current === null) return;
     const look = readLook(box.current);
     const narrow = box.current.clientWidth < NARROW_REM * look.rem;
-    chart.current.setOption(option({ look, money, narrow }), { notMerge: false });
+    chart.current.setOption(option({ look, money, narrow, motion: !reducedMotion.matches }));
   });
   const pick = useEffectEvent((index: number): void => onPick?.(index));
 

@@ -3,7 +3,7 @@ import type { BarSeriesOption, LineSeriesOption } from "echarts/charts";
 import type { GridComponentOption, LegendComponentOption, TooltipComponentOption } from "echarts/components";
 import type { ComposeOption } from "echarts/core";
 import { approximate, type MoneyFormat } from "../format/money";
-import { formatCompact, formatShare } from "../format/numbers";
+import { formatCompact, formatCount, formatShare } from "../format/numbers";
 import type { CategoryShare, MonthRow, SpenderRow } from "./series";
 import type { Look } from "./look";
 
@@ -22,12 +22,17 @@ export interface Scene {
   money: MoneyFormat;
   /** Too narrow to put labels beside the bars. */
   narrow: boolean;
+  /** Whether the viewer likes things to move. */
+  motion: boolean;
 }
 
 const fontSize = ({ rem }: Look): number => rem * 0.75;
 
-function common({ look }: Scene): ChartOption {
+const axisLabel = (look: Look) => ({ color: look.inkFaint, fontSize: fontSize(look), margin: look.rem * 0.5 });
+
+function common({ look, motion }: Scene): ChartOption {
   return {
+    animation: motion,
     textStyle: { fontFamily: look.font, color: look.inkSoft, fontSize: fontSize(look) },
     animationDuration: 400,
     animationDurationUpdate: 400,
@@ -92,7 +97,7 @@ export function monthsOption(rows: readonly MonthRow[], scene: Scene): ChartOpti
       data: rows.map(({ label }) => label),
       axisLine: { lineStyle: { color: look.line } },
       axisTick: { show: false },
-      axisLabel: { color: look.inkFaint, fontSize: size, hideOverlap: true },
+      axisLabel: { ...axisLabel(look), hideOverlap: true },
     },
     yAxis: [
       {
@@ -100,7 +105,7 @@ export function monthsOption(rows: readonly MonthRow[], scene: Scene): ChartOpti
         name: narrow ? "" : "Revenue",
         nameTextStyle: { ...axisName, align: "left" },
         splitNumber: 4,
-        axisLabel: { color: look.inkFaint, fontSize: size, formatter: (value: number) => money.compact(value) },
+        axisLabel: { ...axisLabel(look), formatter: (value: number) => money.compact(value) },
         splitLine: { lineStyle: { color: look.grid } },
       },
       {
@@ -109,7 +114,7 @@ export function monthsOption(rows: readonly MonthRow[], scene: Scene): ChartOpti
         nameTextStyle: { ...axisName, align: "right" },
         splitNumber: 4,
         alignTicks: true,
-        axisLabel: { color: look.inkFaint, fontSize: size, formatter: formatCompact },
+        axisLabel: { ...axisLabel(look), formatter: formatCompact },
         splitLine: { show: false },
       },
     ],
@@ -141,8 +146,8 @@ function monthHint(row: MonthRow | undefined, money: MoneyFormat): Hint | null {
     title: row.label,
     lines: [
       ["Revenue", money.exact(row.revenue)],
-      ["Pieces", row.quantity.toLocaleString()],
-      ["Orders", row.orders.toLocaleString()],
+      ["Pieces", formatCount(row.quantity)],
+      ["Orders", formatCount(row.orders)],
     ],
   };
 }
@@ -173,7 +178,7 @@ function rankingOption(ranking: Ranking, scene: Scene): ChartOption {
     xAxis: {
       type: "value",
       splitNumber: narrow ? 2 : 4,
-      axisLabel: { color: look.inkFaint, fontSize: size, formatter: ranking.axisLabel, hideOverlap: true },
+      axisLabel: { ...axisLabel(look), formatter: ranking.axisLabel, hideOverlap: true },
       splitLine: { lineStyle: { color: look.grid } },
     },
     yAxis: [
@@ -183,7 +188,7 @@ function rankingOption(ranking: Ranking, scene: Scene): ChartOption {
         data: [...ranking.names],
         axisLine: { show: false },
         axisTick: { show: false },
-        axisLabel: { ...nameLabel, show: !narrow, width: look.rem * 11, overflow: "truncate" },
+        axisLabel: { ...axisLabel(look), ...nameLabel, show: !narrow, width: look.rem * 12, overflow: "truncate" },
       },
       {
         type: "category",
@@ -192,7 +197,7 @@ function rankingOption(ranking: Ranking, scene: Scene): ChartOption {
         data: [...ranking.ends],
         axisLine: { show: false },
         axisTick: { show: false },
-        axisLabel: { color: look.ink, fontSize: size, fontWeight: 600 },
+        axisLabel: { ...axisLabel(look), color: look.ink, fontWeight: 600 },
       },
     ],
     series: [
@@ -225,7 +230,7 @@ export function spendersOption(rows: readonly SpenderRow[], scene: Scene): Chart
         const row = rows[index];
         return row === undefined
           ? null
-          : { title: row.id, lines: [["Spent", money.exact(row.revenue)], ["Pieces", row.quantity.toLocaleString()]] };
+          : { title: row.id, lines: [["Spent", money.exact(row.revenue)], ["Pieces", formatCount(row.quantity)]] };
       },
     },
     scene,

@@ -43,7 +43,7 @@ export function Figures() {
       <Figure id="events_per_second" name="Events/s" note="over ten seconds">
         {show(({ events_per_second }) => formatRate(events_per_second))}
       </Figure>
-      <Figure id="freshness" name="Freshness" note="till a sale shows here">
+      <Figure id="freshness" name="Freshness" note="sale to screen">
         {show(({ freshness_ms }) => (freshness_ms === null ? NOT_KNOWN : formatWait(freshness_ms)))}
       </Figure>
       <Figure
