@@ -7,6 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 Money = Annotated[str, Field(pattern=r"^-?\d+\.\d\d$", examples=["1234.50"])]
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2020-04-24T11:50:39Z"])]
 Id = Annotated[str, Field(examples=["1515915625441993984"])]
+ProductName = Annotated[str, Field(description="`unknown` where no name is known.", examples=["Galaxy"])]
+CategoryCode = Annotated[str, Field(description="`unknown` where none is known.", examples=["electronics.smartphone"])]
+Brand = Annotated[str, Field(description="`unknown` where none is known.", examples=["samsung"])]
+ModelVersion = Annotated[str, Field(examples=["20261122T101500Z-0a1b2c"])]
 Strategy = Literal["personal", "basket", "similar", "popular", "popular_fallback"]
 
 
@@ -64,9 +68,9 @@ class TickerEntry(Answer):
     order_id: Id
     user_id: str | None
     product_id: Id
-    product_name: str
-    category_code: str
-    brand: str
+    product_name: ProductName
+    category_code: CategoryCode
+    brand: Brand
     price: Money
     quantity: int
     revenue: Money
@@ -86,9 +90,9 @@ class PurchaseEntry(Answer):
     event_time: Moment
     order_id: Id
     product_id: Id
-    product_name: str
-    category_code: str
-    brand: str
+    product_name: ProductName
+    category_code: CategoryCode
+    brand: Brand
     price: Money
     quantity: int
     revenue: Money
@@ -110,10 +114,10 @@ class ProductAnswer(Answer):
     """A product as the newest purchase described it, with its totals."""
 
     product_id: Id
-    product_name: str
+    product_name: ProductName
     category_id: str | None
-    category_code: str
-    brand: str
+    category_code: CategoryCode
+    brand: Brand
     price: Money | None
     revenue: Money
     quantity: int
@@ -132,9 +136,9 @@ class RecommendedItem(Answer):
     """One recommended product."""
 
     product_id: Id
-    product_name: str
-    category_code: str
-    brand: str
+    product_name: ProductName
+    category_code: CategoryCode
+    brand: Brand
     price: Money | None
     score: float
     reason: ReasonEntry
@@ -145,7 +149,7 @@ class Recommendations(Answer):
 
     user_id: Annotated[str | None, Field(description="Null for a basket.")]
     strategy: Strategy
-    model_version: str | None
+    model_version: ModelVersion | None
     items: list[RecommendedItem]
     message: Annotated[str | None, Field(description="Says why `items` is empty or short, where it is.")] = None
     unknown_product_ids: Annotated[
@@ -164,7 +168,7 @@ class SimilarProducts(Answer):
 
     product_id: Id
     strategy: Strategy
-    model_version: str | None
+    model_version: ModelVersion | None
     items: list[RecommendedItem]
     message: str | None = None
 
@@ -174,7 +178,9 @@ class Verdict(Answer):
 
     index: int
     status: Literal["accepted", "rejected", "unconfirmed"]
-    reason: Annotated[str | None, Field(description="The reason code of a rejected event.")] = None
+    reason: Annotated[str | None, Field(description="The reason code of a rejected event.", examples=["bad_price"])] = (
+        None
+    )
     detail: str | None = None
     partition: int | None = None
     offset: int | None = None
@@ -212,8 +218,8 @@ class SystemAnswer(Answer):
 class Pointer(Answer):
     """Which model is to be served, since when and by whom."""
 
-    version: str
-    activated_at: str | None
+    version: ModelVersion
+    activated_at: Moment | None
     activated_by: str | None
     note: str = ""
 
@@ -221,9 +227,9 @@ class Pointer(Answer):
 class ModelEntry(Answer):
     """One published model, from its manifest."""
 
-    version: str
+    version: ModelVersion
     live: Annotated[bool, Field(description="Whether the pointer names it.")]
-    created_at: str | None
+    created_at: Moment | None
     algorithm: str | None
     rank: int | None
     users: int | None

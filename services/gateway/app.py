@@ -1,7 +1,7 @@
 """The composition root: opens the parts, wires the routes, closes the parts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from zoneinfo import ZoneInfo
@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from services.common.objectstore import ObjectStore
 from services.common.telemetry import Health, service_version
 from services.gateway import docs, openapi, page, problems
-from services.gateway.background import repeat
+from services.gateway.background import repeating
 from services.gateway.intake import Intake
 from services.gateway.offsets import OffsetWatch
 from services.gateway.parts import Parts
@@ -104,7 +104,9 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             (system.refresh, settings.probe_seconds),
             (bucket.refresh, settings.probe_seconds),
         ]
-        await stack.enter_async_context(_repeating(rhythm))
+        # With the engines there, the first answer has figures; without, it starts all the same.
+        await asyncio.gather(snapshots.refresh(), ticker.refresh())
+        await stack.enter_async_context(repeating(rhythm))
         yield Parts(
             settings=settings,
             zone=ZoneInfo(settings.time_zone),
@@ -119,14 +121,3 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             registry=Registry(store),
             s3_threads=s3_threads,
         )
-
-
-@asynccontextmanager
-async def _repeating(rhythm: Iterable[tuple[Callable[[], Awaitable[None]], float]]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(repeat(action, seconds)) for action, seconds in rhythm]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -12,6 +12,8 @@ from fastapi.responses import HTMLResponse
 
 Schema = Mapping[str, Any]
 
+_PLAIN = {"integer": 42, "number": 0.5, "boolean": True}
+
 _STYLE = """\
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
 body { max-width: 60rem; margin: 0 auto; padding: 1rem; }
@@ -164,16 +166,8 @@ def example(schema: Schema, schemas: Schema) -> Any:
         return kind["examples"][0]
     if "const" in kind or "enum" in kind:
         return kind.get("const", kind.get("enum", [None])[0])
-    match kind.get("type"):
-        case "object":
-            return {name: example(field, schemas) for name, field in kind.get("properties", {}).items()}
-        case "array":
-            return [example(kind["items"], schemas)]
-        case "integer":
-            return kind.get("default", 42)
-        case "number":
-            return kind.get("default", 0.5)
-        case "boolean":
-            return kind.get("default", True)
-        case _:
-            return kind.get("default", "…")
+    if kind.get("type") == "object":
+        return {name: example(field, schemas) for name, field in kind.get("properties", {}).items()}
+    if kind.get("type") == "array":
+        return [example(kind["items"], schemas)]
+    return kind.get("default", _PLAIN.get(kind.get("type", ""), "…"))

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from services.gateway.answers import StreamSnapshot, TickerEntry
 from services.gateway.problems import CONTENT_TYPE, ProblemDocument
 
 _DESCRIPTION = """\
@@ -35,6 +36,11 @@ def _document(app: FastAPI) -> dict[str, Any]:
     problem = ProblemDocument.model_json_schema(ref_template=_REF)
     schemas.update(problem.pop("$defs"))
     schemas["ProblemDocument"] = problem
+    # The stream's answers are text to OpenAPI; its events' data is described beside.
+    for model in (StreamSnapshot, TickerEntry):
+        schema = model.model_json_schema(ref_template=_REF)
+        schemas.update(schema.pop("$defs", {}))
+        schemas[model.__name__] = schema
     for operations in document["paths"].values():
         for operation in operations.values():
             operation["responses"].pop("422", None)

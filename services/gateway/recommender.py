@@ -60,9 +60,8 @@ class RecommenderClient:
         self._channel = grpc.aio.insecure_channel(address, options=[("grpc.max_reconnect_backoff_ms", 1_000)])
         self._stub = RecommenderStub(self._channel)
         # Called on the wire's level: the health package is not worth a dependency for one field.
-        self._health: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
-            "/grpc.health.v1.Health/Check"
-        )
+        self._health: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+        self._health = self._channel.unary_unary("/grpc.health.v1.Health/Check")
         self._deadline = deadline_ms / 1000
         self._batch_deadline = batch_deadline_ms / 1000
 

@@ -49,7 +49,7 @@ async def stream(
     The first snapshot also brings arrivals: those missed since `Last-Event-ID` (at most 200), else the newest few.
     `stale` comes in a snapshot's place while the live tables cannot be read. `end` says why the gateway ends the
     stream, for instance to a client that takes its messages too slowly. Arrivals are sampled when there are more
-    than a person can read.
+    than a person can read. The schemas of their data are `StreamSnapshot` and `TickerEntry`.
     """
     hub = parts_of(request).stream
     client = hub.open(last_event_id or resume)

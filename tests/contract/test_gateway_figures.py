@@ -1,0 +1,283 @@
+"""The figures over REST equal what stands in the live tables, on one shard and on several."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from services.gateway.answers import Bucket, CustomerAnswer, ProductAnswer, Summary, TopItem
+from tests.gateway_app import client_of, settings_of
+from tests.gateway_tables import CHAIR, HEADPHONES, MYSTERY, PHONE, SHOP, Line, TableWriter
+
+
+@pytest.fixture(params=[1, 3], ids=["one shard", "three shards"])
+def writer(redis_url: str, request: pytest.FixtureRequest) -> Iterator[TableWriter]:
+    writer = TableWriter(redis_url, shards=request.param)
+    yield writer
+    writer.close()
+
+
+@pytest.fixture
+async def gateway(redis_url: str, writer: TableWriter) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(settings_of(redis_url=redis_url, shards=len(writer.keys))) as client:
+        yield client
+
+
+async def get(gateway: httpx.AsyncClient, path: str, **query: Any) -> Any:
+    answer = await gateway.get(path, params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def summary(gateway: httpx.AsyncClient, events: int) -> Summary:
+    """The summary once it counts so many events: it is read in the background."""
+    async with asyncio.timeout(5):
+        while True:
+            answer = Summary.model_validate(await get(gateway, "/v1/stats/summary"))
+            if answer.events == events:
+                return answer
+            await asyncio.sleep(0.02)
+
+
+async def test_summary_adds_up_all_shards(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write(SHOP)
+    writer.redis.hset(writer.keys[0]("dead_letters"), mapping={"not_json": "2", "bad_price": "1"})
+    answer = await summary(gateway, events=5)
+    assert (answer.revenue, answer.quantity, answer.orders, answer.buyers) == ("266.99", 4, 4, 2)
+    assert answer.dead_letters == 3
+    assert answer.first_event == "2020-04-24T11:50:39Z"
+    assert answer.last_event == "2020-05-24T11:50:39Z"
+    assert (answer.lag, answer.model_version) == (None, None)  # neither Kafka nor the recommender is there
+    assert answer.freshness_ms == 40
+
+
+async def test_summary_before_the_first_event(gateway: httpx.AsyncClient) -> None:
+    answer = await summary(gateway, events=0)
+    assert (answer.revenue, answer.orders, answer.buyers) == ("0.00", 0, 0)
+    assert (answer.freshness_ms, answer.first_event, answer.last_event) == (None, None, None)
+    assert answer.events_per_second == 0.0
+
+
+async def test_arrivals_count_whatever_their_event_time_is(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write([PHONE] * 20, arrived_at=datetime.now(UTC).timestamp() - 2)
+    assert (await summary(gateway, events=20)).events_per_second == pytest.approx(2.0)
+
+
+async def test_sales_by_month(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write(SHOP)
+    assert await get(gateway, "/v1/stats/sales") == [
+        {"bucket": "2020-04-01T00:00:00Z", "revenue": "213.99", "quantity": 3, "orders": 1},
+        {"bucket": "2020-05-01T00:00:00Z", "revenue": "53.00", "quantity": 1, "orders": 3},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("granularity", "buckets"),
+    [
+        ("day", ["2020-04-24T00:00:00Z", "2020-05-02T00:00:00Z", "2020-05-24T00:00:00Z"]),
+        ("hour", ["2020-04-24T11:00:00Z", "2020-05-02T08:00:00Z", "2020-05-24T11:00:00Z"]),
+        ("minute", ["2020-04-24T11:50:00Z", "2020-05-02T08:05:00Z", "2020-05-24T11:50:00Z"]),
+    ],
+)
+async def test_sales_by_finer_buckets(
+    gateway: httpx.AsyncClient, writer: TableWriter, granularity: str, buckets: list[str]
+) -> None:
+    writer.write(SHOP)
+    answer = [Bucket(**row) for row in await get(gateway, "/v1/stats/sales", granularity=granularity)]
+    assert [row.bucket for row in answer] == buckets
+    assert [row.revenue for row in answer] == ["213.99", "78.99", "-25.99"]
+    assert [row.orders for row in answer] == [1, 2, 1]
+
+
+async def test_from_is_inclusive_and_to_exclusive(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write(SHOP)
+    query = {"granularity": "day", "from": "2020-04-24T00:00:00Z", "to": "2020-05-02T00:00:00Z"}
+    assert [row["bucket"] for row in await get(gateway, "/v1/stats/sales", **query)] == ["2020-04-24T00:00:00Z"]
+    query |= {"from": "2020-04-24T02:00:01+02:00", "to": "2020-05-02T00:00:01Z"}
+    assert [row["bucket"] for row in await get(gateway, "/v1/stats/sales", **query)] == ["2020-05-02T00:00:00Z"]
+
+
+async def test_a_range_without_sales_is_empty(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write(SHOP)
+    for query in ({"to": "1970-01-01T00:00:00Z"}, {"from": "2099-01-01T00:00:00Z"}):
+        for granularity in ("month", "day", "hour", "minute"):
+            assert await get(gateway, "/v1/stats/sales", granularity=granularity, **query) == []
+
+
+async def test_a_category_takes_in_those_below_it(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write(SHOP)
+    rows = await get(gateway, "/v1/stats/sales", category="electronics", granularity="day")
+    assert [(row["bucket"], row["revenue"], row["orders"]) for row in rows] == [
+        ("2020-04-24T00:00:00Z", "213.99", 1),
+        ("2020-05-24T00:00:00Z", "-25.99", 1),
+    ]
+    (row,) = await get(gateway, "/v1/stats/sales", category="electronics.smartphone")
+    assert row == {"bucket": "2020-04-01T00:00:00Z", "revenue": "162.01", "quantity": 1, "orders": 1}
+    assert await get(gateway, "/v1/stats/sales", category="electronic") == []
+    (unknown,) = await get(gateway, "/v1/stats/sales", category="unknown")
+    assert unknown["revenue"] == "1.00"
+
+
+async def test_minutes_below_the_floor_are_left_out_and_the_floor_is_named(
+    gateway: httpx.AsyncClient, writer: TableWriter
+) -> None:
+    writer.write(SHOP)
+    floor = int(datetime(2020, 5, 2, 8, 5, tzinfo=UTC).timestamp())
+    writer.redis.hset(writer.keys[-1]("totals"), "minute_floor", str(floor))
+    answer = await gateway.get("/v1/stats/sales", params={"granularity": "minute"})
+    assert [row["bucket"] for row in answer.json()] == ["2020-05-02T08:05:00Z", "2020-05-24T11:50:00Z"]
+    assert answer.headers["Tillstream-Minute-Floor"] == "2020-05-02T08:05:00Z"
+    assert "Tillstream-Minute-Floor" not in (await gateway.get("/v1/stats/sales")).headers
+
+
+async def test_at_most_ten_thousand_buckets_the_newest_kept(redis_url: str) -> None:
+    writer = TableWriter(redis_url)
+    writer.write([replace(PHONE, time=datetime(2010, 1, 1, tzinfo=UTC)), PHONE])
+    first = int(datetime(2018, 1, 1, tzinfo=UTC).timestamp())
+    with writer.redis.pipeline(transaction=False) as pipe:
+        for hour in range(20_000):
+            start = datetime.fromtimestamp(first + hour * 3600, UTC)
+            pipe.hset(writer.keys[0](f"sales:hour:{start:%Y-%m}"), str(first + hour * 3600), "100 1 1")
+        pipe.execute()
+    async with client_of(settings_of(redis_url=redis_url)) as gateway:
+        answer = await gateway.get("/v1/stats/sales", params={"granularity": "hour"})
+        assert len(answer.json()) == 10_000
+        assert answer.json()[-1]["bucket"] == "2020-04-24T11:00:00Z"
+        assert answer.headers["Tillstream-Cut"]
+        window = {"granularity": "hour", "from": "2018-01-01T00:00:00Z", "to": "2018-01-02T00:00:00Z"}
+        answer = await gateway.get("/v1/stats/sales", params=window)
+        assert len(answer.json()) == 24
+        assert "Tillstream-Cut" not in answer.headers
+    writer.close()
+
+
+async def test_buckets_follow_the_shops_zone(redis_url: str) -> None:
+    writer = TableWriter(redis_url, time_zone="Europe/Berlin")
+    before_midnight = replace(PHONE, time=datetime(2019, 12, 31, 22, 59, tzinfo=UTC))
+    writer.write([before_midnight, replace(PHONE, time=datetime(2019, 12, 31, 23, 0, tzinfo=UTC), order_id="o-9")])
+    async with client_of(settings_of(redis_url=redis_url, time_zone="Europe/Berlin")) as gateway:
+        days = await get(gateway, "/v1/stats/sales", granularity="day")
+        assert [row["bucket"] for row in days] == ["2019-12-31T00:00:00+01:00", "2020-01-01T00:00:00+01:00"]
+        minutes = await get(gateway, "/v1/stats/sales", granularity="minute")
+        assert [row["bucket"] for row in minutes] == ["2019-12-31T23:59:00+01:00", "2020-01-01T00:00:00+01:00"]
+    writer.close()
+
+
+async def test_top_lists(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write(SHOP)
+    products = [TopItem(**row) for row in await get(gateway, "/v1/stats/top/products")]
+    assert [(p.id, p.revenue, p.quantity, p.name) for p in products] == [
+        (PHONE.product_id, "162.01", 1, "Galaxy"),
+        (CHAIR.product_id, "77.99", 1, None),
+        (HEADPHONES.product_id, "25.99", 1, None),
+        (MYSTERY.product_id, "1.00", 1, None),
+    ]
+    assert products[0].share == pytest.approx(16201 / 26699)
+    spenders = await get(gateway, "/v1/stats/top/spenders", n=1)
+    assert [(s["id"], s["revenue"], s["quantity"]) for s in spenders] == [(PHONE.user_id, "188.00", 2)]
+    categories = await get(gateway, "/v1/stats/top/categories", n=3)
+    assert [c["id"] for c in categories] == [
+        "electronics.smartphone",
+        "furniture.living_room.chair",
+        "electronics.audio.headphone",
+    ]
+    brands = await get(gateway, "/v1/stats/top/brands")
+    assert [(b["id"], b["revenue"]) for b in brands] == [
+        ("samsung", "162.01"),
+        ("unknown", "78.99"),
+        ("huawei", "25.99"),
+    ]
+
+
+async def test_equal_revenue_is_ordered_by_id(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    ids = ["10", "9", "é", "z", "a", "100"]
+    writer.write(replace(PHONE, user_id=id, product_id=id, brand=id, order_id=id, partition=len(id)) for id in ids)
+    for board in ("spenders", "products", "brands"):
+        rows = await get(gateway, f"/v1/stats/top/{board}")
+        assert [row["id"] for row in rows] == ["10", "100", "9", "a", "z", "é"]
+
+
+async def test_share_is_null_where_nothing_was_earned(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write([replace(PHONE, price=0)])
+    (row,) = await get(gateway, "/v1/stats/top/products")
+    assert (row["revenue"], row["share"]) == ("0.00", None)
+
+
+async def test_a_customer(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write(SHOP)
+    answer = CustomerAnswer.model_validate(await get(gateway, f"/v1/users/{PHONE.user_id}"))
+    assert (answer.revenue, answer.quantity, answer.orders) == ("188.00", 2, 2)
+    assert (answer.first_seen, answer.last_seen) == ("2020-04-24T11:50:39Z", "2020-05-24T11:50:39Z")
+    assert answer.purchases[0].revenue == "-25.99"
+    assert {p.product_id for p in answer.purchases} == {PHONE.product_id, HEADPHONES.product_id}
+
+
+async def test_a_customer_shows_the_latest_fifty_lines(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write(replace(PHONE, time=PHONE.time + timedelta(days=day), order_id=f"o{day}") for day in range(60))
+    answer = await get(gateway, f"/v1/users/{PHONE.user_id}")
+    assert [p["order_id"] for p in answer["purchases"]] == [f"o{day}" for day in range(59, 9, -1)]
+    assert answer["orders"] == 60
+
+
+async def test_ids_come_back_byte_for_byte(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    odd = ["9223372036854775808", "007", "a/b", "a%2Fb", "ü ✓", "..", "recommendations", "a?b#c", "+", "{x}"]
+    writer.write(replace(PHONE, user_id=id, product_id=id, order_id=id) for id in odd)
+    for id in odd:
+        path = "".join(f"%{byte:02X}" for byte in id.encode())
+        assert (await get(gateway, f"/v1/users/{path}"))["user_id"] == id
+        assert (await get(gateway, f"/v1/products/{path}"))["product_id"] == id
+    assert sorted(await get(gateway, "/v1/users", limit=100)) == sorted(odd)
+
+
+async def test_unknown_customer_and_product_are_problems(gateway: httpx.AsyncClient) -> None:
+    for path in ("/v1/users/nobody", "/v1/products/nothing", "/v1/products/nothing/similar"):
+        answer = await gateway.get(path)
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "is known" in answer.json()["detail"]
+
+
+async def test_a_product(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write(SHOP)
+    answer = ProductAnswer.model_validate(await get(gateway, f"/v1/products/{HEADPHONES.product_id}"))
+    assert (answer.revenue, answer.quantity, answer.orders, answer.price) == ("25.99", 1, 2, "25.99")
+    assert (answer.product_name, answer.brand) == ("unknown", "huawei")
+    rows = await get(gateway, f"/v1/products/{HEADPHONES.product_id}/sales", granularity="day")
+    assert [(row["bucket"], row["revenue"]) for row in rows] == [
+        ("2020-04-24T00:00:00Z", "51.98"),
+        ("2020-05-24T00:00:00Z", "-25.99"),
+    ]
+    assert await get(gateway, "/v1/products/never-sold/sales") == []
+
+
+async def test_customers_by_prefix_biggest_spenders_first(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write(SHOP)
+    assert await get(gateway, "/v1/users") == [PHONE.user_id, MYSTERY.user_id]
+    assert await get(gateway, "/v1/users", prefix="1515") == [PHONE.user_id]
+    assert await get(gateway, "/v1/users", prefix="user/1 ü") == [MYSTERY.user_id]
+    assert await get(gateway, "/v1/users", prefix="9") == []
+    assert await get(gateway, "/v1/users", limit=1) == [PHONE.user_id]
+
+
+async def test_a_common_prefix_is_answered_from_the_ranking(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    """More ids match than are looked at in order, and the biggest spender comes last among the ids."""
+    spend = {f"c{number:05}": number * 100 for number in range(5_000)}
+    with writer.redis.pipeline(transaction=False) as pipe:
+        for user_id, cents in spend.items():
+            keys = writer.home(user_id)
+            pipe.zadd(keys("users"), {user_id: 0})
+            pipe.zadd(keys("spenders"), {user_id: -cents})
+        pipe.execute()
+    assert await get(gateway, "/v1/users", prefix="c", limit=3) == ["c04999", "c04998", "c04997"]
+    assert await get(gateway, "/v1/users", prefix="c000", limit=3) == ["c00099", "c00098", "c00097"]
+
+
+async def test_returns_may_make_everything_negative(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write([Line(PHONE.time, "r", "p", "u", 12345, quantity=-2)])
+    assert (await summary(gateway, events=1)).revenue == "-246.90"
+    (row,) = await get(gateway, "/v1/stats/top/spenders")
+    assert (row["revenue"], row["quantity"], row["share"]) == ("-246.90", -2, 1.0)
