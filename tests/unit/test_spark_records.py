@@ -1,6 +1,7 @@
 """Archive lines become checked rows."""
 
 import json
+from typing import Any
 
 import pyarrow as pa
 
@@ -23,6 +24,11 @@ EVENT: dict[str, object] = {
 def row(event: dict[str, object], path: str = PATH) -> dict[str, object]:
     names = [name for name, _ in CHECKED]
     return dict(zip(names, checked_row(json.dumps(event).encode(), path, JOB_MS), strict=True))
+
+
+def lines_batch(lines: list[bytes]) -> pa.RecordBatch:
+    columns: list[pa.Array[Any]] = [pa.array(lines, pa.binary()), pa.array([PATH] * len(lines), pa.string())]
+    return pa.RecordBatch.from_arrays(columns, ["line", "path"])
 
 
 def test_an_accepted_line_is_a_purchase_in_cents_and_milliseconds() -> None:
@@ -64,12 +70,8 @@ def test_a_plain_line_without_an_hour_is_held_against_the_start_of_the_job() -> 
 
 
 def test_batches_keep_their_lines_and_may_be_empty() -> None:
-    schema = pa.schema([pa.field("line", pa.binary()), pa.field("path", pa.string())])
     lines = [json.dumps(EVENT).encode(), b"not json"]
-    batches = [
-        pa.RecordBatch.from_arrays([pa.array(lines, pa.binary()), pa.array([PATH, PATH])], schema=schema),
-        pa.RecordBatch.from_arrays([pa.array([], pa.binary()), pa.array([], pa.string())], schema=schema),
-    ]
+    batches = [lines_batch(lines), lines_batch([])]
     full, empty = checker(JOB_MS)(iter(batches))
     assert full.column("reason").to_pylist() == [None, "not_json"]
     assert full.column("revenue").to_pylist() == [-32402, None]

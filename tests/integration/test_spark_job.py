@@ -1,0 +1,408 @@
+"""The whole batch job against a real S3 server: an archive of a hundred lines whose figures were added up by hand.
+
+The shop stands in Berlin. Twenty customers hold a checkerboard: customer u bought the products of u's parity, except
+product u modulo 10. What else lies in the archive is spelled out below, line by line.
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from local.engines import S3Engine
+from services.common.objectstore import ObjectStore
+from services.common.settings import S3Settings
+from spark.jars import JarsMissing, connector_jars
+from spark.settings import JobSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+BROKER_MS = 1_712_275_200_000  # 2024-04-05T00:00:00Z
+USERS, PRODUCTS = 20, 10
+Line = dict[str, Any]
+
+
+def user_id(number: int) -> str:
+    """Ids that a double cannot tell apart."""
+    return str(9_007_199_254_740_993 + number)
+
+
+def product_id(number: int) -> str:
+    return str(1_515_966_223_509_089_906 + number)
+
+
+def event(time: str, order: str, product: str, user: str | None, price: object, **more: object) -> Line:
+    return {"event_time": time, "order_id": order, "product_id": product, "user_id": user, "price": price, **more}
+
+
+def record(partition: int, offset: int, value: object) -> Line:
+    return {"partition": partition, "offset": offset, "timestamp": BROKER_MS + offset, "value": value}
+
+
+def checkerboard() -> list[Line]:
+    """80 lines of 10.00 at noon UTC on 10 March: partition 0, offsets 0 to 79, event_ids till:1 to till:80."""
+    pairs = [
+        (user, product)
+        for user in range(USERS)
+        for product in range(PRODUCTS)
+        if user % 2 == product % 2 and product != user % 10
+    ]
+    return [
+        record(
+            0,
+            row,
+            event(
+                "2024-03-10T12:00:00Z",
+                f"order-{user}",
+                product_id(product),
+                user_id(user),
+                "10.00",
+                event_id=f"till:{row + 1}",
+                brand="acme",
+                category_code="kitchen" if product % 2 else "garden.tools",
+            ),
+        )
+        for row, (user, product) in enumerate(pairs)
+    ]
+
+
+GARDEN = {"brand": "acme", "category_code": "garden.tools"}
+KITCHEN = {"brand": "acme", "category_code": "kitchen"}
+EDGES = [
+    # Half past one on 1 April in Berlin, still March in UTC; neither category nor brand.
+    record(1, 0, event("2024-03-31T23:30:00Z", "o-b", "p-berlin", "berlin", "19.99", quantity=3)),
+    # Bought and given back: no revenue, no interest.
+    record(1, 1, event("2024-04-02T08:00:00Z", "o-r1", "p-ret", "returner", "5.00", quantity=2, **GARDEN)),
+    record(1, 2, event("2024-04-03T08:00:00Z", "o-r2", "p-ret", "returner", "5.00", quantity="-2", **GARDEN)),
+    # Anonymous, one with a total of its own.
+    record(1, 3, event("2024-04-02T09:15:00Z", "o-a", "p-anon", None, 0.1, category_code="kitchen", brand="")),
+    record(1, 4, event("2024-04-02T09:15:00Z", "o-a", "p-anon2", "", "0.20", amount="0.15", category_code="kitchen")),
+    # Without event_id: equal lines at two offsets are two pieces.
+    record(2, 7, event("2024-04-04T10:00:00Z", "o-twice", "p-twice", "twice", "2.00", **KITCHEN)),
+    record(2, 8, event("2024-04-04T10:30:00Z", "o-pc", "p-twice", "twice", "2.00", product_name="Twice", **KITCHEN)),
+    record(2, 9, event("2024-04-04T10:30:00Z", "o-pc", "p-twice", "twice", "2.00", product_name="Twice", **KITCHEN)),
+    # Rejected: text, bytes, an exponent, an old date; and one whose identity a repaired line takes up later.
+    record(3, 0, "hello"),
+    {"partition": 3, "offset": 1, "timestamp": BROKER_MS, "value_base64": "//4="},
+    record(3, 2, event("2024-04-04T10:00:00Z", "o-x", "p-x", "x", "1e9")),
+    record(3, 3, event("1970-01-01 00:33:40 UTC", "o-x", "p-x", "x", "1.00")),
+    record(3, 4, event("2024-04-04T11:00:00Z", "o-fix", "p-fix", "fixed", "3.00", quantity=1.5, event_id="fix:1")),
+    record(3, 5, event("2024-04-04T11:00:00Z", "o-fix", "p-fix", "fixed", "3.00", event_id="fix:1", **KITCHEN)),
+]
+REPEATS = [
+    # The line till:1 sent again, at another price; then two records that were archived twice.
+    record(0, 80, event("2024-03-10T12:00:00Z", "order-0", product_id(2), user_id(0), "99.00", event_id="till:1")),
+    record(2, 7, event("2024-04-04T10:00:00Z", "o-twice", "p-twice", "twice", "2.00", **KITCHEN)),
+    record(3, 3, event("1970-01-01 00:33:40 UTC", "o-x", "p-x", "x", "1.00")),
+]
+BARE = event("2024-04-02 10:00:00 UTC", "o-plain", "p-plain", "plain", "1.50", category_id="", **GARDEN)
+PLAIN = [json.dumps(BARE), json.dumps(BARE), "{broken"]
+ARCHIVE = "raw/purchases/2024/04/05/00/"
+
+
+def put_lines(store: ObjectStore, name: str, lines: list[Line] | list[str]) -> None:
+    text = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
+    store.put_new(f"{ARCHIVE}{name}.json.gz", gzip.compress(text.encode()))
+
+
+@pytest.fixture(scope="module")
+def jars() -> Path:
+    """The S3A connector, which a developer's `make test` has fetched before."""
+    folder = ROOT / JobSettings().spark_jars
+    try:
+        connector_jars(folder)
+    except JarsMissing as missing:
+        pytest.fail(str(missing))
+    return folder
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A bucket of the test's own, and the job on it."""
+
+    store: ObjectStore
+    s3: S3Settings
+    jars: Path
+    scratch: Path
+
+    def run_job(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        secret = self.s3.s3_secret_key
+        own = {
+            "s3_endpoint": self.s3.s3_endpoint or "",
+            "s3_bucket": self.store.bucket,
+            "s3_access_key": self.s3.s3_access_key or "",
+            "s3_secret_key": secret.get_secret_value() if secret else "",
+            "spark_jars": str(self.jars),
+            "spark_dir": str(self.scratch),
+            "spark_driver_memory": "1g",
+            "time_zone": "Europe/Berlin",
+        }
+        environment = {f"TILLSTREAM_{name.upper()}": value for name, value in (own | settings).items()}
+        command = [sys.executable, "-m", "spark", "run", *arguments]
+        return subprocess.run(
+            command, env=os.environ | environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=280
+        )
+
+    def json(self, key: str) -> Any:
+        return json.loads(self.store.get(key))
+
+    def figures(self) -> Any:
+        return self.json(f"reports/{self.json('reports/latest.json')['version']}/figures.json")
+
+    def table(self, version: str, name: str) -> "pa.Table":
+        keys = [key for key, _ in self.store.list(f"models/als/{version}/{name}/") if key.endswith(".parquet")]
+        return pa.concat_tables(pq.read_table(io.BytesIO(self.store.get(key))) for key in keys)
+
+
+@pytest.fixture(scope="module")
+def new_shop(s3_engine: S3Engine, jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    stores: list[ObjectStore] = []
+
+    def make() -> Shop:
+        settings = s3_engine.settings(bucket=f"test-{uuid.uuid4().hex[:12]}")
+        stores.append(ObjectStore(settings))
+        stores[-1].create_bucket()
+        return Shop(stores[-1], settings, jars, tmp_path_factory.mktemp("spark"))
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture(scope="module")
+def shop(new_shop: Any) -> Shop:
+    """The hand-made archive after one run of the job."""
+    shop: Shop = new_shop()
+    put_lines(shop.store, "0-00000000000000000000", checkerboard())
+    put_lines(shop.store, "1-00000000000000000000", EDGES)
+    put_lines(shop.store, "2-repeats", REPEATS)
+    put_lines(shop.store, "another-archiver", PLAIN)
+    done = shop.run_job()
+    assert done.returncode == 0, done.stderr
+    assert f"model {shop.json('models/als/current.json')['version']} is live" in done.stderr
+    return shop
+
+
+@pytest.fixture(scope="module")
+def figures(shop: Shop) -> Any:
+    return shop.figures()
+
+
+@pytest.fixture(scope="module")
+def version(shop: Shop) -> str:
+    return str(shop.json("models/als/current.json")["version"])
+
+
+def bucket(start: str, revenue: str, quantity: int, orders: int) -> Line:
+    return {"bucket": start, "revenue": revenue, "quantity": quantity, "orders": orders}
+
+
+def entry(name: str, revenue: str, quantity: int) -> Line:
+    return {"id": name, "revenue": revenue, "quantity": quantity}
+
+
+def test_totals(figures: Any) -> None:
+    assert figures["totals"] == {
+        "revenue": "872.22",
+        "quantity": 91,
+        "orders": 28,
+        "buyers": 25,
+        "events": 91,
+        "dead_letters_in_archive": 6,
+    }
+
+
+def test_every_record_is_accounted_for(figures: Any) -> None:
+    assert figures["curation"] == {
+        "records": 100,
+        "accepted": 91,
+        "repeats": 3,
+        "rejected": {"bad_price": 1, "bad_quantity": 1, "bad_time": 1, "not_json": 3},
+        "unknown_category": 1,
+        "unknown_brand": 3,
+        "anonymous": 2,
+        "plain_lines": 3,
+    }
+    assert figures["offsets"] == {"0": 81, "1": 5, "2": 10, "3": 6}
+
+
+def test_sales_follow_the_shops_calendar(figures: Any) -> None:
+    assert figures["sales"]["month"] == [
+        bucket("2024-03-01T00:00:00+01:00", "800.00", 80, 20),
+        bucket("2024-04-01T00:00:00+02:00", "72.22", 11, 8),
+    ]
+    assert figures["sales"]["day"] == [
+        bucket("2024-03-10T00:00:00+01:00", "800.00", 80, 20),
+        bucket("2024-04-01T00:00:00+02:00", "59.97", 3, 1),
+        bucket("2024-04-02T00:00:00+02:00", "13.25", 6, 3),
+        bucket("2024-04-03T00:00:00+02:00", "-10.00", -2, 1),
+        bucket("2024-04-04T00:00:00+02:00", "9.00", 4, 3),
+    ]
+    assert figures["sales"]["hour"] == [
+        bucket("2024-03-10T13:00:00+01:00", "800.00", 80, 20),
+        bucket("2024-04-01T01:00:00+02:00", "59.97", 3, 1),
+        bucket("2024-04-02T10:00:00+02:00", "10.00", 2, 1),
+        bucket("2024-04-02T11:00:00+02:00", "0.25", 2, 1),
+        bucket("2024-04-02T12:00:00+02:00", "3.00", 2, 1),
+        bucket("2024-04-03T10:00:00+02:00", "-10.00", -2, 1),
+        bucket("2024-04-04T12:00:00+02:00", "6.00", 3, 2),
+        bucket("2024-04-04T13:00:00+02:00", "3.00", 1, 1),
+    ]
+
+
+def test_top_lists_are_by_revenue_then_id(figures: Any) -> None:
+    top = figures["top"]
+    assert top["spenders"] == [entry("berlin", "59.97", 3), *(entry(user_id(u), "40.00", 4) for u in range(9))]
+    assert top["categories"] == [
+        entry("kitchen", "409.25", 46),
+        entry("garden.tools", "403.00", 42),
+        entry("unknown", "59.97", 3),
+    ]
+    assert top["products"] == [entry(product_id(p), "80.00", 8) for p in range(PRODUCTS)]
+    assert top["brands"] == [entry("acme", "812.00", 86), entry("unknown", "60.22", 5)]
+
+
+def test_the_manifest_names_every_file_with_its_hash(shop: Shop, version: str) -> None:
+    manifest = shop.json(f"models/als/{version}/manifest.json")
+    folder = f"models/als/{version}/"
+    stored = {key.removeprefix(folder) for key, _ in shop.store.list(folder) if key.endswith(".parquet")}
+    assert {file["path"] for file in manifest["files"]} == stored
+    for file in manifest["files"]:
+        body = shop.store.get(folder + file["path"])
+        assert (file["sha256"], file["bytes"]) == (hashlib.sha256(body).hexdigest(), len(body))
+        assert file["rows"] == pq.read_metadata(io.BytesIO(body)).num_rows
+    rows = {name: sum(f["rows"] for f in manifest["files"] if f["path"].startswith(f"{name}/")) for name in TABLES}
+    assert rows == TABLES
+    assert (manifest["format_version"], manifest["version"], manifest["algorithm"]) == (1, version, "als")
+    assert (manifest["users"], manifest["items"], manifest["rank"]) == (24, 14, 64)
+    assert manifest["training"] == {
+        "from": "2024-03-10T12:00:00Z",
+        "to": "2024-04-04T11:00:00Z",
+        "offsets": {"0": 81, "1": 5, "2": 10, "3": 6},
+    }
+    assert manifest["counts"]["pairs"] == 84
+
+
+# Held: 20 checkerboard customers, berlin, plain, twice and fixed. The popular: six of the week, ten of all time.
+TABLES = {"user_factors": 24, "item_factors": 14, "catalogue": 17, "popularity": 16, "known_purchases": 24}
+
+
+def test_the_model_completes_the_checkerboard(shop: Shop, version: str) -> None:
+    users, products = shop.table(version, "user_factors"), shop.table(version, "item_factors")
+    user_factors = np.array(users["factors"].to_pylist(), np.float32)
+    product_factors = np.array(products["factors"].to_pylist(), np.float32)
+    known = dict(zip(*shop.table(version, "known_purchases").to_pydict().values(), strict=True))
+    names = products["product_id"].to_pylist()
+    best = {}
+    for user, factors in zip(users["user_id"].to_pylist(), user_factors, strict=True):
+        scores = product_factors @ factors
+        new = [number for number, name in enumerate(names) if name not in known[user]]
+        best[user] = names[max(new, key=lambda number: scores[number])]
+    assert {u: best[user_id(u)] for u in range(USERS)} == {u: product_id(u % 10) for u in range(USERS)}
+
+
+def test_known_purchases_are_what_a_customer_still_holds(shop: Shop, version: str) -> None:
+    known = dict(zip(*shop.table(version, "known_purchases").to_pydict().values(), strict=True))
+    assert "returner" not in known
+    assert known["twice"] == ["p-twice"]
+    assert known[user_id(3)] == [product_id(p) for p in (1, 5, 7, 9)]
+
+
+def test_the_catalogue_says_what_the_newest_line_said(shop: Shop, version: str) -> None:
+    catalogue = {row["product_id"]: row for row in shop.table(version, "catalogue").to_pylist()}
+    assert catalogue["p-twice"] == {
+        "product_id": "p-twice",
+        "product_name": "Twice",
+        "category_code": "kitchen",
+        "brand": "acme",
+        "price_cents": 200,
+        "last_sold_ms": 1_712_226_600_000,  # 2024-04-04T10:30:00Z
+    }
+    assert catalogue["p-berlin"]["category_code"] is None
+    assert catalogue["p-ret"]["last_sold_ms"] == 1_712_044_800_000  # sold on 2 April; given back on the 3rd
+
+
+def test_the_popular_of_the_week_come_first(shop: Shop, version: str) -> None:
+    popular = shop.table(version, "popularity").to_pylist()
+    assert [(row["product_id"], row["score"]) for row in popular[:6]] == [
+        ("p-berlin", 3.0),
+        ("p-twice", 3.0),
+        ("p-plain", 2.0),
+        ("p-anon", 1.0),
+        ("p-anon2", 1.0),
+        ("p-fix", 1.0),
+    ]
+    assert [row["product_id"] for row in popular[6:]] == [product_id(p) for p in range(PRODUCTS)]
+    assert all(0 < row["score"] < 1 for row in popular[6:])
+
+
+def test_a_source_sent_again_changes_no_figure(shop: Shop, figures: Any, version: str) -> None:
+    """Runs after the others: it adds to the archive."""
+    put_lines(shop.store, "0-00000000000000000081", [line | {"offset": line["offset"] + 81} for line in checkerboard()])
+    done = shop.run_job("--until", "report")
+    assert done.returncode == 0, done.stderr
+    again = shop.figures()
+    assert again["version"] > figures["version"]
+    assert {name: again[name] for name in ("totals", "sales", "top")} == {
+        name: figures[name] for name in ("totals", "sales", "top")
+    }
+    assert (again["curation"]["records"], again["curation"]["repeats"]) == (180, 83)
+    assert again["offsets"]["0"] == 161
+    assert shop.json("models/als/current.json")["version"] == version
+
+
+def test_without_known_customers_there_is_a_report_and_no_model(new_shop: Any) -> None:
+    shop: Shop = new_shop()
+    put_lines(
+        shop.store, "0-00000000000000000000", [record(0, 0, event("2024-04-04T10:00:00Z", "o", "p", None, "1.00"))]
+    )
+    done = shop.run_job()
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("no model: no known customer")
+    assert shop.figures()["totals"]["revenue"] == "1.00"
+    assert shop.figures()["no_model"].startswith("no known customer")
+    assert not list(shop.store.list("models/"))
+
+
+def test_an_empty_archive_gives_a_report_of_zeros(new_shop: Any) -> None:
+    shop: Shop = new_shop()
+    done = shop.run_job()
+    assert done.returncode == 0, done.stderr
+    figures = shop.figures()
+    assert figures["totals"] == {
+        "revenue": "0.00",
+        "quantity": 0,
+        "orders": 0,
+        "buyers": 0,
+        "events": 0,
+        "dead_letters_in_archive": 0,
+    }
+    assert figures["sales"] == {"month": [], "day": [], "hour": []}
+
+
+def test_a_missing_bucket_is_said_in_one_line(new_shop: Any) -> None:
+    shop: Shop = new_shop()
+    done = shop.run_job(s3_bucket="no-such-bucket")
+    assert done.returncode == 1
+    assert done.stderr.strip().startswith("failed: there is no bucket 'no-such-bucket'")
+    assert "\n" not in done.stderr.strip()
+
+
+def test_a_missing_connector_is_said_in_one_line(new_shop: Any, tmp_path: Path) -> None:
+    shop: Shop = new_shop()
+    done = shop.run_job(spark_jars=str(tmp_path))
+    assert done.returncode == 1
+    assert "python -m spark jars" in done.stderr
+    assert "\n" not in done.stderr.strip()
