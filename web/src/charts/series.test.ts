@@ -27,8 +27,8 @@ describe("monthRows", () => {
 
 describe("categoryShares", () => {
   const top = [
-    { id: "electronics.smartphone", revenue: "60.00", quantity: 1, share: 0.6 },
-    { id: "unknown", revenue: "30.01", quantity: 1, share: 0.3001 },
+    { id: "electronics.smartphone", revenue: "60.00", quantity: 1, share: 0.6, name: null },
+    { id: "unknown", revenue: "30.01", quantity: 1, share: 0.3001, name: null },
   ];
 
   it("adds what the top ones leave over, exact to the cent", () => {
@@ -44,7 +44,7 @@ describe("categoryShares", () => {
 });
 
 it("takes the best category that has a name", () => {
-  const entry = { revenue: "1.00", quantity: 1, share: 1 };
+  const entry = { revenue: "1.00", quantity: 1, share: 1, name: null };
   expect(bestCategory([{ id: "unknown", ...entry }, { id: "shoes", ...entry }])).toBe("shoes");
   expect(bestCategory([{ id: "unknown", ...entry }])).toBeNull();
 });

@@ -42,7 +42,9 @@ export function ProductCard({ item, place, why, bestScore }: ProductCardProps) {
         </meter>
         <span className="number">{formatScore(item.score)}</span>
       </div>
-      <p className={styles.why}>{why}</p>
+      <p className={styles.why} data-testid="reason">
+        {why}
+      </p>
       <p className={styles.id}>
         <CopyableId id={item.product_id} what="product id" />
       </p>
