@@ -73,3 +73,19 @@ GATEWAY_SNAPSHOT_AGE_SECONDS = Gauge("tillstream_gateway_snapshot_age_seconds", 
 PRODUCER_ROWS = Counter("tillstream_producer_rows", "Rows acknowledged by the broker as purchases")
 # Rows acknowledged by the broker as dead letters, by reason code.
 PRODUCER_DEAD_LETTERS = Counter("tillstream_producer_dead_letters", "Rows sent to the dead letters", ["reason"])
+
+# --- archiver ---------------------------------------------------------------------------------------------------
+# Records that this archiver found or wrote in the archive.
+ARCHIVER_RECORDS = Counter("tillstream_archiver_records", "Records archived")
+# Objects that this archiver wrote, or found written by another from the same record.
+ARCHIVER_OBJECTS = Counter("tillstream_archiver_objects", "Objects archived")
+# Compressed bytes of those objects.
+ARCHIVER_BYTES = Counter("tillstream_archiver_bytes", "Compressed bytes archived")
+# Calls to S3 that failed and were tried again.
+ARCHIVER_S3_FAILURES = Counter("tillstream_archiver_s3_failures", "Calls to S3 that failed and were tried again")
+# Records that left the log (retention) before they were archived: nothing brings them back, so alert on any.
+ARCHIVER_LOST = Counter("tillstream_archiver_lost_records", "Records that left the log before they were archived")
+# Records of the log that are not in S3 yet, by partition.
+ARCHIVER_LAG = Gauge("tillstream_archiver_lag_records", "Records not yet archived", ["partition"])
+# Age of the oldest record that was fetched and is not in S3 yet, by partition: alert on time, not on counts.
+ARCHIVER_OPEN_SECONDS = Gauge("tillstream_archiver_open_seconds", "Age of the oldest record not in S3", ["partition"])

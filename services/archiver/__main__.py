@@ -1,0 +1,151 @@
+"""`python -m services.archiver`: archives topic `purchases` to S3 until SIGTERM or SIGINT.
+
+Exit status: 0 stopped, 1 the archive and the topic do not belong together or Kafka refused, 2 a mistake in settings.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from typing import TypeVar
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from pydantic import ValidationError
+
+from services.archiver.archive import Archive
+from services.archiver.layout import ForeignObject
+from services.archiver.s3calls import S3Calls
+from services.archiver.service import Archiver
+from services.archiver.settings import ArchiverSettings
+from services.archiver.start import OtherLog
+from services.common.kafka import client_options
+from services.common.objectstore import ObjectStore
+from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
+
+log = logging.getLogger("services.archiver")
+
+_FLUSH_S = 6.0  # with the group's goodbye within the ten seconds that a stopped service may take
+_GOODBYE_S = 2.0
+_KAFKA_PAUSE_S = 1.0
+_STALLED_S = 60.0
+
+Started = TypeVar("Started", AIOKafkaConsumer, AIOKafkaAdminClient)
+
+
+class NoBucket(Exception):
+    """The bucket of the settings does not exist."""
+
+
+def main() -> int:
+    """Run the service and answer the exit status."""
+    try:
+        settings = ArchiverSettings()
+    except ValidationError as error:
+        return _refuse(2, f"settings: {_one_line(error)}")
+    configure_logging("archiver", settings.log_level)
+    logging.getLogger("aiokafka").setLevel(max(logging.WARNING, logging.getLogger().level))
+    try:
+        return asyncio.run(_serve(settings))
+    except (NoBucket, PortInUse) as error:
+        return _refuse(2, str(error))
+    except (OtherLog, ForeignObject, KafkaError) as error:
+        return _refuse(1, str(error) or repr(error))
+
+
+async def _serve(settings: ArchiverSettings) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    health = Health("archiver", checks=("kafka", "s3"), stall_after_s=_STALLED_S)
+    async with AsyncExitStack() as stack:
+        telemetry = TelemetryServer(settings.host, settings.metrics_port, health)
+        stack.callback(telemetry.close)
+        telemetry.start()
+        start = asyncio.create_task(_start(settings, health, stack))
+        if await _done_before(stop, start, health):
+            archiver = start.result()
+            await archiver.run(stop)
+            await archiver.flush(_FLUSH_S)
+    return 0
+
+
+async def _start(settings: ArchiverSettings, health: Health, stack: AsyncExitStack) -> Archiver:
+    """Everything that the archiver needs, once S3 and Kafka answer; the stack closes it. Raises NoBucket."""
+    store = ObjectStore(settings)
+    s3 = S3Calls(health)
+    stack.callback(s3.close)
+    if not await s3(store.exists):
+        raise NoBucket(f"bucket {settings.s3_bucket} does not exist: create it or set TILLSTREAM_S3_BUCKET")
+    admin = await _answering(lambda: AIOKafkaAdminClient(**client_options(settings)), health)
+    stack.push_async_callback(admin.close)
+    consumer = await _answering(lambda: _consumer(settings), health)
+    stack.push_async_callback(_goodbye, consumer)
+    return Archiver(settings, consumer, admin, Archive(store), s3=s3, health=health)
+
+
+def _consumer(settings: ArchiverSettings) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        group_id=settings.archive_group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        # While S3 is away nothing is fetched, and that must not cost the membership; /healthz watches the loop.
+        max_poll_interval_ms=24 * 3600 * 1000,
+        **client_options(settings),
+    )
+
+
+async def _answering(create: Callable[[], Started], health: Health) -> Started:
+    """A started client, however long Kafka is away."""
+    while True:
+        client = create()
+        try:
+            await client.start()
+        except (KafkaError, OSError) as error:
+            health.set("kafka", False, str(error))
+            log.warning("Kafka does not answer: %s", error)
+            await (client.stop() if isinstance(client, AIOKafkaConsumer) else client.close())
+            await asyncio.sleep(_KAFKA_PAUSE_S)
+        else:
+            return client
+
+
+async def _goodbye(consumer: AIOKafkaConsumer) -> None:
+    with suppress(KafkaError, TimeoutError):
+        await asyncio.wait_for(consumer.stop(), _GOODBYE_S)
+
+
+async def _done_before(stop: asyncio.Event, work: "asyncio.Task[Archiver]", health: Health) -> bool:
+    """Wait for the work; False, with the work cancelled, where `stop` came first."""
+    stopper = asyncio.create_task(stop.wait())
+    while not work.done() and not stop.is_set():
+        health.beat()
+        await asyncio.wait({work, stopper}, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+    stopper.cancel()
+    if work.done():
+        return True
+    work.cancel()
+    with suppress(asyncio.CancelledError):
+        await work
+    return False
+
+
+def _one_line(error: ValidationError) -> str:
+    return "; ".join(f"TILLSTREAM_{'_'.join(map(str, e['loc'])).upper()} {e['msg']}" for e in error.errors())
+
+
+def _refuse(status: int, message: str) -> int:
+    print(f"archiver: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    status = main()
+    logging.shutdown()
+    sys.stderr.flush()
+    # A call to S3 that hangs in its thread would hold the interpreter for minutes.
+    os._exit(status)

@@ -1,0 +1,67 @@
+"""Where the archive's objects lie, and what their metadata says. Pure.
+
+`raw/purchases/YYYY/MM/DD/HH/<partition>-<first offset>.json.gz`: the hour is the first record's broker time, so two
+archivers that begin an object at the same record want the same key.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Self
+
+PREFIX = "raw/purchases/"
+
+_NAME = re.compile(r"/(\d+)-(\d{20})\.json\.gz$", re.ASCII)
+
+
+def object_key(partition: int, first_offset: int, timestamp_ms: int) -> str:
+    """The key of the object that begins with this record."""
+    hour = datetime.fromtimestamp(timestamp_ms // 1000, UTC)
+    return f"{PREFIX}{hour:%Y/%m/%d/%H}/{partition}-{first_offset:020d}.json.gz"
+
+
+def partition_and_first_offset(key: str) -> tuple[int, int] | None:
+    """What a key says; None where it is no object of the archiver."""
+    match = _NAME.search(key)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+class ForeignObject(Exception):
+    """An object in the archive whose metadata is not the archiver's, or which holds another topic's records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The records of one object: offsets are inclusive, times are the broker's (epoch ms)."""
+
+    first_offset: int
+    first_timestamp_ms: int
+    last_offset: int
+    last_timestamp_ms: int
+
+    @property
+    def next_offset(self) -> int:
+        """Where the next object begins."""
+        return self.last_offset + 1
+
+    def metadata(self) -> dict[str, str]:
+        """As the object's user metadata."""
+        return {
+            "first-offset": str(self.first_offset),
+            "first-timestamp": str(self.first_timestamp_ms),
+            "last-offset": str(self.last_offset),
+            "last-timestamp": str(self.last_timestamp_ms),
+        }
+
+    @classmethod
+    def read(cls, key: str, metadata: dict[str, str]) -> Self:
+        """From the metadata of the object under `key`. Raises ForeignObject."""
+        try:
+            return cls(
+                int(metadata["first-offset"]),
+                int(metadata["first-timestamp"]),
+                int(metadata["last-offset"]),
+                int(metadata["last-timestamp"]),
+            )
+        except (KeyError, ValueError):
+            raise ForeignObject(f"object {key} does not carry the archiver's metadata") from None

@@ -1,0 +1,14 @@
+"""What the environment decides for the archiver."""
+
+from pydantic import Field
+
+from services.common.settings import KafkaSettings, Port, S3Settings, ServiceSettings
+
+
+class ArchiverSettings(ServiceSettings, KafkaSettings, S3Settings):
+    """An object is closed at `archive_object_bytes` (compressed) or `archive_object_age_s`, whichever comes first."""
+
+    metrics_port: Port = 9102
+    archive_group: str = "tillstream-archiver"
+    archive_object_bytes: int = Field(default=5_000_000, ge=1)
+    archive_object_age_s: float = Field(default=60.0, gt=0)
