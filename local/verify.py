@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
 import duckdb
@@ -38,9 +38,11 @@ from services.common.settings import S3Settings, ShopSettings
 
 SHARE_TOLERANCE = 1e-6  # shares are quotients, not money
 DIFFERENCES_SHOWN = 20
+POLL_S = 0.2
 TOTALS = ("revenue", "quantity", "orders", "buyers", "events", "dead_letters")
 
 P = ParamSpec("P")
+T = TypeVar("T")
 Json = Any
 Get = Callable[[str], Json]
 """The parsed JSON that the gateway answers to a path with its query."""
@@ -94,7 +96,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--gateway", default="http://127.0.0.1:8080", metavar="URL")
     parser.add_argument("--time-zone", default=ShopSettings().time_zone, help="the shop's zone (default: its setting)")
-    parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for the stream to be applied first")
+    parser.add_argument(
+        "--wait", type=float, default=10, metavar="SECONDS", help="at most, for the stream to be applied"
+    )
     parser.add_argument("--no-report", action="store_true", help="do not compare the batch report")
     return parser.parse_args(arguments)
 
@@ -105,7 +109,7 @@ def verify(truth: Truth, get: Get, report: Json | None = None, wait: float = 0) 
     Raises NoAnswer.
     """
     print(_describe(truth))
-    behind = wait_until_applied(get, wait)
+    behind = _as_documented(wait_until_applied, get, wait)
     live = _as_documented(live_sections, get, truth)
     comparisons = compare(truth.sections() | details(truth), live)
     if report is not None:
@@ -132,7 +136,7 @@ def _without_live_only(sections: Sections) -> Sections:
     }
 
 
-def _as_documented(read: Callable[P, Sections], *arguments: P.args, **named: P.kwargs) -> Sections:
+def _as_documented(read: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     try:
         return read(*arguments, **named)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -244,13 +248,13 @@ def _equal(expected: Value, found: Value) -> bool:
 
 
 def wait_until_applied(get: Get, seconds: float) -> int:
-    """Wait for a lag of 0, at most so long; returns the lag in records that is left."""
+    """Wait, at most so long, for totals read from now on that lack nothing; returns the lag in records that is left."""
+    first = summary = get("/v1/stats/summary")
     until = time.monotonic() + seconds
-    while True:
-        lag = int(get("/v1/stats/summary")["lag"] or 0)
-        if lag == 0 or time.monotonic() >= until:
-            return lag
-        time.sleep(0.2)
+    while (summary["lag"] or summary["as_of"] == first["as_of"]) and time.monotonic() < until:
+        time.sleep(POLL_S)
+        summary = get("/v1/stats/summary")
+    return int(summary["lag"] or 0)
 
 
 def render(comparisons: Iterable[Comparison]) -> str:

@@ -45,7 +45,7 @@ SALES = "/v1/stats/sales?granularity="
 TABLET = "electronics.tablet"
 # What a right gateway answers about ROWS, worked out by hand: revenue 324.02 + 10.00 + 5.50 - 10.00 + 1.09 = 330.61.
 ANSWERS: dict[str, Any] = {
-    "/v1/stats/summary": figures("330.61", 3, 4, buyers=2, events=5, dead_letters=8, lag=0),
+    "/v1/stats/summary": figures("330.61", 3, 4, buyers=2, events=5, dead_letters=8, lag=0, as_of="now"),
     f"{SALES}month": [
         figures("339.52", 4, 2, bucket="2020-04-01T00:00:00Z"),
         figures("-8.91", -1, 2, bucket="2020-05-01T00:00:00Z"),
@@ -201,9 +201,25 @@ def test_a_gateway_that_is_behind_is_named(
     assert "still behind: 1,234 records" in capsys.readouterr().out
 
 
-def test_waiting_ends_when_all_is_applied() -> None:
-    lags = iter([7, 3, 0])
-    assert wait_until_applied(lambda _: {"lag": next(lags)}, 60) == 0
+@pytest.mark.parametrize(
+    "summaries",
+    [
+        [{"lag": 7, "as_of": "1"}, {"lag": 3, "as_of": "2"}, {"lag": 0, "as_of": "3"}],
+        [{"lag": 0, "as_of": "1"}, {"lag": 0, "as_of": "1"}, {"lag": 0, "as_of": "2"}],
+    ],
+)
+def test_waiting_ends_with_totals_of_now_that_lack_nothing(
+    summaries: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local.verify.POLL_S", 0)
+    answers = iter(summaries)
+    assert wait_until_applied(lambda _: next(answers), 60) == 0
+    assert next(answers, None) is None
+
+
+def test_waiting_ends_in_time(answers: dict[str, Any]) -> None:
+    answers["/v1/stats/summary"]["lag"] = 5
+    assert wait_until_applied(answers.__getitem__, 0) == 5
 
 
 def test_an_answer_of_another_shape_cannot_be_compared(truth: Truth, answers: dict[str, Any]) -> None:

@@ -1,0 +1,31 @@
+"""`python -m bench`: the benchmarks that need no data of yours, one after another; `make bench` calls it.
+
+Each is a command of its own with its own options: ingest, aggregate, recommend, scoring. Recommendations are
+measured where a gateway answers on the default port (`make up`).
+"""
+
+import sys
+
+from bench import aggregate, ingest, recommend, scoring
+from local.http import NoAnswer, get_json
+from local.settings import StackSettings
+
+ROWS = ["--rows", "300000"]
+
+
+def main() -> int:
+    """Run them all; returns the exit status of the worst."""
+    status = max(ingest.main(ROWS), aggregate.main(ROWS))
+    sys.argv[1:] = []
+    scoring.main()
+    page = StackSettings().page
+    try:
+        get_json(f"{page}/readyz")
+    except NoAnswer:
+        print(f"\nno gateway answers at {page}: after `make up`, `python -m bench.recommend` measures recommendations")
+        return status
+    return max(status, recommend.main(["--url", page]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

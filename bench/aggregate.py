@@ -1,0 +1,93 @@
+"""The aggregator alone, from a full topic: `python -m bench.aggregate --csv FILE [--rows N]`.
+
+The topic is filled first, with no service running; then the aggregator is started, on a stack of its own with free
+ports. The clock runs from the first mark in Redis that is not 0 to the marks that equal the end of the log, so the
+start of the process is left out, and so are the records below the first mark.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.log import Log, Offsets, open_log
+from bench.machine import CpuMeter, cpu_table, machine, table
+from bench.stacks import own_stack, pids
+from local.feed import Feed, demo_data
+from local.parts import SERVICES
+from local.process import Process, spawn, stop_together
+from local.stack import Stack
+from local.steps import send
+
+POLL_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Records applied between the first mark seen and the last, and the seconds between them."""
+
+    events: int
+    seconds: float
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure as the command line says; returns the exit status."""
+    options = _options(arguments)
+    feed = Feed(options.csv or demo_data(), "max", rows=f":{options.rows + 1}" if options.rows else None)
+    with own_stack() as stack:
+        stack.stop(SERVICES)
+        send(stack, feed)
+        outcome, meter = asyncio.run(measure(stack))
+    print(f"\nAggregator alone, from a full topic: {feed.file.name} on {machine()}")
+    print(_table(outcome))
+    print(cpu_table(meter, outcome.seconds))
+    return 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.aggregate", description="Events a second, topic to Redis.")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="default: the real till lines of completejourney")
+    parser.add_argument("--rows", type=int, metavar="N", help="only the first N rows")
+    return parser.parse_args(arguments)
+
+
+async def measure(stack: Stack) -> tuple[Outcome, CpuMeter]:
+    """Start the aggregator and wait until it has applied the whole topic."""
+    async with open_log(stack.settings) as log:
+        ends = await log.ends()
+        aggregator = spawn(stack.part("aggregator").program, leashed=True)
+        try:
+            first, first_at = await _first_marks(log, aggregator)
+            meter = CpuMeter({**pids(stack), "aggregator": aggregator.identity.pid})
+            last_at = await _applied(log, ends, aggregator)
+            meter.read()
+        finally:
+            stop_together([aggregator])
+    return Outcome(sum(ends.values()) - sum(first.values()), last_at - first_at), meter
+
+
+async def _first_marks(log: Log, aggregator: Process) -> tuple[Offsets, float]:
+    while not any((marks := await log.marks()).values()):
+        aggregator.require_alive()
+        await asyncio.sleep(POLL_S)
+    return marks, time.monotonic()
+
+
+async def _applied(log: Log, ends: Offsets, aggregator: Process) -> float:
+    while await log.marks() != ends:
+        aggregator.require_alive()
+        await asyncio.sleep(POLL_S)
+    return time.monotonic()
+
+
+def _table(outcome: Outcome) -> str:
+    rate = outcome.events / outcome.seconds
+    return table(
+        [("what", "seconds", "events/s"), (f"{outcome.events:,} events", f"{outcome.seconds:.1f}", f"{rate:,.0f}")]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

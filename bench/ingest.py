@@ -1,0 +1,118 @@
+"""Sustained events a second from CSV to Redis: `python -m bench.ingest --csv FILE [--rows N] [--running]`.
+
+Everything runs while it is measured: Kafka, Valkey, S3, aggregator, archiver, recommender, gateway, and the producer
+that sends the file at full speed. The clock runs from the broker's time of the first record until the marks in Redis
+equal the end of the log with the producer gone. Events are the records of the purchases topic; rows that the
+producer refuses are not counted. CPU seconds are those of each process over the same time. The stack is one of its
+own on free ports, or, with --running, that of `make up` (whose figures then count the rows once more).
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.log import Log, open_log
+from bench.machine import CpuMeter, cpu_table, machine, table
+from bench.stacks import own_stack, pids, running_stack
+from local.feed import Feed, demo_data
+from local.process import Process, spawn, stop_together
+from local.stack import FEEDER, Stack
+
+POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`seconds` from the first record's append to the last one's being applied; `sent_s` to the producer's end."""
+
+    events: int
+    seconds: float
+    sent_s: float
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure as the command line says; returns the exit status."""
+    options = _options(arguments)
+    feed = Feed(options.csv or demo_data(), "max", _unused_source(), f":{options.rows + 1}" if options.rows else None)
+    with running_stack() if options.running else own_stack() as stack:
+        outcome, meter = asyncio.run(measure(stack, feed))
+    print(f"\nCSV to Redis, everything running: {feed.file.name} on {machine()}")
+    print(_table(outcome))
+    print(cpu_table(meter, outcome.seconds))
+    return 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.ingest", description="Events a second from CSV to Redis.")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="default: the real till lines of completejourney")
+    parser.add_argument("--rows", type=int, metavar="N", help="only the first N rows")
+    parser.add_argument("--running", action="store_true", help="use the stack of `make up` and add to its figures")
+    return parser.parse_args(arguments)
+
+
+def _unused_source() -> str:
+    """A source name that no run had before: its rows count, however often the file was sent."""
+    return f"bench-{time.time_ns()}"
+
+
+async def measure(stack: Stack, feed: Feed) -> tuple[Outcome, CpuMeter]:
+    """Send the file and wait until it is applied."""
+    async with open_log(stack.settings) as log:
+        begin = await log.ends()
+        producer = _start_producer(stack, feed)
+        try:
+            meter = CpuMeter({**pids(stack), FEEDER: producer.identity.pid})
+            sent_at, applied_at = await _follow(log, stack, producer, meter)
+        finally:
+            stop_together([producer])
+        first = await log.first_append_ms(begin) / 1000
+        events = sum((await log.ends()).values()) - sum(begin.values())
+    return Outcome(events, applied_at - first, sent_at - first), meter
+
+
+def _start_producer(stack: Stack, feed: Feed) -> Process:
+    log = stack.layout.log("bench-producer")
+    return spawn(feed.program(stack.settings, stack.layout, stack.environment, log), leashed=True)
+
+
+async def _follow(log: Log, stack: Stack, producer: Process, meter: CpuMeter) -> tuple[float, float]:
+    """Wait for the producer's end, then for the marks to reach the log's end; when each was, in epoch seconds."""
+    while producer.alive:
+        meter.read()
+        stack.require_alive()
+        await asyncio.sleep(POLL_S)
+    sent_at = time.time()
+    if producer.exit_code:
+        producer.require_alive()
+    ends = await log.ends()
+    while await log.marks() != ends:
+        stack.require_alive()
+        await asyncio.sleep(POLL_S)
+    applied_at = time.time()
+    meter.read()
+    return sent_at, applied_at
+
+
+def _table(outcome: Outcome) -> str:
+    return table(
+        [
+            ("what", "seconds", "events/s"),
+            (
+                "producer, to its last acknowledgement",
+                f"{outcome.sent_s:.1f}",
+                f"{outcome.events / outcome.sent_s:,.0f}",
+            ),
+            (
+                f"{outcome.events:,} events, CSV to Redis",
+                f"{outcome.seconds:.1f}",
+                f"{outcome.events / outcome.seconds:,.0f}",
+            ),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

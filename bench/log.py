@@ -1,0 +1,65 @@
+"""Where the purchases topic and the marks in Redis stand while a benchmark runs."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from redis.asyncio import Redis
+
+from local.settings import StackSettings
+from services.common.kafka import client_options
+from services.common.tables import shard_keys
+
+Offsets = dict[TopicPartition, int]
+
+
+class Log:
+    """Asks for offsets, marks and times of the purchases topic."""
+
+    def __init__(self, settings: StackSettings, consumer: AIOKafkaConsumer, redis: Redis) -> None:
+        self._settings = settings
+        self._consumer = consumer
+        self._redis = redis
+
+    async def ends(self) -> Offsets:
+        """The next offset of each partition."""
+        ends: Offsets = await self._consumer.end_offsets(await self._partitions())
+        return ends
+
+    async def marks(self) -> Offsets:
+        """The next offset to apply, the lowest of all shards."""
+        partitions = await self._partitions()
+        fields = [f"{p.topic}/{p.partition}" for p in partitions]
+        shards = [await self._redis.hmget(keys("marks"), fields) for keys in shard_keys(self._settings.shards)]
+        return {p: min(int(shard[place] or 0) for shard in shards) for place, p in enumerate(partitions)}
+
+    async def first_append_ms(self, since: Offsets) -> int:
+        """The broker's time of the first record at or after these offsets, of which there must be one."""
+        ends = await self.ends()
+        partitions = [partition for partition, offset in since.items() if ends[partition] > offset]
+        self._consumer.assign(partitions)
+        times = []
+        for partition in partitions:
+            self._consumer.seek(partition, since[partition])
+            record = await self._consumer.getone(partition)
+            times.append(int(record.timestamp))
+        return min(times)
+
+    async def _partitions(self) -> list[TopicPartition]:
+        topic = self._settings.purchases_topic
+        if not self._consumer.partitions_for_topic(topic):
+            await self._consumer.end_offsets([TopicPartition(topic, 0)])  # makes the client learn of the topic
+        return [TopicPartition(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic))]
+
+
+@asynccontextmanager
+async def open_log(settings: StackSettings) -> AsyncIterator[Log]:
+    """A log with its own clients."""
+    consumer = AIOKafkaConsumer(group_id=None, **client_options(settings))
+    redis = Redis.from_url(settings.redis_url)
+    await consumer.start()
+    try:
+        yield Log(settings, consumer, redis)
+    finally:
+        await consumer.stop()
+        await redis.aclose()

@@ -1,0 +1,137 @@
+"""Recommendations through the gateway under a constant load: `python -m bench.recommend [--rate 100] [--seconds 30]`.
+
+Open loop: request n is due at n / rate seconds whatever became of the ones before, and its latency counts from that
+moment to the last byte of its answer, so a server that stalls is charged for everybody who would have waited. Asks
+for three products each for the hundred biggest spenders in turn; one request in ten names a customer that nobody
+knows. A failure is anything but status 200 with three products. The client takes part of the same machine.
+
+--swap publishes the live model once more under a new version (a copy of its objects), moves the pointer to it at one
+third of the time and back at two thirds, and removes the copy: every answer in between counts. It needs
+TILLSTREAM_S3_* as `python -m local env` prints them.
+"""
+
+import argparse
+import asyncio
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+import aiohttp
+
+from bench.machine import machine, table
+from bench.swap import ModelCopy, copied_model
+
+PRODUCTS = 3
+STRANGERS_EVERY = 10
+TIMEOUT_S = 10
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Latencies in seconds of the good answers, and what else was seen."""
+
+    latencies: list[float] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+    strategies: Counter[str] = field(default_factory=Counter)
+    versions: Counter[str] = field(default_factory=Counter)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure as the command line says; 1 where a request failed."""
+    options = _options(arguments)
+    if options.swap:
+        with copied_model() as copy:
+            outcome = asyncio.run(measure(options.url, options.rate, options.seconds, copy))
+    else:
+        outcome = asyncio.run(measure(options.url, options.rate, options.seconds))
+    print(f"\n{options.rate:g} requests/s for {options.seconds:g} s through {options.url} on {machine()}")
+    print(render(outcome))
+    return 1 if outcome.failures else 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.recommend", description="Latency of recommendations.")
+    parser.add_argument("--url", default="http://127.0.0.1:8080")
+    parser.add_argument("--rate", type=float, default=100, help="requests a second")
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--swap", action="store_true", help="swap the model twice meanwhile")
+    return parser.parse_args(arguments)
+
+
+async def measure(url: str, rate: float, seconds: float, copy: ModelCopy | None = None) -> Outcome:
+    """Send the load, moving the pointer to the copy and back where there is one."""
+    outcome = Outcome()
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    connector = aiohttp.TCPConnector(limit=0)  # a pool that queues would close the loop
+    async with (
+        aiohttp.ClientSession(url, timeout=timeout, connector=connector) as session,
+        asyncio.TaskGroup() as tasks,
+    ):
+        users = await _users(session)
+        started = time.perf_counter() + 0.1
+        if copy is not None:
+            tasks.create_task(_swap(copy, seconds))
+        for number in range(math.floor(rate * seconds)):
+            due = started + number / rate
+            await asyncio.sleep(due - time.perf_counter())
+            tasks.create_task(_ask(session, users[number % len(users)], due, outcome))
+    return outcome
+
+
+async def _users(session: aiohttp.ClientSession) -> list[str]:
+    async with session.get("/v1/users?limit=100") as answer:
+        answer.raise_for_status()
+        known: list[str] = await answer.json()
+    if not known:
+        raise SystemExit("no customer is known yet: load purchases first")
+    return [f"nobody-{n}" if n % STRANGERS_EVERY == 0 else known[n % len(known)] for n in range(10 * len(known))]
+
+
+async def _swap(copy: ModelCopy, seconds: float) -> None:
+    for move in (copy.activate, copy.activate_original):
+        await asyncio.sleep(seconds / 3)
+        await asyncio.to_thread(move)
+
+
+async def _ask(session: aiohttp.ClientSession, user: str, due: float, outcome: Outcome) -> None:
+    path = f"/v1/users/{quote(user, safe='')}/recommendations?k={PRODUCTS}"
+    try:
+        async with session.get(path) as answer:
+            body = await answer.json()
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        outcome.failures[type(error).__name__] += 1
+        return
+    if answer.status != 200:
+        outcome.failures[f"status {answer.status}"] += 1
+    elif len(body["items"]) != PRODUCTS:
+        outcome.failures[f"{len(body['items'])} products"] += 1
+    else:
+        outcome.latencies.append(time.perf_counter() - due)
+        outcome.strategies[body["strategy"]] += 1
+        outcome.versions[str(body["model_version"])] += 1
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest of the values that is not below `percent` of them (nearest rank); NaN where there is none."""
+    if not values:
+        return math.nan
+    return sorted(values)[max(math.ceil(len(values) * percent / 100) - 1, 0)]
+
+
+def render(outcome: Outcome) -> str:
+    """Latencies, failures, strategies and versions as a table."""
+    rows = [("what", "value"), ("answered", f"{len(outcome.latencies):,}")]
+    rows += [(f"p{p:g}", f"{percentile(outcome.latencies, p) * 1000:.1f} ms") for p in (50, 90, 99, 100)]
+    rows.append(("failed", f"{sum(outcome.failures.values()):,}"))
+    rows += [(f"  {reason}", f"{count:,}") for reason, count in outcome.failures.most_common()]
+    for counted in (outcome.strategies, outcome.versions):
+        rows += [(name, f"{count:,}") for name, count in counted.most_common()]
+    return table(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

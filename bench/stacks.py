@@ -1,0 +1,44 @@
+"""The stacks that benchmarks run on: one of their own on free ports, or the one that `make up` started."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from local.commands import detached_stack
+from local.layout import STATE, Layout
+from local.settings import StackSettings, free_port_settings
+from local.stack import Stack
+
+
+@contextmanager
+def own_stack() -> Iterator[Stack]:
+    """A fresh stack with everything running, gone afterwards."""
+    STATE.mkdir(exist_ok=True)
+    # Beside the other state: a folder for temporary files may be kept in memory.
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=STATE) as folder:
+        stack = Stack(Layout(Path(folder)), _on_free_ports(), leashed=True)
+        try:
+            stack.start()
+            yield stack
+        finally:
+            stack.stop()
+
+
+@contextmanager
+def running_stack() -> Iterator[Stack]:
+    """The stack of `make up`. Raises StackError where it does not run."""
+    stack = detached_stack()
+    stack.require_running()
+    yield stack
+
+
+def pids(stack: Stack) -> dict[str, int]:
+    """The process id of each running part."""
+    processes = ((name, stack.process(name)) for name in stack.running)
+    return {name: process.identity.pid for name, process in processes if process is not None}
+
+
+def _on_free_ports() -> StackSettings:
+    ports = {name.removeprefix("TILLSTREAM_").lower(): port for name, port in free_port_settings().items()}
+    return StackSettings.model_validate(ports)

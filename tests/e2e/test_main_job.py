@@ -1,0 +1,177 @@
+"""The main job on real engines: every figure exact, whatever the messages look like and whatever is killed."""
+
+import asyncio
+import gzip
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from local.feed import Feed
+from local.truth import Truth
+from local.verify import compare_report, main
+from tests.e2e.conftest import LiveShop
+from tests.shop import bare_rows, seed_rows
+
+pytestmark = pytest.mark.timeout(600)
+
+Place = tuple[int, int]
+"""Partition and offset."""
+
+
+def assert_exact(shop: LiveShop) -> None:
+    """Every live figure equals the one computed from the files, to the cent."""
+    files = [argument for file in shop.files for argument in ("--csv", str(file))]
+    assert main([*files, "--gateway", shop.url, "--wait", "60", "--no-report"]) == 0
+
+
+def test_figures_of_files_sent_by_the_producer_are_exact(stack: LiveShop) -> None:
+    assert_exact(stack)
+
+
+def test_figures_of_bare_messages_without_key_and_event_id_are_exact(stack: LiveShop) -> None:
+    rows = bare_rows(seed=1, count=3_000)
+    assert any(row == other for row, other in pairwise(rows)), "two equal lines are two pieces"
+    stack.send_bare(rows)
+    assert_exact(stack)
+
+
+def test_a_file_sent_again_counts_once(stack: LiveShop) -> None:
+    before = summary(stack)
+    stack.resume(Feed(stack.history[0], "max"), from_start=True)
+    assert summary(stack)["lag"] == 0
+    assert_exact(stack)
+    assert figures(summary(stack)) == figures(before)
+
+
+def test_the_batch_report_of_the_history_is_exact(stack: LiveShop) -> None:
+    with closing(stack.store()) as store:
+        version = json.loads(store.get("reports/latest.json"))["version"]
+        report = json.loads(store.get(f"reports/{version}/figures.json"))
+    with closing(Truth(stack.history)) as truth:
+        comparisons = compare_report(truth, report)
+    assert sum(each.compared for each in comparisons) > 1_000
+    assert [each for each in comparisons if each.differences] == []
+
+
+def test_what_is_no_purchase_is_counted_once_and_stops_nothing(stack: LiveShop) -> None:
+    stack.send_no_purchases(
+        [None, b"", b"\xff\xfe", b"not json", b"[]", b'{"order_id":1}', b'{"price":"\xff"}', b"x" * 100_000]
+    )
+    assert_exact(stack)
+
+
+def test_a_customer_gets_three_products_that_are_new_to_them(stack: LiveShop) -> None:
+    with closing(Truth(stack.history)) as truth:
+        best = str(truth.top("spenders", 1)["1. id"])
+    answer = stack.get(f"/v1/users/{best}/recommendations?k=3")
+    assert answer["strategy"] == "personal"
+    assert answer["model_version"] == summary(stack)["model_version"] is not None
+    products = [item["product_id"] for item in answer["items"]]
+    assert len(set(products)) == 3
+    bought = {line["product_id"] for line in stack.get(f"/v1/users/{best}")["purchases"]}
+    assert not bought & set(products)
+
+
+def test_an_unknown_customer_gets_three_popular_products(stack: LiveShop) -> None:
+    answer = stack.get("/v1/users/nobody/recommendations?k=3")
+    assert answer["strategy"] == "popular"
+    assert len(answer["items"]) == 3
+
+
+def test_kill_9_of_every_service_in_mid_load_leaves_figures_and_archive_exact(stack: LiveShop) -> None:
+    feed = stack.prepare(seed_rows(seed=2, count=3_000), rate="150")
+    producer = stack.start_producer(feed)
+    for name in ("aggregator", "archiver", "recommender", "gateway"):
+        wait_for_arrivals(stack)
+        stack.kill(name)
+        if name == "recommender":
+            assert_popular_instead(stack)
+        stack.restart(name)
+        assert producer.alive, f"the load was over before {name} was back: send more slowly"
+    wait_for_arrivals(stack)
+    producer.kill()
+    stack.resume(feed)
+    assert_exact(stack)
+    assert_archive_exact(stack)
+
+
+def assert_popular_instead(shop: LiveShop) -> None:
+    with closing(Truth(shop.history)) as truth:
+        best = truth.top("spenders", 1)["1. id"]
+    answer = shop.get(f"/v1/users/{best}/recommendations?k=3")
+    assert answer["strategy"] == "popular_fallback"
+    assert len(answer["items"]) == 3
+
+
+def assert_archive_exact(shop: LiveShop) -> None:
+    """Each record of the topic is archived once, with its value and the broker's time."""
+    archived = list(archive_lines(shop))
+    places = [(line["partition"], line["offset"]) for line in archived]
+    assert len(places) == len(set(places)), "a record is archived twice"
+    topic = asyncio.run(topic_records(shop))
+    assert set(places) == set(topic)
+    for place, line in zip(places, archived, strict=True):
+        timestamp, value = topic[place]
+        assert line["timestamp"] == timestamp
+        assert "value_base64" in line or line["value"] == as_archived(value)
+
+
+def as_archived(value: bytes | None) -> Any:
+    """The event, or the text as it came where it is not JSON."""
+    try:
+        return json.loads(value or b"null")
+    except ValueError:
+        return (value or b"").decode()
+
+
+def archive_lines(shop: LiveShop) -> Iterator[Any]:
+    with closing(shop.store()) as store:
+        for key, _size in store.list("raw/purchases/"):
+            text = gzip.decompress(store.get(key)).decode()
+            assert text.endswith("\n")
+            yield from map(json.loads, text.splitlines())
+
+
+async def topic_records(shop: LiveShop) -> dict[Place, tuple[int, bytes | None]]:
+    """Broker time and value of every record that is in the topic now."""
+    topic = shop.settings.purchases_topic
+    consumer = AIOKafkaConsumer(bootstrap_servers=shop.settings.kafka_bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic, number) for number in range(4)]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        found: dict[Place, tuple[int, bytes | None]] = {}
+        while len(found) < sum(ends.values()):
+            for partition, records in (await consumer.getmany(timeout_ms=1_000)).items():
+                found |= {(partition.partition, r.offset): (r.timestamp, r.value) for r in records}
+        return found
+    finally:
+        await consumer.stop()
+
+
+def summary(shop: LiveShop) -> Any:
+    return shop.get("/v1/stats/summary")
+
+
+def figures(answer: Any) -> dict[str, Any]:
+    return {name: answer[name] for name in ("revenue", "quantity", "orders", "buyers", "events", "dead_letters")}
+
+
+def wait_for_arrivals(shop: LiveShop) -> None:
+    """Wait until some more lines are in the tables."""
+    before = summary(shop)["events"]
+    wait_until(lambda: summary(shop)["events"] >= before + 50)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)
