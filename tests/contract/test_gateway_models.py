@@ -1,0 +1,158 @@
+"""Models over REST: manifests in S3, and the pointer moved by a conditional write."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from services.common.objectstore import ObjectStore
+from services.common.settings import S3Settings
+from services.gateway.answers import ModelList, Pointer
+from services.gateway.problems import Problem
+from services.gateway.registry import Registry
+from tests.gateway_app import client_of, settings_of
+
+TOKEN = "a-token"
+ADMIN = {"Authorization": f"Bearer {TOKEN}"}
+OLD, NEW = "20261101T000000Z-aaaaaa", "20261102T000000Z-bbbbbb"
+POINTER = "models/als/current.json"
+
+
+@pytest.fixture
+def store(s3: S3Settings) -> Iterator[ObjectStore]:
+    store = ObjectStore(s3)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+async def gateway(redis_url: str, s3: S3Settings) -> AsyncIterator[httpx.AsyncClient]:
+    given = {**s3.model_dump(), "redis_url": redis_url, "admin_token": TOKEN}
+    async with client_of(settings_of(**given)) as client:
+        yield client
+
+
+def publish(store: ObjectStore, version: str, **manifest: Any) -> None:
+    store.put(f"models/als/{version}/user_factors/part-0.parquet", b"factors")
+    store.put(f"models/als/{version}/manifest.json", json.dumps({"version": version, **manifest}).encode())
+
+
+def point_to(store: ObjectStore, version: str) -> None:
+    pointer = {"version": version, "activated_at": "2026-11-01T00:00:00Z", "activated_by": "job", "note": ""}
+    store.put(POINTER, json.dumps(pointer).encode())
+
+
+async def listed(gateway: httpx.AsyncClient) -> ModelList:
+    answer = await gateway.get("/v1/models")
+    assert answer.status_code == 200, answer.text
+    return ModelList.model_validate(answer.json())
+
+
+async def test_no_models_yet(gateway: httpx.AsyncClient) -> None:
+    answer = await listed(gateway)
+    assert (answer.current, answer.models, answer.serving) == (None, [], None)
+
+
+async def test_models_newest_first_with_what_their_manifests_say(
+    gateway: httpx.AsyncClient, store: ObjectStore
+) -> None:
+    publish(store, OLD, rank=64, users=10, items=20, metrics={"hr@3": 0.03}, training={"from": "a", "to": "b"})
+    publish(store, NEW, rank=32, created_at="2026-11-02T00:00:00Z", format_version=1)
+    store.put("models/als/20261103T000000Z-cccccc/user_factors/part-0.parquet", b"not published yet")
+    point_to(store, OLD)
+    answer = await listed(gateway)
+    assert [(model.version, model.live) for model in answer.models] == [(NEW, False), (OLD, True)]
+    assert answer.models[1].metrics == {"hr@3": 0.03}
+    assert answer.models[1].rank == 64
+    assert answer.current is not None
+    assert (answer.current.version, answer.current.activated_by) == (OLD, "job")
+
+
+async def test_activate_moves_the_pointer(gateway: httpx.AsyncClient, store: ObjectStore) -> None:
+    publish(store, OLD)
+    publish(store, NEW)
+    point_to(store, NEW)
+    answer = await gateway.post(f"/v1/models/{OLD}/activate", headers=ADMIN, json={"note": "cables everywhere"})
+    assert answer.status_code == 200, answer.text
+    pointer = Pointer.model_validate(answer.json())
+    assert json.loads(store.get(POINTER)) == pointer.model_dump()
+    assert (pointer.version, pointer.activated_by, pointer.note) == (OLD, "admin", "cables everywhere")
+    assert [model.live for model in (await listed(gateway)).models] == [False, True]
+
+
+async def test_the_first_activation_creates_the_pointer(gateway: httpx.AsyncClient, store: ObjectStore) -> None:
+    publish(store, OLD)
+    assert (await gateway.post(f"/v1/models/{OLD}/activate", headers=ADMIN)).status_code == 200
+    assert json.loads(store.get(POINTER))["version"] == OLD
+
+
+async def test_activating_the_live_one_changes_nothing(gateway: httpx.AsyncClient, store: ObjectStore) -> None:
+    publish(store, OLD)
+    point_to(store, OLD)
+    before = store.get(POINTER)
+    assert (await gateway.post(f"/v1/models/{OLD}/activate", headers=ADMIN)).json()["activated_by"] == "job"
+    assert store.get(POINTER) == before
+
+
+@pytest.mark.parametrize(
+    ("version", "status"), [("20200101T000000Z-ffffff", 404), ("..", 404), ("a%2Fb", 422), ("a b", 422)]
+)
+async def test_versions_that_are_not_there(gateway: httpx.AsyncClient, version: str, status: int) -> None:
+    answer = await gateway.post(f"/v1/models/{version}/activate", headers=ADMIN)
+    assert answer.status_code == status
+
+
+async def test_two_activations_at_once_one_learns_of_the_other(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in (OLD, NEW):
+        publish(store, version)
+    registry, get = Registry(store), store.get_with_etag
+
+    def overtaken(key: str) -> tuple[bytes, str]:
+        found = get(key)
+        point_to(store, NEW)
+        return found
+
+    point_to(store, "something-else")
+    monkeypatch.setattr(store, "get_with_etag", overtaken)
+    with pytest.raises(Problem) as lost:
+        registry.activate(OLD, "")
+    assert lost.value.status_code == 409
+    assert json.loads(store.get(POINTER))["version"] == NEW
+
+
+@pytest.mark.parametrize("authorization", [None, "Bearer", "Bearer wrong", f"Basic {TOKEN}", "Bearer ä", TOKEN])
+async def test_only_the_bearer_of_the_token(gateway: httpx.AsyncClient, authorization: str | None) -> None:
+    headers = {} if authorization is None else {b"Authorization": authorization.encode()}
+    answer = await gateway.post(f"/v1/models/{OLD}/activate", headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_without_a_token_in_the_settings_admin_routes_are_off(redis_url: str) -> None:
+    async with client_of(settings_of(redis_url=redis_url)) as gateway:
+        answer = await gateway.post(f"/v1/models/{OLD}/activate", headers=ADMIN)
+        assert answer.status_code == 403
+        assert "TILLSTREAM_ADMIN_TOKEN" in answer.json()["detail"]
+
+
+async def test_a_manifest_that_cannot_be_read_hides_no_other(gateway: httpx.AsyncClient, store: ObjectStore) -> None:
+    publish(store, NEW, rank=32)
+    store.put(f"models/als/{OLD}/manifest.json", b"{")
+    assert [(model.version, model.rank) for model in (await listed(gateway)).models] == [(NEW, 32), (OLD, None)]
+
+
+async def test_a_pointer_that_cannot_be_read_can_be_replaced(gateway: httpx.AsyncClient, store: ObjectStore) -> None:
+    publish(store, OLD)
+    store.put(POINTER, b"nonsense")
+    assert (await listed(gateway)).current is None
+    assert (await gateway.post(f"/v1/models/{OLD}/activate", headers=ADMIN)).status_code == 200
+
+
+async def test_s3_away(redis_url: str) -> None:
+    async with client_of(settings_of(redis_url=redis_url)) as gateway:
+        answer = await gateway.get("/v1/models")
+        assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")

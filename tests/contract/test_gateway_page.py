@@ -1,0 +1,138 @@
+"""The page, the reference and the state of the system."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from services.common.telemetry import Health, TelemetryServer
+from services.gateway.answers import ConfigAnswer, SystemAnswer
+from tests.gateway_app import client_of, settings_of
+
+
+@pytest.fixture
+def dist(tmp_path: Path) -> Path:
+    folder = tmp_path / "dist"
+    (folder / "assets").mkdir(parents=True)
+    (folder / "index.html").write_text("<title>the page</title>")
+    (folder / "favicon.svg").write_text("<svg/>")
+    (folder / "assets" / "index-0a1b.js").write_text("let a = 1;\n" * 1_000)
+    (tmp_path / "secret.txt").write_text("outside")
+    return folder
+
+
+@pytest.fixture
+async def gateway(redis_url: str, dist: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(settings_of(redis_url=redis_url, web_dist=dist, currency="EUR")) as client:
+        yield client
+
+
+@pytest.mark.parametrize("path", ["/", "/sales", "/customers/1515915625441993984", "/system"])
+async def test_every_path_of_the_page_is_its_index(gateway: httpx.AsyncClient, path: str) -> None:
+    answer = await gateway.get(path)
+    assert (answer.status_code, answer.text) == (200, "<title>the page</title>")
+    assert answer.headers["cache-control"] == "no-cache"
+
+
+async def test_files_of_the_page(gateway: httpx.AsyncClient) -> None:
+    assert (await gateway.get("/favicon.svg")).text == "<svg/>"
+    script = await gateway.get("/assets/index-0a1b.js", headers={"Accept-Encoding": "gzip"})
+    assert script.headers["content-encoding"] == "gzip"
+    assert "immutable" in script.headers["cache-control"]
+    assert (await gateway.get("/assets/missing.js")).headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "path", ["/../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt", "/assets/..%2f..%2fsecret.txt"]
+)
+async def test_nothing_outside_the_folder_is_served(gateway: httpx.AsyncClient, path: str) -> None:
+    answer = await gateway.get(path)
+    assert "outside" not in answer.text
+
+
+async def test_an_unbuilt_page_says_how_to_build_it(redis_url: str) -> None:
+    async with client_of(settings_of(redis_url=redis_url)) as gateway:
+        answer = await gateway.get("/")
+        assert answer.status_code == 200
+        assert "make web" in answer.text
+        assert (await gateway.get("/sales")).status_code == 404
+
+
+async def test_the_page_learns_the_shops_currency(gateway: httpx.AsyncClient) -> None:
+    answer = ConfigAnswer.model_validate((await gateway.get("/v1/config")).json())
+    assert (answer.currency, answer.time_zone) == ("EUR", "UTC")
+
+
+async def test_the_reference_shows_every_route_and_loads_nothing_from_elsewhere(gateway: httpx.AsyncClient) -> None:
+    document = (await gateway.get("/openapi.json")).json()
+    reference = await gateway.get("/docs")
+    assert reference.headers["content-type"].startswith("text/html")
+    for path in document["paths"]:
+        assert path in reference.text
+    assert "<script" not in reference.text
+    assert "//" not in reference.text.replace("http://127.0.0.1:8080/", "")
+    assert (await gateway.get("/docs/style.css")).headers["content-type"].startswith("text/css")
+
+
+async def test_the_document_describes_answers_and_problems(gateway: httpx.AsyncClient) -> None:
+    document = (await gateway.get("/openapi.json")).json()
+    schemas = document["components"]["schemas"]
+    assert "HTTPValidationError" not in json.dumps(document)
+    for reference in _references(document):
+        assert reference.removeprefix("#/components/schemas/") in schemas
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            assert list(operation["responses"]["default"]["content"]) == ["application/problem+json"]
+            assert operation["summary"]
+    assert schemas["StreamSnapshot"]["properties"].keys() == {"summary", "top", "ticker"}
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        yield from ([node["$ref"]] if "$ref" in node else [])
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from _references(child)
+
+
+async def test_the_system_shows_each_part(redis_url: str) -> None:
+    health = Health("archiver", checks=("kafka", "s3"))
+    health.set("kafka", True)
+    health.set("s3", False, "no bucket")
+    health.report("lag", 12)
+    health.report("rate", 3)
+    impostor = Health("somebody else")
+    servers = [TelemetryServer("127.0.0.1", 0, health), TelemetryServer("127.0.0.1", 0, impostor)]
+    for server in servers:
+        server.start()
+    urls = [f"http://127.0.0.1:{server.port}" for server in servers]
+    given = {"archiver_telemetry": urls[0], "producer_telemetry": urls[1], "probe_seconds": 0.05}
+    async with client_of(settings_of(redis_url=redis_url, **given)) as gateway:
+        system = await asked(gateway)
+    for server in servers:
+        server.close()
+    parts = {part.name: part for part in system.parts}
+    assert list(parts) == [
+        *("gateway", "producer", "archiver", "aggregator", "recommender", "kafka", "redis", "s3"),
+    ]
+    archiver = parts["archiver"]
+    assert (archiver.status, archiver.detail, archiver.lag, archiver.rate) == ("not_ready", "s3: no bucket", 12, 3)
+    assert "not the producer" in parts["producer"].detail
+    assert (parts["redis"].status, parts["gateway"].status) == ("ok", "ok")
+    assert {parts[name].status for name in ("aggregator", "recommender", "kafka")} == {"unreachable"}
+    assert system.healthy is False
+
+
+async def asked(gateway: httpx.AsyncClient) -> SystemAnswer:
+    """The system's state after the first round of questions."""
+    for _attempt in range(200):
+        answer = SystemAnswer.model_validate((await gateway.get("/v1/system")).json())
+        if answer.as_of is not None and all(part.status != "unknown" for part in answer.parts):
+            return answer
+        await asyncio.sleep(0.05)
+    raise AssertionError("no round of questions ended")

@@ -1,0 +1,265 @@
+"""The user gets an answer: from the recommender, or popular products when it gives none."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+
+from proto.tillstream.recommender.v1 import recommender_pb2 as pb
+from services.gateway.answers import RecommendationList, Recommendations, SimilarProducts
+from tests.gateway_app import FakeRecommender, client_of, item, product_ids, serving, settings_of
+from tests.gateway_tables import CHAIR, HEADPHONES, MYSTERY, PHONE, SHOP, TableWriter
+
+POPULAR = [PHONE.product_id, CHAIR.product_id, HEADPHONES.product_id, MYSTERY.product_id]
+
+
+@pytest.fixture
+def writer(redis_url: str) -> Iterator[TableWriter]:
+    writer = TableWriter(redis_url)
+    yield writer
+    writer.close()
+
+
+@pytest.fixture
+async def recommender() -> FakeRecommender:
+    return FakeRecommender()
+
+
+@pytest.fixture
+async def gateway(redis_url: str, recommender: FakeRecommender) -> AsyncIterator[httpx.AsyncClient]:
+    async with (
+        serving(recommender) as address,
+        client_of(settings_of(redis_url=redis_url, recommender_address=address, recommender_deadline_ms=500)) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+async def alone(redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A gateway whose recommender is down."""
+    async with client_of(settings_of(redis_url=redis_url)) as client:
+        yield client
+
+
+async def get(gateway: httpx.AsyncClient, path: str, **query: Any) -> Any:
+    answer = await gateway.get(path, params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def recommended(gateway: httpx.AsyncClient, user_id: str = "42", **query: Any) -> dict[str, Any]:
+    answer = await get(gateway, f"/v1/users/{user_id}/recommendations", **query)
+    Recommendations.model_validate(answer, strict=True)
+    return dict(answer)
+
+
+async def test_the_recommenders_answer(gateway: httpx.AsyncClient, recommender: FakeRecommender) -> None:
+    recommender.answer.items.extend(
+        [item("p1", product_name="Galaxy", category_code="electronics", brand="samsung", price_cents=1999), item("p2")]
+    )
+    assert await recommended(gateway, "1515915625441993984") == {
+        "user_id": "1515915625441993984",
+        "strategy": "personal",
+        "model_version": "v1",
+        "items": [
+            {
+                "product_id": "p1",
+                "product_name": "Galaxy",
+                "category_code": "electronics",
+                "brand": "samsung",
+                "price": "19.99",
+                "score": 0.5,
+                "reason": {"code": "like_purchase", "product_id": "bought-before", "weight": 0.25},
+            },
+            {
+                "product_id": "p2",
+                "product_name": "unknown",
+                "category_code": "unknown",
+                "brand": "unknown",
+                "price": None,
+                "score": 0.5,
+                "reason": {"code": "like_purchase", "product_id": "bought-before", "weight": 0.25},
+            },
+        ],
+        "message": None,
+        "unknown_product_ids": None,
+    }
+    assert recommender.requests[-1].k == 3
+    assert recommender.requests[-1].filters.exclude_purchased is True
+
+
+async def test_filters_reach_the_recommender(gateway: httpx.AsyncClient, recommender: FakeRecommender) -> None:
+    query: dict[str, Any] = {
+        "k": 7,
+        "category": "a.b",
+        "brand": "c",
+        "min_price": "0",
+        "max_price": "19.9",
+        "exclude_purchased": False,
+    }
+    answer = await recommended(gateway, **query)
+    assert answer["message"] == "no product passes these filters"
+    request = recommender.requests[-1]
+    assert request == pb.RecommendRequest(
+        user_id="42",
+        k=7,
+        filters=pb.Filters(category="a.b", brand="c", min_price_cents=0, max_price_cents=1990, exclude_purchased=False),
+    )
+
+
+async def test_no_bounds_on_the_price_are_no_bounds(gateway: httpx.AsyncClient, recommender: FakeRecommender) -> None:
+    await recommended(gateway)
+    filters = recommender.requests[-1].filters
+    assert not filters.HasField("min_price_cents")
+    assert not filters.HasField("max_price_cents")
+
+
+async def test_an_unknown_customer_gets_popular_products(
+    gateway: httpx.AsyncClient, recommender: FakeRecommender
+) -> None:
+    recommender.answer = pb.RecommendResponse(strategy=pb.STRATEGY_POPULAR, model_version="v1", items=[item("p")])
+    answer = await recommended(gateway, "nobody")
+    assert (answer["strategy"], answer["model_version"], product_ids(answer)) == ("popular", "v1", ["p"])
+
+
+async def test_recommender_down(alone: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write(SHOP)
+    answer = await recommended(alone, k=2)
+    assert (answer["strategy"], answer["model_version"]) == ("popular_fallback", None)
+    assert product_ids(answer) == POPULAR[:2]
+    first = answer["items"][0]
+    assert (first["price"], first["product_name"], first["reason"]["code"]) == ("162.01", "Galaxy", "popular")
+    assert first["score"] == pytest.approx(16201 / 26699)
+
+
+@pytest.mark.parametrize(
+    "status", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.RESOURCE_EXHAUSTED]
+)
+async def test_recommender_without_a_model_or_broken(
+    gateway: httpx.AsyncClient, recommender: FakeRecommender, writer: TableWriter, status: grpc.StatusCode
+) -> None:
+    writer.write(SHOP)
+    recommender.fails = status
+    assert (await recommended(gateway))["strategy"] == "popular_fallback"
+
+
+async def test_recommender_too_slow(
+    gateway: httpx.AsyncClient, recommender: FakeRecommender, writer: TableWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(request: Any, context: Any) -> None:
+        await asyncio.sleep(30)
+
+    writer.write(SHOP)
+    monkeypatch.setattr(recommender, "_asked", never)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    assert (await recommended(gateway))["strategy"] == "popular_fallback"
+    assert loop.time() - began < 2
+
+
+async def test_the_fallback_honours_the_filters(alone: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write(SHOP)
+    for query, expected in [
+        ({"category": "electronics"}, [POPULAR[0], POPULAR[2]]),
+        ({"category": "unknown"}, [POPULAR[3]]),
+        ({"brand": "huawei"}, [POPULAR[2]]),
+        ({"min_price": "77.99", "max_price": "77.99"}, [POPULAR[1]]),
+        ({"max_price": "0.99"}, []),
+    ]:
+        answer = await recommended(alone, **query)
+        assert product_ids(answer) == expected
+        assert answer["message"] == (None if expected else "no product passes these filters")
+
+
+async def test_the_fallback_leaves_out_what_was_bought(alone: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write(SHOP)
+    assert PHONE.user_id is not None
+    # One of two headphones came back: one is still owned.
+    assert product_ids(await recommended(alone, PHONE.user_id)) == [POPULAR[1], POPULAR[3]]
+    assert product_ids(await recommended(alone, PHONE.user_id, exclude_purchased=False, k=9)) == POPULAR
+    writer.write([replace(PHONE, order_id="back", quantity=-1)])
+    assert PHONE.product_id in product_ids(await recommended(alone, PHONE.user_id))
+
+
+async def test_nothing_sold_yet(alone: httpx.AsyncClient) -> None:
+    answer = await recommended(alone)
+    assert (answer["strategy"], answer["items"]) == ("popular_fallback", [])
+    assert "no purchases yet" in answer["message"]
+
+
+async def test_neither_recommender_nor_redis() -> None:
+    async with client_of(settings_of()) as gateway:
+        answer = await recommended(gateway)
+        assert (answer["strategy"], answer["items"]) == ("popular_fallback", [])
+        assert answer["message"]
+
+
+async def test_many_customers(gateway: httpx.AsyncClient, recommender: FakeRecommender) -> None:
+    recommender.answer.items.append(item("p1"))
+    body = {"user_ids": ["b", "a", "b"], "k": 1, "max_price": "5.00"}
+    answer = await gateway.post("/v1/recommendations", json=body)
+    results = RecommendationList.model_validate(answer.json(), strict=True).results
+    assert [result.user_id for result in results] == ["b", "a", "b"]
+    assert recommender.requests[-1].filters.max_price_cents == 500
+
+
+async def test_many_customers_without_the_recommender(alone: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write(SHOP)
+    answer = await alone.post("/v1/recommendations", json={"user_ids": [PHONE.user_id, "new"]})
+    known, new = answer.json()["results"]
+    assert product_ids(known) == [POPULAR[1], POPULAR[3]]
+    assert product_ids(new) == POPULAR[:3]
+
+
+async def test_a_basket(gateway: httpx.AsyncClient, recommender: FakeRecommender) -> None:
+    recommender.answer.items.append(item("p1"))
+    answer = await gateway.post("/v1/recommendations", json={"product_ids": ["p0", "unknown-1"]})
+    (result,) = RecommendationList.model_validate(answer.json(), strict=True).results
+    assert (result.user_id, result.strategy, result.unknown_product_ids) == (None, "basket", ["unknown-1"])
+
+
+async def test_a_basket_without_the_recommender(alone: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write(SHOP)
+    answer = await alone.post("/v1/recommendations", json={"product_ids": [POPULAR[0]]})
+    (result,) = answer.json()["results"]
+    assert (result["strategy"], product_ids(result)) == ("popular_fallback", POPULAR[1:])
+
+
+async def test_similar_products(gateway: httpx.AsyncClient, recommender: FakeRecommender) -> None:
+    recommender.answer.items.append(item("p1"))
+    answer = await get(gateway, "/v1/products/p0/similar", k=5)
+    assert SimilarProducts.model_validate(answer, strict=True).strategy == "similar"
+    assert recommender.requests[-1] == pb.SimilarItemsRequest(product_id="p0", k=5)
+
+
+async def test_products_of_the_same_category_where_the_model_does_not_know_it(
+    gateway: httpx.AsyncClient, recommender: FakeRecommender, writer: TableWriter
+) -> None:
+    other = replace(PHONE, product_id="other-phone", price=100, user_id=None)
+    writer.write([*SHOP, other])
+    recommender.fails = grpc.StatusCode.NOT_FOUND
+    answer = await get(gateway, f"/v1/products/{PHONE.product_id}/similar")
+    assert (answer["strategy"], product_ids(answer)) == ("popular_fallback", ["other-phone"])
+    assert (await gateway.get("/v1/products/nobody-knows/similar")).status_code == 404
+
+
+async def test_what_the_recommender_refuses_is_a_problem(
+    gateway: httpx.AsyncClient, recommender: FakeRecommender
+) -> None:
+    recommender.fails = grpc.StatusCode.INVALID_ARGUMENT
+    answer = await gateway.get("/v1/users/42/recommendations")
+    assert (answer.status_code, answer.json()["detail"]) == (422, "told to fail")
+
+
+async def test_the_summary_names_the_model(gateway: httpx.AsyncClient) -> None:
+    versions = []
+    for _attempt in range(100):
+        versions.append((await get(gateway, "/v1/stats/summary"))["model_version"])
+        if versions[-1] is not None:
+            break
+        await asyncio.sleep(0.05)
+    assert versions[-1] == "v1"

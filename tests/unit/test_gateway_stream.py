@@ -1,0 +1,97 @@
+"""Server-sent events: framing, bounded queues, slow clients."""
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.gateway.problems import Problem
+from services.gateway.stream import Client, StreamHub, message
+from services.gateway.ticker import Cursor
+
+
+def test_a_message_is_framed_as_the_standard_wants() -> None:
+    assert message("ticker", b'{"a":1}', ((5, 0), (6, 1))) == b'id: 5-0_6-1\nevent: ticker\ndata: {"a":1}\n\n'
+
+
+async def drained(client: Client) -> list[bytes]:
+    return [chunk async for chunk in client.messages()]
+
+
+async def test_messages_come_in_order_until_the_end() -> None:
+    client = Client(limit=3)
+    assert client.offer(b"1")
+    assert client.offer(b"2")
+    messages: AsyncIterator[bytes] = client.messages()
+    assert [await anext(messages), await anext(messages)] == [b"1", b"2"]
+    client.end("enough")
+    assert b"enough" in await anext(messages)
+    with pytest.raises(StopAsyncIteration):
+        await anext(messages)
+
+
+async def test_a_client_too_far_behind_loses_its_place_and_learns_why() -> None:
+    client = Client(limit=2)
+    assert [client.offer(b"x") for _message in range(3)] == [True, True, False]
+    client.end("too slow")
+    (last,) = await drained(client)
+    event, data = last.decode().splitlines()[:2]
+    assert event == "event: end"
+    assert json.loads(data.removeprefix("data: ")) == {"reason": "too slow"}
+
+
+async def test_nothing_is_queued_after_the_end() -> None:
+    client = Client(limit=2)
+    client.end("bye")
+    client.offer(b"late")
+    assert len(await drained(client)) == 1
+
+
+class NoArrivals:
+    """A ticker on which nothing happens."""
+
+    cursor: Cursor = ((0, 0),)
+
+    def newest(self, count: int) -> list[object]:
+        return []
+
+    def since(self, cursor: Cursor) -> list[object]:
+        return []
+
+
+def hub(**limits: int) -> StreamHub:
+    settings = {"clients": 2, "queue": 4, "lines": 5} | limits
+    return StreamHub(NoArrivals(), **settings)  # type: ignore[arg-type]
+
+
+async def test_too_many_clients_are_refused_and_a_place_is_given_back() -> None:
+    streams = hub(clients=1)
+    first = streams.open(None)
+    with pytest.raises(Problem) as refused:
+        streams.open(None)
+    assert refused.value.status_code == 503
+    streams.leave(first)
+    streams.open(None)
+
+
+async def test_a_slow_client_is_dropped_and_the_others_stay() -> None:
+    streams = hub()
+    slow, quick = streams.open(None), streams.open(None)
+    taken = quick.messages()
+    for _second in range(6):
+        streams.on_snapshot(None)
+        await anext(taken)
+    (last,) = await drained(slow)
+    assert b"too slow" in last
+    streams.on_snapshot(None)
+    assert b"event: stale" in await anext(taken)
+
+
+async def test_closing_ends_every_stream_and_takes_no_more() -> None:
+    streams = hub()
+    client = streams.open(None)
+    streams.close()
+    (last,) = await drained(client)
+    assert b"the gateway stops" in last
+    with pytest.raises(Problem):
+        streams.open(None)
