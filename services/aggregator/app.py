@@ -20,7 +20,6 @@ from services.common.telemetry import Health
 
 logger = logging.getLogger(__name__)
 
-GROUP = "tillstream-aggregator"
 REALIGN_EVERY_S = 2.0
 
 
@@ -69,7 +68,7 @@ class KafkaLogRange:
 def build_app(settings: AggregatorSettings, health: Health, applier: Applier) -> AppT:
     """Wire topics, agents and the realignment timer; nothing is connected before the worker starts."""
     app = faust.App(
-        GROUP,
+        settings.aggregator_group,
         broker=f"kafka://{settings.kafka_bootstrap.replace(',', ';')}",
         broker_credentials=_credentials(settings),
         datadir=settings.aggregator_scratch,

@@ -168,14 +168,17 @@ class Applier:
             await self._dead_letters.send(partition.topic, partition.partition, refusals)
         wanted = opaque_ids(lines, _name(partition))
         owners = await self._store.claim(wanted) if wanted else {}
+        next_offset = records[-1].offset + 1
         for mark, shards in progress.groups():
+            if mark >= next_offset:
+                continue
             rows = progress.shards[shards[0]].rows
             pending = [line for line in lines if line.offset >= mark]
             fresh, moved_rows = without_repeats(pending, rows, owners, _name(partition))
             deltas = fold(fresh, self._setting(partition))
             change = self._change(records, moved_rows, max((line.purchase.event_time for line in fresh), default=0))
             for shard in shards:
-                move = Move(_name(partition), mark, records[-1].offset + 1)
+                move = Move(_name(partition), mark, next_offset)
                 await self._move(shard, progress.shards[shard], move, deltas[shard], change)
             AGGREGATOR_REPEATS.inc(len(pending) - len(fresh))
             AGGREGATOR_LINES.inc(len(fresh))

@@ -11,6 +11,8 @@ class AggregatorSettings(ServiceSettings, KafkaSettings, RedisSettings, ShopSett
     """Every field is set by `TILLSTREAM_<FIELD>`."""
 
     aggregator_metrics_port: Port = 9103
+    # The consumer group, which is also Faust's application id.
+    aggregator_group: str = "tillstream-aggregator"
     # Records folded into one script call a shard: a call must stay under 20 ms, since Redis serves nobody meanwhile.
     aggregator_chunk: int = Field(default=1000, ge=1, le=5000)
     # Event ids of foreign senders that are remembered per shard, to count their repeats once.

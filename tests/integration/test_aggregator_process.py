@@ -1,0 +1,227 @@
+"""The aggregator as a process, on real Kafka and Valkey: figures stay exact however it ends."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from local.ports import free_port
+from services.common.deadletters import RecordOrigin, origin_of, reason_of
+from services.common.events import Purchase, parse
+from services.common.tables import shard_keys
+from tests.conftest import TopicFactory, TopicNames
+from tests.integration.test_aggregator_tables import encode, random_events
+from tests.live_tables import expected, hash_of, held, totals
+
+REPOSITORY = Path(__file__).parents[2]
+PARTITIONS = 2
+
+
+class Aggregator:
+    """One process, restarted at will."""
+
+    def __init__(self, environment: dict[str, str], log: Path) -> None:
+        self.port = free_port()
+        self._environment = {**os.environ, **environment, "TILLSTREAM_AGGREGATOR_METRICS_PORT": str(self.port)}
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "services.aggregator"]
+            self._process = subprocess.Popen(command, cwd=REPOSITORY, env=self._environment, stderr=log)
+
+    def send(self, signal_number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal_number)
+
+    def kill(self) -> None:
+        self.send(signal.SIGKILL)
+        self.wait()
+
+    def wait(self) -> int:
+        assert self._process is not None
+        return self._process.wait(30)
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+
+@pytest.fixture
+def names(topics: TopicFactory) -> TopicNames:
+    return topics(partitions=PARTITIONS)
+
+
+@pytest.fixture
+def make(names: TopicNames, kafka: str, redis_url: str, tmp_path: Path) -> Iterator[Callable[[], Aggregator]]:
+    made: list[Aggregator] = []
+
+    def aggregator() -> Aggregator:
+        environment = {
+            "TILLSTREAM_KAFKA_BOOTSTRAP": kafka,
+            "TILLSTREAM_REDIS_URL": redis_url,
+            "TILLSTREAM_PURCHASES_TOPIC": names.purchases,
+            "TILLSTREAM_DEAD_LETTERS_TOPIC": names.dead_letters,
+            "TILLSTREAM_AGGREGATOR_GROUP": names.purchases,
+            "TILLSTREAM_AGGREGATOR_CHUNK": "100",
+            "TILLSTREAM_AGGREGATOR_SCRATCH": str(tmp_path / f"scratch{len(made)}"),
+        }
+        made.append(Aggregator(environment, tmp_path / f"aggregator{len(made)}.log"))
+        made[-1].start()
+        return made[-1]
+
+    yield aggregator
+    for one in made:
+        one.stop()
+
+
+class Feed:
+    """Sends events as producers in the wild do: no key, so that any partition may get any line."""
+
+    def __init__(self, kafka: str, names: TopicNames) -> None:
+        self._kafka, self._names = kafka, names
+        self.lines: list[Purchase] = []
+        self.refused = 0
+
+    async def send(self, seed: int, count: int) -> None:
+        async with AIOKafkaProducer(bootstrap_servers=self._kafka, enable_idempotence=True) as producer:
+            for number, event in enumerate(random_events(seed, count)):
+                # No identity: a repeat of an id may win in either partition, and these lines must all count.
+                value = b"{" if number % 50 == 7 else encode(event | {"event_id": None})
+                await producer.send(self._names.purchases, value)
+                verdict = parse(value, 1_790_000_000_000)
+                if isinstance(verdict, Purchase):
+                    self.lines.append(verdict)
+                else:
+                    self.refused += 1
+            await producer.flush()
+
+    async def ends(self) -> dict[str, int]:
+        topics = (self._names.purchases, self._names.dead_letters)
+        async with AIOKafkaConsumer(bootstrap_servers=self._kafka) as consumer:
+            partitions = [TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)]
+            ends = await consumer.end_offsets(partitions)
+        return {f"{partition.topic}/{partition.partition}": end for partition, end in ends.items() if end}
+
+
+@pytest.fixture
+def feed(kafka: str, names: TopicNames) -> Feed:
+    return Feed(kafka, names)
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+def marks(client: redis.Redis) -> dict[str, int]:
+    (keys,) = shard_keys(1)
+    return {name: int(mark) for name, mark in hash_of(client, keys("marks")).items()}
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110 (another process makes it true)
+            await asyncio.sleep(0.05)
+
+
+async def until_assigned(aggregator: "Aggregator", partitions: int) -> None:
+    """Wait until the process says that it is ready with so many partitions, of both topics together."""
+
+    async def ready() -> bool:
+        try:
+            async with httpx.AsyncClient() as http:
+                answer = await http.get(f"http://127.0.0.1:{aggregator.port}/readyz")
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == 200 and answer.json()["figures"]["partitions"] == partitions
+
+    await until(ready)
+
+
+async def assert_exact(client: redis.Redis, feed: Feed) -> None:
+    """Wait until all is applied, then compare. Dead letters come after their records, so ends are read anew."""
+
+    async def applied() -> bool:
+        return marks(client) == await feed.ends() and totals(client, 1, "events") >= len(feed.lines)
+
+    await until(applied)
+    truth = expected(feed.lines)
+    assert held(client, truth, 1) == truth
+    assert totals(client, 1, "revenue") == sum(line.revenue for line in feed.lines)
+    assert totals(client, 1, "events") == len(feed.lines)
+    (keys,) = shard_keys(1)
+    assert sum(map(int, hash_of(client, keys("dead_letters")).values())) == feed.refused
+
+
+async def test_figures_are_exact_after_kill_9(make: Callable[[], Aggregator], feed: Feed, client: redis.Redis) -> None:
+    aggregator = make()
+    await feed.send(seed=1, count=1500)
+
+    async def some_applied() -> bool:
+        return sum(marks(client).values()) > 100
+
+    await until(some_applied)
+    aggregator.kill()
+    await feed.send(seed=2, count=1500)
+    aggregator.start()
+    await assert_exact(client, feed)
+
+
+async def test_figures_are_exact_through_rebalances(
+    make: Callable[[], Aggregator], feed: Feed, client: redis.Redis
+) -> None:
+    first = make()
+    await feed.send(seed=3, count=800)
+    second = make()
+    await feed.send(seed=4, count=800)
+    await until_assigned(first, PARTITIONS)
+    await until_assigned(second, PARTITIONS)
+    first.send(signal.SIGTERM)
+    await feed.send(seed=5, count=800)
+    assert first.wait() == 0
+    await assert_exact(client, feed)
+    second.send(signal.SIGTERM)
+    assert second.wait() == 0
+
+
+async def test_dead_letters_carry_payload_reason_and_origin(
+    make: Callable[[], Aggregator], feed: Feed, client: redis.Redis, kafka: str, names: TopicNames
+) -> None:
+    make()
+    await feed.send(seed=6, count=100)
+    await assert_exact(client, feed)
+    consumer = AIOKafkaConsumer(names.dead_letters, bootstrap_servers=kafka, auto_offset_reset="earliest")
+    async with consumer:
+        letters: list[Any] = []
+        while len(letters) < feed.refused:
+            letters.append(await asyncio.wait_for(consumer.getone(), 10))
+    for letter in letters:
+        origin = origin_of(list(letter.headers))
+        assert isinstance(origin, RecordOrigin)
+        assert origin.topic == names.purchases
+        assert (letter.value, reason_of(list(letter.headers))) == (b"{", "not_json")
+
+
+async def test_health_tells_what_is_assigned(make: Callable[[], Aggregator]) -> None:
+    aggregator = make()
+    await until_assigned(aggregator, 2 * PARTITIONS)
+
+
+def test_a_bad_setting_is_one_clear_line(tmp_path: Path) -> None:
+    environment = {**os.environ, "TILLSTREAM_TIME_ZONE": "Mars/Olympus"}
+    command = [sys.executable, "-m", "services.aggregator"]
+    answer = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert "'Mars/Olympus' is not an IANA time zone" in answer.stderr

@@ -1,0 +1,380 @@
+"""The live tables on a real Valkey: exact through repeats, shards that stand apart, zombies and old snapshots."""
+
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+from aiokafka import TopicPartition
+from redis.asyncio import Redis
+
+from services.aggregator.applier import Applier, RebuildNeeded
+from services.aggregator.calendar import Calendar
+from services.aggregator.store import Move, ShardState, TableStore
+from services.aggregator.verdicts import Refusal
+from services.common.deadletters import FileOrigin, dead_letter_headers
+from services.common.events import Purchase, Reason, Rejected, format_time, parse
+from services.common.money import format_cents
+from services.common.tables import MINUTES_KEPT_SECONDS, PURCHASES_KEPT, shard_keys
+from services.common.telemetry import Health
+from tests.live_tables import expected, held, minutes, scores, stamp, totals
+from tests.unit.test_aggregator_verdicts import FakeRecord
+
+TOPIC, DLQ = "purchases", "purchases.dlq"
+NOW = 1_790_000_000_000
+NEWEST = NOW - 3_600_000
+
+
+class Sink:
+    """Keeps refusals in memory: the dead-letter topic has its own test."""
+
+    def __init__(self) -> None:
+        self.offsets: list[int] = []
+
+    async def send(self, topic: str, partition: int, refusals: Sequence[Refusal]) -> None:
+        self.offsets += [refusal.record.offset for refusal in refusals]
+
+
+class Log:
+    """A log that keeps all from `earliest` to `end`."""
+
+    def __init__(self, earliest: int = 0, end: int = 10**9) -> None:
+        self.earliest, self.end = earliest, end
+
+    async def offsets(self, partition: TopicPartition) -> tuple[int, int]:
+        return self.earliest, self.end
+
+
+class Crash(Exception):
+    """Stands for kill -9 at this point."""
+
+
+class CrashingStore(TableStore):
+    """Dies after `calls` script calls."""
+
+    calls: float = float("inf")
+
+    async def apply(self, *arguments: Any) -> int:
+        if self.calls <= 0:
+            raise Crash
+        self.calls -= 1
+        return await super().apply(*arguments)
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def connection(redis_url: str) -> AsyncIterator[Redis]:
+    connection = Redis.from_url(redis_url)
+    yield connection
+    await connection.aclose()
+
+
+def store_of(connection: Redis, shards: int = 1) -> CrashingStore:
+    return CrashingStore(connection, shard_keys(shards), event_ids_kept=1000)
+
+
+def applier_of(store: TableStore, sink: Sink | None = None, log: Log | None = None, **options: Any) -> Applier:
+    return Applier(
+        store,
+        sink or Sink(),
+        log or Log(),
+        Calendar("UTC"),
+        Health("test"),
+        dead_letters_topic=DLQ,
+        chunk=options.pop("chunk", 50),
+        accept_missing_history=options.pop("accept_missing_history", False),
+    )
+
+
+def encode(purchase: dict[str, Any]) -> bytes:
+    return msgspec.json.encode({name: value for name, value in purchase.items() if value is not None})
+
+
+def random_events(seed: int, count: int) -> list[dict[str, Any]]:
+    """Few orders, users and products, so that everything meets everything; some returns, some long ago."""
+    dice = random.Random(seed)
+    return [
+        {
+            "event_id": dice.choice([None, f"file.csv:{row}", f"uuid-{dice.randrange(count)}"]),
+            "event_time": format_time(NEWEST - int(dice.expovariate(1 / (4 * 86_400_000)))),
+            "order_id": f"order-{dice.randrange(count // 3 + 1)}",
+            "product_id": f"product-{dice.randrange(20)}",
+            "user_id": dice.choice([None, f"user-{dice.randrange(30)}"]),
+            "category_code": dice.choice([None, "a", "a.b", "a.b.c", "a.d", "e.f"]),
+            "brand": dice.choice([None, "x", "y"]),
+            "price": format_cents(dice.randrange(100_000)),
+            "quantity": dice.choice([1, 1, 1, 2, -1]),
+        }
+        for row in range(count)
+    ]
+
+
+def partitions_of(events: list[dict[str, Any]], seed: int, count: int = 3) -> dict[TopicPartition, list[FakeRecord]]:
+    """Events spread by source: a source's rows stay in one partition, in order; opaque ids may go anywhere."""
+    dice = random.Random(seed)
+    logs: dict[TopicPartition, list[FakeRecord]] = {TopicPartition(TOPIC, n): [] for n in range(count)}
+    for event in events:
+        numbered = (event["event_id"] or "").startswith("file.csv:")
+        log = logs[TopicPartition(TOPIC, 0 if numbered else dice.randrange(count))]
+        log.append(FakeRecord(len(log), encode(event), timestamp=NOW))
+        if numbered and dice.random() < 0.2:  # the sender repeats itself
+            log.append(FakeRecord(len(log), encode(event), timestamp=NOW))
+    return logs
+
+
+def counted(events: list[dict[str, Any]], order_of_arrival: list[FakeRecord]) -> list[Purchase]:
+    """Each line once: of equal event ids the first that arrived."""
+    seen: set[str] = set()
+    lines = []
+    for record in order_of_arrival:
+        purchase = parse(record.value, NOW)
+        assert isinstance(purchase, Purchase)
+        if purchase.event_id is None or purchase.event_id not in seen:
+            lines.append(purchase)
+        if purchase.event_id is not None:
+            seen.add(purchase.event_id)
+    return lines
+
+
+def assert_equal(client: redis.Redis, lines: list[Purchase], shards: int) -> None:
+    truth = expected(lines)
+    assert held(client, truth, shards) == truth
+    assert totals(client, shards, "revenue") == sum(line.revenue for line in lines)
+    assert totals(client, shards, "quantity") == sum(line.quantity for line in lines)
+    assert totals(client, shards, "events") == len(lines)
+    assert totals(client, shards, "orders") == len({line.order_id for line in lines})
+    assert totals(client, shards, "buyers") == len({line.user_id for line in lines} - {None})
+    spend = Counter[str]()
+    sold = Counter[str]()
+    for line in lines:
+        sold[line.product_id] += line.revenue
+        if line.user_id is not None:
+            spend[line.user_id] += line.revenue
+    assert ranking(client, shards, "spenders") == dict(spend)
+    assert ranking(client, shards, "products") == dict(sold)
+
+
+def ranking(client: redis.Redis, shards: int, table: str) -> dict[str, int]:
+    return {member: -score for keys in shard_keys(shards) for member, score in scores(client, keys(table)).items()}
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_figures_equal_the_truth(connection: Redis, client: redis.Redis, shards: int) -> None:
+    events = random_events(seed=1, count=600)
+    applier = applier_of(store_of(connection, shards))
+    arrival: list[FakeRecord] = []
+    for partition, records in partitions_of(events, seed=2).items():
+        assert await applier.apply(partition, records) is None
+        arrival += records
+    assert_equal(client, counted(events, arrival), shards)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("seed", range(8))
+async def test_exact_through_crashes_at_any_script_call(
+    connection: Redis, client: redis.Redis, shards: int, seed: int
+) -> None:
+    """Each incarnation dies at a random call, possibly between two shards; reading starts from a wrong hint."""
+    dice = random.Random(seed)
+    events = random_events(seed, count=300)
+    # One partition: where several race for an opaque id, the winner depends on who crashed when.
+    (partition, records), *_ = partitions_of(events, seed, count=1).items()
+    position = 0
+    for calls in [*(dice.randrange(6) for _ in range(12)), float("inf")]:
+        store = store_of(connection, shards)
+        store.calls = calls
+        applier = applier_of(store, chunk=20)
+        while position < len(records):
+            batch = records[position : position + dice.randrange(1, 90)]
+            try:
+                back_to = await applier.apply(partition, batch)
+            except Crash:
+                position = dice.randrange(len(records))  # Kafka's committed offset is only a hint
+                break
+            position = batch[-1].offset + 1 if back_to is None else back_to
+    assert_equal(client, counted(events, records), shards)
+
+
+async def test_a_zombie_changes_nothing(connection: Redis, client: redis.Redis) -> None:
+    events = random_events(seed=5, count=200)
+    ((partition, records),) = partitions_of(events, seed=5, count=1).items()
+    zombie = applier_of(store_of(connection))
+    await zombie.apply(partition, records[:50])
+    successor = applier_of(store_of(connection))
+    await successor.apply(partition, records)
+    back_to = await zombie.apply(partition, records[50:100])
+    assert back_to == len(records)
+    assert_equal(client, counted(events, records), shards=1)
+
+
+async def test_an_older_snapshot_is_healed_by_reading_again(connection: Redis, client: redis.Redis) -> None:
+    events = random_events(seed=6, count=200)
+    ((partition, records),) = partitions_of(events, seed=6, count=1).items()
+    applier = applier_of(store_of(connection))
+    await applier.apply(partition, records[:60])
+    snapshot = {key: client.dump(key) for key in client.scan_iter()}
+    await applier.apply(partition, records[60:])
+    client.flushall()
+    for key, value in snapshot.items():
+        assert value is not None
+        client.restore(key, 0, value)
+    moved = await applier.realign([partition])
+    assert moved == {partition: 60}
+    assert await applier.realign([partition]) == {}
+    await applier.apply(partition, records[60:])
+    assert_equal(client, counted(events, records), shards=1)
+
+
+async def test_reading_goes_back_over_a_gap_and_accepts_one_in_the_log(connection: Redis) -> None:
+    ((partition, records),) = partitions_of(random_events(7, 60), 7, count=1).items()
+    applier = applier_of(store_of(connection))
+    assert await applier.apply(partition, records[10:]) == 0  # the hint was ahead of the mark
+    assert await applier.apply(partition, records[:10]) is None
+    assert await applier.apply(partition, records[20:]) is None  # aligned: the log itself has a gap
+    assert await store_of(connection).marks(f"{TOPIC}/0") == [records[-1].offset + 1]
+
+
+async def test_records_that_kafka_dropped_ask_for_a_rebuild(connection: Redis) -> None:
+    ((partition, records),) = partitions_of(random_events(8, 60), 8, count=1).items()
+    log = Log()
+    applier = applier_of(store_of(connection), log=log)
+    await applier.apply(partition, records[:10])
+    log.earliest = 30
+    with pytest.raises(RebuildNeeded, match="stand at offset 10, but Kafka keeps only 30"):
+        await applier.apply(partition, records[30:])
+    with pytest.raises(RebuildNeeded, match="another topic"):
+        await applier_of(store_of(connection), log=Log(end=3)).apply(partition, records[:1])
+
+
+async def test_a_first_start_may_accept_missing_history(connection: Redis) -> None:
+    ((partition, records),) = partitions_of(random_events(9, 60), 9, count=1).items()
+    with pytest.raises(RebuildNeeded, match="ACCEPT_MISSING_HISTORY"):
+        await applier_of(store_of(connection), log=Log(earliest=20)).apply(partition, records[20:])
+    applier = applier_of(store_of(connection), log=Log(earliest=20), accept_missing_history=True)
+    assert await applier.apply(partition, records[20:]) == 0
+    assert await applier.apply(partition, records[20:]) is None
+
+
+async def test_minutes_are_kept_from_the_floor_on(connection: Redis, client: redis.Redis) -> None:
+    """Old ones first, so that they are taken, and then expire as the newest event rises."""
+    times = [NEWEST - day * 86_400_000 for day in (30, 20, 8, 7, 6, 1, 0, 9, 0)]
+    events = [{"event_time": format_time(at), "order_id": "o", "product_id": "p", "price": "1.00"} for at in times]
+    records = [FakeRecord(offset, encode(event), timestamp=NOW) for offset, event in enumerate(events)]
+    await applier_of(store_of(connection), chunk=1).apply(TopicPartition(TOPIC, 0), records)
+    floor = NEWEST // 60_000 * 60 - MINUTES_KEPT_SECONDS
+    assert totals(client, 1, "minute_floor") == floor
+    kept = Counter(at // 60_000 * 60 for at in times if at // 60_000 * 60 >= floor)
+    assert {minute: figures.quantity for minute, figures in minutes(client, 1).items()} == dict(kept)
+    assert totals(client, 1, "quantity") == len(times)
+    days = {key.decode().rpartition(":")[2] for key in client.scan_iter(match="*sales:minute:*")}
+    assert min(days) >= format_time(floor * 1000)[:10]
+
+
+async def test_refused_records_go_to_the_dead_letters_and_the_rest_counts(
+    connection: Redis, client: redis.Redis
+) -> None:
+    good = encode(random_events(3, 1)[0])
+    records = [FakeRecord(0, b"{"), FakeRecord(1, good, timestamp=NOW), FakeRecord(2, None), FakeRecord(3, b"[]")]
+    sink = Sink()
+    await applier_of(store_of(connection), sink).apply(TopicPartition(TOPIC, 0), records)
+    assert sink.offsets == [0, 2, 3]
+    assert totals(client, 1, "events") == 1
+
+
+async def test_dead_letters_are_counted_once_an_origin(connection: Redis, client: redis.Redis) -> None:
+    def letter(offset: int, row: int) -> FakeRecord:
+        headers = dead_letter_headers(FileOrigin("f.csv", row), Rejected(Reason.BAD_TIME, ""), "producer")
+        return FakeRecord(offset, b"", headers=headers)
+
+    partition = TopicPartition(DLQ, 2)
+    await applier_of(store_of(connection, 2)).apply(partition, [letter(0, 5), letter(1, 5), letter(2, 6)])
+    await applier_of(store_of(connection, 2)).apply(partition, [letter(0, 5), letter(3, 6), letter(4, 7)])
+    counts = [client.hgetall(keys("dead_letters")) for keys in shard_keys(2)]
+    assert sum(int(count) for shard in counts for count in shard.values()) == 3
+
+
+async def test_an_opaque_id_counts_once_across_partitions_and_restarts(connection: Redis, client: redis.Redis) -> None:
+    event = random_events(4, 1)[0] | {"event_id": "3f1c"}
+    for partition in range(3):
+        applier = applier_of(store_of(connection, 2))
+        await applier.apply(TopicPartition(TOPIC, partition), [FakeRecord(0, encode(event), timestamp=NOW)])
+    assert totals(client, 2, "events") == 1
+
+
+async def test_claims_are_bounded(connection: Redis, client: redis.Redis) -> None:
+    store = TableStore(connection, shard_keys(1), event_ids_kept=10)
+    await store.claim({f"id-{n}": f"t/0/{n}" for n in range(25)})
+    (keys,) = shard_keys(1)
+    assert client.hlen(keys("claims")) == client.llen(keys("claims:log")) == 10
+    assert await store.claim({"id-24": "t/9/9", "id-0": "t/9/9"}) == {"id-24": "t/0/24", "id-0": "t/9/9"}
+
+
+async def test_a_customer_s_history_is_the_newest_by_event_time(connection: Redis, client: redis.Redis) -> None:
+    event = random_events(4, 1)[0] | {"event_id": None, "user_id": "u"}
+    dice = random.Random(1)
+    times = [NEWEST - dice.randrange(10**8) * 1000 for _ in range(PURCHASES_KEPT + 30)]
+    records = [
+        FakeRecord(offset, encode(event | {"event_time": format_time(at)}), timestamp=NOW)
+        for offset, at in enumerate(times)
+    ]
+    await applier_of(store_of(connection)).apply(TopicPartition(TOPIC, 0), records)
+    (keys,) = shard_keys(1)
+    assert list(scores(client, keys("purchases:u")).values()) == sorted(times)[-PURCHASES_KEPT:]
+    assert client.hget(keys("user:u"), "first_seen") == str(min(times)).encode()
+    assert client.hget(keys("user:u"), "last_seen") == str(max(times)).encode()
+
+
+async def test_every_key_that_the_script_touches_is_declared(
+    connection: Redis, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster refuses a script that touches a key it did not declare; a single server does not notice."""
+    declared: set[str] = set()
+    store = store_of(connection)
+    script = store._apply
+
+    async def recording(keys: list[str], args: list[bytes]) -> Any:
+        declared.update(keys)
+        return await script(keys=keys, args=args)
+
+    monkeypatch.setattr(store, "_apply", recording)
+    for partition, records in partitions_of(random_events(2, 300), 2).items():
+        await applier_of(store).apply(partition, records)
+    touched = {key.decode() for key in client.scan_iter()} - {
+        key for keys in shard_keys(1) for key in (keys("claims"), keys("claims:log"))
+    }
+    assert touched <= declared
+    assert len({key[key.index("{") : key.index("}")] for key in declared}) == 1
+
+
+async def test_a_month_holds_what_its_days_hold(connection: Redis, client: redis.Redis) -> None:
+    """Bucket names are UTC seconds of the local start; the reader relies on it."""
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    event = {"event_time": "2020-04-24 11:50:39 UTC", "order_id": "o", "product_id": "p", "price": "162.01"}
+    await applier_of(store_of(connection)).apply(
+        TopicPartition(TOPIC, 0), [FakeRecord(0, encode(event), timestamp=NOW)]
+    )
+    (keys,) = shard_keys(1)
+    april = stamp(datetime(2020, 4, 1, tzinfo=UTC))
+    assert client.hgetall(keys("sales:month:all")) == {april.encode(): b"16201 1 1"}
+
+
+async def test_the_script_refuses_an_unexpected_mark_without_effect(connection: Redis, client: redis.Redis) -> None:
+    from services.aggregator.fold import ShardDelta  # noqa: PLC0415
+    from services.aggregator.store import Change, Moved  # noqa: PLC0415
+
+    store = store_of(connection)
+    change = Change({"s": 1}, 0, [], NOW)
+    with pytest.raises(Moved):
+        await store.apply(0, Move("t/0", 7, 9), ShardDelta(revenue=5, events=1), change)
+    assert client.dbsize() == 0
+    await store.apply(0, Move("t/0", 0, 9), ShardDelta(), change)
+    assert await store.load("t/0") == [ShardState(9, {"s": 1})]

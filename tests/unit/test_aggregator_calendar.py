@@ -1,0 +1,53 @@
+"""Buckets of the shop's calendar, where clocks change and where they don't."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from services.aggregator.calendar import Calendar
+
+
+def ms(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def start(field: str) -> datetime:
+    return datetime.fromtimestamp(int(field.rpartition(":")[2]), UTC)
+
+
+def test_utc_buckets() -> None:
+    quarter = Calendar("UTC").quarter(ms("2020-04-24T11:50:39+00:00"))
+    assert quarter.hour[0] == "sales:hour:2020-04"
+    assert start(quarter.hour[1]) == datetime(2020, 4, 24, 11, tzinfo=UTC)
+    assert quarter.day[0] == "sales:day:2020"
+    assert start(quarter.day[1]) == datetime(2020, 4, 24, tzinfo=UTC)
+    assert quarter.month[0] == "sales:month:all"
+    assert start(quarter.month[1]) == datetime(2020, 4, 1, tzinfo=UTC)
+    assert quarter.minute_table == "sales:minute:2020-04-24"
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment", "day"),
+    [
+        ("Europe/Berlin", "2020-03-28T23:30:00+00:00", "2020-03-28T23:00:00+00:00"),  # already the 29th there
+        ("Europe/Berlin", "2020-03-29T12:00:00+00:00", "2020-03-28T23:00:00+00:00"),  # the day that has 23 hours
+        ("Asia/Kathmandu", "2020-04-24T18:20:00+00:00", "2020-04-24T18:15:00+00:00"),  # UTC+05:45
+        ("America/Los_Angeles", "2020-04-24T06:59:59+00:00", "2020-04-23T07:00:00+00:00"),
+    ],
+)
+def test_days_begin_at_local_midnight(zone: str, moment: str, day: str) -> None:
+    assert start(Calendar(zone).quarter(ms(moment)).day[1]) == datetime.fromisoformat(day)
+
+
+def test_the_hour_that_comes_twice_is_two_buckets() -> None:
+    calendar = Calendar("Europe/Berlin")
+    first = calendar.quarter(ms("2020-10-25T00:30:00+00:00")).hour[1]  # 02:30 in summer time
+    second = calendar.quarter(ms("2020-10-25T01:30:00+00:00")).hour[1]  # 02:30 in winter time
+    assert int(second) - int(first) == 3600
+
+
+def test_expired_minute_tables_stop_before_the_floor_s_own_day() -> None:
+    calendar = Calendar("Europe/Berlin")
+    tables = calendar.minute_tables(ms("2020-10-24T10:00:00+00:00") // 1000, ms("2020-10-27T10:00:00+00:00") // 1000)
+    assert tables == ["sales:minute:2020-10-24", "sales:minute:2020-10-25", "sales:minute:2020-10-26"]
+    assert calendar.minute_tables(100, 100) == []
