@@ -80,7 +80,7 @@ $(VENV)/.complete: requirements.lock
 
 proto: $(STUBS) ## the gRPC stubs
 $(STUBS): $(PROTO).proto $(VENV)/.complete
-	$(PYTHON) -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. $<
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. $<
 
 jars: $(JARS) ## Kafka's server, and Spark's S3 connector
 $(STATE)/jars/kafka/.complete: local/kafka/pom.xml
