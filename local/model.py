@@ -3,6 +3,7 @@
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -25,11 +26,15 @@ class Served:
     refused: str
 
 
-def training(stack: Stack) -> Program:
-    """The batch job, its progress on our own output."""
+def training(stack: Stack, scratch: Path) -> Program:
+    """The batch job, its progress on our own output.
+
+    To stop it is to kill it: what it has published is complete, what it has not is never looked at, and a Spark that
+    is torn down in mid-task says pages about it.
+    """
     argv = [sys.executable, "-m", "spark", "run"]
-    scratch = {"TILLSTREAM_SPARK_DIR": str(stack.layout.root / "spark")}
-    return Program("spark", argv, None, REPOSITORY, {**stack.environment, **scratch})
+    environment = {**stack.environment, "TILLSTREAM_SPARK_DIR": str(scratch)}
+    return Program("spark", argv, None, REPOSITORY, environment, grace_s=0)
 
 
 def current_version(stack: Stack) -> str | None:

@@ -149,10 +149,14 @@ def _output(log: Path | None) -> Iterator[tuple[IO[bytes] | None, int | None]]:
 
 
 def stop_together(processes: Sequence[Process]) -> list[Process]:
-    """Ask all to stop, wait for each one's grace, then kill. Returns those that had to be killed."""
+    """Ask all to stop, wait for each one's grace, then kill. Returns those that had to be killed.
+
+    A process without any grace is not even asked.
+    """
     running = [process for process in processes if process.alive]
     for process in running:
-        process.terminate()
+        if process.grace_s:
+            process.terminate()
     asked = time.monotonic()
     stubborn = [process for process in running if not process.wait(asked + process.grace_s - time.monotonic())]
     for process in stubborn:

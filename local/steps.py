@@ -2,7 +2,9 @@
 
 import asyncio
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 from urllib.parse import quote
 
 from local import prerequisites
@@ -37,7 +39,9 @@ def send(stack: Stack, feed: Feed) -> None:
 def train(stack: Stack) -> None:
     """Run the batch job, and wait until the recommender has taken its model over or refused it."""
     before = current_version(stack)
-    run_beside(stack, training(stack))
+    stack.layout.root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="spark-", dir=stack.layout.root) as scratch:
+        run_beside(stack, training(stack, Path(scratch)))
     version = current_version(stack)
     if version is None or version == before:
         return  # the job's last line says why there is no new model

@@ -36,6 +36,9 @@ class Machine:
             **self.ports,
             "TILLSTREAM_STATE_DIR": str(folder),
             "TILLSTREAM_ARCHIVE_OBJECT_AGE_S": "1",
+            "TILLSTREAM_ALS_RANK": "4",
+            "TILLSTREAM_ALS_ITERATIONS": "2",
+            "TILLSTREAM_SPARK_SHUFFLE_PARTITIONS": "1",
         }
 
     @property
