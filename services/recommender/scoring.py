@@ -72,8 +72,8 @@ class InnerProductIndex:
             for query, screened, mask in zip(
                 chunk, chunk @ self._vectors.T, allowed[start : start + _BATCH], strict=True
             ):
-                screened[~mask[: len(self)]] = -np.inf
-                yield self._final(query, _screen(screened, k, self._slack(query)), k)
+                rows = _contenders(screened, mask[: len(self)], k, self._slack(query))
+                yield self._final(query, rows, k)
 
     def _final(self, query: Float32s, rows: Rows, k: int) -> Ranked:
         # A product of two float32 is exact in float64, and summing row by row (no BLAS) rounds each row alike.
@@ -92,13 +92,13 @@ class InnerProductIndex:
         return 2 * ((self.rank + 8) * _ROUNDING * length * self._longest + self.rank * smallest)
 
 
-def _screen(scores: Float32s, k: int, slack: float) -> Rows:
-    """Rows that may be among the best k, ascending; masked ones (-inf) never."""
-    if k < len(scores):
-        kth = np.partition(scores, -k)[-k]
-        if kth > -np.inf:
-            return np.flatnonzero(scores >= np.float32(kth - slack))
-    return np.flatnonzero(scores > -np.inf)
+def _contenders(scores: Float32s, allowed: Allowed, k: int, slack: float) -> Rows:
+    """Allowed rows that may be among the best k, ascending."""
+    candidates = scores[allowed]
+    if k >= len(candidates):
+        return np.flatnonzero(allowed)
+    kth = np.partition(candidates, -k)[-k]
+    return np.flatnonzero((scores >= np.float32(kth - slack)) & allowed)
 
 
 def first_k(ranked: Ranked, k: int, allowed: Allowed) -> Ranked:
