@@ -1,6 +1,7 @@
 """The Spark session: local and bounded on one machine, whatever spark-submit decided on a cluster."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,6 +113,7 @@ def _prepare_environment(scratch: Path) -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     inherited = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), *([inherited] if inherited else [])])
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # else the first python3 on PATH
     os.environ["SPARK_LOCAL_IP"] = LOOPBACK
     # ALS solves many small systems in parallel; threads inside each would only fight for the cores.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
