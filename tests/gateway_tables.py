@@ -90,7 +90,7 @@ class TableWriter:
         if line.user_id is not None:
             self._customer(line, line.user_id)
         self.redis.hincrby(home("arrivals"), str(arrived_ms // 1000), 1)
-        self.redis.xadd(home("ticker"), {"line": _ticker_line(line, arrived_ms)}, maxlen=200, approximate=False)
+        self.redis.xadd(home("ticker"), {"line": ticker_line(line, arrived_ms)}, maxlen=200, approximate=False)
         for keys in self.keys:
             self.redis.hset(keys("marks"), f"purchases/{line.partition}", str(self._offset))
 
@@ -196,7 +196,8 @@ def _seconds(start: datetime) -> str:
     return str(int(start.timestamp()))
 
 
-def _ticker_line(line: Line, arrived_ms: int) -> bytes:
+def ticker_line(line: Line, arrived_ms: int) -> bytes:
+    """An arrival as it stands in the ticker."""
     return msgspec.json.encode(
         TickerLine(
             arrived_ms,

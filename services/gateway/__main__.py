@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import signal
 import socket
 import sys
 
@@ -19,6 +20,8 @@ from services.gateway.settings import GatewaySettings
 logger = logging.getLogger("gateway")
 
 _DRAIN_SECONDS = 5
+# What the kernel may hold for a client that reads slowly; left to itself it takes megabytes for each.
+_SEND_BUFFER_BYTES = 128 * 1024
 # A client that takes no bytes for so long is cut off by the kernel.
 _UNTAKEN_BYTES_MS = 30_000
 
@@ -37,6 +40,9 @@ def main() -> int:
     except (PortInUse, OSError) as error:
         return _refuse(str(error))
     logger.info("serving http://%s:%d", settings.host, settings.gateway_port)
+    for caught in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn stops on them, then raises them once more: by then the work is done and the exit is clean.
+        signal.signal(caught, lambda *_: None)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, listener))
     return 0
@@ -56,6 +62,7 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN_BYTES_MS)
     try:
         listener.bind((host, port))

@@ -1,0 +1,196 @@
+"""Events sent in over HTTP reach a real Kafka, and the lag is told from its offsets."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from services.gateway.answers import IntakeAnswer
+from tests.conftest import TopicFactory, TopicNames
+from tests.gateway_app import client_of, settings_of
+from tests.gateway_tables import PHONE, TableWriter
+
+EVENT = {
+    "event_time": "2020-04-24 11:50:39 UTC",
+    "order_id": "2294359932054536986",
+    "product_id": "1515966223509089906",
+    "price": "162.01",
+    "user_id": "1515915625441993984",
+}
+
+
+@pytest.fixture
+def names(topics: TopicFactory) -> TopicNames:
+    return topics()
+
+
+@pytest.fixture
+async def gateway(redis_url: str, kafka: str, names: TopicNames) -> AsyncIterator[httpx.AsyncClient]:
+    given = {"redis_url": redis_url, "kafka_bootstrap": kafka, "purchases_topic": names.purchases}
+    async with client_of(settings_of(**given, probe_seconds=0.1)) as client:
+        await connected(client)
+        yield client
+
+
+async def connected(gateway: httpx.AsyncClient) -> None:
+    """Wait until the gateway's connections to Kafka stand."""
+    for _attempt in range(200):
+        parts = (await gateway.get("/v1/system")).json()["parts"]
+        if any(part["name"] == "kafka" and part["status"] == "ok" for part in parts):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("the gateway does not reach Kafka")
+
+
+async def post(gateway: httpx.AsyncClient, body: Any) -> httpx.Response:
+    """Post once the producer stands, too: it connects beside the offsets' watch."""
+    for _attempt in range(100):
+        answer = await gateway.post("/v1/events", json=body)
+        if answer.status_code != 503:
+            return answer
+        await asyncio.sleep(0.05)
+    raise AssertionError(answer.text)
+
+
+async def records(kafka: str, topic: str) -> list[Any]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic, number) for number in range(4)]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        found: list[Any] = []
+        while len(found) < sum(ends.values()):
+            batches = await consumer.getmany(timeout_ms=500)
+            found += [record for batch in batches.values() for record in batch]
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def test_one_event(gateway: httpx.AsyncClient, kafka: str, names: TopicNames) -> None:
+    answer = await post(gateway, EVENT)
+    assert answer.status_code == 202, answer.text
+    accepted = IntakeAnswer.model_validate(answer.json())
+    assert (accepted.accepted, accepted.rejected) == (1, 0)
+    (record,) = await records(kafka, names.purchases)
+    assert (accepted.verdicts[0].partition, accepted.verdicts[0].offset) == (record.partition, record.offset)
+    assert record.key == b"1515915625441993984"
+    assert record.value == json.dumps(EVENT, separators=(",", ":")).encode()
+
+
+async def test_the_key_of_an_anonymous_purchase_is_its_order(
+    gateway: httpx.AsyncClient, kafka: str, names: TopicNames
+) -> None:
+    await post(gateway, [EVENT | {"user_id": None}, EVENT | {"user_id": ""}])
+    assert {record.key for record in await records(kafka, names.purchases)} == {b"2294359932054536986"}
+
+
+async def test_numbers_keep_their_text(gateway: httpx.AsyncClient, kafka: str, names: TopicNames) -> None:
+    body = b'{"price": 162.010, "unknown": 1.0000000000000000001, ' + json.dumps(EVENT)[1:].encode().replace(
+        b'"price": "162.01", ', b""
+    )
+    answer = await gateway.post("/v1/events", content=body, headers={"Content-Type": "application/json"})
+    for _attempt in range(50):
+        if answer.status_code != 503:
+            break
+        await asyncio.sleep(0.1)
+        answer = await gateway.post("/v1/events", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 202, answer.text
+    (record,) = await records(kafka, names.purchases)
+    assert b'"price":162.010,"unknown":1.0000000000000000001,' in record.value
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"price": "NaN"}, "bad_price"),
+        ({"price": "1e9"}, "bad_price"),
+        ({"price": "-3"}, "bad_price"),
+        ({"price": "1.234"}, "bad_price"),
+        ({"event_time": "1970-01-01 00:33:40 UTC"}, "bad_time"),
+        ({"event_time": "2099-01-01T00:00:00Z"}, "bad_time"),
+        ({"user_id": 1515915625441993984}, "bad_id"),
+        ({"order_id": ""}, "missing_field"),
+        ({"quantity": "1.5"}, "bad_quantity"),
+        ({"brand": "x" * 70_000}, "too_large"),
+    ],
+)
+async def test_bad_events_are_told_apart_and_the_good_one_goes_through(
+    gateway: httpx.AsyncClient, kafka: str, names: TopicNames, change: dict[str, Any], reason: str
+) -> None:
+    answer = await post(gateway, [EVENT | change, EVENT])
+    assert answer.status_code == 202, answer.text
+    bad, good = IntakeAnswer.model_validate(answer.json()).verdicts
+    assert (bad.index, bad.status, bad.reason, bad.partition) == (0, "rejected", reason, None)
+    assert (good.index, good.status) == (1, "accepted")
+    assert len(await records(kafka, names.purchases)) == 1
+
+
+async def test_no_valid_event_is_a_problem_with_verdicts(
+    gateway: httpx.AsyncClient, kafka: str, names: TopicNames
+) -> None:
+    answer = await post(gateway, [EVENT | {"price": "-3"}, 7, []])
+    assert answer.status_code == 422
+    assert [verdict["reason"] for verdict in answer.json()["verdicts"]] == [
+        "bad_price",
+        "not_an_object",
+        "not_an_object",
+    ]
+    assert await records(kafka, names.purchases) == []
+
+
+async def test_a_thousand_events_at_once_and_not_one_more(
+    gateway: httpx.AsyncClient, kafka: str, names: TopicNames
+) -> None:
+    events = [EVENT | {"event_id": f"till:{row}", "user_id": f"u{row % 7}"} for row in range(1_000)]
+    answer = await post(gateway, events)
+    assert answer.json()["accepted"] == 1_000
+    rows: dict[int, list[int]] = {}
+    for record in await records(kafka, names.purchases):
+        rows.setdefault(record.partition, []).append(int(json.loads(record.value)["event_id"].partition(":")[2]))
+    assert sum(map(len, rows.values())) == 1_000
+    assert all(of_partition == sorted(of_partition) for of_partition in rows.values())
+    assert (await gateway.post("/v1/events", json=[*events, EVENT])).status_code == 422
+    assert (await gateway.post("/v1/events", json=[])).status_code == 422
+
+
+async def test_only_json_is_taken(gateway: httpx.AsyncClient) -> None:
+    for content_type in ("text/plain", "application/x-www-form-urlencoded"):
+        answer = await gateway.post("/v1/events", content=json.dumps(EVENT), headers={"Content-Type": content_type})
+        assert answer.status_code == 415
+
+
+async def test_kafka_away(redis_url: str) -> None:
+    async with client_of(settings_of(redis_url=redis_url, produce_timeout_seconds=0.5)) as gateway:
+        answer = await gateway.post("/v1/events", json=[EVENT, EVENT | {"price": "x"}])
+        assert answer.status_code == 503
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert [verdict["status"] for verdict in answer.json()["verdicts"]] == ["unconfirmed", "rejected"]
+
+
+async def test_lag_is_what_lies_behind_the_marks(gateway: httpx.AsyncClient, redis_url: str, names: TopicNames) -> None:
+    await post(gateway, [EVENT] * 5)
+    assert await lag(gateway, 5) == 5
+    partition = (await post(gateway, EVENT)).json()["verdicts"][0]["partition"]
+    writer = TableWriter(redis_url)
+    writer.write([replace(PHONE)])
+    writer.redis.hset(writer.keys[0]("marks"), f"{names.purchases}/{partition}", "4")
+    writer.close()
+    assert await lag(gateway, 2) == 2
+
+
+async def lag(gateway: httpx.AsyncClient, expected: int) -> int | None:
+    """The lag once it is as expected, or after a while as it is."""
+    found = None
+    for _attempt in range(60):
+        found = (await gateway.get("/v1/stats/summary")).json()["lag"]
+        if found == expected:
+            break
+        await asyncio.sleep(0.05)
+    return found

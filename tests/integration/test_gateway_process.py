@@ -1,0 +1,295 @@
+"""The gateway as a process: the live stream over a real socket, start and stop."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from local.ports import free_port
+from services.gateway.answers import StreamSnapshot, TickerEntry
+from tests.gateway_app import AWAY
+from tests.gateway_tables import PHONE, SHOP, TableWriter, ticker_line
+
+ROOT = Path(__file__).parents[2]
+
+
+def environment(**settings: str | int) -> dict[str, str]:
+    given = {f"TILLSTREAM_{name.upper()}": str(value) for name, value in settings.items()}
+    away = {
+        "TILLSTREAM_KAFKA_BOOTSTRAP": AWAY,
+        "TILLSTREAM_RECOMMENDER_ADDRESS": AWAY,
+        "TILLSTREAM_S3_ENDPOINT": f"http://{AWAY}",
+        "TILLSTREAM_S3_ACCESS_KEY": "key",
+        "TILLSTREAM_S3_SECRET_KEY": "secret",
+    }
+    return {**os.environ, **away, **given}
+
+
+@contextmanager
+def running(log: Path, **settings: str | int) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    port = free_port()
+    command = [sys.executable, "-m", "services.gateway"]
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment(gateway_port=port, **settings), stderr=stderr, stdout=stderr
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_ready(process, url, log)
+        yield process, url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    for _attempt in range(300):
+        assert process.poll() is None, log.read_text()
+        try:
+            if httpx.get(f"{url}/readyz").status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture
+def writer(redis_url: str) -> Iterator[TableWriter]:
+    writer = TableWriter(redis_url)
+    yield writer
+    writer.close()
+
+
+@pytest.fixture(scope="module")
+def url(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A gateway that several tests share; each begins with empty tables."""
+    log = tmp_path_factory.mktemp("gateway") / "log"
+    with running(log, redis_url=valkey, refresh_seconds="0.2") as (_process, url):
+        yield url
+
+
+Event = tuple[str, str, Any]
+
+
+def events(response: httpx.Response) -> Iterator[Event]:
+    """(id, event, data) as they come."""
+    place = event = ""
+    for line in response.iter_lines():
+        name, _colon, value = line.partition(": ")
+        if name == "id":
+            place = value
+        elif name == "event":
+            event = value
+        elif name == "data":
+            yield place, event, json.loads(value)
+
+
+@contextmanager
+def stream(url: str, **headers: str) -> Iterator[Iterator[Event]]:
+    with httpx.stream("GET", f"{url}/v1/stats/stream", headers=headers, timeout=10) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        yield events(response)
+
+
+def next_of(kind: str, source: Iterator[Event]) -> Event:
+    return next(event for event in source if event[1] == kind)
+
+
+def snapshot_with(events: int, source: Iterator[Event]) -> StreamSnapshot:
+    """The first snapshot that counts so many events."""
+    snapshots = (StreamSnapshot.model_validate(data) for _id, event, data in source if event == "snapshot")
+    return next(snapshot for snapshot in snapshots if snapshot.summary.events == events)
+
+
+def test_snapshots_and_arrivals_as_they_come(url: str, writer: TableWriter) -> None:
+    with stream(url) as source:
+        snapshot_with(0, source)
+        writer.write(SHOP)
+        arrivals = [next_of("ticker", source) for _line in SHOP]
+        entries = [TickerEntry.model_validate(data) for _id, _event, data in arrivals]
+        assert [(entry.order_id, entry.revenue) for entry in entries] == [
+            (line.order_id, f"{line.revenue / 100:.2f}") for line in SHOP
+        ]
+        assert [entry.id for entry in entries] == [place for place, _event, _data in arrivals]
+        assert entries[2].user_id is None
+        snapshot = snapshot_with(5, source)
+        assert snapshot.summary.revenue == "266.99"
+        assert snapshot.top["products"][0].name == "Galaxy"
+
+
+def test_a_client_that_comes_back_gets_what_it_missed(url: str, writer: TableWriter) -> None:
+    writer.write([PHONE])
+    with stream(url) as source:
+        next_of("snapshot", source)
+        writer.write([replace(PHONE, order_id="seen")])
+        seen = next_of("ticker", source)[0]
+    writer.write(replace(PHONE, order_id=f"missed-{number}") for number in range(3))
+    time.sleep(0.5)
+    with stream(url, **{"Last-Event-ID": seen}) as source:
+        missed = next_of("snapshot", source)[2]["ticker"]
+        assert [entry["order_id"] for entry in missed] == ["missed-0", "missed-1", "missed-2"]
+        assert next_of("snapshot", source)[2]["ticker"] == []
+    with httpx.stream("GET", f"{url}/v1/stats/stream?last_event_id={seen}", timeout=10) as response:
+        assert len(next_of("snapshot", events(response))[2]["ticker"]) == 3
+    _burst(writer, 1)
+    _burst(writer, 2)
+    time.sleep(0.5)
+    with stream(url, **{"Last-Event-ID": seen}) as source:
+        missed = next_of("snapshot", source)[2]["ticker"]
+        assert [entry["order_id"] for entry in missed] == [f"2/{line}" for line in range(200)]
+
+
+def test_a_new_client_sees_the_newest_arrivals_at_once_even_after_a_restart(
+    redis_url: str, writer: TableWriter, tmp_path: Path
+) -> None:
+    writer.write(replace(PHONE, order_id=f"o-{number}") for number in range(30))
+    with running(tmp_path / "log", redis_url=redis_url) as (_process, url), stream(url) as source:
+        shown = next_of("snapshot", source)[2]["ticker"]
+        assert [entry["order_id"] for entry in shown] == [f"o-{number}" for number in range(10, 30)]
+
+
+def test_a_client_that_does_not_read_is_dropped_and_the_others_are_served(
+    redis_url: str, writer: TableWriter, tmp_path: Path
+) -> None:
+    settings: dict[str, str | int] = {"redis_url": redis_url, "stream_queue": 8, "ticker_lines": 200}
+    with (
+        running(tmp_path / "log", **settings) as (_process, url),
+        _client_that_does_not_read(url),
+        stream(url) as source,
+    ):
+        arrivals: list[str] = []
+        reader = threading.Thread(target=_follow, args=(source, arrivals), daemon=True)
+        reader.start()
+        for burst in range(100):
+            _burst(writer, burst)
+            if _dropped(url):
+                break
+        assert _dropped(url) == 1
+        assert _clients(url) == 1
+        _burst(writer, 1_000)
+        reader.join(timeout=10)
+        assert arrivals[-1] == "last"
+
+
+@contextmanager
+def _client_that_does_not_read(url: str) -> Iterator[None]:
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        slow.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+        slow.sendall(b"GET /v1/stats/stream HTTP/1.1\r\nHost: gateway\r\n\r\n")
+        yield
+
+
+def _burst(writer: TableWriter, number: int) -> None:
+    """200 arrivals of a kilobyte each; those of burst 1,000 end with one named `last`."""
+    lines = [replace(PHONE, name="x" * 900, order_id=f"{number}/{line}") for line in range(200)]
+    lines[-1] = replace(lines[-1], order_id="last" if number == 1_000 else lines[-1].order_id)
+    with writer.redis.pipeline(transaction=False) as pipe:
+        for line in lines:
+            pipe.xadd(writer.keys[0]("ticker"), {"line": ticker_line(line, 0)}, maxlen=200, approximate=False)
+        pipe.execute()
+    time.sleep(0.15)
+
+
+def _follow(source: Iterator[Event], arrivals: list[str]) -> None:
+    for _place, event, data in source:
+        if event == "ticker":
+            arrivals.append(data["order_id"])
+            if arrivals[-1] == "last":
+                return
+
+
+def _dropped(url: str) -> int:
+    return _metric(url, 'tillstream_gateway_stream_dropped_total{reason="slow"}')
+
+
+def _clients(url: str) -> int:
+    return _metric(url, "tillstream_gateway_stream_clients")
+
+
+def _metric(url: str, name: str) -> int:
+    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    return next((int(float(line.split()[-1])) for line in lines if line.startswith(f"{name} ")), 0)
+
+
+def test_clients_that_leave_are_forgotten(url: str) -> None:
+    with stream(url) as source:
+        next_of("snapshot", source)
+        assert _clients(url) == 1
+    deadline = time.monotonic() + 5
+    while _clients(url) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert _clients(url) == 0
+
+
+def test_stop_with_open_streams(redis_url: str, tmp_path: Path) -> None:
+    with running(tmp_path / "log", redis_url=redis_url) as (process, url), stream(url) as source:
+        next_of("snapshot", source)
+        process.send_signal(signal.SIGTERM)
+        assert next_of("end", source)[2] == {"reason": "the gateway stops"}
+        assert process.wait(timeout=10) == 0
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_without_redis_the_stream_says_that_figures_are_stale(tmp_path: Path) -> None:
+    port = free_port()
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services.gateway"],
+            cwd=ROOT,
+            env=environment(gateway_port=port, redis_url=f"redis://{AWAY}/0", refresh_seconds="0.2"),
+            stderr=log,
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        for _attempt in range(100):
+            try:
+                httpx.get(f"{url}/healthz")
+                break
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        with stream(url) as source:
+            assert next(source)[1] == "stale"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def refused(**settings: str | int) -> str:
+    command = [sys.executable, "-m", "services.gateway"]
+    result = subprocess.run(
+        command, cwd=ROOT, env=environment(**settings), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+def test_a_port_in_use_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        line = refused(gateway_port=port)
+    assert str(port) in line
+    assert "TILLSTREAM_GATEWAY_PORT" in line
+
+
+def test_settings_that_cannot_be_are_named() -> None:
+    line = refused(gateway_port=0, time_zone="Mars/Olympus")
+    assert "TILLSTREAM_GATEWAY_PORT" in line
+    assert "TILLSTREAM_TIME_ZONE" in line
