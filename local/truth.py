@@ -128,7 +128,7 @@ class Truth:
         self._database.execute(f"CREATE TEMP TABLE rows ({names}, repaired BOOLEAN, whole BOOLEAN)")
         unreadable = sum(self._read(file) for file in files)
         latest = (newest or datetime.now(UTC) + timedelta(days=1)).astimezone(UTC).replace(tzinfo=None)
-        self._run(_SQL.replace("$zone", f"'{time_zone}'").replace("$newest", f"TIMESTAMP '{latest}'"))
+        self.ask(_SQL.replace("$zone", f"'{time_zone}'").replace("$newest", f"TIMESTAMP '{latest}'"))
         self.counts = self._count(unreadable)
 
     def close(self) -> None:
@@ -143,7 +143,7 @@ class Truth:
 
     def totals(self) -> Section:
         """Revenue, pieces, distinct orders and buyers, events and dead letters."""
-        [values] = self._run(
+        [values] = self.ask(
             """SELECT coalesce(sum(revenue), 0), coalesce(sum(pieces), 0), count(DISTINCT order_id),
                count(DISTINCT user_id), count(*) FROM lines"""
         )
@@ -152,7 +152,7 @@ class Truth:
 
     def sales(self, granularity: str, category: str | None = None) -> Section:
         """Revenue, pieces and distinct orders of each month, day or hour; a category takes in those below it."""
-        rows = self._run(
+        rows = self.ask(
             f"""SELECT {granularity}_start, sum(revenue), sum(pieces), count(DISTINCT order_id) FROM lines
                 WHERE $category IS NULL OR category_code = $category OR starts_with(category_code, $category || '.')
                 GROUP BY 1 ORDER BY 1""",
@@ -163,7 +163,7 @@ class Truth:
 
     def top(self, kind: str, length: int) -> Section:
         """The first of a top list in order: id, revenue and pieces of each place, and its share of all revenue."""
-        rows = self._run(
+        rows = self.ask(
             f"""SELECT {TOP_COLUMNS[kind]} AS id, sum(revenue), sum(pieces),
                 sum(revenue) / nullif((SELECT CAST(sum(revenue) AS DOUBLE) FROM lines), 0)
                 FROM lines WHERE {TOP_COLUMNS[kind]} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {length}"""
@@ -172,7 +172,7 @@ class Truth:
 
     def customer(self, user_id: str) -> Section:
         """A customer's spend, pieces and distinct orders, first and last purchase."""
-        [[revenue, quantity, orders, first, last]] = self._run(
+        [[revenue, quantity, orders, first, last]] = self.ask(
             """SELECT sum(revenue), sum(pieces), count(DISTINCT order_id), min(happened), max(happened)
                FROM lines WHERE user_id = $user""",
             {"user": user_id},
@@ -185,27 +185,26 @@ class Truth:
         columns = _columns(file)
         types = ", ".join(f"'{column}': 'VARCHAR'" for column in columns)
         # Only a field that is not there becomes NULL, never an empty one: so the fields of a row can be counted.
-        self._run(
+        self.ask(
             f"""INSERT INTO rows BY NAME {_by_name(columns)}
                 FROM read_csv($file, columns = {{{types}}}, header = true, delim = ',', quote = '"', escape = '"',
                      nullstr = chr(1), null_padding = true, auto_detect = false, parallel = false,
                      store_rejects = true, max_line_size = {MAX_LINE_BYTES})""",
             {"file": str(file)},
         )
-        [[unreadable]] = self._run("SELECT count(DISTINCT line) FROM reject_errors")
-        self._run("DROP TABLE reject_errors; DROP TABLE reject_scans")
+        [[unreadable]] = self.ask("SELECT count(DISTINCT line) FROM reject_errors")
+        self.ask("DROP TABLE reject_errors; DROP TABLE reject_scans")
         return int(unreadable)
 
     def _count(self, unreadable: int) -> RowCounts:
-        refused = dict(
-            self._run("SELECT refused, count(*) FROM judged WHERE refused IS NOT NULL GROUP BY 1 ORDER BY 1")
-        )
+        refused = dict(self.ask("SELECT refused, count(*) FROM judged WHERE refused IS NOT NULL GROUP BY 1 ORDER BY 1"))
         if unreadable:
             refused["bad_row"] = refused.get("bad_row", 0) + unreadable
-        [[accepted, repaired]] = self._run("SELECT count(*), count(*) FILTER (repaired) FROM lines")
+        [[accepted, repaired]] = self.ask("SELECT count(*), count(*) FILTER (repaired) FROM lines")
         return RowCounts(accepted + sum(refused.values()), accepted, repaired, refused)
 
-    def _run(self, sql: str, parameters: dict[str, Value] | None = None) -> list[tuple[Any, ...]]:
+    def ask(self, sql: str, parameters: dict[str, Value] | None = None) -> list[tuple[Any, ...]]:
+        """Rows of a query over `rows` (texts as in the files, repaired), `judged` (with `refused`) and `lines`."""
         return self._database.execute(sql, parameters or {}).fetchall()
 
 

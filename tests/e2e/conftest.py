@@ -91,11 +91,12 @@ class LiveShop:
         return file
 
     async def _send_values(self, values: Sequence[bytes | None]) -> None:
-        """Send record values as they are, without a key: to any partition."""
+        """Send record values as they are, without a key where that is possible: to any partition."""
         producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka_bootstrap, acks="all")
         await producer.start()
         try:
-            sent = [await producer.send(self.settings.purchases_topic, value) for value in values]
+            topic = self.settings.purchases_topic
+            sent = [await producer.send(topic, value, key=b"" if value is None else None) for value in values]
             await asyncio.gather(*sent)
         finally:
             await producer.stop()
