@@ -1,0 +1,64 @@
+"""The lines of the archive give every record back, checked by the batch job's own reader."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.archiver.lines import archive_line
+from spark.archive import read_line
+
+
+def test_an_event_is_embedded_as_it_came() -> None:
+    value = b'{"price": 1.50, "order_id":"2294359932054536986"}'
+    assert archive_line(3, 12, 1587729039000, value) == (
+        b'{"partition":3,"offset":12,"timestamp":1587729039000,"value":' + value + b"}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "member"),
+    [
+        (None, b'"value":null'),
+        (b"", b'"value":""'),
+        (b"null", b'"value":"null"'),
+        (b'"text"', b'"value":"\\"text\\""'),
+        (b"not json", b'"value":"not json"'),
+        (b"17", b'"value":17'),
+        (b"[1, 2]", b'"value":[1, 2]'),
+        (b"\xff\x00", b'"value_base64":"/wA="'),
+        (b'{"a":\n1.0,\r\n"b":"\\n"}', b'"value":{"a":1.0,"b":"\\n"}'),
+    ],
+)
+def test_value(value: bytes | None, member: bytes) -> None:
+    assert archive_line(0, 0, 0, value) == b'{"partition":0,"offset":0,"timestamp":0,' + member + b"}\n"
+
+
+@given(st.none() | st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
+def test_any_bytes_come_back(value: bytes | None) -> None:
+    line = archive_line(1, 2, 3, value)
+    assert line.count(b"\n") == 1
+    assert b"\r" not in line
+    json.loads(line)
+    assert read_line(line[:-1]) == (1, 2, 3, value) or _is_same_json(read_line(line[:-1]).value, value)
+
+
+def _is_same_json(found: bytes | None, value: bytes | None) -> bool:
+    """White space around JSON, and line ends between its tokens, are all that may be lost."""
+    return found is not None and value is not None and found == json.dumps(json.loads(value)).encode()
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(json_values, st.sampled_from([None, 0, 2]))
+def test_any_json_comes_back(value: object, indent: int | None) -> None:
+    sent = json.dumps(value, indent=indent).encode()
+    found = read_line(archive_line(1, 2, 3, sent)[:-1]).value
+    assert found is not None
+    assert json.loads(found) == value
