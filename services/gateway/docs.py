@@ -47,7 +47,7 @@ def render(document: Schema) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(info['title'])} API</title>"
-        '<link rel="stylesheet" href="/docs/style.css"></head><body>'
+        '<link rel="icon" href="data:,"><link rel="stylesheet" href="/docs/style.css"></head><body>'
         f"<h1>{escape(info['title'])} API <small>{escape(info['version'])}</small></h1>"
         f"{_paragraphs(info.get('description', ''))}"
         '<p>The same for machines: <a href="/openapi.json">/openapi.json</a></p>'

@@ -147,7 +147,7 @@ def service_part(name: str, described: Mapping[str, Any]) -> Part:
         status="ok" if described.get("ready") else "not_ready",
         detail="; ".join(failing) or "ready",
         version=described.get("version"),
-        rate=_number(figures.get("rate")),
+        rate=_number(figures.get("events_per_second")),
         lag=_whole(figures.get("lag")),
         figures=figures,
     )

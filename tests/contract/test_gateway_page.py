@@ -105,7 +105,7 @@ async def test_the_system_shows_each_part(redis_url: str) -> None:
     health.set("kafka", True)
     health.set("s3", False, "no bucket")
     health.report("lag", 12)
-    health.report("rate", 3)
+    health.report("events_per_second", 3)
     impostor = Health("somebody else")
     servers = [TelemetryServer("127.0.0.1", 0, health), TelemetryServer("127.0.0.1", 0, impostor)]
     for server in servers:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from services.common.events import format_time
 from services.common.money import format_cents
 from services.common.tables import UNKNOWN, PurchaseLine
-from services.gateway.answers import CustomerAnswer, PurchaseEntry, Recommendations
+from services.gateway.answers import CustomerAnswer, Id, PurchaseEntry, Recommendations
 from services.gateway.live import Customer, read_customer
 from services.gateway.params import Brand, Category, K, MaxPrice, MinPrice, UserId, check_prefix, check_prices
 from services.gateway.parts import parts_of
@@ -25,7 +25,7 @@ async def find(
     request: Request,
     prefix: Annotated[str, Query(max_length=128, description="How the id begins.", examples=["15159"])] = "",
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
-) -> list[str]:
+) -> list[Id]:
     """Ids of known customers that begin with the prefix, biggest spenders first."""
     return await find_customers(parts_of(request).shards, check_prefix(prefix), limit)
 

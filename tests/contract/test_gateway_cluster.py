@@ -1,0 +1,57 @@
+"""The gateway reads live tables that are spread over the slots of a real cluster."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import redis
+
+from local.engines import ValkeyEngine
+from local.ports import free_port
+from local.process import Program
+from tests.conftest import running
+from tests.gateway_app import client_of, settings_of
+from tests.gateway_tables import MYSTERY, PHONE, SHOP, TableWriter
+
+
+class ClusterEngine(ValkeyEngine):
+    """Valkey in cluster mode, one node that holds every slot."""
+
+    def _program(self) -> Program:
+        program = super()._program()
+        return replace(program, argv=[*program.argv, "--cluster-enabled", "yes"])
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("cluster")
+    with running(ClusterEngine(folder / "data", folder / "log", free_port(), durable=False)) as engine:
+        with redis.Redis.from_url(engine.address) as client:
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            _wait_until_ok(client)
+        yield engine.address
+
+
+def _wait_until_ok(client: "redis.Redis") -> None:
+    for _attempt in range(100):
+        if b"cluster_state:ok" in bytes(client.execute_command("CLUSTER", "INFO")):  # type: ignore[no-untyped-call]
+            return
+        time.sleep(0.1)
+    raise AssertionError("the cluster does not come up")
+
+
+async def test_every_kind_of_reading(cluster: str) -> None:
+    writer = TableWriter(cluster, shards=4)
+    writer.write(SHOP)
+    writer.close()
+    async with client_of(settings_of(redis_url=cluster, redis_cluster=True, shards=4)) as gateway:
+        assert (await gateway.get("/v1/stats/summary")).json()["revenue"] == "266.99"
+        rows = (await gateway.get("/v1/stats/sales", params={"granularity": "hour"})).json()
+        assert [row["revenue"] for row in rows] == ["213.99", "78.99", "-25.99"]
+        spenders = (await gateway.get("/v1/stats/top/spenders")).json()
+        assert [row["id"] for row in spenders] == [PHONE.user_id, MYSTERY.user_id]
+        assert (await gateway.get("/v1/users", params={"prefix": "user/"})).json() == [MYSTERY.user_id]
+        customer = (await gateway.get(f"/v1/users/{PHONE.user_id}")).json()
+        assert (customer["revenue"], len(customer["purchases"])) == ("188.00", 3)
+        assert (await gateway.get("/v1/users/new/recommendations")).json()["items"][0]["product_id"] == PHONE.product_id
