@@ -3,7 +3,9 @@ import { formatRate, formatShare, formatWait } from "./numbers";
 
 describe("formatWait", () => {
   it.each([
-    [-5, "0.0 s"],
+    [-5, "< 0.1 s"],
+    [49, "< 0.1 s"],
+    [50, "0.1 s"],
     [300, "0.3 s"],
     [9_940, "9.9 s"],
     [9_960, "10 s"],
@@ -25,4 +27,5 @@ it("shows slow rates with a decimal and quick ones without", () => {
 it("says nothing about a share of nothing", () => {
   expect(formatShare(null)).toBe("—");
   expect(formatShare(0.1234)).toBe("12.3%");
+  expect(formatShare(0.06)).toBe("6.0%");
 });

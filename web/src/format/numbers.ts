@@ -3,11 +3,17 @@
 const whole = new Intl.NumberFormat();
 const compact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const oneDecimal = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
+const percent = new Intl.NumberFormat(undefined, {
+  style: "percent",
+  minimumFractionDigits: 1,
+  maximumFractionDigits: 1,
+});
+const axisPercent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
 const score = new Intl.NumberFormat(undefined, { minimumFractionDigits: 3, maximumFractionDigits: 3 });
 
 export const formatCount = (count: number): string => whole.format(count);
 export const formatCompact = (count: number): string => compact.format(count);
+export const formatAxisShare = (share: number): string => axisPercent.format(share);
 export const formatScore = (value: number): string => score.format(value);
 
 /** A share of 0 to 1; an em dash where there is nothing to share. */
@@ -17,9 +23,10 @@ export const formatShare = (share: number | null): string => (share === null ? "
 export const formatRate = (perSecond: number): string =>
   perSecond < 10 ? oneDecimal.format(perSecond) : whole.format(Math.round(perSecond));
 
-/** A waiting time in milliseconds as a person says it: 0.3 s, 12 s, 5 min, 3 h, 2 d. */
+/** A waiting time in milliseconds as a person says it: < 0.1 s, 0.3 s, 12 s, 5 min, 3 h, 2 d. */
 export function formatWait(milliseconds: number): string {
-  const seconds = Math.max(0, milliseconds) / 1000;
+  const seconds = milliseconds / 1000;
+  if (seconds < 0.05) return `< ${oneDecimal.format(0.1)} s`;
   if (seconds < 9.95) return `${oneDecimal.format(seconds)} s`;
   if (seconds < 99.5) return `${whole.format(Math.round(seconds))} s`;
   if (seconds < 5400) return `${whole.format(Math.round(seconds / 60))} min`;

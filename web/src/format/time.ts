@@ -3,10 +3,12 @@ export type Instant = string | number;
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const date = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric" });
+const timeOfDay = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 export const formatClock = (at: Instant): string => clock.format(new Date(at));
 export const formatDate = (at: Instant): string => date.format(new Date(at));
+export const formatTimeOfDay = (at: Instant): string => timeOfDay.format(new Date(at));
 export const formatMoment = (at: Instant): string => moment.format(new Date(at));
 
 const MODEL_TIME = /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z/;

@@ -57,11 +57,11 @@ const Row = memo(function Row({ arrival, onCustomer }: { arrival: TickerEntry; o
     <li className={styles.row}>
       <div className={styles.cell}>
         <span className={styles.product} title={productTitle(arrival)}>
+          {quantity !== 1 && `${formatCount(quantity)} × `}
           {productTitle(arrival)}
         </span>
         <span className={`${styles.amount} number`} data-return={quantity < 0}>
-          {quantity !== 1 && `${formatCount(quantity)} × `}
-          {money.exact(quantity === 1 ? arrival.revenue : arrival.price)}
+          {money.exact(arrival.revenue)}
         </span>
         <span className={styles.buyer}>
           {userId === null ? (

@@ -2,7 +2,7 @@ import { useState } from "react";
 import type { Purchase } from "../../api/types";
 import { formatCount } from "../../format/numbers";
 import { productTitle } from "../../format/product";
-import { formatMoment } from "../../format/time";
+import { formatDate, formatTimeOfDay } from "../../format/time";
 import { useMoney } from "../../live/ShopContext";
 import { Button } from "../../ui/Button";
 import styles from "./PurchaseList.module.css";
@@ -31,7 +31,9 @@ export function PurchaseList({ purchases }: { purchases: readonly Purchase[] }) 
             // Two equal lines of one order are two purchases, and the list is only ever replaced whole.
             <tr key={index}>
               <td>{productTitle(purchase)}</td>
-              <td className="number">{formatMoment(purchase.event_time)}</td>
+              <td className="number">
+                <span>{formatDate(purchase.event_time)}</span> <span>{formatTimeOfDay(purchase.event_time)}</span>
+              </td>
               <td className="number">{formatCount(purchase.quantity)}</td>
               <td className="number">{money.exact(purchase.revenue)}</td>
             </tr>
