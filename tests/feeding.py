@@ -68,6 +68,13 @@ class Running:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
 
+    def close(self) -> None:
+        """Make sure that nothing is left of it."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGCONT)
+            self.kill()
+        self.log_file.close()
+
 
 @contextmanager
 def running(module: str, arguments: Iterable[str], environment: Mapping[str, str], log: Path) -> Iterator[Running]:
@@ -76,10 +83,7 @@ def running(module: str, arguments: Iterable[str], environment: Mapping[str, str
     try:
         yield service
     finally:
-        if service.process.poll() is None:
-            service.signal(signal.SIGCONT)
-            service.kill()
-        service.log_file.close()
+        service.close()
 
 
 def eventually(condition: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
