@@ -179,7 +179,11 @@ def _gather(lines: Sequence[Line], setting: Setting) -> _Gathered:
             new(category_key, _category_places(category, quarter.month_field, quarter.day_field), home)
             if (facet := index.get(category_key)) is None
             else facet,
-            new(product_key, _product_places(product_id, quarter), shard_of(product_id, shards))
+            new(
+                product_key,
+                _product_places(product_id, quarter.month_field, quarter.day_field),
+                shard_of(product_id, shards),
+            )
             if (facet := index.get(product_key)) is None
             else facet,
             new(brand, _one_place("brands", brand), home) if (facet := index.get(brand)) is None else facet,
@@ -201,11 +205,11 @@ def _named(places: tuple[Place, ...]) -> Places:
     return Places(places, b"".join(map(_token, places)))
 
 
+@lru_cache(maxsize=262_144)
 def _token(place: Place) -> bytes:
     return blake2b("\0".join(place).encode(), digest_size=TOKEN_BYTES).digest()
 
 
-@lru_cache(maxsize=65_536)
 def _time_places(quarter: Quarter, minute: int | None) -> Places:
     places = (quarter.hour, quarter.day, quarter.month)
     return _named(places if minute is None else (*places, (quarter.minute_table, str(minute))))
@@ -225,9 +229,9 @@ def category_levels(code: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=65_536)
-def _product_places(product_id: str, quarter: Quarter) -> Places:
+def _product_places(product_id: str, month: str, day: str) -> Places:
     table = f"product:{product_id}"
-    return _named(((table, "total"), (table, quarter.month_field), (table, quarter.day_field)))
+    return _named(((table, "total"), (table, month), (table, day)))
 
 
 @lru_cache(maxsize=65_536)
