@@ -15,6 +15,7 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 .PHONY: help setup prerequisites browser jars proto web demo up down status replay train verify test lint bench lock
 
 help:

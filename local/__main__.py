@@ -1,12 +1,16 @@
 """`python -m local`: Tillstream on one machine."""
 
 import argparse
+import logging
 import os
 import signal
 import sys
 from pathlib import Path
 
+from aiokafka.errors import KafkaError
+from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
+from redis.exceptions import RedisError
 
 from local import commands, leash
 from local.demo import RATE, demo
@@ -49,6 +53,7 @@ _EXPECTED = (Busy, MissingPrerequisite, NoAnswer, NotReady, PortInUse, ProcessDi
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     options = _parser().parse_args(arguments)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it retries is told in our words
     try:
         with stoppable():
             return _run(options)
@@ -58,6 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except _EXPECTED as error:
         _complain(str(error))
+        return 1
+    except (KafkaError, RedisError, BotoCoreError, ClientError) as error:
+        _complain(f"an engine does not answer as it should: {error}")
         return 1
     except Stopped:
         return 130

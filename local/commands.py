@@ -12,7 +12,7 @@ from local.layout import Layout
 from local.model import current_version
 from local.settings import StackSettings
 from local.stack import FEEDER, Stack, StackError
-from local.steps import ensure_page, lag_now, send, train, wait_flowing, wait_gateway, wait_settled
+from local.steps import blaming_crashes, ensure_page, lag_now, send, train, wait_flowing, wait_gateway, wait_settled
 
 
 def detached_stack() -> Stack:
@@ -32,11 +32,12 @@ def up(csv: Path | None, rate: str | None) -> None:
         stack.stop(stack.started)
         raise
     try:
-        _feed(stack, csv, rate)
+        with blaming_crashes(stack):
+            _feed(stack, csv, rate)
+            wait_gateway(stack)
     except Stopped:
         stack.stop(stack.started)
         raise
-    wait_gateway(stack)
     page = stack.settings.page
     say(f"the page: {page}   the API: {page}/docs   to stop: make down")
 
@@ -81,15 +82,17 @@ def replay(csv: Path, rate: str, source: str | None) -> None:
     """Feed one more file into the running stack, and wait until it is applied and archived."""
     stack = detached_stack()
     stack.require_running()
-    send(stack, Feed(csv, rate, source))
-    wait_settled(stack)
+    with blaming_crashes(stack):
+        send(stack, Feed(csv, rate, source))
+        wait_settled(stack)
 
 
 def train_now() -> None:
     """Run the batch job on what is archived."""
     stack = detached_stack()
     stack.require_running()
-    train(stack)
+    with blaming_crashes(stack):
+        train(stack)
 
 
 def print_environment() -> None:

@@ -10,7 +10,7 @@ from local.guard import Stopped, exclusive
 from local.layout import Layout
 from local.settings import StackSettings
 from local.stack import FEEDER, Stack
-from local.steps import ensure_page, first_recommendation, send, train, wait_gateway, wait_settled
+from local.steps import blaming_crashes, ensure_page, first_recommendation, send, train, wait_gateway, wait_settled
 
 HISTORY = ":90%"
 REST = "90%:"
@@ -28,7 +28,8 @@ def demo(csv: Path | None, rate: str) -> None:
         shutil.rmtree(layout.root, ignore_errors=True)
         stack = Stack(layout, settings, leashed=True, preferences=PREFERENCES)
         try:
-            _run(stack, csv, rate)
+            with blaming_crashes(stack):
+                _run(stack, csv, rate)
         except Stopped:
             say("stopping")
         finally:

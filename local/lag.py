@@ -1,5 +1,6 @@
 """How far the aggregator and the archiver are behind the log."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from services.common.kafka import client_options
 from services.common.tables import shard_keys
 
 ARCHIVER_GROUP = "tillstream-archiver"
+TIMEOUT_S = 10
 
 Offsets = Mapping[TopicPartition, int]
 
@@ -54,18 +56,28 @@ class LagProbe:
         self._admin = admin
         self._redis = redis
 
+    async def ends(self) -> Offsets:
+        """Where both topics end now. Raises TimeoutError, KafkaError."""
+        async with asyncio.timeout(TIMEOUT_S):
+            purchases = await self._partitions(self._settings.purchases_topic)
+            dead_letters = await self._partitions(self._settings.dead_letters_topic)
+            ends: Offsets = await self._consumer.end_offsets([*purchases, *dead_letters])
+            return ends
+
+    async def lag(self, ends: Offsets) -> Lag:
+        """What is outstanding of everything before `ends`. Raises TimeoutError, KafkaError, RedisError."""
+        async with asyncio.timeout(TIMEOUT_S):
+            begins = await self._consumer.beginning_offsets([*ends])
+            purchases = {p: end for p, end in ends.items() if p.topic == self._settings.purchases_topic}
+            return Lag(
+                records=sum(purchases.values()),
+                unapplied=behind(await self._applied([*ends]), begins, ends),
+                unarchived=behind(await self._archived(), begins, purchases),
+            )
+
     async def ask(self) -> Lag:
-        """The lag now."""
-        purchases = await self._partitions(self._settings.purchases_topic)
-        dead_letters = await self._partitions(self._settings.dead_letters_topic)
-        begins = await self._consumer.beginning_offsets([*purchases, *dead_letters])
-        ends = await self._consumer.end_offsets([*purchases, *dead_letters])
-        archived = await self._archived()
-        return Lag(
-            records=sum(ends[p] for p in purchases),
-            unapplied=behind(await self._applied([*ends]), begins, ends),
-            unarchived=behind(archived, begins, {p: ends[p] for p in purchases}),
-        )
+        """What is outstanding now."""
+        return await self.lag(await self.ends())
 
     async def _partitions(self, topic: str) -> list[TopicPartition]:
         (description,) = await self._admin.describe_topics([topic])

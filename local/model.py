@@ -15,7 +15,7 @@ from local.stack import Stack, StackError
 from services.common.objectstore import NoSuchObject, ObjectStore
 
 POINTER = "models/als/current.json"
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def current_version(stack: Stack) -> str | None:
 
 
 def wait_served(stack: Stack, version: str) -> Served:
-    """Wait until the recommender has taken a version over, or has refused it. Raises StackError after a minute."""
+    """Wait until the recommender has taken a version over, or has refused it. Raises StackError after two minutes."""
     tick = Ticker()
     deadline = time.monotonic() + TIMEOUT_S
     while True:

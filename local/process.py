@@ -119,7 +119,7 @@ class Process:
 def spawn(program: Program, leashed: bool) -> Process:
     """Start a program in a session of its own, its output appended to its log.
 
-    A leashed one dies with this process, however that ends; another one outlives it.
+    A leashed one dies with the calling thread, and so with this process, however that ends; another one outlives it.
     """
     prefix = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid())] if leashed else []
     with _output(program.log) as (out, errors):

@@ -18,8 +18,8 @@ from local.topics import create_topics
 from services.common.objectstore import ObjectStore
 from services.common.settings import S3Settings
 
-ENGINE_TIMEOUT_S = 90
-SERVICE_TIMEOUT_S = 60
+ENGINE_TIMEOUT_S = 180  # patience costs nothing: a process that ends is noticed at once
+SERVICE_TIMEOUT_S = 120
 FEEDER = "producer"
 PATIENT_S = 5  # a part with less grace is one whose stop is a kill
 _POLL_S = 0.2

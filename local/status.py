@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+
 from local.commands import detached_stack
 from local.http import Readiness, readiness
 from local.lag import Lag
@@ -51,7 +54,12 @@ def _service_rows(stack: Stack) -> list[Row]:
 
 
 def _lag(stack: Stack) -> Lag | None:
-    return lag_now(stack) if all(stack.is_running(engine.name) for engine in stack.engines) else None
+    if not all(stack.is_running(engine.name) for engine in stack.engines):
+        return None
+    try:
+        return lag_now(stack)
+    except (KafkaError, RedisError, OSError):
+        return None
 
 
 def _state(stack: Stack, name: str) -> str:

@@ -4,14 +4,20 @@ import asyncio
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
+
+from aiokafka.errors import KafkaError
+from botocore.exceptions import BotoCoreError, ClientError
+from redis.exceptions import RedisError
 
 from local import prerequisites
 from local.console import Ticker, say
 from local.feed import Feed
-from local.http import get_json, readiness
-from local.lag import Lag, LagProbe, lag_probe
+from local.http import NoAnswer, get_json, readiness
+from local.lag import Lag, LagProbe, Offsets, lag_probe
 from local.layout import REPOSITORY
 from local.model import current_version, training, wait_served
 from local.process import Process, Program, spawn, stop_together
@@ -19,6 +25,17 @@ from local.stack import Stack, StackError
 
 STALL_S = 180
 _POLL_S = 0.3
+
+
+@contextmanager
+def blaming_crashes(stack: Stack) -> Iterator[None]:
+    """Tell of the process that has ended, rather than of what failed because of it."""
+    try:
+        yield
+    except (KafkaError, RedisError, BotoCoreError, ClientError, NoAnswer, StackError, OSError):
+        time.sleep(_POLL_S)  # what fails first may notice a death before the death itself can be seen
+        stack.require_alive()
+        raise
 
 
 def ensure_page() -> None:
@@ -76,7 +93,10 @@ def lag_now(stack: Stack) -> Lag:
 
 
 def wait_settled(stack: Stack) -> Lag:
-    """Wait until everything is applied and archived. Raises StackError where nothing moves for minutes."""
+    """Wait until everything that is in the topics now is applied and archived.
+
+    Raises StackError where nothing moves for minutes.
+    """
     say("waiting until every record is applied and archived")
     lag = asyncio.run(_settled(stack))
     say(f"  {lag}")
@@ -84,24 +104,26 @@ def wait_settled(stack: Stack) -> Lag:
 
 
 async def _settled(stack: Stack) -> Lag:
-    tick = Ticker()
     async with lag_probe(stack.settings) as probe:
-        lag, moved_at = await probe.ask(), time.monotonic()
-        while not lag.settled:
-            stack.require_alive()
-            tick(str(lag))
-            await asyncio.sleep(_POLL_S)
-            lag, moved_at = await _ask_again(probe, lag, moved_at)
+        first = await probe.ends()
+        await _reached(stack, probe, first)
+        # Applying them may have made dead letters, which count too. Purchases of a stream that goes on are not awaited.
+        purchases = {p: end for p, end in first.items() if p.topic == stack.settings.purchases_topic}
+        return await _reached(stack, probe, {**await probe.ends(), **purchases})
+
+
+async def _reached(stack: Stack, probe: LagProbe, ends: Offsets) -> Lag:
+    tick = Ticker()
+    lag, moved_at = await probe.lag(ends), time.monotonic()
+    while not lag.settled:
+        stack.require_alive()
+        tick(str(lag))
+        await asyncio.sleep(_POLL_S)
+        before, lag = lag, await probe.lag(ends)
+        moved_at = moved_at if lag == before else time.monotonic()
+        if time.monotonic() - moved_at > STALL_S:
+            raise StackError(f"nothing moves for {STALL_S} s: {lag}; `make status` may say why")
     return lag
-
-
-async def _ask_again(probe: LagProbe, before: Lag, moved_at: float) -> tuple[Lag, float]:
-    lag = await probe.ask()
-    if lag != before:
-        return lag, time.monotonic()
-    if time.monotonic() - moved_at > STALL_S:
-        raise StackError(f"nothing moves for {STALL_S} s: {lag}; `make status` may say why")
-    return lag, moved_at
 
 
 def wait_flowing(stack: Stack, feeder: Process, before: Lag) -> None:

@@ -51,7 +51,7 @@ class Engine(ABC):
         self.process = spawn(self._program(), self._leashed)
         return self.process
 
-    def wait_ready(self, timeout_s: float = 60) -> None:
+    def wait_ready(self, timeout_s: float = 120) -> None:
         """Return once clients can work with it. Raises ProcessDied at once if it ends, NotReady after the time."""
         if self.process is None:
             raise RuntimeError(f"{self.name} was not started")

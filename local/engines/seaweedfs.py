@@ -147,7 +147,7 @@ def _stores(settings: S3Settings) -> bool:
     store = ObjectStore(settings)
     try:
         store.create_bucket()
-        store.put("probe", b"")
+        store.put("probe", b"a byte, since nothing would need no volume")
     except (BotoCoreError, ClientError):
         return False
     finally:

@@ -55,7 +55,7 @@ class Machine:
             text=True,
         )
 
-    def run(self, *arguments: str, timeout_s: float = 240) -> tuple[int, str]:
+    def run(self, *arguments: str, timeout_s: float = 540) -> tuple[int, str]:
         with self.start(*arguments) as process:
             output, _ = process.communicate(timeout=timeout_s)
         return process.returncode, output
