@@ -151,7 +151,7 @@ class Recommendations(Answer):
     strategy: Strategy
     model_version: ModelVersion | None
     items: list[RecommendedItem]
-    message: Annotated[str | None, Field(description="Says why `items` is empty or short, where it is.")] = None
+    message: Annotated[str | None, Field(description="Says why `items` is empty, where it is.")] = None
     unknown_product_ids: Annotated[
         list[str] | None, Field(description="Products of the basket that the model does not know; ignored.")
     ] = None

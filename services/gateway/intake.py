@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -21,6 +22,7 @@ from services.gateway.settings import GatewaySettings
 logger = logging.getLogger(__name__)
 
 MAX_EVENTS = 1_000
+_STOP_SECONDS = 3.0
 _events = msgspec.json.Decoder(list[msgspec.Raw])
 
 # Index of the event → the broker's acknowledgement to come.
@@ -84,16 +86,18 @@ class Intake:
         )
         try:
             await producer.start()
-        except (KafkaError, OSError):
-            await producer.stop()  # the offsets' watch tells that Kafka is away
-        else:
             self._producer = producer
+        except (KafkaError, OSError):
+            pass  # the offsets' watch tells that Kafka is away
+        finally:
+            if self._producer is not producer:
+                await _stop(producer)
 
     async def close(self) -> None:
-        """Send what is on its way and disconnect."""
+        """Send what is on its way, for a while, and disconnect."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await producer.stop()
+            await _stop(producer)
 
     async def send(self, events: Sequence[Sent]) -> list[Verdict]:
         """Write the accepted events, in order, and wait until the broker has them. Raises KafkaAway."""
@@ -101,10 +105,12 @@ class Intake:
         try:
             async with asyncio.timeout(self._settings.produce_timeout_seconds):
                 await self._write(events, deliveries)
-                if deliveries:
-                    await asyncio.wait(deliveries.values())
-        except (KafkaError, TimeoutError) as error:
-            logger.warning("Kafka takes no events: %s", error or "no answer in time")
+                await asyncio.gather(*deliveries.values())
+        except TimeoutError:
+            logger.warning("Kafka acknowledges no events in time")
+        except KafkaError as error:
+            logger.warning("Kafka takes no events: %s", error)
+            await self.close()  # an idempotent producer that has failed stays so; connect() makes another
         verdicts = [_verdict(index, sent, deliveries.get(index)) for index, sent in enumerate(events)]
         for verdict in verdicts:
             GATEWAY_INTAKE.labels(verdict.status).inc()
@@ -119,6 +125,12 @@ class Intake:
                     return
                 key = sent.outcome.user_id or sent.outcome.order_id
                 deliveries[index] = await self._producer.send(self._settings.purchases_topic, sent.value, key.encode())
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    with suppress(KafkaError, TimeoutError):
+        async with asyncio.timeout(_STOP_SECONDS):
+            await producer.stop()
 
 
 def _verdict(index: int, sent: Sent, delivery: asyncio.Future[RecordMetadata] | None) -> Verdict:

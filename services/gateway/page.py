@@ -16,6 +16,7 @@ _NOT_BUILT = """<!doctype html>
 <p>Build it with <code>make web</code> and load this page again. The API works: see <a href="/docs">/docs</a>.</p>
 </html>
 """
+_METHODS = ["GET", "HEAD"]
 # Their names carry a hash of their content.
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 _REVALIDATE = {"Cache-Control": "no-cache"}
@@ -31,7 +32,7 @@ class _HashedFiles(StaticFiles):
 def install(app: FastAPI, dist: Path) -> None:
     """Serve the page at `/` and below, after every other route."""
     if not (dist / "index.html").is_file():
-        app.add_api_route("/", _not_built, include_in_schema=False)
+        app.add_api_route("/", _not_built, methods=_METHODS, include_in_schema=False)
         return
     if (dist / "assets").is_dir():
         app.mount("/assets", GZipMiddleware(_HashedFiles(directory=dist / "assets"), minimum_size=1024))
@@ -40,16 +41,23 @@ def install(app: FastAPI, dist: Path) -> None:
     async def page(path: str) -> Response:
         return _file(root, path)
 
-    app.add_api_route("/{path:path}", page, include_in_schema=False)
+    app.add_api_route("/{path:path}", page, methods=_METHODS, include_in_schema=False)
 
 
 async def _not_built() -> HTMLResponse:
     return HTMLResponse(_NOT_BUILT, headers=_REVALIDATE)
 
 
+def _existing(root: Path, path: str) -> Path | None:
+    try:
+        file = (root / path).resolve()
+        return file if file.is_relative_to(root) and file.is_file() else None
+    except (ValueError, OSError):  # no name that a file can have
+        return None
+
+
 def _file(root: Path, path: str) -> Response:
-    file = (root / path).resolve()
-    if path and file.is_file() and file.is_relative_to(root):
+    if (file := _existing(root, path)) is not None:
         return FileResponse(file, headers=_REVALIDATE)
     if path.startswith("v1/") or "." in path.rpartition("/")[2]:
         raise Problem(HTTPStatus.NOT_FOUND, f"nothing is served at /{path}")

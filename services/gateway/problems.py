@@ -111,7 +111,7 @@ def _detail(entry: Mapping[str, Any]) -> str:
 
 
 async def _render_redis(_request: Request, error: Exception) -> Response:
-    logger.warning("the live tables cannot be read: %s", error)
+    logger.debug("the live tables cannot be read: %s", error)
     return problem_response(
         HTTPStatus.SERVICE_UNAVAILABLE, "the live tables cannot be read at the moment", headers={"Retry-After": "1"}
     )

@@ -17,6 +17,13 @@ logger = logging.getLogger(__name__)
 
 Response = TypeVar("Response")
 _WATCH_DEADLINE_SECONDS = 1.0
+_CHANNEL_OPTIONS = [
+    # Reconnect soon after the recommender is back: the default backs off up to two minutes.
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # Spread calls over all replicas behind one name.
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    ("grpc.enable_http_proxy", 0),
+]
 # grpc.health.v1.HealthCheckResponse{status: SERVING}
 _SERVING = b"\x08\x01"
 
@@ -56,8 +63,7 @@ class RecommenderClient:
     """Calls the recommender. Every call raises RecommenderAway, or Problem 422 where it refuses an argument."""
 
     def __init__(self, address: str, deadline_ms: int, batch_deadline_ms: int) -> None:
-        # Reconnect soon after the recommender is back: the default backs off up to two minutes.
-        self._channel = grpc.aio.insecure_channel(address, options=[("grpc.max_reconnect_backoff_ms", 1_000)])
+        self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
         self._stub = RecommenderStub(self._channel)
         # Called on the wire's level: the health package is not worth a dependency for one field.
         self._health: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]

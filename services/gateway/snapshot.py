@@ -79,6 +79,7 @@ class SnapshotWatch:
         self._health = health
         self._listeners: list[Callable[[Snapshot | None], None]] = []
         self.latest: Snapshot | None = None
+        GATEWAY_SNAPSHOT_AGE_SECONDS.set_function(self._age)
 
     def listen(self, listener: Callable[[Snapshot | None], None]) -> None:
         """Call the listener with each snapshot, and with None where one could not be read."""
@@ -87,12 +88,17 @@ class SnapshotWatch:
     async def refresh(self) -> None:
         """Read once and tell the listeners."""
         try:
-            self.latest = await self._read()
-            self._health.set("redis", True)
-            GATEWAY_SNAPSHOT_AGE_SECONDS.set_function(self._age)
+            snapshot = await self._read()
         except RedisError as error:
+            if self.latest is not None:
+                logger.warning("the live tables cannot be read any more: %s", error)
             self.latest = None
             self._health.set("redis", False, str(error))
+        else:
+            if self.latest is None:
+                logger.info("the live tables can be read")
+            self.latest = snapshot
+            self._health.set("redis", True)
         for listener in self._listeners:
             listener(self.latest)
 

@@ -70,7 +70,7 @@ class SystemWatch:
         self._snapshots = snapshots
         self._recommender = recommender
         self._bucket = bucket
-        self._http = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS)
+        self._http = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False)  # never through a proxy
         self._urls = {
             "producer": settings.producer_telemetry,
             "archiver": settings.archiver_telemetry,

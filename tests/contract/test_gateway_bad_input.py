@@ -115,6 +115,12 @@ async def test_bodies_of_the_wrong_shape(gateway: httpx.AsyncClient, body: Any, 
     assert fields(problem(await gateway.post("/v1/recommendations", json=body), 422)) == [field]
 
 
+@pytest.mark.parametrize("body", [rb'{"user_ids": ["\ud800"]}', rb'{"user_ids": ["a"], "brand": "\udfff"}'])
+async def test_text_that_is_no_unicode(gateway: httpx.AsyncClient, body: bytes) -> None:
+    answer = await gateway.post("/v1/recommendations", content=body, headers={"Content-Type": "application/json"})
+    problem(answer, 422)
+
+
 async def test_more_than_a_thousand_ids(redis_url: str) -> None:
     async with client_of(settings_of(redis_url=redis_url)) as gateway:
         answer = await gateway.post("/v1/recommendations", json={"user_ids": ["a"] * 1_001})

@@ -36,6 +36,7 @@ async def test_every_path_of_the_page_is_its_index(gateway: httpx.AsyncClient, p
     answer = await gateway.get(path)
     assert (answer.status_code, answer.text) == (200, "<title>the page</title>")
     assert answer.headers["cache-control"] == "no-cache"
+    assert (await gateway.head(path)).status_code == 200
 
 
 async def test_files_of_the_page(gateway: httpx.AsyncClient) -> None:
@@ -52,6 +53,11 @@ async def test_files_of_the_page(gateway: httpx.AsyncClient) -> None:
 async def test_nothing_outside_the_folder_is_served(gateway: httpx.AsyncClient, path: str) -> None:
     answer = await gateway.get(path)
     assert "outside" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/%00", "/assets/%00", f"/{'x' * 5_000}", f"/assets/{'x' * 5_000}", "/%FF", "//"])
+async def test_names_that_no_file_can_have(gateway: httpx.AsyncClient, path: str) -> None:
+    assert (await gateway.get(path)).status_code in (200, 404)
 
 
 async def test_an_unbuilt_page_says_how_to_build_it(redis_url: str) -> None:
