@@ -1,0 +1,53 @@
+"""What the benchmarks compute themselves."""
+
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bench.machine import CpuMeter, cpu_seconds, cpu_table, machine, table
+from bench.recommend import Outcome, percentile, render
+
+
+@pytest.mark.parametrize(
+    ("values", "percent", "expected"),
+    [([3, 1, 2], 50, 2), (range(1, 101), 99, 99), (range(1, 101), 100, 100), ([7], 1, 7), ([1, 2], 50, 1)],
+)
+def test_percentiles_are_values_that_were_seen(values: list[float], percent: float, expected: float) -> None:
+    assert percentile(values, percent) == expected
+
+
+def test_there_is_no_percentile_of_nothing() -> None:
+    assert math.isnan(percentile([], 99))
+
+
+def test_failures_are_shown_with_their_reasons() -> None:
+    outcome = Outcome([0.001, 0.002])
+    outcome.failures["status 500"] += 3
+    lines = [line.split() for line in render(outcome).splitlines()]
+    assert ["answered", "2"] in lines
+    assert ["p100", "2.0", "ms"] in lines
+    assert ["failed", "3"] in lines
+    assert ["status", "500", "3"] in lines
+
+
+def test_a_table_is_aligned() -> None:
+    assert table([("what", "n"), ("a", "100")]) == "what    n\na     100"
+
+
+def test_a_meter_counts_from_its_making_and_outlives_the_process() -> None:
+    meter = CpuMeter({"self": os.getpid()})
+    sum(range(3_000_000))
+    meter.read()
+    assert 0 < meter.seconds["self"] < (cpu_seconds(os.getpid()) or 0)
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as child:
+        other = CpuMeter({"child": child.pid})
+    other.read()
+    assert other.seconds == {"child": 0.0}
+    assert cpu_table(other, 2.0).splitlines()[-1].split() == ["all", "0.0", "0.00"]
+
+
+def test_the_machine_is_named_with_its_cores() -> None:
+    assert machine().startswith(f"{os.cpu_count()} cores ")
