@@ -151,7 +151,8 @@ class Outbox:
             batch, start = self._fill(messages, start)
             future: Any = await self._producer.send_batch(batch, lane.topic, partition=lane.partition)
             metadata = await future
-            if lane.topic == self._purchases:
+            # The broker may have forgotten the offset of a batch that it had already: it answers -1 then.
+            if lane.topic == self._purchases and metadata.offset >= 0:
                 self.offsets[lane.partition] = metadata.offset + batch.record_count() - 1
 
     def _fill(self, messages: Sequence[Message], start: int) -> tuple[Any, int]:

@@ -81,7 +81,7 @@ async def send_file(job: Job, settings: ProducerSettings, health: Health, stop: 
             begun_at = plan.checkpoint.next_row
             first_row = first_row or begun_at
             try:
-                with _progress(plan, total) as progress:
+                with _progress(plan, total, health) as progress:
                     run = _Run(job, settings, plan, cluster=cluster, producer=producer, progress=progress)
                     finished = plan.nothing_to_do or await run.feed(stop)
             except Unacknowledged as failure:
@@ -94,9 +94,16 @@ async def send_file(job: Job, settings: ProducerSettings, health: Health, stop: 
         return _summary(plan.checkpoint, first_row, time.monotonic() - started, finished)
 
 
-def _progress(plan: Plan, total: int) -> Progress:
+def _progress(plan: Plan, total: int, health: Health) -> Progress:
     last = total if plan.end is None else min(plan.end - 1, total)
-    return Progress(plan.checkpoint.source, last, plan.checkpoint.next_row - 1, sys.stderr)
+    health.report("source", plan.checkpoint.source)
+    return Progress(
+        plan.checkpoint.source,
+        last,
+        plan.checkpoint.next_row - 1,
+        sys.stderr,
+        lambda rate: health.report("events_per_second", round(rate, 1)),
+    )
 
 
 def _count(path: Path) -> int:
