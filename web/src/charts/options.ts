@@ -3,7 +3,7 @@ import type { BarSeriesOption, LineSeriesOption } from "echarts/charts";
 import type { GridComponentOption, LegendComponentOption, TooltipComponentOption } from "echarts/components";
 import type { ComposeOption } from "echarts/core";
 import { approximate, type MoneyFormat } from "../format/money";
-import { formatAxisShare, formatCompact, formatCount, formatShare } from "../format/numbers";
+import { formatShortShare, formatCompact, formatCount, formatShare } from "../format/numbers";
 import type { CategoryShare, MonthRow, SpenderRow } from "./series";
 import type { Look } from "./look";
 
@@ -246,7 +246,7 @@ export function categoriesOption(rows: readonly CategoryShare[], scene: Scene): 
       values: rows.map(({ share }) => share ?? 0),
       ends: rows.map(({ share }) => formatShare(share)),
       colours: rows.map(({ rest }) => (rest ? look.rest : look.first)),
-      axisLabel: formatAxisShare,
+      axisLabel: formatShortShare,
       hint: (index) => {
         const row = rows[index];
         return row === undefined

@@ -13,7 +13,8 @@ const score = new Intl.NumberFormat(undefined, { minimumFractionDigits: 3, maxim
 
 export const formatCount = (count: number): string => whole.format(count);
 export const formatCompact = (count: number): string => compact.format(count);
-export const formatAxisShare = (share: number): string => axisPercent.format(share);
+/** For an axis or a sentence: 6% rather than 6.0%. */
+export const formatShortShare = (share: number): string => axisPercent.format(share);
 export const formatScore = (value: number): string => score.format(value);
 
 /** A share of 0 to 1; an em dash where there is nothing to share. */

@@ -1,5 +1,5 @@
 import type { RecommendedItem, Strategy } from "../../api/types";
-import { formatShare } from "../../format/numbers";
+import { formatShortShare } from "../../format/numbers";
 
 const STRATEGY: Record<Strategy, string> = {
   personal: "Chosen for this customer",
@@ -28,5 +28,5 @@ export function reasonText(item: RecommendedItem, titleOf: (productId: string) =
 /** What part of the score the reason carries, where it is a part: " · 62% of the score". */
 function shareOfScore({ score, reason }: RecommendedItem): string {
   const share = reason.weight / score;
-  return share > 0 && share <= 1 ? ` · ${formatShare(share)} of the score` : "";
+  return share > 0 && share <= 1 ? ` · ${formatShortShare(share)} of the score` : "";
 }
