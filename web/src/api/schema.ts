@@ -755,7 +755,7 @@ export interface components {
             items: components["schemas"]["RecommendedItem"][];
             /**
              * Message
-             * @description Says why `items` is empty or short, where it is.
+             * @description Says why `items` is empty, where it is.
              */
             message?: string | null;
             /**
