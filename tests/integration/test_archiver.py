@@ -1,5 +1,6 @@
 """The archiver on real engines: after crash, zombie and outage the archive holds each record of the topic, once."""
 
+import asyncio
 import os
 import signal
 import time
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from local.engines import S3Engine
+from local.engines import KafkaEngine, S3Engine
 from local.ports import free_port
+from local.topics import create
 from services.archiver.layout import Extent, object_key
 from services.common.objectstore import ObjectStore
-from services.common.settings import S3Settings
+from services.common.settings import KafkaSettings, S3Settings
+from services.common.topics import ALL, PURCHASES
 from spark.archive import read_line
 from tests.conftest import TopicFactory, TopicNames
 from tests.feeding import archived_lines, committed, eventually, read_topic, readiness, running, send
@@ -181,6 +184,52 @@ def test_s3_away_is_waited_for(kafka: str, names: TopicNames, tmp_path: Path) ->
             assert_archive_is_topic(kafka, names.purchases, s3)
     finally:
         engine.stop()
+
+
+def test_a_broker_that_restarts_is_waited_for(s3: S3Settings, tmp_path: Path) -> None:
+    engine = KafkaEngine(tmp_path / "kafka", tmp_path / "kafka.log", free_port())
+    engine.start()
+    try:
+        engine.wait_ready()
+        asyncio.run(create(KafkaSettings(kafka_bootstrap=engine.address), ALL))
+        variables = environment(engine.address, PURCHASES.name, s3)
+        port = int(variables["TILLSTREAM_METRICS_PORT"])
+        with running(ARCHIVER, [], variables, tmp_path / "log") as archiver:
+            send(engine.address, PURCHASES.name, (event(number) for number in range(300)))
+            eventually(lambda: len(archived_lines(s3)) > 0, "the first objects are written")
+            engine.stop()
+            eventually(lambda: not readiness(port)["checks"]["kafka"]["ok"], "the archiver sees that Kafka is away")
+            engine.start()
+            engine.wait_ready()
+            send(engine.address, PURCHASES.name, (event(number) for number in range(300)))
+            eventually(lambda: is_archived(engine.address, variables, PURCHASES.name), "everything is archived")
+            eventually(lambda: bool(readiness(port)["ready"]), "the archiver is ready again")
+            assert archiver.process.poll() is None
+            assert_archive_is_topic(engine.address, PURCHASES.name, s3)
+    finally:
+        engine.stop()
+
+
+def test_an_archiver_without_a_partition_stands_by_ready(
+    kafka: str, topics: TopicFactory, s3: S3Settings, tmp_path: Path
+) -> None:
+    names = topics(partitions=1)
+    variables = environment(kafka, names.purchases, s3)
+    ports = [int(variables["TILLSTREAM_METRICS_PORT"]), free_port()]
+    standby = variables | {"TILLSTREAM_METRICS_PORT": str(ports[1])}
+    with (
+        running(ARCHIVER, [], variables, tmp_path / "one.log") as one,
+        running(ARCHIVER, [], standby, tmp_path / "other.log") as other,
+    ):
+        eventually(lambda: all(readiness(port).get("ready") for port in ports), "both are ready")
+        send(kafka, names.purchases, (event(number) for number in range(100)))
+        eventually(partial(is_archived, kafka, variables, names.purchases, 1), "everything is archived")
+        one.signal(signal.SIGTERM)
+        assert one.wait(10) == 0
+        send(kafka, names.purchases, (event(number) for number in range(100)))
+        eventually(partial(is_archived, kafka, variables, names.purchases, 1), "the other has taken over")
+        assert other.process.poll() is None
+        assert_archive_is_topic(kafka, names.purchases, s3)
 
 
 def test_the_archive_of_another_log_is_refused(
