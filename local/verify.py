@@ -117,6 +117,8 @@ def verify(truth: Truth, get: Get, report: Json | None = None, wait: float = 0) 
     print(render(comparisons))
     if behind:
         print(f"The gateway is still behind: {behind:,} records are not applied yet, so differences are expected.")
+    if report is not None and report["totals"]["events"] < live["totals"]["events"]:
+        print("The batch report tells of fewer events than the live tables: `make train` makes a new one of all.")
     return int(any(comparison.differences for comparison in comparisons))
 
 

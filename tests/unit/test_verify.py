@@ -193,6 +193,14 @@ def test_a_tampered_report_is_a_difference(
     assert verify(truth, answers.__getitem__, report) == 1
 
 
+def test_a_report_of_fewer_events_is_named(
+    truth: Truth, answers: dict[str, Any], report: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    report["totals"]["events"] = 4
+    assert verify(truth, answers.__getitem__, report) == 1
+    assert "tells of fewer events than the live tables: `make train`" in capsys.readouterr().out
+
+
 def test_a_gateway_that_is_behind_is_named(
     truth: Truth, answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
