@@ -1,6 +1,7 @@
 """The Faust application: subscribes both topics and feeds the applier."""
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -87,9 +88,11 @@ def build_app(settings: AggregatorSettings, health: Health, applier: Applier) ->
     )
     app.transport = BatchTransport([URL(f"kafka://{settings.kafka_bootstrap}")], app, app.loop)
     topics = {settings.purchases_topic, settings.dead_letters_topic}
+    pulse = Pulse(health)
 
     async def on_assigned(*_: Any, **__: Any) -> None:
         applier.forget()
+        pulse.forget()
 
     app.on_partitions_assigned.connect(on_assigned)
 
@@ -105,7 +108,8 @@ def build_app(settings: AggregatorSettings, health: Health, applier: Applier) ->
         back_to = await applier.apply(partition, batch.records)
         if back_to is not None:
             await consumer.go_to({event.message.tp: back_to})
-        _report_lag(app, partition, batch.records[-1].offset + 1 if back_to is None else back_to)
+        reached = batch.records[-1].offset + 1 if back_to is None else back_to
+        pulse.reached(partition, reached, consumer.highwater(event.message.tp) or reached)
 
     async def realign() -> None:
         consumer = cast(BatchConsumer, app.consumer)
@@ -118,6 +122,7 @@ def build_app(settings: AggregatorSettings, health: Health, applier: Applier) ->
             await consumer.go_to({TP(*partition): offset for partition, offset in moved.items()})
         health.set("assigned", True, f"{len(assigned)} partitions")
         health.report("partitions", len(assigned))
+        pulse.report()
 
     async def realign_guarded() -> None:
         await _guarded(app, realign())
@@ -130,6 +135,36 @@ def build_app(settings: AggregatorSettings, health: Health, applier: Applier) ->
     return app
 
 
+class Pulse:
+    """Rate and lag for people (/readyz) and machines (/metrics), by what the partitions have reached."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._reached: dict[TopicPartition, int] = {}
+        self._lag: dict[TopicPartition, int] = {}
+        self._records = 0
+        self._since = time.monotonic()
+
+    def forget(self) -> None:
+        """Other partitions are assigned now."""
+        self._reached.clear()
+        self._lag.clear()
+
+    def reached(self, partition: TopicPartition, offset: int, end: int) -> None:
+        """All before `offset` is applied; the log ends at `end`."""
+        self._records += max(0, offset - self._reached.get(partition, offset))
+        self._reached[partition] = offset
+        self._lag[partition] = max(0, end - offset)
+        AGGREGATOR_LAG.labels(partition.topic, str(partition.partition)).set(self._lag[partition])
+
+    def report(self) -> None:
+        """Tell the rate since the last report, and the lag."""
+        now = time.monotonic()
+        self._health.report("events_per_second", round(self._records / (now - self._since), 1))
+        self._health.report("lag", sum(self._lag.values()))
+        self._records, self._since = 0, now
+
+
 async def _guarded(app: AppT, work: Any) -> None:
     """Faust acknowledges a message whose agent raises; an error that is not waited out must end the process instead."""
     try:
@@ -137,12 +172,6 @@ async def _guarded(app: AppT, work: Any) -> None:
     except Exception as error:
         logger.exception("stopping: the live tables cannot be continued")
         await app.crash(error)
-
-
-def _report_lag(app: AppT, partition: TopicPartition, next_offset: int) -> None:
-    highwater = app.consumer.highwater(partition)
-    if highwater is not None:
-        AGGREGATOR_LAG.labels(partition.topic, str(partition.partition)).set(max(0, highwater - next_offset))
 
 
 def _credentials(settings: AggregatorSettings) -> Any:
