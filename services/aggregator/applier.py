@@ -18,7 +18,8 @@ from redis.exceptions import RedisError
 
 from services.aggregator.calendar import Calendar
 from services.aggregator.fold import Setting, ShardDelta, fold
-from services.aggregator.store import Change, Move, Moved, ShardState, TableStore
+from services.aggregator.payload import Change, Move
+from services.aggregator.store import Moved, ShardState, TableStore
 from services.aggregator.verdicts import Record, Refusal, count_dead_letters, judge, opaque_ids, without_repeats
 from services.common.metrics import (
     AGGREGATOR_DEAD_LETTERS,

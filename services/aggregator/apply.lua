@@ -1,9 +1,9 @@
 -- Adds the deltas of one batch of one partition to one shard and moves the shard's mark, or does nothing.
 --
--- KEYS: every key that is touched; the batch names them by position. ARGV[1]: the batch (MessagePack, see store.py),
--- ARGV[2]: the orders' counter tokens, one after the other.
+-- KEYS: every key that is touched; the batch names them by position. ARGV[1]: the batch (MessagePack, see payload.py),
+-- ARGV[2]: the counters' tokens facet by facet.
 -- Returns {1, minute_floor} when applied, {0, mark} when the shard stands elsewhere than the batch supposes.
--- Numbers are doubles here: figures are exact up to 2^53 cents.
+-- Numbers are doubles here: figures are exact up to 2^53 cents. Lists are flat, since each nested one costs an allocation.
 
 local batch = cmsgpack.unpack(ARGV[1])
 local call, format, match = redis.call, string.format, string.match
@@ -29,62 +29,66 @@ end
 
 -- Facets are spread over counters: revenue[c], quantity[c], orders[c] is what counter c gains.
 local revenue, quantity, orders = {}, {}, {}
-for c = 1, batch.counters do
+for c = 1, #batch.fields do
   revenue[c], quantity[c], orders[c] = 0, 0, 0
 end
-local tokens, token_at = {}, 1
-for f, counters in ipairs(batch.facets) do
-  tokens[f] = ARGV[2]:sub(token_at, token_at + #counters * TOKEN - 1)
-  token_at = token_at + #counters * TOKEN
-  for i = 1, #counters do
-    local c = counters[i]
-    revenue[c] = revenue[c] + batch.revenue[f]
-    quantity[c] = quantity[c] + batch.quantity[f]
+local counters_of, tokens_of = batch.facet_counters, {} -- facet f has counters_of[first[f]] .. counters_of[first[f + 1] - 1]
+local first = {1}
+for f, size in ipairs(batch.facet_sizes) do
+  local from = first[f]
+  first[f + 1] = from + size
+  tokens_of[f] = ARGV[2]:sub((from - 1) * TOKEN + 1, (from + size - 1) * TOKEN)
+  local r, q = batch.facet_revenue[f], batch.facet_quantity[f]
+  for i = from, from + size - 1 do
+    local c = counters_of[i]
+    revenue[c], quantity[c] = revenue[c] + r, quantity[c] + q
   end
 end
 
 -- Distinct orders: a counter counts an order once, ever; the order's entry lists the tokens of those that have.
-local function count_new(facets)
-  local seen, entry = {}, {}
-  for i = 1, #facets do
-    local counters = batch.facets[facets[i]]
-    entry[i] = tokens[facets[i]]
-    for j = 1, #counters do
-      local c = counters[j]
-      if not seen[c] then
-        seen[c] = true
+local counted_by = {} -- the last order of this batch that a counter has counted
+local function count_new(order, facets, from, to)
+  for i = from, to do
+    for j = first[facets[i]], first[facets[i] + 1] - 1 do
+      local c = counters_of[j]
+      if counted_by[c] ~= order then
+        counted_by[c] = order
         orders[c] = orders[c] + 1
       end
     end
   end
-  return table.concat(entry)
 end
-local function count_known(facets, known)
+local function count_known(facets, from, to, known)
   local seen, fresh = {}, {}
   for at = 1, #known, TOKEN do seen[known:sub(at, at + TOKEN - 1)] = true end
-  for i = 1, #facets do
-    local counters, named = batch.facets[facets[i]], tokens[facets[i]]
-    for j = 1, #counters do
-      local token = named:sub((j - 1) * TOKEN + 1, j * TOKEN)
+  for i = from, to do
+    local f = facets[i]
+    for j = first[f], first[f + 1] - 1 do
+      local at = (j - first[f]) * TOKEN
+      local token = tokens_of[f]:sub(at + 1, at + TOKEN)
       if not seen[token] then
         seen[token] = true
         fresh[#fresh + 1] = token
-        orders[counters[j]] = orders[counters[j]] + 1
+        orders[counters_of[j]] = orders[counters_of[j]] + 1
       end
     end
   end
   return table.concat(fresh)
 end
-local new_orders, orders_key = 0, KEYS[batch.orders_key]
-for _, order in ipairs(batch.orders) do
-  local known = call('HGET', orders_key, order[1])
-  if not known then
+local new_orders, orders_key, from = 0, KEYS[batch.orders_key], 1
+for order, order_id in ipairs(batch.order_ids) do
+  local to = from + batch.order_sizes[order] - 1
+  local entry = {}
+  for i = from, to do entry[i - from + 1] = tokens_of[batch.order_facets[i]] end
+  if call('HSETNX', orders_key, order_id, table.concat(entry)) == 1 then
     new_orders = new_orders + 1
-    call('HSET', orders_key, order[1], count_new(order[2]))
+    count_new(order, batch.order_facets, from, to)
   else
-    local fresh = count_known(order[2], known)
-    if fresh ~= '' then call('HSET', orders_key, order[1], known .. fresh) end
+    local known = call('HGET', orders_key, order_id)
+    local fresh = count_known(batch.order_facets, from, to, known)
+    if fresh ~= '' then call('HSET', orders_key, order_id, known .. fresh) end
   end
+  from = to + 1
 end
 
 -- The minute floor only rises.
@@ -95,60 +99,85 @@ if batch.minute_floor > floor then
   for _, key in ipairs(batch.expired_keys) do call('UNLINK', KEYS[key]) end
 end
 
--- Figures: one packed value a counter, read and written in bulk. `first` is the counter of fields[1].
+-- Figures: one packed value a counter, read and written in bulk. Counter c is the field batch.fields[c] of its table;
+-- tables follow each other: first those of products, then of users, then all others, last those of minutes.
 local function packed_sum(packed, c)
   if not packed then return format('%d %d %d', revenue[c], quantity[c], orders[c]) end
   local r, q, o = match(packed, '(%S+) (%S+) (%S+)')
   return format('%d %d %d', revenue[c] + r, quantity[c] + q, orders[c] + o)
 end
-local function add_figures(key, fields, first)
-  for from = 1, #fields, FIELDS_A_CALL do
-    local to = math.min(from + FIELDS_A_CALL - 1, #fields)
-    local known = call('HMGET', key, unpack(fields, from, to))
-    local update = {}
-    for i = from, to do
-      local at = 2 * (i - from)
-      update[at + 1], update[at + 2] = fields[i], packed_sum(known[i - from + 1], first + i - 1)
+local function add_figures(key, low, high)
+  for at = low, high, FIELDS_A_CALL do
+    local to = math.min(at + FIELDS_A_CALL - 1, high)
+    local known = call('HMGET', key, unpack(batch.fields, at, to))
+    local update, n = {}, 0
+    for c = at, to do
+      update[n + 1], update[n + 2] = batch.fields[c], packed_sum(known[c - at + 1], c)
+      n = n + 2
     end
     call('HSET', key, unpack(update))
   end
 end
-for _, entry in ipairs(batch.tables) do add_figures(KEYS[entry[1]], entry[2], entry[3]) end
-for _, entry in ipairs(batch.minutes) do
-  for i, minute in ipairs(entry[2]) do
-    if tonumber(minute) >= floor then add_figures(KEYS[entry[1]], {minute}, entry[3] + i - 1) end
-  end
-end
 
-for _, product in ipairs(batch.products) do
-  local key, fields, first, product_id, seen_at, facts = KEYS[product[1]], unpack(product, 2)
-  if seen_at >= tonumber(call('HGET', key, 'facts_at') or '0') then
-    call('HSET', key, 'facts', facts, 'facts_at', format('%d', seen_at))
+local function add_product(product, key, low, high)
+  local known = call('HMGET', key, 'facts_at', unpack(batch.fields, low, high)) -- three fields for each day sold
+  local update, n = {}, 0
+  for c = low, high do
+    update[n + 1], update[n + 2] = batch.fields[c], packed_sum(known[c - low + 2], c)
+    n = n + 2
   end
-  add_figures(key, fields, first)
-  call('ZINCRBY', KEYS[batch.products_key], format('%d', -revenue[first]), product_id) -- the first field is `total`
+  local seen_at = batch.product_seen_at[product]
+  if seen_at >= tonumber(known[1] or '0') then
+    update[n + 1], update[n + 2] = 'facts', batch.product_facts[product]
+    update[n + 3], update[n + 4] = 'facts_at', format('%d', seen_at)
+  end
+  call('HSET', key, unpack(update))
+  call('ZINCRBY', KEYS[batch.products_key], format('%d', -revenue[low]), batch.product_ids[product])
 end
 
 local buyers = 0
-for _, user in ipairs(batch.users) do
-  local key, fields, first, user_id, first_seen, last_seen, purchases_key, purchases = KEYS[user[1]], unpack(user, 2)
+local function add_user(user, key, low, high)
+  local user_id, first_seen, last_seen, purchases_key, purchases = unpack(user)
   if extend_range(key, 'first_seen', first_seen, 'last_seen', last_seen) then
     buyers = buyers + 1
     call('ZADD', KEYS[batch.users_key], 0, user_id)
   end
-  add_figures(key, fields, first)
-  call('ZINCRBY', KEYS[batch.spenders_key], format('%d', -revenue[first]), user_id)
-  for from = 1, #purchases, FIELDS_A_CALL do
-    call('ZADD', KEYS[purchases_key], unpack(purchases, from, math.min(from + FIELDS_A_CALL - 1, #purchases)))
+  add_figures(key, low, high)
+  call('ZINCRBY', KEYS[batch.spenders_key], format('%d', -revenue[low]), user_id)
+  for at = 1, #purchases, FIELDS_A_CALL do
+    call('ZADD', KEYS[purchases_key], unpack(purchases, at, math.min(at + FIELDS_A_CALL - 1, #purchases)))
   end
   call('ZREMRANGEBYRANK', KEYS[purchases_key], 0, -batch.purchases_kept - 1)
+end
+
+local function add_minutes(key, low, high)
+  for c = low, high do
+    if tonumber(batch.fields[c]) >= floor then add_figures(key, c, c) end
+  end
+end
+
+local products, users = #batch.product_ids, #batch.users
+local minutes_from = #batch.table_keys - batch.minute_tables
+local low = 1
+for t, position in ipairs(batch.table_keys) do
+  local key, high = KEYS[position], low + batch.table_sizes[t] - 1
+  if t <= products then
+    add_product(t, key, low, high)
+  elseif t <= products + users then
+    add_user(batch.users[t - products], key, low, high)
+  elseif t <= minutes_from then
+    add_figures(key, low, high)
+  else
+    add_minutes(key, low, high)
+  end
+  low = high + 1
 end
 
 if batch.events > 0 then
   extend_range(totals, 'first_event', batch.first_event, 'last_event', batch.last_event)
 end
-add(totals, 'revenue', batch.total_revenue)
-add(totals, 'quantity', batch.total_quantity)
+add(totals, 'revenue', batch.revenue)
+add(totals, 'quantity', batch.quantity)
 add(totals, 'events', batch.events)
 add(totals, 'orders', new_orders)
 add(totals, 'buyers', buyers)

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -13,7 +14,9 @@ from redis.asyncio import Redis
 
 from services.aggregator.applier import Applier, RebuildNeeded
 from services.aggregator.calendar import Calendar
-from services.aggregator.store import Move, ShardState, TableStore
+from services.aggregator.fold import ShardDelta
+from services.aggregator.payload import Change, Move
+from services.aggregator.store import Moved, ShardState, TableStore
 from services.aggregator.verdicts import Refusal
 from services.common.deadletters import FileOrigin, dead_letter_headers
 from services.common.events import Purchase, Reason, Rejected, format_time, parse
@@ -356,8 +359,6 @@ async def test_every_key_that_the_script_touches_is_declared(
 
 async def test_a_month_holds_what_its_days_hold(connection: Redis, client: redis.Redis) -> None:
     """Bucket names are UTC seconds of the local start; the reader relies on it."""
-    from datetime import UTC, datetime  # noqa: PLC0415
-
     event = {"event_time": "2020-04-24 11:50:39 UTC", "order_id": "o", "product_id": "p", "price": "162.01"}
     await applier_of(store_of(connection)).apply(
         TopicPartition(TOPIC, 0), [FakeRecord(0, encode(event), timestamp=NOW)]
@@ -368,9 +369,6 @@ async def test_a_month_holds_what_its_days_hold(connection: Redis, client: redis
 
 
 async def test_the_script_refuses_an_unexpected_mark_without_effect(connection: Redis, client: redis.Redis) -> None:
-    from services.aggregator.fold import ShardDelta  # noqa: PLC0415
-    from services.aggregator.store import Change, Moved  # noqa: PLC0415
-
     store = store_of(connection)
     change = Change({"s": 1}, 0, [], NOW)
     with pytest.raises(Moved):
