@@ -8,9 +8,9 @@ is forgotten, read again from Redis, and reading goes back to there.
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
@@ -75,6 +75,44 @@ class _Progress:
         for shard, state in self.shards.items():
             by_mark[state.mark].append(shard)
         return sorted(by_mark.items())
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One script call."""
+
+    shard: int
+    move: Move
+    delta: ShardDelta
+    change: Change
+
+
+class _Applying:
+    """Runs one chunk's script calls beside the caller, so that Redis works while the next chunk is folded."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, calls: Coroutine[Any, Any, None]) -> None:
+        """Begin these calls once the ones before have succeeded."""
+        try:
+            await self.settle()
+        except BaseException:
+            calls.close()
+            raise
+        self._task = asyncio.create_task(calls)
+        await asyncio.sleep(0)  # the request leaves before the next chunk takes the processor
+
+    async def settle(self) -> None:
+        """Wait for the calls that were begun; raises what they raise."""
+        task, self._task = self._task, None
+        if task is not None:
+            await task
+
+    async def abandon(self) -> None:
+        """Let calls that are under way come to their end, whatever it is: they are fenced by the marks."""
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
 
 
 class Applier:
@@ -143,13 +181,17 @@ class Applier:
             await self._check_range(partition, progress)
         progress.aligned = True
         wanted = [record for record in records if record.offset >= progress.next]
+        applying = _Applying()
         try:
             for chunk in _chunks(wanted, self._chunk):
-                await self._apply_chunk(partition, progress, chunk)
+                await applying.start(self._run(await self._prepare(partition, progress, chunk)))
+            await applying.settle()
         except Moved as moved:
             logger.warning("the tables were moved by another hand, reading again from their marks: %s", moved)
             AGGREGATOR_MISMATCHES.inc()
             return await self._read_again(partition)
+        finally:
+            await applying.abandon()
         return None
 
     async def _read_again(self, partition: TopicPartition) -> int:
@@ -157,53 +199,63 @@ class Applier:
         progress.aligned = True  # the caller sends reading to the returned offset
         return progress.next
 
-    async def _apply_chunk(self, partition: TopicPartition, progress: _Progress, records: Sequence[Record]) -> None:
+    async def _prepare(self, partition: TopicPartition, progress: _Progress, records: Sequence[Record]) -> list[_Step]:
+        """What brings each shard past these records. Progress is moved already: a step that fails drops it."""
         if partition.topic == self._dead_letters_topic:
-            await self._count_dead_letters(partition, progress, records)
+            steps = [self._count_dead_letters(partition, progress, records)]
         else:
-            await self._add_purchases(partition, progress, records)
+            steps = await self._add_purchases(partition, progress, records)
+        for step in steps:
+            state = progress.shards[step.shard]
+            state.mark = step.move.next
+            state.rows.update(step.change.rows)
+        return steps
 
-    async def _add_purchases(self, partition: TopicPartition, progress: _Progress, records: Sequence[Record]) -> None:
+    async def _run(self, steps: Sequence[_Step]) -> None:
+        for step in steps:
+            self._floors[step.shard] = await self._store.apply(step.shard, step.move, step.delta, step.change)
+            AGGREGATOR_LINES.inc(step.delta.events)
+
+    async def _add_purchases(
+        self, partition: TopicPartition, progress: _Progress, records: Sequence[Record]
+    ) -> list[_Step]:
         lines, refusals = judge(records)
         if refusals:
-            await self._dead_letters.send(partition.topic, partition.partition, refusals)
+            await self._refuse(partition, refusals)
         wanted = opaque_ids(lines, _name(partition))
         owners = await self._store.claim(wanted) if wanted else {}
         next_offset = records[-1].offset + 1
+        steps: list[_Step] = []
         for mark, shards in progress.groups():
             if mark >= next_offset:
                 continue
-            rows = progress.shards[shards[0]].rows
             pending = [line for line in lines if line.offset >= mark]
+            rows = progress.shards[shards[0]].rows
             fresh, moved_rows = without_repeats(pending, rows, owners, _name(partition))
-            deltas = fold(fresh, self._setting(partition))
-            change = self._change(records, moved_rows, max((line.purchase.event_time for line in fresh), default=0))
-            for shard in shards:
-                move = Move(_name(partition), mark, next_offset)
-                await self._move(shard, progress.shards[shard], move, deltas[shard], change)
             AGGREGATOR_REPEATS.inc(len(pending) - len(fresh))
-            AGGREGATOR_LINES.inc(len(fresh))
+            deltas = fold(fresh, self._setting(partition))
+            newest = max((line.purchase.event_time for line in fresh), default=0)
+            change = self._change(records, moved_rows, newest)
+            move = Move(_name(partition), mark, next_offset)
+            steps += [_Step(shard, move, deltas[shard], change) for shard in shards]
+        return steps
+
+    async def _refuse(self, partition: TopicPartition, refusals: Sequence[Refusal]) -> None:
+        """Flush the dead letters before any mark moves past their records."""
+        await self._dead_letters.send(partition.topic, partition.partition, refusals)
         for refusal in refusals:
             AGGREGATOR_DEAD_LETTERS.labels(refusal.rejected.reason.value).inc()
 
-    async def _count_dead_letters(
-        self, partition: TopicPartition, progress: _Progress, records: Sequence[Record]
-    ) -> None:
+    def _count_dead_letters(self, partition: TopicPartition, progress: _Progress, records: Sequence[Record]) -> _Step:
         home = self._home(partition)
-        reasons, moved_rows = count_dead_letters(records, progress.shards[home].rows)
-        delta = ShardDelta(dead_letters=reasons)
-        change = self._change(records, moved_rows, 0)
-        move = Move(_name(partition), progress.shards[home].mark, records[-1].offset + 1)
-        await self._move(home, progress.shards[home], move, delta, change)
+        state = progress.shards[home]
+        reasons, moved_rows = count_dead_letters(records, state.rows)
+        move = Move(_name(partition), state.mark, records[-1].offset + 1)
+        return _Step(home, move, ShardDelta(dead_letters=reasons), self._change(records, moved_rows, 0))
 
     def _change(self, records: Sequence[Record], moved_rows: dict[str, int], newest_event: int) -> Change:
         floor = max(0, newest_event // 60_000 * 60 - MINUTES_KEPT_SECONDS)
         return Change(moved_rows, floor, self._expired_tables(floor), records[-1].timestamp)
-
-    async def _move(self, shard: int, state: ShardState, move: Move, delta: ShardDelta, change: Change) -> None:
-        self._floors[shard] = await self._store.apply(shard, move, delta, change)
-        state.mark = move.next
-        state.rows.update(change.rows)
 
     def _expired_tables(self, floor: int) -> list[str]:
         known = min(self._floors)
