@@ -22,9 +22,11 @@ from local.layout import REPOSITORY
 from local.model import current_version, training, wait_served
 from local.process import Process, Program, spawn, stop_together
 from local.stack import Stack, StackError
+from services.common.tables import UNKNOWN
 
 STALL_S = 180
 _POLL_S = 0.3
+_UNKNOWN = (None, "", UNKNOWN)
 
 
 @contextmanager
@@ -161,5 +163,12 @@ def first_recommendation(stack: Stack) -> None:
         say("no purchase names its customer yet, so there is nobody to recommend to")
         return
     answer = get_json(f"{page}/v1/users/{quote(users[0], safe='')}/recommendations?k=3")
-    products = ", ".join(item["product_name"] or item["product_id"] for item in answer["items"])
+    products = ", ".join(map(_in_words, answer["items"]))
     say(f"customer {users[0]} may like next: {products or 'nothing'} ({answer['strategy']})")
+
+
+def _in_words(item: dict[str, str | None]) -> str:
+    """The product's name, else what is known of it, else its id."""
+    name, brand, category = (item[field] for field in ("product_name", "brand", "category_code"))
+    known = [word for word in ((name,) if name not in _UNKNOWN else (brand, category)) if word not in _UNKNOWN]
+    return " ".join(map(str, known)) or str(item["product_id"])
