@@ -1,6 +1,5 @@
 """`demo`: everything, from a fresh state of its own, in the foreground."""
 
-import shutil
 import time
 from pathlib import Path
 
@@ -25,8 +24,8 @@ def demo(csv: Path | None, rate: str) -> None:
     settings = StackSettings()
     with exclusive(settings.state_dir / "demo.lock", "another `make demo` is running"):
         layout = Layout(settings.state_dir / "demo")
-        shutil.rmtree(layout.root, ignore_errors=True)
         stack = Stack(layout, settings, leashed=True, preferences=PREFERENCES)
+        stack.wipe()
         try:
             with blaming_crashes(stack):
                 _run(stack, csv, rate)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
 
@@ -251,6 +252,12 @@ class Stack:
         for process in reversed([process for process in chosen if process.name in engines]):
             self._stop_together([process])
             engines[process.name].sweep()
+
+    def wipe(self) -> None:
+        """Remove the state of a stack that does not run, and what one that was killed has left elsewhere."""
+        for engine in self.engines:
+            engine.sweep()
+        shutil.rmtree(self.layout.root, ignore_errors=True)
 
     def _stop_together(self, processes: list[Process]) -> None:
         for process in stop_together(processes):

@@ -82,6 +82,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     machine = Machine(tmp_path / "state")
     yield machine
     machine.kill_everything()
+    for layout in (Layout(machine.folder), Layout(machine.folder / "demo")):
+        Stack(layout, StackSettings(), leashed=True).wipe()
 
 
 @pytest.fixture
