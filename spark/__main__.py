@@ -4,10 +4,13 @@ import argparse
 import signal
 import sys
 import time
+import traceback
 from types import FrameType
 
 from botocore.exceptions import BotoCoreError, ClientError
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pydantic import ValidationError
+from pyspark.errors import PySparkException
 
 from services.common.objectstore import ObjectStore
 from spark.jars import JarsMissing, fetch_jars
@@ -58,9 +61,20 @@ def main(arguments: list[str] | None = None) -> int:
         return int(options.command(settings, options))
     except (JarsMissing, BucketMissing, ModelRefused, PointerContended, BotoCoreError, ClientError) as error:
         _say(f"failed: {error}")
+    except (Py4JError, PySparkException) as error:
+        traceback.print_exc()
+        _say(f"failed: {spark_reason(error)}")
     except (Terminated, KeyboardInterrupt):
         _say("stopped; the live model and the latest report are as before")
     return 1
+
+
+def spark_reason(error: Exception) -> str:
+    """The words of Spark's exception without its trace: the line after py4j's own introduction, if there is one."""
+    lines = str(error).splitlines()
+    return next(
+        (line.removeprefix(": ") for line in lines if line.startswith(": ")), lines[0] if lines else repr(error)
+    )
 
 
 class BucketMissing(Exception):

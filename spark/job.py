@@ -16,6 +16,7 @@ from spark.settings import JobSettings
 
 CURATED = "curated/purchases/"
 REPORTS = "reports/"
+CHECKPOINTS = "checkpoints/"
 STEPS = ("curate", "report", "train", "publish")
 
 
@@ -38,6 +39,11 @@ class Job:
     def curated_folder(self) -> str:
         """Where this run's curated purchases are."""
         return f"{CURATED}{self.version}/"
+
+    @property
+    def checkpoint_folder(self) -> str:
+        """Where ALS keeps factors between iterations."""
+        return f"{CHECKPOINTS}{self.version}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +123,21 @@ def report_step(job: Job, purchases: DataFrame, curation: Curation, refusal: str
 
 def _prune_curated(job: Job) -> None:
     """Drop the curated purchases of older runs: the archive is the source, each run writes them whole."""
-    keys = [key for key, _ in job.store.list(CURATED)]
-    runs = sorted({key.removeprefix(CURATED).partition("/")[0] for key in keys})
+    runs = sorted({key.removeprefix(CURATED).partition("/")[0] for key, _ in job.store.list(CURATED)})
     for run_name in runs[: -job.settings.curated_kept]:
-        for key in keys:
-            if key.startswith(f"{CURATED}{run_name}/"):
-                job.store.delete(key)
+        _delete_folder(job.store, f"{CURATED}{run_name}/")
+
+
+def _delete_folder(store: ObjectStore, folder: str) -> None:
+    for key, _ in list(store.list(folder)):
+        store.delete(key)
 
 
 def train_step(job: Job, purchases: DataFrame, held: DataFrame) -> int:
     """Factors and what serving needs beside them → the model's folder. Returns the pairs trained on."""
     with job.progress.step("train") as step:
         pairs = held.count()
+        job.spark.sparkContext.setCheckpointDir(job.url(job.checkpoint_folder))
         factors = train.factorise(held, job.settings.als)
         _, newest_ms = span(purchases)
         tables = {
@@ -141,6 +150,7 @@ def train_step(job: Job, purchases: DataFrame, held: DataFrame) -> int:
         folder = job.url(publish.model_folder(job.version))
         for name, table in tables.items():
             table.coalesce(job.settings.als_blocks).write.parquet(f"{folder}{name}")
+        _delete_folder(job.store, job.checkpoint_folder)
         als = job.settings.als
         step.says(f"ALS rank {als.rank}, {als.iterations} iterations over {pairs:,} pairs, {blas_in_use(job.spark)}")
     return pairs

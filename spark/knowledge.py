@@ -53,5 +53,8 @@ def _all_time(pieces: DataFrame, n: int) -> DataFrame:
 
 
 def known_purchases(held: DataFrame) -> DataFrame:
-    """user_id, product_ids (ascending): what each known user holds, from the columns of `interactions`."""
-    return held.groupBy("user_id").agg(F.sort_array(F.collect_list("product_id")).alias("product_ids"))
+    """user_id, product_ids (ascending), pieces (of each): what each known user holds, from `interactions`."""
+    holdings = held.groupBy("user_id").agg(F.sort_array(F.collect_list(F.struct("product_id", "pieces"))).alias("held"))
+    return holdings.select(
+        "user_id", F.col("held.product_id").alias("product_ids"), F.col("held.pieces").alias("pieces")
+    )

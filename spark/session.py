@@ -1,5 +1,6 @@
 """The Spark session: local and bounded on one machine, whatever spark-submit decided on a cluster."""
 
+import ctypes
 import os
 import sys
 from collections.abc import Iterator
@@ -69,8 +70,9 @@ def local_conf(settings: JobSettings) -> Conf:
     scratch = settings.spark_dir.resolve()
     java_options = (
         f"-Djava.io.tmpdir={scratch}",
-        f"-Dderby.system.home={scratch}",
         f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}",
+        *compiler_options(has_native_blas()),
+        settings.spark_java_options,
     )
     return {
         "spark.master": settings.spark_master,
@@ -85,6 +87,23 @@ def local_conf(settings: JobSettings) -> Conf:
         "spark.sql.warehouse.dir": (scratch / "warehouse").as_uri(),
         "spark.hadoop.hadoop.tmp.dir": str(scratch / "hadoop"),
     }
+
+
+def compiler_options(native_blas: bool) -> tuple[str, ...]:
+    """Spare the optimising compiler where a native BLAS does the arithmetic (docs/adr/0014).
+
+    Java's own BLAS needs that compiler: its vector instructions exist in no other.
+    """
+    return ("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1") if native_blas else ("-XX:+UseParallelGC",)
+
+
+def has_native_blas() -> bool:
+    """Whether the library that MLlib would load is there."""
+    try:
+        ctypes.CDLL("libblas.so.3")
+    except OSError:
+        return False
+    return True
 
 
 def blas_in_use(spark: SparkSession) -> str:

@@ -39,6 +39,7 @@ class JobSettings(ServiceSettings, S3Settings, ShopSettings):
 
     spark_master: str = Field(default="local[*]", description="empty: whatever spark-submit was told")
     spark_driver_memory: str = Field(default="4g", pattern=r"^[1-9]\d*[mg]$")
+    spark_java_options: str = Field(default="", description="added to the driver's, e.g. -XX:TieredStopAtLevel=4")
     spark_shuffle_partitions: int = Field(default=8, ge=1)
     spark_ui: bool = Field(default=False, description="Spark's own web page, on loopback")
     spark_dir: Path = Field(default=STATE / "spark", description="scratch: spills, upload buffers, temporary files")

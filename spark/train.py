@@ -8,6 +8,9 @@ from pyspark.sql import functions as F
 
 from spark.settings import AlsSettings
 
+CHECKPOINT_EVERY = 5
+"""Iterations between checkpoints. Each adds to the lineage, and a task that walks a long one overflows its stack."""
+
 
 @dataclass(frozen=True, slots=True)
 class Factors:
@@ -35,6 +38,7 @@ def factorise(held: DataFrame, als: AlsSettings) -> Factors:
     """Factors of every user and product in `held` (the columns of `interactions`).
 
     Hu, Koren, Volinsky 2008: preference 1 with confidence 1 + alpha * rating; rating = ln(1 + pieces).
+    The context's checkpoint directory must be set.
     """
     users, products = numbered(held, "user_id"), numbered(held, "product_id")
     ratings = held.join(users, "user_id").join(products, "product_id")
@@ -62,6 +66,7 @@ def _algorithm(als: AlsSettings) -> ALS:
         implicitPrefs=True,
         alpha=als.alpha,
         seed=als.seed,
+        checkpointInterval=CHECKPOINT_EVERY,
         numUserBlocks=als.blocks,
         numItemBlocks=als.blocks,
         userCol="user_id_number",

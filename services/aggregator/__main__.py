@@ -1,6 +1,7 @@
 """`python -m services.aggregator`: purchases → live tables in Redis. Configured by TILLSTREAM_* variables."""
 
 import asyncio
+import gc
 import logging
 import sys
 from typing import Any
@@ -90,6 +91,8 @@ def main() -> int:
 
 def run(settings: AggregatorSettings, health: Health) -> int:
     """Build everything in one event loop and hand it to Faust's worker."""
+    # A batch makes thousands of objects and no cycles; collecting after every 700 took a third of the time.
+    gc.set_threshold(100_000, 20, 100)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     clients = loop.run_until_complete(_make_clients(settings, health))

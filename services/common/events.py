@@ -35,7 +35,7 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
 
 
-class Purchase(msgspec.Struct):
+class Purchase(msgspec.Struct, gc=False):  # holds no containers, so no cycles
     """One accepted line. Times are epoch milliseconds, money is cents, absent texts are None."""
 
     event_id: str | None
@@ -67,7 +67,7 @@ class Invalid(ValueError):
         self.reason = reason
 
 
-class _Wire(msgspec.Struct):
+class _Wire(msgspec.Struct, gc=False):
     """The JSON object as it comes. Numbers stay raw text, so that no float ever exists."""
 
     event_time: str | None = None

@@ -66,7 +66,7 @@ def unpack(text: str | bytes | None) -> Figures:
     return Figures(int(revenue), int(quantity), int(orders))
 
 
-class ProductFacts(msgspec.Struct, frozen=True):
+class ProductFacts(msgspec.Struct, frozen=True, gc=False):
     """What the newest line by event time said about a product. Price in cents."""
 
     product_name: str | None
@@ -77,7 +77,7 @@ class ProductFacts(msgspec.Struct, frozen=True):
     event_time: int
 
 
-class PurchaseLine(msgspec.Struct, frozen=True, array_like=True):
+class PurchaseLine(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One line of a customer's history. `origin` (`partition/offset`) keeps two equal lines apart."""
 
     origin: str
@@ -92,7 +92,7 @@ class PurchaseLine(msgspec.Struct, frozen=True, array_like=True):
     revenue: int
 
 
-class TickerLine(msgspec.Struct, frozen=True):
+class TickerLine(msgspec.Struct, frozen=True, gc=False):
     """One arrival as the ticker shows it. `arrived_at` is the broker's time."""
 
     arrived_at: int

@@ -8,10 +8,10 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from services.common.settings import S3Settings
-from spark.__main__ import main
+from spark.__main__ import main, spark_reason
 from spark.jars import JarsMissing, connector_jars
 from spark.report import bucket_start
-from spark.session import local_conf, s3a_conf, session_conf
+from spark.session import compiler_options, local_conf, s3a_conf, session_conf
 from spark.settings import JobSettings
 from spark.versions import new_version
 
@@ -90,6 +90,17 @@ def test_a_local_session_stays_on_loopback_and_in_its_folder(tmp_path: Path) -> 
     assert conf["spark.ui.enabled"] == "false"
     assert conf["spark.local.dir"] == str(tmp_path / "scratch")
     assert conf["spark.jars"] == str(tmp_path / "hadoop-aws-1.jar")
+
+
+def test_javas_own_blas_keeps_the_compiler_that_it_needs() -> None:
+    assert "-XX:TieredStopAtLevel=1" in compiler_options(native_blas=True)
+    assert "-XX:TieredStopAtLevel=1" not in compiler_options(native_blas=False)
+
+
+def test_sparks_words_are_found_behind_py4js() -> None:
+    error = RuntimeError("An error occurred while calling o1.fit.\n: org.apache.spark.SparkException: no\n\tat x.y(Z)")
+    assert spark_reason(error) == "org.apache.spark.SparkException: no"
+    assert spark_reason(RuntimeError("[PATH_NOT_FOUND] a path\nmore")) == "[PATH_NOT_FOUND] a path"
 
 
 def test_missing_jars_are_named_with_the_remedy(tmp_path: Path) -> None:
