@@ -33,6 +33,8 @@ from services.common.telemetry import Health
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+# Turns of the event loop until a request is on its way; only then may the next chunk take the processor.
+_TURNS_TO_SEND = 8
 _RETRY_AFTER_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -101,7 +103,8 @@ class _Applying:
             calls.close()
             raise
         self._task = asyncio.create_task(calls)
-        await asyncio.sleep(0)  # the request leaves before the next chunk takes the processor
+        for _ in range(_TURNS_TO_SEND):
+            await asyncio.sleep(0)
 
     async def settle(self) -> None:
         """Wait for the calls that were begun; raises what they raise."""

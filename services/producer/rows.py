@@ -65,8 +65,9 @@ class RowEncoder:
 
     def __init__(self, columns: Sequence[str], source: str, place: Callable[[str], tuple[int, bytes]]) -> None:
         self._width = len(columns)
-        self._is_seed_layout = tuple(columns) == REQUIRED
-        self._pick = _identity if self._is_seed_layout else _picker(columns)
+        # A short row lacks three of the seed's columns, and with them whatever columns follow the seed's.
+        self._begins_as_seed = tuple(columns[: len(REQUIRED)]) == REQUIRED
+        self._pick = _identity if tuple(columns) == REQUIRED else _picker(columns)
         self._event_id_column = columns.index("event_id") if "event_id" in columns else None
         self._source = source
         self._place = place
@@ -100,7 +101,7 @@ class RowEncoder:
             raise Invalid(Reason.BAD_ROW, f"not readable as CSV: {row.detail}")
         if len(row) == self._width:
             return self._pick(row)
-        if self._is_seed_layout and len(row) == _SHORT_ROW_FIELDS and row[3] == "":
+        if self._begins_as_seed and len(row) == _SHORT_ROW_FIELDS and row[3] == "":
             event_time, order_id, product_id, _, price, user_id = row
             return (event_time, order_id, product_id, "", "", "", price, user_id)
         raise Invalid(Reason.BAD_ROW, f"{len(row)} fields where the header has {self._width} columns")

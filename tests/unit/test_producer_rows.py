@@ -92,7 +92,14 @@ def test_other_shapes_are_dead_letters(fields: Row) -> None:
 
 def test_a_short_row_is_not_guessed_at_in_another_layout() -> None:
     short = ["2020-04-24 19:16:21 UTC", "1", "2", "", "217.57", "3"]
-    assert dead_letter(short, columns=[*REQUIRED, "quantity"]).reason == "bad_row"
+    assert dead_letter(short, columns=list(reversed(REQUIRED))).reason == "bad_row"
+
+
+def test_a_short_row_is_repaired_where_columns_follow_the_seed_s() -> None:
+    short = ["2020-04-24 19:16:21 UTC", "1", "2", "", "217.57", "3"]
+    purchase = parse(record([*REQUIRED, "quantity"], short).value, NOW_MS)
+    assert isinstance(purchase, Purchase)
+    assert (purchase.price, purchase.user_id, purchase.quantity) == (21757, "3", 1)
 
 
 def test_columns_are_found_by_name() -> None:
