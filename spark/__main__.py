@@ -1,6 +1,7 @@
 """Command line and composition root of the batch job. Also the entry point that spark-submit is given."""
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -43,14 +44,10 @@ Exit status: 0 done, also where the data allows no model yet (the last line says
 """
 
 
-class Terminated(Exception):
-    """SIGTERM: leave through the doors that close the session."""
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _terminate)
+    _stop_at_once()
     try:
         settings = JobSettings()
     except ValidationError as error:
@@ -64,8 +61,6 @@ def main(arguments: list[str] | None = None) -> int:
     except (Py4JError, PySparkException) as error:
         traceback.print_exc()
         _say(f"failed: {spark_reason(error)}")
-    except (Terminated, KeyboardInterrupt):
-        _say("stopped; the live model and the latest report are as before")
     return 1
 
 
@@ -96,6 +91,7 @@ def run_job(settings: JobSettings, progress: Progress, until: str = "publish") -
         if not store.exists():
             raise BucketMissing(f"there is no bucket {store.bucket!r} at {settings.s3_endpoint or 'AWS'}")
         with spark_session(settings) as spark:
+            _stop_at_once()  # Spark has put its own handler in the place of ours
             return run(Job(spark, store, settings, progress, new_version(now_ms), now_ms), until)
     finally:
         store.close()
@@ -120,8 +116,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise Terminated
+def _stop_at_once() -> None:
+    """On SIGTERM and Ctrl-C the process ends where it stands, and Spark's JVM with it.
+
+    Nothing needs closing: what is published is complete, and what is not is never looked at. An exception raised
+    into a call to the JVM would only break that connection and fill the terminal with traces.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    _say("stopped: the live model and the latest report are whole, this run's may be missing")
+    os._exit(128 + number)
 
 
 def _say(text: str) -> None:

@@ -20,6 +20,8 @@ MODELS = "models/als/"
 POINTER = f"{MODELS}current.json"
 FACTOR_TABLES = ("user_factors", "item_factors")
 TABLES = (*FACTOR_TABLES, "catalogue", "popularity", "known_purchases")
+VANISHED = 1e-6
+"""Where the regularisation outweighs the data, each iteration shrinks all factors; healthy ones are near 1."""
 _POINTER_ATTEMPTS = 5
 
 
@@ -76,14 +78,14 @@ def _verified_file(path: str, body: bytes, rank: int) -> ModelFile:
 
 
 def check_factors(path: str, factors: "pa.ChunkedArray[Any]", rank: int) -> None:
-    """Raise ModelRefused unless every row has `rank` finite numbers, not all of the file being zero."""
+    """Raise ModelRefused unless every row has `rank` finite numbers, and the file has not vanished."""
     if factors.null_count or not np.all(pc.list_value_length(factors).to_numpy() == rank):
         raise ModelRefused(f"{path}: a row has not {rank} factors")
     values = pc.list_flatten(factors).to_numpy()
     if not np.all(np.isfinite(values)):
         raise ModelRefused(f"{path}: a factor is not a finite number")
-    if len(values) and not values.any():
-        raise ModelRefused(f"{path}: all factors are zero; the regularisation leaves nothing of the data")
+    if len(values) and np.abs(values).max() < VANISHED:
+        raise ModelRefused(f"{path}: all factors have vanished; lower TILLSTREAM_ALS_REGULARISATION")
 
 
 def write_manifest(store: ObjectStore, manifest: dict[str, Any]) -> None:

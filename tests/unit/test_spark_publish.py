@@ -111,7 +111,7 @@ def test_every_parquet_file_is_named_with_its_shape_and_hash() -> None:
             "not a finite number",
         ),
         ("item_factors", parquet(product_id=pa.array(["9"]), factors=factors([1.0])), "has not 2 factors"),
-        ("user_factors", parquet(user_id=pa.array(["1"]), factors=factors([0.0, 0.0])), "all factors are zero"),
+        ("user_factors", parquet(user_id=pa.array(["1"]), factors=factors([1e-11, 0.0])), "all factors have vanished"),
         ("popularity", parquet(product_id=pa.array([], pa.string())), "popularity has no rows"),
     ],
 )
