@@ -10,11 +10,11 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import blake2b
 from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
+from xxhash import xxh3_64_digest
 
 from services.aggregator.calendar import Calendar, Quarter
 from services.common.events import Purchase
@@ -205,9 +205,8 @@ def _named(places: tuple[Place, ...]) -> Places:
     return Places(places, b"".join(map(_token, places)))
 
 
-@lru_cache(maxsize=262_144)
 def _token(place: Place) -> bytes:
-    return blake2b("\0".join(place).encode(), digest_size=TOKEN_BYTES).digest()
+    return xxh3_64_digest("\0".join(place).encode())
 
 
 def _time_places(quarter: Quarter, minute: int | None) -> Places:
@@ -228,13 +227,11 @@ def category_levels(code: str) -> tuple[str, ...]:
     return tuple(".".join(parts[: depth + 1]) for depth in range(len(parts)))
 
 
-@lru_cache(maxsize=65_536)
 def _product_places(product_id: str, month: str, day: str) -> Places:
     table = f"product:{product_id}"
     return _named(((table, "total"), (table, month), (table, day)))
 
 
-@lru_cache(maxsize=65_536)
 def _one_place(table: str, at: str) -> Places:
     return _named(((table, at),))
 

