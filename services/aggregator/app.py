@@ -22,6 +22,7 @@ from services.common.telemetry import Health
 logger = logging.getLogger(__name__)
 
 REALIGN_EVERY_S = 2.0
+_STAMP_TIMEOUT_MS = 3000
 
 
 class _AsFetched(faust.Schema[Any, Any]):
@@ -64,6 +65,14 @@ class KafkaLogRange:
         earliest = await self._client.beginning_offsets([partition])
         end = await self._client.end_offsets([partition])
         return earliest[partition], end[partition]
+
+    async def stamp(self, partition: TopicPartition, offset: int) -> int | None:
+        """See LogRange."""
+        self._client.assign([partition])
+        self._client.seek(partition, offset)
+        fetched = await self._client.getmany(partition, timeout_ms=_STAMP_TIMEOUT_MS, max_records=1)
+        records = fetched.get(partition, [])
+        return records[0].timestamp if records and records[0].offset == offset else None
 
 
 def build_app(settings: AggregatorSettings, health: Health, applier: Applier) -> AppT:

@@ -55,6 +55,9 @@ class LogRange(Protocol):
     async def offsets(self, partition: TopicPartition) -> tuple[int, int]:
         """The earliest offset and the one after the newest."""
 
+    async def stamp(self, partition: TopicPartition, offset: int) -> int | None:
+        """The broker's time of the record at an offset, epoch milliseconds; None where there is none."""
+
 
 @dataclass(slots=True)
 class _Progress:
@@ -211,6 +214,7 @@ class Applier:
         for step in steps:
             state = progress.shards[step.shard]
             state.mark = step.move.next
+            state.stamp = step.change.arrived_at
             state.rows.update(step.change.rows)
         return steps
 
@@ -288,10 +292,16 @@ class Applier:
             )
         highest = max(state.mark for state in progress.shards.values())
         if highest > end:
-            raise RebuildNeeded(
-                f"{_name(partition)}: the tables stand at offset {highest}, but the topic ends at {end}: it is another "
-                "topic than the one they were built from; rebuild the tables or point to the right cluster"
-            )
+            raise RebuildNeeded(_another_topic(partition, f"at offset {highest}, but the topic ends at {end}"))
+        for state in progress.shards.values():
+            if state.stamp is not None and state.mark > earliest:
+                found = await self._log_range.stamp(partition, state.mark - 1)
+                if found is not None and found != state.stamp:
+                    raise RebuildNeeded(
+                        _another_topic(
+                            partition, f"after a record of {state.stamp} ms, where Kafka has one of {found} ms"
+                        )
+                    )
 
     def _setting(self, partition: TopicPartition) -> Setting:
         return Setting(_name(partition), self._home(partition), self._store.shards, self._calendar, min(self._floors))
@@ -321,6 +331,13 @@ class Applier:
 def _chunks(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:
     for start in range(0, len(records), size):
         yield records[start : start + size]
+
+
+def _another_topic(partition: TopicPartition, where: str) -> str:
+    return (
+        f"{_name(partition)}: the tables stand {where}: it is another topic than the one they were built from; "
+        "rebuild the tables or point to the right cluster"
+    )
 
 
 def _name(partition: TopicPartition) -> str:

@@ -197,5 +197,5 @@ for _, line in ipairs(batch.ticker) do
 end
 for _, pair in ipairs(batch.rows) do call('HSET', KEYS[batch.rows_key], pair[1], pair[2]) end
 
-call('HSET', marks, batch.partition, batch.next)
+call('HSET', marks, batch.partition, batch.next, batch.stamp_field, batch.stamp)
 return {1, format('%d', floor)}

@@ -40,6 +40,11 @@ class Change:
     arrived_at: int
 
 
+def stamp_field(partition: str) -> str:
+    """Where the broker's time of the last applied record stands beside a partition's mark."""
+    return f"stamp:{partition}"
+
+
 class Payload:
     """`keys` are the script's KEYS, `arguments` its ARGV; positions count from 1, as Lua does."""
 
@@ -53,6 +58,8 @@ class Payload:
             "partition": move.partition,
             "expected": str(move.expected),
             "next": str(move.next),
+            "stamp_field": stamp_field(move.partition),
+            "stamp": str(change.arrived_at),
             **self._figures(delta),
             **self._totals(delta, now_ms, change.arrived_at),
             **self._bounded(delta),

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 
 from services.aggregator.fold import ShardDelta, shard_of
-from services.aggregator.payload import Change, Move, Payload
+from services.aggregator.payload import Change, Move, Payload, stamp_field
 from services.common.metrics import AGGREGATOR_SCRIPT_SECONDS
 from services.common.tables import Keys
 
@@ -21,10 +21,14 @@ RedisClient = Redis | RedisCluster
 
 @dataclass(slots=True)
 class ShardState:
-    """Where one shard stands in one partition: the next offset to apply, and the highest row of each source."""
+    """Where one shard stands in one partition: the next offset to apply, and the highest row of each source.
+
+    `stamp`: the broker's time of the record before the mark, epoch milliseconds; it tells one log from another.
+    """
 
     mark: int = 0
     rows: dict[str, int] = field(default_factory=dict)
+    stamp: int | None = None
 
 
 class Moved(Exception):
@@ -53,10 +57,11 @@ class TableStore:
     async def _load(self, keys: Keys, partition: str) -> ShardState:
         # One transaction: a mark without the rows that belong to it would let a repeat through.
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hget(keys("marks"), partition)
+            pipe.hmget(keys("marks"), partition, stamp_field(partition))
             pipe.hgetall(keys(f"rows:{partition}"))
-            mark, rows = await pipe.execute()
-        return ShardState(int(mark or 0), {source.decode(): int(row) for source, row in rows.items()})
+            (mark, stamp), rows = await pipe.execute()
+        known_rows = {source.decode(): int(row) for source, row in rows.items()}
+        return ShardState(int(mark or 0), known_rows, None if stamp is None else int(stamp))
 
     async def marks(self, partition: str) -> list[int]:
         """Each shard's next offset to apply in a partition."""

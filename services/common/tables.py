@@ -7,7 +7,7 @@ number of distinct orders of anything in the shard of the order.
 
 | key (after the shard's prefix) | type | content |
 |---|---|---|
-| `marks` | hash | `<topic>/<partition>` → next offset to apply; `topic:<topic>` → the topic's id |
+| `marks` | hash | `<topic>/<partition>` → next offset to apply; `stamp:…` → broker time (ms) of the record before it |
 | `rows:<topic>/<partition>` | hash | source → highest row applied (a line counts once) |
 | `claims`, `claims:log` | hash, list | other event ids → the record that owns it; the newest N |
 | `totals` | hash | revenue, quantity, events, orders, buyers, first_event, last_event, minute_floor, … (`Totals`) |

@@ -127,7 +127,8 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 def marks(client: redis.Redis) -> dict[str, int]:
     (keys,) = shard_keys(1)
-    return {name: int(mark) for name, mark in hash_of(client, keys("marks")).items()}
+    found = hash_of(client, keys("marks"))
+    return {name: int(mark) for name, mark in found.items() if not name.startswith("stamp:")}
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:

@@ -46,9 +46,13 @@ class Log:
 
     def __init__(self, earliest: int = 0, end: int = 10**9) -> None:
         self.earliest, self.end = earliest, end
+        self.stamps: dict[int, int | None] = {}
 
     async def offsets(self, partition: TopicPartition) -> tuple[int, int]:
         return self.earliest, self.end
+
+    async def stamp(self, partition: TopicPartition, offset: int) -> int | None:
+        return self.stamps.get(offset, NOW)
 
 
 class Crash(Exception):
@@ -257,6 +261,17 @@ async def test_records_that_kafka_dropped_ask_for_a_rebuild(connection: Redis) -
         await applier_of(store_of(connection), log=Log(end=3)).apply(partition, records[:1])
 
 
+async def test_a_log_with_another_record_before_the_mark_is_another_topic(connection: Redis) -> None:
+    ((partition, records),) = partitions_of(random_events(8, 60), 8, count=1).items()
+    await applier_of(store_of(connection)).apply(partition, records[:10])
+    log = Log()
+    log.stamps[9] = NOW + 1
+    with pytest.raises(RebuildNeeded, match="another topic"):
+        await applier_of(store_of(connection), log=log).apply(partition, records[10:])
+    log.stamps[9] = None  # compacted away: nothing to compare
+    assert await applier_of(store_of(connection), log=log).apply(partition, records[10:]) is None
+
+
 async def test_a_first_start_may_accept_missing_history(connection: Redis) -> None:
     ((partition, records),) = partitions_of(random_events(9, 60), 9, count=1).items()
     with pytest.raises(RebuildNeeded, match="ACCEPT_MISSING_HISTORY"):
@@ -375,4 +390,4 @@ async def test_the_script_refuses_an_unexpected_mark_without_effect(connection: 
         await store.apply(0, Move("t/0", 7, 9), ShardDelta(revenue=5, events=1), change)
     assert client.dbsize() == 0
     await store.apply(0, Move("t/0", 0, 9), ShardDelta(), change)
-    assert await store.load("t/0") == [ShardState(9, {"s": 1})]
+    assert await store.load("t/0") == [ShardState(9, {"s": 1}, NOW)]
