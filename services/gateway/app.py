@@ -12,6 +12,7 @@ from services.common.objectstore import ObjectStore
 from services.common.telemetry import Health, service_version
 from services.gateway import docs, openapi, page, problems
 from services.gateway.background import repeating
+from services.gateway.hosts import AllowedHosts
 from services.gateway.intake import Intake
 from services.gateway.offsets import OffsetWatch
 from services.gateway.parts import Parts
@@ -58,7 +59,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         app.include_router(module.router)
     docs.install(app)
     page.install(app, settings.web_dist)
-    app.add_middleware(Shell, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(Shell, hosts=AllowedHosts(settings.gateway_hosts), max_body_bytes=settings.max_body_bytes)
     return app
 
 

@@ -1,8 +1,10 @@
 """The gateway's settings."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
 
 from services.common.settings import (
     KafkaSettings,
@@ -14,10 +16,20 @@ from services.common.settings import (
 )
 
 
+def _names(text: object) -> object:
+    return tuple(name.strip().lower() for name in text.split(",") if name.strip()) if isinstance(text, str) else text
+
+
+# Separated by commas.
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), Field(min_length=1)]
+
+
 class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings):
     """Where the gateway listens, whom it asks, and its limits."""
 
     gateway_port: Port = 8080
+    # The names in the `Host` of requests that are answered; `*` allows all.
+    gateway_hosts: Names = ("localhost", "127.0.0.1", "[::1]")
     # None set: admin routes answer 403.
     admin_token: SecretStr | None = None
     web_dist: Path = Path("web/dist")

@@ -1,13 +1,16 @@
-"""The outermost layer of the app: routing by the undecoded path, security headers, body limit, latency, last resort."""
+"""The outermost layer of the app: routing by the undecoded path, allowed hosts, headers, body limit, latency, last resort."""
 
 import logging
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.common.metrics import GATEWAY_REQUEST_SECONDS
+from services.gateway.hosts import AllowedHosts
 from services.gateway.problems import Problem, problem_response
 
 logger = logging.getLogger(__name__)
@@ -37,8 +40,9 @@ SECURITY_HEADERS = {
 class Shell:
     """ASGI middleware around the whole app."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, hosts: AllowedHosts, max_body_bytes: int) -> None:
         self._app = app
+        self._hosts = hosts
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,10 +52,11 @@ class Shell:
         _route_undecoded(scope)
         exchange = _Exchange(scope, receive, send, self._max_body_bytes)
         try:
+            self._hosts.check(scope)
             exchange.check_length()
             await self._app(scope, exchange.receive, exchange.send)
         except Problem as problem:
-            await exchange.fail(HTTPStatus(problem.status_code), problem.detail)
+            await exchange.fail(HTTPStatus(problem.status_code), problem.detail, problem.more)
         except Exception:
             logger.exception("%s %s failed", scope["method"], scope["path"])
             await exchange.fail(HTTPStatus.INTERNAL_SERVER_ERROR, "the gateway failed; its log says why")
@@ -107,8 +112,8 @@ class _Exchange:
             time.perf_counter() - self._started_at
         )
 
-    async def fail(self, status: HTTPStatus, detail: str) -> None:
+    async def fail(self, status: HTTPStatus, detail: str, more: Mapping[str, Any] | None = None) -> None:
         """Answer with a problem; once the response has begun, only cutting it off is left."""
         if self._response_started:
             raise ConnectionAbortedError(detail)
-        await problem_response(status, detail)(self._scope, self.receive, self.send)
+        await problem_response(status, detail, more)(self._scope, self.receive, self.send)
