@@ -1,4 +1,4 @@
-"""The outermost layer of the app: routing by the undecoded path, allowed hosts, headers, body limit, latency, last resort."""
+"""The outermost layer of the app: undecoded paths, allowed hosts, headers, body limit, latency, last resort."""
 
 import logging
 import time
