@@ -75,8 +75,11 @@ SELECT happened, order_id, product_id, user_id, category_code, brand, pieces, re
             OR coalesce(is_unclean(user_id, 128), false) OR coalesce(is_unclean(category_id, 128), false)
             THEN 'bad_id'
         WHEN coalesce(is_unclean(category_code, 256), false) OR coalesce(is_unclean(brand, 256), false)
-            OR coalesce(is_unclean(product_name, 256), false) THEN 'bad_text'
-        WHEN amount IS NOT NULL AND (cents(amount) IS NULL OR abs(cents(amount)) > 999999999000000)
+            OR coalesce(is_unclean(product_name, 256), false)
+            OR list_contains(string_split(category_code, '.'), '') OR len(string_split(category_code, '.')) > 8
+            THEN 'bad_text'
+        WHEN amount IS NOT NULL AND cents(amount) IS NULL THEN 'bad_amount'
+        WHEN abs(CASE WHEN amount IS NULL THEN unit_cents * pieces ELSE cents(amount) END) > 100000000000
             THEN 'bad_amount'
     END AS refused
 FROM valued;

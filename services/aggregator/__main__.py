@@ -19,6 +19,7 @@ from services.aggregator.calendar import Calendar
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import RedisClient, TableStore
 from services.common.kafka import client_options
+from services.common.settings import explain
 from services.common.tables import shard_keys
 from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
 
@@ -70,7 +71,7 @@ def main() -> int:
     try:
         settings = AggregatorSettings()
     except ValidationError as error:
-        print(f"aggregator: {error}", file=sys.stderr)
+        print(f"aggregator: {explain(error)}", file=sys.stderr)
         return 2
     configure_logging("aggregator", settings.log_level)
     health = Health("aggregator", checks=("tables", "assigned"), stall_after_s=STALL_AFTER_S)

@@ -14,7 +14,7 @@ from services.aggregator.applier import Applier
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.transport import Batch, BatchConsumer, BatchTransport
 from services.aggregator.verdicts import Refusal
-from services.common.deadletters import RecordOrigin, dead_letter_headers
+from services.common.deadletters import RecordOrigin, cut, dead_letter_headers
 from services.common.kafka import MskTokenProvider
 from services.common.metrics import AGGREGATOR_LAG
 from services.common.telemetry import Health
@@ -47,8 +47,8 @@ class KafkaDeadLetters:
         sent = []
         for refusal in refusals:
             origin = RecordOrigin(topic, partition, refusal.record.offset)
-            headers = dead_letter_headers(origin, refusal.rejected, "aggregator")
-            value = refusal.record.value or b""
+            value, rejected = cut(refusal.record.value or b"", refusal.rejected)
+            headers = dead_letter_headers(origin, rejected, "aggregator")
             sent.append(await self._producer.send(self._topic, value, key=origin.source.encode(), headers=headers))
         for acknowledgement in sent:
             await acknowledgement
@@ -100,6 +100,7 @@ def build_app(settings: AggregatorSettings, health: Health, applier: Applier) ->
     pulse = Pulse(health)
 
     async def on_assigned(*_: Any, **__: Any) -> None:
+        cast(BatchConsumer, app.consumer).invalidate()
         applier.forget()
         pulse.forget()
 
@@ -115,6 +116,10 @@ def build_app(settings: AggregatorSettings, health: Health, applier: Applier) ->
         if not consumer.is_current(event.message.tp, batch):
             return
         back_to = await applier.apply(partition, batch.records)
+        if not consumer.is_current(event.message.tp, batch):
+            # Reading was sent elsewhere meanwhile: what was learnt from this batch says nothing about what comes next.
+            applier.forget(partition)
+            return
         if back_to is not None:
             await consumer.go_to({event.message.tp: back_to})
         reached = batch.records[-1].offset + 1 if back_to is None else back_to
@@ -124,6 +129,7 @@ def build_app(settings: AggregatorSettings, health: Health, applier: Applier) ->
         consumer = cast(BatchConsumer, app.consumer)
         if app.rebalancing or not consumer.flow_active:
             health.set("assigned", False, "rebalancing")
+            health.beat()
             return
         assigned = [partition for partition in consumer.assignment() if partition.topic in topics]
         moved = await applier.realign([TopicPartition(*partition) for partition in assigned])

@@ -63,7 +63,8 @@ class LogRange(Protocol):
 class _Progress:
     """What is known of one partition: where each shard stands, by shard number.
 
-    `aligned`: reading is known to go on from the marks, so that a gap can only lie in the log itself.
+    `aligned`: a batch of this reading began at the mark or before it, or reading was sent back to the mark because of a
+    gap. Only then can a gap lie in the log itself: any other batch may have been fetched before the mark was read.
     """
 
     shards: dict[int, ShardState]
@@ -146,11 +147,15 @@ class Applier:
         self._accept_missing_history = accept_missing_history
         self._progress: dict[TopicPartition, _Progress] = {}
         self._floors = [0] * store.shards
+        self._asked_floor = 0
         self._lock = asyncio.Lock()
 
-    def forget(self) -> None:
-        """Drop all that is known of the partitions, as after a rebalance."""
-        self._progress.clear()
+    def forget(self, partition: TopicPartition | None = None) -> None:
+        """Drop what is known of one partition, or of all of them, as after a rebalance."""
+        if partition is None:
+            self._progress.clear()
+        else:
+            self._progress.pop(partition, None)
 
     async def apply(self, partition: TopicPartition, records: Sequence[Record]) -> int | None:
         """Apply the records of one fetch. Returns where reading has to go back to, None where it may go on.
@@ -174,7 +179,7 @@ class Applier:
             known = self._progress.get(partition)
             marks = await self._store.marks(_name(partition))
             if known is None or any(state.mark != marks[shard] for shard, state in known.shards.items()):
-                moved[partition] = await self._read_again(partition)
+                moved[partition] = (await self._load(partition)).next
         return moved
 
     async def _apply(self, partition: TopicPartition, records: Sequence[Record]) -> int | None:
@@ -185,6 +190,8 @@ class Applier:
                 return progress.next
             # Compaction and transaction markers leave gaps; records that Kafka dropped must not.
             await self._check_range(partition, progress)
+        elif progress.aligned and records[0].offset < progress.next:
+            await self._check_range(partition, progress)  # the log went back under a running reader
         progress.aligned = True
         wanted = [record for record in records if record.offset >= progress.next]
         applying = _Applying()
@@ -195,15 +202,10 @@ class Applier:
         except Moved as moved:
             logger.warning("the tables were moved by another hand, reading again from their marks: %s", moved)
             AGGREGATOR_MISMATCHES.inc()
-            return await self._read_again(partition)
+            return (await self._load(partition)).next
         finally:
             await applying.abandon()
         return None
-
-    async def _read_again(self, partition: TopicPartition) -> int:
-        progress = await self._load(partition)
-        progress.aligned = True  # the caller sends reading to the returned offset
-        return progress.next
 
     async def _prepare(self, partition: TopicPartition, progress: _Progress, records: Sequence[Record]) -> list[_Step]:
         """What brings each shard past these records. Progress is moved already: a step that fails drops it."""
@@ -265,7 +267,9 @@ class Applier:
         return Change(moved_rows, floor, self._expired_tables(floor), records[-1].timestamp)
 
     def _expired_tables(self, floor: int) -> list[str]:
-        known = min(self._floors)
+        """Minute tables that fall below this floor, but for those that a batch under way takes with it."""
+        known = max(min(self._floors), self._asked_floor)
+        self._asked_floor = max(known, floor)
         return self._calendar.minute_tables(known, floor) if 0 < known < floor else []
 
     async def _load(self, partition: TopicPartition) -> _Progress:
@@ -275,7 +279,7 @@ class Applier:
         only_home = partition.topic == self._dead_letters_topic
         progress = _Progress({shard: state for shard, state in enumerate(states) if shard == home or not only_home})
         await self._check_range(partition, progress)
-        self._floors = await self._store.minute_floors()
+        self._floors, self._asked_floor = await self._store.minute_floors(), 0
         self._progress[partition] = progress
         return progress
 
@@ -320,6 +324,7 @@ class Applier:
                 wait = _RETRY_AFTER_S[min(failures, len(_RETRY_AFTER_S) - 1)]
                 failures += 1
                 self._health.set("tables", False, f"{type(error).__name__}: {error}")
+                self._health.beat()  # waiting is progress: a restart would not bring the engine back
                 logger.warning("waiting %.1f s for Redis or Kafka: %s", wait, error)
                 await asyncio.sleep(wait)
             else:

@@ -15,6 +15,10 @@ local mark = call('HGET', marks, batch.partition) or '0'
 if mark ~= batch.expected then
   return {0, mark}
 end
+-- Nothing is written yet: a script that fails half-way would be applied twice.
+if math.abs(tonumber(call('HGET', totals, 'revenue') or '0') + batch.revenue) > 2 ^ 53 then
+  return redis.error_reply('revenue exceeds 2^53 cents, beyond which figures are not exact')
+end
 
 local function add(key, field, by)
   if by ~= 0 then call('HINCRBY', key, field, format('%d', by)) end
@@ -181,7 +185,9 @@ add(totals, 'quantity', batch.quantity)
 add(totals, 'events', batch.events)
 add(totals, 'orders', new_orders)
 add(totals, 'buyers', buyers)
-call('HSET', totals, 'applied_at', batch.applied_at, 'freshness_ms', batch.freshness_ms)
+if batch.events > 0 then
+  call('HSET', totals, 'applied_at', batch.applied_at, 'freshness_ms', batch.freshness_ms)
+end
 
 for _, pair in ipairs(batch.arrivals) do call('HINCRBY', KEYS[batch.arrivals_key], pair[1], pair[2]) end
 if #batch.arrivals > 0 and call('HLEN', KEYS[batch.arrivals_key]) > 2 * batch.arrivals_kept then

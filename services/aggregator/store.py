@@ -11,7 +11,7 @@ from redis.asyncio.cluster import RedisCluster
 
 from services.aggregator.fold import ShardDelta, shard_of
 from services.aggregator.payload import Change, Move, Payload, stamp_field
-from services.common.metrics import AGGREGATOR_SCRIPT_SECONDS
+from services.common.metrics import AGGREGATOR_FRESHNESS_SECONDS, AGGREGATOR_SCRIPT_SECONDS
 from services.common.tables import Keys
 
 _SCRIPTS = Path(__file__).parent
@@ -79,6 +79,8 @@ class TableStore:
         AGGREGATOR_SCRIPT_SECONDS.observe(time.perf_counter() - started)
         if not applied:
             raise Moved(f"{move.partition}: shard {shard} stands at {int(value)}, not at {move.expected}")
+        if delta.events:
+            AGGREGATOR_FRESHNESS_SECONDS.set(max(0.0, time.time() - change.arrived_at / 1000))
         return int(value)
 
     async def claim(self, wanted: Mapping[str, str]) -> dict[str, str]:

@@ -19,11 +19,15 @@ from faust.types import TP, Message
 _FETCH_WAIT_S = 0.2
 
 
+# How many rebalances there were, and how often reading of the partition was sent elsewhere.
+Epoch = tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The records of one partition from one fetch. `epoch` counts how often reading was sent back before."""
+    """The records of one partition from one fetch. `epoch` tells when: see BatchConsumer.is_current."""
 
-    epoch: int
+    epoch: Epoch
     records: list[Any]
 
 
@@ -31,22 +35,27 @@ class BatchConsumer(driver.Consumer):
     """Yields one message per partition and fetch."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._epochs: defaultdict[TP, int] = defaultdict(int)
+        self._rebalances = 0
+        self._seeks: defaultdict[TP, int] = defaultdict(int)
         super().__init__(*args, **kwargs)
 
     def is_current(self, tp: TP, batch: Batch) -> bool:
-        """Whether the batch was fetched after reading was last sent elsewhere."""
-        return batch.epoch == self._epochs[tp]
+        """Whether the batch was fetched after the last rebalance, and after reading was last sent elsewhere."""
+        return batch.epoch == (self._rebalances, self._seeks[tp])
+
+    def invalidate(self) -> None:
+        """Partitions are assigned anew: nothing that was fetched before is current."""
+        self._rebalances += 1
 
     async def go_to(self, positions: Mapping[TP, int]) -> None:
         """Read on from these offsets; batches that are already on their way are no longer current."""
         for tp in positions:
-            self._epochs[tp] += 1
+            self._seeks[tp] += 1
         await self.seek_wait(positions)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 (Faust's signature)
         """Fetch what is there. What was fetched before a rebalance is dropped: positions are set anew after it."""
-        epochs = dict(self._epochs)  # as of before the fetch: a seek meanwhile makes its records stale
+        rebalances, seeks = self._rebalances, dict(self._seeks)  # before the fetch: a seek meanwhile makes it stale
         records, active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
         if not records or self.should_stop:
@@ -59,7 +68,7 @@ class BatchConsumer(driver.Consumer):
                 return
             if fetched and (active is None or tp in active or tp in self._buffered_partitions):
                 message = self._to_message(tp, fetched[-1])
-                message.value = cast(Any, Batch(epochs.get(tp, 0), fetched))
+                message.value = cast(Any, Batch((rebalances, seeks.get(tp, 0)), fetched))
                 yield tp, message
 
     async def _drain_messages(self, fetcher: Any) -> None:

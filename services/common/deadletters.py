@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from services.common.events import Reason, Rejected
 
+# The broker takes records up to 1 MiB; a longer value is cut, and stays whole where its origin points to.
+MAX_VALUE_BYTES = 900_000
+
 Headers = list[tuple[str, bytes]]
 
 
@@ -53,6 +56,14 @@ class FileOrigin:
 
 
 Origin = RecordOrigin | FileOrigin
+
+
+def cut(value: bytes, rejected: Rejected) -> tuple[bytes, Rejected]:
+    """The value as it fits into a record; where it had to be cut, the detail says so."""
+    if len(value) <= MAX_VALUE_BYTES:
+        return value, rejected
+    detail = f"{rejected.detail}; the value is cut to {MAX_VALUE_BYTES} of {len(value)} bytes"
+    return value[:MAX_VALUE_BYTES], Rejected(rejected.reason, detail)
 
 
 def dead_letter_headers(origin: Origin, rejected: Rejected, service: str) -> Headers:

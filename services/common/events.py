@@ -15,6 +15,9 @@ MAX_NESTING = 64  # what the JSON decoder bears depends on the caller's stack; t
 MAX_ID_LENGTH = 128
 MAX_TEXT_LENGTH = 256
 MAX_QUANTITY = 1_000_000
+# A thousand million units a line: figures are exact up to 2^53 cents, which takes 90,000 such lines.
+MAX_REVENUE_CENTS = 100_000_000_000
+MAX_CATEGORY_LEVELS = 8
 EARLIEST_EVENT_MS = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp() * 1000)
 FUTURE_TOLERANCE_MS = 24 * 3600 * 1000
 
@@ -153,7 +156,7 @@ def _purchase(wire: _Wire, broker_ms: int) -> Purchase:
         _required(_identifier(wire.product_id, "product_id"), "product_id"),
         _identifier(wire.user_id, "user_id"),
         _identifier(wire.category_id, "category_id"),
-        _text(wire.category_code, "category_code"),
+        _category(wire.category_code),
         _text(wire.brand, "brand"),
         _text(wire.product_name, "product_name"),
         price,
@@ -182,6 +185,15 @@ def _text(value: str | None, field: str) -> str | None:
     if len(value) > MAX_TEXT_LENGTH or not _is_clean(value):
         raise Invalid(Reason.BAD_TEXT, f"{field} must be at most {MAX_TEXT_LENGTH} characters, no control characters")
     return value
+
+
+def _category(value: str | None) -> str | None:
+    code = _text(value, "category_code")
+    if code is not None and "." in code:
+        levels = code.split(".")
+        if len(levels) > MAX_CATEGORY_LEVELS or not all(levels):
+            raise Invalid(Reason.BAD_TEXT, f"category_code must have 1 to {MAX_CATEGORY_LEVELS} levels, none empty")
+    return code
 
 
 def _is_clean(value: str) -> bool:
@@ -255,14 +267,12 @@ def _quantity(raw: msgspec.Raw) -> int:
 
 def _revenue(raw: msgspec.Raw, price: int, quantity: int) -> int:
     literal = _literal(raw)
-    if literal is None:
-        return price * quantity
     try:
-        cents = parse_cents(literal)
+        cents = price * quantity if literal is None else parse_cents(literal)
     except ValueError as error:
         raise Invalid(Reason.BAD_AMOUNT, f"amount {error}") from None
-    if abs(cents) > MAX_UNIT_PRICE_CENTS * MAX_QUANTITY:
-        raise Invalid(Reason.BAD_AMOUNT, f"amount {literal[:40]!r} is out of range")
+    if abs(cents) > MAX_REVENUE_CENTS:
+        raise Invalid(Reason.BAD_AMOUNT, f"the line's total is not within ±{MAX_REVENUE_CENTS // 100:,}.00")
     return cents
 
 

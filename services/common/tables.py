@@ -78,7 +78,7 @@ class ProductFacts(msgspec.Struct, frozen=True, gc=False):
 
 
 class PurchaseLine(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One line of a customer's history. `origin` (`partition/offset`) keeps two equal lines apart."""
+    """One line of a customer's history. `origin` (`<topic>/<partition>/<offset>`) keeps two equal lines apart."""
 
     origin: str
     event_time: int

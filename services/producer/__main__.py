@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import msgspec
 from pydantic import ValidationError
 
+from services.common.settings import explain
 from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
 from services.producer.checkpoint import BadCheckpoint
 from services.producer.command import Command, parse_command
@@ -35,7 +36,7 @@ def main() -> int:
     try:
         settings = ProducerSettings()
     except ValidationError as error:
-        return _refuse(2, f"settings: {_one_line(error)}")
+        return _refuse(2, explain(error))
     configure_logging("producer", settings.log_level)
     if settings.log_level != "DEBUG":
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # its retries are told in our words
@@ -113,10 +114,6 @@ def _in_words(summary: Summary) -> str:
 
 def _as_json(summary: Summary) -> str:
     return msgspec.json.encode(summary).decode()
-
-
-def _one_line(error: ValidationError) -> str:
-    return "; ".join(f"TILLSTREAM_{'_'.join(map(str, e['loc'])).upper()} {e['msg']}" for e in error.errors())
 
 
 def _refuse(status: int, message: str) -> int:

@@ -8,13 +8,11 @@ from operator import itemgetter
 
 import msgspec
 
-from services.common.deadletters import FileOrigin, Headers, dead_letter_headers
+from services.common.deadletters import FileOrigin, Headers, cut, dead_letter_headers
 from services.common.events import Invalid, Purchase, Reason, Rejected, parse
 from services.producer.source import REQUIRED, Block, Row, Unreadable, original_bytes
 
 SERVICE = "producer"
-# The broker takes records up to 1 MiB; a longer row is cut, and stays whole in the file that its dead letter names.
-MAX_DEAD_LETTER_BYTES = 900_000
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -108,13 +106,9 @@ class RowEncoder:
 
     def _dead_letter(self, row: Row, number: int, now_ms: int, text: str) -> DeadLetter:
         origin = FileOrigin(self._source, number)
-        rejected = self._rejection(row, number, now_ms)
-        value = original_bytes(text)
-        if len(value) > MAX_DEAD_LETTER_BYTES:
-            detail = f"{rejected.detail}; the value is cut to {MAX_DEAD_LETTER_BYTES} of {len(value)} bytes"
-            rejected = Rejected(rejected.reason, detail)
+        value, rejected = cut(original_bytes(text), self._rejection(row, number, now_ms))
         headers = dead_letter_headers(origin, rejected, SERVICE)
-        return DeadLetter(origin.source, value[:MAX_DEAD_LETTER_BYTES], headers, rejected.reason)
+        return DeadLetter(origin.source, value, headers, rejected.reason)
 
     def _rejection(self, row: Row, number: int, now_ms: int) -> Rejected:
         """Why a row was not accepted; asked again instead of carried along, because bad rows are few."""

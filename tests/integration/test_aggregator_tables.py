@@ -1,5 +1,6 @@
 """The live tables on a real Valkey: exact through repeats, shards that stand apart, zombies and old snapshots."""
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -240,6 +241,26 @@ async def test_an_older_snapshot_is_healed_by_reading_again(connection: Redis, c
     assert_equal(client, counted(events, records), shards=1)
 
 
+async def test_a_batch_that_was_under_way_when_redis_went_back_is_no_gap_in_the_log(
+    connection: Redis, client: redis.Redis
+) -> None:
+    """It waits for the lock while the marks are read again; what lies between must not be skipped."""
+    events = random_events(seed=6, count=200)
+    ((partition, records),) = partitions_of(events, seed=6, count=1).items()
+    applier = applier_of(store_of(connection))
+    await applier.apply(partition, records[:60])
+    snapshot = {key: client.dump(key) for key in client.scan_iter()}
+    await applier.apply(partition, records[60:100])
+    client.flushall()
+    for key, value in snapshot.items():
+        assert value is not None
+        client.restore(key, 0, value)
+    moved, back_to = await asyncio.gather(applier.realign([partition]), applier.apply(partition, records[100:]))
+    assert (moved, back_to) == ({partition: 60}, 60)
+    await applier.apply(partition, records[60:])
+    assert_equal(client, counted(events, records), shards=1)
+
+
 async def test_reading_goes_back_over_a_gap_and_accepts_one_in_the_log(connection: Redis) -> None:
     ((partition, records),) = partitions_of(random_events(7, 60), 7, count=1).items()
     applier = applier_of(store_of(connection))
@@ -325,6 +346,17 @@ async def test_an_opaque_id_counts_once_across_partitions_and_restarts(connectio
         applier = applier_of(store_of(connection, 2))
         await applier.apply(TopicPartition(TOPIC, partition), [FakeRecord(0, encode(event), timestamp=NOW)])
     assert totals(client, 2, "events") == 1
+
+
+async def test_figures_that_would_not_be_exact_are_refused_before_anything_is_written(
+    connection: Redis, client: redis.Redis
+) -> None:
+    store = store_of(connection)
+    await store.apply(0, Move("t/0", 0, 1), ShardDelta(revenue=2**53 - 1, events=1), Change({}, 0, [], NOW))
+    before = {key: client.dump(key) for key in client.scan_iter()}
+    with pytest.raises(redis.ResponseError, match="2\\^53"):
+        await store.apply(0, Move("t/0", 1, 2), ShardDelta(revenue=100, events=1), Change({}, 0, [], NOW))
+    assert {key: client.dump(key) for key in client.scan_iter()} == before
 
 
 async def test_claims_are_bounded(connection: Redis, client: redis.Redis) -> None:

@@ -111,7 +111,8 @@ def test_a_required_field_may_not(field: str, absent: Any) -> None:
         ({"price": "1.10", "quantity": 0, "amount": "0.01"}, 1),
         ({"price": "1.10", "amount": "-5.00"}, -500),
         ({"price": "1.10", "amount": 0}, 0),
-        ({"price": "9999999.99", "quantity": 1_000_000}, 999_999_999_000_000),
+        ({"price": "1000.00", "quantity": 1_000_000}, 100_000_000_000),
+        ({"price": "1.00", "amount": "-1000000000.00"}, -100_000_000_000),
     ],
 )
 def test_a_lines_revenue_is_its_amount_else_price_times_quantity(fields: dict[str, Any], revenue: int) -> None:
@@ -144,6 +145,16 @@ def test_a_quantity_that_is_no_quantity(literal: str) -> None:
 @pytest.mark.parametrize("literal", ['"NaN"', "1e2", '"1.001"', "true", '"999999999999999.99"'])
 def test_an_amount_that_is_no_amount(literal: str) -> None:
     assert rejected(with_raw("amount", literal.encode())).reason is Reason.BAD_AMOUNT
+
+
+def test_a_total_beyond_the_exact_range_is_refused_also_where_it_is_computed() -> None:
+    event = EVENT | {"price": "1000.01", "quantity": 1_000_000}
+    assert rejected(json.dumps(event).encode()).reason is Reason.BAD_AMOUNT
+
+
+@pytest.mark.parametrize("code", ["." * 256, "a..b", ".a", "a.", "a.b.c.d.e.f.g.h.i"])
+def test_a_category_with_empty_or_too_many_levels(code: str) -> None:
+    assert rejected(json.dumps(EVENT | {"category_code": code}).encode()).reason is Reason.BAD_TEXT
 
 
 @pytest.mark.parametrize("field", ["order_id", "product_id", "user_id", "category_id", "event_id"])

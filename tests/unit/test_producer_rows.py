@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.common.deadletters import FileOrigin, origin_of, reason_of
+from services.common.deadletters import MAX_VALUE_BYTES, FileOrigin, origin_of, reason_of
 from services.common.events import Purchase, parse
 from services.producer.partitioner import keyed_partitioner
-from services.producer.rows import MAX_DEAD_LETTER_BYTES, DeadLetter, Record, RowEncoder
+from services.producer.rows import DeadLetter, Record, RowEncoder
 from services.producer.source import REQUIRED, Block, Row, Unreadable
 from tests.feeding import row
 
@@ -151,5 +151,5 @@ def test_a_dead_letter_carries_bytes_and_origin() -> None:
 
 def test_a_row_longer_than_a_record_is_cut_and_says_so() -> None:
     outcome = dead_letter(Unreadable("too long"), "x" * 2_000_000)
-    assert len(outcome.value) == MAX_DEAD_LETTER_BYTES
+    assert len(outcome.value) == MAX_VALUE_BYTES
     assert b"of 2000000 bytes" in dict(outcome.headers)["detail"]
