@@ -146,13 +146,18 @@ def _flowed(before: Lag, now: Lag) -> bool:
 
 
 def wait_gateway(stack: Stack) -> None:
-    """Wait until the gateway can serve figures."""
+    """Wait until the gateway can serve figures, and tells of the model that the recommender serves."""
     deadline = time.monotonic() + STALL_S
-    while not (verdict := readiness(stack.part("gateway").health)).ready:
+    while not (verdict := readiness(stack.part("gateway").health)).ready or not _knows_model(stack):
         stack.require_alive()
         if time.monotonic() > deadline:
             raise StackError(f"the gateway is not ready: {verdict.failing}")
         time.sleep(_POLL_S)
+
+
+def _knows_model(stack: Stack) -> bool:
+    served = readiness(stack.part("recommender").health).figures.get("model_version")
+    return bool(get_json(f"{stack.settings.page}/v1/stats/summary")["model_version"] == served)
 
 
 def first_recommendation(stack: Stack) -> None:
