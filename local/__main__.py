@@ -21,6 +21,7 @@ from local.prerequisites import MissingPrerequisite
 from local.process import ProcessDied
 from local.stack import StackError
 from local.status import status
+from services.common.settings import explain
 from services.common.telemetry import PortInUse
 
 DESCRIPTION = """\
@@ -45,9 +46,10 @@ Every address is a setting: TILLSTREAM_GATEWAY_PORT=8081 python -m local up. An 
 TILLSTREAM_KAFKA_BOOTSTRAP, TILLSTREAM_REDIS_URL, TILLSTREAM_S3_ENDPOINT (with TILLSTREAM_S3_ACCESS_KEY and
 TILLSTREAM_S3_SECRET_KEY). Logs are in .tillstream/logs/, those of the demo in .tillstream/demo/logs/.
 
-Exit status: 0 done, 1 failed (status: not everything is ready), 2 wrong usage or settings, 130 interrupted.
+Exit status: 0 done, 1 failed (status: not everything is ready), 2 wrong usage or settings, or a port in use,
+130 interrupted.
 """
-_EXPECTED = (Busy, MissingPrerequisite, NoAnswer, NotReady, PortInUse, ProcessDied, StackError)
+_EXPECTED = (Busy, MissingPrerequisite, NoAnswer, NotReady, ProcessDied, StackError)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,8 +60,10 @@ def main(arguments: list[str] | None = None) -> int:
         with stoppable():
             return _run(options)
     except ValidationError as error:
-        for problem in error.errors():
-            _complain(f"TILLSTREAM_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}".replace("_:", ":"))
+        _complain(explain(error))
+        return 2
+    except PortInUse as error:
+        _complain(str(error))
         return 2
     except _EXPECTED as error:
         _complain(str(error))

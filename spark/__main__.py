@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pyspark.errors import PySparkException
 
 from services.common.objectstore import ObjectStore
+from services.common.settings import explain
 from spark.jars import JarsMissing, fetch_jars
 from spark.job import STEPS, Job, Outcome, run
 from spark.progress import Progress
@@ -51,8 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = JobSettings()
     except ValidationError as error:
-        for problem in error.errors():
-            _say(f"TILLSTREAM_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}")
+        _say(explain(error))
         return 2
     try:
         return int(options.command(settings, options))

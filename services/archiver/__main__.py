@@ -1,6 +1,7 @@
 """`python -m services.archiver`: archives topic `purchases` to S3 until SIGTERM or SIGINT.
 
-Exit status: 0 stopped, 1 the archive and the topic do not belong together or Kafka refused, 2 a mistake in settings.
+Exit status: 0 stopped, 1 the archive and the topic do not belong together or Kafka refused, 2 a mistake in settings
+(a port in use or a bucket that is not there, too).
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from services.archiver.settings import ArchiverSettings
 from services.archiver.start import OtherLog
 from services.common.kafka import client_options
 from services.common.objectstore import ObjectStore
+from services.common.settings import explain
 from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
 
 log = logging.getLogger("services.archiver")
@@ -46,7 +48,7 @@ def main() -> int:
     try:
         settings = ArchiverSettings()
     except ValidationError as error:
-        return _refuse(2, f"settings: {_one_line(error)}")
+        return _refuse(2, explain(error))
     configure_logging("archiver", settings.log_level)
     logging.getLogger("aiokafka").setLevel(max(logging.WARNING, logging.getLogger().level))
     try:
@@ -132,10 +134,6 @@ async def _done_before(stop: asyncio.Event, work: "asyncio.Task[Archiver]", heal
     with suppress(asyncio.CancelledError):
         await work
     return False
-
-
-def _one_line(error: ValidationError) -> str:
-    return "; ".join(f"TILLSTREAM_{'_'.join(map(str, e['loc'])).upper()} {e['msg']}" for e in error.errors())
 
 
 def _refuse(status: int, message: str) -> int:

@@ -6,8 +6,10 @@ Every field is set by `TILLSTREAM_<FIELD>`, e.g. `TILLSTREAM_KAFKA_BOOTSTRAP=bro
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_PREFIX = "TILLSTREAM_"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -26,7 +28,7 @@ TimeZone = Annotated[str, AfterValidator(_known_zone)]
 class Settings(BaseSettings):
     """The base of every part below: where several are composed, the last one's configuration wins."""
 
-    model_config = SettingsConfigDict(env_prefix="TILLSTREAM_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
 
 
 class ServiceSettings(Settings):
@@ -69,3 +71,17 @@ class ShopSettings(Settings):
 
     time_zone: TimeZone = "UTC"
     currency: str = Field(default="USD", pattern="^[A-Z]{3}$")
+
+
+def explain(error: ValidationError) -> str:
+    """What is wrong with the settings, in one line that names the variables and repeats none of their values."""
+    return "; ".join(
+        _complaint(problem["loc"], problem["msg"])
+        for problem in error.errors(include_input=False, include_context=False, include_url=False)
+    )
+
+
+def _complaint(location: tuple[int | str, ...], message: str) -> str:
+    said = " ".join(message.removeprefix("Value error, ").split())
+    # A rule over several settings belongs to none of them and names them itself.
+    return f"{_PREFIX}{str(location[0]).upper()}: {said}" if location else said

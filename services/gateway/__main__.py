@@ -12,6 +12,7 @@ import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from services.common.settings import explain
 from services.common.telemetry import PortInUse, configure_logging
 from services.gateway.app import create_app
 from services.gateway.parts import Parts
@@ -27,7 +28,7 @@ _UNTAKEN_BYTES_MS = 30_000
 
 
 def main() -> int:
-    """The exit code: 0 after a signal, 1 where the gateway cannot start."""
+    """The exit code: 0 after a signal, 2 where the settings do not let the gateway start."""
     try:
         settings = GatewaySettings()
         configure_logging("gateway", settings.log_level)
@@ -36,7 +37,7 @@ def main() -> int:
         logging.getLogger("httpx").setLevel(logging.WARNING)
         listener = listen(settings.host, settings.gateway_port)
     except ValidationError as error:
-        return _refuse("; ".join(f"{_variable(e['loc'])}: {e['msg']}" for e in error.errors()))
+        return _refuse(explain(error))
     except (PortInUse, OSError) as error:
         return _refuse(str(error))
     logger.info("serving http://%s:%d", settings.host, settings.gateway_port)
@@ -48,13 +49,9 @@ def main() -> int:
     return 0
 
 
-def _variable(location: tuple[int | str, ...]) -> str:
-    return f"TILLSTREAM_{location[0]}".upper() if location else "settings"
-
-
 def _refuse(reason: str) -> int:
     print(f"gateway: {reason}", file=sys.stderr)
-    return 1
+    return 2
 
 
 def listen(host: str, port: int) -> socket.socket:

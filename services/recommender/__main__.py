@@ -8,6 +8,7 @@ import sys
 from pydantic import ValidationError
 
 from services.common.objectstore import ObjectStore
+from services.common.settings import explain
 from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
 from services.recommender.loader import ModelLoader, Serving
 from services.recommender.server import RecommenderServer
@@ -65,25 +66,19 @@ async def _until(stop: asyncio.Event, health: Health) -> None:
 
 
 def main() -> int:
-    """The exit code."""
+    """The exit code: 0 after a signal, 2 for a mistake in settings or a port in use."""
     try:
         settings = RecommenderSettings()
     except ValidationError as error:
-        print(f"recommender: {_one_line(error)}", file=sys.stderr)
+        print(f"recommender: {explain(error)}", file=sys.stderr)
         return 2
     configure_logging(SERVICE, settings.log_level)
     try:
         asyncio.run(serve(settings))
     except PortInUse as error:
         print(f"recommender: {error}", file=sys.stderr)
-        return 1
+        return 2
     return 0
-
-
-def _one_line(error: ValidationError) -> str:
-    return "; ".join(
-        f"TILLSTREAM_{'.'.join(map(str, problem['loc'])).upper()}: {problem['msg']}" for problem in error.errors()
-    )
 
 
 if __name__ == "__main__":

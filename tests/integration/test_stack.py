@@ -206,7 +206,7 @@ def test_a_port_in_use_is_named_before_anything_starts(machine: Machine, purchas
         port = taken.getsockname()[1]
         machine.environment["TILLSTREAM_RECOMMENDER_METRICS_PORT"] = str(port)
         code, output = machine.run("up", "--csv", str(purchases))
-    assert code == 1
+    assert code == 2
     assert output == (
         f"error: port {port} on 127.0.0.1 is in use: "
         "stop what listens there or set TILLSTREAM_RECOMMENDER_METRICS_PORT\n"

@@ -1,0 +1,52 @@
+"""What is said about settings that cannot be."""
+
+from typing import Any, Self
+
+import pytest
+from pydantic import SecretStr, ValidationError, model_validator
+
+from services.common.settings import Port, ServiceSettings, Settings, ShopSettings, explain
+
+
+class Shop(ServiceSettings, ShopSettings):
+    """Settings with a rule of each kind."""
+
+    metrics_port: Port = 9101
+    other_port: Port = 9102
+    token: SecretStr = SecretStr("")
+    pin: int = 0
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.metrics_port == self.other_port:
+            raise ValueError("the ports are the same")
+        return self
+
+
+def explained(settings: type[Settings], **given: Any) -> str:
+    with pytest.raises(ValidationError) as refused:
+        settings(**given)
+    return explain(refused.value)
+
+
+def test_every_mistake_is_named_by_its_variable_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILLSTREAM_METRICS_PORT", "0")
+    monkeypatch.setenv("TILLSTREAM_CURRENCY", "euro")
+    said = explained(Shop)
+    assert "\n" not in said
+    first, second = sorted(said.split("; "))
+    assert first.startswith("TILLSTREAM_CURRENCY: ")
+    assert second == "TILLSTREAM_METRICS_PORT: Input should be greater than or equal to 1"
+
+
+def test_a_rule_of_our_own_is_said_in_its_own_words() -> None:
+    said = explained(Shop, time_zone="Mars/Olympus")
+    assert said == "TILLSTREAM_TIME_ZONE: 'Mars/Olympus' is not an IANA time zone such as Europe/Berlin"
+
+
+def test_a_rule_over_several_settings_speaks_for_itself() -> None:
+    assert explained(Shop, metrics_port=7, other_port=7) == "the ports are the same"
+
+
+def test_values_are_not_repeated() -> None:
+    assert "hunter2" not in explained(Shop, pin="hunter2", token=["hunter2"])
