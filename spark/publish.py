@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import logging
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,6 +15,8 @@ import pyarrow.parquet as pq
 
 from services.common.events import format_time
 from services.common.objectstore import AlreadyExists, NoSuchObject, ObjectStore
+
+logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 MODELS = "models/als/"
@@ -89,8 +92,25 @@ def check_factors(path: str, factors: "pa.ChunkedArray[Any]", rank: int) -> None
 
 
 def write_manifest(store: ObjectStore, manifest: dict[str, Any]) -> None:
-    """Make the version complete. Raises AlreadyExists where it is so already: a model never changes."""
-    store.put_new(f"{model_folder(manifest['version'])}manifest.json", encode(manifest))
+    """Make the version complete. Raises AlreadyExists where another manifest is there: a model never changes."""
+    put_once(store, f"{model_folder(manifest['version'])}manifest.json", encode(manifest))
+
+
+def put_once(store: ObjectStore, key: str, body: bytes) -> None:
+    """Create the object. Raises AlreadyExists where something else is there."""
+    try:
+        store.put_new(key, body)
+    except AlreadyExists:
+        # S3's client asks again where the answer to a write was lost, and then finds what it wrote itself.
+        if not _holds(store, key, body):
+            raise
+
+
+def _holds(store: ObjectStore, key: str, body: bytes) -> bool:
+    try:
+        return store.get(key) == body
+    except NoSuchObject:
+        return False
 
 
 def manifest(version: str, created_ms: int, files: list[ModelFile], **content: Any) -> dict[str, Any]:
@@ -114,21 +134,42 @@ def activate(store: ObjectStore, version: str, now_ms: int) -> bool:
 
 
 def move_forward(store: ObjectStore, key: str, pointer: dict[str, Any]) -> bool:
-    """Replace a pointer ({"version": …}) unless it names a newer version. Raises PointerContended."""
+    """Replace a pointer ({"version": …}) unless it names a newer version. Raises PointerContended.
+
+    A damaged pointer names no version, so any replaces it.
+    """
     for _ in range(_POINTER_ATTEMPTS):
-        try:
-            body, etag = store.get_with_etag(key)
-        except NoSuchObject:
-            etag = None
-        else:
-            if json.loads(body)["version"] > pointer["version"]:
-                return False
+        current, etag = _pointed_to(store, key)
+        if current > pointer["version"]:
+            return False
         try:
             _write(store, key, encode(pointer), etag)
             return True
         except AlreadyExists:
             continue
     raise PointerContended(f"{key} changed during each of {_POINTER_ATTEMPTS} attempts to replace it")
+
+
+def _pointed_to(store: ObjectStore, key: str) -> tuple[str, str | None]:
+    """The version, "" where none can be read, and the etag, None where there is no pointer."""
+    try:
+        body, etag = store.get_with_etag(key)
+    except NoSuchObject:
+        return "", None
+    try:
+        return _version_in(body), etag
+    except ValueError as damage:
+        logger.warning("the pointer %s is damaged and will be replaced: %s", key, damage)
+        return "", etag
+
+
+def _version_in(body: bytes) -> str:
+    """Raises ValueError where the pointer is damaged."""
+    pointer = json.loads(body)
+    version = pointer.get("version") if isinstance(pointer, dict) else None
+    if not isinstance(version, str):
+        raise ValueError("it names no version")
+    return version
 
 
 def encode(document: dict[str, Any]) -> bytes:
@@ -138,6 +179,10 @@ def encode(document: dict[str, Any]) -> bytes:
 
 def _write(store: ObjectStore, key: str, body: bytes, etag: str | None) -> None:
     if etag is None:
-        store.put_new(key, body)
-    else:
+        put_once(store, key, body)
+        return
+    try:
         store.replace(key, body, etag)
+    except AlreadyExists:
+        if not _holds(store, key, body):
+            raise

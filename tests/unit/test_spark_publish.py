@@ -18,24 +18,31 @@ from spark.publish import (
     activate,
     manifest,
     move_forward,
+    put_once,
     verified_files,
+    write_manifest,
 )
 
 NOW_MS = 1_700_000_000_000
 
 
 class Bucket(ObjectStore):
-    """The part of ObjectStore that publishing uses, in memory. `rivals` write between a read and the next write."""
+    """The part of ObjectStore that publishing uses, in memory.
+
+    `rivals` write between a read and the next write. With `answers_lost`, a write is done and then asked for again,
+    as by S3's client that waited for the answer in vain.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.rivals: list[bytes] = []
+        self.answers_lost = False
 
     def list(self, prefix: str, start_after: str = "") -> Iterator[tuple[str, int]]:
         return ((key, len(body)) for key, body in sorted(self.objects.items()) if key.startswith(prefix))
 
     def get(self, key: str) -> bytes:
-        return self.objects[key]
+        return self.get_with_etag(key)[0]
 
     def get_with_etag(self, key: str) -> tuple[bytes, str]:
         if key not in self.objects:
@@ -46,13 +53,18 @@ class Bucket(ObjectStore):
         self._rival(key)
         if key in self.objects:
             raise AlreadyExists(key)
-        self.objects[key] = body
+        self._written(key, body)
 
     def replace(self, key: str, body: bytes, etag: str) -> None:
         self._rival(key)
         if self.get_with_etag(key)[1] != etag:
             raise AlreadyExists(key)
+        self._written(key, body)
+
+    def _written(self, key: str, body: bytes) -> None:
         self.objects[key] = body
+        if self.answers_lost:
+            raise AlreadyExists(key)
 
     def _rival(self, key: str) -> None:
         if self.rivals:
@@ -166,3 +178,54 @@ def test_endless_contention_is_said() -> None:
     bucket.rivals = [pointer("1", note=str(number)) for number in range(20)]
     with pytest.raises(PointerContended):
         move_forward(bucket, "p", {"version": "2"})
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{", b"\xff", b"null", b"[]", b"{}", b'{"version": 3}'])
+def test_a_damaged_pointer_is_replaced(damaged: bytes) -> None:
+    bucket = Bucket()
+    bucket.objects["p"] = damaged
+    assert move_forward(bucket, "p", {"version": "2"})
+    assert json.loads(bucket.objects["p"]) == {"version": "2"}
+
+
+def test_a_pointer_repaired_meanwhile_is_read_again() -> None:
+    bucket = Bucket()
+    bucket.objects["p"] = b"{"
+    bucket.rivals = [pointer("3")]
+    assert not move_forward(bucket, "p", {"version": "2"})
+    assert json.loads(bucket.objects["p"])["version"] == "3"
+
+
+@pytest.mark.parametrize("before", [None, pointer("1")])
+def test_a_pointer_whose_answer_was_lost_is_moved(before: bytes | None) -> None:
+    bucket = Bucket()
+    bucket.objects = {} if before is None else {"p": before}
+    bucket.answers_lost = True
+    assert move_forward(bucket, "p", {"version": "2"})
+    assert json.loads(bucket.objects["p"]) == {"version": "2"}
+
+
+def test_a_manifest_whose_answer_was_lost_is_accepted_as_ours() -> None:
+    bucket = Bucket()
+    bucket.answers_lost = True
+    write_manifest(bucket, {"version": "v"})
+    assert json.loads(bucket.objects["models/als/v/manifest.json"]) == {"version": "v"}
+
+
+def test_another_manifest_is_never_replaced() -> None:
+    bucket = Bucket()
+    write_manifest(bucket, {"version": "v", "rank": 2})
+    with pytest.raises(AlreadyExists):
+        write_manifest(bucket, {"version": "v", "rank": 3})
+    assert json.loads(bucket.objects["models/als/v/manifest.json"])["rank"] == 2
+
+
+def test_a_refused_write_that_left_nothing_is_no_success() -> None:
+    bucket = Bucket()
+
+    def refuse(key: str, body: bytes, metadata: dict[str, str] | None = None) -> None:
+        raise AlreadyExists(key)
+
+    bucket.put_new = refuse  # type: ignore[method-assign]
+    with pytest.raises(AlreadyExists):
+        put_once(bucket, "key", b"body")
