@@ -14,7 +14,6 @@ from local.settings import StackSettings
 from services.common.kafka import client_options
 from services.common.tables import shard_keys
 
-ARCHIVER_GROUP = "tillstream-archiver"
 TIMEOUT_S = 10
 
 Offsets = Mapping[TopicPartition, int]
@@ -91,7 +90,7 @@ class LagProbe:
         return dict(zip(partitions, lowest, strict=True))
 
     async def _archived(self) -> Offsets:
-        committed = await self._admin.list_consumer_group_offsets(ARCHIVER_GROUP)
+        committed = await self._admin.list_consumer_group_offsets(self._settings.archive_group)
         return {partition: offset.offset for partition, offset in committed.items()}
 
 

@@ -8,10 +8,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from local.layout import STATE
 from local.ports import LOOPBACK, free_ports
-from services.common.settings import KafkaSettings, Port, RedisSettings
+from services.common.settings import ArchiveSettings, KafkaSettings, Port, RedisSettings
 
 
-class StackSettings(KafkaSettings, RedisSettings, BaseSettings):
+class StackSettings(KafkaSettings, RedisSettings, ArchiveSettings, BaseSettings):
     """Every field is set by `TILLSTREAM_<FIELD>`.
 
     The address of an engine replaces the engine that the stack would start: `kafka_bootstrap`, `redis_url`,

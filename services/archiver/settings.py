@@ -2,13 +2,12 @@
 
 from pydantic import Field
 
-from services.common.settings import KafkaSettings, Port, S3Settings, ServiceSettings
+from services.common.settings import ArchiveSettings, KafkaSettings, Port, S3Settings, ServiceSettings
 
 
-class ArchiverSettings(ServiceSettings, KafkaSettings, S3Settings):
+class ArchiverSettings(ServiceSettings, KafkaSettings, S3Settings, ArchiveSettings):
     """An object is closed at `archive_object_bytes` (compressed) or `archive_object_age_s`, whichever comes first."""
 
     metrics_port: Port = 9102
-    archive_group: str = "tillstream-archiver"
     archive_object_bytes: int = Field(default=5_000_000, ge=1)
     archive_object_age_s: float = Field(default=60.0, gt=0)

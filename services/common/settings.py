@@ -66,6 +66,12 @@ class S3Settings(Settings):
     aws_region: str = "eu-central-1"
 
 
+class ArchiveSettings(Settings):
+    """As which consumer group the archiver reads; what the group has committed is archived."""
+
+    archive_group: str = "tillstream-archiver"
+
+
 class ShopSettings(Settings):
     """What the shop decides. A change of `time_zone` asks for a rebuild of the live tables."""
 
