@@ -10,6 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 
+# Major and minor.
+Version = tuple[int, int]
+
+
 class MissingPrerequisite(Exception):
     """The machine lacks something; the message says what and how to get it."""
 
@@ -32,7 +36,7 @@ def java() -> Path:
     if found is None:
         where = f"in JAVA_HOME ({home})" if home else "on PATH"
         raise MissingPrerequisite(f"no java {where}: Java 17 or later, e.g. apt-get install openjdk-17-jre-headless")
-    _require_major("Java", 17, [found, "-version"], "apt-get install openjdk-17-jre-headless")
+    _require("Java", (17, 0), [found, "-version"], "apt-get install openjdk-17-jre-headless")
     return Path(found)
 
 
@@ -42,10 +46,10 @@ def maven() -> Path:
 
 
 def node() -> Path:
-    """The `node` of PATH, version 20 or later, with npm beside it."""
+    """The `node` of PATH, version 20.19 or later, with npm beside it."""
     advice = "see https://nodejs.org/en/download"
-    found = _on_path("node", f"Node.js 20 or later, {advice}")
-    _require_major("Node.js", 20, [str(found), "--version"], advice)
+    found = _on_path("node", f"Node.js 20.19 or later, {advice}")
+    _require("Node.js", (20, 19), [str(found), "--version"], advice)
     _on_path("npm", "npm, which comes with Node.js or as apt-get install npm")
     return found
 
@@ -57,19 +61,27 @@ def _on_path(program: str, advice: str) -> Path:
     return Path(found)
 
 
-def _require_major(name: str, least: int, command: list[str], advice: str) -> None:
+def _require(name: str, least: Version, command: list[str], advice: str) -> None:
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    major = major_version(answer.stdout + answer.stderr)
-    if major is None:
-        raise MissingPrerequisite(f"`{' '.join(command)}` fails: {name} {least} or later, {advice}")
-    if major < least:
-        raise MissingPrerequisite(f"{command[0]} is {name} {major}: {least} or later is needed, {advice}")
+    found = version_in(answer.stdout + answer.stderr)
+    if found is None:
+        raise MissingPrerequisite(f"`{' '.join(command)}` fails: {name} {_shown(least)} or later, {advice}")
+    if found < least:
+        raise MissingPrerequisite(
+            f"{command[0]} is {name} {_shown(found)}: {_shown(least)} or later is needed, {advice}"
+        )
 
 
-def major_version(text: str) -> int | None:
-    """The major version in what `java -version` or `node --version` says; Java's old 1.8 is 8."""
-    match = re.search(r'^(?:.*version "|v)(?:1\.)?(\d+)', text, re.MULTILINE)
-    return int(match[1]) if match else None
+def version_in(text: str) -> Version | None:
+    """The version in what `java -version` or `node --version` says; Java's old 1.8 is 8."""
+    match = re.search(r'^(?:.*version "|v)(?:1\.)?(\d+)(?:\.(\d+))?', text, re.MULTILINE)
+    return (int(match[1]), int(match[2] or 0)) if match else None
+
+
+def _shown(version: Version) -> str:
+    """`17`, `20.19`."""
+    major, minor = version
+    return f"{major}.{minor}" if minor else str(major)
 
 
 def main() -> int:

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
@@ -12,10 +14,10 @@ from pydantic import ValidationError
 from local.engines.kafka import server_properties
 from local.feed import Feed
 from local.http import readiness_of
-from local.lag import Lag, behind
+from local.lag import Lag, LagProbe, behind
 from local.layout import REPOSITORY, Layout
 from local.parts import services
-from local.prerequisites import MissingPrerequisite, java, major_version, node
+from local.prerequisites import MissingPrerequisite, java, node, version_in
 from local.process import tail
 from local.settings import StackSettings, free_port_settings
 
@@ -23,17 +25,17 @@ FIRST, SECOND = TopicPartition("purchases", 0), TopicPartition("purchases", 1)
 
 
 @pytest.mark.parametrize(
-    ("text", "major"),
+    ("text", "version"),
     [
-        ('openjdk version "17.0.15" 2025-04-15\nOpenJDK Runtime Environment', 17),
-        ('Picked up JAVA_TOOL_OPTIONS: -Xmx1g\nopenjdk version "21" 2023-09-19', 21),
-        ('java version "1.8.0_402"', 8),
-        ("v20.20.2\n", 20),
+        ('openjdk version "17.0.15" 2025-04-15\nOpenJDK Runtime Environment', (17, 0)),
+        ('Picked up JAVA_TOOL_OPTIONS: -Xmx1g\nopenjdk version "21" 2023-09-19', (21, 0)),
+        ('java version "1.8.0_402"', (8, 0)),
+        ("v20.20.2\n", (20, 20)),
         ("command not found", None),
     ],
 )
-def test_the_major_version_is_read_from_what_programs_say(text: str, major: int | None) -> None:
-    assert major_version(text) == major
+def test_the_version_is_read_from_what_programs_say(text: str, version: tuple[int, int] | None) -> None:
+    assert version_in(text) == version
 
 
 def program(folder: Path, name: str, says: str) -> None:
@@ -61,6 +63,24 @@ def test_java_home_goes_before_path(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "bin").mkdir()
     program(tmp_path / "bin", "java", 'openjdk version "21.0.1" 2023-10-17')
     assert java() == tmp_path / "bin" / "java"
+
+
+@pytest.mark.parametrize("version", ["18.20.8", "20.18.3"])
+def test_an_old_node_is_named_with_the_least_that_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    program(tmp_path, "node", f"v{version}")
+    major, minor, _patch = version.split(".")
+    with pytest.raises(MissingPrerequisite, match=rf"is Node\.js {major}\.{minor}: 20\.19 or later is needed"):
+        node()
+
+
+def test_the_least_node_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    program(tmp_path, "node", "v20.19.0")
+    program(tmp_path, "npm", "10.8.2")
+    assert node() == tmp_path / "node"
 
 
 def test_a_node_without_npm_is_not_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +126,29 @@ def test_lag_is_settled_when_all_is_applied_and_archived() -> None:
     assert Lag(10, 0, 0).settled
     assert not Lag(10, 1, 0).settled
     assert not Lag(10, 0, 1).settled
+
+
+class Engines:
+    """What Kafka and Redis say: ten records, all applied, seven of them archived by the one group that there is."""
+
+    def __init__(self, group: str) -> None:
+        self.group = group
+
+    async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 0)
+
+    async def list_consumer_group_offsets(self, group: str) -> dict[TopicPartition, Any]:
+        return {FIRST: SimpleNamespace(offset=7)} if group == self.group else {}
+
+    async def hmget(self, key: str, fields: list[str]) -> list[bytes]:
+        return [b"10"] * len(fields)
+
+
+async def test_what_is_archived_is_asked_of_the_archivers_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILLSTREAM_ARCHIVE_GROUP", "archivers")
+    engines: Any = Engines("archivers")
+    lag = await LagProbe(StackSettings(), engines, engines, engines).lag({FIRST: 10})
+    assert lag == Lag(records=10, unapplied=0, unarchived=3)
 
 
 def test_readiness_names_each_failing_check() -> None:
