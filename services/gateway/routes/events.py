@@ -21,7 +21,9 @@ class PurchaseEvent(BaseModel):
     order_id: str = Field(min_length=1, max_length=128)
     product_id: str = Field(min_length=1, max_length=128)
     price: str = Field(description="Unit price in whole cents; a decimal string or number, no exponent.")
-    event_id: str | None = Field(default=None, description="`<source>:<row>`: makes sending again safe.")
+    event_id: str | None = Field(
+        default=None, description="`<source>:<row>` or an id of your own, such as a UUID: makes sending again safe."
+    )
     user_id: str | None = Field(default=None, description="Null where the buyer is anonymous.")
     category_id: str | None = None
     category_code: str | None = None
@@ -48,9 +50,7 @@ _BODY: dict[str, Any] = {
         "required": True,
         "content": {
             "application/json": {
-                "schema": {
-                    "oneOf": [_EVENT, {"type": "array", "items": _EVENT, "minItems": 1, "maxItems": MAX_EVENTS}]
-                },
+                "schema": {"oneOf": [_EVENT, _LIST]},
                 "examples": {"one": {"value": _EXAMPLE}, "list": {"value": [_EXAMPLE]}},
             }
         },
@@ -61,6 +61,10 @@ _BODY: dict[str, Any] = {
 @router.post("", status_code=HTTPStatus.ACCEPTED, summary="Send purchases in", openapi_extra=_BODY)
 async def send(request: Request) -> IntakeAnswer:
     """One event or a list of at most 1,000; answered once the broker has acknowledged, with a verdict an event.
+
+    An `event_id` makes sending again safe. One of the form `<source>:<row>` is a row of that source: the rows of a source
+    must rise, and a row not above the highest already applied is a repeat, which counts nothing. Any other `event_id`,
+    for instance a UUID, is compared with the newest 100,000. Without one, an event counts each time it is sent.
 
     422 where no event is valid; 503 where the broker does not acknowledge in time (sending again is safe for events
     with an `event_id`).
