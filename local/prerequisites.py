@@ -9,7 +9,6 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-
 # Major and minor.
 Version = tuple[int, int]
 
