@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 
 from services.common.kafka import client_options
 from services.common.settings import KafkaSettings
+from services.gateway.outages import Outages
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +34,12 @@ class LogEnd:
 
 
 class OffsetWatch:
-    """Keeps the newest offsets; `latest` is None while Kafka is away, and `detail` says why."""
+    """Keeps the newest offsets; `latest` is None while Kafka is away, and `detail` says why in short."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._consumer: AIOKafkaConsumer | None = None
+        self._outages = Outages()
         self.latest: LogEnd | None = None
         self.detail = "not asked yet"
 
@@ -48,9 +50,10 @@ class OffsetWatch:
                 offsets = await self._ask()
         except (KafkaError, OSError, TimeoutError) as error:
             self.latest = None
-            self.detail = f"{type(error).__name__}: {error}"
+            self.detail = self._outages.begun("kafka", error)
             await self.close()
         else:
+            self._outages.over("kafka")
             self.latest = _log_end(offsets, self.latest)
             self.detail = f"{len(offsets)} partitions of {self._settings.purchases_topic}"
 

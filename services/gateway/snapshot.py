@@ -1,6 +1,5 @@
 """The shop as of now, read once a second for everybody: the summary and the stream share it."""
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,11 +13,10 @@ from services.common.telemetry import Health
 from services.gateway.answers import Summary, TopItem
 from services.gateway.figures import Totals, by_revenue, count_sum, events_per_second, hash_sum, lag, share, totals_of
 from services.gateway.offsets import OffsetWatch
+from services.gateway.outages import Outages
 from services.gateway.rankings import Board, Ranked, top_products, top_spenders
 from services.gateway.recommender import ModelWatch
 from services.gateway.shards import ShardReader
-
-logger = logging.getLogger(__name__)
 
 _TOP = 10
 
@@ -77,6 +75,7 @@ class SnapshotWatch:
         self._offsets = offsets
         self._model = model
         self._health = health
+        self._outages = Outages()
         self._listeners: list[Callable[[Snapshot | None], None]] = []
         self.latest: Snapshot | None = None
         GATEWAY_SNAPSHOT_AGE_SECONDS.set_function(self._age)
@@ -90,13 +89,10 @@ class SnapshotWatch:
         try:
             snapshot = await self._read()
         except RedisError as error:
-            if self.latest is not None:
-                logger.warning("the live tables cannot be read any more: %s", error)
             self.latest = None
-            self._health.set("redis", False, str(error))
+            self._health.set("redis", False, self._outages.begun("redis", error))
         else:
-            if self.latest is None:
-                logger.info("the live tables can be read")
+            self._outages.over("redis")
             self.latest = snapshot
             self._health.set("redis", True)
         for listener in self._listeners:

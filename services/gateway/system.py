@@ -14,6 +14,7 @@ from services.common.objectstore import ObjectStore
 from services.common.telemetry import Health
 from services.gateway.answers import Part, SystemAnswer
 from services.gateway.offsets import OffsetWatch
+from services.gateway.outages import Outages
 from services.gateway.recommender import RecommenderClient
 from services.gateway.settings import GatewaySettings
 from services.gateway.snapshot import SnapshotWatch
@@ -28,6 +29,7 @@ class BucketWatch:
     def __init__(self, store: ObjectStore, threads: Executor) -> None:
         self._store = store
         self._threads = threads
+        self._outages = Outages()
         self._asked_at: float | None = None
         self._found: tuple[bool, str] | None = None
 
@@ -37,8 +39,9 @@ class BucketWatch:
         try:
             exists = await asyncio.get_running_loop().run_in_executor(self._threads, self._store.exists)
         except (BotoCoreError, ClientError) as error:
-            self._found = (False, str(error))
+            self._found = (False, self._outages.begun("s3", error))
         else:
+            self._outages.over("s3")
             self._found = (exists, f"bucket {self._store.bucket}" if exists else f"no bucket {self._store.bucket}")
         self._asked_at = None
 
@@ -70,6 +73,7 @@ class SystemWatch:
         self._snapshots = snapshots
         self._recommender = recommender
         self._bucket = bucket
+        self._outages = Outages()
         self._http = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False)  # never through a proxy
         self._urls = {
             "producer": settings.producer_telemetry,
@@ -95,12 +99,13 @@ class SystemWatch:
     async def _ask(self, name: str, url: str) -> Part:
         try:
             described = (await self._http.get(f"{url.rstrip('/')}/readyz")).json()
-            if not isinstance(described, dict) or described.get("service") != name:
-                raise ValueError(f"what answers at {url} is not the {name}")
-            return service_part(name, described)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            detail = str(error) or type(error).__name__
-            return Part(name=name, kind="service", status="unreachable", detail=detail)
+            return Part(name=name, kind="service", status="unreachable", detail=self._outages.begun(name, error))
+        if not isinstance(described, dict) or described.get("service") != name:
+            self._outages.begun(name, ValueError(f"what answers at {url} is not the {name}"))
+            return Part(name=name, kind="service", status="unreachable", detail=f"what answers is not the {name}")
+        self._outages.over(name)
+        return service_part(name, described)
 
     def answer(self) -> SystemAnswer:
         """Every part as last known."""
@@ -137,15 +142,15 @@ class SystemWatch:
 
 
 def service_part(name: str, described: Mapping[str, Any]) -> Part:
-    """A service's part from the body of its /readyz."""
+    """A service's part from the body of its /readyz. Why a check fails is told there and in the log, not here."""
     checks: Mapping[str, Mapping[str, Any]] = described.get("checks", {})
     figures: dict[str, Any] = described.get("figures", {})
-    failing = [f"{check}: {state.get('detail') or 'not ok'}" for check, state in checks.items() if not state.get("ok")]
+    failing = [check for check, state in checks.items() if not state.get("ok")]
     return Part(
         name=name,
         kind="service",
         status="ok" if described.get("ready") else "not_ready",
-        detail="; ".join(failing) or "ready",
+        detail=f"waits for {', '.join(failing)}" if failing else "ready",
         version=described.get("version"),
         rate=_number(figures.get("events_per_second")),
         lag=_whole(figures.get("lag")),

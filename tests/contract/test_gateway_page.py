@@ -11,7 +11,7 @@ import pytest
 
 from services.common.telemetry import Health, TelemetryServer
 from services.gateway.answers import ConfigAnswer, SystemAnswer
-from tests.gateway_app import client_of, settings_of
+from tests.gateway_app import AWAY, client_of, settings_of
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def _references(node: Any) -> Iterator[str]:
 async def test_the_system_shows_each_part(redis_url: str) -> None:
     health = Health("archiver", checks=("kafka", "s3"))
     health.set("kafka", True)
-    health.set("s3", False, "no bucket")
+    health.set("s3", False, f"could not connect to {AWAY}")
     health.report("lag", 12)
     health.report("events_per_second", 3)
     impostor = Health("somebody else")
@@ -127,11 +127,30 @@ async def test_the_system_shows_each_part(redis_url: str) -> None:
         *("gateway", "producer", "archiver", "aggregator", "recommender", "kafka", "redis", "s3"),
     ]
     archiver = parts["archiver"]
-    assert (archiver.status, archiver.detail, archiver.lag, archiver.rate) == ("not_ready", "s3: no bucket", 12, 3)
+    assert (archiver.status, archiver.detail, archiver.lag, archiver.rate) == ("not_ready", "waits for s3", 12, 3)
     assert "not the producer" in parts["producer"].detail
     assert (parts["redis"].status, parts["gateway"].status) == ("ok", "ok")
     assert {parts[name].status for name in ("aggregator", "recommender", "kafka")} == {"unreachable"}
+    assert {parts[name].detail for name in ("aggregator", "recommender", "s3")} == {"unreachable"}
     assert system.healthy is False
+    assert AWAY.partition(":")[0] not in system.model_dump_json()
+
+
+async def test_without_engines_neither_answer_tells_an_address_but_the_log_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with client_of(settings_of(probe_seconds=0.05)) as gateway:
+        answers = [
+            (await asked(gateway)).model_dump_json(),
+            (await gateway.get("/readyz")).text,
+            (await gateway.get("/v1/models")).text,
+        ]
+    for answer in answers:
+        assert AWAY.partition(":")[0] not in answer
+        assert "unreachable" in answer
+    for part in ("redis", "s3", "aggregator"):
+        (line,) = {record.getMessage() for record in caplog.records if f"{part} does not answer" in record.getMessage()}
+        assert line
 
 
 async def asked(gateway: httpx.AsyncClient) -> SystemAnswer:

@@ -1,6 +1,7 @@
 """The published models, and which one is live."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, TypeVar
@@ -11,9 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.admin import require_admin
 from services.gateway.answers import ModelList, Pointer
+from services.gateway.outages import short_reason
 from services.gateway.params import Version
 from services.gateway.parts import Parts, parts_of
 from services.gateway.problems import Problem
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -58,6 +62,9 @@ async def _in_thread(parts: Parts, work: Callable[[], Result]) -> Result:
     try:
         return await asyncio.get_running_loop().run_in_executor(parts.s3_threads, work)
     except (BotoCoreError, ClientError) as error:
+        logger.warning("the model store does not answer: %s", error)
         raise Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE, f"the model store cannot be reached: {error}", {"Retry-After": "5"}
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            f"the model store does not answer: {short_reason(error)}",
+            {"Retry-After": "5"},
         ) from None
