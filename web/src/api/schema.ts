@@ -247,6 +247,11 @@ export interface paths {
          * Send purchases in
          * @description One event or a list of at most 1,000; answered once the broker has acknowledged, with a verdict an event.
          *
+         *     An `event_id` makes sending again safe. One of the form `<source>:<row>` is a row of that source: the rows of a
+         *     source must rise, and a row not above the highest already applied is a repeat, which counts nothing. Any other
+         *     `event_id`, for instance a UUID, is compared with the newest 100,000. Without one, an event counts each time it is
+         *     sent.
+         *
          *     422 where no event is valid; 503 where the broker does not acknowledge in time (sending again is safe for events
          *     with an `event_id`).
          */
@@ -1554,7 +1559,7 @@ export interface operations {
                     price: string;
                     /**
                      * Event Id
-                     * @description `<source>:<row>`: makes sending again safe.
+                     * @description `<source>:<row>` or an id of your own, such as a UUID: makes sending again safe.
                      */
                     event_id?: string | null;
                     /**
@@ -1598,7 +1603,7 @@ export interface operations {
                     price: string;
                     /**
                      * Event Id
-                     * @description `<source>:<row>`: makes sending again safe.
+                     * @description `<source>:<row>` or an id of your own, such as a UUID: makes sending again safe.
                      */
                     event_id?: string | null;
                     /**
