@@ -191,7 +191,7 @@ def _client_that_does_not_read(url: str) -> Iterator[None]:
     with socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         slow.connect(("127.0.0.1", int(url.rpartition(":")[2])))
-        slow.sendall(b"GET /v1/stats/stream HTTP/1.1\r\nHost: gateway\r\n\r\n")
+        slow.sendall(b"GET /v1/stats/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         yield
 
 
