@@ -173,6 +173,31 @@ class Truth:
         )
         return top_section(rows)
 
+    def categories_by_month(self) -> Section:
+        """Each month of every category and of every level above one; what has no category is `unknown`."""
+        rows = self.ask(
+            """WITH leveled AS (
+                   SELECT *, string_split(coalesce(category_code, 'unknown'), '.') AS parts,
+                       unnest(range(1, len(parts) + 1)) AS depth
+                   FROM lines)
+               SELECT array_to_string(parts[:depth], '.') AS category, month_start,
+                   sum(revenue), sum(pieces), count(DISTINCT order_id)
+               FROM leveled GROUP BY 1, 2 ORDER BY 1, 2"""
+        )
+        return sales_section(
+            (f"{category} {datetime.fromtimestamp(start, self._zone).isoformat()}", *figures)
+            for category, start, *figures in rows
+        )
+
+    def brands(self) -> Section:
+        """Revenue, pieces and distinct orders of every brand; what has none is `unknown`."""
+        brand = TOP_COLUMNS["brands"]
+        return sales_section(
+            self.ask(
+                f"SELECT {brand}, sum(revenue), sum(pieces), count(DISTINCT order_id) FROM lines GROUP BY 1 ORDER BY 1"
+            )
+        )
+
     def customer(self, user_id: str) -> Section:
         """A customer's spend, pieces and distinct orders, first and last purchase."""
         [[revenue, quantity, orders, first, last]] = self.ask(
@@ -212,7 +237,7 @@ class Truth:
 
 
 def sales_section(rows: Iterable[Sequence[Any]]) -> Section:
-    """Rows of (bucket, revenue, quantity, orders) as one figure a name."""
+    """Rows of (bucket or other name, revenue, quantity, orders) as one figure a name."""
     names = ("revenue", "quantity", "orders")
     return {f"{bucket} {name}": value for bucket, *figures in rows for name, value in zip(names, figures, strict=True)}
 

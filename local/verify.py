@@ -124,7 +124,8 @@ def verify(truth: Truth, get: Get, report: Json | None = None, wait: float = 0) 
 
 def compare_report(truth: Truth, report: Json) -> list[Comparison]:
     """A batch report's figures against the files'. Raises NoAnswer."""
-    comparisons = compare(_without_live_only(truth.sections()), _as_documented(report_sections, report))
+    expected = _without_live_only(truth.sections()) | _report_only(truth)
+    comparisons = compare(expected, _as_documented(report_sections, report))
     return [replace(each, section=f"report: {each.section}") for each in comparisons]
 
 
@@ -136,6 +137,10 @@ def _without_live_only(sections: Sections) -> Sections:
         }
         for section, figures in sections.items()
     }
+
+
+def _report_only(truth: Truth) -> Sections:
+    return {"categories by month": truth.categories_by_month(), "brands": truth.brands()}
 
 
 def _as_documented(read: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
@@ -221,11 +226,23 @@ def _stored_report(settings: S3Settings) -> Json | None:
 
 
 def report_sections(report: Json) -> Sections:
-    """A batch report's figures under the names of `Truth.sections`."""
+    """A batch report's figures under the names of `Truth.sections` and `_report_only`."""
     totals = _totals(report["totals"], TOTALS[:-1])
     sales = {f"sales by {granularity}": _sales(report["sales"][granularity]) for granularity in GRANULARITIES}
     tops = {f"top {kind}": _top(report["top"][kind][:length]) for kind, length in TOP_LENGTHS.items()}
-    return {"totals": totals, **sales, **tops}
+    more = {"categories by month": _categories_by_month(report["categories_by_month"]), "brands": _brands(report)}
+    return {"totals": totals, **sales, **tops, **more}
+
+
+def _categories_by_month(categories: Json) -> Section:
+    found: Section = {}
+    for category, months in categories.items():
+        found |= {f"{category} {name}": value for name, value in _sales(months).items()}
+    return found
+
+
+def _brands(report: Json) -> Section:
+    return sales_section((b["id"], cents(b["revenue"]), b["quantity"], b["orders"]) for b in report["brands"])
 
 
 def compare(expected: Sections, found: Sections) -> list[Comparison]:

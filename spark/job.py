@@ -100,9 +100,13 @@ def _curation_in_words(curation: Curation) -> str:
 
 
 def report_step(job: Job, purchases: DataFrame, curation: Curation, refusal: str | None) -> None:
-    """The batch figures → `reports/<version>/figures.json`, then `reports/latest.json`."""
+    """The batch figures → `reports/<version>/`, `figures.json` last; then `reports/latest.json`."""
     with job.progress.step("report") as step:
-        figures = report.figures(purchases, curation, job.settings.time_zone)
+        lines = report.by_order(purchases).persist()
+        figures = report.figures(lines, curation, job.settings.time_zone)
+        for name, column in report.TABLES.items():
+            report.table(lines, column).write.parquet(job.url(f"{REPORTS}{job.version}/{name}"))
+        lines.unpersist()
         document = {
             "version": job.version,
             "created_at": format_time(job.now_ms),

@@ -13,6 +13,10 @@ from services.common.tables import UNKNOWN
 from spark.curate import Curation
 
 GRANULARITIES = ("month", "day", "hour")
+TABLES = {"products": "product_id", "customers": "user_id"}
+"""Tables beside the figures, for what grows with the shop, and the column that names their rows."""
+SUMMED = ("order_id", "revenue", "quantity")
+REPORTED = ("event_time", "order_id", "product_id", "user_id", "category_code", "brand", "quantity", "revenue")
 Json = dict[str, Any]
 
 
@@ -33,6 +37,11 @@ TOP_LISTS = {
 }
 
 
+def by_order(purchases: DataFrame) -> DataFrame:
+    """The columns of the report, all lines of an order together: then distinct orders are counted where they lie."""
+    return purchases.select(*REPORTED).repartition("order_id")
+
+
 def figures(purchases: DataFrame, curation: Curation, time_zone: str) -> Json:
     """The report's figures. The session's time zone must be `time_zone`: it decides where a day begins."""
     zone = ZoneInfo(time_zone)
@@ -40,7 +49,9 @@ def figures(purchases: DataFrame, curation: Curation, time_zone: str) -> Json:
         "time_zone": time_zone,
         "totals": totals(purchases) | {"dead_letters_in_archive": curation.dead_letters},
         "sales": {granularity: sales(purchases, granularity, zone) for granularity in GRANULARITIES},
+        "categories_by_month": categories_by_month(purchases, zone),
         "top": {name: top(purchases, spec) for name, spec in TOP_LISTS.items()},
+        "brands": brands(purchases),
         "offsets": curation.offsets,
         "curation": curation.counts(),
     }
@@ -66,14 +77,42 @@ def totals(purchases: DataFrame) -> Json:
 
 def sales(purchases: DataFrame, granularity: str, zone: ZoneInfo) -> list[Json]:
     """The buckets with sales, oldest first."""
-    start = F.unix_seconds(F.date_trunc(granularity, F.timestamp_millis("event_time"))).alias("start")
-    buckets = purchases.groupBy(start).agg(*_sums(), F.count_distinct("order_id").alias("orders"))
+    buckets = _figures_of(purchases, _start(granularity).alias("start"))
     return [_bucket(row, zone) for row in buckets.orderBy("start").collect()]
+
+
+def categories_by_month(purchases: DataFrame, zone: ZoneInfo) -> dict[str, list[Json]]:
+    """Category, of every level → its months with sales, oldest first. A level takes in those below it."""
+    codes = purchases.select(_known("category_code").alias("code"))
+    levels = codes.distinct().select("code", F.explode(category_levels(F.col("code"))).alias("level"))
+    lines = purchases.select(_known("category_code").alias("code"), _start("month").alias("start"), *SUMMED)
+    lines = lines.join(F.broadcast(levels), "code")
+    months: dict[str, list[Json]] = {}
+    for row in _figures_of(lines, "level", "start").orderBy("level", "start").collect():
+        months.setdefault(row.level, []).append(_bucket(row, zone))
+    return months
+
+
+def category_levels(code: Column) -> Column:
+    """A code and its prefixes: `a.b.c` → `a`, `a.b`, `a.b.c`."""
+    parts = F.split(code, r"\.")
+    return F.transform(F.sequence(F.lit(1), F.size(parts)), lambda depth: F.array_join(F.slice(parts, 1, depth), "."))
+
+
+def brands(purchases: DataFrame) -> list[Json]:
+    """All brands, by revenue, then by id."""
+    ranked = _figures_of(purchases, _known("brand").alias("id")).orderBy(F.desc("revenue"), F.asc("id"))
+    return [{"id": row.id, **_amounts(row)} for row in ranked.collect()]
+
+
+def table(purchases: DataFrame, column: str) -> DataFrame:
+    """Every product or every known customer: (id column, revenue in cents, quantity, orders)."""
+    return _figures_of(purchases.where(F.col(column).isNotNull()), column)
 
 
 def top(purchases: DataFrame, spec: Top) -> list[Json]:
     """The entries with the highest revenue; equals by id, byte by byte."""
-    entry = F.coalesce(F.col(spec.column), F.lit(UNKNOWN)) if spec.unknown else F.col(spec.column)
+    entry = _known(spec.column) if spec.unknown else F.col(spec.column)
     named = purchases.select(entry.alias("id"), "revenue", "quantity").where(F.col("id").isNotNull())
     ranked = named.groupBy("id").agg(*_sums()).orderBy(F.desc("revenue"), F.asc("id")).limit(spec.length)
     return [{"id": row.id, "revenue": format_cents(row.revenue), "quantity": row.quantity} for row in ranked.collect()]
@@ -84,6 +123,11 @@ def bucket_start(epoch_seconds: int, zone: ZoneInfo) -> str:
     return datetime.fromtimestamp(epoch_seconds, zone).isoformat().replace("+00:00", "Z")
 
 
+def _figures_of(lines: DataFrame, *keys: Column | str) -> DataFrame:
+    """Revenue, quantity and distinct orders of each key."""
+    return lines.groupBy(*keys).agg(*_sums(), F.count_distinct("order_id").alias("orders"))
+
+
 def _sums() -> tuple[Column, Column]:
     return (
         F.coalesce(F.sum("revenue"), F.lit(0)).alias("revenue"),
@@ -91,10 +135,18 @@ def _sums() -> tuple[Column, Column]:
     )
 
 
+def _start(granularity: str) -> Column:
+    """A line's bucket, epoch seconds."""
+    return F.unix_seconds(F.date_trunc(granularity, F.timestamp_millis("event_time")))
+
+
+def _known(column: str) -> Column:
+    return F.coalesce(F.col(column), F.lit(UNKNOWN))
+
+
 def _bucket(row: Row, zone: ZoneInfo) -> Json:
-    return {
-        "bucket": bucket_start(row.start, zone),
-        "revenue": format_cents(row.revenue),
-        "quantity": row.quantity,
-        "orders": row.orders,
-    }
+    return {"bucket": bucket_start(row.start, zone), **_amounts(row)}
+
+
+def _amounts(row: Row) -> Json:
+    return {"revenue": format_cents(row.revenue), "quantity": row.quantity, "orders": row.orders}

@@ -161,8 +161,8 @@ class Shop:
     def figures(self) -> Any:
         return self.json(f"reports/{self.json('reports/latest.json')['version']}/figures.json")
 
-    def table(self, version: str, name: str) -> "pa.Table":
-        keys = [key for key, _ in self.store.list(f"models/als/{version}/{name}/") if key.endswith(".parquet")]
+    def table(self, version: str, name: str, folder: str = "models/als") -> "pa.Table":
+        keys = [key for key, _ in self.store.list(f"{folder}/{version}/{name}/") if key.endswith(".parquet")]
         return pa.concat_tables(pq.read_table(io.BytesIO(self.store.get(key))) for key in keys)
 
 
@@ -274,6 +274,49 @@ def test_top_lists_are_by_revenue_then_id(figures: Any) -> None:
     assert top["brands"] == [entry("acme", "812.00", 86), entry("unknown", "60.22", 5)]
 
 
+def test_categories_by_month_take_in_those_below(figures: Any) -> None:
+    """`garden` has no line of its own: all its months come from garden.tools."""
+    garden = [
+        bucket("2024-03-01T00:00:00+01:00", "400.00", 40, 10),
+        bucket("2024-04-01T00:00:00+02:00", "3.00", 2, 3),  # o-r1, o-r2 and o-plain
+    ]
+    kitchen = [
+        bucket("2024-03-01T00:00:00+01:00", "400.00", 40, 10),
+        bucket("2024-04-01T00:00:00+02:00", "9.25", 6, 4),  # o-a, o-twice, o-pc and o-fix
+    ]
+    unknown = [bucket("2024-04-01T00:00:00+02:00", "59.97", 3, 1)]
+    assert figures["categories_by_month"] == {
+        "garden": garden,
+        "garden.tools": garden,
+        "kitchen": kitchen,
+        "unknown": unknown,
+    }
+
+
+def test_an_order_counts_once_a_level_and_brand(figures: Any) -> None:
+    """Orders of acme: twenty of the checkerboard, o-r1, o-r2, o-plain, o-twice, o-pc, o-fix; of none: o-b and o-a."""
+    assert figures["brands"] == [
+        entry("acme", "812.00", 86) | {"orders": 26},
+        entry("unknown", "60.22", 5) | {"orders": 2},
+    ]
+
+
+def test_products_and_customers_lie_beside_the_figures(shop: Shop, figures: Any) -> None:
+    products = shop.table(figures["version"], "products", "reports")
+    assert products.schema.field("revenue").type == pa.int64()
+    amounts = {row.pop("product_id"): row for row in products.to_pylist()}
+    assert len(amounts) == 17
+    assert amounts[product_id(2)] == {"revenue": 8000, "quantity": 8, "orders": 8}
+    assert amounts["p-twice"] == {"revenue": 600, "quantity": 3, "orders": 2}
+    assert amounts["p-ret"] == {"revenue": 0, "quantity": 0, "orders": 2}
+    customers = shop.table(figures["version"], "customers", "reports")
+    spent = {row.pop("user_id"): row for row in customers.to_pylist()}
+    assert len(spent) == 25
+    assert spent[user_id(3)] == {"revenue": 4000, "quantity": 4, "orders": 1}
+    assert spent["berlin"] == {"revenue": 5997, "quantity": 3, "orders": 1}
+    assert spent["twice"] == {"revenue": 600, "quantity": 3, "orders": 2}
+
+
 def test_the_manifest_names_every_file_with_its_hash(shop: Shop, version: str) -> None:
     manifest = shop.json(f"models/als/{version}/manifest.json")
     folder = f"models/als/{version}/"
@@ -363,9 +406,8 @@ def test_a_source_sent_again_changes_no_figure(shop: Shop, figures: Any, version
     assert done.returncode == 0, done.stderr
     again = shop.figures()
     assert again["version"] > figures["version"]
-    assert {name: again[name] for name in ("totals", "sales", "top")} == {
-        name: figures[name] for name in ("totals", "sales", "top")
-    }
+    parts = ("totals", "sales", "categories_by_month", "top", "brands")
+    assert {name: again[name] for name in parts} == {name: figures[name] for name in parts}
     assert (again["curation"]["records"], again["curation"]["repeats"]) == (180, 83)
     assert again["offsets"]["0"] == 161
     assert shop.json("models/als/current.json")["version"] == version
@@ -398,6 +440,8 @@ def test_an_empty_archive_gives_a_report_of_zeros(new_shop: Any) -> None:
         "dead_letters_in_archive": 0,
     }
     assert figures["sales"] == {"month": [], "day": [], "hour": []}
+    assert (figures["categories_by_month"], figures["brands"]) == ({}, [])
+    assert not len(shop.table(figures["version"], "products", "reports"))
 
 
 def test_a_missing_bucket_is_said_in_one_line(new_shop: Any) -> None:

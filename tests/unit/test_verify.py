@@ -88,6 +88,10 @@ ANSWERS: dict[str, Any] = {
         figures("-10.00", -1, 1, bucket="2020-05-01T00:00:00Z"),
     ],
 }
+HEADPHONES = [
+    figures("10.00", 1, 1, bucket="2020-04-01T00:00:00Z"),
+    figures("-10.00", -1, 1, bucket="2020-05-01T00:00:00Z"),
+]
 REPORT: dict[str, Any] = {
     "totals": {**figures("330.61", 3, 4), "buyers": 2, "events": 5, "dead_letters_in_archive": 0},
     "sales": {granularity: ANSWERS[f"{SALES}{granularity}"] for granularity in ("month", "day", "hour")},
@@ -98,6 +102,22 @@ REPORT: dict[str, Any] = {
         for path, entries in ANSWERS.items()
         if "/top/" in path
     },
+    # o1 has a tablet and a headphone: one order of electronics.
+    "categories_by_month": {
+        "electronics": ANSWERS[f"{SALES}month&category=electronics"],
+        "electronics.audio": HEADPHONES,
+        "electronics.audio.headphone": HEADPHONES,
+        TABLET: ANSWERS[f"{SALES}month&category={TABLET}"],
+        "unknown": [
+            figures("5.50", 1, 1, bucket="2020-04-01T00:00:00Z"),
+            figures("1.09", 0, 1, bucket="2020-05-01T00:00:00Z"),
+        ],
+    },
+    "brands": [
+        {"id": "samsung", **figures("324.02", 2, 1)},
+        {"id": "unknown", **figures("5.50", 1, 3)},
+        {"id": "acme", **figures("1.09", 0, 1)},
+    ],
 }
 
 
@@ -190,6 +210,30 @@ def test_a_tampered_report_is_a_difference(
 ) -> None:
     tampered = {"totals": report["totals"], "sales": report["sales"]["day"][0], "top": report["top"]["brands"][2]}[part]
     tampered["revenue"] = add_a_cent(tampered["revenue"])
+    assert verify(truth, answers.__getitem__, report) == 1
+
+
+@pytest.mark.parametrize("name", ["revenue", "quantity", "orders"])
+@pytest.mark.parametrize(
+    "path", [("categories_by_month", "electronics", 1), ("categories_by_month", "electronics.audio", 0), ("brands", 2)]
+)
+def test_a_tampered_category_or_brand_of_the_report_is_a_difference(
+    truth: Truth, answers: dict[str, Any], report: dict[str, Any], path: tuple[Any, ...], name: str
+) -> None:
+    tampered: Any = report
+    for step in path:
+        tampered = tampered[step]
+    tampered[name] = add_a_cent(tampered[name]) if name == "revenue" else tampered[name] + 1
+    assert verify(truth, answers.__getitem__, report) == 1
+
+
+def test_a_category_or_brand_that_the_report_lacks_is_a_difference(
+    truth: Truth, answers: dict[str, Any], report: dict[str, Any]
+) -> None:
+    brand = report["brands"].pop()
+    assert verify(truth, answers.__getitem__, report) == 1
+    report["brands"].append(brand)
+    del report["categories_by_month"]["electronics.audio"]
     assert verify(truth, answers.__getitem__, report) == 1
 
 
