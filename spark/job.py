@@ -115,7 +115,7 @@ def report_step(job: Job, purchases: DataFrame, curation: Curation, refusal: str
             "no_model": refusal,
             **figures,
         }
-        job.store.put_new(f"{REPORTS}{job.version}/figures.json", publish.encode(document))
+        publish.put_once(job.store, f"{REPORTS}{job.version}/figures.json", publish.encode(document))
         publish.move_forward(job.store, f"{REPORTS}latest.json", {"version": job.version})
         totals = figures["totals"]
         step.says(
