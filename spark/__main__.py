@@ -27,7 +27,7 @@ DESCRIPTION = """\
 Tillstream's batch job: from the archive of purchases to figures and a recommendation model.
 
   curate   raw/purchases/**            every accepted line once    -> curated/purchases/<version>/
-  report   the figures of the live tables, computed anew           -> reports/<version>/: figures.json, products/, customers/
+  report   the figures of the live tables, computed anew           -> reports/<version>/
   train    implicit ALS over what known customers hold             -> models/als/<version>/
   publish  verify, write the manifest, move models/als/current.json
 """
