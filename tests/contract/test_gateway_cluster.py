@@ -20,7 +20,9 @@ class ClusterEngine(ValkeyEngine):
 
     def _program(self) -> Program:
         program = super()._program()
-        return replace(program, argv=[*program.argv, "--cluster-enabled", "yes"])
+        # The bus would else take the port 10,000 above, whoever has it.
+        bus = ("--cluster-port", str(free_port()))
+        return replace(program, argv=[*program.argv, "--cluster-enabled", "yes", *bus])
 
 
 @pytest.fixture(scope="module")
