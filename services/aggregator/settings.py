@@ -13,7 +13,7 @@ class AggregatorSettings(ServiceSettings, KafkaSettings, RedisSettings, ShopSett
     aggregator_metrics_port: Port = 9103
     # The consumer group, which is also Faust's application id.
     aggregator_group: str = "tillstream-aggregator"
-    # Records folded into one script call a shard: a call must stay under 20 ms, since Redis serves nobody meanwhile.
+    # Records folded into one script call a shard. Redis serves nobody else meanwhile: 1,000 take some 20 ms there.
     aggregator_chunk: int = Field(default=1000, ge=1, le=2000)
     # Event ids of foreign senders that are remembered per shard, to count their repeats once.
     aggregator_event_ids_kept: int = Field(default=100_000, ge=1)

@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.deadletters import (
+    MAX_VALUE_BYTES,
     FileOrigin,
     Headers,
     Origin,
     RecordOrigin,
+    cut,
     dead_letter_headers,
     origin_of,
     reason_of,
@@ -69,3 +71,12 @@ def test_an_incomplete_origin_is_none(missing: str) -> None:
 
 def test_a_reason_that_is_no_code_of_ours_is_unnamed() -> None:
     assert reason_of([("reason", b"bad_weather")]) == reason_of([("reason", b"\xff")]) == reason_of([]) == "unnamed"
+
+
+def test_a_value_that_fits_no_record_is_cut_and_the_detail_says_so() -> None:
+    rejected = Rejected(Reason.TOO_LARGE, "why")
+    assert cut(b"x" * MAX_VALUE_BYTES, rejected) == (b"x" * MAX_VALUE_BYTES, rejected)
+    value, told = cut(b"x" * 2_000_000, rejected)
+    assert len(value) == MAX_VALUE_BYTES
+    assert told.reason is Reason.TOO_LARGE
+    assert told.detail == "why; the value is cut to 900000 of 2000000 bytes"
