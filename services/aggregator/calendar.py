@@ -27,11 +27,11 @@ class Calendar:
 
     def __init__(self, time_zone: str) -> None:
         self._zone = ZoneInfo(time_zone)
-        self.quarter_of = lru_cache(maxsize=65_536)(self._quarter)
+        self._cached = lru_cache(maxsize=65_536)(self._quarter)
 
     def quarter(self, event_ms: int) -> Quarter:
         """The buckets of an event's quarter of an hour."""
-        return self.quarter_of(event_ms // _QUARTER_MS)
+        return self._cached(event_ms // _QUARTER_MS)
 
     def minute_tables(self, from_s: int, to_s: int) -> list[str]:
         """The minute tables that lie wholly before the day of `to_s`, from the day of `from_s` on."""

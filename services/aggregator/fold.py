@@ -138,7 +138,7 @@ class _Gathered:
             deltas[0].facets = self.facets
             deltas[0].orders = {order_id: list(facets) for order_id, facets in self.orders.items()}
             return
-        position = [{} for _ in deltas]  # type: list[dict[int, int]]
+        position: list[dict[int, int]] = [{} for _ in deltas]
         for facet, shard in enumerate(self.shard):
             at = position[shard][facet] = deltas[shard].facets.add(self.facets.places[facet])
             deltas[shard].facets.revenue[at] = self.facets.revenue[facet]
