@@ -4,7 +4,8 @@
 for line ends between JSON tokens:
 
 - JSON is embedded as it came (numbers keep their text, ids their digits),
-- except a JSON string or a literal null: those, and text that is not JSON, become a JSON string of the whole text,
+- except a JSON string, a literal null, or more than MAX_RECORD_BYTES: those, and text that is not JSON, become a JSON
+  string of the whole text (what makes a record too large may be the very white space that embedding drops),
 - bytes that are not UTF-8 become `value_base64` in place of `value`,
 - a record without a value has null.
 """
@@ -12,6 +13,8 @@ for line ends between JSON tokens:
 import base64
 
 import msgspec
+
+from services.common.events import MAX_RECORD_BYTES
 
 _check_json = msgspec.json.Decoder(msgspec.Raw).decode
 
@@ -31,6 +34,8 @@ def _member(value: bytes | None) -> bytes:
 
 def _json(value: bytes) -> bytes | None:
     """The value on one line where it is JSON that can stand for itself, else None."""
+    if len(value) > MAX_RECORD_BYTES:
+        return None
     try:
         text = bytes(_check_json(value))
     except (msgspec.DecodeError, RecursionError):

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.archiver.lines import archive_line
+from services.common.events import MAX_RECORD_BYTES
 from spark.archive import read_line
 
 
@@ -47,6 +48,15 @@ def test_any_bytes_come_back(value: bytes | None) -> None:
 def _is_same_json(found: bytes | None, value: bytes | None) -> bool:
     """White space around JSON, and line ends between its tokens, are all that may be lost."""
     return found is not None and value is not None and found == json.dumps(json.loads(value)).encode()
+
+
+@pytest.mark.parametrize("space", [b" ", b"\n", b"\r\n", b"\t"])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_record_too_large_by_its_white_space_stays_so(space: bytes, before: bool) -> None:
+    """The white space that embedding drops would make a purchase of what the stream has refused."""
+    filler = space * MAX_RECORD_BYTES
+    value = filler + b'{"a":1}' if before else b'{"a":' + filler + b"1}"
+    assert read_line(archive_line(1, 2, 3, value)[:-1]) == (1, 2, 3, value)
 
 
 json_values = st.recursive(
