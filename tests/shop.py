@@ -32,11 +32,11 @@ PRODUCTS = 80
 def seed_rows(seed: int, count: int) -> list[Row]:
     """At least `count` rows below SEED_COLUMNS, whole orders, short and broken rows among them."""
     random_ = random.Random(seed)
-    return [_odd(random_, row) for row in bare_rows(seed, count)]
+    return [_odd(random_, row) for row in whole_rows(seed, count)]
 
 
-def bare_rows(seed: int, count: int) -> list[Row]:
-    """The same with all eight fields in every row, so that each can be a message."""
+def whole_rows(seed: int, count: int) -> list[Row]:
+    """The same with all eight fields in every row, none of them broken."""
     random_ = random.Random(seed)
     rows: list[Row] = []
     while len(rows) < count:
@@ -47,12 +47,16 @@ def bare_rows(seed: int, count: int) -> list[Row]:
 def till_rows(seed: int, count: int) -> list[Row]:
     """At least `count` rows below TILL_COLUMNS: with pieces, returns, amounts and names."""
     random_ = random.Random(seed)
-    return [[*row, *_till(random_, row)] for row in bare_rows(seed, count)]
+    return [[*row, *_till(random_, row)] for row in whole_rows(seed, count)]
 
 
-def bare_message(row: Row) -> bytes:
-    """The message that producers in the wild send: eight fields, all strings, no event_id."""
-    return json.dumps(dict(zip(SEED_COLUMNS, row, strict=True)), ensure_ascii=False).encode()
+def bare_message(row: Row, absent: str | None = "") -> bytes:
+    """The message that producers in the wild send: the row mapped by position to eight fields, all strings, no event_id.
+
+    A short row's fields come out at other names so; `absent` stands where nothing is left for a name.
+    """
+    fields = [*row, *[absent] * (len(SEED_COLUMNS) - len(row))]
+    return json.dumps(dict(zip(SEED_COLUMNS, fields, strict=True)), ensure_ascii=False).encode()
 
 
 def write_csv(file: Path, rows: Iterable[Row], columns: Sequence[str] = SEED_COLUMNS) -> Path:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from itertools import accumulate
+from typing import Literal
 
 import msgspec
 
@@ -70,6 +71,10 @@ class Invalid(ValueError):
         self.reason = reason
 
 
+class _NoPrice(Invalid):
+    """The price is missing, null or empty."""
+
+
 class _Wire(msgspec.Struct, gc=False):
     """The JSON object as it comes. Numbers stay raw text, so that no float ever exists."""
 
@@ -87,7 +92,26 @@ class _Wire(msgspec.Struct, gc=False):
     amount: msgspec.Raw = msgspec.Raw()
 
 
+class _Moved(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A short row that its sender mapped by position: the price stands in category_code, the user in brand.
+
+    The six fields event_time, order_id, product_id, (empty), price, user_id were read as the seed's eight, so that the
+    last two are missing, null or empty.
+    """
+
+    event_time: str
+    order_id: str
+    product_id: str
+    category_id: Literal[""] | None
+    category_code: str
+    brand: str | None
+    price: Literal[""] | None = None
+    user_id: Literal[""] | None = None
+    event_id: str | None = None
+
+
 _decoder = msgspec.json.Decoder(_Wire)
+_moved_decoder = msgspec.json.Decoder(_Moved)
 _decode_text = msgspec.json.Decoder(str).decode
 _FIELD_REASONS = {
     "event_time": Reason.BAD_TIME,
@@ -107,6 +131,8 @@ _TIME = re.compile(
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?', re.DOTALL)  # never fails after the quote: linear on any input
 _NO_BRACKETS = re.compile(rb"[^][{}]+")
 _INTEGER = re.compile(r"-?\d{1,9}", re.ASCII)
+_MOVED_PRICE = re.compile(r"\d{1,7}\.\d{1,2}", re.ASCII)
+_MOVED_USER = re.compile(r"\d*", re.ASCII)
 
 
 def parse(value: bytes | None, broker_ms: int) -> Purchase | Rejected:
@@ -115,7 +141,11 @@ def parse(value: bytes | None, broker_ms: int) -> Purchase | Rejected:
     `broker_ms` is the record's broker time in epoch milliseconds: an event may lie at most a day past it.
     """
     try:
-        return _purchase(_decode(value), broker_ms)
+        wire = _decode(value)
+        try:
+            return _purchase(wire, broker_ms)
+        except _NoPrice:
+            return _purchase(_moved_back(value) or wire, broker_ms)
     except Invalid as invalid:
         return Rejected(invalid.reason, str(invalid))
 
@@ -137,6 +167,29 @@ def _decode(value: bytes | None) -> _Wire:
         raise Invalid(reason, f"{field[1]}: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(Reason.NOT_JSON, str(error)) from None
+
+
+def _moved_back(value: bytes | None) -> _Wire | None:
+    """The event of a short row that was mapped by position; None where the record does not have exactly that shape.
+
+    Only asked where there is no price, so that no event that is valid as it stands is ever read differently. A code
+    without decimals or a brand that is no number may be what they claim to be: such a record stays a dead letter.
+    """
+    try:
+        moved = _moved_decoder.decode(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    user_id = moved.brand or ""
+    if not (_MOVED_PRICE.fullmatch(moved.category_code) and _MOVED_USER.fullmatch(user_id)):
+        return None
+    return _Wire(
+        event_time=moved.event_time,
+        order_id=moved.order_id,
+        product_id=moved.product_id,
+        price=msgspec.Raw(moved.category_code),
+        event_id=moved.event_id,
+        user_id=user_id,
+    )
 
 
 def _nesting(value: bytes) -> int:
@@ -246,7 +299,7 @@ def format_time(epoch_ms: int) -> str:
 def _price(raw: msgspec.Raw) -> int:
     literal = _literal(raw)
     if literal is None:
-        raise Invalid(Reason.MISSING_FIELD, "price is missing or empty")
+        raise _NoPrice(Reason.MISSING_FIELD, "price is missing or empty")
     try:
         cents = parse_cents(literal)
     except ValueError as error:

@@ -72,10 +72,10 @@ class LiveShop:
         log = self.stack.layout.log("producer")
         return spawn(feed.program(self.settings, self.stack.layout, self.stack.environment, log), leashed=True)
 
-    def send_bare(self, rows: list[Row]) -> Path:
-        """Send eight-field messages without key and event_id, as producers in the wild do."""
+    def send_bare(self, rows: list[Row], absent: str | None) -> Path:
+        """Send eight-field messages without key and event_id, as producers in the wild do; see `bare_message`."""
         file = self._new_file(rows, SEED_COLUMNS)
-        asyncio.run(self._send_values([bare_message(row) for row in rows]))
+        asyncio.run(self._send_values([bare_message(row, absent) for row in rows]))
         wait_settled(self.stack)
         return file
 

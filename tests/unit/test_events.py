@@ -78,6 +78,85 @@ def test_the_bare_eight_fields_are_a_purchase_of_one_piece() -> None:
     assert (purchase.event_id, purchase.quantity, purchase.revenue) == (None, 1, 16_201)
 
 
+MOVED = {
+    "event_time": "2020-04-24 19:16:21 UTC",
+    "order_id": "2294584263154074236",
+    "product_id": "2273948316817424439",
+    "category_id": "",
+    "category_code": "217.57",
+    "brand": "1515915625443148002",
+    "price": None,
+    "user_id": None,
+}
+"""A row of six fields that its sender mapped by position to eight."""
+
+
+def moved(changes: dict[str, Any]) -> dict[str, Any]:
+    """The moved row with some fields changed; those that are `...` left out."""
+    return {name: value for name, value in (MOVED | changes).items() if value is not ...}
+
+
+@pytest.mark.parametrize("price", ["", None, ...])
+@pytest.mark.parametrize("user_id", ["", None, ...])
+@pytest.mark.parametrize("category_id", ["", None])
+def test_a_short_row_that_was_mapped_by_position_is_put_right(price: Any, user_id: Any, category_id: Any) -> None:
+    event = moved({"price": price, "user_id": user_id, "category_id": category_id})
+    assert accepted({}, event) == Purchase(
+        event_id=None,
+        event_time=1_587_755_781_000,
+        order_id="2294584263154074236",
+        product_id="2273948316817424439",
+        user_id="1515915625443148002",
+        category_id=None,
+        category_code=None,
+        brand=None,
+        product_name=None,
+        price=21_757,
+        quantity=1,
+        revenue=21_757,
+    )
+
+
+@pytest.mark.parametrize("brand", ["", None])
+def test_so_is_one_of_an_anonymous_buyer(brand: str | None) -> None:
+    purchase = accepted({}, moved({"brand": brand, "category_code": "0.00"}))
+    assert (purchase.user_id, purchase.brand, purchase.price) == (None, None, 0)
+
+
+def test_a_moved_row_may_have_an_event_id() -> None:
+    assert accepted({}, moved({"event_id": "uuid-1"})).event_id == "uuid-1"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"category_code": code} for code in ("217", "217.571", "electronics.tablet", "1e9", "-3.00", "NaN", "", ...)),
+        *({"category_code": code} for code in ("12345678.00", ".57", "217.", "٢١٧.57", "217.57 ", 217.57)),
+        *({"brand": brand} for brand in ("samsung", "15 15", "-1", "1.5", "9" * 129, "٣", 1515915625443148002, ...)),
+        *({"category_id": category_id} for category_id in ("2268105426648170900", "0", ...)),
+        *({"price": price} for price in ("nan", "None", " ")),
+        *({"user_id": user_id} for user_id in ("1515915625443148002", "None")),
+        *({"quantity": "1"}, {"quantity": ""}, {"amount": "217.57"}, {"product_name": "Tab"}, {"store": 7}),
+        {"event_time": "1970-01-01 00:33:40 UTC"},
+        {"event_time": ...},
+        {"order_id": ""},
+    ],
+)
+def test_what_is_not_exactly_a_moved_row_stays_refused(changes: dict[str, Any]) -> None:
+    assert isinstance(parse(json.dumps(moved(changes)).encode(), NOW), Rejected)
+
+
+def test_a_moved_row_with_a_bad_time_says_so() -> None:
+    bad_time = json.dumps(moved({"event_time": "1970-01-01 00:33:40 UTC"})).encode()
+    assert rejected(bad_time).reason is Reason.BAD_TIME
+
+
+def test_an_event_with_a_price_is_never_read_differently() -> None:
+    purchase = accepted({}, moved({"price": "1.00"}))
+    assert (purchase.price, purchase.category_code) == (100, "217.57")
+    assert (purchase.brand, purchase.user_id) == ("1515915625443148002", None)
+
+
 @pytest.mark.parametrize("absent", ["", None])
 @pytest.mark.parametrize(
     "field", ["event_id", "user_id", "category_id", "category_code", "brand", "product_name", "quantity", "amount"]
