@@ -51,7 +51,7 @@ def till_rows(seed: int, count: int) -> list[Row]:
 
 
 def bare_message(row: Row, absent: str | None = "") -> bytes:
-    """The message that producers in the wild send: the row mapped by position to eight fields, all strings, no event_id.
+    """The message that producers in the wild send: the row mapped by position to eight texts, without event_id.
 
     A short row's fields come out at other names so; `absent` stands where nothing is left for a name.
     """
