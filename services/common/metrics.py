@@ -67,6 +67,14 @@ GATEWAY_RECOMMENDATIONS = Counter("tillstream_gateway_recommendations", "Recomme
 GATEWAY_INTAKE = Counter("tillstream_gateway_intake_events", "Events sent in over HTTP", ["verdict"])
 # Age of the figures that summary and stream show.
 GATEWAY_SNAPSHOT_AGE_SECONDS = Gauge("tillstream_gateway_snapshot_age_seconds", "Age of the figures being shown")
+# Live less batch, as the batch job last found it; NaN before the first comparison. Alert on any other value than 0.
+RECONCILIATION_DRIFT_CENTS = Gauge("tillstream_reconciliation_drift_cents", "Revenue, live less batch, in cents")
+# The same in accepted lines; NaN where lines could not be compared (basis hours).
+RECONCILIATION_DRIFT_EVENTS = Gauge("tillstream_reconciliation_drift_events", "Accepted lines, live less batch")
+# Figures that differ: amounts that cancel each other out leave no drift, but two buckets that differ.
+RECONCILIATION_DIFFERENCES = Gauge("tillstream_reconciliation_differences", "Figures that differ, live and batch")
+# Time since the books were compared: grows where the batch job, or the live figures' snapshots, have stopped.
+RECONCILIATION_AGE_SECONDS = Gauge("tillstream_reconciliation_age_seconds", "Time since the books were compared")
 
 # --- producer ---------------------------------------------------------------------------------------------------
 # Rows acknowledged by the broker as purchases.

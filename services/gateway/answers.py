@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.common.reconciliation import Figure, Table
+
 Money = Annotated[str, Field(pattern=r"^-?\d+\.\d\d$", examples=["1234.50"])]
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2020-04-24T11:50:39Z"])]
 Id = Annotated[str, Field(examples=["1515915625441993984"])]
@@ -256,3 +258,45 @@ class ConfigAnswer(Answer):
     currency: Annotated[str, Field(examples=["USD"])]
     time_zone: Annotated[str, Field(examples=["UTC"])]
     version: str
+
+
+class BooksDrift(Answer):
+    """Live figures less the batch job's; null for a figure that could not be compared."""
+
+    revenue: Money
+    quantity: int
+    events: int | None
+    orders: int | None
+    buyers: int | None
+
+
+class BooksDifference(Answer):
+    """One figure that is not the same in both books, and where it stands."""
+
+    table: Annotated[Table, Field(description="The live table that differs; `totals` is the whole shop.")]
+    figure: Figure
+    bucket: Annotated[str | None, Field(description="Its start, for month, day and hour.")]
+    partition: Annotated[str | None, Field(description="`<topic>/<partition>`, for a partition.")]
+    entry: Annotated[str | None, Field(description="The code or name, for a category or brand.")]
+    live: str
+    batch: str
+
+
+class ReconciliationAnswer(Answer):
+    """Whether the batch job's figures, computed from the archive, equal the live ones."""
+
+    status: Annotated[
+        Literal["agree", "differ", "none"], Field(description="`none`: nothing has been compared, `message` says why.")
+    ]
+    message: Annotated[str, Field(examples=["the books agree to the cent up to 2026-11-22T14:32:10Z"])]
+    as_of: Annotated[Moment | None, Field(description="All records up to this broker time were compared.")] = None
+    checked_at: Annotated[Moment | None, Field(description="When the batch job compared.")] = None
+    basis: Annotated[
+        Literal["offsets", "hours"] | None,
+        Field(description="`hours`: the archive carries no offsets, so only hours that were over were compared."),
+    ] = None
+    compared: Annotated[int, Field(description="Figures compared.")] = 0
+    differing: Annotated[int, Field(description="Figures that differ.")] = 0
+    drift: BooksDrift | None = None
+    differences: Annotated[list[BooksDifference], Field(description="The first of them, the broadest first.")] = []
+    version: Annotated[str | None, Field(description="The run of the batch job.")] = None

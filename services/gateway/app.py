@@ -12,6 +12,7 @@ from services.common.objectstore import ObjectStore
 from services.common.telemetry import Health, service_version
 from services.gateway import docs, openapi, page, problems
 from services.gateway.background import repeating
+from services.gateway.books import BooksWatch
 from services.gateway.hosts import AllowedHosts
 from services.gateway.intake import Intake
 from services.gateway.offsets import OffsetWatch
@@ -94,6 +95,7 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         snapshots.listen(stream.on_snapshot)
         ticker.listen(stream.on_arrivals)
         bucket = BucketWatch(store, s3_threads)
+        books = BooksWatch(store, s3_threads)
         system = SystemWatch(settings, health, offsets=offsets, snapshots=snapshots, recommender=client, bucket=bucket)
         stack.push_async_callback(system.close)
         rhythm = [
@@ -104,6 +106,7 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             (intake.connect, settings.probe_seconds),
             (system.refresh, settings.probe_seconds),
             (bucket.refresh, settings.probe_seconds),
+            (books.refresh, settings.reconciliation_seconds),
         ]
         # With the engines there, the first answer has figures; without, it starts all the same.
         await asyncio.gather(snapshots.refresh(), ticker.refresh())
@@ -120,5 +123,6 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             system=system,
             model=model,
             registry=Registry(store),
+            books=books,
             s3_threads=s3_threads,
         )

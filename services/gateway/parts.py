@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from fastapi import Request
 
 from services.common.telemetry import Health
+from services.gateway.books import BooksWatch
 from services.gateway.intake import Intake
 from services.gateway.recommendations import Recommender
 from services.gateway.recommender import ModelWatch
@@ -33,6 +34,7 @@ class Parts:
     system: SystemWatch
     model: ModelWatch
     registry: Registry
+    books: BooksWatch
     s3_threads: Executor
 
 

@@ -50,6 +50,8 @@ class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings,
     produce_timeout_seconds: float = Field(default=10.0, gt=0)
 
     probe_seconds: float = Field(default=2.0, gt=0)
+    # How often the batch job's newest comparison with the live figures is looked for.
+    reconciliation_seconds: float = Field(default=10.0, gt=0)
     producer_telemetry: str = "http://127.0.0.1:9101"
     archiver_telemetry: str = "http://127.0.0.1:9102"
     aggregator_telemetry: str = "http://127.0.0.1:9103"

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from services.common.events import format_time
 from services.common.money import format_cents
 from services.common.tables import Granularity
-from services.gateway.answers import Bucket, Summary, TopItem
+from services.gateway.answers import Bucket, ReconciliationAnswer, Summary, TopItem
 from services.gateway.buckets import bucket_time
 from services.gateway.params import Category, From, To, time_range
 from services.gateway.parts import Parts, parts_of
@@ -104,3 +104,12 @@ async def top(
 ) -> list[TopItem]:
     """By revenue descending, then id ascending. `share` is the part of all revenue, null where that is 0."""
     return [top_item(ranked) for ranked in await read_top(parts_of(request).shards, board, n)]
+
+
+@router.get("/reconciliation", summary="Whether the books agree")
+async def reconciliation(request: Request) -> ReconciliationAnswer:
+    """The batch job computes every figure anew from the archive and compares it with the live one of the same moment.
+
+    This is what its latest run found. Before the first one, `status` is `none`.
+    """
+    return parts_of(request).books.answer()

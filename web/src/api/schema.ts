@@ -66,6 +66,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/stats/reconciliation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whether the books agree
+         * @description The batch job computes every figure anew from the archive and compares it with the live one of the same moment.
+         *
+         *     This is what its latest run found. Before the first one, `status` is `none`.
+         */
+        get: operations["reconciliation_v1_stats_reconciliation_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/stats/stream": {
         parameters: {
             query?: never;
@@ -419,6 +441,61 @@ export interface components {
              * @example the new one recommends cables to everybody
              */
             note: string;
+        };
+        /**
+         * BooksDifference
+         * @description One figure that is not the same in both books, and where it stands.
+         */
+        BooksDifference: {
+            /**
+             * Table
+             * @description The live table that differs; `totals` is the whole shop.
+             * @enum {string}
+             */
+            table: "totals" | "partition" | "month" | "day" | "hour" | "category" | "brand";
+            /**
+             * Figure
+             * @enum {string}
+             */
+            figure: "revenue" | "quantity" | "orders" | "events" | "buyers";
+            /**
+             * Bucket
+             * @description Its start, for month, day and hour.
+             */
+            bucket: string | null;
+            /**
+             * Partition
+             * @description `<topic>/<partition>`, for a partition.
+             */
+            partition: string | null;
+            /**
+             * Entry
+             * @description The code or name, for a category or brand.
+             */
+            entry: string | null;
+            /** Live */
+            live: string;
+            /** Batch */
+            batch: string;
+        };
+        /**
+         * BooksDrift
+         * @description Live figures less the batch job's; null for a figure that could not be compared.
+         */
+        BooksDrift: {
+            /**
+             * Revenue
+             * @example 1234.50
+             */
+            revenue: string;
+            /** Quantity */
+            quantity: number;
+            /** Events */
+            events: number | null;
+            /** Orders */
+            orders: number | null;
+            /** Buyers */
+            buyers: number | null;
         };
         /**
          * Bucket
@@ -802,6 +879,62 @@ export interface components {
             /** Score */
             score: number;
             reason: components["schemas"]["ReasonEntry"];
+        };
+        /**
+         * ReconciliationAnswer
+         * @description Whether the batch job's figures, computed from the archive, equal the live ones.
+         */
+        ReconciliationAnswer: {
+            /**
+             * Status
+             * @description `none`: nothing has been compared, `message` says why.
+             * @enum {string}
+             */
+            status: "agree" | "differ" | "none";
+            /**
+             * Message
+             * @example the books agree to the cent up to 2026-11-22T14:32:10Z
+             */
+            message: string;
+            /**
+             * As Of
+             * @description All records up to this broker time were compared.
+             */
+            as_of?: string | null;
+            /**
+             * Checked At
+             * @description When the batch job compared.
+             */
+            checked_at?: string | null;
+            /**
+             * Basis
+             * @description `hours`: the archive carries no offsets, so only hours that were over were compared.
+             */
+            basis?: ("offsets" | "hours") | null;
+            /**
+             * Compared
+             * @description Figures compared.
+             * @default 0
+             */
+            compared: number;
+            /**
+             * Differing
+             * @description Figures that differ.
+             * @default 0
+             */
+            differing: number;
+            drift?: components["schemas"]["BooksDrift"] | null;
+            /**
+             * Differences
+             * @description The first of them, the broadest first.
+             * @default []
+             */
+            differences: components["schemas"]["BooksDifference"][];
+            /**
+             * Version
+             * @description The run of the batch job.
+             */
+            version?: string | null;
         };
         /**
          * SimilarProducts
@@ -1224,6 +1357,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TopItem"][];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    reconciliation_v1_stats_reconciliation_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReconciliationAnswer"];
                 };
             };
             /** @description A problem (RFC 9457) */
