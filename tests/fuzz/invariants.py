@@ -1,0 +1,201 @@
+"""What must hold for every message, whatever it is. The amounts and times of a purchase are read a second time here."""
+
+import json
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+
+from services.archiver.lines import archive_line
+from services.common.deadletters import RecordOrigin, cut, dead_letter_headers, origin_of, reason_of
+from services.common.events import (
+    EARLIEST_EVENT_MS,
+    FUTURE_TOLERANCE_MS,
+    MAX_CATEGORY_LEVELS,
+    MAX_ID_LENGTH,
+    MAX_QUANTITY,
+    MAX_REVENUE_CENTS,
+    MAX_TEXT_LENGTH,
+    Purchase,
+    Reason,
+    Rejected,
+    format_time,
+    parse,
+)
+from services.common.money import MAX_UNIT_PRICE_CENTS, format_cents
+from services.gateway.intake import read_events
+from services.gateway.problems import Problem
+from spark.records import checked_row
+
+LONGEST_NS = 250_000_000
+"""Time of the processor that no message may take; an honest one takes some 5,000 ns."""
+
+_DEEP = 600
+_MANY_BRACKETS = 8
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ORIGIN = RecordOrigin("purchases", 3, 12)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Broken(Exception):
+    """A promise that a message has broken."""
+
+
+class Judged(NamedTuple):
+    """A message's verdict, as a word, and the processor's time that the verdict took (ns)."""
+
+    verdict: str
+    cpu_ns: int
+
+
+def judge(value: bytes | None, broker_ms: int) -> Judged:
+    """Judge the message in every way that the system does. Raises Broken."""
+    try:
+        return _judge(value, broker_ms)
+    except Broken:
+        raise
+    except Exception as error:
+        raise Broken(f"{type(error).__name__}: {error}") from error
+
+
+def _judge(value: bytes | None, broker_ms: int) -> Judged:
+    started = time.thread_time_ns()
+    verdict = parse(value, broker_ms)
+    cpu_ns = time.thread_time_ns() - started
+    _require(cpu_ns < LONGEST_NS, f"the verdict took {cpu_ns / 1e6:.0f} ms")
+    _require(parse(value, broker_ms) == verdict, "the second verdict is another one")
+    if value is not None and value.count(b"[") + value.count(b"{") > _MANY_BRACKETS:
+        _require(_from_a_deep_stack(_DEEP, value, broker_ms) == verdict, "the verdict depends on the caller's stack")
+    _check_archive(value, broker_ms, verdict)
+    if isinstance(verdict, Rejected):
+        _check_dead_letter(value or b"", verdict)
+        _check_intake(value, None)
+        return Judged(verdict.reason.value, cpu_ns)
+    assert value is not None
+    _check_purchase(verdict, broker_ms)
+    _check_independently(verdict, value)
+    _check_round_trip(verdict, broker_ms)
+    _check_intake(value, verdict)
+    return Judged("purchase", cpu_ns)
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise Broken(what)
+
+
+def _from_a_deep_stack(calls: int, value: bytes, broker_ms: int) -> Purchase | Rejected:
+    return _from_a_deep_stack(calls - 1, value, broker_ms) if calls else parse(value, broker_ms)
+
+
+def _check_archive(value: bytes | None, broker_ms: int, verdict: Purchase | Rejected) -> None:
+    """The batch job reads the archive's line, and must come to the verdict of the stream."""
+    line = archive_line(3, 12, broker_ms, value)
+    _require(
+        line.endswith(b"\n") and line.count(b"\n") == 1 and b"\r" not in line, "the archive's line is not one line"
+    )
+    if isinstance(verdict, Purchase):
+        expected: tuple[Any, ...] = (*msgspec.structs.astuple(verdict), None)
+    else:
+        expected = (*(None,) * len(Purchase.__struct_fields__), verdict.reason.value)
+    found = checked_row(line[:-1], "no/hour.json.gz", 0)
+    _require(found[:3] == (3, 12, broker_ms), f"the archive's line has lost its place: {found[:3]}")
+    _require(found[3:] == expected, f"the batch job says {found[3:]}, the stream {expected}")
+
+
+def _check_dead_letter(value: bytes, rejected: Rejected) -> None:
+    _require(type(rejected.reason) is Reason and bool(rejected.detail), "a refusal without a reason or its words")
+    kept, told = cut(value, rejected)
+    headers = dead_letter_headers(_ORIGIN, told, "fuzz")
+    _require(value.startswith(kept), "the dead letter holds other bytes")
+    _require(origin_of(headers) == _ORIGIN and reason_of(headers) == rejected.reason, "the dead letter's headers")
+    _require(len(dict(headers)["detail"].decode()) <= 500, "the dead letter's detail is long")
+
+
+def _check_purchase(purchase: Purchase, broker_ms: int) -> None:
+    for name in ("event_id", "order_id", "product_id", "user_id", "category_id"):
+        _check_text(name, getattr(purchase, name), MAX_ID_LENGTH, required=name in ("order_id", "product_id"))
+    for name in ("category_code", "brand", "product_name"):
+        _check_text(name, getattr(purchase, name), MAX_TEXT_LENGTH)
+    levels = (purchase.category_code or "unknown").split(".")
+    _require(len(levels) <= MAX_CATEGORY_LEVELS and all(levels), "levels of the category")
+    _check_number("event_time", purchase.event_time, EARLIEST_EVENT_MS, broker_ms + FUTURE_TOLERANCE_MS)
+    _check_number("price", purchase.price, 0, MAX_UNIT_PRICE_CENTS)
+    _check_number("quantity", purchase.quantity, -MAX_QUANTITY, MAX_QUANTITY)
+    _check_number("revenue", purchase.revenue, -MAX_REVENUE_CENTS, MAX_REVENUE_CENTS)
+
+
+def _check_text(name: str, text: str | None, longest: int, required: bool = False) -> None:
+    if text is None:
+        _require(not required, f"{name} is missing")
+        return
+    _require(type(text) is str and 1 <= len(text) <= longest, f"{name} is {text!r}")
+    _require(_CONTROL.search(text) is None, f"{name} holds a control character: {text!r}")
+    text.encode()
+
+
+def _check_number(name: str, number: int, low: int, high: int) -> None:
+    _require(type(number) is int and low <= number <= high, f"{name} is {number!r}")
+
+
+def _check_independently(purchase: Purchase, value: bytes) -> None:
+    """The same message through Python's own JSON and decimals."""
+    # Only an unknown field can hold bytes that are no text: its value is passed over.
+    event = json.loads(value.decode(errors="replace"), parse_float=Decimal, parse_int=Decimal)
+    for name in (
+        "event_id",
+        "order_id",
+        "product_id",
+        "user_id",
+        "category_id",
+        "category_code",
+        "brand",
+        "product_name",
+    ):
+        _require(getattr(purchase, name) == (event.get(name) or None), f"{name} is not what stands in the message")
+    quantity, amount = event.get("quantity"), event.get("amount")
+    _require(purchase.quantity == (1 if quantity in (None, "") else Decimal(quantity)), "the quantity differs")
+    _require(purchase.price == _cents(event["price"]), "the price differs")
+    revenue = purchase.price * purchase.quantity if amount in (None, "") else _cents(amount)
+    _require(purchase.revenue == revenue, "the revenue is neither the amount nor price x quantity")
+    _require(purchase.event_time == _milliseconds(event["event_time"]), "the event time differs")
+
+
+def _cents(amount: str | Decimal) -> Decimal:
+    return Decimal(amount).scaleb(2)
+
+
+def _milliseconds(text: str) -> int:
+    moment = datetime.fromisoformat(text.replace(" UTC", "Z").upper())
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _check_round_trip(purchase: Purchase, broker_ms: int) -> None:
+    event = msgspec.structs.asdict(purchase) | {
+        "event_time": format_time(purchase.event_time),
+        "price": format_cents(purchase.price),
+        "amount": format_cents(purchase.revenue),
+    }
+    _require(parse(json.dumps(event).encode(), broker_ms) == purchase, "the purchase does not survive being sent again")
+
+
+def _check_intake(value: bytes | None, purchase: Purchase | None) -> None:
+    """The gateway takes what the stream takes (but for bytes that are no text), and answers the rest with a problem."""
+    try:
+        sent = read_events(value or b"")
+    except Problem as problem:
+        refusable = purchase is None or not _is_text(value or b"")
+        _require(problem.status_code == 422 and refusable, f"the intake refuses: {problem.detail}")
+        return
+    _require(purchase is None or [one.outcome for one in sent] == [purchase], "the intake says otherwise")
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
