@@ -1,2 +1,242 @@
+"""Mutated messages through Kafka, the aggregator, Redis and the archive: each is counted once, and none is lost."""
+
+import asyncio
+import signal
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+import redis
+from aiokafka import AIOKafkaProducer
+
+from local.engines import KafkaEngine, S3Engine, ValkeyEngine
+from local.ports import free_port
+from local.topics import create
+from services.common.deadletters import RecordOrigin, origin_of, reason_of
+from services.common.events import Purchase, Rejected, parse
+from services.common.objectstore import ObjectStore
+from services.common.settings import KafkaSettings, S3Settings
+from services.common.tables import shard_keys
+from services.common.topics import ALL, DEAD_LETTERS, PURCHASES
+from spark.records import Row, checked_row
+from tests.conftest import TopicNames, running
+from tests.feeding import Running, TopicRecord, archived_lines, eventually, read_topic, readiness
+from tests.feeding import running as service
+from tests.fuzz.invariants import Broken, outcome_of
+from tests.fuzz.mutator import messages
+from tests.fuzz.seeds import BROKER_MS
+from tests.live_tables import expected, hash_of, held, totals
+
+_APPLIED_WITHIN_S = 300
+
+
+class Stand(NamedTuple):
+    """The engines of a run and what is its own in them; `folder` is for logs."""
+
+    kafka: str
+    redis_url: str
+    s3: S3Settings
+    topics: TopicNames
+    folder: Path
+
+
+class Sorted(NamedTuple):
+    """What should have become of the records of the topic."""
+
+    counted: list[Purchase]
+    repeats: int
+    refused: dict[RecordOrigin, tuple[bytes, str]]
+
+
 def run_through_engines(seed: int, first: int, count: int) -> str | None:
+    """Start engines of their own and send messages through them; what is broken, if anything."""
+    values = [value for _number, value in messages(seed, first, count)]
+    try:
+        with tempfile.TemporaryDirectory(prefix="tillstream-fuzz-") as folder, _stand(Path(folder)) as stand:
+            print(through_engines(stand, values))
+    except (Broken, AssertionError) as broken:
+        return str(broken)
     return None
+
+
+def through_engines(stand: Stand, values: Sequence[bytes | None]) -> str:
+    """Send the messages, wait until all are applied and archived, compare. A line that says so; raises Broken."""
+    with (
+        service("services.aggregator", [], _aggregator(stand), stand.folder / "aggregator.log") as aggregator,
+        service("services.archiver", [], archiver := _archiver(stand), stand.folder / "archiver.log") as archive,
+    ):
+        asyncio.run(_send(stand, values))
+        records = read_topic(stand.kafka, stand.topics.purchases)
+        _require(len(records) == len(values), f"Kafka holds {len(records):,} of {len(values):,} messages")
+        fates = _sorted(stand.topics.purchases, records)
+        with redis.Redis.from_url(stand.redis_url) as client:
+            applied = partial(_is_applied, client, stand, len(records), len(fates.refused), aggregator)
+            eventually(applied, "the aggregator applies all", _APPLIED_WITHIN_S)
+            _check_tables(client, fates)
+        _check_dead_letters(read_topic(stand.kafka, stand.topics.dead_letters), fates)
+        port = int(archiver["TILLSTREAM_METRICS_PORT"])
+        eventually(lambda: readiness(port).get("figures", {}).get("lag") == 0, "the archiver fetches all")
+        _stop(archive, "archiver")
+        _check_archive(archived_lines(stand.s3), records)
+        _stop(aggregator, "aggregator")
+    return (
+        f"{len(values):,} sent = {len(fates.counted):,} counted + {fates.repeats:,} repeats"
+        f" + {len(fates.refused):,} dead letters; all figures, dead letters and archived lines are exact"
+    )
+
+
+async def _send(stand: Stand, values: Iterable[bytes | None]) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=stand.kafka, enable_idempotence=True) as producer:
+        for value in values:
+            await producer.send(stand.topics.purchases, value, partition=_partition(value))
+
+
+def _partition(value: bytes | None) -> int:
+    """One event id always goes to one partition, so that which of two lines comes first is known beforehand."""
+    verdict = parse(value, BROKER_MS)
+    event_id = verdict.event_id if isinstance(verdict, Purchase) else None
+    source = event_id.rpartition(":")[0] if event_id else ""
+    return crc32((source or event_id or "").encode() or value or b"") % 2
+
+
+def _sorted(topic: str, records: Iterable[TopicRecord]) -> Sorted:
+    """By the contract: rows of a source rise within a partition, any other id counts once, no id counts each time."""
+    fates = Sorted([], 0, {})
+    repeats = 0
+    highest: dict[tuple[int, str], int] = {}
+    seen: set[str] = set()
+    for record in records:
+        verdict = parse(record.value, record.timestamp)
+        if isinstance(verdict, Rejected):
+            origin = RecordOrigin(topic, record.partition, record.offset)
+            fates.refused[origin] = (record.value or b"", verdict.reason.value)
+        elif _is_new(verdict.event_id, record.partition, highest, seen):
+            fates.counted.append(verdict)
+        else:
+            repeats += 1
+    return fates._replace(repeats=repeats)
+
+
+def _is_new(event_id: str | None, partition: int, highest: dict[tuple[int, str], int], seen: set[str]) -> bool:
+    if event_id is None:
+        return True
+    source, _, row = event_id.rpartition(":")
+    if source and row.isascii() and row.isdigit() and len(row) <= 15:
+        new = int(row) > highest.get((partition, source), -1)
+        if new:
+            highest[partition, source] = int(row)
+        return new
+    new = event_id not in seen
+    seen.add(event_id)
+    return new
+
+
+def _is_applied(client: redis.Redis, stand: Stand, sent: int, refused: int, aggregator: Running) -> bool:
+    """Whether Redis's marks stand behind every message and every dead letter."""
+    _require(aggregator.process.poll() is None, f"the aggregator has ended: {aggregator.output[-2_000:]}")
+    (keys,) = shard_keys(1)
+    reached: Counter[str] = Counter()
+    for name, mark in hash_of(client, keys("marks")).items():
+        if not name.startswith("stamp:"):
+            reached[name.rpartition("/")[0]] += int(mark)
+    return reached[stand.topics.purchases] >= sent and reached[stand.topics.dead_letters] >= refused
+
+
+def _check_tables(client: redis.Redis, fates: Sorted) -> None:
+    truth = expected(fates.counted)
+    _require(totals(client, 1, "events") == len(fates.counted), "the number of events")
+    _require(totals(client, 1, "revenue") == sum(line.revenue for line in fates.counted), "the revenue")
+    _require(held(client, truth, 1) == truth, "the live tables")
+    (keys,) = shard_keys(1)
+    letters = {reason: int(count) for reason, count in hash_of(client, keys("dead_letters")).items()}
+    _require(letters == Counter(reason for _value, reason in fates.refused.values()), f"the dead letters: {letters}")
+
+
+def _check_dead_letters(letters: Iterable[TopicRecord], fates: Sorted) -> None:
+    """Every refused message lies there once, whole, with its reason and where it came from."""
+    found: dict[RecordOrigin, tuple[bytes, str]] = {}
+    for letter in letters:
+        headers = list(letter.headers.items())
+        origin = origin_of(headers)
+        assert isinstance(origin, RecordOrigin)
+        _require(origin not in found, f"a second dead letter of {origin}")
+        found[origin] = (letter.value or b"", reason_of(headers))
+    _require(found == fates.refused, "the dead letters are not the refused messages")
+
+
+def _check_archive(lines: Iterable[bytes], records: Iterable[TopicRecord]) -> None:
+    """The batch job finds every record, in its place and with the verdict of the stream."""
+    found = sorted((checked_row(line, "no/hour.json.gz", 0) for line in lines), key=lambda row: row[:2])
+    _require(found == [_row(record) for record in records], "the archive differs from the topic")
+
+
+def _row(record: TopicRecord) -> Row:
+    return (record.partition, record.offset, record.timestamp, *outcome_of(parse(record.value, record.timestamp)))
+
+
+def _stop(running: Running, name: str) -> None:
+    running.signal(signal.SIGTERM)
+    _require(running.wait() == 0, f"the {name} does not stop cleanly: {running.output[-2_000:]}")
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise Broken(what)
+
+
+def _aggregator(stand: Stand) -> dict[str, str]:
+    return _environment(
+        stand,
+        redis_url=stand.redis_url,
+        dead_letters_topic=stand.topics.dead_letters,
+        aggregator_group=stand.topics.purchases,
+        aggregator_metrics_port=str(free_port()),
+        aggregator_scratch=str(stand.folder / "scratch"),
+    )
+
+
+def _archiver(stand: Stand) -> dict[str, str]:
+    s3 = stand.s3
+    assert s3.s3_endpoint
+    assert s3.s3_access_key
+    assert s3.s3_secret_key
+    return _environment(
+        stand,
+        archive_group=f"{stand.topics.purchases}-archiver",
+        metrics_port=str(free_port()),
+        s3_endpoint=s3.s3_endpoint,
+        s3_bucket=s3.s3_bucket,
+        s3_access_key=s3.s3_access_key,
+        s3_secret_key=s3.s3_secret_key.get_secret_value(),
+    )
+
+
+def _environment(stand: Stand, **settings: str) -> dict[str, str]:
+    every = {"kafka_bootstrap": stand.kafka, "purchases_topic": stand.topics.purchases} | settings
+    return {f"TILLSTREAM_{name.upper()}": value for name, value in every.items()}
+
+
+@contextmanager
+def _stand(folder: Path) -> Iterator[Stand]:
+    """Kafka, Valkey and S3 for this run alone."""
+    s3 = S3Engine(folder / "s3", folder / "s3.log", free_port())
+    kafka = KafkaEngine(folder / "kafka", folder / "kafka.log", free_port())
+    valkey = ValkeyEngine(folder / "valkey", folder / "valkey.log", free_port(), durable=False)
+    with ExitStack() as stack:
+        for engine in (s3, kafka, valkey):
+            stack.enter_context(running(engine))
+        settings = s3.settings()
+        store = ObjectStore(settings)
+        store.create_bucket()
+        store.close()
+        asyncio.run(
+            create(KafkaSettings(kafka_bootstrap=kafka.address), [replace(topic, partitions=2) for topic in ALL])
+        )
+        names = TopicNames(PURCHASES.name, DEAD_LETTERS.name)
+        yield Stand(kafka.address, valkey.address, settings, names, folder)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from services.common.events import format_time
-from tests.shop import SEED_COLUMNS, TILL_COLUMNS, Row, bare_rows, till_rows
+from tests.shop import SEED_COLUMNS, TILL_COLUMNS, Row, bare_message, seed_rows, till_rows, whole_rows
 
 BROKER_MS = 1_700_000_000_123
 FIELDS = [*TILL_COLUMNS, "event_id", "replay_of"]
@@ -16,12 +16,14 @@ Pairs = list[tuple[bytes, bytes]]
 
 def valid_messages() -> Iterator[Pairs]:
     """A few hundred messages, the same each time."""
-    for number, row in enumerate(_accepted(bare_rows(1, 300))):
+    for number, row in enumerate(_accepted(whole_rows(1, 300))):
         yield _pairs(_bare(row))
         yield _pairs(_ours(row, number))
     for number, row in enumerate(_accepted(till_rows(2, 200))):
         yield _pairs(_till(row, number))
         yield _pairs(_in_numbers(row))
+    for row in _accepted([row for row in seed_rows(3, 300) if len(row) == 6]):
+        yield _pairs(json.loads(bare_message(row)))
     yield from map(_pairs, _unusual())
 
 
