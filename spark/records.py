@@ -66,7 +66,7 @@ def checked_row(line: bytes, path: str, job_ms: int) -> Row:
 def _outcome(checked: Purchase | Rejected) -> Row:
     if isinstance(checked, Rejected):
         return (*_NO_PURCHASE, checked.reason.value)
-    return (*msgspec.structs.astuple(checked), None)
+    return (*msgspec.structs.astuple(checked)[: len(PURCHASE)], None)
 
 
 @lru_cache(maxsize=64)  # all lines of an object share their path

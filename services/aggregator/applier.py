@@ -20,7 +20,15 @@ from services.aggregator.calendar import Calendar
 from services.aggregator.fold import Setting, ShardDelta, fold
 from services.aggregator.payload import Change, Move
 from services.aggregator.store import Moved, ShardState, TableStore
-from services.aggregator.verdicts import Record, Refusal, count_dead_letters, judge, opaque_ids, without_repeats
+from services.aggregator.verdicts import (
+    Record,
+    Refusal,
+    claimed_ids,
+    count_dead_letters,
+    judge,
+    replayed_ids,
+    without_repeats,
+)
 from services.common.metrics import (
     AGGREGATOR_DEAD_LETTERS,
     AGGREGATOR_LINES,
@@ -231,8 +239,8 @@ class Applier:
         lines, refusals = judge(records)
         if refusals:
             await self._refuse(partition, refusals)
-        wanted = opaque_ids(lines, _name(partition))
-        owners = await self._store.claim(wanted) if wanted else {}
+        wanted = claimed_ids(lines, _name(partition))
+        owners = await self._store.claim(wanted, replayed_ids(lines)) if wanted else {}
         next_offset = records[-1].offset + 1
         steps: list[_Step] = []
         for mark, shards in progress.groups():

@@ -1,19 +1,34 @@
 -- Gives each event id to the first record that asks for it; a record may ask again for what it owns.
 --
--- KEYS: claims (hash id → record), log of the newest ids (list). ARGV: how many ids to keep, then id, record, …
+-- KEYS: claims (hash id → record), log of the newest ids (list), replays (hash id → record, for ever).
+-- ARGV: how many ids to keep among the newest, then id, record, 'replay' or '', …
 -- Returns the owning record of each id, in order.
 
-local claims, log, kept = KEYS[1], KEYS[2], tonumber(ARGV[1])
-local owners = {}
-for i = 2, #ARGV, 2 do
-  if redis.call('HSETNX', claims, ARGV[i], ARGV[i + 1]) == 1 then
-    redis.call('RPUSH', log, ARGV[i])
-    owners[#owners + 1] = ARGV[i + 1]
-  else
-    owners[#owners + 1] = redis.call('HGET', claims, ARGV[i])
+local call = redis.call
+local claims, log, replays, kept = KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[1])
+local replayed_before = call('EXISTS', replays) == 1
+
+local function claim(id, record)
+  if call('HSETNX', claims, id, record) == 1 then
+    call('RPUSH', log, id)
+    return record
   end
+  return call('HGET', claims, id)
 end
-for _ = kept + 1, redis.call('LLEN', log) do
-  redis.call('HDEL', claims, redis.call('LPOP', log))
+
+local owners = {}
+for i = 2, #ARGV, 3 do
+  local id, record, is_replay = ARGV[i], ARGV[i + 1], ARGV[i + 2] == 'replay'
+  local owner = replayed_before and call('HGET', replays, id)
+  if not owner and is_replay then
+    -- Whoever owns it now owns it for ever, or a replay after the claim was forgotten would count.
+    owner = call('HGET', claims, id) or record
+    call('HSET', replays, id, owner)
+    replayed_before = true
+  end
+  owners[#owners + 1] = owner or claim(id, record)
+end
+for _ = kept + 1, call('LLEN', log) do
+  call('HDEL', claims, call('LPOP', log))
 end
 return owners

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,17 +83,24 @@ class TableStore:
             AGGREGATOR_FRESHNESS_SECONDS.set(max(0.0, time.time() - change.arrived_at / 1000))
         return int(value)
 
-    async def claim(self, wanted: Mapping[str, str]) -> dict[str, str]:
-        """The owning record of each event id, claiming those that nobody owns. `wanted`: event id → record."""
+    async def claim(self, wanted: Mapping[str, str], replays: Container[str] = frozenset()) -> dict[str, str]:
+        """The owning record of each event id, claiming those that nobody owns. `wanted`: event id → record.
+
+        A claim is remembered among the newest ones, that of an id in `replays` for ever.
+        """
         by_shard: defaultdict[int, list[str]] = defaultdict(list)
         for event_id in wanted:
             by_shard[shard_of(event_id, self.shards)].append(event_id)
         owners: dict[str, str] = {}
         for shard, event_ids in by_shard.items():
             keys = self._keys[shard]
-            arguments = [part for event_id in event_ids for part in (event_id, wanted[event_id])]
+            asked = [
+                part
+                for event_id in event_ids
+                for part in (event_id, wanted[event_id], "replay" if event_id in replays else "")
+            ]
             answer = await self._claim(
-                keys=[keys("claims"), keys("claims:log")], args=[self._event_ids_kept, *arguments]
+                keys=[keys("claims"), keys("claims:log"), keys("replays")], args=[self._event_ids_kept, *asked]
             )
             owners.update(zip(event_ids, (owner.decode() for owner in answer), strict=True))
         return owners

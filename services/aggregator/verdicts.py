@@ -7,7 +7,7 @@ from typing import Protocol
 
 from services.aggregator.fold import Line
 from services.common.deadletters import Headers, origin_of, reason_of
-from services.common.events import Rejected, parse
+from services.common.events import Purchase, Rejected, parse
 
 _MAX_ROW_DIGITS = 15
 
@@ -56,14 +56,24 @@ def source_row(event_id: str) -> tuple[str, int] | None:
     return source, int(row)
 
 
-def opaque_ids(lines: Iterable[Line], partition: str) -> dict[str, str]:
+def _numbered(purchase: Purchase) -> tuple[str, int] | None:
+    """The row that a line is; None where its event id is claimed instead. A replayed row comes after later rows."""
+    return None if purchase.event_id is None or purchase.replay_of else source_row(purchase.event_id)
+
+
+def claimed_ids(lines: Iterable[Line], partition: str) -> dict[str, str]:
     """Event ids that name no row → the first record here that carries each, as `<topic>/<partition>/<offset>`."""
     wanted: dict[str, str] = {}
     for line in lines:
         event_id = line.purchase.event_id
-        if event_id is not None and source_row(event_id) is None:
+        if event_id is not None and _numbered(line.purchase) is None:
             wanted.setdefault(event_id, f"{partition}/{line.offset}")
     return wanted
+
+
+def replayed_ids(lines: Iterable[Line]) -> set[str]:
+    """The event ids of replayed dead letters: they are claimed for ever."""
+    return {line.purchase.event_id for line in lines if line.purchase.replay_of and line.purchase.event_id}
 
 
 def without_repeats(
@@ -77,7 +87,7 @@ def without_repeats(
         if event_id is None:
             kept.append(line)
             continue
-        numbered = source_row(event_id)
+        numbered = _numbered(line.purchase)
         if numbered is None:
             if owners[event_id] == f"{partition}/{line.offset}":
                 kept.append(line)

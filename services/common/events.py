@@ -40,7 +40,10 @@ class Reason(StrEnum):
 
 
 class Purchase(msgspec.Struct, gc=False):  # holds no containers, so no cycles
-    """One accepted line. Times are epoch milliseconds, money is cents, absent texts are None."""
+    """One accepted line. Times are epoch milliseconds, money is cents, absent texts are None.
+
+    `replay_of`: the origin of the dead letter that this line replays; None for every other line.
+    """
 
     event_id: str | None
     event_time: int
@@ -54,6 +57,7 @@ class Purchase(msgspec.Struct, gc=False):  # holds no containers, so no cycles
     price: int
     quantity: int
     revenue: int
+    replay_of: str | None = None
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -90,6 +94,7 @@ class _Wire(msgspec.Struct, gc=False):
     product_name: str | None = None
     quantity: msgspec.Raw = msgspec.Raw()
     amount: msgspec.Raw = msgspec.Raw()
+    replay_of: str | None = None
 
 
 class _Moved(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -120,6 +125,7 @@ _FIELD_REASONS = {
     "event_id": Reason.BAD_ID,
     "user_id": Reason.BAD_ID,
     "category_id": Reason.BAD_ID,
+    "replay_of": Reason.BAD_ID,
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIELD_IN_ERROR = re.compile(r"`\$\.(\w+)`")
@@ -215,7 +221,14 @@ def _purchase(wire: _Wire, broker_ms: int) -> Purchase:
         price,
         quantity,
         _revenue(wire.amount, price, quantity),
+        _replay_of(wire) if wire.replay_of else None,
     )
+
+
+def _replay_of(wire: _Wire) -> str | None:
+    if not wire.event_id:
+        raise Invalid(Reason.MISSING_FIELD, "event_id is missing or empty: without it each replay would count")
+    return _identifier(wire.replay_of, "replay_of")
 
 
 def _required(value: str | None, field: str) -> str:

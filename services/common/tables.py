@@ -10,6 +10,7 @@ number of distinct orders of anything in the shard of the order.
 | `marks` | hash | `<topic>/<partition>` → next offset to apply; `stamp:…` → broker time (ms) of the record before it |
 | `rows:<topic>/<partition>` | hash | source → highest row applied (a line counts once) |
 | `claims`, `claims:log` | hash, list | other event ids → the record that owns it; the newest N |
+| `replays` | hash | event id of every replayed dead letter → the record that owns it, for ever |
 | `totals` | hash | revenue, quantity, events, orders, buyers, first_event, last_event, minute_floor, … (`Totals`) |
 | `orders` | hash | order_id → hashes of the counters that have counted it |
 | `sales:<granularity>:<period>` | hash | bucket start → figures |

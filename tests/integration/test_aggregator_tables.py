@@ -367,6 +367,70 @@ async def test_claims_are_bounded(connection: Redis, client: redis.Redis) -> Non
     assert await store.claim({"id-24": "t/9/9", "id-0": "t/9/9"}) == {"id-24": "t/0/24", "id-0": "t/9/9"}
 
 
+REPLAY = {"event_id": "kz.csv:7:replay", "replay_of": "kz.csv:7"}
+
+
+def record_of(offset: int, **changes: Any) -> FakeRecord:
+    return FakeRecord(offset, encode(random_events(4, 1)[0] | changes), timestamp=NOW)
+
+
+async def forget_newest_claims(store: TableStore) -> None:
+    """Claim so many other ids that no shard's bounded set knows one of those before."""
+    await store.claim({f"other-{n}": f"t/0/{n}" for n in range(5000)})
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_a_replayed_dead_letter_counts_once_for_ever(connection: Redis, client: redis.Redis, shards: int) -> None:
+    store = store_of(connection, shards)
+    for partition in range(3):
+        await applier_of(store).apply(TopicPartition(TOPIC, partition), [record_of(0, **REPLAY)])
+        await forget_newest_claims(store)
+    assert totals(client, shards, "events") == 1
+
+
+async def test_a_replay_that_was_claimed_but_not_applied_counts_after_the_crash(
+    connection: Redis, client: redis.Redis
+) -> None:
+    store = store_of(connection)
+    store.calls = 0
+    with pytest.raises(Crash):
+        await applier_of(store).apply(TopicPartition(TOPIC, 0), [record_of(0, **REPLAY)])
+    await applier_of(store_of(connection)).apply(TopicPartition(TOPIC, 0), [record_of(0, **REPLAY)])
+    assert totals(client, 1, "events") == 1
+
+
+async def test_a_replay_of_what_its_sender_has_put_right_already_counts_nothing(
+    connection: Redis, client: redis.Redis
+) -> None:
+    """Nor does a second replay, after the sender's own record has left the newest claims."""
+    store, sent = store_of(connection), {"event_id": "uuid-1"}
+    replay = sent | {"replay_of": "purchases/0/3"}
+    await applier_of(store).apply(TopicPartition(TOPIC, 0), [record_of(0, **sent), record_of(1, **replay)])
+    await forget_newest_claims(store)
+    await applier_of(store).apply(TopicPartition(TOPIC, 0), [record_of(2, **replay)])
+    assert totals(client, 1, "events") == 1
+
+
+async def test_what_was_replayed_counts_nothing_when_its_sender_sends_it_later(
+    connection: Redis, client: redis.Redis
+) -> None:
+    store, sent = store_of(connection), {"event_id": "uuid-1"}
+    replay = sent | {"replay_of": "purchases/0/3"}
+    await applier_of(store).apply(TopicPartition(TOPIC, 0), [record_of(0, **replay)])
+    await forget_newest_claims(store)
+    await applier_of(store).apply(TopicPartition(TOPIC, 0), [record_of(1, **sent)])
+    assert totals(client, 1, "events") == 1
+
+
+async def test_a_replay_under_the_id_of_its_row_is_no_repeat_of_later_rows(
+    connection: Redis, client: redis.Redis
+) -> None:
+    later, replay = {"event_id": "kz.csv:9"}, {"event_id": "kz.csv:7", "replay_of": "kz.csv:7"}
+    records = [record_of(0, **later), record_of(1, **replay), record_of(2, **replay), record_of(3, event_id="kz.csv:8")]
+    await applier_of(store_of(connection)).apply(TopicPartition(TOPIC, 0), records)
+    assert totals(client, 1, "events") == 2
+
+
 async def test_a_customer_s_history_is_the_newest_by_event_time(connection: Redis, client: redis.Redis) -> None:
     event = random_events(4, 1)[0] | {"event_id": None, "user_id": "u"}
     dice = random.Random(1)

@@ -4,7 +4,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from services.aggregator.verdicts import count_dead_letters, judge, opaque_ids, source_row, without_repeats
+from services.aggregator.verdicts import (
+    claimed_ids,
+    count_dead_letters,
+    judge,
+    replayed_ids,
+    source_row,
+    without_repeats,
+)
 from services.common.deadletters import FileOrigin, Headers, RecordOrigin, dead_letter_headers
 from services.common.events import Reason, Rejected
 
@@ -26,6 +33,12 @@ def purchase(offset: int, event_id: str | None = None) -> FakeRecord:
         offset,
         f'{{{identity}"event_time":"2020-04-24T11:50:39Z","order_id":"o","product_id":"p","price":"1.00"}}'.encode(),
     )
+
+
+def replay(offset: int, event_id: str) -> FakeRecord:
+    value = purchase(offset, event_id).value
+    assert value is not None
+    return FakeRecord(offset, value.replace(b"{", b'{"replay_of":"s:1",', 1))
 
 
 def test_judge_tells_lines_from_refusals_and_keeps_the_order() -> None:
@@ -78,9 +91,15 @@ def test_lines_without_event_id_always_count() -> None:
 
 def test_an_opaque_id_counts_for_its_owner_only() -> None:
     lines, _ = judge([purchase(3, "uuid-a"), purchase(4, "uuid-a"), purchase(5, "uuid-b")])
-    assert opaque_ids(lines, "t/0") == {"uuid-a": "t/0/3", "uuid-b": "t/0/5"}
+    assert claimed_ids(lines, "t/0") == {"uuid-a": "t/0/3", "uuid-b": "t/0/5"}
     owners = {"uuid-a": "t/0/3", "uuid-b": "t/1/77"}
     assert [line.offset for line in without_repeats(lines, {}, owners, "t/0")[0]] == [3]
+
+
+def test_replays_claim_their_id_whatever_its_form() -> None:
+    lines, _ = judge([replay(0, "s:1"), replay(1, "uuid"), purchase(2, "s:2"), purchase(3, "other")])
+    assert claimed_ids(lines, "t/0") == {"s:1": "t/0/0", "uuid": "t/0/1", "other": "t/0/3"}
+    assert replayed_ids(lines) == {"s:1", "uuid"}
 
 
 def letter(offset: int, origin: FileOrigin | RecordOrigin | None, reason: Reason = Reason.BAD_PRICE) -> FakeRecord:

@@ -137,6 +137,7 @@ def test_a_moved_row_may_have_an_event_id() -> None:
         *({"price": price} for price in ("nan", "None", " ")),
         *({"user_id": user_id} for user_id in ("1515915625443148002", "None")),
         *({"quantity": "1"}, {"quantity": ""}, {"amount": "217.57"}, {"product_name": "Tab"}, {"store": 7}),
+        {"event_id": "uuid-1", "replay_of": "kz.csv:17"},
         {"event_time": "1970-01-01 00:33:40 UTC"},
         {"event_time": ...},
         {"order_id": ""},
@@ -163,6 +164,22 @@ def test_an_event_with_a_price_is_never_read_differently() -> None:
 )
 def test_an_optional_field_may_be_empty_null_or_missing(field: str, absent: str | None) -> None:
     assert accepted({field: absent}, MINIMAL) == accepted({}, MINIMAL)
+
+
+def test_a_replay_names_the_dead_letter_that_it_replays() -> None:
+    assert accepted({"replay_of": "kz.csv:17"}).replay_of == "kz.csv:17"
+    assert accepted({"replay_of": ""}).replay_of is accepted({}).replay_of is None
+
+
+@pytest.mark.parametrize("origin", [7, ["kz.csv:17"], "kz.csv\x00:17", "x" * 129])
+def test_the_origin_of_a_replay_is_an_id(origin: Any) -> None:
+    assert rejected(json.dumps(EVENT | {"replay_of": origin}).encode()).reason is Reason.BAD_ID
+
+
+@pytest.mark.parametrize("absent", ["", None])
+def test_a_replay_has_an_event_id(absent: str | None) -> None:
+    outcome = rejected(json.dumps(EVENT | {"replay_of": "kz.csv:17", "event_id": absent}).encode())
+    assert (outcome.reason, outcome.detail[:8]) == (Reason.MISSING_FIELD, "event_id")
 
 
 @pytest.mark.parametrize("absent", ["", None, ...])

@@ -31,6 +31,11 @@ def lines_batch(lines: list[bytes]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, ["line", "path"])
 
 
+def test_a_replayed_line_has_the_same_columns() -> None:
+    replay = EVENT | {"event_id": "kz:7:replay", "replay_of": "kz:7"}
+    assert row(replay) == row(EVENT) | {"event_id": "kz:7:replay"}
+
+
 def test_an_accepted_line_is_a_purchase_in_cents_and_milliseconds() -> None:
     assert row({"partition": 1, "offset": 5, "timestamp": 1587729100000, "value": EVENT}) == {
         "partition": 1,
