@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 Float32s = NDArray[np.float32]
 Float64s = NDArray[np.float64]
+Int64s = NDArray[np.int64]
 Rows = NDArray[np.integer[Any]]
 Allowed = NDArray[np.bool_]
 
 _ROUNDING = 2.0**-24  # unit roundoff of float32
+_ADDITION = 2.0**-50  # of a sum in float64, with room to spare
 _BATCH = 64
 
 
@@ -58,28 +60,45 @@ class InnerProductIndex:
         vector: Float32s = self._vectors[row]
         return vector
 
-    def top_k(self, query: Float32s, k: int, allowed: Allowed) -> Ranked:
+    def top_k(self, query: Float32s, k: int, allowed: Allowed, added: Float64s | None = None) -> Ranked:
         """The k best of the allowed rows (fewer where there are fewer): score descending, then row ascending.
 
-        `query` [rank]; `allowed` [rows] or longer, what lies beyond the rows is not looked at.
+        `query` [rank]; `allowed` [rows] or longer, what lies beyond the rows is not looked at. `added` [rows] is a part
+        of the scores beside the inner product.
         """
-        return next(self.top_k_each(query[np.newaxis], k, [allowed]))
+        return next(self.top_k_each(query[np.newaxis], k, [allowed], None if added is None else [added]))
 
-    def top_k_each(self, queries: Float32s, k: int, allowed: Sequence[Allowed]) -> Iterator[Ranked]:
-        """`top_k` of each query [queries, rank] under its own mask."""
+    def top_k_each(
+        self, queries: Float32s, k: int, allowed: Sequence[Allowed], added: Sequence[Float64s] | None = None
+    ) -> Iterator[Ranked]:
+        """`top_k` of each query [queries, rank] under its own mask, with its own addition."""
         for start in range(0, len(queries), _BATCH):
             chunk = queries[start : start + _BATCH]
-            for query, screened, mask in zip(
-                chunk, chunk @ self._vectors.T, allowed[start : start + _BATCH], strict=True
-            ):
-                rows = _contenders(screened, mask[: len(self)], k, self._slack(query))
-                yield self._final(query, rows, k)
+            for place, screened in enumerate(chunk @ self._vectors.T, start):
+                addition = None if added is None else added[place]
+                yield self._best(queries[place], screened, k, allowed[place][: len(self)], addition)
 
-    def _final(self, query: Float32s, rows: Rows, k: int) -> Ranked:
-        # A product of two float32 is exact in float64, and summing row by row (no BLAS) rounds each row alike.
-        scores = np.multiply(self._vectors[rows], query, dtype=np.float64).sum(axis=1)
+    def _best(
+        self, query: Float32s, screened: Float32s | Float64s, k: int, allowed: Allowed, added: Float64s | None
+    ) -> Ranked:
+        slack = self._slack(query)
+        if added is not None:
+            screened = screened + added
+            slack += 2 * _ADDITION * float(np.abs(screened).max(initial=0.0))
+        return self._final(query, _contenders(screened, allowed, k, slack), k, added)
+
+    def _final(self, query: Float32s, rows: Rows, k: int, added: Float64s | None) -> Ranked:
+        scores = self.scores(query, rows)
+        if added is not None:
+            scores += added[rows]
         best = np.argsort(-scores, kind="stable")[:k]
         return Ranked(rows[best], scores[best])
+
+    def scores(self, query: Float32s, rows: Rows) -> Float64s:
+        """The inner products [n] of some rows, as `top_k` decides by them."""
+        # A product of two float32 is exact in float64, and summing row by row (no BLAS) rounds each row alike.
+        products: Float64s = np.multiply(self._vectors[rows], query, dtype=np.float64).sum(axis=1)
+        return products
 
     def _slack(self, query: Float32s) -> float:
         """How far below the k-th screened score a row of the true best k may lie.
@@ -92,13 +111,13 @@ class InnerProductIndex:
         return 2 * ((self.rank + 8) * _ROUNDING * length * self._longest + self.rank * smallest)
 
 
-def _contenders(scores: Float32s, allowed: Allowed, k: int, slack: float) -> Rows:
+def _contenders(scores: Float32s | Float64s, allowed: Allowed, k: int, slack: float) -> Rows:
     """Allowed rows that may be among the best k, ascending."""
     candidates = scores[allowed]
     if k >= len(candidates):
         return np.flatnonzero(allowed)
     kth = np.partition(candidates, -k)[-k]
-    return np.flatnonzero((scores >= np.float32(kth - slack)) & allowed)
+    return np.flatnonzero((scores >= scores.dtype.type(kth - slack)) & allowed)
 
 
 def first_k(ranked: Ranked, k: int, allowed: Allowed) -> Ranked:

@@ -1,0 +1,39 @@
+"""The back-off where products say nothing: which categories a customer's purchases lead to. NumPy only."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.recommender.scoring import Float64s
+
+
+@dataclass(frozen=True, slots=True)
+class Categories:
+    """`of[product]` is a product's category, −1 where unknown. `ties[a, b]`: share of the buyers of `a` who bought in
+    `b` (on the diagonal: a second product of `a`)."""
+
+    of: NDArray[np.int32]  # [products]
+    ties: Float64s  # [categories, categories]
+
+    def leanings(self, purchased: NDArray[np.int64], weights: Float64s) -> Float64s:
+        """Per purchase and category, weight · tie: [purchases, categories]; 0 for purchases without a category."""
+        own = self.of[purchased]
+        known = own >= 0
+        leanings = np.zeros((len(own), len(self.ties)))
+        leanings[known] = self.ties[own[known]] * weights[known, np.newaxis]
+        return leanings
+
+    def shares(self, popularity: Float64s) -> Float64s:
+        """Each product's share [products] in the popularity of its category; 0 without one."""
+        known = np.flatnonzero(self.of >= 0)
+        totals = np.bincount(self.of[known], popularity[known], minlength=len(self.ties))
+        totals[totals == 0] = 1.0
+        shares = np.zeros(len(self.of))
+        shares[known] = popularity[known] / totals[self.of[known]]
+        return shares
+
+
+def no_categories(products: int) -> Categories:
+    """A shop whose products have none."""
+    return Categories(np.full(products, -1, np.int32), np.zeros((0, 0)))

@@ -1,0 +1,54 @@
+"""How an answer's score is put together: the settings that a shop's validation chooses and its manifest keeps."""
+
+import msgspec
+
+from services.recommender.decay import HOUR_MS
+
+
+class Fading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part that halves every `half_life_h` hours, and how much it counts."""
+
+    half_life_h: float
+    weight: float
+
+
+class Composition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Weights of the parts of a score, and what shapes the parts. Raises ValueError for what no answer can be made of.
+
+    score = factors · (customer · product)
+          + popularity · ln(1 + model's popularity)
+          + live · ln(1 + Σ weight · live count)
+          + neighbours · Σ over purchases: recency · co-purchase
+          + categories · Σ over purchases: recency · tie of the categories · product's share in its own
+          + repeats · the product's own purchase: recency · ln(1 + pieces)
+
+    where a purchase's recency is Σ weight · 2^(−age / half-life).
+    """
+
+    factors: float = 0.0
+    popularity: float = 0.0
+    live: float = 0.0
+    neighbours: float = 0.0
+    categories: float = 0.0
+    repeats: float = 0.0
+    trends: tuple[Fading, ...] = (Fading(6.0, 1.0),)
+    recency: tuple[Fading, ...] = (Fading(336.0, 1.0),)
+    shrink: float = 100.0
+    balance: float = 0.0
+    purchases: int = 50  # the newest ones, to which neighbours and categories look
+    mask_bought: bool = True
+    sold_within_days: int = 30
+
+    @property
+    def half_lives_ms(self) -> tuple[float, ...]:
+        """The half-lives of the counts that a live state must follow."""
+        return tuple(part.half_life_h * HOUR_MS for part in self.trends)
+
+    def __post_init__(self) -> None:
+        fading = (*self.trends, *self.recency)
+        if not self.trends or any(part.half_life_h <= 0 or part.weight < 0 for part in fading):
+            raise ValueError("trends and recency need half-lives above 0 and weights of 0 or more, trends at least one")
+        if self.shrink <= 0 or not 0 <= self.balance <= 1:
+            raise ValueError(f"shrink {self.shrink} must be above 0, balance {self.balance} within 0 to 1")
+        if self.purchases < 1 or self.sold_within_days < 1:
+            raise ValueError("purchases and sold_within_days must be 1 or more")

@@ -1,0 +1,100 @@
+"""What the recommender knows beyond its model: the state that follows purchases one by one. NumPy only; bounded.
+
+Its memory is a few numbers a product, and per customer the newest lines, for at most so many customers.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from services.recommender.decay import DAY_MS, DecayedCounts
+from services.recommender.history import Histories, History, Line, PastPurchases
+from services.recommender.neighbours import CoPurchases, Neighbours
+from services.recommender.scoring import Allowed, Float64s, Int64s, Rows
+
+NEVER_MS = -(2**62)
+
+
+class Purchase(NamedTuple):
+    """One line as the state takes it in: a product's row, net pieces (negative: returned), epoch milliseconds."""
+
+    customer: str | None
+    product: int
+    pieces: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is remembered of the stream."""
+
+    lines: int = 500  # a customer
+    customers: int = 1_000_000
+    neighbours: int = 200  # fresh ones a product
+    pairs: int = 50  # newest products of a customer that a new purchase is paired with
+
+
+class LiveState:
+    """Histories, live popularity and co-purchases, each starting from the model and moved on by `apply`."""
+
+    def __init__(
+        self,
+        past: PastPurchases,
+        co_purchases: CoPurchases,
+        half_lives_ms: Iterable[float],
+        bounds: Bounds = Bounds(),
+    ) -> None:
+        products = len(co_purchases.buyers)
+        self.neighbours = Neighbours(co_purchases, bounds.neighbours)
+        self._histories = Histories(past, bounds.lines, bounds.customers)
+        self._trends = {half_life: DecayedCounts(products, half_life) for half_life in half_lives_ms}
+        self._sold_ms = np.full(products, NEVER_MS, np.int64)
+        self._pairs = bounds.pairs
+
+    def warm_up(self, products: Rows, at_ms: Int64s) -> None:
+        """Count sales before the model's cut-off into the popularity; histories and pairs have them from the model."""
+        for counts in self._trends.values():
+            counts.add_each(products, at_ms)
+        np.maximum.at(self._sold_ms, products, at_ms)
+
+    def apply(self, purchase: Purchase) -> None:
+        """Take in one line. A line of no piece changes nothing; a return undoes what its customer bought."""
+        if purchase.pieces > 0:
+            self._bought(purchase)
+        elif purchase.pieces < 0 and purchase.customer is not None:
+            self._returned(purchase.customer, purchase.product, -purchase.pieces, purchase.at_ms)
+
+    def history(self, customer: str) -> History:
+        """What a customer holds now."""
+        return self._histories.of(customer)
+
+    def trend(self, half_life_ms: float, now_ms: int) -> Float64s:
+        """The live count of each product [products]. Raises KeyError for a half-life that is not followed."""
+        return self._trends[half_life_ms].at(now_ms)
+
+    def on_sale(self, now_ms: int, days: int) -> Allowed:
+        """A fresh mask [products] of what was sold within the last `days`."""
+        recent: Allowed = self._sold_ms >= now_ms - days * DAY_MS
+        return recent
+
+    def _bought(self, purchase: Purchase) -> None:
+        customer, product, pieces, at_ms = purchase
+        for counts in self._trends.values():
+            counts.add(product, at_ms)
+        self._sold_ms[product] = max(int(self._sold_ms[product]), at_ms)
+        if customer is not None:
+            held = self.history(customer)
+            if product not in held.rows:
+                self.neighbours.add(product, held.newest(self._pairs))
+            self._histories.add(customer, Line(product, pieces, at_ms))
+
+    def _returned(self, customer: str, product: int, pieces: int, at_ms: int) -> None:
+        held = self.history(customer)
+        for line in self._histories.take_back(customer, product, pieces, at_ms):
+            for counts in self._trends.values():
+                counts.add(product, line.at_ms, -1.0)
+        left = self.history(customer)
+        if product in held.rows and product not in left.rows:
+            self.neighbours.take_back(product, left.newest(self._pairs))

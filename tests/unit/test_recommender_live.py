@@ -1,0 +1,166 @@
+"""What follows the stream: histories, co-purchases and popularity after known purchases and returns."""
+
+import numpy as np
+import pytest
+
+from services.recommender.decay import DAY_MS, HOUR_MS
+from services.recommender.history import NO_PAST, PastPurchases
+from services.recommender.live import Bounds, LiveState, Purchase
+from services.recommender.neighbours import CoPurchases, no_co_purchases
+
+NOW_MS = 1_600_000_000_000
+HALF_LIFE = HOUR_MS
+
+
+WIDE = Bounds()
+
+
+def empty(products: int = 5, bounds: Bounds = WIDE) -> LiveState:
+    return LiveState(NO_PAST, no_co_purchases(products), [HALF_LIFE], bounds)
+
+
+def with_past() -> LiveState:
+    """`ann` holds two of product 1 and one of 3, `bob` three of 3; of 1 and 3 one customer, `ann`, is common."""
+    past = PastPurchases(
+        users={"ann": 0, "bob": 1},
+        starts=np.array([0, 2, 3]),
+        rows=np.array([1, 3, 3], np.int32),
+        pieces=np.array([2.0, 1.0, 3.0]),
+        at_ms=NOW_MS - DAY_MS * np.array([2, 1, 3]),
+    )
+    pairs = CoPurchases(
+        starts=np.array([0, 0, 1, 1, 2, 2]),
+        rows=np.array([3, 1], np.int32),
+        counts=np.array([1, 1], np.int32),
+        buyers=np.array([0, 1, 0, 2, 0]),
+    )
+    return LiveState(past, pairs, [HALF_LIFE])
+
+
+def bought(state: LiveState, customer: str | None, *products: int, at_ms: int = NOW_MS, pieces: int = 1) -> None:
+    for product in products:
+        state.apply(Purchase(customer, product, pieces, at_ms))
+
+
+def held(state: LiveState, customer: str) -> dict[int, tuple[float, int]]:
+    history = state.history(customer)
+    return {
+        row: (pieces, at)
+        for row, pieces, at in zip(*map(np.ndarray.tolist, (history.rows, history.pieces, history.at_ms)), strict=True)
+    }
+
+
+def ties(state: LiveState, product: int, shrink: float = 1.0, balance: float = 0.0) -> dict[int, float]:
+    rows, weights = state.neighbours.weights(product, shrink, balance)
+    return {row: weight for row, weight in zip(rows.tolist(), weights.tolist(), strict=True) if weight}
+
+
+def test_a_stranger_holds_nothing() -> None:
+    assert len(empty().history("nobody")) == 0
+
+
+def test_past_and_stream_add_up_product_by_product() -> None:
+    state = with_past()
+    bought(state, "ann", 1, 0)
+    assert held(state, "ann") == {0: (1, NOW_MS), 1: (3, NOW_MS), 3: (1, NOW_MS - DAY_MS)}
+    assert held(state, "bob") == {3: (3, NOW_MS - 3 * DAY_MS)}
+
+
+def test_a_return_undoes_what_was_bought_in_the_stream() -> None:
+    state, untouched = with_past(), with_past()
+    bought(state, "ann", 0, at_ms=NOW_MS - HOUR_MS)
+    bought(state, "ann", 0, pieces=-1)
+    assert held(state, "ann") == held(untouched, "ann")
+    assert state.trend(HALF_LIFE, NOW_MS) == pytest.approx(untouched.trend(HALF_LIFE, NOW_MS), abs=1e-12)
+    for product in range(5):
+        assert ties(state, product) == ties(untouched, product)
+
+
+def test_a_return_of_a_part_keeps_the_rest_and_takes_the_newest_first() -> None:
+    state = empty()
+    bought(state, "ann", 2, pieces=2, at_ms=NOW_MS - HOUR_MS)
+    bought(state, "ann", 2, pieces=2)
+    bought(state, "ann", 2, pieces=-3)
+    assert held(state, "ann") == {2: (1, NOW_MS - HOUR_MS)}
+    assert state.trend(HALF_LIFE, NOW_MS)[2] == pytest.approx(0.5), "one line is left, an hour old"
+
+
+def test_a_return_of_what_the_model_knows_is_remembered() -> None:
+    state = with_past()
+    bought(state, "ann", 1, pieces=-1)
+    assert held(state, "ann")[1] == (1, NOW_MS - 2 * DAY_MS)
+    bought(state, "ann", 1, pieces=-1)
+    assert list(held(state, "ann")) == [3]
+    assert ties(state, 1) == {}, "nobody who holds 3 holds 1 any more"
+    bought(state, "ann", 1)
+    assert held(state, "ann")[1] == (1, NOW_MS)
+
+
+def test_a_return_that_nobody_bought_and_a_line_of_no_piece_change_nothing() -> None:
+    state = with_past()
+    bought(state, "bob", 0, pieces=-5)
+    bought(state, None, 0, pieces=-5)
+    bought(state, "bob", 0, pieces=0)
+    assert held(state, "bob") == {3: (3, NOW_MS - 3 * DAY_MS)}
+    assert state.trend(HALF_LIFE, NOW_MS).tolist() == [0.0] * 5
+    bought(state, "bob", 0)
+    assert held(state, "bob")[0] == (1, NOW_MS), "a later purchase owes nothing"
+
+
+def test_popularity_counts_anonymous_lines_too_and_fades() -> None:
+    state = empty()
+    state.warm_up(np.array([4, 4]), NOW_MS - HOUR_MS * np.array([1, 2]))
+    bought(state, None, 2)
+    bought(state, "ann", 2, pieces=7)
+    assert state.trend(HALF_LIFE, NOW_MS).tolist() == pytest.approx([0, 0, 2, 0, 0.75])
+    assert state.trend(HALF_LIFE, NOW_MS + HOUR_MS).tolist() == pytest.approx([0, 0, 1, 0, 0.375])
+
+
+def test_on_sale_is_what_was_sold_within_the_days() -> None:
+    state = empty()
+    state.warm_up(np.array([0, 1]), NOW_MS - DAY_MS * np.array([30, 31]))
+    bought(state, None, 2)
+    assert state.on_sale(NOW_MS, 30).tolist() == [True, False, True, False, False]
+
+
+def test_a_sale_that_comes_late_does_not_turn_back_the_clock() -> None:
+    state = empty()
+    bought(state, None, 2)
+    bought(state, None, 2, at_ms=NOW_MS - 3 * DAY_MS)
+    assert np.flatnonzero(state.on_sale(NOW_MS, 1)).tolist() == [2]
+
+
+def test_co_purchases_are_customers_in_common() -> None:
+    state = empty()
+    for customer in ("ann", "bob"):
+        bought(state, customer, 0, 1)
+    bought(state, "cid", 0, 2)
+    bought(state, "cid", 0)  # again: the same customer
+    assert ties(state, 0) == pytest.approx({1: 2 / 4, 2: 1 / 4})  # three buyers of 0, and a shrinkage of 1
+    assert ties(state, 1) == pytest.approx({0: 2 / 3})
+    assert ties(state, 1, balance=1.0) == pytest.approx({0: 2 / 4})
+    assert ties(state, 1, balance=0.5) == pytest.approx({0: 2 / 12**0.5})
+
+
+def test_fresh_co_purchases_add_to_those_of_the_model() -> None:
+    state = with_past()
+    bought(state, "bob", 1)
+    bought(state, "cid", 3, 4)
+    assert ties(state, 3) == pytest.approx({1: 2 / 4, 4: 1 / 4})
+    assert ties(state, 1) == pytest.approx({3: 2 / 3})
+
+
+def test_memory_is_bounded() -> None:
+    state = empty(products=300, bounds=Bounds(lines=10, customers=3, neighbours=5, pairs=4))
+    for customer in ("ann", "bob", "cid", "dan"):
+        bought(state, customer, *range(300))
+    assert len(state.history("ann")) == 0, "who bought longest ago is forgotten"
+    assert state.history("dan").rows.tolist() == list(range(290, 300))
+    assert all(len(state.neighbours.weights(product, 1.0, 0.0)[0]) <= 5 for product in range(300))
+
+
+def test_a_customer_of_many_purchases_keeps_the_newest_products() -> None:
+    state = empty(products=100, bounds=Bounds(lines=1000))
+    for number in range(100):
+        bought(state, "ann", 99 - number, at_ms=NOW_MS + number)
+    assert state.history("ann").newest(3).rows.tolist() == [0, 1, 2]
