@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from services.common.archive import hour_end_ms
+from services.common.archivelines import read_line
 from services.common.events import Purchase, Rejected, parse
-from spark.archive import hour_end_ms, read_line
 
 ORIGIN = (("partition", "int"), ("offset", "bigint"), ("timestamp", "bigint"))
 PURCHASE = (
@@ -71,6 +72,7 @@ def _outcome(checked: Purchase | Rejected) -> Row:
 
 @lru_cache(maxsize=64)  # all lines of an object share their path
 def _arrival(path: str, job_ms: int) -> int:
+    """What stands in for the broker time that a plain line lacks."""
     return hour_end_ms(path) or job_ms
 
 

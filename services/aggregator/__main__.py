@@ -16,9 +16,11 @@ from redis.asyncio.cluster import RedisCluster
 from services.aggregator.app import KafkaDeadLetters, KafkaLogRange, build_app
 from services.aggregator.applier import Applier
 from services.aggregator.calendar import Calendar
+from services.aggregator.history import ArchivedHistory
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import RedisClient, TableStore
 from services.common.kafka import client_options
+from services.common.objectstore import ObjectStore
 from services.common.settings import explain
 from services.common.tables import shard_keys
 from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
@@ -38,6 +40,7 @@ class Clients(mode.Service):
             enable_idempotence=True, acks="all", compression_type="zstd", **client_options(settings)
         )
         self.log_client = AIOKafkaConsumer(group_id=None, **client_options(settings))
+        self.objects = ObjectStore(settings)
 
     def applier(self) -> Applier:
         """The applier over these clients."""
@@ -49,6 +52,7 @@ class Clients(mode.Service):
             KafkaLogRange(self.log_client),
             Calendar(settings.time_zone),
             self._health,
+            history=ArchivedHistory(self.objects),
             dead_letters_topic=settings.dead_letters_topic,
             chunk=settings.aggregator_chunk,
             accept_missing_history=settings.aggregator_accept_missing_history,
@@ -64,6 +68,7 @@ class Clients(mode.Service):
         await self.producer.stop()
         await self.log_client.stop()
         await self.redis.aclose()
+        self.objects.close()
 
 
 def main() -> int:

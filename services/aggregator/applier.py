@@ -2,13 +2,15 @@
 
 The marks in Redis are the truth; Kafka's committed offsets are a hint. A batch is applied from the lowest mark on, and
 each shard is given only what lies past its own mark. When anything disagrees, what is known of the partition
-is forgotten, read again from Redis, and reading goes back to there.
+is forgotten, read again from Redis, and reading goes back to there. What Kafka no longer holds comes from the archive.
 """
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -18,6 +20,7 @@ from redis.exceptions import RedisError
 
 from services.aggregator.calendar import Calendar
 from services.aggregator.fold import Setting, ShardDelta, fold
+from services.aggregator.history import History, Span
 from services.aggregator.payload import Change, Move
 from services.aggregator.store import Moved, ShardState, TableStore
 from services.aggregator.verdicts import (
@@ -44,6 +47,8 @@ T = TypeVar("T")
 # Turns of the event loop until a request is on its way; only then may the next chunk take the processor.
 _TURNS_TO_SEND = 8
 _RETRY_AFTER_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+# `realign` reads history; records of a partition that waits for it are only fetched again.
+_BEHIND_PAUSE_S = 1.0
 
 
 class RebuildNeeded(Exception):
@@ -73,15 +78,23 @@ class _Progress:
 
     `aligned`: a batch of this reading began at the mark or before it, or reading was sent back to the mark because of a
     gap. Only then can a gap lie in the log itself: any other batch may have been fetched before the mark was read.
+    `log_begin`: the first offset that Kafka held when it was last asked.
     """
 
     shards: dict[int, ShardState]
     aligned: bool = False
+    log_begin: int = 0
+    skipped_to: int = 0
 
     @property
     def next(self) -> int:
-        """The lowest mark: where reading has to go on."""
-        return min(state.mark for state in self.shards.values())
+        """Where reading has to go on: at the lowest mark, or after what is accepted as missing."""
+        return max(self.skipped_to, min(state.mark for state in self.shards.values()))
+
+    @property
+    def behind(self) -> bool:
+        """Whether records that come next are no longer in Kafka."""
+        return self.next < self.log_begin
 
     def groups(self) -> list[tuple[int, list[int]]]:
         """Shards by mark: one group, but after a crash between two shards' scripts."""
@@ -141,18 +154,24 @@ class Applier:
         calendar: Calendar,
         health: Health,
         *,
+        history: History,
         dead_letters_topic: str,
         chunk: int,
         accept_missing_history: bool,
+        history_patience_s: float = 120.0,
     ) -> None:
+        """`history_patience_s`: records that are neither in Kafka nor in the archive may be on their way there."""
         self._store = store
         self._dead_letters = dead_letters
         self._log_range = log_range
+        self._history = history
         self._calendar = calendar
         self._health = health
         self._dead_letters_topic = dead_letters_topic
         self._chunk = chunk
         self._accept_missing_history = accept_missing_history
+        self._history_patience_s = history_patience_s
+        self._missing_since: dict[TopicPartition, float] = {}
         self._progress: dict[TopicPartition, _Progress] = {}
         self._floors = [0] * store.shards
         self._asked_floor = 0
@@ -171,15 +190,23 @@ class Applier:
         Waits while Redis or the dead-letter topic is away. Raises RebuildNeeded.
         """
         async with self._lock:
-            return await self._persist(lambda: self._apply(partition, records))
+            back_to = await self._persist(lambda: self._apply(partition, records))
+        if back_to is not None and self._is_behind(partition):
+            await asyncio.sleep(_BEHIND_PAUSE_S)
+        return back_to
 
     async def realign(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Where reading has to go on in each partition whose mark is not the one that is remembered.
 
-        This finds a Redis that was restored from a snapshot while no record came in.
+        This finds a Redis that was restored from a snapshot, or emptied, while no record came in. What Kafka no longer
+        holds is read from the archive and applied before it returns. Raises RebuildNeeded.
         """
         async with self._lock:
             return await self._persist(lambda: self._realign(partitions))
+
+    def _is_behind(self, partition: TopicPartition) -> bool:
+        progress = self._progress.get(partition)
+        return progress is not None and progress.behind
 
     async def _realign(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         moved = {}
@@ -188,11 +215,77 @@ class Applier:
             marks = await self._store.marks(_name(partition))
             if known is None or any(state.mark != marks[shard] for shard, state in known.shards.items()):
                 moved[partition] = (await self._load(partition)).next
+        behind = [partition for partition in partitions if self._is_behind(partition)]
+        if behind:
+            await self._read_history(behind)
+            moved |= {partition: known.next for partition in behind if (known := self._progress.get(partition))}
         return moved
+
+    async def _read_history(self, partitions: Sequence[TopicPartition]) -> None:
+        """Apply what Kafka no longer holds, as far as the archive has it. Raises RebuildNeeded where it lacks some."""
+        known = {partition: self._progress[partition] for partition in partitions}
+        logger.warning("reading %s from the archive: Kafka no longer holds all of it", ", ".join(map(_name, known)))
+        try:
+            await self._apply_history(known)
+        except Moved as moved:
+            self._count_mismatch(moved)
+            self.forget()
+        for partition, progress in known.items():
+            if progress.behind and self._progress.get(partition) is progress:
+                await self._miss(partition, progress)
+        self._health.report("history", None)
+
+    async def _apply_history(self, known: Mapping[TopicPartition, _Progress]) -> None:
+        spans = {partition: Span(progress.next, progress.log_begin) for partition, progress in known.items()}
+        begun: set[TopicPartition] = set()
+        applying = _Applying()
+        try:
+            async with aclosing(self._history.read(spans)) as history:
+                async for partition, records in history:
+                    progress = known[partition]
+                    if self._progress.get(partition) is not progress:
+                        return  # forgotten, as by a rebalance: the next realignment goes on with what is ours by then
+                    _require_same_log(partition, progress, records)
+                    if partition not in begun and records[0].offset > progress.next:
+                        await self._miss_beginning(partition, progress, records[0].offset)
+                    begun.add(partition)
+                    self._missing_since.pop(partition, None)
+                    await self._advance(applying, partition, progress, records)
+                    self._tell_history(partition, progress)
+            await applying.settle()
+        finally:
+            await applying.abandon()
+
+    def _tell_history(self, partition: TopicPartition, progress: _Progress) -> None:
+        self._health.beat()
+        self._health.report("history", f"{_name(partition)} at {progress.next} of {progress.log_begin}")
+
+    async def _miss_beginning(self, partition: TopicPartition, progress: _Progress, found: int) -> None:
+        """The archive has later records but not the next ones: they will not come."""
+        if not self._accept_missing_history:
+            raise RebuildNeeded(_lost(partition, progress.next, found - 1))
+        await self._skip(partition, progress, found)
+
+    async def _miss(self, partition: TopicPartition, progress: _Progress) -> None:
+        """The archive ends before Kafka begins: the archiver may still hold the records that lie between."""
+        since = self._missing_since.setdefault(partition, time.monotonic())
+        if time.monotonic() - since < self._history_patience_s:
+            last = progress.log_begin - 1
+            logger.warning("%s: waiting for records %d to %d in the archive", _name(partition), progress.next, last)
+        elif self._accept_missing_history:
+            await self._skip(partition, progress, progress.log_begin)
+        else:
+            raise RebuildNeeded(_lost(partition, progress.next, progress.log_begin - 1))
+
+    async def _skip(self, partition: TopicPartition, progress: _Progress, to: int) -> None:
+        """Go on without records that nobody has any more, and keep in mind which."""
+        logger.error("%s: going on without records %d to %d", _name(partition), progress.next, to - 1)
+        await self._store.note_missing(self._home(partition), _name(partition), progress.next, to - 1)
+        progress.skipped_to = to
 
     async def _apply(self, partition: TopicPartition, records: Sequence[Record]) -> int | None:
         progress = self._progress.get(partition) or await self._load(partition)
-        if records[0].offset > progress.next:
+        if not progress.behind and records[0].offset > progress.next:
             if not progress.aligned:
                 progress.aligned = True
                 return progress.next
@@ -200,20 +293,31 @@ class Applier:
             await self._check_range(partition, progress)
         elif progress.aligned and records[0].offset < progress.next:
             await self._check_range(partition, progress)  # the log went back under a running reader
+        if progress.behind:
+            return progress.log_begin  # what lies before comes from the archive first, see `realign`
         progress.aligned = True
-        wanted = [record for record in records if record.offset >= progress.next]
         applying = _Applying()
         try:
-            for chunk in _chunks(wanted, self._chunk):
-                await applying.start(self._run(await self._prepare(partition, progress, chunk)))
+            await self._advance(applying, partition, progress, records)
             await applying.settle()
         except Moved as moved:
-            logger.warning("the tables were moved by another hand, reading again from their marks: %s", moved)
-            AGGREGATOR_MISMATCHES.inc()
+            self._count_mismatch(moved)
             return (await self._load(partition)).next
         finally:
             await applying.abandon()
         return None
+
+    async def _advance(
+        self, applying: _Applying, partition: TopicPartition, progress: _Progress, records: Sequence[Record]
+    ) -> None:
+        """Apply what lies past the marks, chunk by chunk; the last calls may still be under way."""
+        wanted = [record for record in records if record.offset >= progress.next]
+        for chunk in _chunks(wanted, self._chunk):
+            await applying.start(self._run(await self._prepare(partition, progress, chunk)))
+
+    def _count_mismatch(self, moved: Moved) -> None:
+        logger.warning("the tables were moved by another hand, reading again from their marks: %s", moved)
+        AGGREGATOR_MISMATCHES.inc()
 
     async def _prepare(self, partition: TopicPartition, progress: _Progress, records: Sequence[Record]) -> list[_Step]:
         """What brings each shard past these records. Progress is moved already: a step that fails drops it."""
@@ -293,15 +397,9 @@ class Applier:
 
     async def _check_range(self, partition: TopicPartition, progress: _Progress) -> None:
         earliest, end = await self._log_range.offsets(partition)
-        lowest = progress.next
-        if lowest == 0 and self._accept_missing_history:
-            return
-        if lowest < earliest:
-            raise RebuildNeeded(
-                f"{_name(partition)}: the tables stand at offset {lowest}, but Kafka keeps only {earliest} and later; "
-                "rebuild the tables from the archive, or set TILLSTREAM_AGGREGATOR_ACCEPT_MISSING_HISTORY=true on a "
-                "first start to begin with what Kafka still has"
-            )
+        progress.log_begin = earliest
+        if progress.behind and partition.topic == self._dead_letters_topic:
+            await self._skip(partition, progress, earliest)  # dead letters are not archived
         highest = max(state.mark for state in progress.shards.values())
         if highest > end:
             raise RebuildNeeded(_another_topic(partition, f"at offset {highest}, but the topic ends at {end}"))
@@ -333,7 +431,7 @@ class Applier:
                 failures += 1
                 self._health.set("tables", False, f"{type(error).__name__}: {error}")
                 self._health.beat()  # waiting is progress: a restart would not bring the engine back
-                logger.warning("waiting %.1f s for Redis or Kafka: %s", wait, error)
+                logger.warning("waiting %.1f s for Redis, Kafka or the archive: %s", wait, error)
                 await asyncio.sleep(wait)
             else:
                 self._health.set("tables", True)
@@ -344,6 +442,28 @@ class Applier:
 def _chunks(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:
     for start in range(0, len(records), size):
         yield records[start : start + size]
+
+
+def _require_same_log(partition: TopicPartition, progress: _Progress, records: Sequence[Record]) -> None:
+    """The archive's record before a mark must be the one that was applied there. Raises RebuildNeeded."""
+    for state in progress.shards.values():
+        if state.stamp is None or not records[0].offset < state.mark <= records[-1].offset + 1:
+            continue
+        for record in records:
+            if record.offset == state.mark - 1 and record.timestamp != state.stamp:
+                raise RebuildNeeded(
+                    _another_topic(
+                        partition, f"after a record of {state.stamp} ms, where the archive has {record.timestamp} ms"
+                    )
+                )
+
+
+def _lost(partition: TopicPartition, first: int, last: int) -> str:
+    return (
+        f"{_name(partition)}: records {first} to {last} come next, but neither Kafka nor the archive in S3 holds them; "
+        "restore their objects below raw/purchases/, or set TILLSTREAM_AGGREGATOR_ACCEPT_MISSING_HISTORY=true to go "
+        "on without them (the tables remember under `missing` which ones the figures lack)"
+    )
 
 
 def _another_topic(partition: TopicPartition, where: str) -> str:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from services.common.settings import KafkaSettings, Port, RedisSettings, ServiceSettings, ShopSettings
+from services.common.settings import KafkaSettings, Port, RedisSettings, S3Settings, ServiceSettings, ShopSettings
 
 
-class AggregatorSettings(ServiceSettings, KafkaSettings, RedisSettings, ShopSettings):
+class AggregatorSettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings):
     """Every field is set by `TILLSTREAM_<FIELD>`."""
 
     aggregator_metrics_port: Port = 9103
@@ -17,7 +17,7 @@ class AggregatorSettings(ServiceSettings, KafkaSettings, RedisSettings, ShopSett
     aggregator_chunk: int = Field(default=1000, ge=1, le=2000)
     # Event ids of foreign senders that are remembered per shard, to count their repeats once.
     aggregator_event_ids_kept: int = Field(default=100_000, ge=1)
-    # Go on where the topic begins although older records are gone and no mark exists. Without it that is an error.
+    # Go on without records that neither Kafka nor the archive holds any more. Without it that is an error.
     aggregator_accept_missing_history: bool = False
     # Faust's working directory. The aggregator keeps nothing there.
     aggregator_scratch: Path = Path(".tillstream/aggregator")

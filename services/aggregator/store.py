@@ -71,6 +71,10 @@ class TableStore:
         """Each shard's minute floor, epoch seconds."""
         return [int(await self._redis.hget(keys("totals"), "minute_floor") or 0) for keys in self._keys]
 
+    async def note_missing(self, shard: int, partition: str, first: int, last: int) -> None:
+        """Remember that the figures go on without these records (offsets, inclusive)."""
+        await self._redis.hset(self._keys[shard]("missing"), f"{partition}/{first}", str(last))
+
     async def apply(self, shard: int, move: Move, delta: ShardDelta, change: Change) -> int:
         """Apply one delta to one shard. Returns the shard's minute floor; raises Moved without any effect."""
         payload = Payload(self._keys[shard], move, delta, change, now_ms=int(time.time() * 1000))

@@ -19,11 +19,11 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from services.archiver.archive import Archive
-from services.archiver.layout import ForeignObject
 from services.archiver.s3calls import S3Calls
 from services.archiver.service import Archiver
 from services.archiver.settings import ArchiverSettings
 from services.archiver.start import OtherLog
+from services.common.archive import ForeignObject
 from services.common.kafka import client_options
 from services.common.objectstore import ObjectStore
 from services.common.settings import explain

@@ -6,7 +6,7 @@ with any number of archivers at work, slow or frozen ones too (docs/adr/0008).
 
 from typing import NamedTuple
 
-from services.archiver.layout import PREFIX, Extent, ForeignObject, partition_and_first_offset
+from services.common.archive import PREFIX, Extent, ForeignObject, partition_and_first_offset
 from services.common.objectstore import AlreadyExists, ObjectStore
 
 

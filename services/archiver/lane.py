@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 
 from services.archiver.archive import Link
-from services.archiver.layout import Extent
 from services.archiver.openobject import ConsumedRecord, OpenObject
 from services.archiver.start import OtherLog, Start, report_lost
+from services.common.archive import Extent
 
 
 class Lane:

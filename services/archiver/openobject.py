@@ -5,8 +5,8 @@ from typing import Protocol
 
 from isal import isal_zlib
 
-from services.archiver.layout import Extent, object_key
-from services.archiver.lines import archive_line
+from services.common.archive import Extent, object_key
+from services.common.archivelines import archive_line
 
 # Measured on real events: igzip's level 2 takes 0.4 µs and leaves 38 bytes an event; zlib's level 6 4.4 µs and 32.
 _LEVEL = 2

@@ -161,7 +161,7 @@ def _decode(value: bytes | None) -> _Wire:
         raise Invalid(Reason.NOT_JSON, "the record has no value")
     if len(value) > MAX_RECORD_BYTES:
         raise Invalid(Reason.TOO_LARGE, f"{len(value)} bytes are more than {MAX_RECORD_BYTES}")
-    if (b"[" in value or value.find(b"{", 1) > 0) and _nesting(value) > MAX_NESTING:
+    if is_nested_too_deep(value):
         raise Invalid(Reason.TOO_LARGE, f"nested deeper than {MAX_NESTING} levels")
     try:
         return _decoder.decode(value)
@@ -196,6 +196,11 @@ def _moved_back(value: bytes | None) -> _Wire | None:
         event_id=moved.event_id,
         user_id=user_id,
     )
+
+
+def is_nested_too_deep(value: bytes) -> bool:
+    """Whether arrays and objects stand in each other deeper than MAX_NESTING; of bytes that are no JSON, a guess."""
+    return (b"[" in value or value.find(b"{", 1) > 0) and _nesting(value) > MAX_NESTING
 
 
 def _nesting(value: bytes) -> int:

@@ -83,6 +83,16 @@ class ObjectStore:
                 raise NoSuchObject(key) from None
             raise
 
+    def get_with_metadata(self, key: str) -> tuple[bytes, dict[str, str]]:
+        """The whole object and its user metadata. Raises NoSuchObject."""
+        try:
+            answer = self._client.get_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if _status(error) == 404:
+                raise NoSuchObject(key) from None
+            raise
+        return answer["Body"].read(), answer["Metadata"]
+
     def put_new(self, key: str, body: bytes, metadata: dict[str, str] | None = None) -> None:
         """Create the object. Raises AlreadyExists where the key is taken."""
         self._conditional_put(key, body, metadata or {}, {"IfNoneMatch": "*"})

@@ -8,6 +8,7 @@ number of distinct orders of anything in the shard of the order.
 | key (after the shard's prefix) | type | content |
 |---|---|---|
 | `marks` | hash | `<topic>/<partition>` → next offset to apply; `stamp:…` → broker time (ms) of the record before it |
+| `missing` | hash | `<topic>/<partition>/<first offset>` → last offset: records that nobody had any more |
 | `rows:<topic>/<partition>` | hash | source → highest row applied (a line counts once) |
 | `claims`, `claims:log` | hash, list | other event ids → the record that owns it; the newest N |
 | `replays` | hash | event id of every replayed dead letter → the record that owns it, for ever |

@@ -3,7 +3,8 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from redis.asyncio import Redis
 from services.aggregator.applier import Applier, RebuildNeeded
 from services.aggregator.calendar import Calendar
 from services.aggregator.fold import ShardDelta
+from services.aggregator.history import ArchiveAway, Merged, Span
 from services.aggregator.payload import Change, Move
 from services.aggregator.store import Moved, ShardState, TableStore
 from services.aggregator.verdicts import Refusal
@@ -24,7 +26,7 @@ from services.common.events import Purchase, Reason, Rejected, format_time, pars
 from services.common.money import format_cents
 from services.common.tables import MINUTES_KEPT_SECONDS, PURCHASES_KEPT, shard_keys
 from services.common.telemetry import Health
-from tests.live_tables import expected, held, minutes, scores, stamp, totals
+from tests.live_tables import expected, hash_of, held, minutes, scores, stamp, totals
 from tests.unit.test_aggregator_verdicts import FakeRecord
 
 TOPIC, DLQ = "purchases", "purchases.dlq"
@@ -54,6 +56,21 @@ class Log:
 
     async def stamp(self, partition: TopicPartition, offset: int) -> int | None:
         return self.stamps.get(offset, NOW)
+
+
+class Past:
+    """Holds these records of one partition, whatever the log still has; `reads` counts how often it was asked."""
+
+    def __init__(self, records: Sequence[FakeRecord] = ()) -> None:
+        self.records = records
+        self.reads = 0
+
+    async def read(self, spans: Mapping[TopicPartition, Span]) -> Merged:
+        self.reads += 1
+        for partition, span in spans.items():
+            wanted = [record for record in self.records if span.start - 1 <= record.offset < span.end]
+            for at in range(0, len(wanted), 7):
+                yield partition, wanted[at : at + 7]
 
 
 class Crash(Exception):
@@ -89,16 +106,20 @@ def store_of(connection: Redis, shards: int = 1) -> CrashingStore:
     return CrashingStore(connection, shard_keys(shards), event_ids_kept=1000)
 
 
-def applier_of(store: TableStore, sink: Sink | None = None, log: Log | None = None, **options: Any) -> Applier:
+def applier_of(
+    store: TableStore, sink: Sink | None = None, log: Log | None = None, past: Past | None = None, **options: Any
+) -> Applier:
     return Applier(
         store,
         sink or Sink(),
         log or Log(),
         Calendar("UTC"),
         Health("test"),
+        history=past or Past(),
         dead_letters_topic=DLQ,
         chunk=options.pop("chunk", 50),
         accept_missing_history=options.pop("accept_missing_history", False),
+        history_patience_s=options.pop("history_patience_s", 0.0),
     )
 
 
@@ -270,16 +291,22 @@ async def test_reading_goes_back_over_a_gap_and_accepts_one_in_the_log(connectio
     assert await store_of(connection).marks(f"{TOPIC}/0") == [records[-1].offset + 1]
 
 
-async def test_records_that_kafka_dropped_ask_for_a_rebuild(connection: Redis) -> None:
-    ((partition, records),) = partitions_of(random_events(8, 60), 8, count=1).items()
-    log = Log()
-    applier = applier_of(store_of(connection), log=log)
+async def test_records_that_left_the_log_under_a_running_reader_are_no_gap(
+    connection: Redis, client: redis.Redis
+) -> None:
+    events = random_events(8, 60)
+    ((partition, records),) = partitions_of(events, 8, count=1).items()
+    log, past = Log(end=len(records)), Past()
+    applier = applier_of(store_of(connection), log=log, past=past)
     await applier.apply(partition, records[:10])
     log.earliest = 30
-    with pytest.raises(RebuildNeeded, match="stand at offset 10, but Kafka keeps only 30"):
-        await applier.apply(partition, records[30:])
-    with pytest.raises(RebuildNeeded, match="another topic"):
-        await applier_of(store_of(connection), log=Log(end=3)).apply(partition, records[:1])
+    assert await applier.apply(partition, records[30:]) == 30
+    with pytest.raises(RebuildNeeded, match="records 10 to 29 come next"):
+        await applier.realign([partition])
+    past.records = records[:40]
+    assert await applier.realign([partition]) == {partition: 30}
+    assert await applier.apply(partition, records[30:]) is None
+    assert_equal(client, counted(events, records), shards=1)
 
 
 async def test_a_log_with_another_record_before_the_mark_is_another_topic(connection: Redis) -> None:
@@ -293,13 +320,136 @@ async def test_a_log_with_another_record_before_the_mark_is_another_topic(connec
     assert await applier_of(store_of(connection), log=log).apply(partition, records[10:]) is None
 
 
-async def test_a_first_start_may_accept_missing_history(connection: Redis) -> None:
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_what_the_log_no_longer_holds_comes_from_the_archive(
+    connection: Redis, client: redis.Redis, shards: int
+) -> None:
+    """It is read by `realign`; a batch of the log that comes before has to wait. No record is applied twice."""
+    events = random_events(seed=9, count=300)
+    ((partition, records),) = partitions_of(events, 9, count=1).items()
+    log, past = Log(earliest=200, end=len(records)), Past(records[:230])
+    applier = applier_of(store_of(connection, shards), log=log, past=past)
+    assert await applier.apply(partition, records[200:]) == 200
+    assert totals(client, shards, "events") == 0
+    assert await applier.realign([partition]) == {partition: 200}
+    assert await applier.apply(partition, records[200:]) is None
+    assert await applier.realign([partition]) == {}
+    assert past.reads == 1
+    assert_equal(client, counted(events, records), shards)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_reading_the_archive_is_exact_through_crashes(connection: Redis, client: redis.Redis, seed: int) -> None:
+    """Each incarnation dies at a random call; shards stand at different marks, above and below what the log holds."""
+    dice = random.Random(seed)
+    events = random_events(seed, count=300)
+    ((partition, records),) = partitions_of(events, seed, count=1).items()
+    log, past = Log(earliest=200, end=len(records)), Past(records[:210])
+    for calls in [*(dice.randrange(9) for _ in range(20)), float("inf")]:
+        store = store_of(connection, shards=3)
+        store.calls = calls
+        applier = applier_of(store, log=log, past=past, chunk=20)
+        try:
+            begin = (await applier.realign([partition]))[partition]
+            assert await applier.apply(partition, records[begin:]) is None
+        except Crash:
+            continue
+    assert_equal(client, counted(events, records), shards=3)
+
+
+async def test_an_emptied_redis_is_filled_from_the_archive(connection: Redis, client: redis.Redis) -> None:
+    events = random_events(seed=6, count=200)
+    ((partition, records),) = partitions_of(events, seed=6, count=1).items()
+    log = Log(end=len(records))
+    applier = applier_of(store_of(connection), log=log, past=Past(records[:150]))
+    await applier.apply(partition, records)
+    client.flushall()
+    log.earliest = 120
+    assert await applier.realign([partition]) == {partition: 120}
+    await applier.apply(partition, records[120:])
+    assert_equal(client, counted(events, records), shards=1)
+
+
+async def test_a_log_that_ends_before_the_mark_is_another_topic(connection: Redis) -> None:
+    ((partition, records),) = partitions_of(random_events(8, 60), 8, count=1).items()
+    await applier_of(store_of(connection)).apply(partition, records[:10])
+    with pytest.raises(RebuildNeeded, match="another topic"):
+        await applier_of(store_of(connection), log=Log(end=3)).apply(partition, records[:1])
+
+
+async def test_an_archive_that_is_away_is_waited_for(connection: Redis, client: redis.Redis) -> None:
+    class Away(Past):
+        async def read(self, spans: Mapping[TopicPartition, Span]) -> Merged:
+            async for found in super().read(spans):
+                yield found
+                if self.reads < 3:
+                    raise ArchiveAway("S3 is gone")
+
+    events = random_events(9, 60)
+    ((partition, records),) = partitions_of(events, 9, count=1).items()
+    past = Away(records[:40])
+    applier = applier_of(store_of(connection), log=Log(earliest=40, end=60), past=past)
+    assert await applier.realign([partition]) == {partition: 40}
+    assert past.reads == 3
+    await applier.apply(partition, records[40:])
+    assert_equal(client, counted(events, records), shards=1)
+
+
+async def test_an_archive_of_another_topic_is_refused(connection: Redis) -> None:
+    """The record before the mark has another broker time than the one that was applied there."""
     ((partition, records),) = partitions_of(random_events(9, 60), 9, count=1).items()
-    with pytest.raises(RebuildNeeded, match="ACCEPT_MISSING_HISTORY"):
-        await applier_of(store_of(connection), log=Log(earliest=20)).apply(partition, records[20:])
-    applier = applier_of(store_of(connection), log=Log(earliest=20), accept_missing_history=True)
-    assert await applier.apply(partition, records[20:]) == 0
-    assert await applier.apply(partition, records[20:]) is None
+    await applier_of(store_of(connection)).apply(partition, records[:10])
+    other = [replace(record, timestamp=NOW + 1) for record in records]
+    applier = applier_of(store_of(connection), log=Log(earliest=30, end=60), past=Past(other))
+    with pytest.raises(RebuildNeeded, match="another topic"):
+        await applier.realign([partition])
+
+
+async def test_records_that_nobody_has_are_named(connection: Redis) -> None:
+    ((partition, records),) = partitions_of(random_events(9, 60), 9, count=1).items()
+    log = Log(earliest=40, end=len(records))
+    with pytest.raises(RebuildNeeded, match=r"records 0 to 4 come next.*ACCEPT_MISSING_HISTORY"):
+        await applier_of(store_of(connection), log=log, past=Past(records[5:40])).realign([partition])
+    with pytest.raises(RebuildNeeded, match="records 20 to 39 come next"):
+        await applier_of(store_of(connection), log=log, past=Past(records[:20])).realign([partition])
+
+
+async def test_records_may_still_be_on_their_way_to_the_archive(connection: Redis, client: redis.Redis) -> None:
+    events = random_events(9, 60)
+    ((partition, records),) = partitions_of(events, 9, count=1).items()
+    past = Past(records[:20])
+    log = Log(earliest=40, end=len(records))
+    applier = applier_of(store_of(connection), log=log, past=past, history_patience_s=60.0)
+    assert await applier.realign([partition]) == {partition: 20}
+    past.records = records[:40]
+    assert await applier.realign([partition]) == {partition: 40}
+    await applier.apply(partition, records[40:])
+    assert_equal(client, counted(events, records), shards=1)
+
+
+async def test_missing_records_may_be_accepted_and_are_remembered(connection: Redis, client: redis.Redis) -> None:
+    events = random_events(9, 60)
+    ((partition, records),) = partitions_of(events, 9, count=1).items()
+    log, past = Log(earliest=40, end=len(records)), Past(records[5:30])
+    applier = applier_of(store_of(connection), log=log, past=past, accept_missing_history=True)
+    assert await applier.realign([partition]) == {partition: 40}
+    assert await applier.apply(partition, records[40:]) is None
+    there = [*records[5:30], *records[40:]]
+    assert_equal(client, counted(events, there), shards=1)
+    (keys,) = shard_keys(1)
+    assert hash_of(client, keys("missing")) == {f"{TOPIC}/0/0": "4", f"{TOPIC}/0/30": "39"}
+
+
+async def test_dead_letters_that_are_gone_do_not_stop_the_figures(connection: Redis, client: redis.Redis) -> None:
+    """Their topic is not archived: counting goes on with what there is, and the tables say so."""
+    letter = dead_letter_headers(FileOrigin("file.csv", 70), Rejected(Reason.BAD_TIME, ""), "test")
+    partition = TopicPartition(DLQ, 0)
+    applier = applier_of(store_of(connection), log=Log(earliest=7))
+    assert await applier.realign([partition]) == {partition: 7}
+    await applier.apply(partition, [FakeRecord(7, headers=letter)])
+    (keys,) = shard_keys(1)
+    assert hash_of(client, keys("dead_letters")) == {"bad_time": "1"}
+    assert hash_of(client, keys("missing")) == {f"{DLQ}/0/0": "6"}
 
 
 async def test_minutes_are_kept_from_the_floor_on(connection: Redis, client: redis.Redis) -> None:

@@ -14,11 +14,11 @@ import pytest
 from local.engines import KafkaEngine, S3Engine
 from local.ports import free_port
 from local.topics import create
-from services.archiver.layout import Extent, object_key
+from services.common.archive import Extent, object_key
+from services.common.archivelines import read_line
 from services.common.objectstore import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.topics import ALL, PURCHASES
-from spark.archive import read_line
 from tests.conftest import TopicFactory, TopicNames
 from tests.feeding import archived_lines, committed, eventually, read_topic, readiness, running, send
 
@@ -52,7 +52,7 @@ def is_archived(kafka: str, variables: Mapping[str, str], topic: str, partitions
 
 
 def assert_archive_is_topic(kafka: str, topic: str, s3: S3Settings) -> None:
-    """Read by the batch job's own reader, which shares no code with the archiver."""
+    """Read by the one reader of lines, the batch job's and the aggregator's."""
     archived = [read_line(line) for line in archived_lines(s3)]
     expected = [(r.partition, r.offset, r.timestamp, r.value) for r in read_topic(kafka, topic)]
     assert expected

@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from services.archiver.archive import Archive, Link
 from services.archiver.lane import Lane
-from services.archiver.layout import Extent, partition_and_first_offset
 from services.archiver.openobject import OpenObject
 from services.archiver.start import Start
+from services.common.archive import Extent, partition_and_first_offset
 from services.common.objectstore import AlreadyExists, NoSuchObject, ObjectStore
 
 HOUR_MS = 3600 * 1000

@@ -7,9 +7,9 @@ import pytest
 
 from services.archiver.archive import Link
 from services.archiver.lane import Lane
-from services.archiver.layout import Extent, ForeignObject, object_key, partition_and_first_offset
 from services.archiver.openobject import OpenObject
 from services.archiver.start import OtherLog, Start
+from services.common.archive import Extent, ForeignObject, hour_end_ms, object_key, partition_and_first_offset
 
 
 class Record(NamedTuple):
@@ -31,6 +31,16 @@ def test_the_key_names_hour_partition_and_first_offset() -> None:
     assert key == "raw/purchases/2020/04/24/11/3-00000000000000000012.json.gz"
     assert partition_and_first_offset(key) == (3, 12)
     assert partition_and_first_offset("raw/purchases/2020/04/24/11/firehose-1-2020.json.gz") is None
+
+
+def test_the_hour_of_an_object_ends_where_its_path_says() -> None:
+    path = "s3a://bucket/raw/purchases/2023/11/14/22/purchases-1-2023-11-14-22-13-20.json.gz"
+    assert hour_end_ms(path) == 1_700_002_800_000  # 2023-11-14T23:00:00Z
+
+
+@pytest.mark.parametrize("path", ["s3a://bucket/raw/purchases/some.json", "raw/2023/13/14/22/x", "raw/2023/11/14/x"])
+def test_a_path_without_an_hour_tells_no_time(path: str) -> None:
+    assert hour_end_ms(path) is None
 
 
 def test_metadata_is_read_back() -> None:

@@ -6,12 +6,13 @@ archivers that begin an object at the same record want the same key.
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 PREFIX = "raw/purchases/"
 
 _NAME = re.compile(r"/(\d+)-(\d{20})\.json\.gz$", re.ASCII)
+_HOUR = re.compile(r"/(\d{4})/(\d\d)/(\d\d)/(\d\d)/[^/]*$", re.ASCII)
 
 
 def object_key(partition: int, first_offset: int, timestamp_ms: int) -> str:
@@ -24,6 +25,19 @@ def partition_and_first_offset(key: str) -> tuple[int, int] | None:
     """What a key says; None where it is no object of the archiver."""
     match = _NAME.search(key)
     return (int(match[1]), int(match[2])) if match else None
+
+
+def hour_end_ms(path: str) -> int | None:
+    """The end of the hour in an archive object's path (epoch ms); None where its folders name no hour."""
+    match = _HOUR.search(path)
+    if match is None:
+        return None
+    year, month, day, hour = map(int, match.groups())
+    try:
+        end = datetime(year, month, day, hour, tzinfo=UTC) + timedelta(hours=1)
+    except ValueError:
+        return None
+    return int(end.timestamp() * 1000)
 
 
 class ForeignObject(Exception):

@@ -1,4 +1,4 @@
-"""The lines of the archive give every record back, checked by the batch job's own reader."""
+"""The lines of the archive give every record back; lines of other archivers are the record."""
 
 import json
 
@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.archiver.lines import archive_line
-from services.common.events import MAX_RECORD_BYTES
-from spark.archive import read_line
+from services.common.archivelines import ArchivedRecord, archive_line, read_line
+from services.common.events import MAX_NESTING, MAX_RECORD_BYTES
+
+PLAIN = ArchivedRecord(None, None, None, b"")
 
 
 def test_an_event_is_embedded_as_it_came() -> None:
@@ -72,3 +73,49 @@ def test_any_json_comes_back(value: object, indent: int | None) -> None:
     found = read_line(archive_line(1, 2, 3, sent)[:-1]).value
     assert found is not None
     assert json.loads(found) == value
+
+
+def envelope(value: str) -> bytes:
+    return f'{{"partition":3,"offset":12,"timestamp":1587729039000,{value}}}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [
+        ('"value":{"order_id":"9007199254740993","price":1.10}', b'{"order_id":"9007199254740993","price":1.10}'),
+        ('"value":"not \\"json\\" \\u00e9"', 'not "json" é'.encode()),
+        ('"value":[1,2]', b"[1,2]"),
+        ('"value":null', None),
+        ('"value":""', b""),
+        ('"value_base64":"//4="', b"\xff\xfe"),
+    ],
+)
+def test_an_envelope_gives_the_record_back_byte_for_byte(content: str, value: bytes | None) -> None:
+    assert read_line(envelope(content)) == ArchivedRecord(3, 12, 1587729039000, value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"event_time":"2020-04-24 11:50:39 UTC","order_id":"1"}',
+        b'{"partition":3,"offset":12,"timestamp":1587729039000,"order_id":"1"}',
+        b'{"partition":"3","offset":12,"timestamp":1587729039000,"value":{}}',
+        b'{"partition":3,"offset":12,"timestamp":1587729039000,"value_base64":"no base 64"}',
+        b"not json",
+        b"\xff\xfe",
+        b'"text"',
+        b"",
+        b"[" * 100_000,
+    ],
+)
+def test_any_other_line_is_the_record(line: bytes) -> None:
+    assert read_line(line) == PLAIN._replace(value=line)
+
+
+@pytest.mark.parametrize("levels", [MAX_NESTING, MAX_NESTING + 1, 900, 5_000])
+def test_nesting_of_any_depth_comes_back(levels: int) -> None:
+    """Deeper than the contract allows it is text: a reader's stack may bear less than the writer's."""
+    value = b"[" * levels + b"]" * levels
+    line = archive_line(1, 2, 3, value)
+    assert read_line(line[:-1]) == (1, 2, 3, value)
+    assert (b'"value":"' in line) == (levels > MAX_NESTING)
