@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.archiver.lines import archive_line
+from services.common.archivelines import archive_line
 from services.common.deadletters import RecordOrigin, cut, dead_letter_headers, origin_of, reason_of
 from services.common.events import (
     EARLIEST_EVENT_MS,
