@@ -7,9 +7,7 @@ from typing import Protocol
 
 from services.aggregator.fold import Line
 from services.common.deadletters import Headers, origin_of, reason_of
-from services.common.events import Purchase, Rejected, parse
-
-_MAX_ROW_DIGITS = 15
+from services.common.events import Purchase, Rejected, parse, source_row
 
 
 class Record(Protocol):
@@ -46,14 +44,6 @@ def judge(records: Iterable[Record]) -> tuple[list[Line], list[Refusal]]:
         else:
             lines.append(Line(record.offset, record.timestamp, verdict))
     return lines, refusals
-
-
-def source_row(event_id: str) -> tuple[str, int] | None:
-    """Source and row of an event id `<source>:<row>`; None for any other id."""
-    source, _, row = event_id.rpartition(":")
-    if not source or len(row) > _MAX_ROW_DIGITS or not (row.isascii() and row.isdigit()):
-        return None
-    return source, int(row)
 
 
 def _numbered(purchase: Purchase) -> tuple[str, int] | None:

@@ -8,6 +8,9 @@ from services.common.events import Reason, Rejected
 # The broker takes records up to 1 MiB; a longer value is cut, and stays whole where its origin points to.
 MAX_VALUE_BYTES = 900_000
 
+# Where a row's columns stand: the header line of its file, as CSV.
+COLUMNS_HEADER = "source-columns"
+
 Headers = list[tuple[str, bytes]]
 
 
@@ -29,6 +32,11 @@ class RecordOrigin:
         """The place in the source's sequence."""
         return self.offset
 
+    @property
+    def name(self) -> str:
+        """The origin as one text, as in `replay_of`: `<topic>/<partition>/<offset>`."""
+        return f"{self.source}/{self.offset}"
+
     def headers(self) -> Headers:
         """The origin as headers."""
         return [
@@ -49,6 +57,11 @@ class FileOrigin:
     def source(self) -> str:
         """The sequence in which this origin has a place; also the dead letter's key."""
         return self.file
+
+    @property
+    def name(self) -> str:
+        """The origin as one text, as in `replay_of`: `<file>:<row>`."""
+        return f"{self.file}:{self.row}"
 
     def headers(self) -> Headers:
         """The origin as headers."""
@@ -79,7 +92,7 @@ def dead_letter_headers(origin: Origin, rejected: Rejected, service: str) -> Hea
 
 def origin_of(headers: Headers) -> Origin | None:
     """The origin that the headers name; None where they name none that can be read."""
-    named = _with_values(headers)
+    named = with_values(headers)
     try:
         if "source-file" in named:
             return FileOrigin(named["source-file"].decode(), int(named["source-row"]))
@@ -91,7 +104,7 @@ def origin_of(headers: Headers) -> Origin | None:
 def reason_of(headers: Headers) -> str:
     """The reason code, or `unnamed` where the header is missing or is no code of ours."""
     try:
-        return Reason(_with_values(headers)["reason"].decode()).value
+        return Reason(with_values(headers)["reason"].decode()).value
     except (KeyError, ValueError):
         return "unnamed"
 
@@ -101,6 +114,6 @@ def _short_text(text: str) -> bytes:
     return text.encode(errors="backslashreplace")[:500].decode(errors="ignore").encode()
 
 
-def _with_values(headers: Headers) -> dict[str, bytes]:
+def with_values(headers: Headers) -> dict[str, bytes]:
     """Kafka allows a header without a value, whatever the type says: a foreign record must not stop its reader."""
     return {name: value for name, value in headers if value is not None}

@@ -14,6 +14,7 @@ from services.common.money import MAX_UNIT_PRICE_CENTS, parse_cents
 MAX_RECORD_BYTES = 64 * 1024
 MAX_NESTING = 64  # what the JSON decoder bears depends on the caller's stack; the verdict must not
 MAX_ID_LENGTH = 128
+MAX_ROW_DIGITS = 15
 MAX_TEXT_LENGTH = 256
 MAX_QUANTITY = 1_000_000
 # A thousand million units a line: figures are exact up to 2^53 cents, which takes 90,000 such lines.
@@ -228,6 +229,14 @@ def _purchase(wire: _Wire, broker_ms: int) -> Purchase:
         _revenue(wire.amount, price, quantity),
         _replay_of(wire) if wire.replay_of else None,
     )
+
+
+def source_row(event_id: str) -> tuple[str, int] | None:
+    """Source and row of an event id `<source>:<row>`; None for any other, which is opaque."""
+    source, _, row = event_id.rpartition(":")
+    if not source or len(row) > MAX_ROW_DIGITS or not (row.isascii() and row.isdigit()):
+        return None
+    return source, int(row)
 
 
 def _replay_of(wire: _Wire) -> str | None:

@@ -20,7 +20,7 @@ PURCHASES = Topic(
     name="purchases",
     description="One purchase line a record, JSON (services/common/events.py).",
     key="user_id, or order_id where the buyer is anonymous; none from producers in the wild",
-    producers=("producer", "gateway"),
+    producers=("producer", "gateway", "deadletters"),
     consumers=("aggregator", "archiver"),
     partitions=4,
     config={
@@ -35,7 +35,7 @@ DEAD_LETTERS = Topic(
     description="Records that could not be accepted: original bytes, the reason in headers.",
     key="the origin's source, so that one source's dead letters stay in order",
     producers=("producer", "aggregator"),
-    consumers=("aggregator",),
+    consumers=("aggregator", "deadletters"),
     partitions=4,
     config={
         "message.timestamp.type": "LogAppendTime",

@@ -8,9 +8,9 @@ from operator import itemgetter
 
 import msgspec
 
-from services.common.deadletters import FileOrigin, Headers, cut, dead_letter_headers
+from services.common.deadletters import COLUMNS_HEADER, FileOrigin, Headers, cut, dead_letter_headers
 from services.common.events import Invalid, Purchase, Reason, Rejected, parse
-from services.producer.source import REQUIRED, Block, Row, Unreadable, original_bytes
+from services.producer.source import REQUIRED, Block, Row, Unreadable, csv_line, original_bytes
 
 SERVICE = "producer"
 
@@ -68,6 +68,7 @@ class RowEncoder:
         self._pick = _identity if tuple(columns) == REQUIRED else _picker(columns)
         self._event_id_column = columns.index("event_id") if "event_id" in columns else None
         self._source = source
+        self._columns_header = (COLUMNS_HEADER, csv_line(columns).encode(errors="backslashreplace"))
         self._place = place
 
     def encode(self, block: Block, now_ms: int) -> list[Record | DeadLetter]:
@@ -107,7 +108,7 @@ class RowEncoder:
     def _dead_letter(self, row: Row, number: int, now_ms: int, text: str) -> DeadLetter:
         origin = FileOrigin(self._source, number)
         value, rejected = cut(original_bytes(text), self._rejection(row, number, now_ms))
-        headers = dead_letter_headers(origin, rejected, SERVICE)
+        headers = [*dead_letter_headers(origin, rejected, SERVICE), self._columns_header]
         return DeadLetter(origin.source, value, headers, rejected.reason)
 
     def _rejection(self, row: Row, number: int, now_ms: int) -> Rejected:

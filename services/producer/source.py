@@ -9,7 +9,7 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -198,6 +198,13 @@ def _next_row(reader: Iterator[list[str]]) -> Row:
 def original_bytes(text: str) -> bytes:
     """The bytes of a row as they stood in the file, without the line's end."""
     return text.rstrip("\r\n").encode("utf-8", "surrogateescape")
+
+
+def csv_line(fields: Sequence[str]) -> str:
+    """Fields as one line of CSV, without the line's end."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(fields)
+    return line.getvalue()
 
 
 def head_of(path: Path, length: int = HEAD_BYTES) -> Head:

@@ -9,11 +9,10 @@ from services.aggregator.verdicts import (
     count_dead_letters,
     judge,
     replayed_ids,
-    source_row,
     without_repeats,
 )
 from services.common.deadletters import FileOrigin, Headers, RecordOrigin, dead_letter_headers
-from services.common.events import Reason, Rejected
+from services.common.events import Reason, Rejected, source_row
 
 NOW = 1_790_000_000_000
 

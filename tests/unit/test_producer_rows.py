@@ -147,6 +147,7 @@ def test_a_dead_letter_carries_bytes_and_origin() -> None:
     assert origin_of(outcome.headers) == FileOrigin("kz.csv", 17)
     assert reason_of(outcome.headers) == "bad_row"
     assert dict(outcome.headers)["service"] == b"producer"
+    assert dict(outcome.headers)["source-columns"] == ",".join(REQUIRED).encode()
 
 
 def test_a_row_longer_than_a_record_is_cut_and_says_so() -> None:

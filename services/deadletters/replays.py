@@ -1,0 +1,38 @@
+"""Which dead letters have been replayed, as the live tables know it."""
+
+from collections.abc import Sequence
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+
+from services.common.settings import RedisSettings
+from services.common.tables import shard_keys
+
+
+def _text(value: bytes | str | None) -> str:
+    return value.decode() if isinstance(value, bytes) else value or ""
+
+
+class Replays:
+    """Looks event ids up among those that were replayed. Raises redis.RedisError where Redis is away."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self._redis: Redis | RedisCluster = (RedisCluster if settings.redis_cluster else Redis).from_url(
+            settings.redis_url
+        )
+        self._shards = settings.shards
+
+    async def count(self, event_ids: Sequence[str]) -> int:
+        """How many of these were replayed."""
+        if not event_ids:
+            return 0
+        generation = await self._redis.get("tillstream:live")
+        found: set[str] = set()
+        for keys in shard_keys(self._shards, _text(generation) or "1"):
+            owners = await self._redis.hmget(keys("replays"), list(event_ids))
+            found |= {event_id for event_id, owner in zip(event_ids, owners, strict=True) if owner is not None}
+        return len(found)
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        await self._redis.aclose()

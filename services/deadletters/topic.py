@@ -1,0 +1,102 @@
+"""Reading the dead-letter topic, and single records of other topics, without a consumer group."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from services.common.deadletters import RecordOrigin
+from services.common.kafka import client_options
+from services.deadletters.letters import Letter, OnceEach, read_letter
+from services.deadletters.settings import DeadLettersSettings
+
+_FETCH_WAIT_MS = 1000
+
+
+class NoTopic(Exception):
+    """The dead-letter topic does not exist."""
+
+
+class Topics:
+    """What is read from Kafka. Every call raises KafkaError where Kafka is away."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, partitions: dict[str, int], dead_letters: str) -> None:
+        self._consumer = consumer
+        self._partitions = partitions
+        self._dead_letters = dead_letters
+
+    async def letters(self, progress: Callable[[int, int], None]) -> AsyncIterator[Letter]:
+        """Every letter up to now, each origin once, partition by partition. `progress(done, of)` counts records."""
+        topic = self._dead_letters
+        partitions = [TopicPartition(topic, number) for number in range(self._partitions[topic])]
+        begins = await self._consumer.beginning_offsets(partitions)
+        ends = await self._consumer.end_offsets(partitions)
+        total, done, once = sum(ends.values()) - sum(begins.values()), 0, OnceEach()
+        for partition in partitions:
+            self._consumer.assign([partition])
+            self._consumer.seek(partition, begins[partition])
+            while (at := await self._consumer.position(partition)) < ends[partition]:
+                progress(done + at - begins[partition], total)
+                fetched = await self._consumer.getmany(partition, timeout_ms=_FETCH_WAIT_MS)
+                for record in fetched.get(partition, []):
+                    place = RecordOrigin(topic, partition.partition, record.offset)
+                    letter = read_letter(place, list(record.headers), record.value, record.timestamp)
+                    if record.offset < ends[partition] and once.is_new(letter):
+                        yield letter
+            done += ends[partition] - begins[partition]
+        progress(total, total)
+
+    async def whole(self, letter: Letter) -> Letter:
+        """The letter with its full payload: one that was cut is read where its origin points, while that is kept."""
+        if not letter.is_cut or not isinstance(letter.origin, RecordOrigin):
+            return letter
+        value = await self._value(letter.origin)
+        return letter if value is None else replace(letter, value=value)
+
+    async def _value(self, origin: RecordOrigin) -> bytes | None:
+        partition = TopicPartition(origin.topic, origin.partition)
+        if origin.partition >= self._partitions.get(origin.topic, 0):
+            return None
+        begins = await self._consumer.beginning_offsets([partition])
+        ends = await self._consumer.end_offsets([partition])
+        if not begins[partition] <= origin.offset < ends[partition]:
+            return None
+        reading = self._consumer.assignment()
+        positions = {other: await self._consumer.position(other) for other in reading}
+        self._consumer.assign([partition])
+        self._consumer.seek(partition, origin.offset)
+        fetched = await self._consumer.getmany(partition, timeout_ms=10 * _FETCH_WAIT_MS, max_records=1)
+        self._consumer.assign(list(reading))
+        for other, position in positions.items():
+            self._consumer.seek(other, position)
+        records = fetched.get(partition, [])
+        return records[0].value if records and records[0].offset == origin.offset else None
+
+
+@asynccontextmanager
+async def connected(settings: DeadLettersSettings) -> AsyncIterator[Topics]:
+    """The topics, closed afterwards. Raises KafkaError, NoTopic."""
+    partitions = await _partitions(settings)
+    if settings.dead_letters_topic not in partitions:
+        raise NoTopic(
+            f"topic {settings.dead_letters_topic} does not exist at {settings.kafka_bootstrap}: "
+            "set TILLSTREAM_KAFKA_BOOTSTRAP to the Kafka that has it"
+        )
+    consumer = AIOKafkaConsumer(group_id=None, enable_auto_commit=False, **client_options(settings))
+    await consumer.start()
+    try:
+        yield Topics(consumer, partitions, settings.dead_letters_topic)
+    finally:
+        await consumer.stop()
+
+
+async def _partitions(settings: DeadLettersSettings) -> dict[str, int]:
+    """Partitions by topic. All topics are asked for, because asking for one by name may create it."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    try:
+        await admin.start()
+        return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+    finally:
+        await admin.close()
