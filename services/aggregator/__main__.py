@@ -21,6 +21,7 @@ from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import RedisClient, TableStore
 from services.common.kafka import client_options
 from services.common.objectstore import ObjectStore
+from services.common.refusals import RefusalAlarm
 from services.common.settings import explain
 from services.common.tables import shard_keys
 from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
@@ -53,6 +54,7 @@ class Clients(mode.Service):
             Calendar(settings.time_zone),
             self._health,
             history=ArchivedHistory(self.objects),
+            refusals=RefusalAlarm(settings, self._health),
             dead_letters_topic=settings.dead_letters_topic,
             chunk=settings.aggregator_chunk,
             accept_missing_history=settings.aggregator_accept_missing_history,

@@ -101,7 +101,7 @@ def build_app(settings: AggregatorSettings, health: Health, applier: Applier) ->
 
     async def on_assigned(*_: Any, **__: Any) -> None:
         cast(BatchConsumer, app.consumer).invalidate()
-        applier.forget()
+        applier.reassigned()
         pulse.forget()
 
     app.on_partitions_assigned.connect(on_assigned)

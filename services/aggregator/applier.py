@@ -38,6 +38,7 @@ from services.common.metrics import (
     AGGREGATOR_MISMATCHES,
     AGGREGATOR_REPEATS,
 )
+from services.common.refusals import RefusalAlarm
 from services.common.tables import MINUTES_KEPT_SECONDS
 from services.common.telemetry import Health
 
@@ -155,6 +156,7 @@ class Applier:
         health: Health,
         *,
         history: History,
+        refusals: RefusalAlarm,
         dead_letters_topic: str,
         chunk: int,
         accept_missing_history: bool,
@@ -165,6 +167,7 @@ class Applier:
         self._dead_letters = dead_letters
         self._log_range = log_range
         self._history = history
+        self._refusals = refusals
         self._calendar = calendar
         self._health = health
         self._dead_letters_topic = dead_letters_topic
@@ -183,6 +186,11 @@ class Applier:
             self._progress.clear()
         else:
             self._progress.pop(partition, None)
+
+    def reassigned(self) -> None:
+        """Other partitions may be ours now: drop what is known of all."""
+        self.forget()
+        self._refusals.forget()
 
     async def apply(self, partition: TopicPartition, records: Sequence[Record]) -> int | None:
         """Apply the records of one fetch. Returns where reading has to go back to, None where it may go on.
@@ -341,6 +349,8 @@ class Applier:
         self, partition: TopicPartition, progress: _Progress, records: Sequence[Record]
     ) -> list[_Step]:
         lines, refusals = judge(records)
+        if not progress.behind:  # what is read from the archive was told when it came
+            self._watch(partition, records, refusals)
         if refusals:
             await self._refuse(partition, refusals)
         wanted = claimed_ids(lines, _name(partition))
@@ -360,6 +370,12 @@ class Applier:
             move = Move(_name(partition), mark, next_offset)
             steps += [_Step(shard, move, deltas[shard], change) for shard in shards]
         return steps
+
+    def _watch(self, partition: TopicPartition, records: Sequence[Record], refusals: Sequence[Refusal]) -> None:
+        """Tell of too many refusals before anything of these records is done. Raises TooManyRefused."""
+        refused = [refusal.record.offset for refusal in refusals]
+        reason = refusals[-1].rejected.reason.value if refusals else ""
+        self._refusals.observe(_name(partition), records[0].offset, records[-1].offset + 1, refused, reason)
 
     async def _refuse(self, partition: TopicPartition, refusals: Sequence[Refusal]) -> None:
         """Flush the dead letters before any mark moves past their records."""

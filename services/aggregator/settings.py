@@ -4,10 +4,18 @@ from pathlib import Path
 
 from pydantic import Field
 
-from services.common.settings import KafkaSettings, Port, RedisSettings, S3Settings, ServiceSettings, ShopSettings
+from services.common.settings import (
+    DeadLetterCaps,
+    KafkaSettings,
+    Port,
+    RedisSettings,
+    S3Settings,
+    ServiceSettings,
+    ShopSettings,
+)
 
 
-class AggregatorSettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings):
+class AggregatorSettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings, DeadLetterCaps):
     """Every field is set by `TILLSTREAM_<FIELD>`."""
 
     aggregator_metrics_port: Port = 9103

@@ -22,6 +22,14 @@ AGGREGATOR_FRESHNESS_SECONDS = Gauge("tillstream_aggregator_freshness_seconds", 
 # Records not yet applied, by topic and partition, as of the last fetch.
 AGGREGATOR_LAG = Gauge("tillstream_aggregator_lag_records", "Records not yet applied", ["topic", "partition"])
 
+# --- aggregator and producer ------------------------------------------------------------------------------------
+# 1 while too many records of a source (a partition, a file) are refused; the caps are settings.
+DEAD_LETTERS_ALARM = Gauge("tillstream_dead_letters_alarm", "Whether too many records are refused", ["source"])
+# Records of a source refused in a row, up to the newest.
+DEAD_LETTERS_RUN = Gauge("tillstream_dead_letters_run", "Records refused in a row", ["source"])
+# Share of refused records among the newest of a source.
+DEAD_LETTERS_RATIO = Gauge("tillstream_dead_letters_ratio", "Share of refused among the newest records", ["source"])
+
 # --- recommender ------------------------------------------------------------------------------------------------
 # Time from a decoded request to its answer, by gRPC method and status code; the single methods take under 1 ms.
 RECOMMENDER_REQUEST_SECONDS = Histogram(

@@ -72,6 +72,18 @@ class ArchiveSettings(Settings):
     archive_group: str = "tillstream-archiver"
 
 
+class DeadLetterCaps(Settings):
+    """How many refused records are an alarm: so many in a row, or this share of the newest `window` of a source.
+
+    With `dead_letters_stop` the service ends at a cap, before it passes those records.
+    """
+
+    dead_letters_run: int = Field(default=100, ge=1)
+    dead_letters_ratio: float = Field(default=0.1, gt=0, le=1)
+    dead_letters_window: int = Field(default=10_000, ge=1, le=1_000_000)
+    dead_letters_stop: bool = False
+
+
 class ShopSettings(Settings):
     """What the shop decides. A change of `time_zone` asks for a rebuild of the live tables."""
 

@@ -1,6 +1,7 @@
 """`python -m services.producer FILE ...`: sends purchase files to Kafka.
 
 Exit status: 0 all rows acknowledged, 1 Kafka failed, 2 a mistake in file, options or settings,
+3 stopped at a cap of dead letters (TILLSTREAM_DEAD_LETTERS_STOP),
 130 or 143 interrupted (the checkpoint is written; the same command goes on).
 """
 
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 import msgspec
 from pydantic import ValidationError
 
+from services.common.refusals import TooManyRefused
 from services.common.settings import explain
 from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
 from services.producer.checkpoint import BadCheckpoint
@@ -48,6 +50,8 @@ def main() -> int:
         return _refuse(2, str(error))
     except KafkaAway as error:
         return _refuse(1, str(error))
+    except TooManyRefused as error:
+        return _refuse(3, str(error))
 
 
 async def _send(command: Command, settings: ProducerSettings) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from services.common import metrics
+from services.common.refusals import RefusalAlarm, TooManyRefused
 from services.common.telemetry import Health
 from services.producer.checkpoint import BadCheckpoint, Checkpoint, CheckpointFile
 from services.producer.kafka import Cluster, KafkaAway, connected
@@ -21,7 +22,7 @@ from services.producer.pace import Pace, portions
 from services.producer.partitioner import keyed_partitioner
 from services.producer.plan import Plan, Span, make_plan
 from services.producer.progress import Progress
-from services.producer.rows import RowEncoder
+from services.producer.rows import DeadLetter, Record, RowEncoder
 from services.producer.settings import ProducerSettings
 from services.producer.source import BadFile, PurchaseFile, count_lines, head_of
 
@@ -64,7 +65,7 @@ class Summary:
 async def send_file(job: Job, settings: ProducerSettings, health: Health, stop: asyncio.Event) -> Summary:
     """Send a file's rows until all are acknowledged or `stop` is set.
 
-    Raises BadFile, OtherFile, BadCheckpoint, KafkaAway, NoTopic.
+    Raises BadFile, OtherFile, BadCheckpoint, KafkaAway, NoTopic, TooManyRefused.
     """
     with PurchaseFile(job.path):
         pass  # a file that cannot be sent is told before anything is waited for
@@ -72,6 +73,7 @@ async def send_file(job: Job, settings: ProducerSettings, health: Health, stop: 
     started = time.monotonic()
     first_row: int | None = None
     restart = job.restart
+    refusals = RefusalAlarm(settings, health)
     while True:
         async with connected(settings, stop) as (cluster, producer):
             health.set("kafka", True)
@@ -82,7 +84,9 @@ async def send_file(job: Job, settings: ProducerSettings, health: Health, stop: 
             first_row = first_row or begun_at
             try:
                 with _progress(plan, total, health) as progress:
-                    run = _Run(job, settings, plan, cluster=cluster, producer=producer, progress=progress)
+                    run = _Run(
+                        job, settings, plan, cluster=cluster, producer=producer, progress=progress, refusals=refusals
+                    )
                     finished = plan.nothing_to_do or await run.feed(stop)
             except Unacknowledged as failure:
                 health.set("kafka", False, str(failure))
@@ -155,12 +159,14 @@ class _Run:
         cluster: Cluster,
         producer: AIOKafkaProducer,
         progress: Progress,
+        refusals: RefusalAlarm,
     ) -> None:
         self._job = job
         self._plan = plan
         self._file = CheckpointFile(job.state, job.source)
         self._written_at = 0.0
         self._progress = progress
+        self._refusals = refusals
         self._place = keyed_partitioner(cluster.partitions[settings.purchases_topic])
         self._outbox = Outbox(
             producer,
@@ -172,11 +178,14 @@ class _Run:
         )
 
     async def feed(self, stop: asyncio.Event) -> bool:
-        """Send the plan's rows; False where `stop` came first. Raises BadFile, Unacknowledged, BadCheckpoint."""
+        """Send the plan's rows; False where `stop` came first.
+
+        Raises BadFile, Unacknowledged, BadCheckpoint, TooManyRefused.
+        """
         try:
             try:
                 finished = await _unless(stop, self._put_all())
-            except BadFile:
+            except (BadFile, TooManyRefused):
                 await self._outbox.drain()
                 raise
             await self._drain(finished)
@@ -200,8 +209,15 @@ class _Run:
                 rows = encoder.encode(block, int(time.time() * 1000))
                 async for portion in portions(rows, self._job.pace):
                     await self._outbox.room()
+                    self._watch(portion, next_row)
                     next_row += len(portion)
                     self._outbox.put(portion, next_row)
+
+    def _watch(self, rows: Sequence[Record | DeadLetter], first: int) -> None:
+        """Tell of too many refusals before these rows are sent. Raises TooManyRefused."""
+        refused = [(number, row) for number, row in enumerate(rows, first) if isinstance(row, DeadLetter)]
+        reason = refused[-1][1].reason.value if refused else ""
+        self._refusals.observe(self._job.source, first, first + len(rows), [number for number, _ in refused], reason)
 
     def _acknowledged(self, portion: Portion) -> None:
         checkpoint = self._plan.checkpoint

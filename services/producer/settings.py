@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from services.common.settings import KafkaSettings, ServiceSettings
+from services.common.settings import DeadLetterCaps, KafkaSettings, ServiceSettings
 
 
-class ProducerSettings(ServiceSettings, KafkaSettings):
+class ProducerSettings(ServiceSettings, KafkaSettings, DeadLetterCaps):
     """`metrics_port` 0 switches telemetry off. `kafka_patience_s` bounds a wait without any acknowledgement."""
 
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9101

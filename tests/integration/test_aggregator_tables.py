@@ -24,6 +24,8 @@ from services.aggregator.verdicts import Refusal
 from services.common.deadletters import FileOrigin, dead_letter_headers
 from services.common.events import Purchase, Reason, Rejected, format_time, parse
 from services.common.money import format_cents
+from services.common.refusals import RefusalAlarm, TooManyRefused
+from services.common.settings import DeadLetterCaps
 from services.common.tables import MINUTES_KEPT_SECONDS, PURCHASES_KEPT, shard_keys
 from services.common.telemetry import Health
 from tests.live_tables import expected, hash_of, held, minutes, scores, stamp, totals
@@ -116,6 +118,7 @@ def applier_of(
         Calendar("UTC"),
         Health("test"),
         history=past or Past(),
+        refusals=RefusalAlarm(options.pop("caps", DeadLetterCaps()), Health("test")),
         dead_letters_topic=DLQ,
         chunk=options.pop("chunk", 50),
         accept_missing_history=options.pop("accept_missing_history", False),
@@ -476,6 +479,22 @@ async def test_refused_records_go_to_the_dead_letters_and_the_rest_counts(
     await applier_of(store_of(connection), sink).apply(TopicPartition(TOPIC, 0), records)
     assert sink.offsets == [0, 2, 3]
     assert totals(client, 1, "events") == 1
+
+
+async def test_too_many_refused_stop_before_their_mark_moves_where_that_is_asked_for(
+    connection: Redis, client: redis.Redis
+) -> None:
+    good = encode(random_events(3, 1)[0] | {"event_id": None})
+    records = [FakeRecord(n, good if n < 60 else b"{", timestamp=NOW) for n in range(90)]
+    sink, partition = Sink(), TopicPartition(TOPIC, 0)
+    caps = DeadLetterCaps(dead_letters_run=20, dead_letters_stop=True)
+    with pytest.raises(TooManyRefused, match=r"purchases/0: 20 records in a row are refused \(not_json\)"):
+        await applier_of(store_of(connection), sink, caps=caps).apply(partition, records)
+    assert await store_of(connection).marks(f"{TOPIC}/0") == [50]
+    assert sink.offsets == []
+    await applier_of(store_of(connection), sink).apply(partition, records[50:])
+    assert sink.offsets == list(range(60, 90))
+    assert totals(client, 1, "events") == 60
 
 
 async def test_dead_letters_are_counted_once_an_origin(connection: Redis, client: redis.Redis) -> None:

@@ -91,6 +91,23 @@ def assert_each_counts_once(records: Sequence[TopicRecord], rows: range) -> None
     assert sorted(counted) == list(rows)
 
 
+def test_too_many_bad_rows_stop_the_producer_where_that_is_asked_for(
+    kafka: str, names: TopicNames, shell: Shell, tmp_path: Path
+) -> None:
+    rows = [BAD_TIME if 201 <= number <= 250 else row(number) for number in range(1, 401)]
+    path = write_file(tmp_path / "kz.csv", rows)
+    shell.variables |= {"TILLSTREAM_DEAD_LETTERS_STOP": "true", "TILLSTREAM_DEAD_LETTERS_RUN": "20"}
+    status, output = shell.run(path, "--rate", "2000")
+    assert status == 3
+    assert "kz.csv: 20 records in a row are refused (bad_time); stopped before them" in output
+    assert shell.next_row("kz.csv") <= 220
+    assert read_topic(kafka, names.dead_letters) == [] or shell.next_row("kz.csv") > 201
+
+    shell.variables["TILLSTREAM_DEAD_LETTERS_RUN"] = "51"
+    status, output = shell.run(path)
+    assert (status, "400 rows = 350 sent + 50 dead letters" in output) == (0, True)
+
+
 def test_a_file_with_good_short_and_bad_rows(kafka: str, names: TopicNames, shell: Shell, tmp_path: Path) -> None:
     rows = [row(number, anonymous=number % 3 == 0) for number in range(1, 501)]
     rows[99], rows[199], rows[299] = BAD_TIME, SHORT, "half a row"
