@@ -16,7 +16,7 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup prerequisites browser jars proto web demo up down status replay train verify test lint bench lock
+.PHONY: help setup prerequisites browser jars proto web demo up down status replay train verify test lint bench soak lock
 
 help:
 	@echo "Tillstream on one machine:"
@@ -62,6 +62,9 @@ lint: setup ## ruff, mypy and the page's linter
 
 bench: setup ## measure
 	$(PYTHON) -m bench
+
+soak: setup ## half an hour under load: does anything grow, stall or get lost?   [MINUTES=30] [CSV=file]
+	$(PYTHON) -m bench.soak $(if $(MINUTES),--minutes '$(MINUTES)') $(CSV_FLAG)
 
 lock: ## pin the dependencies of pyproject.toml with their hashes (needs uv)
 	uv pip compile pyproject.toml --all-extras --generate-hashes --no-emit-index-url --no-emit-find-links \

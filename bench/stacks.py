@@ -1,7 +1,7 @@
 """The stacks that benchmarks run on: one of their own on free ports, or the one that `make up` started."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from local.stack import Stack
 
 
 @contextmanager
-def own_stack() -> Iterator[Stack]:
-    """A fresh stack with everything running, gone afterwards."""
+def own_stack(**settings: object) -> Iterator[Stack]:
+    """A fresh stack with everything running, gone afterwards. `settings` are fields of StackSettings."""
     STATE.mkdir(exist_ok=True)
     # Beside the other state: a folder for temporary files may be kept in memory.
     with tempfile.TemporaryDirectory(prefix="bench-", dir=STATE) as folder:
-        stack = Stack(Layout(Path(folder)), _on_free_ports(), leashed=True)
+        stack = Stack(Layout(Path(folder)), _on_free_ports(settings), leashed=True)
         try:
             stack.start()
             yield stack
@@ -39,6 +39,6 @@ def pids(stack: Stack) -> dict[str, int]:
     return {name: process.identity.pid for name, process in processes if process is not None}
 
 
-def _on_free_ports() -> StackSettings:
+def _on_free_ports(settings: Mapping[str, object]) -> StackSettings:
     ports = {name.removeprefix("TILLSTREAM_").lower(): port for name, port in free_port_settings().items()}
-    return StackSettings.model_validate(ports)
+    return StackSettings.model_validate({**ports, **settings})

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from local.layout import STATE
@@ -32,6 +32,9 @@ class StackSettings(KafkaSettings, RedisSettings, ArchiveSettings, BaseSettings)
 
     state_dir: Path = STATE
     redis_max_memory: str = "4gb"
+    # What Kafka keeps of each topic: at most so much, and purchases for at most so long.
+    kafka_retention_bytes: int = Field(default=8 * 1024**3, ge=16 * 1024**2)
+    kafka_retention_hours: float = Field(default=168, ge=1)
 
     kafka_bootstrap: str = ""
     redis_url: str = ""

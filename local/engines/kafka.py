@@ -19,6 +19,9 @@ from local.process import Program
 _LOG_CONFIG = REPOSITORY / "local" / "kafka" / "log4j2.properties"
 
 
+_MIB = 1024 * 1024
+
+
 class KafkaEngine(Engine):
     """One broker that is its own controller."""
 
@@ -93,6 +96,10 @@ def server_properties(data: Path, port: int, controller_port: int) -> str:
         "transaction.state.log.num.partitions": "4",
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
+        # The broker's own logs: bounded by size, in segments small enough to be cleaned.
+        "offsets.topic.segment.bytes": str(4 * _MIB),
+        "metadata.log.segment.bytes": str(8 * _MIB),
+        "metadata.max.retention.bytes": str(32 * _MIB),
         # No second consumer to wait for on one machine.
         "group.initial.rebalance.delay.ms": "0",
     }

@@ -20,6 +20,7 @@ from services.aggregator.history import ArchivedHistory
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import RedisClient, TableStore
 from services.common.kafka import client_options
+from services.common.loopwatch import watch_loop
 from services.common.objectstore import ObjectStore
 from services.common.refusals import RefusalAlarm
 from services.common.settings import explain
@@ -64,6 +65,7 @@ class Clients(mode.Service):
         """Connect to Kafka; Redis connects on first use."""
         await self.producer.start()
         await self.log_client.start()
+        self.add_future(watch_loop())
 
     async def on_stop(self) -> None:
         """Close all clients."""

@@ -36,6 +36,7 @@ from services.common.metrics import (
     AGGREGATOR_DEAD_LETTERS,
     AGGREGATOR_LINES,
     AGGREGATOR_MISMATCHES,
+    AGGREGATOR_REFETCHED,
     AGGREGATOR_REPEATS,
 )
 from services.common.refusals import RefusalAlarm
@@ -212,6 +213,15 @@ class Applier:
         async with self._lock:
             return await self._persist(lambda: self._realign(partitions))
 
+    async def close(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Let what is under way come to its end, apply nothing after it; the marks of partitions that are known.
+
+        Waits as long as Redis or the dead-letter topic is away.
+        """
+        await self._lock.acquire()  # and never given back
+        known = {partition: self._progress.get(partition) for partition in partitions}
+        return {partition: progress.next for partition, progress in known.items() if progress and not progress.behind}
+
     def _is_behind(self, partition: TopicPartition) -> bool:
         progress = self._progress.get(partition)
         return progress is not None and progress.behind
@@ -304,6 +314,8 @@ class Applier:
         if progress.behind:
             return progress.log_begin  # what lies before comes from the archive first, see `realign`
         progress.aligned = True
+        if records[0].offset < progress.next:
+            AGGREGATOR_REFETCHED.inc(sum(record.offset < progress.next for record in records))
         applying = _Applying()
         try:
             await self._advance(applying, partition, progress, records)

@@ -53,6 +53,11 @@ class BatchConsumer(driver.Consumer):
             self._seeks[tp] += 1
         await self.seek_wait(positions)
 
+    async def leave_at(self, positions: Mapping[TP, int]) -> None:
+        """Commit these offsets, the last ones of this process: a later commit of less does nothing."""
+        await self.maybe_wait_for_commit_to_finish()
+        await self._commit_offsets(positions)
+
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 (Faust's signature)
         """Fetch what is there. What was fetched before a rebalance is dropped: positions are set anew after it."""
         rebalances, seeks = self._rebalances, dict(self._seeks)  # before the fetch: a seek meanwhile makes it stale

@@ -25,6 +25,7 @@ from services.archiver.settings import ArchiverSettings
 from services.archiver.start import OtherLog
 from services.common.archive import ForeignObject
 from services.common.kafka import client_options
+from services.common.loopwatch import watched_loop
 from services.common.objectstore import ObjectStore
 from services.common.settings import explain
 from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
@@ -68,6 +69,7 @@ async def _serve(settings: ArchiverSettings) -> int:
         telemetry = TelemetryServer(settings.host, settings.metrics_port, health)
         stack.callback(telemetry.close)
         telemetry.start()
+        await stack.enter_async_context(watched_loop())
         start = asyncio.create_task(_start(settings, health, stack))
         if await _done_before(stop, start, health):
             archiver = start.result()

@@ -75,6 +75,10 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
             await asyncio.wait(jobs, timeout=within_s)
         for lane in self._lanes.values():
             lane.cancel()
+        if left := sum(lane.position - lane.archived for lane in self._lanes.values()):
+            log.warning("%d records that were fetched are not archived yet: the next owner reads them again", left)
+        else:
+            log.info("every record that was fetched is archived")
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Drop what is open; an upload under way may still succeed, and then the next owner goes on after it."""

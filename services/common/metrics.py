@@ -2,6 +2,16 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+# --- every service with an event loop ---------------------------------------------------------------------------
+# How late a sleep of 50 ms wakes: for so long nothing else was answered.
+LOOP_STALL_SECONDS = Histogram(
+    "tillstream_loop_stall_seconds",
+    "How late the event loop woke a sleeper",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+# The longest of these in the last minute.
+LOOP_LONGEST_STALL_SECONDS = Gauge("tillstream_loop_longest_stall_seconds", "Longest stall in the last minute")
+
 # --- aggregator -------------------------------------------------------------------------------------------------
 # Accepted lines applied to the live tables.
 AGGREGATOR_LINES = Counter("tillstream_aggregator_lines", "Accepted lines applied to the live tables")
@@ -11,6 +21,8 @@ AGGREGATOR_REPEATS = Counter("tillstream_aggregator_repeats", "Lines skipped as 
 AGGREGATOR_DEAD_LETTERS = Counter("tillstream_aggregator_dead_letters", "Records sent to the dead letters", ["reason"])
 # Times a batch did not fit the mark in Redis (a zombie, a restored snapshot) and reading went back to the marks.
 AGGREGATOR_MISMATCHES = Counter("tillstream_aggregator_mark_mismatches", "Batches refused by a shard's mark")
+# Records fetched although they were applied already: after a crash or a rebalance, never after a clean stop.
+AGGREGATOR_REFETCHED = Counter("tillstream_aggregator_refetched_records", "Records fetched although applied already")
 # Time of one server-side script call: Redis serves nobody else meanwhile.
 AGGREGATOR_SCRIPT_SECONDS = Histogram(
     "tillstream_aggregator_script_seconds",

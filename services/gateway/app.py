@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 
+from services.common.loopwatch import watched_loop
 from services.common.objectstore import ObjectStore
 from services.common.telemetry import Health, service_version
 from services.gateway import docs, openapi, page, problems
@@ -29,7 +30,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.shards import open_shards
 from services.gateway.shell import Shell
 from services.gateway.snapshot import SnapshotWatch
-from services.gateway.stream import StreamHub
+from services.gateway.stream import HEARTBEAT_SECONDS, StreamHub
 from services.gateway.system import BucketWatch, SystemWatch
 from services.gateway.ticker import Ticker
 
@@ -101,6 +102,7 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         rhythm = [
             (snapshots.refresh, settings.refresh_seconds),
             (ticker.refresh, settings.ticker_seconds),
+            (stream.beat, HEARTBEAT_SECONDS),
             (model.refresh, settings.refresh_seconds),
             (offsets.refresh, settings.refresh_seconds),
             (intake.connect, settings.probe_seconds),
@@ -110,6 +112,7 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         ]
         # With the engines there, the first answer has figures; without, it starts all the same.
         await asyncio.gather(snapshots.refresh(), ticker.refresh())
+        await stack.enter_async_context(watched_loop())
         await stack.enter_async_context(repeating(rhythm))
         yield Parts(
             settings=settings,

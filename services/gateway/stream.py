@@ -1,6 +1,7 @@
 """Server-sent events: everything is encoded once and handed to a bounded queue per client."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
 
@@ -12,10 +13,13 @@ from services.gateway.problems import Problem
 from services.gateway.snapshot import Snapshot, top_item
 from services.gateway.ticker import Arrival, Cursor, Ticker, cursor_text, parse_cursor
 
-_HEARTBEAT_SECONDS = 5.0
+# A comment line, which a client passes over: it tells a client, and whoever stands between, that the stream lives.
 _HEARTBEAT = b": heartbeat\n\n"
+HEARTBEAT_SECONDS = 5.0
 _RETRY = b"retry: 2000\n\n"
 _FIRST_ARRIVALS = 20
+# Each write to a client takes some 50 µs of the event loop, so with many clients arrivals go out less often.
+_TICKER_WRITES_A_SECOND = 2_000
 
 
 def message(event: str, data: bytes, cursor: Cursor | None = None) -> bytes:
@@ -50,27 +54,26 @@ class Client:
 
     async def messages(self) -> AsyncIterator[bytes]:
         """What to send, until the stream ends."""
-        while (chunk := await self._next()) is not None:
+        while (chunk := await self._queue.get()) is not None:
             yield chunk
-
-    async def _next(self) -> bytes | None:
-        try:
-            async with asyncio.timeout(_HEARTBEAT_SECONDS):
-                return await self._queue.get()
-        except TimeoutError:
-            return _HEARTBEAT
 
 
 class StreamHub:
     """All open streams. Listens to the snapshots and the ticker."""
 
-    def __init__(self, ticker: Ticker, *, clients: int, queue: int, lines: int) -> None:
+    def __init__(
+        self, ticker: Ticker, *, clients: int, queue: int, lines: int, writes: int = _TICKER_WRITES_A_SECOND
+    ) -> None:
         self._ticker = ticker
         self._max_clients = clients
         self._queue = queue
         self._lines = lines
+        self._writes = writes
         self._clients: set[Client] = set()
         self._snapshot: Snapshot | None = None
+        self._waiting: list[Arrival] = []
+        self._sent_arrivals_at = 0.0
+        self._sent_at = 0.0
         self._closed = False
         GATEWAY_STREAM_CLIENTS.set_function(lambda: len(self._clients))
 
@@ -78,6 +81,7 @@ class StreamHub:
         """A new client, with the first snapshot queued. Raises a 503 problem where there are too many."""
         if self._closed or len(self._clients) >= self._max_clients:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many clients follow the stream", {"Retry-After": "10"})
+        self._send_arrivals()  # or they would come after the first snapshot, which may hold them
         client = Client(self._queue)
         client.offer(_RETRY + self._first_message(last_event_id))
         self._clients.add(client)
@@ -112,15 +116,36 @@ class StreamHub:
         """Send the figures of this second."""
         self._snapshot = snapshot
         if self._clients:
-            self._send(self._snapshot_message())
+            self._send(self._taken_arrivals() + self._snapshot_message())
 
     def on_arrivals(self, arrivals: Sequence[Arrival]) -> None:
-        """Send the newest of these arrivals; more than a person can read are sampled."""
-        if self._clients:
-            shown = arrivals[-self._lines :]
-            self._send(b"".join(message("ticker", a.entry().model_dump_json().encode(), a.cursor) for a in shown))
+        """Send the newest of these arrivals; more than a person can read are sampled.
+
+        With many clients they wait for a while for those that come next, or for the next snapshot.
+        """
+        self._waiting = [*self._waiting, *arrivals][-self._lines :]
+        if time.monotonic() - self._sent_arrivals_at >= len(self._clients) / self._writes:
+            self._send_arrivals()
+
+    async def beat(self) -> None:
+        """Send a heartbeat where nothing else was sent for a while."""
+        if time.monotonic() - self._sent_at >= HEARTBEAT_SECONDS:
+            self._send(_HEARTBEAT)
+
+    def _send_arrivals(self) -> None:
+        if chunk := self._taken_arrivals():
+            self._send(chunk)
+
+    def _taken_arrivals(self) -> bytes:
+        """The arrivals that wait, as messages; none in a stream that nobody follows."""
+        taken, self._waiting = self._waiting, []
+        if not taken or not self._clients:
+            return b""
+        self._sent_arrivals_at = time.monotonic()
+        return b"".join(message("ticker", a.entry().model_dump_json().encode(), a.cursor) for a in taken)
 
     def _send(self, chunk: bytes) -> None:
+        self._sent_at = time.monotonic()
         for client in [client for client in self._clients if not client.offer(chunk)]:
             self._drop(client, f"too slow: {self._queue} messages behind", "slow")
 

@@ -7,6 +7,7 @@ import sys
 
 from pydantic import ValidationError
 
+from services.common.loopwatch import watched_loop
 from services.common.objectstore import ObjectStore
 from services.common.settings import explain
 from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
@@ -43,6 +44,7 @@ async def serve(settings: RecommenderSettings) -> None:
         stack.push_async_callback(server.close, GRACE_S)
         stack.callback(loader.close)
         loader.start()
+        await stack.enter_async_context(watched_loop())
         await _until(stop, health)
 
 

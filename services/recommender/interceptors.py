@@ -1,5 +1,6 @@
 """What every method shares: errors become status codes, and each call is timed."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,8 @@ from services.common.metrics import RECOMMENDER_REQUEST_SECONDS
 from services.recommender.requests import InvalidArgument
 
 log = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 0.02
 
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
@@ -36,6 +39,14 @@ class Boundary(aio.ServerInterceptor):
 
     def __init__(self, service: str) -> None:
         self._prefix = f"/{service}/"
+        self._under_way = 0
+        self._busy_at = 0.0
+
+    async def quiet(self, for_s: float, within_s: float) -> None:
+        """Return once no call was under way for so long, at the latest after `within_s`."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline and (self._under_way or time.monotonic() - self._busy_at < for_s):  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_EVERY_S)
 
     async def intercept_service(
         self,
@@ -48,10 +59,21 @@ class Boundary(aio.ServerInterceptor):
         if handler is None or not method.startswith(self._prefix):
             return handler
         return grpc.unary_unary_rpc_method_handler(
-            _timed(method.removeprefix(self._prefix), _with_status(handler.unary_unary)),
+            self._counted(_timed(method.removeprefix(self._prefix), _with_status(handler.unary_unary))),
             handler.request_deserializer,
             handler.response_serializer,
         )
+
+    def _counted(self, behaviour: Behaviour) -> Behaviour:
+        async def call(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
+            self._under_way += 1
+            try:
+                return await behaviour(request, context)
+            finally:
+                self._under_way -= 1
+                self._busy_at = time.monotonic()
+
+        return call
 
 
 def _with_status(behaviour: Any) -> Behaviour:

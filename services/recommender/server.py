@@ -15,6 +15,9 @@ from services.recommender.interceptors import Boundary
 from services.recommender.loader import Serving
 from services.recommender.service import SERVICE_NAME, RecommenderService
 
+# Whoever watches the health has turned elsewhere, and nothing waits to be taken.
+_QUIET_S = 0.1
+
 _STATUS = health_pb2.HealthCheckResponse
 
 
@@ -24,8 +27,9 @@ class RecommenderServer:
     def __init__(self, serving: Callable[[], Serving], max_concurrent: int | None = None) -> None:
         self._serving = serving
         self._health = health.aio.HealthServicer()
+        self._boundary = Boundary(SERVICE_NAME)
         self._server = aio.server(
-            interceptors=[Boundary(SERVICE_NAME)],
+            interceptors=[self._boundary],
             # Without this a second server would silently share the port.
             options=[("grpc.so_reuseport", 0)],
             maximum_concurrent_rpcs=max_concurrent,
@@ -51,9 +55,11 @@ class RecommenderServer:
         await asyncio.gather(self._health.set("", status), self._health.set(SERVICE_NAME, status))
 
     async def close(self, grace_s: float) -> None:
-        """Say NOT_SERVING, take no new call, let those under way end within `grace_s`."""
+        """Say NOT_SERVING, go on for a moment, then take no new call and let those under way end within `grace_s`."""
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace_s)
+        # A call that has reached the process but not our code yet would be cancelled by the stop.
+        await self._boundary.quiet(_QUIET_S, grace_s / 2)
+        await self._server.stop(grace_s / 2)
 
 
 def _require_free(host: str, port: int, setting: str) -> None:

@@ -24,9 +24,10 @@ from local.engines import Engine, KafkaEngine, S3Engine, ValkeyEngine
 from local.ports import free_port, is_listening
 from local.prerequisites import MissingPrerequisite
 from local.process import ProcessDied, birth_of
+from local.settings import StackSettings
 from local.topics import create_topics
 from services.common.objectstore import AlreadyExists, ObjectStore
-from services.common.settings import KafkaSettings, S3Settings
+from services.common.settings import S3Settings
 from services.common.telemetry import PortInUse
 from tests.conftest import TopicFactory, running
 
@@ -148,13 +149,18 @@ def test_kafka_keeps_its_data_over_a_stop_and_its_topics_follow_the_contract(tmp
         return KafkaEngine(tmp_path / "data", tmp_path / "log", free_port())
 
     with running(engine()) as first:
-        for _ in range(2):  # what exists stays
-            asyncio.run(create_topics(KafkaSettings(kafka_bootstrap=first.address)))
+        for mebibytes in (1024, 64):  # what exists stays, with the bounds of the settings of today
+            asked = StackSettings(kafka_bootstrap=first.address, kafka_retention_bytes=mebibytes * 1024**2)
+            asyncio.run(create_topics(asked))
     with running(engine()) as second:
-        assert asyncio.run(retention_of("purchases", second.address)) == "604800000"
+        held = asyncio.run(configuration_of("purchases", second.address))
+    assert held["retention.ms"] == "604800000"
+    assert held["message.timestamp.type"] == "LogAppendTime"
+    assert held["retention.bytes"] == str(16 * 1024**2), "a quarter for each of four partitions"
+    assert held["segment.bytes"] == str(2 * 1024**2)
 
 
-async def retention_of(topic: str, bootstrap: str) -> str:
+async def configuration_of(topic: str, bootstrap: str) -> dict[str, str]:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
@@ -162,7 +168,7 @@ async def retention_of(topic: str, bootstrap: str) -> str:
     finally:
         await admin.close()
     _code, _message, _type, _name, entries = answer.resources[0]
-    return str(next(entry[1] for entry in entries if entry[0] == "retention.ms"))
+    return {entry[0]: str(entry[1]) for entry in entries}
 
 
 def test_kafka_without_jars_says_how_to_get_them(tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from services.common.tables import TickerLine
 from services.gateway.problems import Problem
 from services.gateway.stream import Client, StreamHub, message
-from services.gateway.ticker import Cursor
+from services.gateway.ticker import Arrival, Cursor
 
 
 def test_a_message_is_framed_as_the_standard_wants() -> None:
@@ -95,3 +96,71 @@ async def test_closing_ends_every_stream_and_takes_no_more() -> None:
     assert b"the gateway stops" in last
     with pytest.raises(Problem):
         streams.open(None)
+
+
+def arrival(number: int) -> Arrival:
+    """A line that came as number `number`."""
+    line = TickerLine(
+        arrived_at=1_000 + number, event_time=1_000, order_id=f"order-{number}", user_id=None, product_id="product",
+        product_name=None, category_code=None, brand=None, price=100, quantity=1, revenue=100,
+    )  # fmt: skip
+    return Arrival(0, (number, 0), ((number, 0),), line)
+
+
+def orders(chunk: bytes) -> list[str]:
+    """The orders of the ticker events in this message."""
+    data = [line.removeprefix("data: ") for line in chunk.decode().splitlines() if line.startswith('data: {"id"')]
+    return [json.loads(line)["order_id"] for line in data]
+
+
+async def test_with_many_clients_arrivals_wait_for_the_next_snapshot() -> None:
+    streams = hub(writes=1)
+    taken = [streams.open(None).messages() for _client in range(2)]
+    for messages in taken:
+        await anext(messages)
+    streams.on_arrivals([arrival(1)])
+    streams.on_arrivals([arrival(2)])
+    streams.on_arrivals([arrival(3)])
+    for messages in taken:
+        assert orders(await anext(messages)) == ["order-1"]
+    streams.on_snapshot(None)
+    for messages in taken:
+        both = await anext(messages)
+        assert orders(both) == ["order-2", "order-3"]
+        assert both.index(b"event: ticker") < both.index(b"event: stale"), "in the order of their ids"
+
+
+async def test_few_clients_see_each_arrival_at_once() -> None:
+    streams = hub(writes=10**9)
+    messages = streams.open(None).messages()
+    await anext(messages)
+    for number in range(7):
+        streams.on_arrivals([arrival(number)])
+        assert orders(await anext(messages)) == [f"order-{number}"]
+    streams.on_arrivals([arrival(number) for number in range(10, 17)])
+    assert orders(await anext(messages)) == [f"order-{number}" for number in range(12, 17)], "the newest five"
+
+
+async def test_a_new_client_gets_no_arrival_twice() -> None:
+    streams = hub(writes=1)
+    first = streams.open(None).messages()
+    await anext(first)
+    streams.on_arrivals([arrival(1)])
+    streams.on_arrivals([arrival(2)])
+    assert orders(await anext(first)) == ["order-1"]
+    second = streams.open(None).messages()
+    await anext(second)
+    streams.on_snapshot(None)
+    assert orders(await anext(first)) == ["order-2"], "sent before the other's first snapshot, which may hold it"
+    assert orders(await anext(second)) == []
+
+
+async def test_a_heartbeat_comes_where_nothing_else_was_sent() -> None:
+    streams = hub()
+    messages = streams.open(None).messages()
+    await anext(messages)
+    streams.on_snapshot(None)
+    await streams.beat()
+    streams.on_snapshot(None)
+    assert b"event: stale" in await anext(messages)
+    assert b"event: stale" in await anext(messages), "no heartbeat while snapshots come"

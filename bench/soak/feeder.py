@@ -1,0 +1,102 @@
+"""A stream of purchases that does not end: one producer after another, each with a source of its own."""
+
+import asyncio
+import itertools
+import sys
+import time
+from pathlib import Path
+
+from bench.soak.shop import LINES_AN_ORDER
+from local.feed import Feed
+from local.layout import REPOSITORY
+from local.process import Process, Program, spawn, stop_together
+from local.stack import FEEDER, Stack
+from local.steps import run_beside
+
+FILE_S = 300
+_HISTORY_DAYS = 30
+_POLL_S = 0.1
+
+
+class Feeder:
+    """Sends a file again and again as soak-1, soak-2, …; or, without one, made-up files of five minutes each."""
+
+    def __init__(self, stack: Stack, csv: Path | None, rate: int, history_rows: int) -> None:
+        self._stack = stack
+        self._csv = csv
+        self._rate = rate
+        self._history_rows = history_rows - history_rows % LINES_AN_ORDER
+        self._file_rows = rate * FILE_S - rate * FILE_S % LINES_AN_ORDER
+        self._producer: Process | None = None
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The producer that runs now."""
+        return {FEEDER: self._producer.identity.pid} if self._producer and self._producer.alive else {}
+
+    def load_history(self) -> None:
+        """Send something to train a model from, at full speed."""
+        if self._csv is not None:
+            feed = Feed(self._csv, "max", "soak-history", f":{self._history_rows + 1}")
+            run_beside(self._stack, self._program(feed))
+            return
+        span_s = _HISTORY_DAYS * 86_400
+        file = self._file("history")
+        rate = self._history_rows / span_s
+        run_beside(self._stack, self._shop(file, self._history_rows, 0, rate, time.time() - span_s))
+        run_beside(self._stack, self._program(Feed(file, "max", "soak-history")))
+        file.unlink()
+
+    async def run(self) -> None:
+        """Send until cancelled; the producer is then asked to stop. Raises ProcessDied where it fails."""
+        following = await self._written(1)
+        for number in itertools.count(1):
+            file, making = following, asyncio.create_task(self._written(number + 1))
+            try:
+                await self._send(file, f"soak-{number}")
+                following = await making
+            finally:
+                making.cancel()
+                await asyncio.gather(making, return_exceptions=True)
+            if self._csv is None:
+                file.unlink()
+
+    async def _send(self, file: Path, source: str) -> None:
+        self._producer = producer = spawn(self._program(Feed(file, str(self._rate), source)), leashed=True)
+        try:
+            await _ended(producer)
+        finally:
+            await asyncio.to_thread(stop_together, [producer])
+        if producer.exit_code:
+            producer.require_alive()
+
+    async def _written(self, number: int) -> Path:
+        """The file number `number`, written by a process that yields to all others."""
+        if self._csv is not None:
+            return self._csv
+        file = self._file(str(number))
+        first_row = self._history_rows + (number - 1) * self._file_rows
+        writer = spawn(self._shop(file, self._file_rows, first_row, self._rate, time.time()), leashed=True)
+        try:
+            await _ended(writer)
+        finally:
+            await asyncio.to_thread(stop_together, [writer])
+        return file
+
+    def _program(self, feed: Feed) -> Program:
+        stack = self._stack
+        return feed.program(stack.settings, stack.layout, stack.environment, stack.layout.log("soak-producer"))
+
+    def _shop(self, file: Path, rows: int, first_row: int, rate: float, since: float) -> Program:
+        figures = {"--rows": rows, "--first-row": first_row, "--rate": rate, "--since": since}
+        options = [part for name, value in figures.items() for part in (name, str(value))]
+        argv = ["nice", "-n", "19", sys.executable, "-m", "bench.soak.shop", str(file), *options]
+        return Program("shop", argv, self._stack.layout.log("soak-shop"), REPOSITORY)
+
+    def _file(self, name: str) -> Path:
+        return self._stack.layout.root / f"shop-{name}.csv"
+
+
+async def _ended(process: Process) -> None:
+    while process.alive:  # noqa: ASYNC110 (nothing tells of a child's end but asking)
+        await asyncio.sleep(_POLL_S)

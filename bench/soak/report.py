@@ -1,0 +1,253 @@
+"""What a soak has found, against the bounds that hold: tables for people, and whether all is well."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from bench.machine import table
+from bench.recommend import Outcome, percentile
+from bench.soak.samples import Sample
+from bench.soak.trend import Trend, trend
+from local.stack import FEEDER
+
+MB = 1_000_000
+
+# A process whose memory rises faster than this, beyond twice the slope's standard error, is not flat.
+FLAT_MB_AN_HOUR = 30.0
+# One entry an order is what Redis must keep; the rest of a shop's tables is bounded.
+REDIS_BYTES_AN_ORDER = 400.0
+GAP_P99_S = 1.5
+RECOMMENDATION_P99_S = 0.25
+FRESHNESS_P99_MS = 2_000
+LOGS_MB_AN_HOUR = 20.0
+RATE_SHARE = 0.95
+GROWS_WITH_ORDERS = "valkey"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One bound: what was measured, what was allowed, whether it held."""
+
+    name: str
+    measured: str
+    bound: str
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All that a soak has seen. `steady` are the samples after the warm-up; `records` those of topic purchases."""
+
+    steady: Sequence[Sample]
+    rate: float
+    kafka_bytes: int
+    recommendations: Outcome
+    followers: Mapping[str, Any]
+    records: int
+    unapplied: int
+    events: int
+    unarchived: int
+
+
+def checks(found: Findings) -> list[Check]:
+    """Every bound."""
+    return [*_memory(found), *_stalls(found), *_serving(found), *_stream(found), *_disk(found)]
+
+
+def _memory(found: Findings) -> list[Check]:
+    names = [name for name in _processes(found.steady) if name not in (FEEDER, GROWS_WITH_ORDERS)]
+    grown = {name: _growth(found.steady, [sample.rss.get(name) for sample in found.steady]) for name in names}
+    bound = f"{FLAT_MB_AN_HOUR:g} MB/h"
+    flat = [
+        Check(f"memory of {n}", _slope(t), bound, not t.grows_faster_than(FLAT_MB_AN_HOUR)) for n, t in grown.items()
+    ]
+    return [*flat, _redis(found)]
+
+
+def _redis(found: Findings) -> Check:
+    """Memory for each new order, or none where no order is new."""
+    first, last = found.steady[0], found.steady[-1]
+    orders = _orders(last) - _orders(first)
+    grown = last.redis_bytes - first.redis_bytes
+    if orders < 1000:
+        slope = _growth(found.steady, [sample.redis_bytes for sample in found.steady])
+        return Check(
+            "Redis's data", _slope(slope), f"{FLAT_MB_AN_HOUR:g} MB/h", not slope.grows_faster_than(FLAT_MB_AN_HOUR)
+        )
+    figure = grown / orders
+    return Check(
+        f"Redis's data, {orders:,} new orders",
+        f"{figure:.0f} B/order",
+        f"{REDIS_BYTES_AN_ORDER:g} B/order",
+        figure <= REDIS_BYTES_AN_ORDER,
+    )
+
+
+def _orders(sample: Sample) -> int:
+    return int(sample.summary["orders"]) if sample.summary else 0
+
+
+def _stalls(found: Findings) -> list[Check]:
+    first, last = found.steady[0].stalls, found.steady[-1].stalls
+    counts = {name: last[name].over_bound - first[name].over_bound for name in last if name in first}
+    return [
+        Check(
+            f"stalls of {name} over 250 ms",
+            f"{count} (longest {_longest(found.steady, name) * 1000:.0f} ms)",
+            "0",
+            count == 0,
+        )
+        for name, count in counts.items()
+    ]
+
+
+def _longest(samples: Sequence[Sample], name: str) -> float:
+    # A gauge tells of the last minute: the first minute's samples may tell of the warm-up.
+    since = samples[0].at + 60
+    later = [sample for sample in samples if sample.at >= since] or samples
+    return max((sample.stalls[name].longest_s for sample in later if name in sample.stalls), default=0.0)
+
+
+def _serving(found: Findings) -> list[Check]:
+    latencies = found.recommendations.latencies
+    p50, p99 = percentile(latencies, 50), percentile(latencies, 99)
+    failed = sum(found.recommendations.failures.values())
+    why = ", ".join(f"{reason} {count}" for reason, count in found.recommendations.failures.most_common(3))
+    followers = found.followers
+    lost = sum(followers["lost"].values())
+    dropped = found.steady[-1].dropped.get("slow", 0)
+    due, opened = followers["deaf_due"], followers["deaf_opened"]
+    return [
+        Check(
+            f"recommendations, p99 of {len(latencies):,}",
+            f"{p99 * 1000:.1f} ms (p50 {p50 * 1000:.1f})",
+            f"{RECOMMENDATION_P99_S * 1000:.0f} ms",
+            p99 <= RECOMMENDATION_P99_S,
+        ),
+        Check("recommendations that failed", f"{failed}{f' ({why})' if why else ''}", "0", failed == 0),
+        Check(
+            f"time between snapshots, p99 of {followers['gaps']:,}",
+            f"{followers['gap_p99_s']:.2f} s (longest {followers['gap_longest_s']:.2f})",
+            f"{GAP_P99_S} s",
+            followers["gaps"] > 0 and followers["gap_p99_s"] <= GAP_P99_S,
+        ),
+        Check("followers lost", f"{lost} {followers['lost'] or ''}", "0", lost == 0),
+        Check("deaf clients dropped as slow", f"{dropped} of {opened}", f"{due} or more", due <= dropped <= opened),
+    ]
+
+
+def _stream(found: Findings) -> list[Check]:
+    summaries = [sample.summary for sample in found.steady if sample.summary]
+    fresh = [float(s["freshness_ms"]) for s in summaries if s["freshness_ms"] is not None]
+    lags = [int(s["lag"]) for s in summaries if s["lag"] is not None]
+    first, last = _first_and_last(found.steady)
+    rate = (last[1] - first[1]) / (last[0] - first[0])
+    lost = found.records - found.events
+    p99 = percentile(fresh, 99)
+    return [
+        Check(
+            "purchases applied a second",
+            f"{rate:,.0f}",
+            f"{RATE_SHARE * found.rate:,.0f}",
+            rate >= RATE_SHARE * found.rate,
+        ),
+        Check(
+            "freshness, p99",
+            f"{p99:,.0f} ms (p50 {percentile(fresh, 50):,.0f})",
+            f"{FRESHNESS_P99_MS:,} ms",
+            p99 <= FRESHNESS_P99_MS,
+        ),
+        Check(
+            "records behind, most",
+            f"{max(lags, default=0):,}",
+            f"{2 * found.rate:,.0f}",
+            max(lags, default=0) <= 2 * found.rate,
+        ),
+        Check(f"records lost of {found.records:,}", f"{lost:,}", "0", lost == 0 and found.unapplied == 0),
+        Check("records not archived at the end", f"{found.unarchived:,}", "0", found.unarchived == 0),
+    ]
+
+
+def _first_and_last(samples: Sequence[Sample]) -> tuple[tuple[float, int], tuple[float, int]]:
+    told = [(sample.at, int(sample.summary["events"])) for sample in samples if sample.summary]
+    return told[0], told[-1]
+
+
+def _disk(found: Findings) -> list[Check]:
+    most = max(sample.disk["kafka"] for sample in found.steady)
+    logs = _growth(found.steady, [sample.disk["logs"] for sample in found.steady])
+    return [
+        Check(
+            "Kafka's folder, most",
+            f"{most / MB:,.0f} MB",
+            f"{found.kafka_bytes / MB:,.0f} MB",
+            most <= found.kafka_bytes,
+        ),
+        Check(
+            "growth of the logs", _slope(logs), f"{LOGS_MB_AN_HOUR:g} MB/h", not logs.grows_faster_than(LOGS_MB_AN_HOUR)
+        ),
+    ]
+
+
+def render(found: Findings) -> str:
+    """Processes, folders and bounds as tables."""
+    return "\n\n".join((_process_table(found.steady), _folder_table(found.steady), _check_table(checks(found))))
+
+
+def _process_table(samples: Sequence[Sample]) -> str:
+    rows: list[tuple[str, ...]] = [("process", "RSS at first", "at the end", "most", "slope", "cores")]
+    for name in _processes(samples):
+        taken = [sample.rss[name] for sample in samples if name in sample.rss]
+        slope = (
+            "new each file"
+            if name == FEEDER
+            else _slope(_growth(samples, [sample.rss.get(name) for sample in samples]))
+        )
+        figures = [f"{value / MB:,.1f} MB" for value in (taken[0], taken[-1], max(taken))]
+        rows.append((name, *figures, slope, _cores(samples, name)))
+    return table(rows)
+
+
+def _cores(samples: Sequence[Sample], name: str) -> str:
+    used = sum(
+        max(0.0, after.cpu_s[name] - before.cpu_s[name])
+        for before, after in pairwise(samples)
+        if name in before.cpu_s and name in after.cpu_s
+    )
+    return f"{used / (samples[-1].at - samples[0].at):.2f}"
+
+
+def _folder_table(samples: Sequence[Sample]) -> str:
+    rows: list[tuple[str, ...]] = [("on disk", "at first", "at the end", "most", "slope")]
+    for name in samples[0].disk:
+        taken = [sample.disk[name] for sample in samples]
+        figures = [f"{value / MB:,.1f} MB" for value in (taken[0], taken[-1], max(taken))]
+        rows.append((name, *figures, _slope(_growth(samples, taken))))
+    redis = [sample.redis_bytes / MB for sample in samples]
+    slope = _slope(_growth(samples, [sample.redis_bytes for sample in samples]))
+    rows.append(
+        ("Redis's data, in memory", f"{redis[0]:,.1f} MB", f"{redis[-1]:,.1f} MB", f"{max(redis):,.1f} MB", slope)
+    )
+    return table(rows)
+
+
+def _check_table(made: Sequence[Check]) -> str:
+    rows = [("bound", "measured", "allowed", "")]
+    rows += [(check.name, check.measured, check.bound, "holds" if check.ok else "BROKEN") for check in made]
+    return table(rows)
+
+
+def _processes(samples: Sequence[Sample]) -> list[str]:
+    return list(dict.fromkeys(name for sample in samples for name in sample.rss))
+
+
+def _growth(samples: Sequence[Sample], values: Sequence[int | None]) -> Trend:
+    """The trend of bytes, one value a sample, in MB an hour."""
+    points = [(sample.at, taken / MB) for sample, taken in zip(samples, values, strict=True) if taken is not None]
+    begin = points[0][0] if points else 0.0
+    return trend([at - begin for at, _ in points], [megabytes for _, megabytes in points])
+
+
+def _slope(found: Trend) -> str:
+    return f"{found.slope:+.1f} ± {found.error:.1f} MB/h"
