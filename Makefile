@@ -16,7 +16,7 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup prerequisites browser jars proto web demo up down status replay train verify test lint bench soak lock
+.PHONY: help setup prerequisites browser jars proto web demo up down status replay train verify test lint faults bench soak lock
 
 help:
 	@echo "Tillstream on one machine:"
@@ -59,6 +59,9 @@ lint: setup ## ruff, mypy and the page's linter
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy $(CHECKED)
 	cd web && npm run --silent lint
+
+faults: setup ## injure the real system at random and compare every figure   [TRIALS=200] [SEED=n] [ONLY='kill Redis']
+	@exec $(PYTHON) -m tests.faults $(if $(TRIALS),--trials '$(TRIALS)') $(if $(SEED),--seed '$(SEED)') $(if $(ONLY),--only '$(ONLY)')
 
 bench: setup ## measure
 	$(PYTHON) -m bench

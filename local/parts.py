@@ -82,6 +82,8 @@ def _own_settings(name: str, settings: StackSettings, layout: Layout) -> dict[st
         own["TILLSTREAM_RECOMMENDER_PORT"] = str(settings.recommender_port)
     if name == "aggregator":
         own["TILLSTREAM_AGGREGATOR_METRICS_PORT"] = str(settings.aggregator_metrics_port)
+        # There is one at a time, since it holds its port: restarted after a crash, it has its partitions back at once.
+        own["TILLSTREAM_AGGREGATOR_INSTANCE"] = "local"
         own["TILLSTREAM_AGGREGATOR_SCRATCH"] = str(layout.data / "aggregator")
     return own
 

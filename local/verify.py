@@ -124,9 +124,13 @@ def verify(truth: Truth, get: Get, report: Json | None = None, wait: float = 0) 
 
 def compare_report(truth: Truth, report: Json) -> list[Comparison]:
     """A batch report's figures against the files'. Raises NoAnswer."""
-    expected = _without_live_only(truth.sections()) | _report_only(truth)
-    comparisons = compare(expected, _as_documented(report_sections, report))
+    comparisons = compare(report_expected(truth), _as_documented(report_sections, report))
     return [replace(each, section=f"report: {each.section}") for each in comparisons]
+
+
+def report_expected(truth: Truth) -> Sections:
+    """The figures of a batch report as the files have them."""
+    return _without_live_only(truth.sections()) | _report_only(truth)
 
 
 def _without_live_only(sections: Sections) -> Sections:

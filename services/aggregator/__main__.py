@@ -9,6 +9,8 @@ from typing import Any
 import faust
 import mode
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
@@ -27,7 +29,10 @@ from services.common.settings import explain
 from services.common.tables import shard_keys
 from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
 
+logger = logging.getLogger(__name__)
+
 STALL_AFTER_S = 60.0
+KAFKA_PAUSE_S = 1.0
 
 
 class Clients(mode.Service):
@@ -62,10 +67,27 @@ class Clients(mode.Service):
         )
 
     async def on_start(self) -> None:
-        """Connect to Kafka; Redis connects on first use."""
+        """Connect to Kafka, however long it is away; Redis connects on first use."""
+        await self._kafka_answers()
         await self.producer.start()
         await self.log_client.start()
         self.add_future(watch_loop())
+
+    async def _kafka_answers(self) -> None:
+        """A start while Kafka is away is no reason to end: nobody may be there to start it again."""
+        while True:
+            probe = AIOKafkaAdminClient(**client_options(self._settings))
+            try:
+                await probe.start()
+            except (KafkaError, OSError) as error:
+                self._health.set("tables", False, f"Kafka: {error}")
+                self._health.beat()
+                logger.warning("waiting for Kafka: %s", error)
+                await asyncio.sleep(KAFKA_PAUSE_S)
+            else:
+                return
+            finally:
+                await probe.close()
 
     async def on_stop(self) -> None:
         """Close all clients."""
@@ -115,7 +137,7 @@ def run(settings: AggregatorSettings, health: Health) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     except Exception:
-        logging.getLogger(__name__).exception("the aggregator stopped")
+        logger.exception("the aggregator stopped")
         return 1
     return 0
 

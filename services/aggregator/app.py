@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 REALIGN_EVERY_S = 2.0
 _LEAVE_WITHIN_S = 6.0  # within the ten seconds that a stopped service may take
+HEARTBEATS_A_SESSION = 5
 _STAMP_TIMEOUT_MS = 3000
 
 
@@ -85,8 +86,9 @@ def build_app(settings: AggregatorSettings, health: Health, applier: Applier) ->
         broker=f"kafka://{settings.kafka_bootstrap.replace(',', ';')}",
         broker_credentials=_credentials(settings),
         datadir=settings.aggregator_scratch,
-        broker_session_timeout=15.0,
-        broker_heartbeat_interval=3.0,
+        broker_session_timeout=settings.aggregator_session_timeout_s,
+        broker_heartbeat_interval=settings.aggregator_session_timeout_s / HEARTBEATS_A_SESSION,
+        consumer_group_instance_id=settings.aggregator_instance,
         broker_commit_interval=2.0,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=1 << 20,

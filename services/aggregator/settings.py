@@ -21,6 +21,11 @@ class AggregatorSettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settin
     aggregator_metrics_port: Port = 9103
     # The consumer group, which is also Faust's application id.
     aggregator_group: str = "tillstream-aggregator"
+    # After so long without a sign of life its partitions go to another aggregator. Kafka accepts 6 s and more.
+    aggregator_session_timeout_s: float = Field(default=15.0, ge=6, le=90)
+    # Static membership: restarted under the same name within the time-out, it has its partitions back at once. No two
+    # aggregators that run may share a name, and one that is stopped for good keeps its partitions until the time-out.
+    aggregator_instance: str | None = Field(default=None, min_length=1, max_length=200)
     # Records folded into one script call a shard. Redis serves nobody else meanwhile: 1,000 take some 20 ms there.
     aggregator_chunk: int = Field(default=1000, ge=1, le=2000)
     # Event ids of foreign senders that are remembered per shard, to count their repeats once.

@@ -36,6 +36,7 @@ _FLUSH_S = 6.0  # with the group's goodbye within the ten seconds that a stopped
 _GOODBYE_S = 2.0
 _KAFKA_PAUSE_S = 1.0
 _STALLED_S = 60.0
+_HEARTBEATS_A_SESSION = 5
 
 Started = TypeVar("Started", AIOKafkaConsumer, AIOKafkaAdminClient)
 
@@ -97,6 +98,8 @@ def _consumer(settings: ArchiverSettings) -> AIOKafkaConsumer:
         group_id=settings.archive_group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        session_timeout_ms=int(settings.archive_session_timeout_s * 1000),
+        heartbeat_interval_ms=int(settings.archive_session_timeout_s * 1000 / _HEARTBEATS_A_SESSION),
         # While S3 is away nothing is fetched, and that must not cost the membership; /healthz watches the loop.
         max_poll_interval_ms=24 * 3600 * 1000,
         **client_options(settings),

@@ -1,5 +1,6 @@
 """How a service shows its state: JSON logs, health, and one small HTTP server for /metrics, /healthz and /readyz."""
 
+import contextlib
 import errno
 import json
 import logging
@@ -154,11 +155,12 @@ def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             route = routes.get(self.path.partition("?")[0])
             status, content_type, body = route() if route else (HTTPStatus.NOT_FOUND, "text/plain", b"not found\n")
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(ConnectionError):  # a probe that did not wait is no error of ours
+                self.send_response(status)
+                self.send_header("Content-Type", content_type)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
             """Probes every few seconds are not worth a log line each."""

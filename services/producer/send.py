@@ -29,6 +29,7 @@ from services.producer.source import BadFile, PurchaseFile, count_lines, head_of
 log = logging.getLogger(__name__)
 
 _WRITE_EVERY_S = 1.0
+_RETRY_AFTER_S = 1.0  # a broker that refuses, such as one with a full disk, refuses at once
 _DRAIN_ON_STOP_S = 6.0  # within the ten seconds that a stopped service may take
 
 
@@ -74,6 +75,7 @@ async def send_file(job: Job, settings: ProducerSettings, health: Health, stop: 
     first_row: int | None = None
     restart = job.restart
     refusals = RefusalAlarm(settings, health)
+    patient_until = started + settings.kafka_patience_s
     while True:
         async with connected(settings, stop) as (cluster, producer):
             health.set("kafka", True)
@@ -90,10 +92,13 @@ async def send_file(job: Job, settings: ProducerSettings, health: Health, stop: 
                     finished = plan.nothing_to_do or await run.feed(stop)
             except Unacknowledged as failure:
                 health.set("kafka", False, str(failure))
-                if plan.checkpoint.next_row == begun_at:
+                if plan.checkpoint.next_row > begun_at:
+                    patient_until = time.monotonic() + settings.kafka_patience_s
+                elif time.monotonic() > patient_until or stop.is_set():
                     raise KafkaAway(f"{failure}; row {begun_at:,} would have been next") from None
                 log.warning("%s: %s: connecting again", job.source, failure)
                 restart = False
+                await asyncio.sleep(_RETRY_AFTER_S)
                 continue
         return _summary(plan.checkpoint, first_row, time.monotonic() - started, finished)
 

@@ -1,7 +1,6 @@
 """The main job on real engines: every figure exact, whatever the messages look like and whatever is killed."""
 
 import asyncio
-import base64
 import gzip
 import json
 import time
@@ -16,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from local.feed import Feed
 from local.truth import Truth
 from local.verify import compare_report, main
+from tests.archive import as_archived
 from tests.e2e.conftest import LiveShop
 from tests.shop import seed_rows
 
@@ -123,20 +123,6 @@ def assert_archive_exact(shop: LiveShop) -> None:
     for place, line in zip(places, archived, strict=True):
         timestamp, value = topic[place]
         assert line == {"partition": place[0], "offset": place[1], "timestamp": timestamp, **as_archived(value)}
-
-
-def as_archived(value: bytes | None) -> dict[str, Any]:
-    """The event; the text as it came where it is not JSON; base64 where it is no text either."""
-    if value is None:
-        return {"value": None}
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        return {"value_base64": base64.b64encode(value).decode()}
-    try:
-        return {"value": json.loads(text)}
-    except ValueError:
-        return {"value": text}
 
 
 def archive_lines(shop: LiveShop) -> Iterator[Any]:

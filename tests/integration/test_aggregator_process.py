@@ -19,6 +19,7 @@ from services.common.deadletters import RecordOrigin, origin_of, reason_of
 from services.common.events import Purchase, parse
 from services.common.tables import shard_keys
 from tests.conftest import TopicFactory, TopicNames
+from tests.faults.proxy import Proxy
 from tests.integration.test_aggregator_tables import encode, random_events
 from tests.live_tables import expected, hash_of, held, totals
 
@@ -63,10 +64,11 @@ def names(topics: TopicFactory) -> TopicNames:
 
 
 @pytest.fixture
-def make(names: TopicNames, kafka: str, redis_url: str, tmp_path: Path) -> Iterator[Callable[[], Aggregator]]:
+def make(names: TopicNames, kafka: str, redis_url: str, tmp_path: Path) -> Iterator[Callable[..., Aggregator]]:
+    """Starts aggregators; more settings by name: `make(AGGREGATOR_CHUNK="10")`."""
     made: list[Aggregator] = []
 
-    def aggregator() -> Aggregator:
+    def aggregator(**settings: str) -> Aggregator:
         environment = {
             "TILLSTREAM_KAFKA_BOOTSTRAP": kafka,
             "TILLSTREAM_REDIS_URL": redis_url,
@@ -75,6 +77,7 @@ def make(names: TopicNames, kafka: str, redis_url: str, tmp_path: Path) -> Itera
             "TILLSTREAM_AGGREGATOR_GROUP": names.purchases,
             "TILLSTREAM_AGGREGATOR_CHUNK": "100",
             "TILLSTREAM_AGGREGATOR_SCRATCH": str(tmp_path / f"scratch{len(made)}"),
+            **{f"TILLSTREAM_{name}": value for name, value in settings.items()},
         }
         made.append(Aggregator(environment, tmp_path / f"aggregator{len(made)}.log"))
         made[-1].start()
@@ -218,6 +221,33 @@ async def test_dead_letters_carry_payload_reason_and_origin(
 async def test_health_tells_what_is_assigned(make: Callable[[], Aggregator]) -> None:
     aggregator = make()
     await until_assigned(aggregator, 2 * PARTITIONS)
+
+
+async def test_started_while_kafka_is_away_it_waits(
+    make: Callable[..., Aggregator], kafka: str, feed: Feed, client: redis.Redis
+) -> None:
+    """Found by the fault suite: seed 24, an aggregator that crashed while the broker's disk was full."""
+    way_to_kafka = Proxy(int(kafka.rpartition(":")[2]))  # not open yet
+    aggregator = make(KAFKA_BOOTSTRAP=f"127.0.0.1:{way_to_kafka.port}")
+    await feed.send(seed=7, count=100)
+
+    async def waiting() -> bool:
+        return "waiting for Kafka" in aggregator.log.read_text()
+
+    await until(waiting)
+    way_to_kafka.start()
+    try:
+        await assert_exact(client, feed)
+    finally:
+        way_to_kafka.stop()
+
+
+async def test_started_again_under_its_name_it_has_its_partitions_at_once(make: Callable[..., Aggregator]) -> None:
+    aggregator = make(AGGREGATOR_INSTANCE="one", AGGREGATOR_SESSION_TIMEOUT_S="90")
+    await until_assigned(aggregator, 2 * PARTITIONS)
+    aggregator.kill()
+    aggregator.start()
+    await until_assigned(aggregator, 2 * PARTITIONS)  # gives up before the session ends
 
 
 def test_a_bad_setting_is_one_clear_line(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.partitioner import DefaultPartitioner
 
 from local.engines import KafkaEngine
@@ -264,6 +266,31 @@ def test_kafka_away_is_a_clear_line_after_its_patience(shell: Shell, tmp_path: P
     status, output = shell.run(path)
     assert status == 1
     assert output.splitlines()[-1] == f"producer: Kafka at {address} did not answer within 2 s"
+
+
+def test_a_broker_that_refuses_is_tried_again(kafka: str, names: TopicNames, shell: Shell, tmp_path: Path) -> None:
+    """Found by the fault suite: seed 24, a producer whose first batch met a full disk."""
+    path = write_file(tmp_path / "kz.csv", [row(1), row(2)])
+    asyncio.run(limit_messages(kafka, names.purchases, 60))
+    producer = shell.start(path)
+    try:
+        eventually(lambda: "Kafka refused a batch" in producer.output, "the batch is refused")
+        asyncio.run(limit_messages(kafka, names.purchases, 1_048_576))
+        assert producer.wait() == 0, producer.output
+    finally:
+        producer.close()
+    assert sorted(numbers(read_topic(kafka, names.purchases))) == [1, 2]
+
+
+async def limit_messages(kafka: str, topic: str, size: int) -> None:
+    """Let the topic refuse batches of more bytes."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        limits = {"max.message.bytes": str(size), "message.timestamp.type": "LogAppendTime"}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=limits)])
+    finally:
+        await admin.close()
 
 
 def test_a_missing_topic_is_a_clear_line(kafka: str, shell: Shell, tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""What trials have shown: one JSON line each, and the table of them."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+
+from tests.faults.schedule import KINDS
+
+COMBINED = "two or three of these at once"
+HEADER = (
+    "| injury | trials | in combinations | events lost | events doubled | cents off | recovery, median s | max s |\n"
+    "|---|---:|---:|---:|---:|---:|---:|---:|"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One trial. `recovery_s`: from the last injury's end until all that was in the topics then was applied and
+    archived, every service ready and the stream going on; None where that never came."""
+
+    seed: int
+    shards: int
+    rows: int
+    injuries: list[str]
+    lost: int
+    doubled: int
+    cents_off: int
+    recovery_s: float | None
+    seconds: float
+    verdict: str
+    schedule: str
+    notes: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the trial has shown what is promised."""
+        return self.verdict == "exact"
+
+
+def append(path: Path, result: Result) -> None:
+    """Add a trial to a file of results."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps(asdict(result)) + "\n")
+
+
+def read(path: Path) -> list[Result]:
+    """The trials in a file of results."""
+    return [Result(**json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def table(results: Iterable[Result]) -> str:
+    """The Markdown table: a line for each kind of injury by itself, and one for all combinations."""
+    alone: defaultdict[str, list[Result]] = defaultdict(list)
+    combined: defaultdict[str, int] = defaultdict(int)
+    for result in results:
+        alone[result.injuries[0] if len(result.injuries) == 1 else COMBINED].append(result)
+        for kind in result.injuries if len(result.injuries) > 1 else ():
+            combined[kind] += 1
+    names = [kind.name for kind in KINDS if kind.name in alone or kind.name in combined]
+    lines = [_line(name, alone[name], str(combined[name])) for name in names]
+    if alone[COMBINED]:
+        lines.append(_line(COMBINED, alone[COMBINED], ""))
+    everything = [result for group in alone.values() for result in group]
+    return "\n".join([HEADER, *lines, _line("all", everything, "")])
+
+
+def _line(name: str, results: Sequence[Result], combined: str) -> str:
+    recoveries = [result.recovery_s for result in results if result.recovery_s is not None]
+    times = (f"{median(recoveries):.1f}", f"{max(recoveries):.1f}") if recoveries else ("", "")
+    sums = (sum(getattr(result, figure) for result in results) for figure in ("lost", "doubled", "cents_off"))
+    return f"| {' | '.join([name, str(len(results)), combined, *map(str, sums), *times])} |"

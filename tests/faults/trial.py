@@ -1,0 +1,203 @@
+"""A round: one stack, and trials on it one after the other until one fails."""
+
+import asyncio
+import itertools
+import json
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from local.truth import Truth
+from local.verify import NoAnswer, details, live_sections, report_expected, report_sections, wait_until_applied
+from services.common.topics import PURCHASES
+from tests.archive import as_archived
+from tests.faults.compare import Lines, Place, Toll, archived, toll_of_archive, toll_of_figures
+from tests.faults.injuries import NEED_MOUNT, Wound, wound
+from tests.faults.results import Result
+from tests.faults.rig import Rig
+from tests.faults.schedule import Trial, rows_of
+from tests.shop import write_csv
+
+RECOVERED_WITHIN_S = 150
+FED_WITHIN_S = 150
+JOB_WITHIN_S = 300
+LIVE_WITHIN_S = 30
+
+
+class Broken(Exception):
+    """The system did not come back, or a part of it ended by itself; the message says which."""
+
+
+class Round:
+    """The stack of some trials, all that it was fed, and what was read of its topic and archive so far."""
+
+    def __init__(self, folder: Path, trials: Sequence[Trial]) -> None:
+        small_disks = any(NEED_MOUNT & {*trial.kinds} for trial in trials)
+        self.rig = Rig(folder, trials[0].shards, small_disks=small_disks)
+        self._folder = folder
+        self._topic: dict[Place, Any] = {}
+        self._archive: Lines = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self.rig.start()
+        except BaseException:
+            self.rig.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.rig.stop()
+
+    def run(self, trial: Trial) -> Result:
+        """Stream, injure, heal, settle, compare."""
+        started = time.monotonic()
+        recovery_s: float | None = None
+        wounds = [wound(injury, self.rig, trial.seed) for injury in trial.injuries]
+        try:
+            self._feed(trial)
+            self._injure(trial, wounds)
+            recovery_s = self._recover()
+            self._finish(trial)
+            toll = self.compare()
+            if "kill Spark job" in trial.kinds:
+                toll += self.compare_report()
+            verdict = "exact" if toll.exact else "differs"
+        except Exception as error:  # whatever it is, the trials after this one go on, on a fresh stack
+            where = traceback.format_exc(limit=-3)
+            toll, verdict = Toll(differences=[f"{type(error).__name__}: {error}", where]), "broken"
+        return Result(
+            trial.seed,
+            trial.shards,
+            trial.rows,
+            trial.kinds,
+            toll.lost,
+            toll.doubled,
+            toll.cents_off,
+            None if recovery_s is None else round(recovery_s, 2),
+            round(time.monotonic() - started, 1),
+            verdict,
+            str(trial),
+            [note for wound in wounds for note in wound.notes],
+            toll.differences,
+        )
+
+    def _feed(self, trial: Trial) -> None:
+        file = self._folder / f"trial-{trial.seed}.csv"
+        self.rig.files.append(write_csv(file, rows_of(trial, datetime.now(UTC))))
+        self.rig.feed(file)
+
+    def _injure(self, trial: Trial, wounds: Sequence[Wound]) -> None:
+        """Every moment in order; one that takes long puts off those after it, and no injury heals too soon."""
+        begun = time.monotonic()
+        inflicted: dict[int, float] = {}
+        for at_s, number, healing in moments(trial):
+            earliest = inflicted[number] + trial.injuries[number].lasts_s if healing else begun + at_s
+            time.sleep(max(0.0, earliest - time.monotonic()))
+            if healing:
+                wounds[number].heal()
+            else:
+                wounds[number].inflict()
+                inflicted[number] = time.monotonic()
+
+    def _recover(self) -> float:
+        seconds = self.rig.settle(RECOVERED_WITHIN_S)
+        if seconds is None:
+            raise Broken(f"not recovered within {RECOVERED_WITHIN_S} s")
+        return seconds
+
+    def _finish(self, trial: Trial) -> None:
+        """Wait for the rest of the stream; leave one aggregator to the next trial."""
+        if not self.rig.processes["producer"].wait(FED_WITHIN_S):
+            raise Broken(f"the producer has not ended after {FED_WITHIN_S} s")
+        for name in self.rig.aggregators[1:]:
+            self.rig.end(name)
+        self._recover()
+        self._recover()  # applying may have made dead letters, which count too
+        self.rig.require_alive()
+        del self.rig.processes["producer"]
+
+    def compare(self) -> Toll:
+        """All that was fed so far against every live figure and the archive. Raises NoAnswer."""
+        with closing(Truth(self.rig.files)) as truth, self._gateway() as client:
+            wait_until_applied(lambda path: _json(client, path), LIVE_WITHIN_S)
+            found = live_sections(lambda path: _json(client, path), truth)
+            live = toll_of_figures(truth.sections() | details(truth), found, "live")
+        with closing(self.rig.store()) as store:
+            self._archive = archived(store, self._archive)
+        self._topic |= asyncio.run(self._new_records())
+        self.rig.compared = {partition: self._next_offset(partition) for partition in range(PURCHASES.partitions)}
+        return live + toll_of_archive(self._topic, self._archive)
+
+    def compare_report(self) -> Toll:
+        """The figures of a batch job run now against all that was fed so far. Raises Broken."""
+        job = self.rig.spawn(self.rig.batch_job())
+        if not job.wait(JOB_WITHIN_S) or job.exit_code:
+            raise Broken(f"the batch job ended with {job.exit_code}: see {job.log}")
+        del self.rig.processes[job.name]
+        with closing(self.rig.store()) as store, closing(Truth(self.rig.files)) as truth:
+            version = json.loads(store.get("reports/latest.json"))["version"]
+            report = json.loads(store.get(f"reports/{version}/figures.json"))
+            return toll_of_figures(report_expected(truth), report_sections(report), "report")
+
+    def forget(self) -> None:
+        """Read the archive anew at the next comparison. The topic's beginning may be gone."""
+        self._archive = {}
+
+    def _gateway(self) -> httpx.Client:
+        return httpx.Client(base_url=self.rig.settings.page, timeout=60)
+
+    async def _new_records(self) -> dict[Place, Any]:
+        """The records that came since the last comparison, as the archive must have them."""
+        topic = self.rig.settings.purchases_topic
+        partitions = [TopicPartition(topic, number) for number in range(PURCHASES.partitions)]
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.rig.settings.kafka_bootstrap, group_id=None)
+        await consumer.start()
+        try:
+            consumer.assign(partitions)
+            ends = await consumer.end_offsets(partitions)
+            for partition in partitions:
+                consumer.seek(partition, self._next_offset(partition.partition))
+            wanted = sum(ends.values()) - len(self._topic)
+            found: dict[Place, Any] = {}
+            while len(found) < wanted:
+                for partition, records in (await consumer.getmany(timeout_ms=1_000)).items():
+                    found |= {(partition.partition, r.offset): _line(partition.partition, r) for r in records}
+            return found
+        finally:
+            await consumer.stop()
+
+    def _next_offset(self, partition: int) -> int:
+        return max((offset + 1 for number, offset in self._topic if number == partition), default=0)
+
+
+def moments(trial: Trial) -> Iterator[tuple[float, int, bool]]:
+    """Planned second, number of the injury, and whether it is healed then, in order."""
+    planned = (
+        ((injury.at_s, number, False), (injury.at_s + injury.lasts_s, number, True))
+        for number, injury in enumerate(trial.injuries)
+    )
+    return iter(sorted(itertools.chain.from_iterable(planned)))
+
+
+def _line(partition: int, record: Any) -> Any:
+    return {
+        "partition": partition,
+        "offset": record.offset,
+        "timestamp": record.timestamp,
+        **as_archived(record.value),
+    }
+
+
+def _json(client: httpx.Client, path: str) -> Any:
+    try:
+        return client.get(path).raise_for_status().json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise NoAnswer(f"{path}: {error}") from None
