@@ -19,6 +19,14 @@ class Lane:
         self.open: OpenObject | None = None
         self.job: asyncio.Task[None] | None = None
         self._proof: Extent | None = None
+        self._begun = False
+
+    @property
+    def fetch_from(self) -> int | None:
+        """The offset to fetch next; None while its start is not found."""
+        if not self._begun:
+            return None
+        return self._proof.last_offset if self._proof else self.position
 
     @property
     def ready(self) -> bool:
@@ -33,6 +41,7 @@ class Lane:
         self.position = self.archived = start.offset
         proof = start.after.extent if start.after and start.after.extent.next_offset == start.offset else None
         self._proof = proof
+        self._begun = True
         return proof.last_offset if proof else start.offset
 
     def take(self, records: Sequence[ConsumedRecord], now_s: float) -> None:

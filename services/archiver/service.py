@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -12,7 +12,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 
 from services.archiver.archive import Archive, Link
 from services.archiver.lane import Lane
-from services.archiver.openobject import OpenObject
+from services.archiver.openobject import ConsumedRecord, OpenObject
 from services.archiver.s3calls import S3Calls
 from services.archiver.settings import ArchiverSettings
 from services.archiver.start import Start, find_start
@@ -102,7 +102,7 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 lane.job = None
 
     async def _fetch(self) -> None:
-        ready = [self._topic_partition(lane) for lane in self._lanes.values() if lane.ready]
+        ready = {self._topic_partition(lane): lane for lane in self._lanes.values() if lane.ready}
         if not ready:
             await asyncio.sleep(_FETCH_WAIT_S)
             return
@@ -112,9 +112,16 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         except TimeoutError:
             return
         for partition, records in batches.items():
-            if lane := self._lanes.get(partition.partition):
-                lane.take(records, time.monotonic())
-                self._records += len(records)
+            self._hand_over(partition, ready[partition], records)
+
+    def _hand_over(self, partition: TopicPartition, asked: Lane, records: Sequence[ConsumedRecord]) -> None:
+        lane = self._lanes.get(partition.partition)
+        if lane is asked:
+            lane.take(records, time.monotonic())
+            self._records += len(records)
+        elif lane is not None and lane.fetch_from is not None:
+            # Given to us anew while the fetch was under way: these records may begin anywhere.
+            self._consumer.seek(partition, lane.fetch_from)
 
     def _close_due(self) -> None:
         settings = self._settings

@@ -16,7 +16,7 @@ from tests.faults import results
 from tests.faults.injuries import NEED_MOUNT
 from tests.faults.results import Result
 from tests.faults.rig import can_mount, remove
-from tests.faults.schedule import BY_NAME, Trial, rounds
+from tests.faults.schedule import BY_NAME, Trial, covering, rounds
 from tests.faults.trial import Broken, Round
 
 EPILOG = """\
@@ -53,7 +53,8 @@ def run(options: argparse.Namespace) -> int:
     deadline = time.monotonic() + options.minutes * 60
     failed = done = 0
     say(f"{options.trials} trials from seed {options.seed}; folder {folder}")
-    for block in rounds(options.seed, options.trials, options.only):
+    blocks = [covering(options.seed)] if options.short else rounds(options.seed, options.trials, options.only)
+    for block in blocks:
         pending = [trial for trial in block if _possible(trial, mountable)]
         while pending and time.monotonic() < deadline:
             outcomes = _round(folder / f"from-{pending[0].seed}", pending, deadline, options.out)
@@ -145,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", action="append", default=[], choices=list(BY_NAME), metavar="INJURY", help="this one; may be repeated"
     )
+    parser.add_argument("--short", action="store_true", help="the few trials of `make test`, from --seed")
     parser.add_argument("--minutes", type=float, default=600, help="begin no trial after so long")
     parser.add_argument(
         "--out", type=Path, default=Path(".tillstream/faults.jsonl"), help="where results go, a JSON line each"

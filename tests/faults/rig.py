@@ -62,6 +62,7 @@ class Rig:
         self.compared: dict[int, int] = {}  # partition of purchases → the offset before which all was compared
         self.processes: dict[str, Process] = {}
         self.redis_proxies: dict[str, RedisProxy] = {}
+        self.waiting_for = ""
         self._aggregator_ports: dict[str, int] = {}
         self._folder = folder
         self._small_disks = small_disks
@@ -271,10 +272,15 @@ class Rig:
                         self.require_alive()
                         ends = ends or await probe.ends()
                         lag = await probe.lag(ends)
-                        if lag.settled and self._all_ready() and (self.fed or await probe.ends() != ends):
+                        flows = self.fed or await probe.ends() != ends
+                        self.waiting_for = (
+                            f"{lag}; not ready: {self._unready()}; stream {'flows' if flows else 'stands'}"
+                        )
+                        if lag.settled and not self._unready() and flows:
                             return time.monotonic() - started
                         await asyncio.sleep(POLL_S)
-            except (KafkaError, RedisError, OSError, TimeoutError):
+            except (KafkaError, RedisError, OSError, TimeoutError) as error:
+                self.waiting_for = repr(error)
                 await asyncio.sleep(POLL_S)
         return None
 
@@ -301,9 +307,9 @@ class Rig:
         producer = self.processes.get("producer")
         return producer is None or producer.exit_code == 0
 
-    def _all_ready(self) -> bool:
+    def _unready(self) -> list[str]:
         services = [name for name in self.processes if name in SERVICES or name in self.aggregators]
-        return all(map(self.is_ready, services))
+        return [name for name in services if not self.is_ready(name)]
 
     def require_alive(self) -> None:
         """Raise ProcessDied if a part has ended by itself. A producer that has sent everything may."""

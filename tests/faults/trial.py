@@ -110,7 +110,7 @@ class Round:
     def _recover(self) -> float:
         seconds = self.rig.settle(RECOVERED_WITHIN_S)
         if seconds is None:
-            raise Broken(f"not recovered within {RECOVERED_WITHIN_S} s")
+            raise Broken(f"not recovered within {RECOVERED_WITHIN_S} s: {self.rig.waiting_for}")
         return seconds
 
     def _finish(self, trial: Trial) -> None:
