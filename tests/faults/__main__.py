@@ -19,6 +19,7 @@ from tests.faults.rig import can_mount, remove
 from tests.faults.schedule import BY_NAME, Trial, covering, rounds
 from tests.faults.trial import Broken, Round
 
+STARTS = 3
 EPILOG = """\
 examples:
   python -m tests.faults --trials 200 --seed 0 --out results.jsonl
@@ -76,8 +77,7 @@ def _round(folder: Path, trials: Sequence[Trial], deadline: float, out: Path) ->
     """Trials on one stack, until one is not exact; the folder is kept then."""
     outcomes: list[Result] = []
     say(f"a round of {len(trials)} trials, {trials[0].shards} shards: {folder}")
-    folder.mkdir(parents=True)
-    with Round(folder, trials) as stack:
+    with _started(folder, trials) as stack:
         for trial in trials:
             say(str(trial))
             outcome = stack.run(trial)
@@ -95,6 +95,23 @@ def _round(folder: Path, trials: Sequence[Trial], deadline: float, out: Path) ->
         return [*outcomes[:-1], ending]
     remove([folder])
     return outcomes
+
+
+def _started(folder: Path, trials: Sequence[Trial]) -> Round:
+    """A stack that runs. Its ports were free a moment ago: where another process took one meanwhile, try again."""
+    for attempt in range(1, STARTS + 1):
+        folder.mkdir(parents=True)
+        stack = Round(folder, trials)
+        try:
+            stack.start()
+        except Exception as error:
+            if attempt == STARTS:
+                raise
+            say(f"  the stack did not start, trying again: {error}")
+            remove([folder])
+        else:
+            return stack
+    raise AssertionError("unreachable")
 
 
 def _ending(stack: Round, trials: Sequence[Trial]) -> Result | None:

@@ -21,7 +21,9 @@ def mountable(tmp_path_factory: pytest.TempPathFactory) -> bool:
 
 @pytest.fixture(scope="module")
 def stack(mountable: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Round]:
-    with Round(tmp_path_factory.mktemp("faults"), covering(SEED, () if mountable else NEED_MOUNT)) as stack:
+    stack = Round(tmp_path_factory.mktemp("faults"), covering(SEED, () if mountable else NEED_MOUNT))
+    stack.start()
+    with stack:
         yield stack
 
 

@@ -45,12 +45,15 @@ class Round:
         self._topic: dict[Place, Any] = {}
         self._archive: Lines = {}
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Start the stack; where that fails, nothing of it is left running."""
         try:
             self.rig.start()
         except BaseException:
             self.rig.stop()
             raise
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -68,7 +68,7 @@ async def test_records_of_an_earlier_assignment_are_neither_kept_nor_skipped(loc
     health = Health("archiver", checks=("kafka", "s3"), stall_after_s=60)
     settings = ArchiverSettings(archive_object_bytes=1, archive_object_age_s=0.01)
     s3 = S3Calls(health)
-    archiver = Archiver(settings, consumer, Admin(), Archive(store), s3=s3, health=health)  # type: ignore[arg-type]
+    archiver = Archiver(settings, consumer, Admin(), Archive(store), s3=s3, health=health)
     stop = asyncio.Event()
     running = asyncio.create_task(archiver.run(stop))
     try:
