@@ -1,7 +1,7 @@
 """How far the aggregator and the archiver are behind the log."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -83,15 +83,21 @@ class LagProbe:
         return [TopicPartition(topic, partition["partition"]) for partition in description["partitions"]]
 
     async def _applied(self, partitions: list[TopicPartition]) -> Offsets:
-        """The lowest mark of all shards."""
         fields = [f"{p.topic}/{p.partition}" for p in partitions]
         shards = [await self._redis.hmget(keys("marks"), fields) for keys in shard_keys(self._settings.shards)]
-        lowest = (min(int(mark or 0) for mark in marks) for marks in zip(*shards, strict=True))
-        return dict(zip(partitions, lowest, strict=True))
+        marks = ([int(mark or 0) for mark in marks] for marks in zip(*shards, strict=True))
+        return {p: applied(p, of_shards, self._settings) for p, of_shards in zip(partitions, marks, strict=True)}
 
     async def _archived(self) -> Offsets:
         committed = await self._admin.list_consumer_group_offsets(self._settings.archive_group)
         return {partition: offset.offset for partition, offset in committed.items()}
+
+
+def applied(partition: TopicPartition, marks: Sequence[int], settings: StackSettings) -> int:
+    """The offset before which every shard has applied a partition. Dead letters are counted in one shard only."""
+    if partition.topic == settings.dead_letters_topic:
+        return marks[partition.partition % len(marks)]
+    return min(marks)
 
 
 def behind(reached: Offsets, begins: Offsets, ends: Offsets) -> int:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from local.engines.kafka import server_properties
 from local.feed import Feed
 from local.http import readiness_of
-from local.lag import Lag, LagProbe, behind
+from local.lag import Lag, LagProbe, applied, behind
 from local.layout import REPOSITORY, Layout
 from local.parts import services
 from local.prerequisites import MissingPrerequisite, java, node, version_in
@@ -120,6 +120,14 @@ def test_the_prerequisites_are_checked_with_nothing_installed_and_all_named(tmp_
 )
 def test_lag_counts_what_is_left_in_the_log(reached: dict[TopicPartition, int], expected: int) -> None:
     assert behind(reached, begins={FIRST: 0, SECOND: 2}, ends={FIRST: 10, SECOND: 9}) == expected
+
+
+def test_the_lowest_mark_counts_but_for_dead_letters_which_one_shard_counts() -> None:
+    """Found by the fault suite: with two shards a stack with dead letters never settled."""
+    settings = StackSettings()
+    assert applied(TopicPartition(settings.purchases_topic, 1), [5, 7], settings) == 5
+    assert applied(TopicPartition(settings.dead_letters_topic, 1), [0, 7], settings) == 7
+    assert applied(TopicPartition(settings.dead_letters_topic, 2), [9, 0], settings) == 9
 
 
 def test_lag_is_settled_when_all_is_applied_and_archived() -> None:
