@@ -96,7 +96,7 @@ class LagProbe:
 def applied(partition: TopicPartition, marks: Sequence[int], settings: StackSettings) -> int:
     """The offset before which every shard has applied a partition. Dead letters are counted in one shard only."""
     if partition.topic == settings.dead_letters_topic:
-        return marks[partition.partition % len(marks)]
+        return marks[int(partition.partition) % len(marks)]
     return min(marks)
 
 
