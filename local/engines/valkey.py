@@ -43,6 +43,10 @@ class ValkeyEngine(Engine):
         return f"redis://{LOOPBACK}:{self.port}/0"
 
     def _program(self) -> Program:
+        for unfinished in self.folder.glob(
+            "temp-*.rdb"
+        ):  # a snapshot that was being written when the server was killed
+            unfinished.unlink()
         options = {
             "bind": LOOPBACK,
             "port": str(self.port),

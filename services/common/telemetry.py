@@ -2,8 +2,12 @@
 
 import contextlib
 import errno
+import fcntl
 import json
 import logging
+import os
+import shutil
+import stat
 import sys
 import threading
 import time
@@ -12,9 +16,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+# As local/process.py keeps of the logs of all processes, at their start.
+LOG_KEPT_BYTES = 20 * 1024 * 1024
 
 Figure = float | int | str | None
 
@@ -35,10 +43,41 @@ def service_version() -> str:
 
 
 def configure_logging(service: str, level: str = "INFO") -> None:
-    """Send every log record to stderr as one JSON object a line."""
-    handler = logging.StreamHandler(sys.stderr)
+    """Send every log record to stderr as one JSON object a line. A file there is kept short: see BoundedLog."""
+    handler = BoundedLog(sys.stderr)
     handler.setFormatter(_JsonFormatter(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+class BoundedLog(logging.StreamHandler[TextIO]):
+    """Writes to a stream; where that is a file opened for appending, it never grows far beyond `kept_bytes`.
+
+    A log that is longer moves to `<name>.old`, in the place of the one before, and the file begins anew: whoever else
+    holds it open for appending goes on at its new end. Only where the system tells a file's name (Linux); a pipe or a
+    terminal is written to as it is.
+    """
+
+    def __init__(self, stream: TextIO, kept_bytes: int = LOG_KEPT_BYTES) -> None:
+        super().__init__(stream)
+        self._kept_bytes = kept_bytes
+        self._path = _appended_file(stream)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record, and make room where the file has become too long."""
+        super().emit(record)
+        if self._path is not None and os.fstat(self.stream.fileno()).st_size > self._kept_bytes:
+            shutil.copyfile(self._path, f"{self._path}.old")
+            os.ftruncate(self.stream.fileno(), 0)
+
+
+def _appended_file(stream: TextIO) -> str | None:
+    try:
+        descriptor = stream.fileno()
+        mode, flags = os.fstat(descriptor).st_mode, fcntl.fcntl(descriptor, fcntl.F_GETFL)
+        appended = stat.S_ISREG(mode) and flags & os.O_APPEND
+        return str(Path(f"/proc/self/fd/{descriptor}").readlink()) if appended else None
+    except OSError:  # a stream without a file, or a system without /proc
+        return None
 
 
 class _JsonFormatter(logging.Formatter):
