@@ -14,6 +14,9 @@ Live sales figures exact to the cent, best customers, and the products each cust
 Ids are strings. Money is a decimal string with two places, in the shop's currency (`/v1/config`). Times are RFC 3339.
 Buckets follow the shop's time zone. Errors are problem documents (RFC 9457) that name the offending field.
 """
+ADMIN = "admin"
+"""The security scheme of routes for the bearer of the admin's token."""
+
 _REF = "#/components/schemas/{model}"
 
 
@@ -36,6 +39,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     problem = ProblemDocument.model_json_schema(ref_template=_REF)
     schemas.update(problem.pop("$defs"))
     schemas["ProblemDocument"] = problem
+    document["components"]["securitySchemes"] = {ADMIN: {"type": "http", "scheme": "bearer"}}
     # The stream's answers are text to OpenAPI; its events' data is described beside.
     for model in (StreamSnapshot, TickerEntry):
         schema = model.model_json_schema(ref_template=_REF)

@@ -3,10 +3,12 @@
 from http import HTTPStatus
 from pathlib import Path
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Match, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from services.gateway.problems import Problem
 
@@ -29,6 +31,12 @@ class _HashedFiles(StaticFiles):
         return response
 
 
+class _PageRoute(Route):
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        # Below /v1 the API refuses by itself: 404, or 405 with the methods that the path has.
+        return (Match.NONE, {}) if scope["path"].startswith("/v1/") else super().matches(scope)
+
+
 def install(app: FastAPI, dist: Path) -> None:
     """Serve the page at `/` and below, after every other route."""
     if not (dist / "index.html").is_file():
@@ -38,10 +46,10 @@ def install(app: FastAPI, dist: Path) -> None:
         app.mount("/assets", GZipMiddleware(_HashedFiles(directory=dist / "assets"), minimum_size=1024))
     root = dist.resolve()
 
-    async def page(path: str) -> Response:
-        return _file(root, path)
+    async def page(request: Request) -> Response:
+        return _file(root, request.path_params["path"])
 
-    app.add_api_route("/{path:path}", page, methods=_METHODS, include_in_schema=False)
+    app.router.routes.append(_PageRoute("/{path:path}", page, methods=_METHODS, include_in_schema=False))
 
 
 async def _not_built() -> HTMLResponse:
@@ -59,6 +67,6 @@ def _existing(root: Path, path: str) -> Path | None:
 def _file(root: Path, path: str) -> Response:
     if (file := _existing(root, path)) is not None:
         return FileResponse(file, headers=_REVALIDATE)
-    if path.startswith("v1/") or "." in path.rpartition("/")[2]:
+    if "." in path.rpartition("/")[2]:
         raise Problem(HTTPStatus.NOT_FOUND, f"nothing is served at /{path}")
     return FileResponse(root / "index.html", headers=_REVALIDATE)

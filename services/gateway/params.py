@@ -31,8 +31,29 @@ def _unquoted(text: str) -> str:
         raise ValueError("must be percent-encoded UTF-8") from None
 
 
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH), AfterValidator(_clean)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH), AfterValidator(_clean)]
+def _clean_schema(**more: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$", **more})
+
+
+Identifier = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_ID_LENGTH),
+    AfterValidator(_clean),
+    _clean_schema(minLength=1, maxLength=MAX_ID_LENGTH),
+]
+Text = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH),
+    AfterValidator(_clean),
+    _clean_schema(minLength=1, maxLength=MAX_TEXT_LENGTH),
+]
+Prefix = Annotated[
+    str,
+    StringConstraints(max_length=MAX_ID_LENGTH),
+    AfterValidator(_clean),
+    _clean_schema(maxLength=MAX_ID_LENGTH),
+    Query(description="How the id begins.", examples=["15159"]),
+]
 
 UserId = Annotated[
     Identifier, BeforeValidator(_unquoted), Path(examples=["1515915625441993984"], description="A customer's id.")
@@ -44,8 +65,8 @@ ProductId = Annotated[
 
 Version = Annotated[
     str,
-    BeforeValidator(_unquoted),
     StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
+    BeforeValidator(_unquoted),
     Path(examples=["20261122T101500Z-0a1b2c"], description="A model's version."),
 ]
 
@@ -63,7 +84,7 @@ def _cents(value: Any) -> int:
 Price = Annotated[
     int,
     BeforeValidator(_cents),
-    WithJsonSchema({"type": "string", "pattern": r"^\d{1,15}(\.\d{1,2}0*)?$", "examples": ["9.99"]}),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,15}(\.[0-9]{1,2}0*)?$", "examples": ["9.99"]}),
 ]
 
 
@@ -103,13 +124,6 @@ def time_range(start: int | None, end: int | None) -> Range:
     if start is not None and end is not None and start > end:
         raise bad_field("from", "must not be later than `to`")
     return Range(start, end)
-
-
-def check_prefix(prefix: str) -> str:
-    """The prefix of an id. Raises a 422 problem where no id can begin so."""
-    if _CONTROL.search(prefix):
-        raise bad_field("prefix", "must not hold control characters")
-    return prefix
 
 
 def check_prices(low: int | None, high: int | None) -> None:

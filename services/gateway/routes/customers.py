@@ -11,7 +11,7 @@ from services.common.money import format_cents
 from services.common.tables import UNKNOWN, PurchaseLine
 from services.gateway.answers import CustomerAnswer, Id, PurchaseEntry, Recommendations
 from services.gateway.live import Customer, read_customer
-from services.gateway.params import Brand, Category, K, MaxPrice, MinPrice, UserId, check_prefix, check_prices
+from services.gateway.params import Brand, Category, K, MaxPrice, MinPrice, Prefix, UserId, check_prices
 from services.gateway.parts import parts_of
 from services.gateway.problems import Problem
 from services.gateway.rankings import find_customers
@@ -23,11 +23,11 @@ router = APIRouter(prefix="/v1/users", tags=["customers"])
 @router.get("", summary="Find customers")
 async def find(
     request: Request,
-    prefix: Annotated[str, Query(max_length=128, description="How the id begins.", examples=["15159"])] = "",
+    prefix: Prefix = "",
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> list[Id]:
     """Ids of known customers that begin with the prefix, biggest spenders first."""
-    return await find_customers(parts_of(request).shards, check_prefix(prefix), limit)
+    return await find_customers(parts_of(request).shards, prefix, limit)
 
 
 @router.get("/{user_id}", summary="A customer")

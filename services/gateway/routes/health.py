@@ -1,7 +1,10 @@
 """Health for the platform, metrics for Prometheus, and what a page must know first."""
 
+from typing import Any
+
 import msgspec
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.common.telemetry import service_version
@@ -17,7 +20,10 @@ async def healthz() -> dict[str, bool]:
     return {"alive": True}
 
 
-@router.get("/readyz", summary="Able to serve figures", responses={503: {"description": "Not ready"}})
+_NOT_READY: dict[str, Any] = {"description": "Not ready; the same body", "content": {"application/json": {}}}
+
+
+@router.get("/readyz", summary="Able to serve figures", responses={503: _NOT_READY})
 async def readyz(request: Request) -> Response:
     """Ready while the live tables can be read; never depends on the recommender."""
     health = parts_of(request).health
@@ -25,7 +31,7 @@ async def readyz(request: Request) -> Response:
     return Response(body, 200 if health.ready else 503, media_type="application/json")
 
 
-@router.get("/metrics", summary="Metrics in Prometheus' text format")
+@router.get("/metrics", summary="Metrics in Prometheus' text format", response_class=PlainTextResponse)
 async def metrics() -> Response:
     """All metrics of this process."""
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

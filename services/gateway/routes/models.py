@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.admin import require_admin
 from services.gateway.answers import ModelList, Pointer
+from services.gateway.openapi import ADMIN
 from services.gateway.outages import short_reason
 from services.gateway.params import Version
 from services.gateway.parts import Parts, parts_of
@@ -47,7 +48,11 @@ async def models(request: Request) -> ModelList:
     )
 
 
-@router.post("/{version}/activate", summary="Roll back or forward (admin)")
+@router.post(
+    "/{version}/activate",
+    summary="Roll back or forward (admin)",
+    openapi_extra={"security": [{ADMIN: []}]},
+)
 async def activate(
     request: Request, version: Version, activation: Annotated[Activation | None, Body()] = None
 ) -> Pointer:

@@ -1,0 +1,150 @@
+"""Requests made from the OpenAPI document, valid ones and others, to the gateway on real engines.
+
+Nothing is a 5xx, every error is a problem document, and every answer is what the document says.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from schemathesis import Case, CheckFunction, Response
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from local.engines import S3Engine
+from local.ports import free_port
+from local.topics import create
+from services.common.objectstore import ObjectStore
+from services.common.settings import KafkaSettings, S3Settings
+from services.common.topics import PURCHASES
+from services.gateway.answers import StreamSnapshot
+from services.gateway.app import create_app
+from services.gateway.problems import CONTENT_TYPE, ProblemDocument
+from tests.feeding import eventually, readiness, running
+from tests.gateway_app import settings_of
+from tests.gateway_tables import SHOP, TableWriter
+from tests.models import checkerboard, publish
+
+DOCUMENT = create_app(settings_of()).openapi()
+STREAM, READY = "/v1/stats/stream", "/readyz"
+ACTIVATE = "/v1/models/{version}/activate"
+# Rules between two fields, and those of an event, are told in words: a request may fit the schema and be refused.
+RULES_IN_WORDS = {
+    "/v1/stats/sales",
+    "/v1/products/{product_id}/sales",
+    "/v1/users/{user_id}/recommendations",
+    "/v1/recommendations",
+    "/v1/events",
+}
+TOKEN = "the-admins-token"
+# A tenth of the profile's examples for each of twenty operations, beside the document's own and its border cases.
+few = settings(max_examples=settings().max_examples // 10, deadline=None)
+PRINTED = st.characters(codec="latin-1", categories=["L", "N", "P"])
+schema = schemathesis.openapi.from_dict(DOCUMENT)
+
+
+@pytest.fixture(scope="module")
+def gateway(valkey: str, kafka: str, s3_engine: S3Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The gateway as a process; a small shop in the live tables, a small model at the recommender."""
+    folder = tmp_path_factory.mktemp("gateway")
+    s3 = s3_engine.settings(bucket="openapi")
+    _fill(valkey, s3)
+    topic = replace(PURCHASES, name=f"purchases-{uuid.uuid4().hex[:12]}")
+    asyncio.run(create(KafkaSettings(kafka_bootstrap=kafka), [topic]))
+    gateway_port, recommender_port, metrics_port = free_port(), free_port(), free_port()
+    recommender = _s3(s3) | {"recommender_port": str(recommender_port), "metrics_port": str(metrics_port)}
+    settings_ = _s3(s3) | {
+        "gateway_port": str(gateway_port),
+        "redis_url": valkey,
+        "kafka_bootstrap": kafka,
+        "purchases_topic": topic.name,
+        "recommender_address": f"127.0.0.1:{recommender_port}",
+        "admin_token": TOKEN,
+    }
+    with (
+        running("services.recommender", [], _environment(recommender), folder / "recommender.log"),
+        running("services.gateway", [], _environment(settings_), folder / "gateway.log"),
+    ):
+        url = f"http://127.0.0.1:{gateway_port}"
+        for port in (metrics_port, gateway_port):
+            eventually(partial(_is_ready, port), "the service is ready")
+        eventually(partial(_takes_events, url), "the gateway takes events")
+        yield url
+
+
+def _is_ready(port: int) -> bool:
+    return bool(readiness(port).get("ready"))
+
+
+def _takes_events(url: str) -> bool:
+    event = {"event_time": "2020-04-24T11:50:39Z", "order_id": "1", "product_id": "2", "price": "1.10"}
+    return httpx.post(f"{url}/v1/events", json=event, timeout=30).status_code == 202
+
+
+def _fill(redis_url: str, s3: S3Settings) -> None:
+    store = ObjectStore(s3)
+    store.create_bucket()
+    publish(store, checkerboard())
+    store.close()
+    writer = TableWriter(redis_url)
+    writer.redis.flushall()
+    writer.write(SHOP)
+    writer.close()
+
+
+def _s3(s3: S3Settings) -> dict[str, str]:
+    assert s3.s3_endpoint
+    assert s3.s3_access_key
+    assert s3.s3_secret_key
+    return {
+        "s3_endpoint": s3.s3_endpoint,
+        "s3_bucket": s3.s3_bucket,
+        "s3_access_key": s3.s3_access_key,
+        "s3_secret_key": s3.s3_secret_key.get_secret_value(),
+    }
+
+
+def _environment(settings_: dict[str, str]) -> dict[str, str]:
+    return {f"TILLSTREAM_{name.upper()}": value for name, value in settings_.items()}
+
+
+def check_problem(response: Response, path: str) -> None:
+    """Every refusal is a problem document of its status; only /readyz tells its 503 in its own form."""
+    if response.status_code < 400 or path == READY:
+        return
+    assert response.headers["content-type"] == [CONTENT_TYPE]
+    assert ProblemDocument.model_validate_json(response.content).status == response.status_code
+
+
+@schema.exclude(path=STREAM).parametrize()
+@few
+def test_every_answer_is_what_the_document_says(case: Case[Any], gateway: str) -> None:
+    excluded: list[CheckFunction] = [positive_data_acceptance] if case.operation.path in RULES_IN_WORDS else []
+    check_problem(case.call_and_validate(base_url=gateway, excluded_checks=excluded), case.operation.path)
+
+
+@schema.include(path=ACTIVATE).parametrize()
+@few
+def test_the_admin_is_answered_so_too(case: Case[Any], gateway: str) -> None:
+    case.headers["Authorization"] = f"Bearer {TOKEN}"
+    response = case.call_and_validate(base_url=gateway)
+    assert response.status_code not in (401, 403)
+    check_problem(response, ACTIVATE)
+
+
+@few
+@given(st.text(st.characters(codec="utf-8"), max_size=40), st.text(PRINTED, max_size=40))
+def test_the_stream_begins_with_a_snapshot_wherever_it_is_resumed(gateway: str, query: str, header: str) -> None:
+    given_ = {"params": {"last_event_id": query}, "headers": {"Last-Event-ID": header.encode("latin-1")}}
+    with httpx.stream("GET", f"{gateway}{STREAM}", timeout=10, **given_) as answer:  # type: ignore[arg-type]
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+        lines = answer.iter_lines()
+        assert "event: snapshot" in (line for line in lines)
+        StreamSnapshot.model_validate_json(next(lines).removeprefix("data: "))
