@@ -116,18 +116,19 @@ def _sorted(topic: str, records: Iterable[TopicRecord]) -> Sorted:
         if isinstance(verdict, Rejected):
             origin = RecordOrigin(topic, record.partition, record.offset)
             fates.refused[origin] = (record.value or b"", verdict.reason.value)
-        elif _is_new(verdict.event_id, record.partition, highest, seen):
+        elif _is_new(verdict, record.partition, highest, seen):
             fates.counted.append(verdict)
         else:
             repeats += 1
     return fates._replace(repeats=repeats)
 
 
-def _is_new(event_id: str | None, partition: int, highest: dict[tuple[int, str], int], seen: set[str]) -> bool:
+def _is_new(purchase: Purchase, partition: int, highest: dict[tuple[int, str], int], seen: set[str]) -> bool:
+    event_id = purchase.event_id
     if event_id is None:
         return True
     source, _, row = event_id.rpartition(":")
-    if source and row.isascii() and row.isdigit() and len(row) <= 15:
+    if not purchase.replay_of and source and row.isascii() and row.isdigit() and len(row) <= 15:
         new = int(row) > highest.get((partition, source), -1)
         if new:
             highest[partition, source] = int(row)

@@ -28,7 +28,7 @@ from services.common.events import (
 from services.common.money import MAX_UNIT_PRICE_CENTS, format_cents
 from services.gateway.intake import read_events
 from services.gateway.problems import Problem
-from spark.records import checked_row
+from spark.records import PURCHASE, checked_row
 from tests.shop import SEED_COLUMNS
 
 LONGEST_NS = 250_000_000
@@ -37,7 +37,7 @@ LONGEST_NS = 250_000_000
 _DEEP = 600
 _MANY_BRACKETS = 8
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_IDS = ("event_id", "order_id", "product_id", "user_id", "category_id")
+_IDS = ("event_id", "order_id", "product_id", "user_id", "category_id", "replay_of")
 _TEXTS = (*_IDS, "category_code", "brand", "product_name")
 _ORIGIN = RecordOrigin("purchases", 3, 12)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -114,8 +114,8 @@ def _check_archive(value: bytes | None, broker_ms: int, verdict: Purchase | Reje
 def outcome_of(verdict: Purchase | Rejected) -> tuple[int | str | None, ...]:
     """The columns that the batch job should have for a verdict: the purchase's, then the reason."""
     if isinstance(verdict, Purchase):
-        return (*msgspec.structs.astuple(verdict), None)
-    return (*(None,) * len(Purchase.__struct_fields__), verdict.reason.value)
+        return (*(getattr(verdict, name) for name, _kind in PURCHASE), None)
+    return (*(None,) * len(PURCHASE), verdict.reason.value)
 
 
 def _check_dead_letter(value: bytes, rejected: Rejected) -> None:
@@ -132,6 +132,7 @@ def _check_purchase(purchase: Purchase, broker_ms: int) -> None:
         _check_text(name, getattr(purchase, name), MAX_ID_LENGTH, required=name in ("order_id", "product_id"))
     for name in ("category_code", "brand", "product_name"):
         _check_text(name, getattr(purchase, name), MAX_TEXT_LENGTH)
+    _require(purchase.replay_of is None or purchase.event_id is not None, "a replay without an event id")
     levels = (purchase.category_code or "unknown").split(".")
     _require(len(levels) <= MAX_CATEGORY_LEVELS and all(levels), "levels of the category")
     _check_number("event_time", purchase.event_time, EARLIEST_EVENT_MS, broker_ms + FUTURE_TOLERANCE_MS)

@@ -48,7 +48,7 @@ _LITERALS = {
     "event_time": [b'"%b"' % time for time in _TIMES],
     "category_code": _CATEGORIES,
     **{name: _NUMBERS + [b'"%b"' % number for number in _NUMBERS] for name in ("price", "quantity", "amount")},
-    **dict.fromkeys(("event_id", "order_id", "product_id", "user_id", "category_id"), _IDS),
+    **dict.fromkeys(("event_id", "order_id", "product_id", "user_id", "category_id", "replay_of"), _IDS),
 }
 _KEYS = [
     *(b'"\\u0070rice"', b'"Price"', b'"price "', b'""', b'"partition"', b'"offset"', b'"timestamp"', b'"value"'),

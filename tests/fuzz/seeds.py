@@ -78,4 +78,6 @@ def _unusual() -> Iterator[dict[str, Any]]:
     yield usual | {"price": "0", "quantity": 0, "amount": 0}
     yield usual | {"event_time": "2020-02-29T23:59:59.999999999-23:59", "category_code": "a.b.c.d.e.f.g.h"}
     yield usual | {"user_id": "u" * 128, "product_name": "n" * 256, "category_id": " "}
+    yield usual | {"event_id": "kz.csv:12:replay", "replay_of": "kz.csv:12"}
+    yield usual | {"event_id": "0b5c", "replay_of": "purchases/3/17"}
     yield usual | {"store": {"till": [1, 2.5, None, {"open": True}]}, "note": '[{"\\' * 20}

@@ -1,15 +1,19 @@
 """Rows as events: columns by name, short rows repaired, bad ones as dead letters with their own bytes."""
 
 import json
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.common.deadletters import MAX_VALUE_BYTES, FileOrigin, origin_of, reason_of
 from services.common.events import Purchase, parse
 from services.producer.partitioner import keyed_partitioner
 from services.producer.rows import DeadLetter, Record, RowEncoder
-from services.producer.source import REQUIRED, Block, Row, Unreadable
+from services.producer.source import OPTIONAL, REQUIRED, Block, PurchaseFile, Row, Unreadable
 from tests.feeding import row
 
 NOW_MS = 1_600_000_000_000
@@ -154,3 +158,46 @@ def test_a_row_longer_than_a_record_is_cut_and_says_so() -> None:
     outcome = dead_letter(Unreadable("too long"), "x" * 2_000_000)
     assert len(outcome.value) == MAX_VALUE_BYTES
     assert b"of 2000000 bytes" in dict(outcome.headers)["detail"]
+
+
+FIELD = st.sampled_from(row(1).split(",")) | st.text(max_size=20) | st.text('\udc80\x00\u2028"\\,', max_size=5)
+ROW = st.lists(FIELD, max_size=12) | st.builds(Unreadable, st.text(max_size=20))
+COLUMNS = st.permutations([*REQUIRED, *OPTIONAL, "note"]).map(tuple) | st.just(REQUIRED)
+
+
+@given(COLUMNS, st.lists(ROW, max_size=5))
+def test_any_row_is_one_record_or_one_dead_letter(columns: Sequence[str], rows: list[Row]) -> None:
+    texts = [",".join(fields) for fields in rows]
+    outcomes = encode(columns, rows, 17, texts)
+    assert len(outcomes) == len(rows)
+    for number, (text, outcome) in enumerate(zip(texts, outcomes, strict=True), 17):
+        if isinstance(outcome, Record):
+            purchase = parse(outcome.value, NOW_MS)
+            assert isinstance(purchase, Purchase)
+            assert (outcome.partition, outcome.key) == place(purchase.user_id or purchase.order_id)
+        else:
+            assert outcome.value == text.rstrip("\r\n").encode("utf-8", "surrogateescape")
+            assert origin_of(outcome.headers) == FileOrigin("kz.csv", number)
+
+
+LINE = st.sampled_from([row(1), row(2, anonymous=True), "", '"', 'a,"b', "x" * 10]).map(str.encode) | st.binary(
+    max_size=30
+)
+END = st.sampled_from([b"\n", b"\r\n", b"\r"])
+
+
+@given(st.lists(st.tuples(LINE, END), max_size=8), st.booleans())
+def test_no_byte_of_any_file_is_lost(lines: list[tuple[bytes, bytes]], ends: bool) -> None:
+    """Every line but blank ones is in one row, in order; rows are numbered without a gap."""
+    body = b"".join(line + end for line, end in lines)
+    body = body if ends else body.rstrip(b"\r\n")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "kz.csv"
+        path.write_bytes(",".join(REQUIRED).encode() + b"\n" + body)
+        with PurchaseFile(path) as file:
+            blocks = list(file.blocks())
+    texts = b"".join(text.encode("utf-8", "surrogateescape") for block in blocks for text in block.texts)
+    assert texts.replace(b"\r", b"").replace(b"\n", b"") == body.replace(b"\r", b"").replace(b"\n", b"")
+    assert [block.first for block in blocks] == [1 + sum(map(len, blocks[:place])) for place in range(len(blocks))]
+    for block in blocks:
+        assert len(encode(REQUIRED, block.rows, block.first, block.texts)) == len(block)

@@ -1,10 +1,10 @@
 """Events sent in over HTTP."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from services.gateway.answers import IntakeAnswer, Verdict
 from services.gateway.intake import MAX_EVENTS, KafkaAway, read_events
@@ -14,13 +14,19 @@ from services.gateway.problems import Problem
 router = APIRouter(prefix="/v1/events", tags=["events"])
 
 
+_TEXT_OR_NUMBER = {"anyOf": [{"type": "string", "pattern": r"^-?[0-9]{1,15}(\.[0-9]+)?$"}, {"type": "number"}]}
+_TEXT_OR_INTEGER = {"anyOf": [{"type": "string", "pattern": r"^-?[0-9]{1,9}$"}, {"type": "integer"}]}
+Decimal = Annotated[str, WithJsonSchema(_TEXT_OR_NUMBER)]
+Count = Annotated[int, WithJsonSchema(_TEXT_OR_INTEGER)]
+
+
 class PurchaseEvent(BaseModel):
     """The contract of topic `purchases`, for the documentation; services/common/events.py validates."""
 
     event_time: str = Field(description="RFC 3339, or `YYYY-MM-DD HH:MM:SS UTC`.")
     order_id: str = Field(min_length=1, max_length=128)
     product_id: str = Field(min_length=1, max_length=128)
-    price: str = Field(description="Unit price in whole cents; a decimal string or number, no exponent.")
+    price: Decimal = Field(description="Unit price in whole cents; a decimal string or number, no exponent.")
     event_id: str | None = Field(
         default=None, description="`<source>:<row>` or an id of your own, such as a UUID: makes sending again safe."
     )
@@ -29,8 +35,9 @@ class PurchaseEvent(BaseModel):
     category_code: str | None = None
     brand: str | None = None
     product_name: str | None = None
-    quantity: int = Field(default=1, description="Negative for returned pieces.")
-    amount: str | None = Field(default=None, description="The line's total where it is not price x quantity.")
+    quantity: Count | None = Field(default=1, description="Negative for returned pieces; 1 where there is none.")
+    amount: Decimal | None = Field(default=None, description="The line's total where it is not price x quantity.")
+    replay_of: str | None = Field(default=None, description="The origin of the dead letter that this event replays.")
 
 
 _EXAMPLE = {

@@ -1718,7 +1718,7 @@ export interface operations {
                      * Price
                      * @description Unit price in whole cents; a decimal string or number, no exponent.
                      */
-                    price: string;
+                    price: string | number;
                     /**
                      * Event Id
                      * @description `<source>:<row>` or an id of your own, such as a UUID: makes sending again safe.
@@ -1739,15 +1739,20 @@ export interface operations {
                     product_name?: string | null;
                     /**
                      * Quantity
-                     * @description Negative for returned pieces.
+                     * @description Negative for returned pieces; 1 where there is none.
                      * @default 1
                      */
-                    quantity?: number;
+                    quantity?: string | number | null;
                     /**
                      * Amount
                      * @description The line's total where it is not price x quantity.
                      */
-                    amount?: string | null;
+                    amount?: string | number | null;
+                    /**
+                     * Replay Of
+                     * @description The origin of the dead letter that this event replays.
+                     */
+                    replay_of?: string | null;
                 } | {
                     /**
                      * Event Time
@@ -1762,7 +1767,7 @@ export interface operations {
                      * Price
                      * @description Unit price in whole cents; a decimal string or number, no exponent.
                      */
-                    price: string;
+                    price: string | number;
                     /**
                      * Event Id
                      * @description `<source>:<row>` or an id of your own, such as a UUID: makes sending again safe.
@@ -1783,15 +1788,20 @@ export interface operations {
                     product_name?: string | null;
                     /**
                      * Quantity
-                     * @description Negative for returned pieces.
+                     * @description Negative for returned pieces; 1 where there is none.
                      * @default 1
                      */
-                    quantity?: number;
+                    quantity?: string | number | null;
                     /**
                      * Amount
                      * @description The line's total where it is not price x quantity.
                      */
-                    amount?: string | null;
+                    amount?: string | number | null;
+                    /**
+                     * Replay Of
+                     * @description The origin of the dead letter that this event replays.
+                     */
+                    replay_of?: string | null;
                 }[];
             };
         };
@@ -1959,12 +1969,14 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description Not ready */
+            /** @description Not ready; the same body */
             503: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": unknown;
+                };
             };
             /** @description A problem (RFC 9457) */
             default: {
@@ -1992,7 +2004,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "text/plain": string;
                 };
             };
             /** @description A problem (RFC 9457) */
