@@ -16,7 +16,7 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup prerequisites browser jars proto web demo up down status replay train verify test lint faults bench soak lock
+.PHONY: help setup prerequisites browser jars proto web demo up down status replay train verify test fuzz lint faults bench soak lock
 
 help:
 	@echo "Tillstream on one machine:"
@@ -53,6 +53,10 @@ required = $(or $($(1)),$(error say which file: make $@ $(1)=path/to/file.csv))
 test: setup browser ## unit, contract, integration and end-to-end tests on the real engines
 	$(PYTHON) -m pytest
 	cd web && npm test
+
+fuzz: setup ## a million mutated messages, 30,000 of them through the engines; 2,000 requests an operation [MESSAGES=n] [SEED=n]
+	$(PYTHON) -m tests.fuzz --messages $(or $(MESSAGES),1000000) --engines 30000 $(if $(SEED),--seed '$(SEED)')
+	$(PYTHON) -m pytest tests/fuzz/test_openapi.py --hypothesis-profile=fuzz --timeout 0
 
 lint: setup ## ruff, mypy and the page's linter
 	$(PYTHON) -m ruff check .

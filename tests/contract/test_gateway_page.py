@@ -39,6 +39,13 @@ async def test_every_path_of_the_page_is_its_index(gateway: httpx.AsyncClient, p
     assert (await gateway.head(path)).status_code == 200
 
 
+async def test_below_v1_the_api_refuses_and_not_the_page(gateway: httpx.AsyncClient) -> None:
+    answer = await gateway.get("/v1/recommendations")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert (await gateway.get("/v1/sales")).status_code == 404
+    assert (await gateway.head("/v1/stats/summary")).status_code == 405
+
+
 async def test_files_of_the_page(gateway: httpx.AsyncClient) -> None:
     assert (await gateway.get("/favicon.svg")).text == "<svg/>"
     script = await gateway.get("/assets/index-0a1b.js", headers={"Accept-Encoding": "gzip"})

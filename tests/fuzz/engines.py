@@ -94,7 +94,8 @@ def through_engines(stand: Stand, values: Sequence[bytes | None]) -> str:
 async def _send(stand: Stand, values: Iterable[bytes | None]) -> None:
     async with AIOKafkaProducer(bootstrap_servers=stand.kafka, enable_idempotence=True) as producer:
         for value in values:
-            await producer.send(stand.topics.purchases, value, partition=_partition(value))
+            # A key, since a record needs one where it has no value.
+            await producer.send(stand.topics.purchases, value, key=b"fuzz", partition=_partition(value))
 
 
 def _partition(value: bytes | None) -> int:
