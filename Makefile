@@ -16,7 +16,7 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup prerequisites browser jars proto web demo up down status replay train verify test fuzz lint faults bench soak lock
+.PHONY: help setup prerequisites browser jars proto web demo up down status replay train reconcile verify test fuzz lint faults bench soak lock
 
 help:
 	@echo "Tillstream on one machine:"
@@ -41,6 +41,9 @@ replay: $(VENV)/.complete ## feed one more file into the running stack   CSV=fil
 
 train: $(VENV)/.complete ## run the batch job now
 	@exec $(PYTHON) -m local train
+
+reconcile: $(VENV)/.complete ## compare the live figures with the archive, to the cent
+	@exec $(PYTHON) -m local reconcile
 
 verify: $(VENV)/.complete ## compare every live figure with the file itself   CSV=file
 	@engines="$$($(PYTHON) -m local env)" && eval "$$engines" && \

@@ -27,13 +27,14 @@ from services.common.telemetry import PortInUse
 DESCRIPTION = """\
 Tillstream on one machine: real Kafka, Valkey and S3 without Docker or root, the services, and Spark.
 
-  demo     everything from a fresh state, in the foreground, until Ctrl-C
-  up       the same detached; keeps its state in .tillstream/ and can be called again
-  down     stop what `up` has started; the data stays
-  status   each part with its process, address, health and lag
-  replay   feed one more purchase file into the running stack
-  train    run the batch job now: figures, then a new model
-  env      how to reach the engines, for a shell: eval "$(python -m local env)"
+  demo       everything from a fresh state, in the foreground, until Ctrl-C
+  up         the same detached; keeps its state in .tillstream/ and can be called again
+  down       stop what `up` has started; the data stays
+  status     each part with its process, address, health and lag
+  replay     feed one more purchase file into the running stack
+  train      run the batch job now: figures, then a new model
+  reconcile  compare the live figures with the archive, to the cent
+  env        how to reach the engines, for a shell: eval "$(python -m local env)"
 """
 EPILOG = """\
 examples:
@@ -89,6 +90,8 @@ def _run(options: argparse.Namespace) -> int:
             commands.replay(options.csv, options.rate, options.source)
         case "train":
             commands.train_now()
+        case "reconcile":
+            commands.reconcile()
         case "env":
             commands.print_environment()
         case "status":
@@ -130,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     parsers.add_parser("down", help="stop; the data stays")
     parsers.add_parser("status", help="what runs, and how well")
     parsers.add_parser("train", help="run the batch job now")
+    parsers.add_parser("reconcile", help="compare the live figures with the archive")
     parsers.add_parser("env", help="how to reach the engines, for a shell")
     return parser
 

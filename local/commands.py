@@ -1,4 +1,4 @@
-"""The detached stack: `up`, `down`, `replay`, `train`."""
+"""The detached stack: `up`, `down`, `replay`, `train`, `reconcile`."""
 
 import shlex
 from contextlib import AbstractContextManager
@@ -12,7 +12,17 @@ from local.layout import Layout
 from local.model import current_version
 from local.settings import StackSettings
 from local.stack import FEEDER, Stack, StackError
-from local.steps import blaming_crashes, ensure_page, lag_now, send, train, wait_flowing, wait_gateway, wait_settled
+from local.steps import (
+    blaming_crashes,
+    ensure_page,
+    lag_now,
+    run_batch_job,
+    send,
+    train,
+    wait_flowing,
+    wait_gateway,
+    wait_settled,
+)
 
 
 def detached_stack() -> Stack:
@@ -93,6 +103,14 @@ def train_now() -> None:
     stack.require_running()
     with blaming_crashes(stack):
         train(stack)
+
+
+def reconcile() -> None:
+    """Compare the live figures with what is archived; the outcome is told, and shown by the gateway."""
+    stack = detached_stack()
+    stack.require_running()
+    with blaming_crashes(stack):
+        run_batch_job(stack, "reconcile")
 
 
 def print_environment() -> None:

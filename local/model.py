@@ -26,13 +26,13 @@ class Served:
     refused: str
 
 
-def training(stack: Stack, scratch: Path) -> Program:
-    """The batch job, its progress on our own output.
+def batch_job(stack: Stack, scratch: Path, *arguments: str) -> Program:
+    """`python -m spark …`, its progress on our own output.
 
     To stop it is to kill it: what it has published is complete, what it has not is never looked at, and a Spark that
     is torn down in mid-task says pages about it.
     """
-    argv = [sys.executable, "-m", "spark", "run"]
+    argv = [sys.executable, "-m", "spark", *arguments]
     environment = {**stack.environment, "TILLSTREAM_SPARK_DIR": str(scratch)}
     return Program("spark", argv, None, REPOSITORY, environment, grace_s=0)
 

@@ -85,6 +85,7 @@ def _own_settings(name: str, settings: StackSettings, layout: Layout) -> dict[st
         # There is one at a time, since it holds its port: restarted after a crash, it has its partitions back at once.
         own["TILLSTREAM_AGGREGATOR_INSTANCE"] = "local"
         own["TILLSTREAM_AGGREGATOR_SCRATCH"] = str(layout.data / "aggregator")
+        own["TILLSTREAM_AGGREGATOR_SNAPSHOT_SECONDS"] = str(settings.aggregator_snapshot_seconds)
     return own
 
 

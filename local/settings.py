@@ -30,6 +30,8 @@ class StackSettings(KafkaSettings, RedisSettings, ArchiveSettings, BaseSettings)
     aggregator_metrics_port: Port = 9103
     recommender_metrics_port: Port = 9104
 
+    aggregator_snapshot_seconds: float = 15  # a file is loaded within minutes, and its figures are to be compared
+
     state_dir: Path = STATE
     redis_max_memory: str = "4gb"
     # What Kafka keeps of each topic: at most so much, and purchases for at most so long.

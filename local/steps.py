@@ -19,7 +19,7 @@ from local.feed import Feed
 from local.http import NoAnswer, get_json, readiness
 from local.lag import Lag, LagProbe, Offsets, lag_probe
 from local.layout import REPOSITORY
-from local.model import current_version, training, wait_served
+from local.model import batch_job, current_version, wait_served
 from local.process import Process, Program, spawn, stop_together
 from local.stack import Stack, StackError
 from services.common.tables import UNKNOWN
@@ -58,9 +58,7 @@ def send(stack: Stack, feed: Feed) -> None:
 def train(stack: Stack) -> None:
     """Run the batch job, and wait until the recommender has taken its model over or refused it."""
     before = current_version(stack)
-    stack.layout.root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="spark-", dir=stack.layout.root) as scratch:
-        run_beside(stack, training(stack, Path(scratch)))
+    run_batch_job(stack, "run")
     version = current_version(stack)
     if version is None or version == before:
         return  # the job's last line says why there is no new model
@@ -69,6 +67,13 @@ def train(stack: Stack) -> None:
         say(f"the recommender serves model {version}")
     else:
         say(f"the recommender has {served.refused}; it serves {served.version or 'popular products'}")
+
+
+def run_batch_job(stack: Stack, *arguments: str) -> None:
+    """Run a command of the batch job in the foreground. Raises StackError, ProcessDied."""
+    stack.layout.root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="spark-", dir=stack.layout.root) as scratch:
+        run_beside(stack, batch_job(stack, Path(scratch), *arguments))
 
 
 def run_beside(stack: Stack, program: Program) -> None:

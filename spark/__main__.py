@@ -6,6 +6,8 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -14,9 +16,10 @@ from pydantic import ValidationError
 from pyspark.errors import PySparkException
 
 from services.common.objectstore import ObjectStore
+from services.common.reconciliation import Reconciliation
 from services.common.settings import explain
 from spark.jars import JarsMissing, fetch_jars
-from spark.job import STEPS, Job, Outcome, run
+from spark.job import STEPS, Job, Outcome, run, run_reconcile
 from spark.progress import Progress
 from spark.publish import ModelRefused, PointerContended
 from spark.session import spark_session
@@ -26,22 +29,25 @@ from spark.versions import new_version
 DESCRIPTION = """\
 Tillstream's batch job: from the archive of purchases to figures and a recommendation model.
 
-  curate   raw/purchases/**            every accepted line once    -> curated/purchases/<version>/
-  report   the figures of the live tables, computed anew           -> reports/<version>/
-  train    implicit ALS over what known customers hold             -> models/als/<version>/
-  publish  verify, write the manifest, move models/als/current.json
+  curate     raw/purchases/**            every accepted line once    -> curated/purchases/<version>/
+  report     the figures of the live tables, computed anew           -> reports/<version>/
+  reconcile  the same as of a snapshot of the live ones, compared    -> reports/reconciliation/<version>.json
+  train      implicit ALS over what known customers hold             -> models/als/<version>/
+  publish    verify, write the manifest, move models/als/current.json
 """
 EPILOG = """\
 examples:
   python -m spark jars                       once: Maven brings the S3A connector
   python -m spark run                        all steps against TILLSTREAM_S3_ENDPOINT
   python -m spark run --until report         figures only
+  python -m spark reconcile --strict         compare the books and nothing else; status 3 where they differ
   TILLSTREAM_ALS_RANK=32 python -m spark run
 
 on a cluster (TILLSTREAM_SPARK_MASTER= leaves master, memory and jars to spark-submit):
   spark-submit --py-files tillstream.zip spark/__main__.py run
 
-Exit status: 0 done, also where the data allows no model yet (the last line says why); 1 failed; 2 wrong settings.
+Exit status: 0 done, also where the data allows no model yet (the last line says why); 1 failed; 2 wrong settings;
+3 with --strict, where the live figures differ from the archive or could not be compared.
 """
 
 
@@ -80,11 +86,28 @@ def run_command(settings: JobSettings, options: argparse.Namespace) -> int:
     """`run`: one run of the job."""
     outcome = run_job(settings, Progress(), options.until)
     _say(f"model {outcome.model} is live" if outcome.model else f"no model: {outcome.reason}")
-    return 0
+    return _verdict(outcome.books, options.strict)
+
+
+def reconcile_command(settings: JobSettings, options: argparse.Namespace) -> int:
+    """`reconcile`: compare the books."""
+    with open_job(settings, Progress()) as job:
+        return _verdict(run_reconcile(job), options.strict)
+
+
+def _verdict(found: Reconciliation | None, strict: bool) -> int:
+    return 3 if strict and (found is None or found.status != "agree") else 0
 
 
 def run_job(settings: JobSettings, progress: Progress, until: str = "publish") -> Outcome:
-    """Open the clients, run the steps, close the clients. Raises BucketMissing, JarsMissing, ModelRefused."""
+    """Run the steps. Raises BucketMissing, JarsMissing, ModelRefused."""
+    with open_job(settings, progress) as job:
+        return run(job, until)
+
+
+@contextmanager
+def open_job(settings: JobSettings, progress: Progress) -> Iterator[Job]:
+    """Open the clients, and close them in the end. Raises BucketMissing, JarsMissing."""
     now_ms = time.time_ns() // 1_000_000
     store = ObjectStore(settings)
     try:
@@ -92,7 +115,7 @@ def run_job(settings: JobSettings, progress: Progress, until: str = "publish") -
             raise BucketMissing(f"there is no bucket {store.bucket!r} at {settings.s3_endpoint or 'AWS'}")
         with spark_session(settings) as spark:
             _stop_at_once()  # Spark has put its own handler in the place of ours
-            return run(Job(spark, store, settings, progress, new_version(now_ms), now_ms), until)
+            yield Job(spark, store, settings, progress, new_version(now_ms), now_ms)
     finally:
         store.close()
 
@@ -109,9 +132,13 @@ def _parser() -> argparse.ArgumentParser:
         "python -m spark", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawTextHelpFormatter
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-    run_parser = commands.add_parser("run", help="curate, report, train and publish")
+    run_parser = commands.add_parser("run", help="curate, report, reconcile, train and publish")
     run_parser.add_argument("--until", choices=STEPS, default="publish", help="the last step to do")
     run_parser.set_defaults(command=run_command)
+    reconcile_parser = commands.add_parser("reconcile", help="compare the live figures with the archive")
+    reconcile_parser.set_defaults(command=reconcile_command)
+    for books_parser in (run_parser, reconcile_parser):
+        books_parser.add_argument("--strict", action="store_true", help="status 3 unless the books agree")
     commands.add_parser("jars", help="fetch the S3A connector with Maven").set_defaults(command=jars_command)
     return parser
 

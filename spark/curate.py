@@ -44,11 +44,11 @@ def read_archive(spark: SparkSession, folder: str | None) -> DataFrame:
 
 
 def check(lines: DataFrame, job_ms: int) -> DataFrame:
-    """Rows of `CHECKED` and `repeat`: whether an earlier record is the same line."""
+    """Rows of `CHECKED`, `identity`, and `repeat`: whether an earlier record is the same line."""
     checked = lines.where(F.length("line") > 0).mapInArrow(checker(job_ms), ddl(CHECKED))
-    same_line = Window.partitionBy("identity").orderBy(*_arrival_order())
+    same_line = Window.partitionBy("identity").orderBy(*arrival_order())
     marked = checked.withColumn("identity", _identity())
-    return marked.withColumn("repeat", F.row_number().over(same_line) > 1).drop("identity")
+    return marked.withColumn("repeat", F.row_number().over(same_line) > 1)
 
 
 def _identity() -> Column:
@@ -65,7 +65,7 @@ def _identity() -> Column:
     )
 
 
-def _arrival_order() -> list[Column]:
+def arrival_order() -> list[Column]:
     """The stream applies the first arrival; lines without a place come last, in an order of their content."""
     return [F.col(name).asc_nulls_last() for name, _ in (*ORIGIN, *PURCHASE)]
 
@@ -74,7 +74,7 @@ def accepted(checked: DataFrame) -> DataFrame:
     """The purchases that count, as `CURATED`. Months follow the session's time zone."""
     month = F.date_format(F.timestamp_millis("event_time"), "yyyy-MM")
     counting = checked.where(F.col("reason").isNull() & ~F.col("repeat"))
-    return counting.drop("reason", "repeat").withColumn("month", month)
+    return counting.select(*(name for name, _ in (*ORIGIN, *PURCHASE))).withColumn("month", month)
 
 
 def write_curated(purchases: DataFrame, folder: str) -> None:

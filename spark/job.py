@@ -1,6 +1,9 @@
-"""One run: curate → report → train → publish. Everything it writes is named by its version and never overwritten."""
+"""One run: curate → report → reconcile → train → publish.
 
-from dataclasses import dataclass
+Everything it writes is named by its version and never overwritten.
+"""
+
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -8,16 +11,18 @@ from pyspark.sql import functions as F
 
 from services.common.events import format_time
 from services.common.objectstore import ObjectStore
-from spark import curate, knowledge, publish, report, train
+from services.common.reconciliation import Reconciliation, in_words
+from spark import books, curate, knowledge, publish, report, train
 from spark.curate import Curation
 from spark.progress import Progress
+from spark.reconcile import reconcile
 from spark.session import blas_in_use
 from spark.settings import JobSettings
 
 CURATED = "curated/purchases/"
 REPORTS = "reports/"
 CHECKPOINTS = "checkpoints/"
-STEPS = ("curate", "report", "train", "publish")
+STEPS = ("curate", "report", "reconcile", "train", "publish")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +53,17 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: `model` is the version now live, or None with the reason."""
+    """How a run ended: `model` is the version now live, or None with the reason; `books` where they were compared."""
 
     model: str | None
     reason: str = ""
+    books: Reconciliation | None = None
 
 
 def run(job: Job, until: str = "publish") -> Outcome:
     """Do the steps up to and including `until`."""
-    purchases, curation = curate_step(job)
+    checked = check(job)
+    purchases, curation = curate_step(job, checked)
     if until == "curate":
         return Outcome(None, "only curated, as asked")
     held = train.interactions(purchases).persist()
@@ -64,21 +71,37 @@ def run(job: Job, until: str = "publish") -> Outcome:
     report_step(job, purchases, curation, refusal)
     if until == "report":
         return Outcome(None, "only curated and reported, as asked")
+    found = reconcile_step(job, checked, curation)
+    checked.unpersist()
+    if until == "reconcile":
+        return Outcome(None, "only curated, reported and reconciled, as asked", found)
     if refusal:
-        return Outcome(None, refusal)
+        return Outcome(None, refusal, found)
     pairs = train_step(job, purchases, held)
     if until == "train":
-        return Outcome(None, f"trained but not published, as asked: {publish.model_folder(job.version)}")
-    return publish_step(job, curation, span(purchases), pairs)
+        return Outcome(None, f"trained but not published, as asked: {publish.model_folder(job.version)}", found)
+    return replace(publish_step(job, curation, span(purchases), pairs), books=found)
 
 
-def curate_step(job: Job) -> tuple[DataFrame, Curation]:
-    """Archive → `curated/purchases/<version>/`."""
+def run_reconcile(job: Job) -> Reconciliation | None:
+    """Compare the books and do nothing else."""
+    checked = check(job)
+    with job.progress.step("check") as step:
+        curation = curate.count(checked)
+        step.says(_curation_in_words(curation))
+    return reconcile_step(job, checked, curation)
+
+
+def check(job: Job) -> DataFrame:
+    """The checked records of the archive, kept for the steps that read them."""
+    return curate.check(_archive(job), job.now_ms).persist()
+
+
+def curate_step(job: Job, checked: DataFrame) -> tuple[DataFrame, Curation]:
+    """Checked records → `curated/purchases/<version>/`."""
     with job.progress.step("curate") as step:
-        checked = curate.check(_archive(job), job.now_ms).persist()
         curation = curate.count(checked)
         curate.write_curated(curate.accepted(checked), job.url(job.curated_folder))
-        checked.unpersist()
         step.says(_curation_in_words(curation))
     return curate.read_curated(job.spark, job.url(job.curated_folder)), curation
 
@@ -135,6 +158,29 @@ def _prune_curated(job: Job) -> None:
 def _delete_folder(store: ObjectStore, folder: str) -> None:
     for key, _ in list(store.list(folder)):
         store.delete(key)
+
+
+def reconcile_step(job: Job, checked: DataFrame, curation: Curation) -> Reconciliation | None:
+    """The batch's figures against the live ones → `reports/reconciliation/<version>.json` and `latest.json`.
+
+    Books that differ are said loudly and change nothing else: the model is made of what the archive holds.
+    """
+    with job.progress.step("reconcile") as step:
+        found = reconcile(
+            job.store,
+            checked,
+            curation,
+            time_zone=job.settings.time_zone,
+            version=job.version,
+            now_ms=job.now_ms,
+        )
+        if found is None:
+            step.says("not compared: no snapshot of the live figures lies within what is archived")
+        else:
+            step.says(f"{in_words(found)} ({found.compared:,} figures, by {found.basis})")
+    for difference in found.differences if found else ():
+        job.progress.line(f"  {books.in_words(difference)}")
+    return found
 
 
 def train_step(job: Job, purchases: DataFrame, held: DataFrame) -> int:

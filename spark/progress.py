@@ -28,14 +28,18 @@ class Progress:
     def step(self, name: str) -> Iterator[Step]:
         """Time what happens inside."""
         if self._out.isatty():
-            self._write(f"{name:<8}  ...\r")
+            self._write(f"{name:<9}  ...\r")
         step, start = Step(), time.monotonic()
         try:
             yield step
         except BaseException:
-            self._write(f"{name:<8} {time.monotonic() - start:6.1f} s  failed\n")
+            self._write(f"{name:<9} {time.monotonic() - start:6.1f} s  failed\n")
             raise
-        self._write(f"{name:<8} {time.monotonic() - start:6.1f} s  {step.summary}\n")
+        self._write(f"{name:<9} {time.monotonic() - start:6.1f} s  {step.summary}\n")
+
+    def line(self, text: str) -> None:
+        """A line of its own."""
+        self._write(f"{text}\n")
 
     def _write(self, text: str) -> None:
         self._out.write(text)

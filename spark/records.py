@@ -29,8 +29,9 @@ PURCHASE = (
     ("quantity", "bigint"),
     ("revenue", "bigint"),
 )
-CHECKED = (*ORIGIN, *PURCHASE, ("reason", "string"))
-"""Columns of a checked record: its place in the topic, the purchase (epoch ms, cents), why it was rejected."""
+CHECKED = (*ORIGIN, *PURCHASE, ("reason", "string"), ("arrived", "bigint"))
+"""Columns of a checked record: its place in the topic, the purchase (epoch ms, cents), why it was rejected, and the
+broker time by which it was judged (of a plain line: the end of its hour)."""
 
 Row = tuple[int | str | None, ...]
 
@@ -60,8 +61,8 @@ def checker(job_ms: int) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.Rec
 def checked_row(line: bytes, path: str, job_ms: int) -> Row:
     """One archive line as a row of `CHECKED`: a purchase without a reason, or a reason without a purchase."""
     partition, offset, timestamp, value = read_line(line)
-    checked = parse(value, _arrival(path, job_ms) if timestamp is None else timestamp)
-    return (partition, offset, timestamp, *_outcome(checked))
+    arrived = _arrival(path, job_ms) if timestamp is None else timestamp
+    return (partition, offset, timestamp, *_outcome(parse(value, arrived)), arrived)
 
 
 def _outcome(checked: Purchase | Rejected) -> Row:

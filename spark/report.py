@@ -77,7 +77,7 @@ def totals(purchases: DataFrame) -> Json:
 
 def sales(purchases: DataFrame, granularity: str, zone: ZoneInfo) -> list[Json]:
     """The buckets with sales, oldest first."""
-    buckets = _figures_of(purchases, _start(granularity).alias("start"))
+    buckets = _figures_of(purchases, start_of(granularity).alias("start"))
     return [_bucket(row, zone) for row in buckets.orderBy("start").collect()]
 
 
@@ -85,7 +85,7 @@ def categories_by_month(purchases: DataFrame, zone: ZoneInfo) -> dict[str, list[
     """Category, of every level → its months with sales, oldest first. A level takes in those below it."""
     codes = purchases.select(_known("category_code").alias("code"))
     levels = codes.distinct().select("code", F.explode(category_levels(F.col("code"))).alias("level"))
-    lines = purchases.select(_known("category_code").alias("code"), _start("month").alias("start"), *SUMMED)
+    lines = purchases.select(_known("category_code").alias("code"), start_of("month").alias("start"), *SUMMED)
     lines = lines.join(F.broadcast(levels), "code")
     months: dict[str, list[Json]] = {}
     for row in _figures_of(lines, "level", "start").orderBy("level", "start").collect():
@@ -135,7 +135,7 @@ def _sums() -> tuple[Column, Column]:
     )
 
 
-def _start(granularity: str) -> Column:
+def start_of(granularity: str) -> Column:
     """A line's bucket, epoch seconds."""
     return F.unix_seconds(F.date_trunc(granularity, F.timestamp_millis("event_time")))
 

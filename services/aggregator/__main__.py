@@ -20,6 +20,7 @@ from services.aggregator.applier import Applier
 from services.aggregator.calendar import Calendar
 from services.aggregator.history import ArchivedHistory
 from services.aggregator.settings import AggregatorSettings
+from services.aggregator.snapshots import LiveFigures, Snapshots
 from services.aggregator.store import RedisClient, TableStore
 from services.common.kafka import client_options
 from services.common.loopwatch import watch_loop
@@ -48,6 +49,7 @@ class Clients(mode.Service):
         )
         self.log_client = AIOKafkaConsumer(group_id=None, **client_options(settings))
         self.objects = ObjectStore(settings)
+        self._snapshots: asyncio.Task[None] | None = None
 
     def applier(self) -> Applier:
         """The applier over these clients."""
@@ -72,6 +74,8 @@ class Clients(mode.Service):
         await self.producer.start()
         await self.log_client.start()
         self.add_future(watch_loop())
+        if self._settings.aggregator_snapshot_seconds:
+            self._snapshots = asyncio.create_task(self._snapshots_of_figures().run())
 
     async def _kafka_answers(self) -> None:
         """A start while Kafka is away is no reason to end: nobody may be there to start it again."""
@@ -89,8 +93,20 @@ class Clients(mode.Service):
             finally:
                 await probe.close()
 
+    def _snapshots_of_figures(self) -> Snapshots:
+        settings = self._settings
+        return Snapshots(
+            LiveFigures(self.redis, settings),
+            self.objects,
+            seconds=settings.aggregator_snapshot_seconds,
+            kept=settings.aggregator_snapshots_kept,
+        )
+
     async def on_stop(self) -> None:
         """Close all clients."""
+        if self._snapshots is not None:
+            self._snapshots.cancel()
+            await asyncio.gather(self._snapshots, return_exceptions=True)
         await self.producer.stop()
         await self.log_client.stop()
         await self.redis.aclose()

@@ -187,6 +187,10 @@ add(totals, 'orders', new_orders)
 add(totals, 'buyers', buyers)
 if batch.events > 0 then
   call('HSET', totals, 'applied_at', batch.applied_at, 'freshness_ms', batch.freshness_ms)
+  -- The same sums by source partition: where the books differ, they tell whose records to look at.
+  local r, q, n = match(call('HGET', KEYS[batch.ledger_key], batch.partition) or '0 0 0', '(%S+) (%S+) (%S+)')
+  local entry = format('%d %d %d', r + batch.revenue, q + batch.quantity, n + batch.events)
+  call('HSET', KEYS[batch.ledger_key], batch.partition, entry)
 end
 
 for _, pair in ipairs(batch.arrivals) do call('HINCRBY', KEYS[batch.arrivals_key], pair[1], pair[2]) end

@@ -138,6 +138,7 @@ class Payload:
             "events": delta.events,
             "first_event": delta.first_event or 0,
             "last_event": delta.last_event or 0,
+            "ledger_key": self._key("ledger"),
             "applied_at": str(now_ms),
             "freshness_ms": str(max(0, now_ms - arrived_at)),
         }

@@ -34,3 +34,7 @@ class AggregatorSettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settin
     aggregator_accept_missing_history: bool = False
     # Faust's working directory. The aggregator keeps nothing there.
     aggregator_scratch: Path = Path(".tillstream/aggregator")
+    # How often a snapshot of the live figures is stored in S3, for the batch job to compare with; 0 stores none.
+    aggregator_snapshot_seconds: float = Field(default=300, ge=0)
+    # The newest snapshots that are kept: the archive must catch up with one of them before it is gone.
+    aggregator_snapshots_kept: int = Field(default=48, ge=2)

@@ -34,6 +34,12 @@ AGGREGATOR_FRESHNESS_SECONDS = Gauge("tillstream_aggregator_freshness_seconds", 
 # Records not yet applied, by topic and partition, as of the last fetch.
 AGGREGATOR_LAG = Gauge("tillstream_aggregator_lag_records", "Records not yet applied", ["topic", "partition"])
 
+# Snapshots of the live figures stored for the batch job, and turns at which that failed (tried again at the next).
+AGGREGATOR_SNAPSHOTS = Counter("tillstream_aggregator_snapshots", "Snapshots of the live figures stored")
+AGGREGATOR_SNAPSHOT_FAILURES = Counter("tillstream_aggregator_snapshot_failures", "Snapshots that failed")
+# Time to read the figures of one snapshot, in one transaction a shard: Redis serves nobody else meanwhile.
+AGGREGATOR_SNAPSHOT_SECONDS = Gauge("tillstream_aggregator_snapshot_read_seconds", "Time to read the newest snapshot")
+
 # --- aggregator and producer ------------------------------------------------------------------------------------
 # 1 while too many records of a source (a partition, a file) are refused; the caps are settings.
 DEAD_LETTERS_ALARM = Gauge("tillstream_dead_letters_alarm", "Whether too many records are refused", ["source"])

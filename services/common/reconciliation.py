@@ -9,8 +9,6 @@ import msgspec
 
 FOLDER = "reports/reconciliation/"
 LATEST = f"{FOLDER}latest.json"
-DIFFERENCES_TOLD = 100
-"""So many differences are listed, the broadest first; `differing` counts them all."""
 
 Verdict = Literal["agree", "differ"]
 Basis = Literal["offsets", "hours"]
@@ -48,7 +46,8 @@ class Reconciliation(msgspec.Struct, frozen=True):
     """One comparison. It holds for all records up to `as_of`, the broker's time of the newest one compared.
 
     `basis` tells how the moment was fixed: by the offsets of the live figures, or, where archived lines carry none,
-    by hours that were over. `compared` counts the figures that were compared.
+    by hours that were over. `compared` counts the figures that were compared, `differing` those that differ; of these
+    `differences` lists the first of each table, the broadest table first.
     """
 
     version: str

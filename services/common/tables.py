@@ -9,6 +9,7 @@ number of distinct orders of anything in the shard of the order.
 |---|---|---|
 | `marks` | hash | `<topic>/<partition>` → next offset to apply; `stamp:…` → broker time (ms) of the record before it |
 | `missing` | hash | `<topic>/<partition>/<first offset>` → last offset: records that nobody had any more |
+| `ledger` | hash | `<topic>/<partition>` → `revenue quantity events` of all its lines (`Entry`) |
 | `rows:<topic>/<partition>` | hash | source → highest row applied (a line counts once) |
 | `claims`, `claims:log` | hash, list | other event ids → the record that owns it; the newest N |
 | `replays` | hash | event id of every replayed dead letter → the record that owns it, for ever |
@@ -66,6 +67,20 @@ def unpack(text: str | bytes | None) -> Figures:
         return Figures()
     revenue, quantity, orders = text.split()
     return Figures(int(revenue), int(quantity), int(orders))
+
+
+class Entry(NamedTuple):
+    """The ledger's entry of one source partition: revenue in cents, pieces, accepted lines."""
+
+    revenue: int = 0
+    quantity: int = 0
+    events: int = 0
+
+
+def unpack_entry(text: str | bytes) -> Entry:
+    """A ledger's entry from its packed form `revenue quantity events`."""
+    revenue, quantity, events = text.split()
+    return Entry(int(revenue), int(quantity), int(events))
 
 
 class ProductFacts(msgspec.Struct, frozen=True, gc=False):

@@ -54,6 +54,7 @@ def test_an_accepted_line_is_a_purchase_in_cents_and_milliseconds() -> None:
         "quantity": -2,
         "revenue": -32402,
         "reason": None,
+        "arrived": 1587729100000,
     }
 
 
@@ -64,6 +65,7 @@ def test_a_rejected_line_keeps_its_place_and_its_reason() -> None:
 
 
 def test_a_plain_line_is_held_against_the_hour_of_its_object() -> None:
+    assert row(EVENT)["arrived"] == 1_588_330_800_000  # 2020-05-01T11:00:00Z
     assert row(EVENT | {"event_time": "2020-05-02 10:59:59 UTC"})["reason"] is None
     assert row(EVENT | {"event_time": "2020-05-02 11:00:01 UTC"})["reason"] == "bad_time"
 

@@ -1,0 +1,256 @@
+"""Snapshots of the live figures, stored in S3 every few minutes for the batch job to compare its own with.
+
+They are read beside the applying of batches, in one transaction a shard, so that marks and figures belong together.
+Whatever goes wrong here is logged and tried again at the next turn; it never holds up the figures themselves.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import cast
+from zoneinfo import ZoneInfo
+
+from botocore.exceptions import BotoCoreError, ClientError
+from redis.exceptions import RedisError
+
+from services.aggregator.payload import stamp_field
+from services.aggregator.settings import AggregatorSettings
+from services.aggregator.store import RedisClient
+from services.common import livesnapshot
+from services.common.livesnapshot import Buckets, LiveSnapshot, SnapshotTotals
+from services.common.metrics import AGGREGATOR_SNAPSHOT_FAILURES, AGGREGATOR_SNAPSHOT_SECONDS, AGGREGATOR_SNAPSHOTS
+from services.common.objectstore import ObjectStore
+from services.common.tables import Figures, Keys, period_of, shard_keys, unpack, unpack_entry
+
+logger = logging.getLogger(__name__)
+
+TURN = "tillstream:snapshot-turn"
+LIVE = "tillstream:live"
+_LOOK_EVERY_S = 5.0
+_ATTEMPTS = 5
+_MONTHS = "sales:month:all"
+_ALWAYS = ("marks", "totals", "ledger", _MONTHS, "categories", "brands", "dead_letters")
+
+Hash = Mapping[str, str]
+Tables = dict[str, Hash]
+
+
+class Restless(Exception):
+    """The tables grew into new periods between every two reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which records the figures come from, and on which calendar they are kept."""
+
+    generation: str
+    topic: str
+    time_zone: str
+
+
+class LiveFigures:
+    """Reads the live tables whole. Raises RedisError where Redis is away."""
+
+    def __init__(self, redis: RedisClient, settings: AggregatorSettings) -> None:
+        self._redis = redis
+        self._shards = settings.shards
+        self._topic = settings.purchases_topic
+        self._time_zone = settings.time_zone
+
+    async def take_turn(self, seconds: float) -> bool:
+        """Whether this process is the one that takes the snapshot of the next `seconds`."""
+        return bool(await self._redis.set(TURN, "taken", nx=True, px=round(seconds * 1000)))
+
+    async def give_turn_back(self) -> None:
+        """Nothing was there to be taken: the next to look may find more."""
+        await self._redis.delete(TURN)
+
+    async def read(self) -> tuple[Source, list[Tables]]:
+        """The tables of every shard, each from one moment; where possible, all from the same marks.
+
+        Raises Restless.
+        """
+        keys = shard_keys(self._shards, await self._generation())
+        shards: list[Tables] | None = None
+        wanted: tuple[str, ...] = _ALWAYS
+        for _ in range(_ATTEMPTS):
+            # All at once: the less time between them, the more likely they stand at the same marks.
+            found = list(await asyncio.gather(*(self._read_shard(shard, wanted) for shard in keys)))
+            needed = (*_ALWAYS, *dated_tables(found, ZoneInfo(self._time_zone)))
+            if set(needed) <= set(wanted):
+                shards = found
+                if is_level(found, self._topic):
+                    break
+            wanted = needed
+        if shards is None:
+            raise Restless
+        return Source(keys[0].generation, self._topic, self._time_zone), shards
+
+    async def _generation(self) -> str:
+        live = cast("bytes | None", await self._redis.get(LIVE))
+        return "1" if live is None else live.decode()
+
+    async def _read_shard(self, keys: Keys, tables: Sequence[str]) -> Tables:
+        async with self._redis.pipeline(transaction=True) as pipe:
+            for table in tables:
+                pipe.hgetall(keys(table))
+            hashes: list[dict[bytes, bytes]] = await pipe.execute()
+        return {table: _text(found) for table, found in zip(tables, hashes, strict=True)}
+
+
+def _text(found: Mapping[bytes, bytes]) -> Hash:
+    return {field.decode(): value.decode() for field, value in found.items()}
+
+
+def dated_tables(shards: Sequence[Tables], zone: ZoneInfo) -> list[str]:
+    """The tables of days and hours from the first event to the last one, over all shards."""
+    totals = [shard["totals"] for shard in shards if "first_event" in shard["totals"]]
+    if not totals:
+        return []
+    first = _local_date(min(int(shard["first_event"]) for shard in totals), zone)
+    last = _local_date(max(int(shard["last_event"]) for shard in totals), zone)
+    return [*_days(first, last), *_hours(first, last)]
+
+
+def _local_date(epoch_ms: int, zone: ZoneInfo) -> date:
+    return datetime.fromtimestamp(epoch_ms // 1000, UTC).astimezone(zone).date()
+
+
+def _days(first: date, last: date) -> Iterator[str]:
+    for year in range(first.year, last.year + 1):
+        yield f"sales:day:{period_of('day', datetime(year, 1, 1))}"
+
+
+def _hours(first: date, last: date) -> Iterator[str]:
+    for month in range(first.year * 12 + first.month - 1, last.year * 12 + last.month):
+        yield f"sales:hour:{period_of('hour', datetime(month // 12, month % 12 + 1, 1))}"
+
+
+def is_level(shards: Sequence[Tables], topic: str) -> bool:
+    """Whether all shards stand at the same marks of the topic."""
+    return all(_marks(shard, topic) == _marks(shards[0], topic) for shard in shards)
+
+
+def _marks(shard: Tables, topic: str) -> dict[int, int]:
+    """Partition → next offset to apply."""
+    named = (name.rpartition("/") for name in shard["marks"])
+    return {
+        int(partition): int(shard["marks"][f"{topic}/{partition}"]) for name, _, partition in named if name == topic
+    }
+
+
+def summed(source: Source, shards: Sequence[Tables], taken_at: int) -> LiveSnapshot | None:
+    """The snapshot; None where nothing has been applied yet. `taken_at`: epoch milliseconds."""
+    marks, stamps = {}, []
+    for partition in sorted(set().union(*(_marks(shard, source.topic) for shard in shards))):
+        # The additive tables of a partition live in its home shard, and move with the mark there.
+        home = shards[partition % len(shards)]["marks"]
+        name = f"{source.topic}/{partition}"
+        if name in home:
+            marks[partition] = int(home[name])
+            stamps.append(int(home[stamp_field(name)]))
+    if not marks:
+        return None
+    return LiveSnapshot(
+        taken_at=taken_at,
+        generation=source.generation,
+        topic=source.topic,
+        time_zone=source.time_zone,
+        marks=marks,
+        newest=max(stamps),
+        level=is_level(shards, source.topic),
+        totals=_totals(shards),
+        ledger={
+            int(name.rpartition("/")[2]): unpack_entry(packed)
+            for shard in shards
+            for name, packed in shard["ledger"].items()
+        },
+        months=_buckets(shards, _MONTHS),
+        days=_buckets(shards, "sales:day:"),
+        hours=_buckets(shards, "sales:hour:"),
+        categories=_buckets(shards, "categories"),
+        brands=_buckets(shards, "brands"),
+        dead_letters=dict(
+            sum((Counter({r: int(n) for r, n in shard["dead_letters"].items()}) for shard in shards), Counter())
+        ),
+    )
+
+
+def _totals(shards: Sequence[Tables]) -> SnapshotTotals:
+    def total(field: str) -> int:
+        return sum(int(shard["totals"].get(field, 0)) for shard in shards)
+
+    return SnapshotTotals(*(total(field) for field in ("revenue", "quantity", "events", "orders", "buyers")))
+
+
+def _buckets(shards: Sequence[Tables], prefix: str) -> Buckets:
+    """Field → figures over all shards, of all tables whose names begin so."""
+    found: Buckets = {}
+    for shard in shards:
+        for table, fields in shard.items():
+            if table.startswith(prefix):
+                for field, packed in fields.items():
+                    found[field] = found.get(field, Figures()) + unpack(packed)
+    return found
+
+
+class Snapshots:
+    """Stores a snapshot whenever it is this process's turn, and keeps the newest `kept`."""
+
+    def __init__(self, figures: LiveFigures, store: ObjectStore, *, seconds: float, kept: int) -> None:
+        self._figures = figures
+        self._store = store
+        self._seconds = seconds
+        self._kept = kept
+
+    async def run(self) -> None:
+        """Look for turns until cancelled."""
+        while True:
+            try:
+                await self.turn()
+            except (RedisError, BotoCoreError, ClientError, OSError, Restless) as error:
+                AGGREGATOR_SNAPSHOT_FAILURES.inc()
+                logger.warning("no snapshot of the live figures at this turn: %s: %s", type(error).__name__, error)
+            except Exception:  # a fault here must not end the applying of purchases
+                AGGREGATOR_SNAPSHOT_FAILURES.inc()
+                logger.exception("no snapshot of the live figures at this turn")
+            if _cancelled():
+                return
+            await asyncio.sleep(min(_LOOK_EVERY_S, self._seconds))
+
+    async def turn(self) -> str | None:
+        """Take and store a snapshot if it is this process's turn and there is anything; returns its key."""
+        if not await self._figures.take_turn(self._seconds):
+            return None
+        started = time.perf_counter()
+        source, shards = await self._figures.read()
+        AGGREGATOR_SNAPSHOT_SECONDS.set(time.perf_counter() - started)
+        key = await asyncio.to_thread(self._store_snapshot, source, shards, time.time_ns() // 1_000_000)
+        if key is None:
+            await self._figures.give_turn_back()
+        return key
+
+    def _store_snapshot(self, source: Source, shards: Sequence[Tables], taken_at: int) -> str | None:
+        snapshot = summed(source, shards, taken_at)
+        if snapshot is None:
+            return None
+        key = livesnapshot.snapshot_key(taken_at)
+        self._store.put(key, livesnapshot.encode(snapshot))
+        AGGREGATOR_SNAPSHOTS.inc()
+        self._prune()
+        return key
+
+    def _prune(self) -> None:
+        keys = [key for key, _size in self._store.list(livesnapshot.FOLDER) if livesnapshot.is_snapshot(key)]
+        for key in keys[: -self._kept]:
+            self._store.delete(key)
+
+
+def _cancelled() -> bool:
+    # A client library may turn the cancellation it was awaiting under into an error of its own.
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,148 @@
+"""Are the live figures what the archive says? The batch's figures as of a snapshot of the live ones, and the verdict.
+
+Which lines count is decided among the records that the live figures had seen: a repeat of one that came later does
+not count for them.
+"""
+
+import functools
+import logging
+import operator
+from collections.abc import Iterator
+from typing import cast
+
+import msgspec
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from services.common import livesnapshot
+from services.common.livesnapshot import BadSnapshot, LiveSnapshot
+from services.common.objectstore import NoSuchObject, ObjectStore
+from services.common.reconciliation import FOLDER, LATEST, Reconciliation, Table
+from services.common.tables import UNKNOWN
+from spark import publish
+from spark.books import HOUR_MS, Book, Place, Scope, fitting, fitting_by_hours, live_book, reconciliation
+from spark.curate import Curation, arrival_order
+from spark.report import start_of
+
+logger = logging.getLogger(__name__)
+
+
+def find_scope(store: ObjectStore, checked: DataFrame, curation: Curation, time_zone: str) -> tuple[str, Scope] | None:
+    """The newest snapshot that can be compared, with its key, and what of it; None where none fits."""
+    snapshots = newest_first(store)
+    if curation.plain_lines:
+        found = fitting_by_hours(snapshots, _archived_until(checked), time_zone)
+        return found and (found[0], Scope("hours", found[1]))
+    offsets = {int(partition): offset for partition, offset in curation.offsets.items()}
+    found = fitting(snapshots, offsets, time_zone)
+    return found and (found[0], Scope("offsets", found[1]))
+
+
+def newest_first(store: ObjectStore) -> Iterator[tuple[str, LiveSnapshot]]:
+    """The snapshots and their keys. One that is damaged, or gone meanwhile, is left out."""
+    keys = [key for key, _size in store.list(livesnapshot.FOLDER) if livesnapshot.is_snapshot(key)]
+    for key in reversed(keys):
+        try:
+            yield key, livesnapshot.decode(store.get(key))
+        except (BadSnapshot, NoSuchObject) as error:
+            logger.warning("the snapshot %s is left out: %s", key, error)
+
+
+def _archived_until(checked: DataFrame) -> int:
+    row = checked.agg(F.max("arrived").alias("newest")).head()
+    assert row is not None  # an aggregate without groups has one row
+    return cast(int, row.newest)
+
+
+def batch_book(checked: DataFrame, scope: Scope) -> Book:
+    """The batch's figures of the records that the scope's snapshot had seen. `checked`: as `curate.check` gives it."""
+    lines = counting_lines(checked, seen(scope)).persist()
+    try:
+        book: dict[Place, dict[str, int]] = {(row.table, row.entry): row.asDict() for row in figures(lines).collect()}
+        if ("totals", "") in book:
+            book["totals", ""]["buyers"] = lines.select("user_id").where("user_id IS NOT NULL").distinct().count()
+    finally:
+        lines.unpersist()
+    return cast(Book, book)
+
+
+def seen(scope: Scope) -> Column:
+    """Whether a record had been applied when the scope's snapshot was taken.
+
+    A plain line tells only the hour in which it arrived: it is taken for seen where that hour had begun.
+    """
+    marks = [
+        (F.col("partition") == partition) & (F.col("offset") < mark) for partition, mark in scope.snapshot.marks.items()
+    ]
+    below_marks = functools.reduce(operator.or_, marks)
+    if scope.basis == "offsets":
+        return below_marks
+    plain = F.col("offset").isNull() & (F.col("arrived") - HOUR_MS <= scope.snapshot.taken_at)
+    return below_marks | plain
+
+
+def counting_lines(checked: DataFrame, seen: Column) -> DataFrame:
+    """The lines that count among the records seen, all of an order together."""
+    same_line = Window.partitionBy("identity").orderBy(*arrival_order())
+    first = checked.where(F.col("reason").isNull() & seen).withColumn("arrival", F.row_number().over(same_line))
+    return (
+        first.where(F.col("arrival") == 1)
+        .select("partition", "event_time", "order_id", "user_id", "category_code", "brand", "revenue", "quantity")
+        .repartition("order_id")
+    )
+
+
+def figures(lines: DataFrame) -> DataFrame:
+    """Rows of (table, entry, revenue, quantity, orders, events), all tables in one pass.
+
+    Distinct orders are counted where they lie: grouping by order and place first needs no exchange.
+    """
+    placed = lines.select("order_id", "revenue", "quantity", F.explode(F.array(*_places())).alias("place"))
+    by_order = placed.groupBy("order_id", "place").agg(
+        F.sum("revenue").alias("revenue"), F.sum("quantity").alias("quantity"), F.count(F.lit(1)).alias("events")
+    )
+    return (
+        by_order.groupBy("place")
+        .agg(
+            F.sum("revenue").alias("revenue"),
+            F.sum("quantity").alias("quantity"),
+            F.count(F.lit(1)).alias("orders"),
+            F.sum("events").alias("events"),
+        )
+        .select("place.table", "place.entry", "revenue", "quantity", "orders", "events")
+    )
+
+
+def _places() -> Iterator[Column]:
+    def place(table: Table, entry: Column) -> Column:
+        return F.struct(F.lit(table).alias("table"), entry.cast("string").alias("entry"))
+
+    yield place("totals", F.lit(""))
+    yield place("partition", F.coalesce(F.col("partition"), F.lit(-1)))
+    yield place("month", start_of("month"))
+    yield place("day", start_of("day"))
+    yield place("hour", start_of("hour"))
+    yield place("category", F.coalesce(F.col("category_code"), F.lit(UNKNOWN)))
+    yield place("brand", F.coalesce(F.col("brand"), F.lit(UNKNOWN)))
+
+
+def reconcile(
+    store: ObjectStore, checked: DataFrame, curation: Curation, *, time_zone: str, version: str, now_ms: int
+) -> Reconciliation | None:
+    """Compare and store the verdict; None, and nothing stored, where no snapshot can be compared."""
+    found = find_scope(store, checked, curation, time_zone)
+    if found is None:
+        return None
+    key, scope = found
+    verdict = reconciliation(
+        live_book(scope.snapshot),
+        batch_book(checked, scope),
+        scope,
+        version=version,
+        checked_ms=now_ms,
+        snapshot_key=key,
+    )
+    document = cast(dict[str, object], msgspec.to_builtins(verdict))
+    publish.put_once(store, f"{FOLDER}{version}.json", publish.encode(document))
+    publish.move_forward(store, LATEST, document)
+    return verdict
