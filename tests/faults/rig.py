@@ -22,7 +22,7 @@ from local.feed import Feed
 from local.http import get_json, readiness
 from local.lag import lag_probe
 from local.layout import Layout
-from local.model import training
+from local.model import batch_job
 from local.parts import SERVICES
 from local.ports import LOOPBACK, free_port
 from local.process import Process, Program, spawn, stop_together, tail
@@ -248,7 +248,7 @@ class Rig:
     def batch_job(self) -> Program:
         """The batch job, all steps."""
         scratch = self._folder / "spark"
-        return replace(training(self._stack, scratch), log=self.layout.log("spark"))
+        return replace(batch_job(self._stack, scratch), log=self.layout.log("spark"), "run")
 
     def spawn(self, program: Program) -> Process:
         """Run a program beside the services; it does not outlive the rig."""
