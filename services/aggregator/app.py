@@ -19,6 +19,7 @@ from services.aggregator.verdicts import Refusal
 from services.common.deadletters import RecordOrigin, cut, dead_letter_headers
 from services.common.kafka import MskTokenProvider
 from services.common.metrics import AGGREGATOR_LAG
+from services.common.refusals import TooManyRefused
 from services.common.telemetry import Health
 
 logger = logging.getLogger(__name__)
@@ -207,6 +208,9 @@ async def _guarded(app: AppT, work: Any) -> None:
     """Faust acknowledges a message whose agent raises; an error that is not waited out must end the process instead."""
     try:
         await work
+    except TooManyRefused as stop:
+        logger.error("stopping: %s", stop)
+        await app.crash(stop)
     except Exception as error:
         logger.exception("stopping: the live tables cannot be continued")
         await app.crash(error)

@@ -1,11 +1,13 @@
 """Reading the dead-letter topic, and single records of other topics, without a consumer group."""
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaTimeoutError
 
 from services.common.deadletters import RecordOrigin
 from services.common.kafka import client_options
@@ -13,6 +15,7 @@ from services.deadletters.letters import Letter, OnceEach, read_letter
 from services.deadletters.settings import DeadLettersSettings
 
 _FETCH_WAIT_MS = 1000
+_PATIENCE_S = 30.0
 
 
 class NoTopic(Exception):
@@ -37,9 +40,14 @@ class Topics:
         for partition in partitions:
             self._consumer.assign([partition])
             self._consumer.seek(partition, begins[partition])
+            moved_at = time.monotonic()
             while (at := await self._consumer.position(partition)) < ends[partition]:
                 progress(done + at - begins[partition], total)
                 fetched = await self._consumer.getmany(partition, timeout_ms=_FETCH_WAIT_MS)
+                if fetched:
+                    moved_at = time.monotonic()
+                elif time.monotonic() - moved_at > _PATIENCE_S:
+                    raise KafkaTimeoutError(f"{topic}/{partition.partition} hands out nothing for {_PATIENCE_S:g} s")
                 for record in fetched.get(partition, []):
                     place = RecordOrigin(topic, partition.partition, record.offset)
                     letter = read_letter(place, list(record.headers), record.value, record.timestamp)

@@ -16,7 +16,7 @@ from local.verify import compare_report
 from tests.e2e.conftest import LiveShop
 from tests.e2e.test_main_job import assert_archive_exact, assert_exact, figures, summary
 from tests.feeding import ROOT
-from tests.shop import BAD_TIME, SEED_COLUMNS, Row
+from tests.shop import SEED_COLUMNS, Row
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -40,9 +40,9 @@ def deadletters(shop: LiveShop, *arguments: str) -> int:
 
 
 def repaired_rows(file: Path) -> list[Row]:
-    """The rows of a file that have the bad time, with the time that the repair gives them."""
+    """The rows of a file that have a bad time, of the past or the future, with the time that the repair gives them."""
     with file.open(newline="", encoding="utf-8") as text:
-        rows = [[WHEN, *row[1:]] for row in csv.reader(text) if row[0] == BAD_TIME and len(row) in (6, 8)]
+        rows = [[WHEN, *row[1:]] for row in csv.reader(text) if row[0][:4] in ("1970", "2099") and len(row) in (6, 8)]
     assert {len(row) for row in rows} == {6, 8}, "short rows are repaired too"
     return rows
 

@@ -20,6 +20,7 @@ from services.common.events import Purchase, parse
 from services.common.tables import shard_keys
 from tests.conftest import TopicFactory, TopicNames
 from tests.faults.proxy import Proxy
+from tests.feeding import read_topic
 from tests.integration.test_aggregator_tables import encode, random_events
 from tests.live_tables import expected, hash_of, held, totals
 
@@ -51,7 +52,7 @@ class Aggregator:
 
     def wait(self) -> int:
         assert self._process is not None
-        return self._process.wait(30)
+        return self._process.wait(60)
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -170,7 +171,7 @@ async def assert_exact(client: redis.Redis, feed: Feed) -> None:
     assert sum(map(int, hash_of(client, keys("dead_letters")).values())) == feed.refused
 
 
-async def test_figures_are_exact_after_kill_9(make: Callable[[], Aggregator], feed: Feed, client: redis.Redis) -> None:
+async def test_figures_are_exact_after_kill_9(make: Callable[..., Aggregator], feed: Feed, client: redis.Redis) -> None:
     aggregator = make()
     await feed.send(seed=1, count=1500)
 
@@ -185,7 +186,7 @@ async def test_figures_are_exact_after_kill_9(make: Callable[[], Aggregator], fe
 
 
 async def test_figures_are_exact_through_rebalances(
-    make: Callable[[], Aggregator], feed: Feed, client: redis.Redis
+    make: Callable[..., Aggregator], feed: Feed, client: redis.Redis
 ) -> None:
     first = make()
     await feed.send(seed=3, count=800)
@@ -202,7 +203,7 @@ async def test_figures_are_exact_through_rebalances(
 
 
 async def test_dead_letters_carry_payload_reason_and_origin(
-    make: Callable[[], Aggregator], feed: Feed, client: redis.Redis, kafka: str, names: TopicNames
+    make: Callable[..., Aggregator], feed: Feed, client: redis.Redis, kafka: str, names: TopicNames
 ) -> None:
     make()
     await feed.send(seed=6, count=100)
@@ -219,7 +220,7 @@ async def test_dead_letters_carry_payload_reason_and_origin(
         assert (letter.value, reason_of(list(letter.headers))) == (b"{", "not_json")
 
 
-async def test_health_tells_what_is_assigned(make: Callable[[], Aggregator]) -> None:
+async def test_health_tells_what_is_assigned(make: Callable[..., Aggregator]) -> None:
     aggregator = make()
     await until_assigned(aggregator, 2 * PARTITIONS)
 
@@ -249,6 +250,20 @@ async def test_started_again_under_its_name_it_has_its_partitions_at_once(make: 
     aggregator.kill()
     aggregator.start()
     await until_assigned(aggregator, 2 * PARTITIONS)  # gives up before the session ends
+
+
+async def test_too_many_refused_records_end_it_where_that_is_asked_for(
+    make: Callable[..., Aggregator], client: redis.Redis, kafka: str, names: TopicNames
+) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+        for _ in range(30):
+            await producer.send_and_wait(names.purchases, b"{", partition=1)
+    aggregator = make(DEAD_LETTERS_RUN="20", DEAD_LETTERS_STOP="true")
+    assert await asyncio.to_thread(aggregator.wait) == 1
+    told = f"{names.purchases}/1: 20 records in a row are refused (not_json); stopped before them"
+    assert told in aggregator.log.read_text()
+    assert marks(client) == {}
+    assert await asyncio.to_thread(read_topic, kafka, names.dead_letters) == []
 
 
 def test_a_bad_setting_is_one_clear_line(tmp_path: Path) -> None:
