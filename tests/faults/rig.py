@@ -248,7 +248,7 @@ class Rig:
     def batch_job(self) -> Program:
         """The batch job, all steps."""
         scratch = self._folder / "spark"
-        return replace(batch_job(self._stack, scratch), log=self.layout.log("spark"), "run")
+        return replace(batch_job(self._stack, scratch, "run"), log=self.layout.log("spark"))
 
     def spawn(self, program: Program) -> Process:
         """Run a program beside the services; it does not outlive the rig."""
