@@ -13,11 +13,12 @@ from pathlib import Path
 from local.console import say
 from local.guard import Stopped, stoppable
 from tests.faults import results
+from tests.faults.compare import Toll
 from tests.faults.injuries import NEED_MOUNT
 from tests.faults.results import Result
 from tests.faults.rig import can_mount, remove
 from tests.faults.schedule import BY_NAME, Trial, covering, rounds
-from tests.faults.trial import Broken, Round
+from tests.faults.trial import Round
 
 STARTS = 3
 EPILOG = """\
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     mountable = can_mount(folder)
     deadline = time.monotonic() + options.minutes * 60
     failed = done = 0
-    say(f"{options.trials} trials from seed {options.seed}; folder {folder}")
+    say(f"trials from seed {options.seed}; folder {folder}")
     blocks = [covering(options.seed)] if options.short else rounds(options.seed, options.trials, options.only)
     for block in blocks:
         pending = [trial for trial in block if _possible(trial, mountable)]
@@ -118,12 +119,13 @@ def _ending(stack: Round, trials: Sequence[Trial]) -> Result | None:
     """Everything once more, and the batch report; None where all is exact, else a result that blames the round."""
     stack.forget()
     started = time.monotonic()
-    toll = stack.compare()
+    toll = Toll()
     try:
+        toll += stack.compare()
         toll += stack.compare_report()
         problem = [*toll.differences]
-    except Broken as error:
-        problem = [str(error)]
+    except Exception as error:  # whatever it is, the rounds after this one go on
+        problem = [f"{type(error).__name__}: {error}"]
     say(f"  archive and batch report of the round: {'exact' if not problem else problem[0]}")
     if not problem:
         return None
