@@ -11,8 +11,9 @@ from tests.faults.schedule import KINDS
 
 COMBINED = "two or three of these at once"
 HEADER = (
-    "| injury | trials | in combinations | events lost | events doubled | cents off | recovery, median s | max s |\n"
-    "|---|---:|---:|---:|---:|---:|---:|---:|"
+    "| injury | trials | in combinations | not exact | events lost | events doubled | cents off "
+    "| recovery, median s | max s |\n"
+    "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
 )
 
 
@@ -72,5 +73,6 @@ def table(results: Iterable[Result]) -> str:
 def _line(name: str, results: Sequence[Result], combined: str) -> str:
     recoveries = [result.recovery_s for result in results if result.recovery_s is not None]
     times = (f"{median(recoveries):.1f}", f"{max(recoveries):.1f}") if recoveries else ("", "")
+    failed = sum(not result.exact for result in results)
     sums = (sum(getattr(result, figure) for result in results) for figure in ("lost", "doubled", "cents_off"))
-    return f"| {' | '.join([name, str(len(results)), combined, *map(str, sums), *times])} |"
+    return f"| {' | '.join([name, str(len(results)), combined, *map(str, (failed, *sums)), *times])} |"

@@ -245,10 +245,10 @@ class Rig:
         )
         self.processes["producer"] = spawn(program, leashed=True)
 
-    def batch_job(self) -> Program:
-        """The batch job, all steps."""
-        scratch = self._folder / "spark"
-        return replace(batch_job(self._stack, scratch, "run"), log=self.layout.log("spark"))
+    def batch_job(self, until: str = "publish") -> Program:
+        """The batch job up to a step, by default all of it."""
+        job = batch_job(self._stack, self._folder / "spark", "run")
+        return replace(job, argv=[*job.argv, "--until", until], log=self.layout.log("spark"))
 
     def spawn(self, program: Program) -> Process:
         """Run a program beside the services; it does not outlive the rig."""

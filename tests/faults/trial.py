@@ -141,7 +141,7 @@ class Round:
 
     def compare_report(self) -> Toll:
         """The figures of a batch job run now against all that was fed so far. Raises Broken."""
-        job = self.rig.spawn(self.rig.batch_job())
+        job = self.rig.spawn(self.rig.batch_job(until="report"))
         if not job.wait(JOB_WITHIN_S) or job.exit_code:
             raise Broken(f"the batch job ended with {job.exit_code}: see {job.log}")
         del self.rig.processes[job.name]

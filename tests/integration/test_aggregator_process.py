@@ -228,7 +228,7 @@ async def test_health_tells_what_is_assigned(make: Callable[..., Aggregator]) ->
 async def test_started_while_kafka_is_away_it_waits(
     make: Callable[..., Aggregator], kafka: str, feed: Feed, client: redis.Redis
 ) -> None:
-    """Found by the fault suite: seed 24, an aggregator that crashed while the broker's disk was full."""
+    """Found by the fault suite: an aggregator that crashed while the broker's disk was full."""
     way_to_kafka = Proxy(int(kafka.rpartition(":")[2]))  # not open yet
     aggregator = make(KAFKA_BOOTSTRAP=f"127.0.0.1:{way_to_kafka.port}")
     await feed.send(seed=7, count=100)

@@ -269,7 +269,7 @@ def test_kafka_away_is_a_clear_line_after_its_patience(shell: Shell, tmp_path: P
 
 
 def test_a_broker_that_refuses_is_tried_again(kafka: str, names: TopicNames, shell: Shell, tmp_path: Path) -> None:
-    """Found by the fault suite: seed 24, a producer whose first batch met a full disk."""
+    """Found by the fault suite: a producer whose first batch met a full disk."""
     path = write_file(tmp_path / "kz.csv", [row(1), row(2)])
     asyncio.run(limit_messages(kafka, names.purchases, 60))
     producer = shell.start(path)

@@ -63,7 +63,7 @@ class Admin:
 
 @pytest.mark.parametrize("located_first", [False, True])
 async def test_records_of_an_earlier_assignment_are_neither_kept_nor_skipped(located_first: bool) -> None:
-    """Found by the fault suite: seed 31, an archiver that woke up after its session; records were archived twice."""
+    """Found by the fault suite: an archiver that woke up after its session; records were archived twice."""
     consumer, store = Consumer(), MemoryStore()
     health = Health("archiver", checks=("kafka", "s3"), stall_after_s=60)
     settings = ArchiverSettings(archive_object_bytes=1, archive_object_age_s=0.01)
