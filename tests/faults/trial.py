@@ -27,7 +27,7 @@ from tests.shop import write_csv
 
 RECOVERED_WITHIN_S = 150
 FED_WITHIN_S = 150
-JOB_WITHIN_S = 300
+JOB_WITHIN_S = 480
 LIVE_WITHIN_S = 30
 
 
