@@ -16,7 +16,7 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup prerequisites browser jars proto web demo up down status replay train reconcile verify test fuzz lint faults bench soak lock
+.PHONY: help setup prerequisites browser jars proto web demo up down status replay train evaluate reconcile verify test fuzz lint faults bench soak lock
 
 help:
 	@echo "Tillstream on one machine:"

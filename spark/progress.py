@@ -19,10 +19,11 @@ class Step:
 
 
 class Progress:
-    """Writes the lines; on a terminal a step shows while it runs."""
+    """Writes the lines; on a terminal a step shows while it runs. `seconds` of each step that ended well."""
 
     def __init__(self, out: TextIO = sys.stderr) -> None:
         self._out = out
+        self.seconds: dict[str, float] = {}
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
@@ -35,7 +36,8 @@ class Progress:
         except BaseException:
             self._write(f"{name:<9} {time.monotonic() - start:6.1f} s  failed\n")
             raise
-        self._write(f"{name:<9} {time.monotonic() - start:6.1f} s  {step.summary}\n")
+        self.seconds[name] = round(time.monotonic() - start, 1)
+        self._write(f"{name:<9} {self.seconds[name]:6.1f} s  {step.summary}\n")
 
     def line(self, text: str) -> None:
         """A line of its own."""

@@ -5,7 +5,7 @@ the stream is added to it, and the exact search of `scoring` finds the best of t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,11 @@ class Knowledge:
     fold_in: FoldIn
     popularity: Float64s
     categories: Categories
+    items: InnerProductIndex = field(init=False, repr=False)  # [factors | ln(1 + popularity)] of every product
+
+    def __post_init__(self) -> None:
+        index = InnerProductIndex(_with_popularity(self.item_factors, self.popularity))
+        object.__setattr__(self, "items", index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class ComposedScorer:
         self._fold_in = knowledge.fold_in
         self._categories = knowledge.categories
         self._scored, self._rank = knowledge.item_factors.shape
-        self._items = InnerProductIndex(_with_popularity(knowledge.item_factors, knowledge.popularity))
+        self._items = knowledge.items
 
     def allowed(
         self,

@@ -74,9 +74,16 @@ class InnerProductIndex:
         """`top_k` of each query [queries, rank] under its own mask, with its own addition."""
         for start in range(0, len(queries), _BATCH):
             chunk = queries[start : start + _BATCH]
-            for place, screened in enumerate(chunk @ self._vectors.T, start):
+            for place, screened in enumerate(self._screened(chunk), start):
                 addition = None if added is None else added[place]
                 yield self._best(queries[place], screened, k, allowed[place][: len(self)], addition)
+
+    def _screened(self, queries: Float32s) -> Float32s:
+        """Inner products [queries, rows] as BLAS rounds them; of queries with few dimensions by those alone."""
+        used = np.flatnonzero(queries.any(axis=0))
+        if len(used) * 8 > self.rank:
+            return queries @ self._vectors.T
+        return queries[:, used] @ self._vectors[:, used].T
 
     def _best(
         self, query: Float32s, screened: Float32s | Float64s, k: int, allowed: Allowed, added: Float64s | None
@@ -113,11 +120,12 @@ class InnerProductIndex:
 
 def _contenders(scores: Float32s | Float64s, allowed: Allowed, k: int, slack: float) -> Rows:
     """Allowed rows that may be among the best k, ascending."""
-    candidates = scores[allowed]
-    if k >= len(candidates):
-        return np.flatnonzero(allowed)
+    rows = np.flatnonzero(allowed)
+    if k >= len(rows):
+        return rows
+    candidates = scores[rows]
     kth = np.partition(candidates, -k)[-k]
-    return np.flatnonzero((scores >= scores.dtype.type(kth - slack)) & allowed)
+    return rows[candidates >= scores.dtype.type(kth - slack)]
 
 
 def first_k(ranked: Ranked, k: int, allowed: Allowed) -> Ranked:

@@ -1,0 +1,157 @@
+"""What a model knows at a moment: learnt from the purchases before it, and from nothing else. NumPy, no Spark."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.recommender.categories import Categories
+from services.recommender.composed import Knowledge
+from services.recommender.decay import DAY_MS
+from services.recommender.foldin import FoldIn
+from services.recommender.history import PastPurchases
+from services.recommender.live import LiveState
+from services.recommender.neighbours import CoPurchases
+from services.recommender.scoring import Float32s, Float64s, Int64s
+from spark.evaluate.log import ANONYMOUS, Log
+from spark.settings import AlsSettings
+
+POPULAR_DAYS = 7
+NEWEST_PRODUCTS = 100
+"""A customer's newest products from which co-purchases are counted: their pairs grow with the square."""
+NEIGHBOURS = 100
+"""Neighbours of a product that are kept."""
+_CHUNK = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What compositions share at a moment: the log as the model numbers its products, and who held what."""
+
+    log: Log
+    moment_ms: int
+    scored: int  # products that known customers hold; they come first
+    held: "Held"
+    past: PastPurchases
+    co_purchases: CoPurchases
+    categories: Categories
+
+    @property
+    def last(self) -> int:
+        """The first line that is not before the moment."""
+        return self.log.at(self.moment_ms)
+
+    def live_state(self, half_lives_ms: tuple[float, ...]) -> LiveState:
+        """The state at the moment, as serving would have it."""
+        live = LiveState(self.past, self.co_purchases, half_lives_ms)
+        sold = np.flatnonzero(self.log.pieces[: self.last] > 0)
+        live.warm_up(self.log.rows[sold], self.log.at_ms[sold])
+        return live
+
+    def knowledge(self, item_factors: Float32s, als: AlsSettings, popularity: Float64s) -> Knowledge:
+        """One model, given its factors [scored, rank]."""
+        return Knowledge(item_factors, FoldIn(item_factors, als.alpha, als.regularisation), popularity, self.categories)
+
+    def popularity(self, days: int | None = POPULAR_DAYS) -> Float64s:
+        """Lines sold of each product [products] in the last `days` before the moment, or ever."""
+        first = 0 if days is None else self.log.at(self.moment_ms - days * DAY_MS)
+        sold = self.log.rows[first : self.last][self.log.pieces[first : self.last] > 0]
+        return np.bincount(sold, minlength=len(self.log.products)).astype(np.float64)
+
+
+def background(log: Log, moment_ms: int) -> Background:
+    """What is known at the moment."""
+    bought = np.unique(held_before(log, log.at(moment_ms)).rows)
+    log = log.with_first([log.products[row] for row in bought.tolist()])
+    held = held_before(log, log.at(moment_ms))
+    return Background(
+        log,
+        moment_ms,
+        len(bought),
+        held,
+        past_of(log, held),
+        co_purchases_of(held, len(log.products)),
+        categories_of(log, held),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Who held what before a moment: one entry a customer and product, sorted by both."""
+
+    customers: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    pieces: NDArray[np.float64]
+    at_ms: NDArray[np.int64]  # newest purchase
+
+
+def held_before(log: Log, last: int) -> Held:
+    """What known customers hold by the lines before `last`: net pieces above 0."""
+    known = np.flatnonzero(log.customers[:last] != ANONYMOUS)
+    keys, places = np.unique(log.customers[known] * len(log.products) + log.rows[known], return_inverse=True)
+    net = np.zeros(len(keys))
+    np.add.at(net, places, log.pieces[known])
+    newest = np.zeros(len(keys), np.int64)
+    bought = log.pieces[known] > 0
+    np.maximum.at(newest, places[bought], log.at_ms[known][bought])
+    kept = net > 0
+    customers, rows = np.divmod(keys[kept], len(log.products))
+    return Held(customers, rows, net[kept], newest[kept])
+
+
+def past_of(log: Log, held: Held) -> PastPurchases:
+    """The histories that serving starts from."""
+    buyers, first = np.unique(held.customers, return_index=True)
+    return PastPurchases(
+        users={log.users[buyer]: place for place, buyer in enumerate(buyers.tolist())},
+        starts=np.append(first, len(held.customers)).astype(np.int64),
+        rows=held.rows,
+        pieces=held.pieces,
+        at_ms=held.at_ms,
+    )
+
+
+def categories_of(log: Log, held: Held, shrink: float = 10.0) -> Categories:
+    """Which categories are bought by the same customers."""
+    number = int(log.category.max(initial=-1)) + 1
+    known = log.category[held.rows] >= 0
+    keys, products = np.unique(held.customers[known] * number + log.category[held.rows[known]], return_counts=True)
+    customers, categories = np.divmod(keys, max(number, 1))
+    together = np.zeros((number, number))
+    for start in range(0, int(customers.max(initial=-1)) + 1, _CHUNK):
+        chosen = slice(*np.searchsorted(customers, (start, start + _CHUNK)))
+        bought = np.zeros((_CHUNK, number), np.float32)
+        bought[customers[chosen] - start, categories[chosen]] = 1
+        together += bought.T @ bought
+    buyers = together.diagonal().copy()
+    np.fill_diagonal(together, np.bincount(categories[products > 1], minlength=number))
+    return Categories(log.category, together / (buyers + shrink)[:, np.newaxis])
+
+
+def co_purchases_of(held: Held, products: int, newest: int = NEWEST_PRODUCTS, kept: int = NEIGHBOURS) -> CoPurchases:
+    """The `kept` products that share most customers with each one, counted from each customer's `newest` products."""
+    buyers = np.bincount(held.rows, minlength=products)
+    pairs, counts = np.unique(np.concatenate([*_pairs(held, newest, products)]), return_counts=True)
+    first, second = np.divmod(pairs, products)
+    order = np.lexsort((second, -counts, first))
+    starts = np.searchsorted(first, np.arange(products + 1))
+    order = order[np.arange(len(order)) - starts[first] < kept]
+    return CoPurchases(
+        starts=np.concatenate(([0], np.cumsum(np.bincount(first[order], minlength=products)))),
+        rows=second[order].astype(np.int32),
+        counts=counts[order].astype(np.int32),
+        buyers=buyers,
+    )
+
+
+def _pairs(held: Held, newest: int, products: int) -> Iterator[Int64s]:
+    """first · products + second of every ordered pair of products in common, customers of equal size at once."""
+    order = np.lexsort((-held.at_ms, held.customers))
+    _, first, sizes = np.unique(held.customers[order], return_index=True, return_counts=True)
+    sizes = np.minimum(sizes, newest)
+    yield np.empty(0, np.int64)
+    for size in np.unique(sizes[sizes > 1]).tolist():
+        rows = held.rows[order[first[sizes == size][:, np.newaxis] + np.arange(size)]]
+        one, other = np.nonzero(~np.eye(size, dtype=np.bool_))
+        yield (rows[:, one] * products + rows[:, other]).ravel()

@@ -1,0 +1,119 @@
+"""Purchases as columns in the order of time. NumPy and Arrow, no Spark."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from numpy.typing import NDArray
+
+from services.recommender.live import Purchase
+
+ANONYMOUS = -1
+COLUMNS = ("event_time", "order_id", "user_id", "product_id", "category_code", "quantity")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The lines `first` to `last` (exclusive) of a log: one order."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Purchase lines by time, then by order; columns [lines], ids as numbers into `users` and `products`."""
+
+    at_ms: NDArray[np.int64]
+    orders: NDArray[np.int64]
+    customers: NDArray[np.int64]  # ANONYMOUS where unknown
+    rows: NDArray[np.int64]
+    pieces: NDArray[np.int64]
+    users: Sequence[str]
+    products: Sequence[str]
+    category: NDArray[np.int32]  # [products], -1 where unknown
+
+    def __len__(self) -> int:
+        return len(self.at_ms)
+
+    def at(self, moment_ms: int) -> int:
+        """The first line that is not before the moment."""
+        return int(np.searchsorted(self.at_ms, moment_ms))
+
+    def each_order(self, first: int, last: int) -> Iterator[Order]:
+        """The orders within some lines. Lines of one order at one time are neighbours."""
+        changes = np.flatnonzero(np.diff(self.orders[first:last])) + first + 1
+        bounds = [first, *changes.tolist(), last] if last > first else []
+        return (Order(start, end) for start, end in itertools.pairwise(bounds))
+
+    def user(self, line: int) -> str | None:
+        """A line's customer; None where anonymous."""
+        number = int(self.customers[line])
+        return None if number == ANONYMOUS else self.users[number]
+
+    def purchases(self, order: Order) -> Iterator[Purchase]:
+        """An order's lines, as the live state takes them in."""
+        customer = self.user(order.first)
+        span = slice(order.first, order.last)
+        lines = zip(self.rows[span].tolist(), self.pieces[span].tolist(), self.at_ms[span].tolist(), strict=True)
+        return (Purchase(customer, row, pieces, at_ms) for row, pieces, at_ms in lines)
+
+    def with_first(self, product_ids: Sequence[str]) -> "Log":
+        """The same with products renumbered: those given first, in their order, then the others in theirs."""
+        number = {id_: place for place, id_ in enumerate(self.products)}
+        given = np.array([number[id_] for id_ in product_ids], np.int64)
+        others = np.setdiff1d(np.arange(len(self.products)), given)
+        order = np.concatenate((given, others))
+        row_of = np.empty(len(order), np.int64)
+        row_of[order] = np.arange(len(order))
+        return Log(
+            self.at_ms,
+            self.orders,
+            self.customers,
+            row_of[self.rows],
+            self.pieces,
+            self.users,
+            [self.products[place] for place in order.tolist()],
+            self.category[order],
+        )
+
+
+def read_log(folder: Path) -> Log:
+    """The log of the curated purchases in a folder."""
+    table = ds.dataset(folder, partitioning="hive").to_table(columns=list(COLUMNS))
+    users, customers = _numbered(table["user_id"])
+    products, rows = _numbered(table["product_id"])
+    _, orders = _numbered(table["order_id"])
+    _, categories = _numbered(table["category_code"])
+    at_ms = _numpy(table["event_time"])
+    order = np.lexsort((rows, orders, at_ms))
+    category = np.full(len(products), -1, np.int32)
+    category[rows[order]] = categories[order]
+    return Log(
+        at_ms[order],
+        orders[order],
+        customers[order],
+        rows[order],
+        _numpy(table["quantity"])[order],
+        users,
+        products,
+        category,
+    )
+
+
+def _numbered(column: "pa.ChunkedArray[Any]") -> tuple[list[str], NDArray[np.int64]]:
+    """Distinct values in ascending order, and each line's place among them; -1 for null."""
+    values: Any = pc.drop_null(pc.unique(column)).sort()
+    places: Any = pc.index_in(column, value_set=values)
+    return values.to_pylist(), _numpy(places.fill_null(-1)).astype(np.int64)
+
+
+def _numpy(column: Any) -> NDArray[Any]:
+    array: NDArray[Any] = column.combine_chunks().to_numpy(zero_copy_only=False)
+    return array

@@ -1,0 +1,118 @@
+"""The methods that are compared, and the factors they need. What was fitted or chosen before is read again."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from services.recommender.composed import ComposedScorer, Knowledge
+from services.recommender.composition import Composition, Fading
+from services.recommender.scoring import Float32s
+from spark.evaluate import als
+from spark.evaluate.knowledge import Background
+from spark.evaluate.rolling import Method
+from spark.settings import AlsSettings
+
+SEED = 20200424
+
+
+def _als(rank: int, regularisation: float, alpha: float, iterations: int) -> AlsSettings:
+    return AlsSettings(
+        rank=rank, regularisation=regularisation, alpha=alpha, iterations=iterations, seed=SEED, blocks=1
+    )
+
+
+PREDECESSOR = _als(rank=10, regularisation=0.01, alpha=1.0, iterations=5)
+ALS_CANDIDATES = (_als(64, 1.0, 40.0, 10), _als(128, 1.0, 40.0, 10), _als(64, 1.0, 10.0, 10))
+
+# The names of the methods, as tables and charts show them.
+COMPOSED = "composed"
+POPULAR_EVER = "popularity, all time"
+POPULAR_WEEK = "popularity, 7 days"
+POPULAR_LIVE = "popularity, live"
+ALS_PREDECESSOR = "ALS of the predecessor"
+ALS_FROZEN = "ALS, frozen"
+ALS_FOLDED = "ALS, folded in"
+ITEM_ITEM = "item-item"
+BASELINES = (POPULAR_EVER, POPULAR_WEEK, POPULAR_LIVE, ALS_PREDECESSOR, ALS_FROZEN, ALS_FOLDED, ITEM_ITEM)
+
+_POPULAR = Composition(popularity=1.0)
+_FACTORS = Composition(factors=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What was chosen before the split: everything else follows from the purchases before it."""
+
+    als: AlsSettings
+    composition: Composition
+    live: Composition  # the best popularity that follows the stream
+
+    def record(self) -> dict[str, Any]:
+        """As JSON; `Recipe.read` is the way back."""
+        return {
+            "als": self.als.model_dump(),
+            "composition": msgspec.to_builtins(self.composition),
+            "live": msgspec.to_builtins(self.live),
+        }
+
+    @staticmethod
+    def read(record: dict[str, Any]) -> "Recipe":
+        """The recipe that was recorded."""
+        return Recipe(
+            AlsSettings(**record["als"]),
+            msgspec.convert(record["composition"], Composition),
+            msgspec.convert(record["live"], Composition),
+        )
+
+
+class Fits:
+    """Factors by moment and settings, kept in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def knowledge(self, background: Background, settings: AlsSettings, days: int | None = 7) -> Knowledge:
+        """A model with these factors, and the popularity of so many days."""
+        return background.knowledge(self.factors(background, settings), settings, background.popularity(days))
+
+    def factors(self, background: Background, settings: AlsSettings) -> Float32s:
+        """Factors [scored, rank] learnt from what was held at the background's moment."""
+        kept = self._folder / f"{background.moment_ms}-{_name(settings)}.npy"
+        if not kept.exists():
+            held = background.held
+            _, customers = np.unique(held.customers, return_inverse=True)
+            np.save(kept, als.item_factors(customers, held.rows, held.pieces, settings))
+        factors: Float32s = np.load(kept)
+        return factors
+
+
+def methods(background: Background, recipe: Recipe, fits: Fits, live: bool) -> list[Method]:
+    """The composition and its baselines; where nothing is live, what follows the stream stands still as well.
+
+    Methods that know nothing of strangers give them the week's popular products, as serving does.
+    """
+    week = fits.knowledge(background, recipe.als)
+    ever = fits.knowledge(background, recipe.als, days=None)
+    predecessor = fits.knowledge(background, PREDECESSOR)
+    popular = ComposedScorer(week, _POPULAR)
+    factors = ComposedScorer(week, _FACTORS)
+    item_item = Composition(neighbours=1.0, recency=(Fading(336.0, 1.0),))
+    all_of_them = [
+        Method(COMPOSED, ComposedScorer(week, recipe.composition), not live),
+        Method(POPULAR_EVER, ComposedScorer(ever, _POPULAR), frozen=True),
+        Method(POPULAR_WEEK, popular, frozen=True),
+        Method(POPULAR_LIVE, ComposedScorer(week, recipe.live), not live),
+        Method(ALS_PREDECESSOR, ComposedScorer(predecessor, _FACTORS), frozen=True, strangers=popular),
+        Method(ALS_FROZEN, factors, frozen=True, strangers=popular),
+        Method(ALS_FOLDED, factors, strangers=popular),
+        Method(ITEM_ITEM, ComposedScorer(week, item_item), not live, strangers=popular),
+    ]
+    return [method for method in all_of_them if live or method.name != ALS_FOLDED]
+
+
+def _name(settings: AlsSettings) -> str:
+    return f"rank{settings.rank}-reg{settings.regularisation:g}-alpha{settings.alpha:g}-{settings.iterations}it"

@@ -1,0 +1,165 @@
+"""Rolling evaluation: each order is answered from the state just before it, then the whole order is applied.
+
+The answers come from the very scorer and state that serve customers. Every method sees the same orders, the same
+candidates and the same masks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from services.recommender.composed import ComposedScorer
+from services.recommender.history import History
+from services.recommender.scoring import Allowed
+from spark.evaluate.knowledge import Background
+from spark.evaluate.log import Log, Order
+
+K = 10
+NOTHING_LEFT = -1
+"""In `Answers.shown`: fewer than K products could be shown."""
+NO_PURCHASE_BEFORE = -1
+"""In `Answers.gap_ms`: the customer is new."""
+
+Shown = NDArray[np.int32]  # [K] rows, best first
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A way to recommend. A frozen one keeps the state of the model's moment; customers new to it get `strangers`."""
+
+    name: str
+    scorer: ComposedScorer
+    frozen: bool = False
+    strangers: ComposedScorer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """What is asked. `sample` of the orders of `who` are questions, chosen by `seed`; all orders are applied."""
+
+    who: Literal["all", "warm", "cold"] = "all"  # warm: with a purchase before
+    new_only: bool = True
+    candidate_days: int = 30
+    sample: float = 1.0
+    seed: int = 1
+
+    def asks(self, history: History) -> bool:
+        """Whether a customer with this history is asked about."""
+        return self.who in ("all", "warm" if len(history) else "cold")
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What every method showed in answer to each question [questions], and how much of it was bought."""
+
+    methods: tuple[str, ...]
+    at_ms: NDArray[np.int64]
+    gap_ms: NDArray[np.int64]  # since the customer's last purchase
+    targets: NDArray[np.int64]  # number of products to be found
+    shown: NDArray[np.int32]  # [methods, questions, K]
+    hits: NDArray[np.bool_]  # [methods, questions, K]
+    candidates: NDArray[np.bool_]  # [products]: could be shown in some answer
+
+    def __len__(self) -> int:
+        return len(self.at_ms)
+
+
+class Recorder:
+    """Collects questions and what each method showed."""
+
+    def __init__(self, methods: Sequence[Method], products: int) -> None:
+        self._methods = methods
+        self._questions: list[tuple[int, int, int]] = []
+        self._shown: list[NDArray[np.int32]] = []
+        self._hits: list[NDArray[np.bool_]] = []
+        self._candidates = np.zeros(products, np.bool_)
+
+    def add(
+        self, at_ms: int, gap_ms: int, targets: NDArray[np.int64], on_sale: Allowed, shown: Sequence[Shown]
+    ) -> None:
+        """One question, and each method's answer."""
+        rows = np.array(shown, np.int32)
+        self._questions.append((at_ms, gap_ms, len(targets)))
+        self._shown.append(rows)
+        self._hits.append(np.isin(rows, targets))
+        self._candidates |= on_sale
+
+    def answers(self) -> Answers:
+        """All of them."""
+        at_ms, gap_ms, targets = np.array(self._questions, np.int64).reshape(-1, 3).T
+        shape = (len(self._questions), len(self._methods), K)
+        return Answers(
+            methods=tuple(method.name for method in self._methods),
+            at_ms=at_ms,
+            gap_ms=gap_ms,
+            targets=targets,
+            shown=np.array(self._shown, np.int32).reshape(shape).transpose(1, 0, 2),
+            hits=np.array(self._hits, np.bool_).reshape(shape).transpose(1, 0, 2),
+            candidates=self._candidates,
+        )
+
+
+class Shop:
+    """The two states that methods answer from: one moves on with the stream, one stays at the model's moment."""
+
+    def __init__(self, background: Background, methods: Sequence[Method]) -> None:
+        half_lives = tuple({ms for method in methods for ms in method.scorer.composition.half_lives_ms})
+        self._moment_ms = background.moment_ms
+        self.live, self._frozen = background.live_state(half_lives), background.live_state(half_lives)
+
+    def shown(self, method: Method, customer: str, now_ms: int, on_sale: Allowed, new_only: bool) -> Shown:
+        """A method's answer, filled up with NOTHING_LEFT."""
+        state, then_ms = (self._frozen, self._moment_ms) if method.frozen else (self.live, now_ms)
+        allowed, history = on_sale.copy(), state.history(customer)
+        if new_only or method.scorer.composition.mask_bought:
+            allowed[self.live.history(customer).rows] = False
+        scorer = method.scorer if len(history) or method.strangers is None else method.strangers
+        rows = scorer.top_k(history, state, then_ms, K, allowed).rows
+        return np.pad(rows.astype(np.int32), (0, K - len(rows)), constant_values=NOTHING_LEFT)
+
+
+def evaluate(
+    background: Background, until_ms: int, methods: Sequence[Method], protocol: Protocol, title: str
+) -> Answers:
+    """Ask at each order of a known customer from the background's moment to `until_ms`."""
+    log, first, last = background.log, background.last, background.log.at(until_ms)
+    shop, recorder = Shop(background, methods), Recorder(methods, len(log.products))
+    chance = np.random.default_rng(protocol.seed)
+    with tqdm(total=last - first, desc=title, unit=" lines", unit_scale=True) as bar:
+        for order in log.each_order(first, last):
+            if chance.random() < protocol.sample:
+                _ask(log, order, methods, shop, protocol, recorder=recorder)
+            for purchase in log.purchases(order):
+                shop.live.apply(purchase)
+            bar.update(order.last - order.first)
+    return recorder.answers()
+
+
+def _ask(
+    log: Log, order: Order, methods: Sequence[Method], shop: Shop, protocol: Protocol, *, recorder: Recorder
+) -> None:
+    customer, now_ms = log.user(order.first), int(log.at_ms[order.first])
+    if customer is None:
+        return
+    history = shop.live.history(customer)
+    targets = targets_of(log, slice(order.first, order.last), history, protocol.new_only)
+    if not len(targets) or not protocol.asks(history):
+        return
+    on_sale = shop.live.on_sale(now_ms, protocol.candidate_days)
+    shown = [shop.shown(method, customer, now_ms, on_sale, protocol.new_only) for method in methods]
+    recorder.add(now_ms, gap_of(history, now_ms), targets, on_sale, shown)
+
+
+def targets_of(log: Log, lines: slice | NDArray[np.int64], history: History, new_only: bool) -> NDArray[np.int64]:
+    """The distinct products that these lines sold, without those already held where only new ones count."""
+    sold = np.unique(log.rows[lines][log.pieces[lines] > 0])
+    return np.setdiff1d(sold, history.rows) if new_only else sold
+
+
+def gap_of(history: History, now_ms: int) -> int:
+    """Milliseconds since the newest purchase of the history."""
+    return now_ms - int(history.at_ms.max()) if len(history) else NO_PURCHASE_BEFORE

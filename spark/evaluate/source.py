@@ -1,0 +1,64 @@
+"""A purchase file → curated purchases, by the very code that the stream and the batch job use."""
+
+import gzip
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+from tqdm import tqdm
+
+from services.producer.rows import DeadLetter, RowEncoder
+from services.producer.source import PurchaseFile
+from spark import curate
+
+LINES_A_FILE = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of the file's rows."""
+
+    rows: int
+    refused: int
+
+
+def import_file(spark: SparkSession, csv: Path, raw: Path, folder: Path) -> Imported:
+    """Write the file's accepted lines, each once, to `folder` as the batch job curates them.
+
+    `raw` takes the lines as events in between. Raises BadFile.
+    """
+    imported = _write_events(csv, raw)
+    checked = curate.check(curate.read_archive(spark, raw.as_uri()), time.time_ns() // 1_000_000)
+    curate.write_curated(curate.accepted(checked), folder.as_uri())
+    return imported
+
+
+def purchases(spark: SparkSession, folder: Path) -> DataFrame:
+    """What `import_file` wrote."""
+    return curate.read_curated(spark, folder.as_uri())
+
+
+def _write_events(csv: Path, raw: Path) -> Imported:
+    raw.mkdir(parents=True)
+    rows = refused = 0
+    with PurchaseFile(csv) as source, tqdm(desc="rows read", unit=" rows", unit_scale=True) as bar:
+        events = _events(source, csv.name, time.time_ns() // 1_000_000)
+        chunks = iter(lambda: list(itertools.islice(events, LINES_A_FILE)), [])
+        for number, chunk in enumerate(chunks):
+            accepted = [event for event in chunk if event is not None]
+            rows, refused = rows + len(chunk), refused + len(chunk) - len(accepted)
+            with gzip.open(raw / f"{number:05d}.json.gz", "wb", compresslevel=1) as out:
+                out.writelines(line for event in accepted for line in (event, b"\n"))
+            bar.update(len(chunk))
+    return Imported(rows, refused)
+
+
+def _events(source: PurchaseFile, name: str, now_ms: int) -> Iterator[bytes | None]:
+    """Each row as the producer would send it; None for a dead letter."""
+    encoder = RowEncoder(source.columns, name, lambda key: (0, key.encode()))
+    for block in source.blocks():
+        for outcome in encoder.encode(block, now_ms):
+            yield None if isinstance(outcome, DeadLetter) else outcome.value

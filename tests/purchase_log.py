@@ -1,0 +1,47 @@
+"""Small logs of purchases for the evaluation's tests."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from services.recommender.decay import DAY_MS
+from spark.evaluate.log import ANONYMOUS, Log
+
+START_MS = 1_600_041_600_000  # 2020-09-14T00:00:00Z
+
+Line = tuple[float, str, str | None, int]
+"""Days after the start, order, customer, product."""
+
+
+def log_of(
+    lines: Sequence[Line], products: int, category: Sequence[int] | None = None, pieces: Sequence[int] | None = None
+) -> Log:
+    """A log of these lines, which are in order; product n has the id `p00n`."""
+    users = sorted({user for _, _, user, _ in lines if user is not None})
+    orders = sorted({order for _, order, _, _ in lines})
+    return Log(
+        at_ms=np.array([START_MS + round(day * DAY_MS) for day, _, _, _ in lines], np.int64),
+        orders=np.array([orders.index(order) for _, order, _, _ in lines], np.int64),
+        customers=np.array([ANONYMOUS if user is None else users.index(user) for _, _, user, _ in lines], np.int64),
+        rows=np.array([row for _, _, _, row in lines], np.int64),
+        pieces=np.array([1] * len(lines) if pieces is None else pieces, np.int64),
+        users=users,
+        products=[f"p{row:03d}" for row in range(products)],
+        category=np.full(products, -1, np.int32) if category is None else np.array(category, np.int32),
+    )
+
+
+def two_worlds(customers: int, seed: int, permuted: bool = False) -> Log:
+    """A shop of two worlds of 20 products: every customer buys four times in one of them, a day or so apart.
+
+    `permuted` deals the same orders to customers by chance: what sells stays as it is, nothing personal is left.
+    """
+    chance = np.random.default_rng(seed)
+    lines: list[Line] = []
+    for customer in range(customers):
+        starts = chance.uniform(0, 36)
+        for visit in range(4):
+            world = int(chance.integers(2)) if permuted else customer % 2
+            row = 20 * world + min(int(chance.exponential(6)), 19)
+            lines.append((starts + visit * chance.uniform(0.5, 2), f"o{customer}-{visit}", f"u{customer:04d}", row))
+    return log_of(sorted(lines), 40, [row // 20 for row in range(40)])

@@ -1,0 +1,130 @@
+"""The report of an evaluation: what it says, and that it needs nothing else."""
+
+import re
+from html.parser import HTMLParser
+
+import msgspec
+import numpy as np
+import pytest
+
+from services.recommender.composition import Composition, Fading
+from spark.evaluate import report
+from spark.evaluate.charts import Bar, bars, grouped
+from spark.evaluate.metrics import GAPS
+from spark.evaluate.recipes import ALS_CANDIDATES, BASELINES, COMPOSED, Recipe
+from spark.evaluate.rolling import Answers
+from spark.evaluate.search import Trial
+from spark.evaluate.summary import Json, summary
+
+
+def document() -> Json:
+    """Five warm and one cold question; the composition hits in three of the warm ones, live popularity in one."""
+    methods = (COMPOSED, *BASELINES)
+    hits = np.zeros((len(methods), 6, 10), np.bool_)
+    hits[0, [0, 1, 2], 0] = True
+    hits[methods.index("popularity, live"), 1, 2] = True
+    answers = Answers(
+        methods=methods,
+        at_ms=np.arange(6) * 86_400_000,
+        gap_ms=np.array([start for _, start, _ in GAPS] + [-1]),
+        targets=np.ones(6, np.int64),
+        shown=np.zeros((len(methods), 6, 10), np.int32),
+        hits=hits,
+        candidates=np.ones(1, np.bool_),
+    )
+    composition = Composition(neighbours=1.0, live=0.01, trends=(Fading(6.0, 1.0), Fading(168.0, 0.1)))
+    trial = Trial("personal", composition, ALS_CANDIDATES[0], 0.1, {"hr@3": 0.06, "ndcg@10": 0.04})
+    figures = summary(answers, np.ones(1), COMPOSED)
+    return {
+        "file": "<shop>.csv",
+        "split": "2020-10-22T00:00:00Z",
+        "until": "2020-11-21T10:10:31Z",
+        "validation": {"from": "2020-10-08T00:00:00Z", "sample": 0.5},
+        "looks": 2,
+        "recipe": Recipe(ALS_CANDIDATES[0], composition, Composition(live=1.0)).record(),
+        "rolling": figures,
+        "static": {name: figures[name] for name in ("all", "warm", "cold")},
+        "search": [msgspec.to_builtins(trial.record())],
+        "seconds": {"rolling": 61.4},
+    }
+
+
+class Tags(HTMLParser):
+    """Fails on a tag that is not closed, and keeps the addresses that the page would load."""
+
+    VOID = ("meta", "br", "rect", "path")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loads: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.loads += [f"{tag} {name}" for name, _ in attrs if name in ("src", "href", "srcset")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in self.VOID
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_loads_nothing() -> None:
+    tags = Tags()
+    tags.feed(report.page(document()))
+    assert tags.open == []
+    assert tags.loads == []
+    assert not re.search(r"https?:|url\(|@import|<script", report.page(document()))
+
+
+def test_the_page_says_in_plain_words_what_was_found() -> None:
+    words = re.sub(r"<[^>]+>", "", report.page(document()))
+    assert "Of 1,000 orders of customers who had bought before, 600 contain a new product" in words
+    assert "it would have been 200." in words
+    assert "1 candidates were compared on the purchases from 2020-10-08 to 2020-10-22" in words
+    assert "These were looked at 2 times." in words
+    assert "1 × half-life 6 h + 0.1 × half-life 168 h" in words
+    assert "&lt;shop&gt;.csv" in words
+
+
+def test_every_method_and_group_is_there() -> None:
+    page = report.page(document())
+    assert all(name in page for name in (COMPOSED, *BASELINES))
+    assert all(f"{name} (1 orders)" in page for name, _, _ in GAPS)
+    assert page.count("<svg") == 4
+
+
+def test_a_shop_without_returning_customers_has_a_page_too() -> None:
+    cold = document()
+    for protocol in ("rolling", "static"):
+        cold[protocol] = {name: cold[protocol][name] for name in ("all", "cold")}
+    assert "Hit rate of three products: all known customers" in report.page(cold)
+
+
+def test_the_terminal_gets_a_line_a_method() -> None:
+    lines = report.text(document()).splitlines()
+    assert lines[0] == "rolling, warm: 5 questions"
+    assert re.match(r"  composed +hr@3 0\.6000 \[0\.\d{4}, [01]\.\d{4}\]  ndcg@10 0\.6000 ", lines[1])
+    assert len(lines) == 4 * (1 + len(BASELINES) + 1)
+
+
+def test_bars_are_to_scale_with_their_intervals() -> None:
+    chart = bars([Bar("a", 0.02, 0.01, 0.04, leading=True), Bar("b & c", 0.01, 0.01, 0.01)], "title")
+    widths = [float(width) for width in re.findall(r'width="([\d.]+)"', chart)]
+    assert widths[0] == pytest.approx(2 * widths[1])
+    left, right = map(float, re.findall(r'd="M([\d.]+) \d+H([\d.]+)', chart)[0])
+    assert (right - 190) == pytest.approx(4 * (left - 190), rel=1e-3)
+    assert "2.00%" in chart
+    assert "b &amp; c" in chart
+
+
+def test_groups_share_one_scale() -> None:
+    chart = grouped({"x": [Bar("a", 0.04, 0.04, 0.04)], "y": [Bar("a", 0.01, 0.01, 0.01)]}, "title")
+    widths = [float(width) for width in re.findall(r'width="([\d.]+)"', chart)]
+    assert widths[0] == pytest.approx(4 * widths[1], rel=1e-2)
+
+
+def test_a_chart_of_nothing_is_a_chart() -> None:
+    assert bars([Bar("a", 0.0, 0.0, 0.0)], "title").startswith("<svg")
