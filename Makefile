@@ -16,7 +16,7 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup prerequisites browser jars proto web demo up down status replay train evaluate reconcile verify test fuzz lint faults bench soak lock
+.PHONY: help setup prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild verify test fuzz lint faults bench soak lock
 
 help:
 	@echo "Tillstream on one machine:"
@@ -48,6 +48,9 @@ reconcile: $(VENV)/.complete ## compare the live figures with the archive, to th
 verify: $(VENV)/.complete ## compare every live figure with the file itself   CSV=file
 	@engines="$$($(PYTHON) -m local env)" && eval "$$engines" && \
 	exec $(PYTHON) -m local.verify --csv '$(call required,CSV)' --gateway "$$TILLSTREAM_GATEWAY"
+
+rebuild: $(VENV)/.complete ## build all live tables anew from archive and Kafka, while everything runs
+	@engines="$$($(PYTHON) -m local env)" && eval "$$engines" && exec $(PYTHON) -m services.aggregator.rebuild
 
 required = $(or $($(1)),$(error say which file: make $@ $(1)=path/to/file.csv))
 

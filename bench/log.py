@@ -7,8 +7,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 
 from local.settings import StackSettings
+from services.common.generations import live_generation
 from services.common.kafka import client_options
-from services.common.tables import shard_keys
 
 Offsets = dict[TopicPartition, int]
 
@@ -30,7 +30,8 @@ class Log:
         """The next offset to apply, the lowest of all shards."""
         partitions = await self._partitions()
         fields = [f"{p.topic}/{p.partition}" for p in partitions]
-        shards = [await self._redis.hmget(keys("marks"), fields) for keys in shard_keys(self._settings.shards)]
+        live = await live_generation(self._redis, self._settings.shards, "UTC")
+        shards = [await self._redis.hmget(keys("marks"), fields) for keys in live.keys]
         return {p: min(int(shard[place] or 0) for shard in shards) for place, p in enumerate(partitions)}
 
     async def first_append_ms(self, since: Offsets) -> int:

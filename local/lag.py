@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 
 from local.settings import StackSettings
+from services.common.generations import live_generation
 from services.common.kafka import client_options
-from services.common.tables import shard_keys
 
 TIMEOUT_S = 10
 
@@ -84,7 +84,8 @@ class LagProbe:
 
     async def _applied(self, partitions: list[TopicPartition]) -> Offsets:
         fields = [f"{p.topic}/{p.partition}" for p in partitions]
-        shards = [await self._redis.hmget(keys("marks"), fields) for keys in shard_keys(self._settings.shards)]
+        live = await live_generation(self._redis, self._settings.shards, "UTC")
+        shards = [await self._redis.hmget(keys("marks"), fields) for keys in live.keys]
         marks = ([int(mark or 0) for mark in marks] for marks in zip(*shards, strict=True))
         return {p: applied(p, of_shards, self._settings) for p, of_shards in zip(partitions, marks, strict=True)}
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 import redis
 
 from services.common.events import Purchase
+from services.common.generations import FIRST_GENERATION
 from services.common.tables import Figures, shard_keys, unpack
 
 
@@ -59,12 +60,14 @@ def stamp(moment: datetime) -> str:
     return str(int(moment.timestamp()))
 
 
-def held(client: redis.Redis, tables: Iterable[str], shards: int) -> dict[str, dict[str, Figures]]:
+def held(
+    client: redis.Redis, tables: Iterable[str], shards: int, generation: str = FIRST_GENERATION
+) -> dict[str, dict[str, Figures]]:
     """The same tables as Redis holds them, summed over the shards."""
     found: dict[str, dict[str, Figures]] = {}
     for table in tables:
         fields: defaultdict[str, Figures] = defaultdict(Figures)
-        for keys in shard_keys(shards):
+        for keys in shard_keys(shards, generation):
             for name, packed in hash_of(client, keys(table)).items():
                 if len(packed.split()) == 3 and name != "facts":
                     fields[name] += unpack(packed)
@@ -84,9 +87,9 @@ def minutes(client: redis.Redis, shards: int) -> dict[int, Figures]:
     return dict(found)
 
 
-def totals(client: redis.Redis, shards: int, name: str, combine: Any = sum) -> int:
+def totals(client: redis.Redis, shards: int, name: str, combine: Any = sum, generation: str = FIRST_GENERATION) -> int:
     """One field of `totals` over all shards."""
-    values = (client.hget(keys("totals"), name) for keys in shard_keys(shards))
+    values = (client.hget(keys("totals"), name) for keys in shard_keys(shards, generation))
     return int(combine(int(value or 0) for value in values))
 
 

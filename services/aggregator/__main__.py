@@ -15,10 +15,12 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 
-from services.aggregator.app import KafkaDeadLetters, KafkaLogRange, build_app
+from services.aggregator.app import build_app
 from services.aggregator.applier import Applier
 from services.aggregator.calendar import Calendar
 from services.aggregator.history import ArchivedHistory
+from services.aggregator.kafka import KafkaDeadLetters, KafkaLogRange
+from services.aggregator.livetables import LiveTables
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.snapshots import LiveFigures, Snapshots
 from services.aggregator.store import RedisClient, TableStore
@@ -55,6 +57,7 @@ class Clients(mode.Service):
         """The applier over these clients."""
         settings = self._settings
         store = TableStore(self.redis, shard_keys(settings.shards), settings.aggregator_event_ids_kept)
+        tables = LiveTables(self.redis, settings.shards, settings.time_zone)
         return Applier(
             store,
             KafkaDeadLetters(self.producer, settings.dead_letters_topic),
@@ -63,6 +66,7 @@ class Clients(mode.Service):
             self._health,
             history=ArchivedHistory(self.objects),
             refusals=RefusalAlarm(settings, self._health),
+            live=tables.generation,
             dead_letters_topic=settings.dead_letters_topic,
             chunk=settings.aggregator_chunk,
             accept_missing_history=settings.aggregator_accept_missing_history,

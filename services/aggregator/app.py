@@ -3,11 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
 from typing import Any, cast
 
 import faust
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP, AppT, EventT, StreamT
 from yarl import URL
@@ -15,8 +14,6 @@ from yarl import URL
 from services.aggregator.applier import Applier
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.transport import Batch, BatchConsumer, BatchTransport
-from services.aggregator.verdicts import Refusal
-from services.common.deadletters import RecordOrigin, cut, dead_letter_headers
 from services.common.kafka import MskTokenProvider
 from services.common.metrics import AGGREGATOR_LAG
 from services.common.refusals import TooManyRefused
@@ -27,7 +24,6 @@ logger = logging.getLogger(__name__)
 REALIGN_EVERY_S = 2.0
 _LEAVE_WITHIN_S = 6.0  # within the ten seconds that a stopped service may take
 HEARTBEATS_A_SESSION = 5
-_STAMP_TIMEOUT_MS = 3000
 
 
 class _AsFetched(faust.Schema[Any, Any]):
@@ -38,46 +34,6 @@ class _AsFetched(faust.Schema[Any, Any]):
 
     def loads_value(self, app: AppT, message: Any, **_: Any) -> Any:
         return message.value
-
-
-class KafkaDeadLetters:
-    """Sends refused records to the dead-letter topic and waits for every acknowledgement."""
-
-    def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
-        self._producer = producer
-        self._topic = topic
-
-    async def send(self, topic: str, partition: int, refusals: Sequence[Refusal]) -> None:
-        """See DeadLetterSink."""
-        sent = []
-        for refusal in refusals:
-            origin = RecordOrigin(topic, partition, refusal.record.offset)
-            value, rejected = cut(refusal.record.value or b"", refusal.rejected)
-            headers = dead_letter_headers(origin, rejected, "aggregator")
-            sent.append(await self._producer.send(self._topic, value, key=origin.source.encode(), headers=headers))
-        for acknowledgement in sent:
-            await acknowledgement
-
-
-class KafkaLogRange:
-    """What Kafka holds, asked by a client of its own: the consumer's thread may be busy fetching."""
-
-    def __init__(self, client: AIOKafkaConsumer) -> None:
-        self._client = client
-
-    async def offsets(self, partition: TopicPartition) -> tuple[int, int]:
-        """See LogRange."""
-        earliest = await self._client.beginning_offsets([partition])
-        end = await self._client.end_offsets([partition])
-        return earliest[partition], end[partition]
-
-    async def stamp(self, partition: TopicPartition, offset: int) -> int | None:
-        """See LogRange."""
-        self._client.assign([partition])
-        self._client.seek(partition, offset)
-        fetched = await self._client.getmany(partition, timeout_ms=_STAMP_TIMEOUT_MS, max_records=1)
-        records = fetched.get(partition, [])
-        return records[0].timestamp if records and records[0].offset == offset else None
 
 
 def build_app(settings: AggregatorSettings, health: Health, applier: Applier) -> AppT:

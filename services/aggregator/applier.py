@@ -32,6 +32,7 @@ from services.aggregator.verdicts import (
     replayed_ids,
     without_repeats,
 )
+from services.common.generations import Generation
 from services.common.metrics import (
     AGGREGATOR_DEAD_LETTERS,
     AGGREGATOR_LINES,
@@ -162,8 +163,12 @@ class Applier:
         chunk: int,
         accept_missing_history: bool,
         history_patience_s: float = 120.0,
+        live: Callable[[], Awaitable[Generation]] | None = None,
     ) -> None:
-        """`history_patience_s`: records that are neither in Kafka nor in the archive may be on their way there."""
+        """`history_patience_s`: records that are neither in Kafka nor in the archive may be on their way there.
+
+        `live` tells the generation to write, which may change at any time; with None it is the store's and calendar's.
+        """
         self._store = store
         self._dead_letters = dead_letters
         self._log_range = log_range
@@ -175,6 +180,8 @@ class Applier:
         self._chunk = chunk
         self._accept_missing_history = accept_missing_history
         self._history_patience_s = history_patience_s
+        self._live = live
+        self._generation: Generation | None = None
         self._missing_since: dict[TopicPartition, float] = {}
         self._progress: dict[TopicPartition, _Progress] = {}
         self._floors = [0] * store.shards
@@ -200,7 +207,7 @@ class Applier:
         """
         async with self._lock:
             back_to = await self._persist(lambda: self._apply(partition, records))
-        if back_to is not None and self._is_behind(partition):
+        if back_to is not None and self.is_behind(partition):
             await asyncio.sleep(_BEHIND_PAUSE_S)
         return back_to
 
@@ -222,18 +229,20 @@ class Applier:
         known = {partition: self._progress.get(partition) for partition in partitions}
         return {partition: progress.next for partition, progress in known.items() if progress and not progress.behind}
 
-    def _is_behind(self, partition: TopicPartition) -> bool:
+    def is_behind(self, partition: TopicPartition) -> bool:
+        """Whether records that come next are no longer in Kafka, and not applied from the archive yet."""
         progress = self._progress.get(partition)
         return progress is not None and progress.behind
 
     async def _realign(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        await self._follow()
         moved = {}
         for partition in partitions:
             known = self._progress.get(partition)
             marks = await self._store.marks(_name(partition))
             if known is None or any(state.mark != marks[shard] for shard, state in known.shards.items()):
                 moved[partition] = (await self._load(partition)).next
-        behind = [partition for partition in partitions if self._is_behind(partition)]
+        behind = [partition for partition in partitions if self.is_behind(partition)]
         if behind:
             await self._read_history(behind)
             moved |= {partition: known.next for partition in behind if (known := self._progress.get(partition))}
@@ -412,7 +421,18 @@ class Applier:
         self._asked_floor = max(known, floor)
         return self._calendar.minute_tables(known, floor) if 0 < known < floor else []
 
+    async def _follow(self) -> None:
+        """Go over to the generation that is live now. Whatever is still done to the one before is without effect."""
+        if self._live is None or (generation := await self._live()) == self._generation:
+            return
+        self.forget()
+        self._generation = generation
+        self._store.use(generation.keys)
+        self._calendar = Calendar(generation.time_zone)
+        self._floors, self._asked_floor = [0] * generation.shards, 0
+
     async def _load(self, partition: TopicPartition) -> _Progress:
+        await self._follow()
         name = _name(partition)
         states = await self._store.load(name)
         home = self._home(partition)

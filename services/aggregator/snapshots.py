@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import cast
 from zoneinfo import ZoneInfo
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,15 +20,15 @@ from services.aggregator.payload import stamp_field
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import RedisClient
 from services.common import livesnapshot
+from services.common.generations import live_generation
 from services.common.livesnapshot import Buckets, LiveSnapshot, SnapshotTotals
 from services.common.metrics import AGGREGATOR_SNAPSHOT_FAILURES, AGGREGATOR_SNAPSHOT_SECONDS, AGGREGATOR_SNAPSHOTS
 from services.common.objectstore import ObjectStore
-from services.common.tables import Figures, Keys, period_of, shard_keys, unpack, unpack_entry
+from services.common.tables import Figures, Keys, period_of, unpack, unpack_entry
 
 logger = logging.getLogger(__name__)
 
 TURN = "tillstream:snapshot-turn"
-LIVE = "tillstream:live"
 _LOOK_EVERY_S = 5.0
 _ATTEMPTS = 5
 _MONTHS = "sales:month:all"
@@ -74,13 +73,14 @@ class LiveFigures:
 
         Raises Restless.
         """
-        keys = shard_keys(self._shards, await self._generation())
+        live = await live_generation(self._redis, self._shards, self._time_zone)
+        keys = live.keys
         shards: list[Tables] | None = None
         wanted: tuple[str, ...] = _ALWAYS
         for _ in range(_ATTEMPTS):
             # All at once: the less time between them, the more likely they stand at the same marks.
             found = list(await asyncio.gather(*(self._read_shard(shard, wanted) for shard in keys)))
-            needed = (*_ALWAYS, *dated_tables(found, ZoneInfo(self._time_zone)))
+            needed = (*_ALWAYS, *dated_tables(found, live.zone))
             if set(needed) <= set(wanted):
                 shards = found
                 if is_level(found, self._topic):
@@ -88,11 +88,7 @@ class LiveFigures:
             wanted = needed
         if shards is None:
             raise Restless
-        return Source(keys[0].generation, self._topic, self._time_zone), shards
-
-    async def _generation(self) -> str:
-        live = cast("bytes | None", await self._redis.get(LIVE))
-        return "1" if live is None else live.decode()
+        return Source(live.name, self._topic, live.time_zone), shards
 
     async def _read_shard(self, keys: Keys, tables: Sequence[str]) -> Tables:
         async with self._redis.pipeline(transaction=True) as pipe:

@@ -50,6 +50,10 @@ class TableStore:
         """How many shards there are."""
         return len(self._keys)
 
+    def use(self, keys: Sequence[Keys]) -> None:
+        """Work on these shards from now on."""
+        self._keys = keys
+
     async def load(self, partition: str) -> list[ShardState]:
         """Where each shard stands in a partition."""
         return [await self._load(keys, partition) for keys in self._keys]

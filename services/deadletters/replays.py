@@ -5,12 +5,8 @@ from collections.abc import Sequence
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 
+from services.common.generations import live_generation
 from services.common.settings import RedisSettings
-from services.common.tables import shard_keys
-
-
-def _text(value: bytes | str | None) -> str:
-    return value.decode() if isinstance(value, bytes) else value or ""
 
 
 class Replays:
@@ -26,9 +22,9 @@ class Replays:
         """How many of these were replayed."""
         if not event_ids:
             return 0
-        generation = await self._redis.get("tillstream:live")
+        live = await live_generation(self._redis, self._shards, "UTC")
         found: set[str] = set()
-        for keys in shard_keys(self._shards, _text(generation) or "1"):
+        for keys in live.keys:
             owners = await self._redis.hmget(keys("replays"), list(event_ids))
             found |= {event_id for event_id, owner in zip(event_ids, owners, strict=True) if owner is not None}
         return len(found)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 
@@ -69,8 +68,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
 async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
     """Every client and background task, closed in reverse order. Nothing needs to be reachable to begin."""
     async with AsyncExitStack() as stack:
-        shards = open_shards(settings)
-        stack.push_async_callback(shards.close)
+        tables = open_shards(settings, settings.time_zone)
+        stack.push_async_callback(tables.close)
         client = RecommenderClient(
             settings.recommender_address,
             settings.recommender_deadline_ms,
@@ -88,8 +87,8 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
 
         health = Health("gateway", checks=("redis",))
         model = ModelWatch(client)
-        snapshots = SnapshotWatch(shards, settings.purchases_topic, offsets, model, health)
-        ticker = Ticker(shards)
+        snapshots = SnapshotWatch(tables, settings.purchases_topic, offsets, model, health)
+        ticker = Ticker(tables)
         stream = StreamHub(
             ticker, clients=settings.stream_clients, queue=settings.stream_queue, lines=settings.ticker_lines
         )
@@ -116,11 +115,10 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         await stack.enter_async_context(repeating(rhythm))
         yield Parts(
             settings=settings,
-            zone=ZoneInfo(settings.time_zone),
             health=health,
-            shards=shards,
+            tables=tables,
             snapshots=snapshots,
-            recommender=Recommender(client, PopularShelf(shards), shards),
+            recommender=Recommender(client, PopularShelf(tables), tables),
             stream=stream,
             intake=intake,
             system=system,

@@ -2,7 +2,6 @@
 
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo
 
 from fastapi import Request
 
@@ -13,7 +12,7 @@ from services.gateway.recommendations import Recommender
 from services.gateway.recommender import ModelWatch
 from services.gateway.registry import Registry
 from services.gateway.settings import GatewaySettings
-from services.gateway.shards import ShardReader
+from services.gateway.shards import LiveShards, ShardReader
 from services.gateway.snapshot import SnapshotWatch
 from services.gateway.stream import StreamHub
 from services.gateway.system import SystemWatch
@@ -24,9 +23,8 @@ class Parts:
     """The gateway's parts."""
 
     settings: GatewaySettings
-    zone: ZoneInfo
     health: Health
-    shards: ShardReader
+    tables: LiveShards
     snapshots: SnapshotWatch
     recommender: Recommender
     stream: StreamHub
@@ -36,6 +34,11 @@ class Parts:
     registry: Registry
     books: BooksWatch
     s3_threads: Executor
+
+    @property
+    def shards(self) -> ShardReader:
+        """The live tables as of now; an answer that needs them twice, or their time zone, asks here once."""
+        return self.tables.reader
 
 
 def parts_of(request: Request) -> Parts:

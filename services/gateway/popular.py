@@ -13,7 +13,7 @@ from services.gateway.figures import share
 from services.gateway.live import Product, read_totals
 from services.gateway.rankings import read_ranked_products
 from services.gateway.recommender import Filters
-from services.gateway.shards import ShardReader
+from services.gateway.shards import LiveShards
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +27,8 @@ ShelfEntry = tuple[Product, float]
 class PopularShelf:
     """The best-selling products, read at most every few seconds however many ask; survives an absent Redis."""
 
-    def __init__(self, shards: ShardReader) -> None:
-        self._shards = shards
+    def __init__(self, tables: LiveShards) -> None:
+        self._tables = tables
         self._lock = asyncio.Lock()
         self._read_at = float("-inf")
         self._entries: list[ShelfEntry] = []
@@ -42,8 +42,9 @@ class PopularShelf:
 
     async def _refresh(self) -> None:
         try:
-            revenue = (await read_totals(self._shards)).revenue
-            products = await read_ranked_products(self._shards, _DEPTH)
+            shards = self._tables.reader
+            revenue = (await read_totals(shards)).revenue
+            products = await read_ranked_products(shards, _DEPTH)
         except RedisError as error:
             logger.warning("popular products cannot be read: %s", error)
             self._read_at = time.monotonic()

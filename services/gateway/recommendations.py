@@ -13,7 +13,7 @@ from services.common.tables import UNKNOWN
 from services.gateway.live import Product, read_product, read_purchased
 from services.gateway.popular import PopularShelf, ShelfEntry, pick
 from services.gateway.recommender import Filters, RecommenderAway, RecommenderClient, UnknownToModel
-from services.gateway.shards import ShardReader
+from services.gateway.shards import LiveShards
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +35,10 @@ _STRATEGIES: Mapping[int, str] = {
 class Recommender:
     """Answers for customers, baskets and products; the recommender's absence never shows as an error."""
 
-    def __init__(self, client: RecommenderClient, shelf: PopularShelf, shards: ShardReader) -> None:
+    def __init__(self, client: RecommenderClient, shelf: PopularShelf, tables: LiveShards) -> None:
         self._client = client
         self._shelf = shelf
-        self._shards = shards
+        self._tables = tables
 
     async def for_customer(self, user_id: str, k: int, filters: Filters) -> Json:
         """The k products for one customer."""
@@ -73,7 +73,7 @@ class Recommender:
         try:
             found = await self._client.similar_items(product_id, k)
         except (RecommenderAway, UnknownToModel) as error:
-            product = await read_product(self._shards, product_id)
+            product = await read_product(self._tables.reader, product_id)
             return await self._popular_beside(product, k, error) if product else None
         return _counted(
             {
@@ -111,7 +111,7 @@ class Recommender:
 
     async def _purchased(self, user_id: str) -> Collection[str]:
         try:
-            return await read_purchased(self._shards, user_id)
+            return await read_purchased(self._tables.reader, user_id)
         except RedisError:
             return ()
 

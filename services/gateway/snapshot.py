@@ -16,7 +16,7 @@ from services.gateway.offsets import OffsetWatch
 from services.gateway.outages import Outages
 from services.gateway.rankings import Board, Ranked, top_products, top_spenders
 from services.gateway.recommender import ModelWatch
-from services.gateway.shards import ShardReader
+from services.gateway.shards import LiveShards, ShardReader
 
 _TOP = 10
 
@@ -67,10 +67,8 @@ def top_item(ranked: Ranked) -> TopItem:
 class SnapshotWatch:
     """Keeps the newest snapshot; `latest` is None before the first and while the live tables cannot be read."""
 
-    def __init__(
-        self, shards: ShardReader, topic: str, offsets: OffsetWatch, model: ModelWatch, health: Health
-    ) -> None:
-        self._shards = shards
+    def __init__(self, tables: LiveShards, topic: str, offsets: OffsetWatch, model: ModelWatch, health: Health) -> None:
+        self._tables = tables
         self._topic = topic
         self._offsets = offsets
         self._model = model
@@ -87,7 +85,8 @@ class SnapshotWatch:
     async def refresh(self) -> None:
         """Read once and tell the listeners."""
         try:
-            snapshot = await self._read()
+            await self._tables.follow()
+            snapshot = await self._read(self._tables.reader)
         except RedisError as error:
             self.latest = None
             self._health.set("redis", False, self._outages.begun("redis", error))
@@ -101,11 +100,11 @@ class SnapshotWatch:
     def _age(self) -> float:
         return time.time() - self.latest.taken_ms / 1000 if self.latest else float("nan")
 
-    async def _read(self) -> Snapshot:
+    async def _read(self, shards: ShardReader) -> Snapshot:
         now_ms = time.time_ns() // 1_000_000
         # Ends first: what is appended meanwhile must not look like lag.
         log_end = self._offsets.latest
-        totals_hashes, marks, arrivals, dead_letters, categories, brands = await self._shards.ask(
+        totals_hashes, marks, arrivals, dead_letters, categories, brands = await shards.ask(
             lambda pipe, keys: [
                 pipe.hgetall(keys(table))
                 for table in ("totals", "marks", "arrivals", "dead_letters", "categories", "brands")
@@ -120,8 +119,8 @@ class SnapshotWatch:
             lag=None if log_end is None else lag(marks, self._topic, log_end.offsets),
             model_version=self._model.version,
             top={
-                "spenders": await top_spenders(self._shards, _TOP, totals.revenue),
-                "products": await top_products(self._shards, _TOP, totals.revenue),
+                "spenders": await top_spenders(shards, _TOP, totals.revenue),
+                "products": await top_products(shards, _TOP, totals.revenue),
                 "categories": _top_entries(categories, totals.revenue),
                 "brands": _top_entries(brands, totals.revenue),
             },

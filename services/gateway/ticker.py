@@ -12,7 +12,7 @@ from services.common.events import format_time
 from services.common.money import format_cents
 from services.common.tables import TICKER_KEPT, UNKNOWN, TickerLine
 from services.gateway.answers import TickerEntry
-from services.gateway.shards import ShardReader
+from services.gateway.shards import LiveShards
 
 logger = logging.getLogger(__name__)
 
@@ -81,11 +81,12 @@ def _stream_id(text: str) -> StreamId:
 class Ticker:
     """Follows the shards' streams and remembers the newest arrivals for clients that come back."""
 
-    def __init__(self, shards: ShardReader) -> None:
-        self._shards = shards
+    def __init__(self, tables: LiveShards) -> None:
+        self._tables = tables
         self._listeners: list[Callable[[Sequence[Arrival]], None]] = []
+        self._shards = tables.reader
         self._recent: deque[Arrival] = deque(maxlen=TICKER_KEPT)
-        self.cursor: Cursor = ((0, 0),) * len(shards.keys)
+        self.cursor: Cursor = ((0, 0),) * len(self._shards.keys)
         self._started = False
 
     def listen(self, listener: Callable[[Sequence[Arrival]], None]) -> None:
@@ -95,15 +96,32 @@ class Ticker:
     async def refresh(self) -> None:
         """Read what is new. What lies there at the start is remembered, not announced."""
         try:
-            replies = await (self._read_new() if self._started else self._read_newest())
+            arrivals = await (self._go_over() if self._shards is not self._tables.reader else self._go_on())
         except RedisError:
             return  # the snapshot says so
-        arrivals = self._follow(replies)
         self._recent.extend(arrivals)
         if arrivals and self._started:
             for listener in self._listeners:
                 listener(arrivals)
         self._started = True
+
+    async def _go_on(self) -> list[Arrival]:
+        return self._follow(await (self._read_new() if self._started else self._read_newest()))
+
+    async def _go_over(self) -> list[Arrival]:
+        """The stream of another generation repeats what was shown already: new is what arrived after that."""
+        shards, self._shards = self._shards, self._tables.reader
+        try:
+            replies = await self._read_newest()
+        except RedisError:
+            self._shards = shards
+            raise
+        if len(self._shards.keys) != len(self.cursor):
+            self._recent.clear()  # their places are of another layout
+            self._started = False
+        self.cursor = ((0, 0),) * len(self._shards.keys)
+        shown = max((arrival.line.arrived_at for arrival in self._recent), default=0)
+        return [arrival for arrival in self._follow(replies) if arrival.line.arrived_at > shown]
 
     async def _read_newest(self) -> list[list[tuple[str, dict[str, str]]]]:
         (newest,) = await self._shards.ask(lambda pipe, keys: pipe.xrevrange(keys("ticker"), count=TICKER_KEPT))

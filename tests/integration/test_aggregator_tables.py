@@ -18,11 +18,14 @@ from services.aggregator.applier import Applier, RebuildNeeded
 from services.aggregator.calendar import Calendar
 from services.aggregator.fold import ShardDelta
 from services.aggregator.history import ArchiveAway, Merged, Span
+from services.aggregator.livetables import LiveTables
 from services.aggregator.payload import Change, Move
 from services.aggregator.store import Moved, ShardState, TableStore
+from services.aggregator.sweep import sweep
 from services.aggregator.verdicts import Refusal
 from services.common.deadletters import FileOrigin, dead_letter_headers
 from services.common.events import Purchase, Reason, Rejected, format_time, parse
+from services.common.generations import FIRST_GENERATION, Generation, make_live, remember_layout
 from services.common.money import format_cents
 from services.common.refusals import RefusalAlarm, TooManyRefused
 from services.common.settings import DeadLetterCaps
@@ -123,6 +126,7 @@ def applier_of(
         chunk=options.pop("chunk", 50),
         accept_missing_history=options.pop("accept_missing_history", False),
         history_patience_s=options.pop("history_patience_s", 0.0),
+        live=options.pop("live", None),
     )
 
 
@@ -176,26 +180,29 @@ def counted(events: list[dict[str, Any]], order_of_arrival: list[FakeRecord]) ->
     return lines
 
 
-def assert_equal(client: redis.Redis, lines: list[Purchase], shards: int) -> None:
+def assert_equal(client: redis.Redis, lines: list[Purchase], shards: int | Generation) -> None:
+    built = Generation(FIRST_GENERATION, shards, "UTC") if isinstance(shards, int) else shards
     truth = expected(lines)
-    assert held(client, truth, shards) == truth
-    assert totals(client, shards, "revenue") == sum(line.revenue for line in lines)
-    assert totals(client, shards, "quantity") == sum(line.quantity for line in lines)
-    assert totals(client, shards, "events") == len(lines)
-    assert totals(client, shards, "orders") == len({line.order_id for line in lines})
-    assert totals(client, shards, "buyers") == len({line.user_id for line in lines} - {None})
+    assert held(client, truth, built.shards, built.name) == truth
+    assert totals(client, built.shards, generation=built.name, name="revenue") == sum(line.revenue for line in lines)
+    assert totals(client, built.shards, generation=built.name, name="quantity") == sum(line.quantity for line in lines)
+    assert totals(client, built.shards, generation=built.name, name="events") == len(lines)
+    assert totals(client, built.shards, generation=built.name, name="orders") == len({line.order_id for line in lines})
+    assert totals(client, built.shards, generation=built.name, name="buyers") == len(
+        {line.user_id for line in lines} - {None}
+    )
     spend = Counter[str]()
     sold = Counter[str]()
     for line in lines:
         sold[line.product_id] += line.revenue
         if line.user_id is not None:
             spend[line.user_id] += line.revenue
-    assert ranking(client, shards, "spenders") == dict(spend)
-    assert ranking(client, shards, "products") == dict(sold)
+    assert ranking(client, built, "spenders") == dict(spend)
+    assert ranking(client, built, "products") == dict(sold)
 
 
-def ranking(client: redis.Redis, shards: int, table: str) -> dict[str, int]:
-    return {member: -score for keys in shard_keys(shards) for member, score in scores(client, keys(table)).items()}
+def ranking(client: redis.Redis, built: Generation, table: str) -> dict[str, int]:
+    return {member: -score for keys in built.keys for member, score in scores(client, keys(table)).items()}
 
 
 @pytest.mark.parametrize("shards", [1, 3])
@@ -378,6 +385,25 @@ async def test_a_log_that_ends_before_the_mark_is_another_topic(connection: Redi
     await applier_of(store_of(connection)).apply(partition, records[:10])
     with pytest.raises(RebuildNeeded, match="another topic"):
         await applier_of(store_of(connection), log=Log(end=3)).apply(partition, records[:1])
+
+
+async def test_writing_goes_over_to_the_generation_that_is_live(connection: Redis, client: redis.Redis) -> None:
+    """With its own shards and marks. A batch for the old tables, wiped meanwhile, does not begin them anew."""
+    events = random_events(8, 120)
+    ((partition, records),) = partitions_of(events, 8, count=1).items()
+    tables = LiveTables(connection, shards=1, time_zone="UTC")
+    applier = applier_of(store_of(connection), live=tables.generation)
+    await applier.apply(partition, records[:60])
+    rebuilt = Generation("2", 3, "UTC")
+    await applier_of(TableStore(connection, rebuilt.keys, 1000)).apply(partition, records[:40])
+    await remember_layout(connection, rebuilt)
+    await make_live(connection, rebuilt)
+    assert await sweep(connection, keep="2") > 20
+    assert await applier.apply(partition, records[60:]) == 40
+    assert await applier.apply(partition, records[40:]) is None
+    assert_equal(client, counted(events, records), rebuilt)
+    left = {str(key).split("}:")[1].strip("'") for key in client.scan_iter(match="tillstream:1:*")}
+    assert left <= {"claims", "claims:log"}  # of the batch that was refused; the next rebuild removes them
 
 
 async def test_an_archive_that_is_away_is_waited_for(connection: Redis, client: redis.Redis) -> None:

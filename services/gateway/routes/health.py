@@ -40,5 +40,6 @@ async def metrics() -> Response:
 @router.get("/v1/config", summary="What a page must know first", tags=["system"])
 async def config(request: Request) -> ConfigAnswer:
     """The shop's currency and time zone, and the version of Tillstream."""
-    settings = parts_of(request).settings
-    return ConfigAnswer(currency=settings.currency, time_zone=settings.time_zone, version=service_version())
+    parts = parts_of(request)
+    time_zone = parts.shards.generation.time_zone
+    return ConfigAnswer(currency=parts.settings.currency, time_zone=time_zone, version=service_version())

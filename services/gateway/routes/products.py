@@ -71,7 +71,7 @@ async def sales(
     to: To = None,
 ) -> list[Bucket]:
     """Buckets by month or day, oldest first, as for the whole shop; empty for a product never sold."""
-    parts = parts_of(request)
+    shards = parts_of(request).shards
     wanted = time_range(start, to)
-    series = await read_product_sales(parts.shards, product_id, coarse(granularity), wanted)
-    return answer_series(series, parts, response)
+    series = await read_product_sales(shards, product_id, coarse(granularity), wanted)
+    return answer_series(series, shards.generation.zone, response)

@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -11,7 +12,7 @@ from services.common.tables import Granularity
 from services.gateway.answers import Bucket, ReconciliationAnswer, Summary, TopItem
 from services.gateway.buckets import bucket_time
 from services.gateway.params import Category, From, To, time_range
-from services.gateway.parts import Parts, parts_of
+from services.gateway.parts import parts_of
 from services.gateway.problems import Problem, bad_field
 from services.gateway.rankings import Board, read_top
 from services.gateway.sales import MAX_BUCKETS, Coarse, Series, read_category_sales, read_shop_sales
@@ -63,13 +64,14 @@ async def sales(
 
     A bucket belongs to the range if its start does. With a category, granularity is month or day.
     """
-    parts = parts_of(request)
+    shards = parts_of(request).shards
+    zone = shards.generation.zone
     wanted = time_range(start, to)
     if category is None:
-        series = await read_shop_sales(parts.shards, parts.zone, granularity, wanted)
+        series = await read_shop_sales(shards, zone, granularity, wanted)
     else:
-        series = await read_category_sales(parts.shards, category, coarse(granularity), wanted)
-    return answer_series(series, parts, response)
+        series = await read_category_sales(shards, category, coarse(granularity), wanted)
+    return answer_series(series, zone, response)
 
 
 def coarse(granularity: Granularity) -> Coarse:
@@ -79,7 +81,7 @@ def coarse(granularity: Granularity) -> Coarse:
     return granularity
 
 
-def answer_series(series: Series, parts: Parts, response: Response) -> list[Bucket]:
+def answer_series(series: Series, zone: ZoneInfo, response: Response) -> list[Bucket]:
     """The buckets as answered; what is left out is said in the headers."""
     if series.minute_floor is not None:
         response.headers[MINUTE_FLOOR_HEADER] = format_time(series.minute_floor * 1000)
@@ -87,7 +89,7 @@ def answer_series(series: Series, parts: Parts, response: Response) -> list[Buck
         response.headers[CUT_HEADER] = f"only the newest {MAX_BUCKETS} buckets"
     return [
         Bucket(
-            bucket=bucket_time(start, parts.zone),
+            bucket=bucket_time(start, zone),
             revenue=format_cents(figures.revenue),
             quantity=figures.quantity,
             orders=figures.orders,

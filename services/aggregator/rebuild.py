@@ -1,0 +1,282 @@
+"""`python -m services.aggregator.rebuild`: all live tables anew, from the archive and Kafka, then shown at once."""
+
+import argparse
+import asyncio
+import gc
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.lock import Lock
+from redis.exceptions import LockError, RedisError
+from tqdm import tqdm
+
+from services.aggregator.applier import Applier, DeadLetterSink, RebuildNeeded
+from services.aggregator.calendar import Calendar
+from services.aggregator.carryover import carry_dead_letters
+from services.aggregator.follower import CountedHistory, Follower
+from services.aggregator.history import ArchivedHistory, UnusableObject
+from services.aggregator.kafka import KafkaDeadLetters, KafkaLogRange
+from services.aggregator.settings import AggregatorSettings
+from services.aggregator.store import RedisClient, TableStore
+from services.aggregator.sweep import sweep
+from services.aggregator.verdicts import Refusal
+from services.common.generations import Generation, live_generation, make_live, remember_layout
+from services.common.kafka import client_options
+from services.common.objectstore import ObjectStore
+from services.common.refusals import RefusalAlarm
+from services.common.settings import explain
+from services.common.telemetry import Health, configure_logging
+
+DESCRIPTION = """\
+Builds all live tables anew from the archive in S3 and from Kafka, beside the ones that are shown, and shows them once
+they have caught up. Nothing has to be stopped: purchases keep flowing, the page never shows half, and aggregators and
+gateways go over by themselves within seconds.
+
+When it is needed:
+  - after a change of TILLSTREAM_TIME_ZONE or TILLSTREAM_SHARDS: the tables keep the old ones until then
+  - when the books do not agree, or the aggregator says that the tables cannot be continued
+"""
+EPILOG = """\
+It is told by the same TILLSTREAM_* variables as the aggregator: TILLSTREAM_KAFKA_BOOTSTRAP, TILLSTREAM_REDIS_URL,
+TILLSTREAM_S3_ENDPOINT, TILLSTREAM_SHARDS, TILLSTREAM_TIME_ZONE and so on. Redis needs room for a second set of tables.
+
+examples:
+  make rebuild                                     on one machine, with the engines of `make up`
+  python -m services.aggregator.rebuild            on a cluster, as a Job
+  TILLSTREAM_SHARDS=4 python -m services.aggregator.rebuild
+
+Killed at any point it leaves the live tables as they are; run it again, it begins anew.
+
+Exit status: 0 done, 1 failed, 2 wrong settings or a rebuild is at work already.
+"""
+LOCK_KEY = "tillstream:rebuild"
+GRACE_S = 30.0
+
+_LOCK_S = 15.0
+_LOCK_RENEWED_EVERY_S = 5.0
+
+Offsets = Mapping[TopicPartition, int]
+
+
+class Busy(Exception):
+    """Another rebuild holds the lock."""
+
+
+class PastLetters:
+    """Sends only what the live tables had not passed: earlier records' dead letters were sent when those were applied.
+
+    `sent_before`: partition → the lowest mark of the live tables when the rebuild began.
+    """
+
+    def __init__(self, sink: DeadLetterSink, sent_before: Offsets) -> None:
+        self._sink = sink
+        self._sent_before = sent_before
+
+    async def send(self, topic: str, partition: int, refusals: Sequence[Refusal]) -> None:
+        """See DeadLetterSink."""
+        mark = self._sent_before.get(TopicPartition(topic, partition), 0)
+        if new := [refusal for refusal in refusals if refusal.record.offset >= mark]:
+            await self._sink.send(topic, partition, new)
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """What a rebuild talks to; opened and closed by `engines`."""
+
+    redis: RedisClient
+    admin: AIOKafkaAdminClient
+    consumer: AIOKafkaConsumer
+    log_client: AIOKafkaConsumer
+    producer: AIOKafkaProducer
+    objects: ObjectStore
+
+
+@asynccontextmanager
+async def engines(settings: AggregatorSettings) -> AsyncIterator[Engines]:
+    """Connected clients. Raises KafkaError."""
+    options = client_options(settings)
+    async with AsyncExitStack() as stack:
+        redis: RedisClient = (RedisCluster if settings.redis_cluster else Redis).from_url(settings.redis_url)
+        stack.push_async_callback(redis.aclose)
+        consumer = AIOKafkaConsumer(group_id=None, auto_offset_reset="earliest", **options)
+        log_client = AIOKafkaConsumer(group_id=None, **options)
+        producer = AIOKafkaProducer(enable_idempotence=True, acks="all", compression_type="zstd", **options)
+        admin = AIOKafkaAdminClient(**options)
+        await admin.start()
+        stack.push_async_callback(admin.close)
+        for client in (consumer, log_client, producer):
+            await client.start()
+            stack.push_async_callback(client.stop)
+        objects = ObjectStore(settings)
+        stack.callback(objects.close)
+        yield Engines(redis, admin, consumer, log_client, producer, objects)
+
+
+class Rebuild:
+    """Fills the next generation, makes it live and removes the one before."""
+
+    def __init__(self, settings: AggregatorSettings, engines: Engines, grace_s: float) -> None:
+        self._settings = settings
+        self._engines = engines
+        self._grace_s = grace_s
+
+    async def run(self) -> None:
+        """Do it all. Raises Busy, RebuildNeeded, UnusableObject, KafkaError, RedisError."""
+        lock = Lock(self._engines.redis, LOCK_KEY, timeout=_LOCK_S, blocking_timeout=_LOCK_S + 5)
+        if await lock.locked():
+            say("waiting for the lock, as long as a rebuild that was killed may hold it")
+        if not await lock.acquire():
+            raise Busy("another rebuild is at work; when it is done, or killed for 15 s, this one can begin")
+        work = asyncio.create_task(self._replace())
+        holding = asyncio.create_task(_hold(lock))
+        try:
+            await asyncio.wait([work, holding], return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                await holding
+            await work
+        finally:
+            for task in (work, holding):
+                task.cancel()
+            await asyncio.gather(work, holding, return_exceptions=True)
+            with suppress(LockError, RedisError):
+                await lock.release()
+
+    async def _replace(self) -> None:
+        redis, settings = self._engines.redis, self._settings
+        live = await live_generation(redis, settings.shards, settings.time_zone)
+        await sweep(redis, keep=live.name)
+        fresh = Generation(_following(live.name), settings.shards, settings.time_zone)
+        say(f"generation {live.name} is live; filling {fresh.name}: {fresh.shards} shards, {fresh.time_zone}")
+        await remember_layout(redis, fresh)
+        try:
+            await self._fill(live, fresh)
+        except (RebuildNeeded, UnusableObject):
+            await sweep(redis, keep=live.name)
+            raise
+        await make_live(redis, fresh)
+        say(f"generation {fresh.name} is live; {live.name} is removed in {self._grace_s:g} s, when nobody reads it")
+        await asyncio.sleep(self._grace_s)
+        removed = await sweep(redis, keep=fresh.name)
+        say(f"done: {removed:,} old keys removed")
+
+    async def _fill(self, live: Generation, fresh: Generation) -> None:
+        """Bring the fresh tables to the end of both topics."""
+        engines, settings = self._engines, self._settings
+        partitions = await self._partitions()
+        await carry_dead_letters(
+            engines.redis,
+            live,
+            fresh,
+            await engines.consumer.beginning_offsets(partitions),
+            settings.dead_letters_topic,
+        )
+        sent_before = await self._marks(live, partitions)
+        ends = await engines.consumer.end_offsets(partitions)
+        bar: tqdm[Any] = tqdm(total=sum(ends.values()), unit=" records", unit_scale=True, mininterval=1.0)
+        with bar:
+            applier = Applier(
+                TableStore(engines.redis, fresh.keys, settings.aggregator_event_ids_kept),
+                PastLetters(KafkaDeadLetters(engines.producer, settings.dead_letters_topic), sent_before),
+                KafkaLogRange(engines.log_client),
+                Calendar(fresh.time_zone),
+                Health("rebuild"),
+                history=CountedHistory(ArchivedHistory(engines.objects), bar),
+                refusals=_silent_alarm(settings),
+                dead_letters_topic=settings.dead_letters_topic,
+                chunk=settings.aggregator_chunk,
+                accept_missing_history=settings.aggregator_accept_missing_history,
+            )
+            await Follower(engines.consumer, applier, partitions, bar).run()
+
+    async def _partitions(self) -> list[TopicPartition]:
+        """All partitions of both topics. Raises RebuildNeeded where there is none."""
+        topics = [self._settings.purchases_topic, self._settings.dead_letters_topic]
+        described = await self._engines.admin.describe_topics(topics)
+        found = [TopicPartition(each["topic"], one["partition"]) for each in described for one in each["partitions"]]
+        if missing := set(topics) - {partition.topic for partition in found}:
+            raise RebuildNeeded(f"Kafka at {self._settings.kafka_bootstrap} has no topic {', '.join(sorted(missing))}")
+        return sorted(found)
+
+    async def _marks(self, generation: Generation, partitions: Sequence[TopicPartition]) -> Offsets:
+        store = TableStore(self._engines.redis, generation.keys, self._settings.aggregator_event_ids_kept)
+        return {tp: min(await store.marks(f"{tp.topic}/{tp.partition}")) for tp in partitions}
+
+
+async def _hold(lock: Lock) -> None:
+    """Keep the lock until cancelled. Raises Busy where it was lost, as while Redis was away."""
+    while True:
+        await asyncio.sleep(_LOCK_RENEWED_EVERY_S)
+        try:
+            await lock.reacquire()
+        except (LockError, RedisError) as error:
+            raise Busy(f"the lock of this rebuild was lost ({error}): run it again") from error
+
+
+def _silent_alarm(settings: AggregatorSettings) -> RefusalAlarm:
+    """What comes in now is told by the aggregator, and what came once was: out of reach, it neither tells nor stops."""
+    caps = settings.model_copy(update={"dead_letters_run": sys.maxsize, "dead_letters_ratio": 2.0})
+    return RefusalAlarm(caps, Health("rebuild"))
+
+
+def _following(name: str) -> str:
+    return str(int(name) + 1) if name.isdecimal() else "1"
+
+
+def say(text: str) -> None:
+    """One line for a person, between those of the progress bar."""
+    tqdm.write(text, file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Rebuild as the command line says; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        "python -m services.aggregator.rebuild",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--grace",
+        type=float,
+        default=GRACE_S,
+        metavar="SECONDS",
+        help=f"how long the old tables stay after the switch (default: {GRACE_S:g})",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        settings = AggregatorSettings()
+    except ValidationError as error:
+        print(f"rebuild: {explain(error)}", file=sys.stderr)
+        return 2
+    configure_logging("rebuild", settings.log_level)
+    gc.set_threshold(100_000, 20, 100)  # as in the aggregator
+    try:
+        asyncio.run(_rebuild(settings, options.grace))
+    except Busy as error:
+        print(f"rebuild: {error}", file=sys.stderr)
+        return 2
+    except (RebuildNeeded, UnusableObject, KafkaError, RedisError) as error:
+        print(f"rebuild: {error or type(error).__name__}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("rebuild: stopped; the live tables are as they were", file=sys.stderr)
+        return 130
+    return 0
+
+
+async def _rebuild(settings: AggregatorSettings, grace_s: float) -> None:
+    async with engines(settings) as opened:
+        await Rebuild(settings, opened, grace_s).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""Generations of the live tables: which one is live, and how each was built.
+
+| key | type | content |
+|---|---|---|
+| `tillstream:live` | string | the name of the generation that is written and read; `1` where there is none |
+| `tillstream:built:<generation>` | hash | `shards`, `time_zone`: what it was built with, and is read with |
+
+A rebuild fills the next generation beside the live one and moves the pointer. Writers and readers look at it every
+second or two and go over, to its shards and its time zone, whatever their own settings say: those are for the next
+rebuild.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from services.common.tables import Keys, shard_keys
+
+LIVE_KEY = "tillstream:live"
+FIRST_GENERATION = "1"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One complete set of live tables."""
+
+    name: str
+    shards: int
+    time_zone: str
+
+    @cached_property
+    def keys(self) -> list[Keys]:
+        """The keys of each shard."""
+        return shard_keys(self.shards, self.name)
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """The zone of its days and months."""
+        return ZoneInfo(self.time_zone)
+
+
+def built_key(name: str) -> str:
+    """Where a generation's layout stands."""
+    return f"tillstream:built:{name}"
+
+
+async def live_generation(redis: Any, shards: int, time_zone: str) -> Generation:
+    """The generation that is live; built with these settings where nothing else is written. Raises RedisError.
+
+    `redis`: a client of redis.asyncio, decoding or not.
+    """
+    name = _text(await redis.get(LIVE_KEY)) or FIRST_GENERATION
+    built_shards, built_zone = map(_text, await redis.hmget(built_key(name), ["shards", "time_zone"]))
+    return Generation(name, int(built_shards or shards), built_zone or time_zone)
+
+
+async def remember_layout(redis: Any, generation: Generation) -> None:
+    """Write down how a generation is built, where that is not written yet. Raises RedisError."""
+    key = built_key(generation.name)
+    await redis.hsetnx(key, "shards", str(generation.shards))
+    await redis.hsetnx(key, "time_zone", generation.time_zone)
+
+
+async def make_live(redis: Any, generation: Generation) -> None:
+    """Send every reader and writer to this generation. Raises RedisError."""
+    await redis.set(LIVE_KEY, generation.name)
+
+
+def _text(value: str | bytes | None) -> str | None:
+    return value.decode() if isinstance(value, bytes) else value
