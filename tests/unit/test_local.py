@@ -148,8 +148,13 @@ class Engines:
     async def list_consumer_group_offsets(self, group: str) -> dict[TopicPartition, Any]:
         return {FIRST: SimpleNamespace(offset=7)} if group == self.group else {}
 
-    async def hmget(self, key: str, fields: list[str]) -> list[bytes]:
-        return [b"10"] * len(fields)
+    async def get(self, key: str) -> bytes:
+        return b"3"
+
+    async def hmget(self, key: str, fields: list[str]) -> list[bytes | None]:
+        if key == "tillstream:built:3":
+            return [b"1", b"UTC"]
+        return [b"10" if key == "tillstream:3:{0}:marks" else None] * len(fields)
 
 
 async def test_what_is_archived_is_asked_of_the_archivers_group(monkeypatch: pytest.MonkeyPatch) -> None:
