@@ -19,6 +19,8 @@ _NOT_BUILT = """<!doctype html>
 </html>
 """
 _METHODS = ["GET", "HEAD"]
+# Below these an id follows, which may look like the name of a file.
+_WITH_IDS = ("customers/", "products/")
 # Their names carry a hash of their content.
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 _REVALIDATE = {"Cache-Control": "no-cache"}
@@ -67,6 +69,6 @@ def _existing(root: Path, path: str) -> Path | None:
 def _file(root: Path, path: str) -> Response:
     if (file := _existing(root, path)) is not None:
         return FileResponse(file, headers=_REVALIDATE)
-    if "." in path.rpartition("/")[2]:
+    if not path.startswith(_WITH_IDS) and "." in path.rpartition("/")[2]:
         raise Problem(HTTPStatus.NOT_FOUND, f"nothing is served at /{path}")
     return FileResponse(root / "index.html", headers=_REVALIDATE)

@@ -31,7 +31,13 @@ async def gateway(redis_url: str, dist: Path) -> AsyncIterator[httpx.AsyncClient
         yield client
 
 
-@pytest.mark.parametrize("path", ["/", "/sales", "/customers/1515915625441993984", "/system"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/sales", "/models", "/system", "/customers", "/products"),
+        *("/customers/1515915625441993984", "/customers/a.b", "/products/a%2Fb.png", "/customers/%3Ca%3E"),
+    ],
+)
 async def test_every_path_of_the_page_is_its_index(gateway: httpx.AsyncClient, path: str) -> None:
     answer = await gateway.get(path)
     assert (answer.status_code, answer.text) == (200, "<title>the page</title>")
@@ -44,6 +50,12 @@ async def test_below_v1_the_api_refuses_and_not_the_page(gateway: httpx.AsyncCli
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert (await gateway.get("/v1/sales")).status_code == 404
     assert (await gateway.head("/v1/stats/summary")).status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/sales", "/v1/customers/a.b", "/missing.js"])
+async def test_what_is_no_path_of_the_page_is_a_problem(gateway: httpx.AsyncClient, path: str) -> None:
+    answer = await gateway.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
 async def test_files_of_the_page(gateway: httpx.AsyncClient) -> None:

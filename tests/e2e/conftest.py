@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
 
 from local.feed import Feed
 from local.http import get_json
@@ -17,6 +18,7 @@ from local.settings import StackSettings, free_port_settings
 from local.stack import Stack
 from local.steps import run_beside, send, train, wait_gateway, wait_settled
 from services.common.objectstore import ObjectStore
+from tests.e2e.browser import DESK, SOON_MS, OpenPage, launch
 from tests.shop import SEED_COLUMNS, TILL_COLUMNS, Row, bare_message, seed_rows, till_rows, write_csv
 
 HISTORY_SEED = 424
@@ -138,3 +140,46 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveShop]:
         yield shop
     finally:
         shop.stack.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window."""
+    with sync_playwright() as playwright:
+        chromium = launch(playwright)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def complaints() -> Iterator[list[str]]:
+    """What the browser's console complained of; a test takes out what it expects."""
+    found: list[str] = []
+    yield found
+    assert found == []
+
+
+@pytest.fixture
+def open_page(browser: Browser, stack: LiveShop, complaints: list[str]) -> Iterator[OpenPage]:
+    """Opens the page, live, in a context of its own. An error in its console fails the test."""
+    contexts = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(message.text)
+
+    def note_error(error: Error) -> None:
+        complaints.append(str(error))
+
+    def open_(path: str = "/", **context: Any) -> Page:
+        contexts.append(browser.new_context(**{"viewport": DESK, "locale": "en-US", **context}))
+        page = contexts[-1].new_page()
+        page.on("console", note)
+        page.on("pageerror", note_error)
+        page.goto(f"{stack.url}{path}")
+        expect(page.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()

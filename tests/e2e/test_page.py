@@ -1,103 +1,16 @@
 """The page in a real browser, on the real stack."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import (
-    Browser,
-    ConsoleMessage,
-    Error,
-    Locator,
-    Page,
-    Route,
-    ViewportSize,
-    expect,
-    sync_playwright,
-)
+from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.e2e.browser import launch
+from tests.e2e.browser import DESK, SOON_MS, OpenPage, aside, dollars, figure, panel
 from tests.e2e.conftest import LiveShop
 from tests.shop import seed_rows
 
 pytestmark = pytest.mark.timeout(600)
-
-PHONE: ViewportSize = {"width": 360, "height": 780}
-DESK: ViewportSize = {"width": 1280, "height": 800}
-WALL: ViewportSize = {"width": 3840, "height": 2160}
-# A purchase has to come through the whole stack on a busy machine.
-SOON_MS = 30_000
-
-OpenPage = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium without a window."""
-    with sync_playwright() as playwright:
-        chromium = launch(playwright)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def complaints() -> Iterator[list[str]]:
-    """What the browser's console complained of; a test takes out what it expects."""
-    found: list[str] = []
-    yield found
-    assert found == []
-
-
-@pytest.fixture
-def open_page(browser: Browser, stack: LiveShop, complaints: list[str]) -> Iterator[OpenPage]:
-    """Opens the page, live, in a context of its own. An error in its console fails the test."""
-    contexts = []
-
-    def note(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            complaints.append(message.text)
-
-    def note_error(error: Error) -> None:
-        complaints.append(str(error))
-
-    def open_(query: str = "", **context: Any) -> Page:
-        contexts.append(browser.new_context(**{"viewport": DESK, "locale": "en-US", **context}))
-        page = contexts[-1].new_page()
-        page.on("console", note)
-        page.on("pageerror", note_error)
-        page.goto(f"{stack.url}/{query}")
-        expect(page.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-
-
-def figure(page: Page, name: str) -> Locator:
-    """The value of one of the live figures."""
-    return page.get_by_test_id(f"figure-{name}")
-
-
-def panel(page: Page, title: str) -> Locator:
-    """The panel with this title."""
-    return page.get_by_role("region", name=title, exact=True)
-
-
-def aside(work: Callable[[], object]) -> None:
-    """Do this in a thread: in ours Playwright keeps an event loop running, beside which none can be started."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(work).result()
-
-
-def dollars(money: str) -> str:
-    """A decimal string as the page shows it in en-US, by string work alone."""
-    sign = "-" if money.startswith("-") else ""
-    whole, cents = money.removeprefix("-").split(".")
-    return f"{sign}${int(whole):,}.{cents}"
 
 
 def assert_shows_summary(page: Page, stack: LiveShop) -> None:
@@ -185,44 +98,12 @@ def test_a_newcomer_sees_a_customer_without_typing(stack: LiveShop, open_page: O
 
 def test_a_customer_nobody_knows_gets_popular_products(open_page: OpenPage, complaints: list[str]) -> None:
     stranger = "a stranger/1 & <b>"
-    page = open_page(f"?customer={quote(stranger)}")
+    page = open_page(f"/?customer={quote(stranger)}")
     expect(page.get_by_test_id("customer id")).to_have_text(stranger)
     expect(page.get_by_test_id("unknown-customer")).to_be_visible()
     expect(page.get_by_test_id("recommendation")).to_have_count(3)
     expect(page.get_by_test_id("strategy")).to_contain_text("Popular")
     assert "404" in complaints.pop(), "no such customer: the browser itself notes the gateway's answer"
-
-
-def test_charts_are_drawn_and_their_tables_hold_the_figures(stack: LiveShop, open_page: OpenPage) -> None:
-    page = open_page()
-    months = stack.get("/v1/stats/sales?granularity=month")
-    spenders = stack.get("/v1/stats/top/spenders?n=10")
-    categories = stack.get("/v1/stats/top/categories?n=15")
-    best = next(category["id"] for category in categories if category["id"] != "unknown")
-    best_months = stack.get(f"/v1/stats/sales?granularity=month&category={best}")
-    expected = {
-        "Sales by month": [dollars(month["revenue"]) for month in months],
-        "Top ten customers": [dollars(spender["revenue"]) for spender in spenders],
-        "Top fifteen categories": [dollars(category["revenue"]) for category in categories],
-        "Best-selling category": [dollars(month["revenue"]) for month in best_months],
-    }
-    for title, revenues in expected.items():
-        chart = panel(page, title)
-        canvas = chart.locator("canvas")
-        expect(canvas).to_be_visible(timeout=SOON_MS)
-        page.wait_for_function(IS_DRAWN, arg=canvas.element_handle())
-        chart.get_by_role("button", name=f"{title} as a table").click()
-        column = [row.get_by_role("cell").nth(1).inner_text() for row in chart.get_by_role("row").all()[1:]]
-        assert column[: len(revenues)] == revenues
-
-
-# More than a few colours: a chart, not an empty canvas or one with nothing but a background.
-IS_DRAWN = """(canvas) => {
-  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-  const colours = new Set();
-  for (let at = 0; at < data.length; at += 4) colours.add(data[at] + "," + data[at + 1] + "," + data[at + 2]);
-  return colours.size > 10;
-}"""
 
 
 # The token `canvas` of web/src/styles/tokens.css.
@@ -239,20 +120,6 @@ def test_the_theme_follows_the_system_until_the_viewer_chooses(open_page: OpenPa
     expect(body).to_have_css("background-color", DARK)
     page.reload()
     expect(body).to_have_css("background-color", DARK)
-
-
-@pytest.mark.parametrize("viewport", [PHONE, DESK, WALL], ids=["phone", "desk", "wall"])
-def test_nothing_is_wider_than_the_screen(open_page: OpenPage, viewport: ViewportSize) -> None:
-    page = open_page(viewport=viewport)
-    expect(page.get_by_test_id("recommendation")).to_have_count(3)
-    expect(page.locator("canvas")).to_have_count(4)
-    assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
-    cut = page.evaluate(
-        """() => [...document.querySelectorAll("[data-testid^=figure-]")]
-             .filter((figure) => figure.scrollWidth > figure.clientWidth)
-             .map((figure) => figure.textContent)"""
-    )
-    assert cut == []
 
 
 def test_a_lost_stream_is_said_and_comes_back_by_itself(stack: LiveShop, browser: Browser) -> None:

@@ -1,18 +1,73 @@
+import { lazy, Suspense, useEffect, useMemo, useRef, type ReactNode } from "react";
 import { LiveProvider } from "./live/LiveContext";
 import { ShopProvider } from "./live/ShopContext";
 import { Header } from "./panels/Header";
 import { StreamBanner } from "./panels/StreamBanner";
-import { Overview } from "./views/Overview";
+import { usePath } from "./router/location";
+import { routeOf, type Route, type View } from "./router/route";
+import { Loading } from "./ui/Panel";
+import { ViewBoundary } from "./ui/ViewBoundary";
+import { Nowhere } from "./views/Nowhere";
+
+const Now = lazy(() => import("./views/Overview"));
+const Sales = lazy(() => import("./views/Sales"));
+
+const TITLES: Record<View, string> = {
+  now: "Now",
+  sales: "Sales",
+  customers: "Customer",
+  products: "Product",
+  models: "Models",
+  system: "System",
+  nowhere: "No such page",
+};
 
 /** The frame that every view shares: the stream, the shop's settings, the header. */
 export function App() {
+  const path = usePath();
+  const route = useMemo(() => routeOf(path), [path]);
   return (
     <ShopProvider>
       <LiveProvider>
-        <Header />
+        <a className="skip-link" href="#content">
+          Skip to the content
+        </a>
+        <Header view={route.view} />
         <StreamBanner />
-        <Overview />
+        <Main view={route.view}>
+          <ViewBoundary key={path}>
+            <Suspense fallback={<Loading label="Loading the page" />}>{viewOf(route)}</Suspense>
+          </ViewBoundary>
+        </Main>
       </LiveProvider>
     </ShopProvider>
+  );
+}
+
+function viewOf(route: Route): ReactNode {
+  switch (route.view) {
+    case "now":
+      return <Now />;
+    case "sales":
+      return <Sales />;
+    default:
+      return <Nowhere />;
+  }
+}
+
+/** The place of the view. After a change of view the focus goes there, as it does when a page is loaded. */
+function Main({ view, children }: { view: View; children: ReactNode }) {
+  const main = useRef<HTMLElement>(null);
+  const shown = useRef(view);
+  useEffect(() => {
+    document.title = `${TITLES[view]} · Tillstream`;
+    if (shown.current !== view) main.current?.focus({ preventScroll: true });
+    shown.current = view;
+  }, [view]);
+  return (
+    <main id="content" ref={main} tabIndex={-1}>
+      <h1 className="visually-hidden">{TITLES[view]}</h1>
+      {children}
+    </main>
   );
 }

@@ -15,6 +15,26 @@ export class ApiError extends Error {
 
 type Query = Record<string, string | number | undefined>;
 
+/** Bucket starts from `from` (inclusive) to `to` (exclusive), epoch milliseconds. */
+export interface SeriesQuery {
+  granularity: Granularity;
+  from?: number | undefined;
+  to?: number | undefined;
+}
+
+export interface SalesQuery extends SeriesQuery {
+  category?: string | undefined;
+}
+
+/** Sales over time, and what the gateway has left out of them. */
+export interface Series {
+  buckets: SalesBucket[];
+  /** Sales before this time are no longer kept by the minute. */
+  minuteFloor: string | null;
+  /** Only the newest buckets were answered. */
+  cut: boolean;
+}
+
 /** The gateway's REST routes. All take a signal that gives up waiting. */
 export const api = {
   config: (signal?: AbortSignal) => get<Config>("/v1/config", {}, signal),
@@ -24,8 +44,7 @@ export const api = {
   recommendations: (userId: string, k: number, signal?: AbortSignal) =>
     get<Recommendations>(`/v1/users/${segment(userId)}/recommendations`, { k }, signal),
   summary: (signal?: AbortSignal) => get<Summary>("/v1/stats/summary", {}, signal),
-  sales: (granularity: Granularity, category?: string, signal?: AbortSignal) =>
-    get<SalesBucket[]>("/v1/stats/sales", { granularity, category }, signal),
+  sales: (wanted: SalesQuery, signal?: AbortSignal) => series("/v1/stats/sales", wanted, signal),
   top: (kind: TopKind, n: number, signal?: AbortSignal) => get<TopEntry[]>(`/v1/stats/top/${kind}`, { n }, signal),
 };
 
@@ -33,15 +52,34 @@ export const STREAM_PATH = "/v1/stats/stream";
 
 const segment = encodeURIComponent;
 
-async function get<T>(path: string, query: Query, signal: AbortSignal = AbortSignal.timeout(15_000)): Promise<T> {
-  const response = await fetch(withQuery(path, query), { signal, headers: { accept: "application/json" } }).catch(
-    (error: unknown) => {
-      if (signal.aborted && isAbort(error)) throw error;
-      throw new ApiError(0, "The gateway does not answer.");
-    },
-  );
-  if (!response.ok) throw new ApiError(response.status, await problemOf(response));
+async function get<T>(path: string, query: Query, signal?: AbortSignal): Promise<T> {
+  const response = await ask(withQuery(path, query), {}, signal);
   return (await response.json()) as T;
+}
+
+async function series(path: string, { from, to, ...query }: SalesQuery, signal?: AbortSignal): Promise<Series> {
+  const response = await ask(withQuery(path, { ...query, from: instant(from), to: instant(to) }), {}, signal);
+  return {
+    buckets: (await response.json()) as SalesBucket[],
+    minuteFloor: response.headers.get("Tillstream-Minute-Floor"),
+    cut: response.headers.has("Tillstream-Cut"),
+  };
+}
+
+const instant = (at: number | undefined): string | undefined => (at === undefined ? undefined : new Date(at).toISOString());
+
+/** A good answer. Throws ApiError for any other, and for none within 15 s. */
+async function ask(url: string, request: RequestInit, signal?: AbortSignal): Promise<Response> {
+  const patience = AbortSignal.timeout(15_000);
+  const response = await fetch(url, {
+    ...request,
+    signal: signal === undefined ? patience : AbortSignal.any([signal, patience]),
+  }).catch((error: unknown) => {
+    if (signal?.aborted === true && isAbort(error)) throw error;
+    throw new ApiError(0, "The gateway does not answer.");
+  });
+  if (!response.ok) throw new ApiError(response.status, await problemOf(response));
+  return response;
 }
 
 export const isAbort = (error: unknown): boolean => error instanceof DOMException && error.name === "AbortError";

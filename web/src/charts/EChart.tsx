@@ -13,7 +13,8 @@ interface EChartProps {
   /** What is drawn, in words, for those who do not see it. */
   label: string;
   option: (scene: Scene) => ChartOption;
-  onPick?: ((index: number) => void) | undefined;
+  /** A bar or an area was picked: its place among the rows, and its name. */
+  onPick?: ((index: number, name: string) => void) | undefined;
 }
 
 type Chart = ReturnType<typeof init>;
@@ -29,16 +30,18 @@ export default function EChart({ label, option, onPick }: EChartProps) {
     if (box.current === null || chart.current === null) return;
     const look = readLook(box.current);
     const narrow = box.current.clientWidth < NARROW_REM * look.rem;
-    chart.current.setOption(option({ look, money, narrow, motion: !reducedMotion.matches }));
+    chart.current.setOption(option({ look, money, narrow, motion: !reducedMotion.matches }), {
+      replaceMerge: ["series"],
+    });
   });
-  const pick = useEffectEvent((index: number): void => onPick?.(index));
+  const pick = useEffectEvent((index: number, name: string): void => onPick?.(index, name));
 
   useEffect(() => {
     if (box.current === null) return;
     const drawn = init(box.current);
     chart.current = drawn;
-    drawn.on("click", ({ dataIndex }) => {
-      pick(dataIndex);
+    drawn.on("click", ({ dataIndex, name }) => {
+      pick(dataIndex, name);
     });
     const resized = new ResizeObserver(() => {
       drawn.resize();

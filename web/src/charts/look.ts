@@ -9,6 +9,10 @@ export interface Look {
   first: string;
   second: string;
   rest: string;
+  warn: string;
+  /** Areas beside each other, and the text on them. */
+  tiles: string[];
+  onTile: string;
   font: string;
   /** Pixels of one rem. */
   rem: number;
@@ -24,7 +28,11 @@ const COLOURS = {
   first: "--chart-1",
   second: "--chart-2",
   rest: "--chart-rest",
+  warn: "--warn",
+  onTile: "--chart-on-tile",
 } as const;
+
+const TILES = ["--chart-tile-1", "--chart-tile-2", "--chart-tile-3", "--chart-tile-4", "--chart-tile-5"];
 
 /** Reads the tokens as they apply to an element now. */
 export function readLook(element: HTMLElement): Look {
@@ -39,6 +47,7 @@ export function readLook(element: HTMLElement): Look {
     keyof typeof COLOURS,
     string
   >;
+  const tiles = TILES.map(resolved);
   probe.remove();
-  return { ...colours, font: style.fontFamily, rem: Number.parseInt(getComputedStyle(document.documentElement).fontSize) };
+  return { ...colours, tiles, font: style.fontFamily, rem: Number.parseInt(getComputedStyle(document.documentElement).fontSize) };
 }

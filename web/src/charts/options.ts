@@ -1,14 +1,19 @@
 /** Pure functions from data to what ECharts draws. They name no colour: see Look. */
-import type { BarSeriesOption, LineSeriesOption } from "echarts/charts";
+import type { BarSeriesOption, LineSeriesOption, TreemapSeriesOption } from "echarts/charts";
 import type { GridComponentOption, LegendComponentOption, TooltipComponentOption } from "echarts/components";
 import type { ComposeOption } from "echarts/core";
 import { approximate, type MoneyFormat } from "../format/money";
 import { formatShortShare, formatCompact, formatCount, formatShare } from "../format/numbers";
-import type { CategoryShare, MonthRow, SpenderRow } from "./series";
+import type { CategoryShare, SalesRow, SpenderRow } from "./series";
 import type { Look } from "./look";
 
 export type ChartOption = ComposeOption<
-  BarSeriesOption | LineSeriesOption | GridComponentOption | LegendComponentOption | TooltipComponentOption
+  | BarSeriesOption
+  | LineSeriesOption
+  | TreemapSeriesOption
+  | GridComponentOption
+  | LegendComponentOption
+  | TooltipComponentOption
 >;
 
 /** What a tooltip says: a title and lines of name and value. */
@@ -75,8 +80,21 @@ function hintElement({ title, lines }: Hint): HTMLElement {
   return box;
 }
 
-/** Bars of revenue on the left axis, and a line of pieces on the right one. */
-export function monthsOption(rows: readonly MonthRow[], scene: Scene): ChartOption {
+/** Sales over time as they are drawn. */
+export interface SalesPicture {
+  rows: readonly SalesRow[];
+  /** The rows of the period before, in the same order; empty where there is nothing to compare with. */
+  before: readonly SalesRow[];
+  /** Starts of the buckets that late events have changed. */
+  restated: ReadonlySet<number>;
+}
+
+/** Beyond so many buckets, bars are thinner than a pixel or two: a line is drawn instead. */
+const MOST_BARS = 130;
+
+/** Revenue on the left axis, pieces as a line on the right one, and the period before as a dashed line. */
+export function salesOption(picture: SalesPicture, scene: Scene): ChartOption {
+  const { rows, before } = picture;
   const { look, money, narrow } = scene;
   const size = fontSize(look);
   const axisName = { color: look.inkFaint, fontSize: size };
@@ -86,12 +104,13 @@ export function monthsOption(rows: readonly MonthRow[], scene: Scene): ChartOpti
     legend: {
       top: 0,
       left: "center",
+      icon: "roundRect",
       itemWidth: look.rem * 0.75,
       itemHeight: look.rem * 0.75,
       textStyle: { color: look.inkSoft, fontSize: size },
       selectedMode: false,
     },
-    tooltip: tooltip(scene, "axis", (index) => monthHint(rows[index], money)),
+    tooltip: tooltip(scene, "axis", (index) => salesHint(picture, index, money)),
     xAxis: {
       type: "category",
       data: rows.map(({ label }) => label),
@@ -119,35 +138,121 @@ export function monthsOption(rows: readonly MonthRow[], scene: Scene): ChartOpti
       },
     ],
     series: [
-      {
-        name: "Revenue",
-        type: "bar",
-        barMaxWidth: look.rem * 2.5,
-        itemStyle: { color: look.first, borderRadius: [look.rem / 4, look.rem / 4, 0, 0] },
-        data: rows.map(({ revenue }) => approximate(revenue)),
-      },
+      revenueSeries(picture, scene),
       {
         name: "Pieces",
         type: "line",
         yAxisIndex: 1,
+        showSymbol: rows.length < 40,
         symbol: "circle",
         symbolSize: look.rem * 0.4,
         itemStyle: { color: look.second },
         lineStyle: { color: look.second, width: look.rem * 0.15 },
         data: rows.map(({ quantity }) => quantity),
       },
+      ...(before.length === 0 ? [] : [beforeSeries(before, look)]),
     ],
   };
 }
 
-function monthHint(row: MonthRow | undefined, money: MoneyFormat): Hint | null {
+function revenueSeries({ rows, restated }: SalesPicture, { look }: Scene): BarSeriesOption | LineSeriesOption {
+  const values = rows.map(({ start, revenue }) => ({ value: approximate(revenue), late: restated.has(start) }));
+  if (rows.length > MOST_BARS) {
+    return {
+      name: "Revenue",
+      type: "line",
+      itemStyle: { color: look.first },
+      lineStyle: { color: look.first, width: look.rem * 0.1 },
+      areaStyle: { color: look.first, opacity: 0.2 },
+      data: values.map(({ value, late }) => ({
+        value,
+        symbol: late ? "circle" : "none",
+        symbolSize: look.rem * 0.45,
+        itemStyle: { color: look.warn },
+      })),
+    };
+  }
+  return {
+    name: "Revenue",
+    type: "bar",
+    barMaxWidth: look.rem * 2.5,
+    itemStyle: { color: look.first, borderRadius: [look.rem / 4, look.rem / 4, 0, 0] },
+    data: values.map(({ value, late }) => ({
+      value,
+      ...(late && { itemStyle: { borderColor: look.warn, borderWidth: look.rem * 0.15 } }),
+    })),
+  };
+}
+
+const beforeSeries = (before: readonly SalesRow[], look: Look): LineSeriesOption => ({
+  name: "Revenue, period before",
+  type: "line",
+  showSymbol: false,
+  itemStyle: { color: look.inkFaint },
+  lineStyle: { color: look.inkFaint, width: look.rem * 0.1, type: "dashed" },
+  data: before.map(({ revenue }) => approximate(revenue)),
+});
+
+function salesHint({ rows, before, restated }: SalesPicture, index: number, money: MoneyFormat): Hint | null {
+  const row = rows[index];
   if (row === undefined) return null;
+  const earlier = before[index];
   return {
     title: row.label,
     lines: [
       ["Revenue", money.exact(row.revenue)],
       ["Pieces", formatCount(row.quantity)],
       ["Orders", formatCount(row.orders)],
+      ...(earlier === undefined ? [] : [[earlier.label, money.exact(earlier.revenue)] as [string, string]]),
+      ...(restated.has(row.start) ? [["Changed by late events", ""] as [string, string]] : []),
+    ],
+  };
+}
+
+/** A rectangle of a treemap; what has no revenue above 0 has no area. */
+export interface Tile {
+  name: string;
+  revenue: string;
+  quantity: number;
+  share: number | null;
+}
+
+export function treemapOption(tiles: readonly Tile[], scene: Scene): ChartOption {
+  const { look, money } = scene;
+  return {
+    ...common(scene),
+    tooltip: tooltip(scene, "item", (index) => {
+      // ECharts counts from 1 here: the map itself is the first.
+      const tile = tiles[index - 1];
+      return tile === undefined
+        ? null
+        : {
+            title: tile.name,
+            lines: [
+              ["Revenue", money.exact(tile.revenue)],
+              ["Share", formatShare(tile.share)],
+              ["Pieces", formatCount(tile.quantity)],
+            ],
+          };
+    }),
+    series: [
+      {
+        type: "treemap",
+        left: 0,
+        right: 0,
+        top: 0,
+        bottom: 0,
+        roam: false,
+        nodeClick: false,
+        breadcrumb: { show: false },
+        itemStyle: { borderColor: look.surface, borderWidth: look.rem * 0.1, gapWidth: look.rem * 0.1 },
+        label: { color: look.onTile, fontSize: look.rem * 0.8125, overflow: "truncate", formatter: "{b}" },
+        data: tiles.map(({ name, revenue }, index) => ({
+          name,
+          value: Math.max(0, approximate(revenue)),
+          itemStyle: { color: look.tiles[index % look.tiles.length] ?? look.first },
+        })),
+      },
     ],
   };
 }

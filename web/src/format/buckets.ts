@@ -1,21 +1,22 @@
-/** Labels of time buckets. A bucket is an RFC 3339 start on the shop's calendar, and is shown on that calendar. */
-export type Granularity = "month" | "day" | "hour" | "minute";
-
-const LOCAL_PART = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2})/;
+/** Labels of time buckets: an instant, shown on the shop's calendar wherever the viewer is. */
+export const GRANULARITIES = ["month", "day", "hour", "minute"] as const;
+export type Granularity = (typeof GRANULARITIES)[number];
+export const GRANULARITY_NAMES: Record<Granularity, string> = {
+  month: "Month",
+  day: "Day",
+  hour: "Hour",
+  minute: "Minute",
+};
 
 const FIELDS: Record<Granularity, Intl.DateTimeFormatOptions> = {
   month: { year: "numeric", month: "short" },
   day: { year: "numeric", month: "short", day: "numeric" },
   hour: { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" },
-  minute: { hour: "2-digit", minute: "2-digit" },
+  minute: { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" },
 };
 
-/** E.g. "Apr 2020" for 2020-04-01T00:00:00+02:00, wherever the viewer is. */
-export function bucketLabel(bucket: string, granularity: Granularity, locale?: string): string {
-  const match = LOCAL_PART.exec(bucket);
-  if (match === null) return bucket;
-  const [year = 0, month = 1, day = 1, hour = 0, minute = 0] = match.slice(1).map(Number);
-  // The wall-clock fields are formatted as if they were UTC, so that no zone of the viewer shifts them.
-  const asUtc = new Date(Date.UTC(year, month - 1, day, hour, minute));
-  return new Intl.DateTimeFormat(locale, { ...FIELDS[granularity], timeZone: "UTC" }).format(asUtc);
+/** A function that labels buckets, e.g. "Apr 2020" for the start of April in the shop's zone. */
+export function bucketLabels(granularity: Granularity, zone: string, locale?: string): (start: number) => string {
+  const format = new Intl.DateTimeFormat(locale, { ...FIELDS[granularity], timeZone: zone });
+  return (start) => format.format(start);
 }

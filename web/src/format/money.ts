@@ -37,6 +37,8 @@ export function approximate(money: Money): number {
 export interface MoneyFormat {
   /** Every digit: $1,234.50 */
   exact: (money: Money) => string;
+  /** A difference, with its sign: +$1,234.50 */
+  change: (money: Money) => string;
   /** For an axis: $1.2K. Takes the axis' own number. */
   compact: (value: number) => string;
 }
@@ -53,6 +55,12 @@ export function plainFormat(locale?: string): MoneyFormat {
 
 function formatWith(style: Intl.NumberFormatOptions, locale?: string): MoneyFormat {
   const exact = new Intl.NumberFormat(locale, { ...style, minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  const change = new Intl.NumberFormat(locale, {
+    ...style,
+    minimumFractionDigits: 2,
+    maximumFractionDigits: 2,
+    signDisplay: "exceptZero",
+  });
   const compact = new Intl.NumberFormat(locale, {
     ...style,
     notation: "compact",
@@ -61,6 +69,7 @@ function formatWith(style: Intl.NumberFormatOptions, locale?: string): MoneyForm
   });
   return {
     exact: (money) => exact.format(money as Intl.StringNumericLiteral),
+    change: (money) => change.format(money as Intl.StringNumericLiteral),
     compact: (value) => compact.format(value),
   };
 }

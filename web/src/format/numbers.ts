@@ -9,6 +9,12 @@ const percent = new Intl.NumberFormat(undefined, {
   maximumFractionDigits: 1,
 });
 const axisPercent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
+const growth = new Intl.NumberFormat(undefined, {
+  style: "percent",
+  minimumFractionDigits: 1,
+  maximumFractionDigits: 1,
+  signDisplay: "exceptZero",
+});
 const score = new Intl.NumberFormat(undefined, { minimumFractionDigits: 3, maximumFractionDigits: 3 });
 
 export const formatCount = (count: number): string => whole.format(count);
@@ -19,6 +25,9 @@ export const formatScore = (value: number): string => score.format(value);
 
 /** A share of 0 to 1; an em dash where there is nothing to share. */
 export const formatShare = (share: number | null): string => (share === null ? "—" : percent.format(share));
+
+/** By what part something has grown: +12.3%. */
+export const formatGrowth = (grown: number): string => growth.format(grown);
 
 /** Events a second: one decimal below ten, whole above. */
 export const formatRate = (perSecond: number): string =>

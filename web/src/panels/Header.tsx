@@ -1,5 +1,7 @@
 import { useLive } from "../live/LiveContext";
 import type { Connection } from "../live/state";
+import { Link } from "../router/Link";
+import type { View } from "../router/route";
 import { chooseTheme, useTheme } from "../theme";
 import { IconButton } from "../ui/Button";
 import { Mark, MoonIcon, SunIcon } from "../ui/icons";
@@ -7,15 +9,27 @@ import styles from "./Header.module.css";
 
 const STATUS: Record<Connection, string> = { connecting: "Connecting", live: "Live", stale: "Not live", lost: "Not live" };
 
-/** The name, whether what is shown is live, and the theme. */
-export function Header() {
+const VIEWS: [view: View, path: string, name: string][] = [
+  ["now", "/", "Now"],
+  ["sales", "/sales", "Sales"],
+];
+
+/** The name, the views, whether what is shown is live, and the theme. */
+export function Header({ view }: { view: View }) {
   const connection = useLive((state) => state.connection);
   return (
     <header className={styles.header}>
-      <h1 className={styles.name}>
+      <Link to="/" className={styles.name}>
         <Mark />
         Tillstream
-      </h1>
+      </Link>
+      <nav className={styles.views} aria-label="Views">
+        {VIEWS.map(([each, path, name]) => (
+          <Link key={each} to={path} aria-current={each === view ? "page" : undefined}>
+            {name}
+          </Link>
+        ))}
+      </nav>
       <div className={styles.tools}>
         <span className={styles.status} data-connection={connection} data-testid="connection" role="status">
           <span className={styles.dot} />

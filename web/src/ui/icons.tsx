@@ -64,6 +64,25 @@ export const CheckIcon = () => (
   </Icon>
 );
 
+export const TableIcon = () => (
+  <Icon>
+    <rect x="3" y="5" width="18" height="14" rx="2" />
+    <path d="M3 10h18M9 10v9" />
+  </Icon>
+);
+
+export const DownloadIcon = () => (
+  <Icon>
+    <path d="M12 4v11M7 11l5 5 5-5M5 20h14" />
+  </Icon>
+);
+
+export const LinkIcon = () => (
+  <Icon>
+    <path d="M10 14a4 4 0 0 0 6 .5l3-3a4 4 0 0 0-6-6l-1 1M14 10a4 4 0 0 0-6-.5l-3 3a4 4 0 0 0 6 6l1-1" />
+  </Icon>
+);
+
 /** The name's mark: the till's stream. */
 export const Mark = () => (
   <svg viewBox="0 0 32 32" width="1.75rem" height="1.75rem" aria-hidden="true">

@@ -1,61 +1,34 @@
-import { useCallback, useMemo } from "react";
+import { useCallback } from "react";
 import { api } from "../../api/client";
 import type { TopEntry } from "../../api/types";
-import { categoriesOption, monthsOption, spendersOption, type Scene } from "../../charts/options";
-import { bestCategory, categoryShares, monthRows, type CategoryShare, type MonthRow } from "../../charts/series";
+import { categoriesOption, salesOption, spendersOption, type Scene } from "../../charts/options";
+import { bestCategory, categoryShares, salesRows, type CategoryShare, type SalesRow } from "../../charts/series";
 import type { MoneyFormat } from "../../format/money";
 import { formatCount, formatShare } from "../../format/numbers";
 import { categoryPath } from "../../format/product";
-import { useLiveConnection } from "../../live/LiveContext";
-import { useMoney } from "../../live/ShopContext";
-import { useQuery, type Query } from "../../live/useQuery";
-import { LinkButton } from "../../ui/Button";
-import { ChartPanel, type Column } from "./ChartPanel";
+import { useMoney, useShop } from "../../live/ShopContext";
+import { useFigures, useMapped } from "../../live/useFigures";
+import type { Query } from "../../live/useQuery";
+import { Link } from "../../router/Link";
+import { navigate } from "../../router/location";
+import { customerPath } from "../../router/route";
+import { ChartPanel, type Column } from "../chart/ChartPanel";
 
-const REFRESH_MS = 3_000;
 const TOP_CUSTOMERS = 10;
 const TOP_CATEGORIES = 15;
 
-/** Asks again every few seconds while new events are applied. */
-function useFigures<T>(key: string, load: (signal: AbortSignal) => Promise<T>): Query<T> {
-  const connection = useLiveConnection();
-  return useQuery(key, load, {
-    everyMs: REFRESH_MS,
-    revision: () => connection.getState().snapshot?.summary.events,
-  });
-}
-
-/** The same query with its answer turned into rows, as long as it is the same answer. */
-function useRows<T, Row>(query: Query<T>, rowsOf: (data: T) => readonly Row[]): Query<readonly Row[]> {
-  const { data, error, retry } = query;
-  const rows = useMemo(() => (data === undefined ? undefined : rowsOf(data)), [data, rowsOf]);
-  return { data: rows, error, retry };
-}
-
-const monthColumns = (money: MoneyFormat): Column<MonthRow>[] => [
-  { name: "Month", cell: ({ label }) => label },
-  { name: "Revenue", cell: ({ revenue }) => money.exact(revenue) },
-  { name: "Pieces", cell: ({ quantity }) => formatCount(quantity) },
-  { name: "Orders", cell: ({ orders }) => formatCount(orders) },
+/** The columns of sales over time; `first` names the bucket's. */
+export const salesColumns = (money: MoneyFormat, first: string): Column<SalesRow>[] => [
+  { name: first, cell: ({ label }) => label, raw: ({ start }) => new Date(start).toISOString() },
+  { name: "Revenue", cell: ({ revenue }) => money.exact(revenue), raw: ({ revenue }) => revenue },
+  { name: "Pieces", cell: ({ quantity }) => formatCount(quantity), raw: ({ quantity }) => quantity },
+  { name: "Orders", cell: ({ orders }) => formatCount(orders), raw: ({ orders }) => orders },
 ];
 
-const rowsOfMonths = (buckets: Parameters<typeof monthRows>[0]): MonthRow[] => monthRows(buckets);
-
-/** Revenue and pieces per month, of the shop or of one category. */
-function Months({ title, note, category }: { title: string; note: string; category?: string }) {
-  const money = useMoney();
-  const rows = useRows(
-    useFigures(`sales:${category ?? ""}`, (signal) => api.sales("month", category, signal)),
-    rowsOfMonths,
-  );
-  const option = useCallback((scene: Scene) => monthsOption(rows.data ?? [], scene), [rows.data]);
-  return <ChartPanel title={title} note={note} rows={rows} option={option} columns={monthColumns(money)} />;
-}
-
-export const MonthlySales = () => <Months title="Sales by month" note="revenue and pieces" />;
+const NOTHING_RESTATED: ReadonlySet<number> = new Set();
 
 /** The ten customers who have spent the most; picking one shows them. */
-export function TopCustomers({ onCustomer }: { onCustomer: (userId: string) => void }) {
+export function TopCustomers() {
   const money = useMoney();
   const rows = useFigures("top:spenders", (signal) => api.top("spenders", TOP_CUSTOMERS, signal));
   const option = useCallback((scene: Scene) => spendersOption(rows.data ?? [], scene), [rows.data]);
@@ -63,30 +36,26 @@ export function TopCustomers({ onCustomer }: { onCustomer: (userId: string) => v
     {
       name: "Customer",
       cell: ({ id }) => (
-        <LinkButton
-          className="id"
-          onClick={() => {
-            onCustomer(id);
-          }}
-        >
+        <Link className="id" to={customerPath(id)}>
           {id}
-        </LinkButton>
+        </Link>
       ),
+      raw: ({ id }) => id,
     },
-    { name: "Spent", cell: ({ revenue }) => money.exact(revenue) },
-    { name: "Pieces", cell: ({ quantity }) => formatCount(quantity) },
+    { name: "Spent", cell: ({ revenue }) => money.exact(revenue), raw: ({ revenue }) => revenue },
+    { name: "Pieces", cell: ({ quantity }) => formatCount(quantity), raw: ({ quantity }) => quantity },
   ];
   return (
     <ChartPanel
       title="Top ten customers"
-      note="by spend, with their pieces"
+      note="by spend since the beginning, with their pieces"
       rows={rows}
       option={option}
       columns={columns}
       ranking
       onPick={(index) => {
         const picked = rows.data?.[index];
-        if (picked !== undefined) onCustomer(picked.id);
+        if (picked !== undefined) navigate(customerPath(picked.id));
       }}
     />
   );
@@ -101,17 +70,17 @@ const rowsOfCategories = ({ top, revenue }: CategoryFigures): CategoryShare[] =>
 
 function Categories({ figures }: { figures: Query<CategoryFigures> }) {
   const money = useMoney();
-  const rows = useRows(figures, rowsOfCategories);
+  const rows = useMapped(figures, rowsOfCategories);
   const option = useCallback((scene: Scene) => categoriesOption(rows.data ?? [], scene), [rows.data]);
   const columns: Column<CategoryShare>[] = [
-    { name: "Category", cell: ({ name }) => name },
-    { name: "Revenue", cell: ({ revenue }) => money.exact(revenue) },
-    { name: "Share", cell: ({ share }) => formatShare(share) },
+    { name: "Category", cell: ({ name }) => name, raw: ({ name }) => name },
+    { name: "Revenue", cell: ({ revenue }) => money.exact(revenue), raw: ({ revenue }) => revenue },
+    { name: "Share", cell: ({ share }) => formatShare(share), raw: ({ share }) => share },
   ];
   return (
     <ChartPanel
       title="Top fifteen categories"
-      note="and all others, by their share of revenue"
+      note="and all others, by their share of all revenue"
       rows={rows}
       option={option}
       columns={columns}
@@ -125,6 +94,33 @@ async function categoryFigures(signal: AbortSignal): Promise<CategoryFigures> {
   return { top, revenue };
 }
 
+/** The months of one category. */
+function CategoryMonths({ category }: { category: string }) {
+  const money = useMoney();
+  const zone = useShop().timeZone ?? "UTC";
+  const rowsOf = useCallback(
+    ({ buckets }: Awaited<ReturnType<typeof api.sales>>) => salesRows(buckets, { granularity: "month", zone }),
+    [zone],
+  );
+  const rows = useMapped(
+    useFigures(`months:${category}`, (signal) => api.sales({ granularity: "month", category }, signal)),
+    rowsOf,
+  );
+  const option = useCallback(
+    (scene: Scene) => salesOption({ rows: rows.data ?? [], before: [], restated: NOTHING_RESTATED }, scene),
+    [rows.data],
+  );
+  return (
+    <ChartPanel
+      title="Best-selling category"
+      note={`${categoryPath(category)}, by month`}
+      rows={rows}
+      option={option}
+      columns={salesColumns(money, "Month")}
+    />
+  );
+}
+
 /** The categories by share, and the months of the best-selling one. */
 export function CategoryCharts() {
   const figures = useFigures("categories", categoryFigures);
@@ -132,9 +128,7 @@ export function CategoryCharts() {
   return (
     <>
       <Categories figures={figures} />
-      {best !== null && (
-        <Months key={best} title="Best-selling category" note={`${categoryPath(best)}, by month`} category={best} />
-      )}
+      {best !== null && <CategoryMonths key={best} category={best} />}
     </>
   );
 }

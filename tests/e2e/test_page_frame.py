@@ -1,0 +1,98 @@
+"""What all views of the page share: the budget of script, no address but the gateway's, and accessibility."""
+
+import gzip
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, ViewportSize, expect
+
+from tests.e2e.browser import DESK, PHONE, SOON_MS, WALL, OpenPage
+from tests.e2e.conftest import LiveShop
+
+pytestmark = pytest.mark.timeout(600)
+
+WEB = Path(__file__).parents[2] / "web"
+AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"
+FIRST_SCRIPT_BYTES = 250_000
+"""Gzipped, before charts."""
+
+VIEWS = ["/", "/sales"]
+
+
+def test_the_first_script_stays_within_its_budget(open_page: OpenPage) -> None:
+    """All script that is asked for until the figures show, charts apart."""
+    page = open_page("/")
+    expect(page.get_by_test_id("figures")).to_be_visible()
+    names = page.evaluate("performance.getEntriesByType('resource').map(({ name }) => name)")
+    scripts = {name for name in (Path(urlsplit(name).path).name for name in names) if name.endswith(".js")}
+    first = [name for name in scripts if not name.startswith("EChart")]
+    assert any(name.startswith("index-") for name in first)
+    size = sum(len(gzip.compress((WEB / "dist" / "assets" / name).read_bytes())) for name in first)
+    assert size <= FIRST_SCRIPT_BYTES
+
+
+@pytest.mark.parametrize("path", VIEWS)
+def test_nothing_is_asked_of_any_other_address(stack: LiveShop, open_page: OpenPage, path: str) -> None:
+    page = open_page(path)
+    wait_for_content(page)
+    names = page.evaluate("performance.getEntriesByType('resource').map(({ name }) => name)")
+    assert {urlsplit(name).netloc for name in names if not name.startswith("data:")} == {urlsplit(stack.url).netloc}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("path", VIEWS)
+def test_axe_finds_nothing_serious(open_page: OpenPage, path: str, theme: str) -> None:
+    page = open_page(path, color_scheme=theme, bypass_csp=True)
+    wait_for_content(page)
+    page.evaluate(AXE.read_text())
+    violations: list[Any] = page.evaluate("axe.run().then(({ violations }) => violations)")
+    serious = [
+        (violation["id"], node["target"], node["failureSummary"])
+        for violation in violations
+        for node in violation["nodes"]
+        if violation["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK, WALL], ids=["phone", "desk", "wall"])
+@pytest.mark.parametrize("path", VIEWS)
+def test_nothing_is_wider_than_the_screen(open_page: OpenPage, path: str, viewport: ViewportSize) -> None:
+    page = open_page(path, viewport=viewport)
+    wait_for_content(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll("[data-testid^=figure-]")]
+             .filter((figure) => figure.scrollWidth > figure.clientWidth)
+             .map((figure) => figure.textContent)"""
+    )
+    assert cut == []
+
+
+def test_views_are_reached_by_keyboard_and_have_their_names(open_page: OpenPage) -> None:
+    page = open_page("/")
+    expect(page).to_have_title("Now · Tillstream")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.get_by_role("link", name="Sales", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(page).to_have_title("Sales · Tillstream")
+    expect(page.get_by_role("main")).to_be_focused()
+    expect(page.get_by_role("link", name="Sales", exact=True)).to_have_attribute("aria-current", "page")
+    page.go_back()
+    expect(page.get_by_test_id("figures")).to_be_visible()
+
+
+def test_an_address_that_is_none_says_so(open_page: OpenPage) -> None:
+    page = open_page("/sales/yesterday")
+    expect(page.get_by_role("main")).to_contain_text("There is no page at this address")
+
+
+def wait_for_content(page: Page) -> None:
+    """Return once nothing of the view is loading."""
+    main = page.get_by_role("main")
+    expect(main.get_by_role("region").first).to_be_visible(timeout=SOON_MS)
+    expect(main.get_by_text(re.compile("^Loading "))).to_have_count(0, timeout=SOON_MS)
