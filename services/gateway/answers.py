@@ -61,6 +61,13 @@ class Summary(Answer):
     as_of: Annotated[Moment, Field(description="When these figures were read.")]
 
 
+class DeadLetterCount(Answer):
+    """How many distinct records could not be accepted for one reason."""
+
+    reason: Annotated[str, Field(examples=["bad_time"])]
+    count: int
+
+
 class TickerEntry(Answer):
     """One arrival. `id` is where the stream stood after it; `user_id` null for an anonymous purchase."""
 

@@ -77,6 +77,14 @@ def count_sum(shards: Sequence[Hash]) -> int:
     return sum(int(count) for shard in shards for count in shard.values())
 
 
+def by_count(shards: Sequence[Hash]) -> list[tuple[str, int]]:
+    """The counts of the shards' hashes added up by name: the highest first, then by name."""
+    counts: Counter[str] = Counter()
+    for shard in shards:
+        counts.update({name: int(count) for name, count in shard.items()})
+    return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+
+
 def by_revenue(entries: Mapping[str, Figures]) -> list[tuple[str, Figures]]:
     """Entries by revenue descending, then id ascending (by bytes, as sorted sets order them)."""
     return sorted(entries.items(), key=lambda entry: (-entry[1].revenue, entry[0].encode()))

@@ -281,3 +281,17 @@ async def test_returns_may_make_everything_negative(gateway: httpx.AsyncClient, 
     assert (await summary(gateway, events=1)).revenue == "-246.90"
     (row,) = await get(gateway, "/v1/stats/top/spenders")
     assert (row["revenue"], row["quantity"], row["share"]) == ("-246.90", -2, 1.0)
+
+
+async def test_dead_letters_are_counted_by_reason_over_all_shards(
+    gateway: httpx.AsyncClient, writer: TableWriter
+) -> None:
+    assert await get(gateway, "/v1/stats/dead-letters") == []
+    for keys in writer.keys:
+        writer.redis.hset(keys("dead_letters"), mapping={"bad_price": "1", "not_json": "2", "bad_id": "1"})
+    shards = len(writer.keys)
+    assert await get(gateway, "/v1/stats/dead-letters") == [
+        {"reason": "not_json", "count": 2 * shards},
+        {"reason": "bad_id", "count": shards},
+        {"reason": "bad_price", "count": shards},
+    ]

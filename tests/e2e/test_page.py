@@ -1,12 +1,11 @@
 """The page in a real browser, on the real stack."""
 
-from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.e2e.browser import DESK, SOON_MS, OpenPage, aside, dollars, figure, panel
+from tests.e2e.browser import DESK, SOON_MS, OpenPage, aside, dollars, figure
 from tests.e2e.conftest import LiveShop
 from tests.shop import seed_rows
 
@@ -51,59 +50,6 @@ def test_figures_and_ticker_move_while_purchases_stream(stack: LiveShop, open_pa
     assert ticker.get_by_role("listitem").count() >= 20
     expect(ticker.get_by_text("anonymous").first).to_be_visible()
     expect(page.get_by_test_id("connection")).to_have_text("Live")
-
-
-def test_a_customer_found_by_the_start_of_an_id_gets_three_products(stack: LiveShop, open_page: OpenPage) -> None:
-    customer = stack.get("/v1/users?limit=20")[-1]
-    assert len(customer) == 19
-    page = open_page()
-    search = page.get_by_role("combobox", name="Customer id")
-    search.fill(customer[:-1])
-    option = page.get_by_role("option", name=customer, exact=True)
-    expect(option).to_be_visible()
-    while option.get_attribute("aria-selected") != "true":
-        search.press("ArrowDown")
-    search.press("Enter")
-    assert_shows_customer(page, stack, customer)
-    page.reload()
-    assert_shows_customer(page, stack, customer)
-
-
-def assert_shows_customer(page: Page, stack: LiveShop, customer: str) -> None:
-    """The whole id, what they spent, and the three products of the API with reason, strategy and model."""
-    expect(page.get_by_test_id("customer id")).to_have_text(customer)
-    assert int(customer) > 2**53
-    shown = panel(page, "Customer")
-    expect(shown).to_contain_text(dollars(stack.get(f"/v1/users/{customer}")["revenue"]))
-    answer = stack.get(f"/v1/users/{customer}/recommendations?k=3")
-    cards = page.get_by_test_id("recommendation")
-    expect(cards).to_have_count(3)
-    for card, item in zip(cards.all(), answer["items"], strict=True):
-        expect(card.get_by_test_id("product id")).to_have_text(item["product_id"])
-        expect(card).to_contain_text(dollars(item["price"]))
-        expect(card).to_contain_text(item["brand"])
-        expect(card).to_contain_text(f"{item['score']:.3f}")
-        expect(card.get_by_test_id("reason")).not_to_be_empty()
-    expect(page.get_by_test_id("strategy")).to_have_attribute("data-strategy", answer["strategy"])
-    expect(page.get_by_test_id("strategy")).to_contain_text(answer["model_version"])
-
-
-def test_a_newcomer_sees_a_customer_without_typing(stack: LiveShop, open_page: OpenPage) -> None:
-    first, second = stack.get("/v1/users?limit=2")
-    page = open_page()
-    assert_shows_customer(page, stack, first)
-    panel(page, "Customer").get_by_role("button", name=second, exact=True).click()
-    assert_shows_customer(page, stack, second)
-
-
-def test_a_customer_nobody_knows_gets_popular_products(open_page: OpenPage, complaints: list[str]) -> None:
-    stranger = "a stranger/1 & <b>"
-    page = open_page(f"/?customer={quote(stranger)}")
-    expect(page.get_by_test_id("customer id")).to_have_text(stranger)
-    expect(page.get_by_test_id("unknown-customer")).to_be_visible()
-    expect(page.get_by_test_id("recommendation")).to_have_count(3)
-    expect(page.get_by_test_id("strategy")).to_contain_text("Popular")
-    assert "404" in complaints.pop(), "no such customer: the browser itself notes the gateway's answer"
 
 
 # The token `canvas` of web/src/styles/tokens.css.

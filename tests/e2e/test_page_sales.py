@@ -58,7 +58,7 @@ def test_the_address_holds_what_was_chosen(stack: LiveShop, open_page: OpenPage)
     page.get_by_role("radio", name="Day", exact=True).check()
     page.get_by_label("From", exact=True).fill("2020-03-10")
     page.get_by_label("To", exact=True).fill("2020-03-12")
-    page.get_by_label("Category", exact=True).select_option("electronics")
+    page.get_by_role("combobox", name="Category", exact=True).select_option("electronics")
     page.get_by_role("checkbox", name="Compare").check()
     expect(page.get_by_role("radio", name="Minute")).to_be_disabled()
     address = page.url

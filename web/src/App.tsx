@@ -10,7 +10,9 @@ import { ViewBoundary } from "./ui/ViewBoundary";
 import { Nowhere } from "./views/Nowhere";
 
 const Now = lazy(() => import("./views/Overview"));
+const CustomerView = lazy(() => import("./views/CustomerView"));
 const Sales = lazy(() => import("./views/Sales"));
+const System = lazy(() => import("./views/System"));
 
 const TITLES: Record<View, string> = {
   now: "Now",
@@ -50,6 +52,10 @@ function viewOf(route: Route): ReactNode {
       return <Now />;
     case "sales":
       return <Sales />;
+    case "customers":
+      return <CustomerView id={route.id} />;
+    case "system":
+      return <System />;
     default:
       return <Nowhere />;
   }

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Query, Request, Response
 from services.common.events import format_time
 from services.common.money import format_cents
 from services.common.tables import Granularity
-from services.gateway.answers import Bucket, ReconciliationAnswer, Summary, TopItem
+from services.gateway.answers import Bucket, DeadLetterCount, ReconciliationAnswer, Summary, TopItem
 from services.gateway.buckets import bucket_time
+from services.gateway.figures import by_count
 from services.gateway.params import Category, From, To, time_range
 from services.gateway.parts import parts_of
 from services.gateway.problems import Problem, bad_field
@@ -96,6 +97,13 @@ def answer_series(series: Series, zone: ZoneInfo, response: Response) -> list[Bu
         )
         for start, figures in series.rows
     ]
+
+
+@router.get("/dead-letters", summary="What could not be accepted")
+async def dead_letters(request: Request) -> list[DeadLetterCount]:
+    """Distinct records in the dead letters by the reason why they are there, the most frequent first."""
+    (counts,) = await parts_of(request).shards.ask(lambda pipe, keys: pipe.hgetall(keys("dead_letters")))
+    return [DeadLetterCount(reason=reason, count=count) for reason, count in by_count(counts)]
 
 
 @router.get("/top/{board}", summary="Who and what sells most")

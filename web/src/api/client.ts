@@ -1,5 +1,18 @@
 import type { Granularity } from "../format/buckets";
-import type { Config, Customer, Recommendations, SalesBucket, Summary, TopEntry, TopKind } from "./types";
+import type {
+  Basket,
+  Config,
+  Customer,
+  DeadLetterCount,
+  Product,
+  RecommendationList,
+  Recommendations,
+  SalesBucket,
+  Summary,
+  SystemState,
+  TopEntry,
+  TopKind,
+} from "./types";
 
 /** The gateway answered with an error (RFC 9457 problem+json), or not at all (status 0). */
 export class ApiError extends Error {
@@ -41,8 +54,21 @@ export const api = {
   users: (prefix: string, limit: number, signal?: AbortSignal) =>
     get<string[]>("/v1/users", { prefix, limit }, signal),
   customer: (userId: string, signal?: AbortSignal) => get<Customer>(`/v1/users/${segment(userId)}`, {}, signal),
-  recommendations: (userId: string, k: number, signal?: AbortSignal) =>
-    get<Recommendations>(`/v1/users/${segment(userId)}/recommendations`, { k }, signal),
+  recommendations: (userId: string, wanted: Query, signal?: AbortSignal) =>
+    get<Recommendations>(`/v1/users/${segment(userId)}/recommendations`, wanted, signal),
+  basket: async (wanted: Basket, signal?: AbortSignal): Promise<Recommendations> => {
+    const { results } = await post<RecommendationList>("/v1/recommendations", wanted, signal);
+    const [result] = results;
+    if (result === undefined) throw new ApiError(0, "The gateway answered with no result.");
+    return result;
+  },
+  popular: async (n: number, signal?: AbortSignal): Promise<Product[]> => {
+    const top = await api.top("products", n, signal);
+    return Promise.all(top.map(({ id }) => api.product(id, signal)));
+  },
+  product: (productId: string, signal?: AbortSignal) => get<Product>(`/v1/products/${segment(productId)}`, {}, signal),
+  system: (signal?: AbortSignal) => get<SystemState>("/v1/system", {}, signal),
+  deadLetters: (signal?: AbortSignal) => get<DeadLetterCount[]>("/v1/stats/dead-letters", {}, signal),
   summary: (signal?: AbortSignal) => get<Summary>("/v1/stats/summary", {}, signal),
   sales: (wanted: SalesQuery, signal?: AbortSignal) => series("/v1/stats/sales", wanted, signal),
   top: (kind: TopKind, n: number, signal?: AbortSignal) => get<TopEntry[]>(`/v1/stats/top/${kind}`, { n }, signal),
@@ -54,6 +80,13 @@ const segment = encodeURIComponent;
 
 async function get<T>(path: string, query: Query, signal?: AbortSignal): Promise<T> {
   const response = await ask(withQuery(path, query), {}, signal);
+  return (await response.json()) as T;
+}
+
+async function post<T>(path: string, body: unknown, signal?: AbortSignal, headers: HeadersInit = {}): Promise<T> {
+  const json = new Headers(headers);
+  json.set("content-type", "application/json");
+  const response = await ask(path, { method: "POST", body: JSON.stringify(body), headers: json }, signal);
   return (await response.json()) as T;
 }
 

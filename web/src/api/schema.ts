@@ -46,6 +46,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/stats/dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What could not be accepted
+         * @description Distinct records in the dead letters by the reason why they are there, the most frequent first.
+         */
+        get: operations["dead_letters_v1_stats_dead_letters_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/stats/top/{board}": {
         parameters: {
             query?: never;
@@ -560,6 +580,19 @@ export interface components {
             last_seen: string | null;
             /** Purchases */
             purchases: components["schemas"]["PurchaseEntry"][];
+        };
+        /**
+         * DeadLetterCount
+         * @description How many distinct records could not be accepted for one reason.
+         */
+        DeadLetterCount: {
+            /**
+             * Reason
+             * @example bad_time
+             */
+            reason: string;
+            /** Count */
+            count: number;
         };
         /**
          * IntakeAnswer
@@ -1323,6 +1356,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Bucket"][];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    dead_letters_v1_stats_dead_letters_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadLetterCount"][];
                 };
             };
             /** @description A problem (RFC 9457) */

@@ -12,6 +12,8 @@ const STATUS: Record<Connection, string> = { connecting: "Connecting", live: "Li
 const VIEWS: [view: View, path: string, name: string][] = [
   ["now", "/", "Now"],
   ["sales", "/sales", "Sales"],
+  ["customers", "/customers", "Customers"],
+  ["system", "/system", "System"],
 ];
 
 /** The name, the views, whether what is shown is live, and the theme. */

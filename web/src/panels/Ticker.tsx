@@ -5,18 +5,15 @@ import { formatClock, formatDate } from "../format/time";
 import { useLive } from "../live/LiveContext";
 import { useMoney } from "../live/ShopContext";
 import type { TickerEntry } from "../api/types";
-import { IconButton, LinkButton } from "../ui/Button";
+import { Link } from "../router/Link";
+import { customerPath } from "../router/route";
+import { IconButton } from "../ui/Button";
 import { PauseIcon, PlayIcon } from "../ui/icons";
 import { Empty, Panel } from "../ui/Panel";
 import styles from "./Ticker.module.css";
 
-interface TickerProps {
-  className?: string | undefined;
-  onCustomer: (userId: string) => void;
-}
-
 /** Purchases as they arrive, newest first. It can be paused, to read or to scroll. */
-export function Ticker({ className, onCustomer }: TickerProps) {
+export function Ticker({ className }: { className?: string | undefined }) {
   const arrivals = useLive((state) => state.arrivals);
   const [paused, setPaused] = useState<readonly TickerEntry[] | null>(null);
   const shown = paused ?? arrivals;
@@ -42,7 +39,7 @@ export function Ticker({ className, onCustomer }: TickerProps) {
       ) : (
         <ol className={styles.rows} data-paused={paused !== null} data-testid="ticker">
           {shown.map((arrival) => (
-            <Row key={arrival.id} arrival={arrival} onCustomer={onCustomer} />
+            <Row key={arrival.id} arrival={arrival} />
           ))}
         </ol>
       )}
@@ -50,7 +47,7 @@ export function Ticker({ className, onCustomer }: TickerProps) {
   );
 }
 
-const Row = memo(function Row({ arrival, onCustomer }: { arrival: TickerEntry; onCustomer: (userId: string) => void }) {
+const Row = memo(function Row({ arrival }: { arrival: TickerEntry }) {
   const money = useMoney();
   const { user_id: userId, quantity } = arrival;
   return (
@@ -67,14 +64,9 @@ const Row = memo(function Row({ arrival, onCustomer }: { arrival: TickerEntry; o
           {userId === null ? (
             <span className={styles.anonymous}>anonymous</span>
           ) : (
-            <LinkButton
-              className="id"
-              onClick={() => {
-                onCustomer(userId);
-              }}
-            >
+            <Link className="id" to={customerPath(userId)}>
               {userId}
-            </LinkButton>
+            </Link>
           )}
         </span>
         <time className={`${styles.time} number`} title={`bought ${formatDate(arrival.event_time)}`}>

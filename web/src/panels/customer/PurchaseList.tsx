@@ -4,10 +4,12 @@ import { formatCount } from "../../format/numbers";
 import { productTitle } from "../../format/product";
 import { formatDate, formatTimeOfDay } from "../../format/time";
 import { useMoney } from "../../live/ShopContext";
+import { Link } from "../../router/Link";
+import { productPath } from "../../router/route";
 import { Button } from "../../ui/Button";
 import styles from "./PurchaseList.module.css";
 
-const AT_FIRST = 5;
+const AT_FIRST = 8;
 
 /** A customer's latest purchases, the newest first; more of them when asked. */
 export function PurchaseList({ purchases }: { purchases: readonly Purchase[] }) {
@@ -17,7 +19,7 @@ export function PurchaseList({ purchases }: { purchases: readonly Purchase[] }) 
   return (
     <div className={styles.list}>
       <table>
-        <caption>Latest purchases</caption>
+        <caption className="visually-hidden">Latest purchases</caption>
         <thead>
           <tr>
             <th scope="col">Product</th>
@@ -30,7 +32,9 @@ export function PurchaseList({ purchases }: { purchases: readonly Purchase[] }) 
           {shown.map((purchase, index) => (
             // Two equal lines of one order are two purchases, and the list is only ever replaced whole.
             <tr key={index}>
-              <td>{productTitle(purchase)}</td>
+              <td>
+                <Link to={productPath(purchase.product_id)}>{productTitle(purchase)}</Link>
+              </td>
               <td className="number">
                 <span>{formatDate(purchase.event_time)}</span> <span>{formatTimeOfDay(purchase.event_time)}</span>
               </td>

@@ -8,7 +8,7 @@ import { useFigures, useMapped } from "../../live/useFigures";
 import { useChangeSearch } from "../../router/location";
 import { LinkButton } from "../../ui/Button";
 import { ChartPanel, type Column } from "../chart/ChartPanel";
-import { categoryLevel, categoryTrail, type CategoryNode } from "./categories";
+import { categoryLevel, categoryTrail, type CategoryNode } from "../../format/categories";
 import styles from "./CategoryMap.module.css";
 
 /** As many as the gateway answers at once. */

@@ -2,8 +2,7 @@ import { useCallback } from "react";
 import { api } from "../../api/client";
 import type { TopEntry } from "../../api/types";
 import { categoriesOption, salesOption, spendersOption, type Scene } from "../../charts/options";
-import { bestCategory, categoryShares, salesRows, type CategoryShare, type SalesRow } from "../../charts/series";
-import type { MoneyFormat } from "../../format/money";
+import { bestCategory, categoryShares, salesRows, type CategoryShare } from "../../charts/series";
 import { formatCount, formatShare } from "../../format/numbers";
 import { categoryPath } from "../../format/product";
 import { useMoney, useShop } from "../../live/ShopContext";
@@ -13,17 +12,10 @@ import { Link } from "../../router/Link";
 import { navigate } from "../../router/location";
 import { customerPath } from "../../router/route";
 import { ChartPanel, type Column } from "../chart/ChartPanel";
+import { salesColumns } from "../chart/salesColumns";
 
 const TOP_CUSTOMERS = 10;
 const TOP_CATEGORIES = 15;
-
-/** The columns of sales over time; `first` names the bucket's. */
-export const salesColumns = (money: MoneyFormat, first: string): Column<SalesRow>[] => [
-  { name: first, cell: ({ label }) => label, raw: ({ start }) => new Date(start).toISOString() },
-  { name: "Revenue", cell: ({ revenue }) => money.exact(revenue), raw: ({ revenue }) => revenue },
-  { name: "Pieces", cell: ({ quantity }) => formatCount(quantity), raw: ({ quantity }) => quantity },
-  { name: "Orders", cell: ({ orders }) => formatCount(orders), raw: ({ orders }) => orders },
-];
 
 const NOTHING_RESTATED: ReadonlySet<number> = new Set();
 

@@ -11,7 +11,7 @@ import { formatClock, formatMoment } from "../../format/time";
 import { useMoney } from "../../live/ShopContext";
 import { useFigures } from "../../live/useFigures";
 import { ChartPanel, type Column } from "../chart/ChartPanel";
-import { salesColumns } from "./Charts";
+import { salesColumns } from "../chart/salesColumns";
 import { daysBefore, instantsOf, shownDays, type Choice } from "./choice";
 import { Baselines, restatements, type Restatement } from "./restatement";
 import styles from "./SalesOverTime.module.css";

@@ -1,16 +1,12 @@
-import { api } from "../../api/client";
 import { GRANULARITIES, GRANULARITY_NAMES } from "../../format/buckets";
 import { dayOf, isDay } from "../../format/calendar";
-import { categoryPath } from "../../format/product";
-import { useQuery } from "../../live/useQuery";
 import { useChangeSearch } from "../../router/location";
+import { CategoryChoice } from "../../ui/CategoryChoice";
 import { Check, Field, Segments } from "../../ui/Field";
-import { allCategories } from "./categories";
 import { byDays, byGranularity, byPreset, daysBefore, PRESETS, shownDays, type Choice, type Preset } from "./choice";
 import styles from "./SalesTools.module.css";
 
 const PRESET: Record<Preset, string> = { all: "All", "90d": "90 days", "30d": "30 days", "7d": "7 days", "1d": "Newest day" };
-const ALL_CATEGORIES = 1_000;
 
 interface SalesToolsProps {
   choice: Choice;
@@ -85,33 +81,5 @@ export function SalesTools({ choice, zone, newest }: SalesToolsProps) {
         Compare with the period before
       </Check>
     </section>
-  );
-}
-
-interface CategoryChoiceProps {
-  value: string | null;
-  onChange: (category: string | null) => void;
-}
-
-function CategoryChoice({ value, onChange }: CategoryChoiceProps) {
-  const { data = [] } = useQuery("category-choice", (signal) => api.top("categories", ALL_CATEGORIES, signal));
-  const codes = allCategories(data);
-  if (value !== null && !codes.includes(value)) codes.unshift(value);
-  return (
-    <Field name="Category" className={styles.category}>
-      <select
-        value={value ?? ""}
-        onChange={(event) => {
-          onChange(event.target.value || null);
-        }}
-      >
-        <option value="">All categories</option>
-        {codes.map((code) => (
-          <option key={code} value={code}>
-            {categoryPath(code)}
-          </option>
-        ))}
-      </select>
-    </Field>
   );
 }

@@ -2,6 +2,8 @@ import type { RecommendedItem } from "../../api/types";
 import { formatScore } from "../../format/numbers";
 import { categoryPath, known, productTitle } from "../../format/product";
 import { useMoney } from "../../live/ShopContext";
+import { Link } from "../../router/Link";
+import { productPath } from "../../router/route";
 import { CopyableId } from "../../ui/CopyableId";
 import styles from "./ProductCard.module.css";
 
@@ -23,7 +25,7 @@ export function ProductCard({ item, place, why, bestScore }: ProductCardProps) {
         <span className={styles.place} aria-hidden="true">
           {place}
         </span>
-        {productTitle(item)}
+        <Link to={productPath(item.product_id)}>{productTitle(item)}</Link>
       </h3>
       <dl className={styles.facts}>
         <div>

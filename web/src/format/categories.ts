@@ -1,7 +1,7 @@
 /** The tree of categories, from the codes' dots: `electronics.audio.headphone`. */
-import type { TopEntry } from "../../api/types";
-import { approximate, fromCents, sumMoney, toCents, type Money } from "../../format/money";
-import { known } from "../../format/product";
+import type { TopEntry } from "../api/types";
+import { approximate, fromCents, sumMoney, toCents, type Money } from "./money";
+import { known } from "./product";
 
 export interface CategoryNode {
   code: string;

@@ -1,0 +1,46 @@
+"""The view of the system in a real browser, on the real stack."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.browser import SOON_MS, OpenPage, aside, panel
+from tests.e2e.conftest import LiveShop
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def assert_part(page: Page, name: str, status: str) -> None:
+    """The part's box in the picture that is shown at this width."""
+    box = page.locator(f"svg:visible [data-testid=part-{name}]")
+    expect(box).to_have_attribute("data-status", status, timeout=SOON_MS)
+
+
+def test_a_part_that_is_down_turns_red_and_recovers(stack: LiveShop, open_page: OpenPage) -> None:
+    page = open_page("/system")
+    assert_part(page, "aggregator", "ok")
+    stack.kill("aggregator")
+    try:
+        assert_part(page, "aggregator", "unreachable")
+        arrow = page.locator("svg:visible [data-testid=arrow-kafka-aggregator]")
+        expect(arrow).to_have_attribute("data-broken", "true")
+        expect(page.locator("svg:visible [data-testid=arrow-kafka-archiver]")).to_have_attribute("data-broken", "false")
+        expect(page.get_by_role("img", name="Data flow: Aggregator is down.")).to_be_visible()
+        row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="aggregator"))
+        expect(row).to_contain_text("Down")
+    finally:
+        aside(lambda: stack.restart("aggregator"))
+    assert_part(page, "aggregator", "ok")
+    expect(page.get_by_role("img", name="Data flow: every part is well.")).to_be_visible(timeout=SOON_MS)
+
+
+def test_dead_letters_are_told_by_reason(stack: LiveShop, open_page: OpenPage) -> None:
+    page = open_page("/system")
+    expected = stack.get("/v1/stats/dead-letters")
+    assert sum(each["count"] for each in expected) == stack.get("/v1/stats/summary")["dead_letters"] > 0
+    table = panel(page, "Dead letters").get_by_test_id("dead letters")
+    expect(table).to_be_visible(timeout=SOON_MS)
+    shown = {
+        row.get_by_role("rowheader").inner_text(): row.get_by_role("cell").inner_text()
+        for row in table.get_by_role("row").all()[1:]
+    }
+    assert shown == {each["reason"].replace("_", " "): f"{each['count']:,}" for each in expected}

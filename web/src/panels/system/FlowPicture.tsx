@@ -1,0 +1,144 @@
+import type { Arrow, Box, Status } from "./flow";
+import styles from "./FlowPicture.module.css";
+
+interface Place {
+  x: number;
+  y: number;
+}
+
+interface Layout {
+  width: number;
+  height: number;
+  box: { width: number; height: number };
+  places: Record<string, Place>;
+}
+
+/** Centres of the boxes: two rows on a desk, the live path above; two columns on a phone. */
+const WIDE: Layout = {
+  width: 1120,
+  height: 300,
+  box: { width: 132, height: 64 },
+  places: {
+    producer: { x: 70, y: 60 },
+    kafka: { x: 266, y: 60 },
+    aggregator: { x: 462, y: 60 },
+    redis: { x: 658, y: 60 },
+    gateway: { x: 854, y: 60 },
+    page: { x: 1050, y: 60 },
+    archiver: { x: 266, y: 230 },
+    s3: { x: 462, y: 230 },
+    job: { x: 658, y: 230 },
+    recommender: { x: 854, y: 230 },
+  },
+};
+const TALL: Layout = {
+  width: 328,
+  height: 730,
+  box: { width: 132, height: 64 },
+  places: {
+    producer: { x: 70, y: 40 },
+    kafka: { x: 70, y: 170 },
+    aggregator: { x: 70, y: 300 },
+    redis: { x: 70, y: 430 },
+    gateway: { x: 70, y: 560 },
+    page: { x: 70, y: 690 },
+    archiver: { x: 258, y: 170 },
+    s3: { x: 258, y: 300 },
+    job: { x: 258, y: 430 },
+    recommender: { x: 258, y: 560 },
+  },
+};
+
+const STATUS: Record<Status, string> = {
+  ok: "well",
+  not_ready: "not ready",
+  unreachable: "down",
+  unknown: "not known",
+  idle: "at rest",
+};
+
+interface FlowPictureProps {
+  boxes: readonly Box[];
+  arrows: readonly Arrow[];
+}
+
+/** The way of a purchase from the till to this page, with what flows now. The table below says the same in words. */
+export function FlowPicture(flow: FlowPictureProps) {
+  return (
+    <>
+      <Drawing {...flow} layout={WIDE} className={styles.wide} />
+      <Drawing {...flow} layout={TALL} className={styles.tall} />
+    </>
+  );
+}
+
+function Drawing({ boxes, arrows, layout, className }: FlowPictureProps & { layout: Layout; className: string | undefined }) {
+  const down = boxes.filter(({ status }) => status === "unreachable" || status === "not_ready");
+  const label =
+    down.length === 0
+      ? "Data flow: every part is well."
+      : `Data flow: ${down.map(({ title, status }) => `${title} is ${STATUS[status]}`).join(", ")}.`;
+  return (
+    <svg viewBox={`0 0 ${layout.width} ${layout.height}`} className={className} role="img" aria-label={label}>
+      {arrows.map((arrow) => (
+        <ArrowLine key={`${arrow.from} ${arrow.to}`} arrow={arrow} layout={layout} />
+      ))}
+      {boxes.map((box) => (
+        <BoxShape key={box.id} box={box} layout={layout} />
+      ))}
+    </svg>
+  );
+}
+
+function BoxShape({ box, layout }: { box: Box; layout: Layout }) {
+  const { x = 0, y = 0 } = layout.places[box.id] ?? {};
+  const { width, height } = layout.box;
+  return (
+    <g className={styles.box} data-status={box.status} data-testid={`part-${box.id}`}>
+      <rect x={x - width / 2} y={y - height / 2} width={width} height={height} rx="10" />
+      <circle cx={x - width / 2 + 16} cy={y - 10} r="5" />
+      <text x={x - width / 2 + 28} y={y - 5}>
+        {box.title}
+      </text>
+      <text x={x - width / 2 + 12} y={y + 18} className={styles.figures}>
+        {box.figures || STATUS[box.status]}
+      </text>
+    </g>
+  );
+}
+
+function ArrowLine({ arrow: { from, to, label, broken }, layout }: { arrow: Arrow; layout: Layout }) {
+  const start = layout.places[from];
+  const end = layout.places[to];
+  if (start === undefined || end === undefined) return null;
+  const { x1, y1, x2, y2 } = between(start, end, layout.box);
+  const across = y1 === y2;
+  return (
+    <g className={styles.arrow} data-broken={broken} data-testid={`arrow-${from}-${to}`}>
+      <path d={`M${x1} ${y1}L${x2} ${y2}`} />
+      <path d={head(x1, y1, x2, y2)} className={styles.head} />
+      <text
+        x={(x1 + x2) / 2 + (across ? 0 : 8)}
+        y={(y1 + y2) / 2 + (across ? -10 : 5)}
+        textAnchor={across ? "middle" : "start"}
+      >
+        {label}
+      </text>
+    </g>
+  );
+}
+
+/** A line from edge to edge of two boxes that stand beside or below each other. */
+function between(start: Place, end: Place, box: Layout["box"]): { x1: number; y1: number; x2: number; y2: number } {
+  const gap = 4;
+  const dx = Math.sign(end.x - start.x) * (start.y === end.y ? box.width / 2 + gap : 0);
+  const dy = Math.sign(end.y - start.y) * (start.y === end.y ? 0 : box.height / 2 + gap);
+  return { x1: start.x + dx, y1: start.y + dy, x2: end.x - dx, y2: end.y - dy };
+}
+
+function head(x1: number, y1: number, x2: number, y2: number): string {
+  const length = Math.hypot(x2 - x1, y2 - y1) || 1;
+  const [ux, uy] = [(x2 - x1) / length, (y2 - y1) / length];
+  const [bx, by] = [x2 - 9 * ux, y2 - 9 * uy];
+  return `M${x2} ${y2}L${bx - 5 * uy} ${by + 5 * ux}L${bx + 5 * uy} ${by - 5 * ux}Z`;
+}

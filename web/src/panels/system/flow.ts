@@ -1,0 +1,110 @@
+/** The picture of the data flow: what stands where, and what flows between. Pure; positions are in units of a grid. */
+import type { Part } from "../../api/types";
+
+export type Status = Part["status"] | "idle";
+
+export interface Box {
+  id: string;
+  title: string;
+  status: Status;
+  /** A short line of live figures below the title. */
+  figures: string;
+}
+
+/** One way that data takes. It flows only where both ends are well. */
+export interface Arrow {
+  from: string;
+  to: string;
+  label: string;
+  broken: boolean;
+}
+
+export interface Numbers {
+  rate: (perSecond: number) => string;
+  count: (count: number) => string;
+}
+
+/** What the page knows besides the parts. */
+export interface Seen {
+  live: boolean;
+  freshness: string | null;
+  modelVersion: string | null;
+}
+
+const ENDS: readonly [from: string, to: string][] = [
+  ["producer", "kafka"],
+  ["kafka", "aggregator"],
+  ["aggregator", "redis"],
+  ["redis", "gateway"],
+  ["gateway", "page"],
+  ["kafka", "archiver"],
+  ["archiver", "s3"],
+  ["s3", "job"],
+  ["job", "recommender"],
+  ["recommender", "gateway"],
+];
+
+const TITLES: Record<string, string> = {
+  producer: "Producer",
+  kafka: "Kafka",
+  aggregator: "Aggregator",
+  redis: "Redis",
+  gateway: "Gateway",
+  page: "This page",
+  archiver: "Archiver",
+  s3: "S3",
+  job: "Batch job",
+  recommender: "Recommender",
+};
+
+export const ORDER = Object.keys(TITLES);
+
+/** The producer runs only while there is something to send: away, it is at rest and not broken. */
+export const statusOf = (part: Part): Status =>
+  part.name === "producer" && part.status === "unreachable" ? "idle" : part.status;
+
+export const isDown = (status: Status): boolean => status === "unreachable" || status === "not_ready";
+
+export function boxesOf(parts: readonly Part[], numbers: Numbers, seen: Seen): Box[] {
+  const known = new Map(parts.map((part) => [part.name, part]));
+  return ORDER.map((id) => {
+    const title = TITLES[id] ?? id;
+    if (id === "page") return { id, title, status: seen.live ? "ok" : "unreachable", figures: seen.freshness ?? "" };
+    // Nobody watches the batch job: it is started, and ends. What it last made is what can be told.
+    if (id === "job") return { id, title, status: "idle", figures: seen.modelVersion === null ? "no model yet" : "model live" };
+    const part = known.get(id);
+    if (part === undefined) return { id, title, status: "unknown", figures: "" };
+    return { id, title, status: statusOf(part), figures: figuresOf(part, numbers) };
+  });
+}
+
+function figuresOf(part: Part, { rate, count }: Numbers): string {
+  if (part.status === "unreachable") return part.name === "producer" ? "nothing to send" : "down";
+  if (part.status === "not_ready") return part.detail;
+  const figures = [
+    ...(part.rate === null || part.rate === undefined ? [] : [`${rate(part.rate)}/s`]),
+    ...(part.lag === null || part.lag === undefined ? [] : [`${count(part.lag)} behind`]),
+  ];
+  return figures.join(" · ");
+}
+
+export function arrowsOf(boxes: readonly Box[], parts: readonly Part[], numbers: Numbers): Arrow[] {
+  const status = new Map(boxes.map((box) => [box.id, box.status]));
+  const known = new Map(parts.map((part) => [part.name, part]));
+  return ENDS.map(([from, to]) => ({
+    from,
+    to,
+    label: arrowLabel(from, to, known, numbers),
+    broken: isDown(status.get(from) ?? "unknown") || isDown(status.get(to) ?? "unknown"),
+  }));
+}
+
+/** What moves along an arrow: records a second as its reader takes them, else as its writer sends them. */
+function arrowLabel(from: string, to: string, parts: ReadonlyMap<string, Part>, { rate }: Numbers): string {
+  if (from === "kafka") return perSecond(parts.get(to), rate);
+  if (from === "producer" || from === "aggregator") return perSecond(parts.get(from), rate);
+  return "";
+}
+
+const perSecond = (part: Part | undefined, rate: Numbers["rate"]): string =>
+  part?.status === "ok" && part.rate !== null && part.rate !== undefined ? `${rate(part.rate)}/s` : "";

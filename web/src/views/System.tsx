@@ -1,0 +1,71 @@
+import { useMemo } from "react";
+import { api } from "../api/client";
+import { formatCount, formatRate, formatWait } from "../format/numbers";
+import { formatClock } from "../format/time";
+import { useLive } from "../live/LiveContext";
+import { useQuery } from "../live/useQuery";
+import { DeadLetters } from "../panels/system/DeadLetters";
+import { arrowsOf, boxesOf } from "../panels/system/flow";
+import { FlowPicture } from "../panels/system/FlowPicture";
+import { Parts } from "../panels/system/Parts";
+import { Failed, Loading, Panel } from "../ui/Panel";
+import styles from "./System.module.css";
+
+const REFRESH_MS = 2_000;
+const NUMBERS = { rate: formatRate, count: formatCount };
+
+/** How the system is: the way of a purchase with what flows now, every part, and what could not be accepted. */
+export default function System() {
+  return (
+    <div className={styles.page}>
+      <Flow />
+      <DeadLetters />
+    </div>
+  );
+}
+
+function Flow() {
+  const { data, error, retry } = useQuery("system", (signal) => api.system(signal), {
+    everyMs: REFRESH_MS,
+    revision: Date.now,
+  });
+  const live = useLive((state) => state.connection === "live");
+  const freshnessMs = useLive((state) => state.snapshot?.summary.freshness_ms ?? null);
+  const modelVersion = useLive((state) => state.snapshot?.summary.model_version ?? null);
+  const flow = useMemo(() => {
+    const parts = data?.parts ?? [];
+    const freshness = freshnessMs === null ? null : `fresh in ${formatWait(freshnessMs)}`;
+    const boxes = boxesOf(parts, NUMBERS, { live, freshness: live ? freshness : "not live", modelVersion });
+    return { boxes, arrows: arrowsOf(boxes, parts, NUMBERS) };
+  }, [data, live, freshnessMs, modelVersion]);
+
+  const asOf = data?.as_of == null ? "" : `as of ${formatClock(data.as_of)}`;
+  return (
+    <>
+      <Panel
+        title="Data flow"
+        note={data === undefined ? "how every part is" : `${data.healthy ? "every part is well" : "a part is not well"}, ${asOf}`}
+      >
+        {data === undefined ? (
+          <div className={styles.waiting}>
+            {error ? <Failed error={error} retry={retry} /> : <Loading label="Loading the state of the system" />}
+          </div>
+        ) : (
+          <>
+            {error !== null && (
+              <p className={styles.old} role="status">
+                Not refreshed: {error.message} This is how it was {asOf}.
+              </p>
+            )}
+            <FlowPicture {...flow} />
+          </>
+        )}
+      </Panel>
+      {data !== undefined && (
+        <Panel title="Parts">
+          <Parts parts={data.parts} />
+        </Panel>
+      )}
+    </>
+  );
+}
