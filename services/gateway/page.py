@@ -36,7 +36,7 @@ class _HashedFiles(StaticFiles):
 class _PageRoute(Route):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         # Below /v1 the API refuses by itself: 404, or 405 with the methods that the path has.
-        return (Match.NONE, {}) if scope["path"].startswith("/v1/") else super().matches(scope)
+        return (Match.NONE, {}) if f"{scope['path']}/".startswith("/v1/") else super().matches(scope)
 
 
 def install(app: FastAPI, dist: Path) -> None:
