@@ -11,6 +11,7 @@ import { Nowhere } from "./views/Nowhere";
 
 const Now = lazy(() => import("./views/Overview"));
 const CustomerView = lazy(() => import("./views/CustomerView"));
+const ProductView = lazy(() => import("./views/ProductView"));
 const Sales = lazy(() => import("./views/Sales"));
 const System = lazy(() => import("./views/System"));
 
@@ -54,6 +55,8 @@ function viewOf(route: Route): ReactNode {
       return <Sales />;
     case "customers":
       return <CustomerView id={route.id} />;
+    case "products":
+      return <ProductView id={route.id} />;
     case "system":
       return <System />;
     default:

@@ -8,6 +8,7 @@ import type {
   RecommendationList,
   Recommendations,
   SalesBucket,
+  SimilarProducts,
   Summary,
   SystemState,
   TopEntry,
@@ -69,6 +70,10 @@ export const api = {
   product: (productId: string, signal?: AbortSignal) => get<Product>(`/v1/products/${segment(productId)}`, {}, signal),
   system: (signal?: AbortSignal) => get<SystemState>("/v1/system", {}, signal),
   deadLetters: (signal?: AbortSignal) => get<DeadLetterCount[]>("/v1/stats/dead-letters", {}, signal),
+  productSales: (productId: string, wanted: SeriesQuery, signal?: AbortSignal) =>
+    series(`/v1/products/${segment(productId)}/sales`, wanted, signal),
+  similar: (productId: string, k: number, signal?: AbortSignal) =>
+    get<SimilarProducts>(`/v1/products/${segment(productId)}/similar`, { k }, signal),
   summary: (signal?: AbortSignal) => get<Summary>("/v1/stats/summary", {}, signal),
   sales: (wanted: SalesQuery, signal?: AbortSignal) => series("/v1/stats/sales", wanted, signal),
   top: (kind: TopKind, n: number, signal?: AbortSignal) => get<TopEntry[]>(`/v1/stats/top/${kind}`, { n }, signal),

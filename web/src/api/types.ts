@@ -13,6 +13,7 @@ export type Recommendations = Schemas["Recommendations"];
 export type SystemState = Schemas["SystemAnswer"];
 export type Part = Schemas["Part"];
 export type DeadLetterCount = Schemas["DeadLetterCount"];
+export type SimilarProducts = Schemas["SimilarProducts"];
 export type RecommendationList = Schemas["RecommendationList"];
 export type Basket = Partial<Schemas["Wanted"]>;
 export type Product = Schemas["ProductAnswer"];

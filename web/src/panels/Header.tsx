@@ -13,6 +13,7 @@ const VIEWS: [view: View, path: string, name: string][] = [
   ["now", "/", "Now"],
   ["sales", "/sales", "Sales"],
   ["customers", "/customers", "Customers"],
+  ["products", "/products", "Products"],
   ["system", "/system", "System"],
 ];
 

@@ -13,6 +13,7 @@ const REASON: Record<string, string> = {
   popular: "Popular now",
   customers_like_you: "Bought by customers like this one",
   like_basket: "Goes with the basket",
+  similar: "Bought by the same customers",
 };
 
 export const strategyText = (strategy: Strategy): string => STRATEGY[strategy];

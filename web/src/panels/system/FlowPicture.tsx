@@ -17,7 +17,7 @@ interface Layout {
 const WIDE: Layout = {
   width: 1120,
   height: 300,
-  box: { width: 132, height: 64 },
+  box: { width: 138, height: 64 },
   places: {
     producer: { x: 70, y: 60 },
     kafka: { x: 266, y: 60 },
@@ -34,7 +34,7 @@ const WIDE: Layout = {
 const TALL: Layout = {
   width: 328,
   height: 730,
-  box: { width: 132, height: 64 },
+  box: { width: 138, height: 64 },
   places: {
     producer: { x: 70, y: 40 },
     kafka: { x: 70, y: 170 },
@@ -79,7 +79,7 @@ function Drawing({ boxes, arrows, layout, className }: FlowPictureProps & { layo
       ? "Data flow: every part is well."
       : `Data flow: ${down.map(({ title, status }) => `${title} is ${STATUS[status]}`).join(", ")}.`;
   return (
-    <svg viewBox={`0 0 ${layout.width} ${layout.height}`} className={className} role="img" aria-label={label}>
+    <svg viewBox={`-2 0 ${layout.width + 4} ${layout.height}`} className={className} role="img" aria-label={label}>
       {arrows.map((arrow) => (
         <ArrowLine key={`${arrow.from} ${arrow.to}`} arrow={arrow} layout={layout} />
       ))}
