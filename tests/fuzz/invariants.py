@@ -108,7 +108,8 @@ def _check_archive(value: bytes | None, broker_ms: int, verdict: Purchase | Reje
     )
     found = checked_row(line[:-1], "no/hour.json.gz", 0)
     _require(found[:3] == (3, 12, broker_ms), f"the archive's line has lost its place: {found[:3]}")
-    _require(found[3:] == outcome_of(verdict), f"the batch job says {found[3:]}, the stream {verdict}")
+    judged = found[3 : 4 + len(PURCHASE)]  # between the record's place and its time of arrival
+    _require(judged == outcome_of(verdict), f"the batch job says {judged}, the stream {verdict}")
 
 
 def outcome_of(verdict: Purchase | Rejected) -> tuple[int | str | None, ...]:
