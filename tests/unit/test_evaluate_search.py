@@ -14,7 +14,7 @@ from spark.evaluate.knowledge import background
 from spark.evaluate.log import Log
 from spark.evaluate.metrics import groups, values
 from spark.evaluate.recipes import COMPOSED, POPULAR_LIVE, Fits, Recipe
-from spark.evaluate.search import Choice, Window, choose, personal_change, repeating, strangers_change
+from spark.evaluate.search import Choice, Stage, Trial, Window, choose, personal_change, repeating, strangers_change
 from spark.settings import AlsSettings
 from tests.purchase_log import START_MS, two_worlds
 
@@ -81,6 +81,20 @@ def test_the_search_climbs_in_rounds_until_its_time_is_over(tmp_path: Path, monk
     stages = [trial.stage for trial in choose(window, Fits(tmp_path), seconds=6.0).trials]
     # The clock is asked once at the start and once before each round: rounds begin at 1, and at 3, 4 and 5.
     assert (stages.count("strangers"), stages.count("personal")) == (6 + 8, 8 + 3 * 8)
+
+
+def test_a_round_changes_the_best_three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = two_worlds(60, seed=4)
+    window = Window(background(log, VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
+    stage = Stage("personal", "warm", window.protocol(), window)
+    stage.trials = [Trial("personal", Composition(live=value), SMALL, value, {}) for value in (0.1, 0.5, 0.3, 0.2, 0.4)]
+    assert stage.best.value == 0.5
+    clock, tried = iter((0.0, 9.0)), list[float]()
+    monkeypatch.setattr(search, "_now", lambda: next(clock))
+    monkeypatch.setattr(stage, "try_all", lambda _k, _a, some: tried.extend(one.live for one in some))
+    knowledge = Fits(tmp_path).knowledge(window.background, SMALL)
+    stage.climb(knowledge, SMALL, (), lambda parent, _: parent, np.random.default_rng(1), until=5.0)
+    assert tried == [0.5, 0.4, 0.3, 0.5, 0.4, 0.3, 0.5, 0.4]
 
 
 def test_a_choice_is_the_same_every_time(tmp_path: Path) -> None:
