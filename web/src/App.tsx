@@ -11,6 +11,7 @@ import { Nowhere } from "./views/Nowhere";
 
 const Now = lazy(() => import("./views/Overview"));
 const CustomerView = lazy(() => import("./views/CustomerView"));
+const Models = lazy(() => import("./views/Models"));
 const ProductView = lazy(() => import("./views/ProductView"));
 const Sales = lazy(() => import("./views/Sales"));
 const System = lazy(() => import("./views/System"));
@@ -57,9 +58,11 @@ function viewOf(route: Route): ReactNode {
       return <CustomerView id={route.id} />;
     case "products":
       return <ProductView id={route.id} />;
+    case "models":
+      return <Models />;
     case "system":
       return <System />;
-    default:
+    case "nowhere":
       return <Nowhere />;
   }
 }

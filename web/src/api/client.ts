@@ -4,6 +4,7 @@ import type {
   Config,
   Customer,
   DeadLetterCount,
+  ModelList,
   Product,
   RecommendationList,
   Recommendations,
@@ -74,6 +75,9 @@ export const api = {
     series(`/v1/products/${segment(productId)}/sales`, wanted, signal),
   similar: (productId: string, k: number, signal?: AbortSignal) =>
     get<SimilarProducts>(`/v1/products/${segment(productId)}/similar`, { k }, signal),
+  models: (signal?: AbortSignal) => get<ModelList>("/v1/models", {}, signal),
+  activate: (version: string, token: string, note: string) =>
+    post<unknown>(`/v1/models/${segment(version)}/activate`, { note }, undefined, { authorization: `Bearer ${token}` }),
   summary: (signal?: AbortSignal) => get<Summary>("/v1/stats/summary", {}, signal),
   sales: (wanted: SalesQuery, signal?: AbortSignal) => series("/v1/stats/sales", wanted, signal),
   top: (kind: TopKind, n: number, signal?: AbortSignal) => get<TopEntry[]>(`/v1/stats/top/${kind}`, { n }, signal),

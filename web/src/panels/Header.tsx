@@ -14,6 +14,7 @@ const VIEWS: [view: View, path: string, name: string][] = [
   ["sales", "/sales", "Sales"],
   ["customers", "/customers", "Customers"],
   ["products", "/products", "Products"],
+  ["models", "/models", "Models"],
   ["system", "/system", "System"],
 ];
 

@@ -1,0 +1,39 @@
+import { expect, it } from "vitest";
+import type { ModelEntry } from "../../api/types";
+import { compare, metricsText, text } from "./compare";
+
+const model = (version: string, given: Partial<ModelEntry>): ModelEntry => ({
+  version,
+  live: false,
+  created_at: null,
+  algorithm: "als",
+  rank: 8,
+  users: 60,
+  items: 80,
+  training: {},
+  settings: {},
+  metrics: {},
+  counts: {},
+  ...given,
+});
+
+it("shows every value of either model and which differ", () => {
+  const rows = compare(
+    model("a", { settings: { rank: 8, seed: 20200424 }, metrics: { "ndcg@10": 0.12345678 } }),
+    model("b", { settings: { rank: 16, seed: 20200424 }, counts: { rejected: { bad_time: 3 } } }),
+  );
+  expect(rows.map(({ group, name, first, second, same }) => [group, name, first, second, same])).toEqual([
+    ["model", "customers", "60", "60", true],
+    ["model", "products", "80", "80", true],
+    ["settings", "rank", "8", "16", false],
+    ["settings", "seed", "20200424", "20200424", true],
+    ["metrics", "ndcg@10", "0.123457", "—", false],
+    ["counts", "rejected bad time", "—", "3", false],
+  ]);
+});
+
+it("writes values out", () => {
+  expect(text(null)).toBe("—");
+  expect(text([1, 2])).toBe("[1,2]");
+  expect(metricsText({ hits: { at_3: 0.5 } })).toBe("hits at 3 0.5");
+});

@@ -1,0 +1,181 @@
+import { useState } from "react";
+import { api } from "../api/client";
+import type { ModelEntry, ModelList } from "../api/types";
+import { formatCount } from "../format/numbers";
+import { formatDate, formatMoment } from "../format/time";
+import { useLiveConnection } from "../live/LiveContext";
+import { useQuery } from "../live/useQuery";
+import { toggled } from "../panels/customer/basket";
+import { Activation } from "../panels/models/Activation";
+import { compare, metricsText } from "../panels/models/compare";
+import styles from "../panels/models/Models.module.css";
+import { Button } from "../ui/Button";
+import { Check } from "../ui/Field";
+import { Empty, Failed, Loading, Panel } from "../ui/Panel";
+import page from "./System.module.css";
+
+const REFRESH_MS = 3_000;
+
+/** The published models: which is live, how good each is, two side by side, and a way back to any of them. */
+export default function Models() {
+  const connection = useLiveConnection();
+  const [chosen, setChosen] = useState<readonly string[]>([]);
+  const [activating, setActivating] = useState<string | null>(null);
+  const { data, error, retry } = useQuery("models", (signal) => api.models(signal), {
+    everyMs: REFRESH_MS,
+    revision: () => connection.getState().snapshot?.summary.model_version,
+  });
+  if (data === undefined) {
+    return <div className={page.waiting}>{error ? <Failed error={error} retry={retry} /> : <Loading label="Loading the models" />}</div>;
+  }
+  const pair = chosen.flatMap((version) => data.models.filter((model) => model.version === version));
+  const [first, second] = pair;
+  return (
+    <div className={page.page}>
+      <Panel title="Models" note={<Live models={data} />}>
+        {data.refused_version !== null && (
+          <p className={styles.problem} role="status">
+            The recommender refused <span className="id">{data.refused_version}</span>: {data.refused_reason}
+          </p>
+        )}
+        {data.models.length === 0 ? (
+          <Empty>No model has been published yet. The batch job makes the first one.</Empty>
+        ) : (
+          <List
+            models={data}
+            chosen={chosen}
+            onChoose={(version) => {
+              setChosen(toggled(chosen, version).slice(-2));
+            }}
+            onActivate={setActivating}
+          />
+        )}
+      </Panel>
+      {first !== undefined && second !== undefined && <Compared first={first} second={second} />}
+      {activating !== null && (
+        <Activation
+          version={activating}
+          onClose={(activated) => {
+            setActivating(null);
+            if (activated) retry();
+          }}
+        />
+      )}
+    </div>
+  );
+}
+
+function Live({ models: { current, serving } }: { models: ModelList }) {
+  if (current === null) return <>none is live: popular products are recommended</>;
+  const since = current.activated_at === null ? "" : `, since ${formatMoment(current.activated_at)}`;
+  return (
+    <>
+      <span className="id">{current.version}</span> is live{since}, by {current.activated_by ?? "nobody known"}
+      {current.note !== "" && `: ${current.note}`}
+      {serving !== current.version && `; the recommender still answers from ${serving ?? "none"}`}
+    </>
+  );
+}
+
+interface ListProps {
+  models: ModelList;
+  chosen: readonly string[];
+  onChoose: (version: string) => void;
+  onActivate: (version: string) => void;
+}
+
+function List({ models, chosen, onChoose, onActivate }: ListProps) {
+  return (
+    <div className={styles.scroll} tabIndex={0} role="region" aria-label="Published models, table">
+      <table className={styles.models}>
+        <thead>
+          <tr>
+            {["Version", "Made", "Trained on", "Pairs", "Customers", "Products", "Metrics", "Compare", "Serve"].map((name) => (
+              <th key={name} scope="col">
+                {name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {models.models.map((model) => (
+            <tr key={model.version} data-testid="model">
+              <th scope="row" className="id">
+                {model.version}
+              </th>
+              <td>{model.created_at === null ? "—" : formatMoment(model.created_at)}</td>
+              <td>{windowOf(model)}</td>
+              <td className="number">{countOf(model.counts.pairs)}</td>
+              <td className="number">{countOf(model.users)}</td>
+              <td className="number">{countOf(model.items)}</td>
+              <td>{metricsText(model.metrics) || "none"}</td>
+              <td>
+                <Check
+                  checked={chosen.includes(model.version)}
+                  onChange={() => {
+                    onChoose(model.version);
+                  }}
+                >
+                  <span className="visually-hidden">Compare {model.version}</span>
+                </Check>
+              </td>
+              <td>
+                {model.live ? (
+                  <span className={styles.live}>live</span>
+                ) : (
+                  <Button
+                    aria-label={`Activate ${model.version}`}
+                    onClick={() => {
+                      onActivate(model.version);
+                    }}
+                  >
+                    Activate…
+                  </Button>
+                )}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+const countOf = (value: unknown): string => (typeof value === "number" ? formatCount(value) : "—");
+
+function windowOf({ training: { from, to } }: ModelEntry): string {
+  return typeof from === "string" && typeof to === "string" ? `${formatDate(from)} – ${formatDate(to)}` : "—";
+}
+
+function Compared({ first, second }: { first: ModelEntry; second: ModelEntry }) {
+  return (
+    <Panel title="Compared" note="what differs is marked">
+      <div className={styles.scroll} tabIndex={0} role="region" aria-label="Two models, table">
+        <table className={styles.models} data-testid="compared">
+          <thead>
+            <tr>
+              <th scope="col">Of</th>
+              <th scope="col">What</th>
+              <th scope="col" className="id">
+                {first.version}
+              </th>
+              <th scope="col" className="id">
+                {second.version}
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {compare(first, second).map((row) => (
+              <tr key={`${row.group} ${row.name}`} data-same={row.same}>
+                <td>{row.group}</td>
+                <th scope="row">{row.name}</th>
+                <td className="number">{row.first}</td>
+                <td className="number">{row.second}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </Panel>
+  );
+}
