@@ -1,22 +1,20 @@
 """Pictures of the page of a running stack: `python -m tests.e2e.screenshots [http://127.0.0.1:8080]`.
 
-Writes docs/img/page-<size>-<theme>.png. Never run by a test, so that the pictures change only on purpose.
+Writes docs/img/<view>-<size>-<theme>.png. Never run by a test, so that the pictures change only on purpose.
 """
 
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
-from tests.e2e.browser import launch
+from tests.e2e.browser import DESK, PHONE, WALL, launch
 
 FOLDER = Path(__file__).parents[2] / "docs" / "img"
-SIZES: dict[str, ViewportSize] = {
-    "phone": {"width": 360, "height": 780},
-    "desk": {"width": 1280, "height": 800},
-    "wall": {"width": 1920, "height": 1080},
-}
+VIEWS = {"page": "/", "sales": "/sales?by=day&range=30d&compare=before", "customer": "/customers", "system": "/system"}
+SIZES: dict[str, ViewportSize] = {"phone": PHONE, "desk": DESK, "wall": WALL}
 Theme = Literal["light", "dark"]
 THEMES: tuple[Theme, ...] = ("light", "dark")
 # Charts have grown and the ticker is full.
@@ -24,33 +22,26 @@ SETTLED_MS = 4_000
 
 
 def main(url: str) -> None:
-    """One picture of the whole page a size and theme."""
+    """One picture of each whole view a size and theme."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = launch(playwright)
-        for size, viewport in SIZES.items():
-            for theme in THEMES:
-                file = FOLDER / f"page-{size}-{theme}.png"
-                picture(browser, url, viewport, theme, file)
-                print(file.relative_to(FOLDER.parents[1]))
+        for (view, path), (size, viewport), theme in product(VIEWS.items(), SIZES.items(), THEMES):
+            file = FOLDER / f"{view}-{size}-{theme}.png"
+            picture(browser, f"{url}{path}", viewport, theme, file)
+            print(file.relative_to(FOLDER.parents[1]))
         browser.close()
 
 
-def picture(browser: Browser, url: str, viewport: ViewportSize, theme: Theme, file: Path) -> None:
-    """The whole page at one width."""
+def picture(browser: Browser, address: str, viewport: ViewportSize, theme: Theme, file: Path) -> None:
+    """The whole view at one width."""
     page = browser.new_page(viewport=viewport, color_scheme=theme, locale="en-US")
-    page.goto(url)
-    wait_for_content(page)
+    page.goto(address)
+    page.get_by_test_id("connection").get_by_text("Live", exact=True).wait_for()
+    page.get_by_role("main").get_by_role("region").first.wait_for()
+    page.wait_for_timeout(SETTLED_MS)
     page.screenshot(path=file, full_page=True)
     page.close()
-
-
-def wait_for_content(page: Page) -> None:
-    """Return once figures, products and charts are there."""
-    page.get_by_test_id("connection").get_by_text("Live", exact=True).wait_for()
-    page.get_by_test_id("recommendation").first.wait_for()
-    page.locator("canvas").nth(3).wait_for()
-    page.wait_for_timeout(SETTLED_MS)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,26 @@ def test_figures_and_ticker_move_while_purchases_stream(stack: LiveShop, open_pa
     expect(page.get_by_test_id("connection")).to_have_text("Live")
 
 
+def test_the_top_lists_and_the_books_are_those_of_the_gateway(stack: LiveShop, open_page: OpenPage) -> None:
+    page = open_page("/")
+    for board in ("spenders", "products", "categories", "brands"):
+        expected = [dollars(entry["revenue"]) for entry in stack.get(f"/v1/stats/top/{board}?n=10")]
+        places = page.get_by_test_id(f"top-{board}").get_by_role("listitem")
+        expect(places).to_have_count(len(expected), timeout=SOON_MS)
+        assert [place.locator(".number").first.inner_text() for place in places.all()] == expected
+    books = stack.get("/v1/stats/reconciliation")
+    expect(page.get_by_test_id("books")).to_have_attribute("data-status", books["status"])
+    (best,) = stack.get("/v1/users?limit=1")
+    page.get_by_test_id("top-spenders").get_by_role("link").first.click()
+    expect(page).to_have_url(f"{stack.url}/customers/{best}")
+
+
+def test_dead_letters_lead_to_what_they_are(open_page: OpenPage) -> None:
+    page = open_page("/")
+    page.get_by_test_id("figures").get_by_role("link", name="what they are").click()
+    expect(page).to_have_title("System · Tillstream")
+
+
 # The token `canvas` of web/src/styles/tokens.css.
 LIGHT, DARK = "rgb(244, 246, 248)", "rgb(12, 16, 20)"
 

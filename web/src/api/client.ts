@@ -1,6 +1,7 @@
 import type { Granularity } from "../format/buckets";
 import type {
   Basket,
+  Books,
   Config,
   Customer,
   DeadLetterCount,
@@ -78,6 +79,7 @@ export const api = {
   models: (signal?: AbortSignal) => get<ModelList>("/v1/models", {}, signal),
   activate: (version: string, token: string, note: string) =>
     post<unknown>(`/v1/models/${segment(version)}/activate`, { note }, undefined, { authorization: `Bearer ${token}` }),
+  reconciliation: (signal?: AbortSignal) => get<Books>("/v1/stats/reconciliation", {}, signal),
   summary: (signal?: AbortSignal) => get<Summary>("/v1/stats/summary", {}, signal),
   sales: (wanted: SalesQuery, signal?: AbortSignal) => series("/v1/stats/sales", wanted, signal),
   top: (kind: TopKind, n: number, signal?: AbortSignal) => get<TopEntry[]>(`/v1/stats/top/${kind}`, { n }, signal),

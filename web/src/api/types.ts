@@ -16,6 +16,7 @@ export type DeadLetterCount = Schemas["DeadLetterCount"];
 export type SimilarProducts = Schemas["SimilarProducts"];
 export type ModelList = Schemas["ModelList"];
 export type ModelEntry = Schemas["ModelEntry"];
+export type Books = Schemas["ReconciliationAnswer"];
 export type RecommendationList = Schemas["RecommendationList"];
 export type Basket = Partial<Schemas["Wanted"]>;
 export type Product = Schemas["ProductAnswer"];

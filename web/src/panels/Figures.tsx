@@ -4,6 +4,7 @@ import { averageMoney } from "../format/money";
 import { formatCount, formatRate, formatWait } from "../format/numbers";
 import { formatClock, formatMoment, modelTime } from "../format/time";
 import { useLive } from "../live/LiveContext";
+import { Link } from "../router/Link";
 import { useMoney } from "../live/ShopContext";
 import styles from "./Figures.module.css";
 
@@ -49,7 +50,7 @@ export function Figures() {
       <Figure
         id="dead_letters"
         name="Dead letters"
-        note="bad input, kept"
+        note={<Link to="/system">what they are</Link>}
         alarm={summary !== null && summary.dead_letters > 0}
       >
         {show(({ dead_letters }) => formatCount(dead_letters))}
@@ -78,7 +79,7 @@ function ModelFigure({ version }: { version: string | null }) {
 interface FigureProps {
   id: string;
   name: string;
-  note: string;
+  note: ReactNode;
   alarm?: boolean;
   className?: string;
   children: ReactNode;

@@ -1,3 +1,5 @@
+import { Books } from "../panels/now/Books";
+import { TopLists } from "../panels/now/TopLists";
 import { Figures } from "../panels/Figures";
 import { Ticker } from "../panels/Ticker";
 import styles from "./Overview.module.css";
@@ -8,7 +10,9 @@ export default function Overview() {
     <div className={styles.page}>
       <div className={styles.figures}>
         <Figures />
+        <Books />
       </div>
+      <TopLists />
       <Ticker className={styles.ticker} />
     </div>
   );

@@ -1,0 +1,29 @@
+import { api } from "../../api/client";
+import type { Books as BooksAnswer } from "../../api/types";
+import { formatCount } from "../../format/numbers";
+import { formatClock, formatDate } from "../../format/time";
+import { useQuery } from "../../live/useQuery";
+import styles from "./Books.module.css";
+
+const REFRESH_MS = 15_000;
+
+/** Whether the figures equal those that the batch job computed anew, and up to when. */
+export function Books() {
+  const { data, error } = useQuery("books", (signal) => api.reconciliation(signal), {
+    everyMs: REFRESH_MS,
+    revision: Date.now,
+  });
+  if (data === undefined && error === null) return null;
+  return (
+    <p className={styles.books} data-status={data?.status ?? "none"} data-testid="books">
+      {data === undefined ? `Whether the books agree is not known: ${error?.message ?? ""}` : sentence(data)}
+    </p>
+  );
+}
+
+function sentence({ status, message, as_of, differing, compared }: BooksAnswer): string {
+  if (as_of == null || status === "none") return message;
+  const upTo = `${formatDate(as_of)}, ${formatClock(as_of)}`;
+  if (status === "agree") return `The books agree to the cent up to ${upTo} (${formatCount(compared)} figures compared).`;
+  return `The books differ in ${formatCount(differing)} of ${formatCount(compared)} figures, as of ${upTo}: ${message}`;
+}
