@@ -16,9 +16,10 @@ from services.common.settings import explain
 from services.producer.source import BadFile
 from services.recommender.decay import DAY_MS
 from spark.evaluate import report, rolling, static
-from spark.evaluate.knowledge import background
+from spark.evaluate.knowledge import Background, background
 from spark.evaluate.log import ANONYMOUS, Log, read_log
 from spark.evaluate.recipes import COMPOSED, Fits, Recipe, methods
+from spark.evaluate.rolling import Answers
 from spark.evaluate.search import Window, choose
 from spark.evaluate.source import import_file
 from spark.evaluate.summary import summary
@@ -35,6 +36,7 @@ was known just before it, and held against what was bought. Beside it stand popu
   choose      weights and settings, on the two weeks before the split, by a search of --seconds
   rolling     the orders after the split, one by one, state following
   static      one answer a customer at the split
+  repeats     rolling once more with all products of an order to be found, where the choice is to show bought ones again
 """
 EPILOG = """\
 examples:
@@ -90,24 +92,38 @@ def run(options: argparse.Namespace, settings: JobSettings, progress: Progress) 
         "looks": _look(out / "looks.json"),
         "recipe": recipe.record(),
     }
-    ever = known.popularity(None)
-    with progress.step("rolling") as step:
-        compared = methods(known, recipe, fits, live=True)
-        protocol = rolling.Protocol(sample=options.test_sample)
-        answers = rolling.evaluate(known, until_ms, compared, protocol, "rolling")
-        document["rolling"] = summary(answers, ever, COMPOSED)
-        step.says(f"{len(answers):,} orders, {len(compared)} methods")
-    with progress.step("static") as step:
-        compared = methods(known, recipe, fits, live=False)
-        answers = static.evaluate(known, until_ms, compared, protocol)
-        document["static"] = summary(answers, ever, COMPOSED)
-        step.says(f"{len(answers):,} customers, {len(compared)} methods")
+    document |= _measured(known, until_ms, recipe, fits, sample=options.test_sample, progress=progress)
     document["search"] = choice["trials"]
     document["seconds"] = dict(progress.seconds)
     (out / "metrics.json").write_text(json.dumps(document, indent=1))
     (out / "report.html").write_text(report.page(document))
     print(report.text(document), flush=True)
     print(f"{out / 'report.html'}", file=sys.stderr)
+
+
+def _measured(
+    known: Background, until_ms: int, recipe: Recipe, fits: Fits, *, sample: float, progress: Progress
+) -> Json:
+    """The figures after the split, by protocol; with repeats only where the shop shows bought products again."""
+    measured: Json = {}
+
+    def measure(name: str, answers: Answers) -> str:
+        measured[name] = summary(answers, known.popularity(None), COMPOSED)
+        return f"{len(answers):,} questions to {len(answers.methods)} methods"
+
+    with progress.step("rolling") as step:
+        compared = methods(known, recipe, fits, live=True)
+        protocol = rolling.Protocol(sample=sample)
+        step.says(measure("rolling", rolling.evaluate(known, until_ms, compared, protocol, "rolling")))
+    with progress.step("static") as step:
+        compared = methods(known, recipe, fits, live=False)
+        step.says(measure("static", static.evaluate(known, until_ms, compared, protocol)))
+    if not recipe.composition.mask_bought:
+        with progress.step("repeats") as step:
+            compared = methods(known, recipe, fits, live=True, mask_bought=False)
+            protocol = rolling.Protocol(who="warm", sample=sample, new_only=False)
+            step.says(measure("repeats", rolling.evaluate(known, until_ms, compared, protocol, "repeats")))
+    return measured
 
 
 def _imported(csv: Path, out: Path, settings: JobSettings) -> str:

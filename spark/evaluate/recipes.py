@@ -90,26 +90,31 @@ class Fits:
         return factors
 
 
-def methods(background: Background, recipe: Recipe, fits: Fits, live: bool) -> list[Method]:
+def methods(background: Background, recipe: Recipe, fits: Fits, live: bool, mask_bought: bool = True) -> list[Method]:
     """The composition and its baselines; where nothing is live, what follows the stream stands still as well.
 
-    Methods that know nothing of strangers give them the week's popular products, as serving does.
+    Methods that know nothing of strangers give them the week's popular products, as serving does. What is bought
+    already is masked for all of them or for none.
     """
+
+    def scorer(knowledge: Knowledge, composition: Composition) -> ComposedScorer:
+        return ComposedScorer(knowledge, msgspec.structs.replace(composition, mask_bought=mask_bought))
+
     week = fits.knowledge(background, recipe.als)
     ever = fits.knowledge(background, recipe.als, days=None)
     predecessor = fits.knowledge(background, PREDECESSOR)
-    popular = ComposedScorer(week, _POPULAR)
-    factors = ComposedScorer(week, _FACTORS)
+    popular = scorer(week, _POPULAR)
+    factors = scorer(week, _FACTORS)
     item_item = Composition(neighbours=1.0, recency=(Fading(336.0, 1.0),))
     all_of_them = [
-        Method(COMPOSED, ComposedScorer(week, recipe.composition), not live),
-        Method(POPULAR_EVER, ComposedScorer(ever, _POPULAR), frozen=True),
+        Method(COMPOSED, scorer(week, recipe.composition), not live),
+        Method(POPULAR_EVER, scorer(ever, _POPULAR), frozen=True),
         Method(POPULAR_WEEK, popular, frozen=True),
-        Method(POPULAR_LIVE, ComposedScorer(week, recipe.live), not live),
-        Method(ALS_PREDECESSOR, ComposedScorer(predecessor, _FACTORS), frozen=True, strangers=popular),
+        Method(POPULAR_LIVE, scorer(week, recipe.live), not live),
+        Method(ALS_PREDECESSOR, scorer(predecessor, _FACTORS), frozen=True, strangers=popular),
         Method(ALS_FROZEN, factors, frozen=True, strangers=popular),
         Method(ALS_FOLDED, factors, strangers=popular),
-        Method(ITEM_ITEM, ComposedScorer(week, item_item), not live, strangers=popular),
+        Method(ITEM_ITEM, scorer(week, item_item), not live, strangers=popular),
     ]
     return [method for method in all_of_them if live or method.name != ALS_FOLDED]
 

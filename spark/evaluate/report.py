@@ -22,6 +22,7 @@ WORDS = {
     "novelty, popularity": "How surprising the shown products are, in bits, and their mean share of all sales.",
     "rolling": "Each order answered from what was known just before it.",
     "static": "Each customer answered once, at the split, and held to everything they bought after it.",
+    "repeats": "Rolling, with everything in an order to be found and products shown again that the customer has.",
     "warm, cold": "Customers with and without a purchase before.",
     "±, intervals": "95 %, by drawing whole days anew 2,000 times; methods are compared on the same days.",
 }
@@ -49,13 +50,17 @@ def page(document: Json) -> str:
 def text(document: Json) -> str:
     """The figures that matter most, a line a method."""
     lines = []
-    for protocol in ("rolling", "static"):
+    for protocol in _protocols(document):
         for name in ("warm", "all"):
             group = document[protocol].get(name)
             if group:
                 lines.append(f"{protocol}, {name}: {group['questions']:,} questions")
                 lines += [f"  {method:24s} {_line(figures)}" for method, figures in group["methods"].items()]
     return "\n".join(lines)
+
+
+def _protocols(document: Json) -> list[str]:
+    return [protocol for protocol in ("rolling", "static", "repeats") if protocol in document]
 
 
 def _line(figures: Json) -> str:
@@ -108,7 +113,7 @@ def _bars(group: Json, names: Iterable[str], metric: str) -> list[Bar]:
 
 def _ratios(document: Json) -> str:
     rows = []
-    for protocol in ("rolling", "static"):
+    for protocol in _protocols(document):
         for name in ("warm", "all"):
             ratios = document[protocol].get(name, {}).get("ratios", {})
             rows += [
@@ -134,7 +139,7 @@ def _details(document: Json) -> str:
     return "<h2>All figures</h2>" + "".join(
         f"<details><summary>{protocol}: {escape(name)}, {group['questions']:,} questions</summary>"
         f"{_table(group)}</details>"
-        for protocol in ("rolling", "static")
+        for protocol in _protocols(document)
         for name, group in document[protocol].items()
     )
 

@@ -60,7 +60,7 @@ def test_from_rows_to_the_report(
     warm = metrics["rolling"]["warm"]["methods"]
     assert set(warm) == {COMPOSED, *BASELINES}
     assert warm[COMPOSED]["hr@3"][0] > 1.1 * warm["popularity, live"]["hr@3"][0]
-    assert set(metrics["seconds"]) == {"import", "choose", "rolling", "static"}
+    assert set(metrics["seconds"]) == {"import", "choose", "rolling", "static", "repeats"}
     assert "Would our recommendations have been bought?" in (tmp_path / "out" / "report.html").read_text()
     assert f"rolling, warm: {metrics['rolling']['warm']['questions']} questions" in shown.out
 

@@ -96,6 +96,13 @@ def test_every_method_and_group_is_there() -> None:
     assert page.count("<svg") == 4
 
 
+def test_a_shop_where_things_are_bought_again_has_figures_for_that() -> None:
+    again = document() | {"repeats": document()["rolling"]}
+    assert "repeats, warm" not in report.page(document())
+    assert "repeats, warm" in report.page(again)
+    assert "repeats, all: 6 questions" in report.text(again)
+
+
 def test_a_shop_without_returning_customers_has_a_page_too() -> None:
     cold = document()
     for protocol in ("rolling", "static"):

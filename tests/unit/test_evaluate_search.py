@@ -102,6 +102,17 @@ def test_a_choice_is_the_same_every_time(tmp_path: Path) -> None:
     assert chosen(log, tmp_path) == chosen(log, tmp_path)
 
 
+def test_bought_products_are_masked_for_all_methods_or_for_none(tmp_path: Path) -> None:
+    log = two_worlds(60, seed=4)
+    known, choice = background(log, SPLIT_MS), chosen(log, tmp_path)
+    for mask_bought in (True, False):
+        compared = recipes.methods(known, choice.recipe, Fits(tmp_path), live=True, mask_bought=mask_bought)
+        assert {method.scorer.composition.mask_bought for method in compared} == {mask_bought}
+    assert recipes.ALS_FOLDED not in {
+        method.name for method in recipes.methods(known, choice.recipe, Fits(tmp_path), live=False)
+    }
+
+
 def test_what_was_fitted_is_read_again(tmp_path: Path) -> None:
     known = background(two_worlds(60, seed=4), SPLIT_MS)
     fitted = Fits(tmp_path).factors(known, SMALL)

@@ -55,6 +55,25 @@ def test_a_batch_equals_its_single_queries_bit_for_bit(rows: int, rank: int, use
         assert ranked.scores.tobytes() == single.scores.tobytes()
 
 
+def test_a_query_of_few_dimensions_is_answered_alike_alone_and_in_a_batch() -> None:
+    index, queries = InnerProductIndex(normal(900, 64)), normal(3, 64, seed=2)
+    queries[1, :-1] = 0
+    masks = [everything(900)] * 3
+    for query, ranked in zip(queries, index.top_k_each(queries, 5, masks), strict=True):
+        assert index.top_k(query, 5, masks[0]).scores.tobytes() == ranked.scores.tobytes()
+    best = np.argsort(-index.vectors[:, -1] * queries[1, -1], kind="stable")[:5]
+    assert index.top_k(queries[1], 5, masks[0]).rows.tolist() == best.tolist()
+
+
+def test_an_addition_counts_as_much_as_the_inner_product() -> None:
+    index, query = InnerProductIndex(normal(700, 16)), normal(1, 16, seed=4)[0]
+    added = np.random.default_rng(5).normal(scale=3.0, size=700)
+    exact = (index.vectors.astype(np.float64) * query).sum(axis=1) + added
+    ranked = index.top_k(query, 8, everything(700), added)
+    assert ranked.rows.tolist() == np.argsort(-exact, kind="stable")[:8].tolist()
+    assert ranked.scores == pytest.approx(exact[ranked.rows], rel=1e-12)
+
+
 def test_scores_are_the_same_whatever_else_survives_the_screen() -> None:
     vectors, query = normal(500, 64), normal(1, 64, seed=3)[0]
     index = InnerProductIndex(vectors)
