@@ -38,28 +38,10 @@ class _AsFetched(faust.Schema[Any, Any]):
 
 def build_app(settings: AggregatorSettings, health: Health, applier: Applier) -> AppT:
     """Wire topics, agents and the realignment timer; nothing is connected before the worker starts."""
-    app = faust.App(
-        settings.aggregator_group,
-        broker=f"kafka://{settings.kafka_bootstrap.replace(',', ';')}",
-        broker_credentials=_credentials(settings),
-        datadir=settings.aggregator_scratch,
-        broker_session_timeout=settings.aggregator_session_timeout_s,
-        broker_heartbeat_interval=settings.aggregator_session_timeout_s / HEARTBEATS_A_SESSION,
-        consumer_group_instance_id=settings.aggregator_instance,
-        broker_commit_interval=2.0,
-        consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=1 << 20,
-        broker_max_poll_records=10_000,
-        # Few, since each is a whole batch; beyond them fetching pauses.
-        stream_buffer_maxsize=4,
-        stream_wait_empty=False,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        web_enabled=False,
-    )
-    app.transport = BatchTransport([URL(f"kafka://{settings.kafka_bootstrap}")], app, app.loop)
+    app = _faust(settings)
     topics = {settings.purchases_topic, settings.dead_letters_topic}
     pulse = Pulse(health)
+    resets = _Resets(applier)
 
     async def on_assigned(*_: Any, **__: Any) -> None:
         cast(BatchConsumer, app.consumer).invalidate()
@@ -83,6 +65,7 @@ def build_app(settings: AggregatorSettings, health: Health, applier: Applier) ->
         consumer = cast(BatchConsumer, app.consumer)
         if not consumer.is_current(event.message.tp, batch):
             return
+        resets.notice(consumer)
         back_to = await applier.apply(partition, batch.records)
         if not consumer.is_current(event.message.tp, batch):
             # Reading was sent elsewhere meanwhile: what was learnt from this batch says nothing about what comes next.
@@ -99,6 +82,7 @@ def build_app(settings: AggregatorSettings, health: Health, applier: Applier) ->
             health.set("assigned", False, "rebalancing")
             health.beat()
             return
+        resets.notice(consumer)
         assigned = [partition for partition in consumer.assignment() if partition.topic in topics]
         moved = await applier.realign([TopicPartition(*partition) for partition in assigned])
         if moved:
@@ -116,6 +100,45 @@ def build_app(settings: AggregatorSettings, health: Health, applier: Applier) ->
         channel = app.topic(topic, schema=_AsFetched(), internal=False)
         app.agent(channel, name=f"apply-{topic}")(consume)
     return app
+
+
+def _faust(settings: AggregatorSettings) -> AppT:
+    """Faust with our transport; nothing of its own storage, web server and topics."""
+    app = faust.App(
+        settings.aggregator_group,
+        broker=f"kafka://{settings.kafka_bootstrap.replace(',', ';')}",
+        broker_credentials=_credentials(settings),
+        datadir=settings.aggregator_scratch,
+        broker_session_timeout=settings.aggregator_session_timeout_s,
+        broker_heartbeat_interval=settings.aggregator_session_timeout_s / HEARTBEATS_A_SESSION,
+        consumer_group_instance_id=settings.aggregator_instance,
+        broker_commit_interval=2.0,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=1 << 20,
+        broker_max_poll_records=10_000,
+        # Few, since each is a whole batch; beyond them fetching pauses.
+        stream_buffer_maxsize=4,
+        stream_wait_empty=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+    )
+    app.transport = BatchTransport([URL(f"kafka://{settings.kafka_bootstrap}")], app, app.loop)
+    return app
+
+
+class _Resets:
+    """Positions that Faust has set come from committed offsets, which may lie past the marks: nothing is known then."""
+
+    def __init__(self, applier: Applier) -> None:
+        self._applier = applier
+        self._noticed = 0
+
+    def notice(self, consumer: BatchConsumer) -> None:
+        """Let the applier read marks again, once after each reset."""
+        if self._noticed != consumer.resets:
+            self._noticed = consumer.resets
+            self._applier.forget()
 
 
 class Pulse:

@@ -19,7 +19,7 @@ from faust.types import TP, Message
 _FETCH_WAIT_S = 0.2
 
 
-# How many rebalances there were, and how often reading of the partition was sent elsewhere.
+# How often all positions were set anew, and how often reading of the partition was sent elsewhere.
 Epoch = tuple[int, int]
 
 
@@ -35,17 +35,24 @@ class BatchConsumer(driver.Consumer):
     """Yields one message per partition and fetch."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._rebalances = 0
+        self.resets = 0
         self._seeks: defaultdict[TP, int] = defaultdict(int)
         super().__init__(*args, **kwargs)
 
     def is_current(self, tp: TP, batch: Batch) -> bool:
-        """Whether the batch was fetched after the last rebalance, and after reading was last sent elsewhere."""
-        return batch.epoch == (self._rebalances, self._seeks[tp])
+        """Whether the batch was fetched after positions were last set anew and reading was last sent elsewhere."""
+        return batch.epoch == (self.resets, self._seeks[tp])
 
     def invalidate(self) -> None:
-        """Partitions are assigned anew: nothing that was fetched before is current."""
-        self._rebalances += 1
+        """Positions are set anew, as by a rebalance: nothing that was fetched before is current."""
+        self.resets += 1
+
+    async def perform_seek(self) -> None:
+        """Go to what is committed. Faust does so at moments of its own, even after a rebalance is over."""
+        try:
+            await super().perform_seek()
+        finally:
+            self.invalidate()
 
     async def go_to(self, positions: Mapping[TP, int]) -> None:
         """Read on from these offsets; batches that are already on their way are no longer current."""
@@ -60,7 +67,7 @@ class BatchConsumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 (Faust's signature)
         """Fetch what is there. What was fetched before a rebalance is dropped: positions are set anew after it."""
-        rebalances, seeks = self._rebalances, dict(self._seeks)  # before the fetch: a seek meanwhile makes it stale
+        resets, seeks = self.resets, dict(self._seeks)  # before the fetch: a seek meanwhile makes it stale
         records, active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
         if not records or self.should_stop:
@@ -73,7 +80,7 @@ class BatchConsumer(driver.Consumer):
                 return
             if fetched and (active is None or tp in active or tp in self._buffered_partitions):
                 message = self._to_message(tp, fetched[-1])
-                message.value = cast(Any, Batch((rebalances, seeks.get(tp, 0)), fetched))
+                message.value = cast(Any, Batch((resets, seeks.get(tp, 0)), fetched))
                 yield tp, message
 
     async def _drain_messages(self, fetcher: Any) -> None:
