@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -84,46 +85,53 @@ def run(options: argparse.Namespace, settings: JobSettings, progress: Progress) 
         return
     recipe = Recipe.read(choice)
     known = background(log, split_ms)
-    document = {
+    document: Json = {
         "file": options.csv.name,
         "split": format_time(split_ms),
         "until": format_time(until_ms),
-        "validation": {"from": format_time(split_ms - options.validation_days * DAY_MS), "sample": options.sample},
+        "sample": options.test_sample,
+        "validation": choice["validation"],
         "looks": _look(out / "looks.json"),
         "recipe": recipe.record(),
+        "search": choice["trials"],
+        "seconds": progress.seconds,
     }
-    document |= _measured(known, until_ms, recipe, fits, sample=options.test_sample, progress=progress)
-    document["search"] = choice["trials"]
-    document["seconds"] = dict(progress.seconds)
-    (out / "metrics.json").write_text(json.dumps(document, indent=1))
-    (out / "report.html").write_text(report.page(document))
+    for protocol, answers in _measured(known, until_ms, recipe, fits, options=options, progress=progress):
+        document[protocol] = summary(answers, known.popularity(None), COMPOSED)
+        # What is measured stays, even if the next step is stopped.
+        (out / "metrics.json").write_text(json.dumps(document, indent=1))
+        (out / "report.html").write_text(report.page(document))
     print(report.text(document), flush=True)
     print(f"{out / 'report.html'}", file=sys.stderr)
 
 
 def _measured(
-    known: Background, until_ms: int, recipe: Recipe, fits: Fits, *, sample: float, progress: Progress
-) -> Json:
-    """The figures after the split, by protocol; with repeats only where the shop shows bought products again."""
-    measured: Json = {}
-
-    def measure(name: str, answers: Answers) -> str:
-        measured[name] = summary(answers, known.popularity(None), COMPOSED)
-        return f"{len(answers):,} questions to {len(answers.methods)} methods"
-
+    known: Background, until_ms: int, recipe: Recipe, fits: Fits, *, options: argparse.Namespace, progress: Progress
+) -> Iterator[tuple[str, Answers]]:
+    """The answers after the split, by protocol; with repeats only where the shop shows bought products again."""
+    protocol = rolling.Protocol(sample=options.test_sample)
     with progress.step("rolling") as step:
-        compared = methods(known, recipe, fits, live=True)
-        protocol = rolling.Protocol(sample=sample)
-        step.says(measure("rolling", rolling.evaluate(known, until_ms, compared, protocol, "rolling")))
+        answers = rolling.evaluate(known, until_ms, methods(known, recipe, fits, live=True), protocol, "rolling")
+        step.says(_in_words(answers))
+    yield "rolling", answers
+    if options.until == "rolling":
+        return
     with progress.step("static") as step:
-        compared = methods(known, recipe, fits, live=False)
-        step.says(measure("static", static.evaluate(known, until_ms, compared, protocol)))
-    if not recipe.composition.mask_bought:
-        with progress.step("repeats") as step:
-            compared = methods(known, recipe, fits, live=True, mask_bought=False)
-            protocol = rolling.Protocol(who="warm", sample=sample, new_only=False)
-            step.says(measure("repeats", rolling.evaluate(known, until_ms, compared, protocol, "repeats")))
-    return measured
+        answers = static.evaluate(known, until_ms, methods(known, recipe, fits, live=False), protocol)
+        step.says(_in_words(answers))
+    yield "static", answers
+    if recipe.composition.mask_bought:
+        return
+    with progress.step("repeats") as step:
+        again = methods(known, recipe, fits, live=True, mask_bought=False)
+        protocol = rolling.Protocol(who="warm", sample=options.test_sample, new_only=False)
+        answers = rolling.evaluate(known, until_ms, again, protocol, "repeats")
+        step.says(_in_words(answers))
+    yield "repeats", answers
+
+
+def _in_words(answers: Answers) -> str:
+    return f"{len(answers):,} questions to {len(answers.methods)} methods"
 
 
 def _imported(csv: Path, out: Path, settings: JobSettings) -> str:
@@ -165,9 +173,13 @@ def _chosen(log: Log, split_ms: int, fits: Fits, options: argparse.Namespace, ke
         if choice["split"] != format_time(split_ms):
             raise TooLittle(f"{kept} was chosen for a split at {choice['split']}: give --split, or delete the file")
         return choice
-    before = background(log, split_ms - options.validation_days * DAY_MS)
-    window = Window(before, split_ms, options.sample, options.seed)
-    choice = {"split": format_time(split_ms), **choose(window, fits, options.seconds).record()}
+    first_ms = split_ms - options.validation_days * DAY_MS
+    window = Window(background(log, first_ms), split_ms, options.sample, options.seed)
+    choice = {
+        "split": format_time(split_ms),
+        "validation": {"from": format_time(first_ms), "sample": options.sample, "seed": options.seed},
+        **choose(window, fits, options.seconds).record(),
+    }
     kept.write_text(json.dumps(choice, indent=1))
     return choice
 
@@ -202,7 +214,9 @@ def _parser() -> argparse.ArgumentParser:
         "--test-sample", type=float, default=1.0, help="share of the orders after the split (default: 1)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of samples and search (default: 1)")
-    parser.add_argument("--until", choices=("choose", "report"), default="report", help="the last step to do")
+    parser.add_argument(
+        "--until", choices=("choose", "rolling", "report"), default="report", help="the last step to do"
+    )
     return parser
 
 

@@ -79,10 +79,14 @@ def _headline(document: Json) -> str:
         f'<p class="lead">Of 1,000 orders of customers who had bought before, <b>{own * 1000:.0f}</b> contain a new '
         f"product that would have been among the first three shown to them. With the products that sell best at that "
         f"moment it would have been {popular * 1000:.0f}.</p>"
-        f"<p>Each of {group['questions']:,} such orders was answered with what was known a moment before it, by the "
-        "code that answers customers. Purchases that customers made without being shown anything are what it is held "
-        "to; what a recommendation would have brought about on top of them, no figure here can tell.</p>"
+        f"<p>Each of {group['questions']:,} such orders{_sampled(document)} was answered with what was known a moment "
+        "before it, by the code that answers customers. Purchases that customers made without being shown anything are "
+        "what it is held to; what a recommendation would have brought about on top, no figure here can tell.</p>"
     )
+
+
+def _sampled(document: Json) -> str:
+    return "" if document["sample"] == 1 else f" (a sample of {document['sample']:.0%})"
 
 
 def _charts(rolling: Json) -> Iterable[str]:

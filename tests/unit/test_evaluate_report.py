@@ -39,6 +39,7 @@ def document() -> Json:
         "file": "<shop>.csv",
         "split": "2020-10-22T00:00:00Z",
         "until": "2020-11-21T10:10:31Z",
+        "sample": 0.25,
         "validation": {"from": "2020-10-08T00:00:00Z", "sample": 0.5},
         "looks": 2,
         "recipe": Recipe(ALS_CANDIDATES[0], composition, Composition(live=1.0)).record(),
@@ -83,6 +84,7 @@ def test_the_page_says_in_plain_words_what_was_found() -> None:
     words = re.sub(r"<[^>]+>", "", report.page(document()))
     assert "Of 1,000 orders of customers who had bought before, 600 contain a new product" in words
     assert "it would have been 200." in words
+    assert "Each of 5 such orders (a sample of 25%) was answered" in words
     assert "1 candidates were compared on the purchases from 2020-10-08 to 2020-10-22" in words
     assert "These were looked at 2 times." in words
     assert "1 × half-life 6 h + 0.1 × half-life 168 h" in words
