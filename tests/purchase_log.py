@@ -31,15 +31,17 @@ def log_of(
     )
 
 
-def two_worlds(customers: int, seed: int, permuted: bool = False) -> Log:
+def two_worlds(customers: int, seed: int, permuted: bool = False, last_start: float = 36.0) -> Log:
     """A shop of two worlds of 20 products: every customer buys four times in one of them, a day or so apart.
+
+    Customers come until day `last_start`.
 
     `permuted` deals the same orders to customers by chance: what sells stays as it is, nothing personal is left.
     """
     chance = np.random.default_rng(seed)
     lines: list[Line] = []
     for customer in range(customers):
-        starts = chance.uniform(0, 36)
+        starts = chance.uniform(0, last_start)
         for visit in range(4):
             world = int(chance.integers(2)) if permuted else customer % 2
             row = 20 * world + min(int(chance.exponential(6)), 19)

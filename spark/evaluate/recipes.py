@@ -1,5 +1,6 @@
 """The methods that are compared, and the factors they need. What was fitted or chosen before is read again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,13 @@ def _als(rank: int, regularisation: float, alpha: float, iterations: int) -> Als
 
 
 PREDECESSOR = _als(rank=10, regularisation=0.01, alpha=1.0, iterations=5)
-ALS_CANDIDATES = (_als(64, 1.0, 40.0, 10), _als(128, 1.0, 40.0, 10), _als(64, 1.0, 10.0, 10))
+RANKS = (64, 128)
+
+
+def als_candidates(ranks: Sequence[int] = RANKS) -> list[AlsSettings]:
+    """What factors are chosen from: each rank, and less confidence in a purchase at the first of them."""
+    return [*(_als(rank, 1.0, 40.0, 10) for rank in ranks), _als(ranks[0], 1.0, 10.0, 10)]
+
 
 # The names of the methods, as tables and charts show them.
 COMPOSED = "composed"

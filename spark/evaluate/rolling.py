@@ -25,6 +25,8 @@ NO_PURCHASE_BEFORE = -1
 """In `Answers.gap_ms`: the customer is new."""
 
 Shown = NDArray[np.int32]  # [K] rows, best first
+Who = Literal["all", "warm", "cold"]
+"""Customers: all that are known, with a purchase before, without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Method:
 class Protocol:
     """What is asked. `sample` of the orders of `who` are questions, chosen by `seed`; all orders are applied."""
 
-    who: Literal["all", "warm", "cold"] = "all"  # warm: with a purchase before
+    who: Who = "all"
     new_only: bool = True
     candidate_days: int = 30
     sample: float = 1.0

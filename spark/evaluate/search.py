@@ -15,13 +15,15 @@ import numpy as np
 from services.recommender.composed import ComposedScorer, Knowledge
 from services.recommender.composition import Composition, Fading
 from spark.evaluate.knowledge import Background
+from spark.evaluate.log import ANONYMOUS
 from spark.evaluate.metrics import groups, values
-from spark.evaluate.recipes import ALS_CANDIDATES, Fits, Recipe
-from spark.evaluate.rolling import Answers, Method, Protocol, evaluate
+from spark.evaluate.recipes import Fits, Recipe
+from spark.evaluate.rolling import Answers, Method, Protocol, Who, evaluate
 from spark.settings import AlsSettings
 
 ROUND = 8  # candidates answered in one pass
 PARENTS = 3
+ENOUGH_NEWCOMERS = 100
 Draw = np.random.Generator
 Change = Callable[[Composition, Draw], Composition]
 
@@ -66,6 +68,13 @@ class Window:
     sample: float
     seed: int
 
+    @property
+    def newcomers(self) -> int:
+        """Customers who bought for the first time in the window."""
+        log, first = self.background.log, self.background.last
+        known = np.append(log.customers[:first], ANONYMOUS)
+        return len(np.setdiff1d(log.customers[first : log.at(self.until_ms)], known))
+
     def protocol(self, **special: Any) -> Protocol:
         """How candidates are asked."""
         return Protocol(sample=self.sample, seed=self.seed, **special)
@@ -83,15 +92,17 @@ class Choice:
         return {**self.recipe.record(), "trials": [trial.record() for trial in self.trials]}
 
 
-def choose(window: Window, fits: Fits, seconds: float) -> Choice:
+def choose(window: Window, fits: Fits, seconds: float, candidates: Sequence[AlsSettings]) -> Choice:
     """Search for about `seconds` after the factors are fitted: a third of them for strangers."""
     factors = Stage("factors", "warm", window.protocol(who="warm"), window)
-    for als in ALS_CANDIDATES:
+    for als in candidates:
         factors.try_all(fits.knowledge(window.background, als), als, [Composition(factors=1.0)])
     als = factors.best.als
     knowledge, draw, started = fits.knowledge(window.background, als), np.random.default_rng(window.seed), _now()
 
-    strangers = Stage("strangers", "cold", window.protocol(who="cold"), window)
+    # A shop of regulars has too few newcomers to choose by: there everybody's answers decide what is popular.
+    who: Who = "cold" if window.newcomers >= ENOUGH_NEWCOMERS else "all"
+    strangers = Stage("strangers", who, window.protocol(who=who), window)
     strangers.climb(knowledge, als, STRANGERS, strangers_change, draw, until=started + seconds / 3)
     personal = Stage("personal", "warm", window.protocol(who="warm"), window)
     starts = personal_starts(strangers.best.composition)

@@ -16,7 +16,13 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["--csv", "x.csv", "--split", "yesterday"], ["--csv", "x.csv", "--until", "x"]]
+    "arguments",
+    [
+        [],
+        ["--csv", "x.csv", "--split", "yesterday"],
+        ["--csv", "x.csv", "--until", "x"],
+        ["--csv", "x.csv", "--ranks", "8,0"],
+    ],
 )
 def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:

@@ -11,10 +11,12 @@ from services.recommender.composition import Composition, Fading
 from spark.evaluate import report
 from spark.evaluate.charts import Bar, bars, grouped
 from spark.evaluate.metrics import GAPS
-from spark.evaluate.recipes import ALS_CANDIDATES, BASELINES, COMPOSED, Recipe
+from spark.evaluate.recipes import BASELINES, COMPOSED, Recipe, als_candidates
 from spark.evaluate.rolling import Answers
 from spark.evaluate.search import Trial
 from spark.evaluate.summary import Json, summary
+
+ALS = als_candidates()[0]
 
 
 def document() -> Json:
@@ -33,7 +35,7 @@ def document() -> Json:
         candidates=np.ones(1, np.bool_),
     )
     composition = Composition(neighbours=1.0, live=0.01, trends=(Fading(6.0, 1.0), Fading(168.0, 0.1)))
-    trial = Trial("personal", composition, ALS_CANDIDATES[0], 0.1, {"hr@3": 0.06, "ndcg@10": 0.04})
+    trial = Trial("personal", composition, ALS, 0.1, {"hr@3": 0.06, "ndcg@10": 0.04})
     figures = summary(answers, np.ones(1), COMPOSED)
     return {
         "file": "<shop>.csv",
@@ -42,7 +44,7 @@ def document() -> Json:
         "sample": 0.25,
         "validation": {"from": "2020-10-08T00:00:00Z", "sample": 0.5},
         "looks": 2,
-        "recipe": Recipe(ALS_CANDIDATES[0], composition, Composition(live=1.0)).record(),
+        "recipe": Recipe(ALS, composition, Composition(live=1.0)).record(),
         "rolling": figures,
         "static": {name: figures[name] for name in ("all", "warm", "cold")},
         "search": [msgspec.to_builtins(trial.record())],

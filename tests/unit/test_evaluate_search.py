@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from services.recommender.composition import Composition, Fading
-from services.recommender.decay import DAY_MS
+from services.recommender.decay import DAY_MS, HOUR_MS
 from spark.evaluate import recipes, rolling, search
 from spark.evaluate.knowledge import background
 from spark.evaluate.log import Log
@@ -24,14 +24,13 @@ SMALL = AlsSettings(rank=4, regularisation=1.0, alpha=10.0, iterations=4, seed=1
 
 @pytest.fixture(autouse=True)
 def small_factors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "ALS_CANDIDATES", (SMALL,))
     monkeypatch.setattr(recipes, "PREDECESSOR", SMALL)
 
 
 def chosen(log: Log, folder: Path, seed: int = 1) -> Choice:
     """The starts of each stage, and no round more."""
     window = Window(background(log, VALIDATION_MS), SPLIT_MS, sample=1.0, seed=seed)
-    return choose(window, Fits(folder), seconds=0.0)
+    return choose(window, Fits(folder), seconds=0.0, candidates=[SMALL])
 
 
 def lift(log: Log, choice: Choice, folder: Path) -> float:
@@ -64,6 +63,24 @@ def test_purchases_after_the_split_do_not_change_the_choice(tmp_path: Path) -> N
     assert ours.trials == theirs.trials
 
 
+def test_a_shop_without_newcomers_chooses_what_is_popular_by_its_regulars(tmp_path: Path) -> None:
+    log = two_worlds(300, seed=6, last_start=19.0)
+    # From day 20 on everybody who comes back buys what sold last, hour by hour another product.
+    rows = log.rows.copy()
+    late = np.arange(log.at(VALIDATION_MS), len(log))
+    rows[late] = (log.at_ms[late] // (6 * HOUR_MS)) % 40
+    window = Window(background(replace(log, rows=rows), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
+    assert window.newcomers == 0
+    trials = [
+        trial
+        for trial in choose(window, Fits(tmp_path), seconds=0.0, candidates=[SMALL]).trials
+        if trial.stage == "strangers"
+    ]
+    assert all(trial.figures["hr@3"] > 0 for trial in trials)
+    values_of = {trial.composition.trends[0].half_life_h: trial.value for trial in trials[:4]}
+    assert values_of[2.0] > values_of[168.0]
+
+
 def test_the_record_gives_the_recipe_back(tmp_path: Path) -> None:
     choice = chosen(two_worlds(60, seed=4), tmp_path)
     record = msgspec.json.decode(msgspec.json.encode(choice.record()))
@@ -78,7 +95,7 @@ def test_the_search_climbs_in_rounds_until_its_time_is_over(tmp_path: Path, monk
     monkeypatch.setattr(search, "_now", lambda: float(next(clock)))
     log = two_worlds(60, seed=4)
     window = Window(background(log, VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
-    stages = [trial.stage for trial in choose(window, Fits(tmp_path), seconds=6.0).trials]
+    stages = [trial.stage for trial in choose(window, Fits(tmp_path), seconds=6.0, candidates=[SMALL]).trials]
     # The clock is asked once at the start and once before each round: rounds begin at 1, and at 3, 4 and 5.
     assert (stages.count("strangers"), stages.count("personal")) == (6 + 8, 8 + 3 * 8)
 
