@@ -63,13 +63,10 @@ def build_app(settings: AggregatorSettings, health: Health, applier: Applier) ->
     async def handle(event: EventT[Any]) -> None:
         partition, batch = TopicPartition(*event.message.tp), cast(Batch, event.value)
         consumer = cast(BatchConsumer, app.consumer)
-        if not consumer.is_current(event.message.tp, batch):
-            return
-        resets.notice(consumer)
         back_to = await applier.apply(partition, batch.records)
+        # What was asked for before the last seek is not dropped unseen: a fetch under way during the seek brings what was
+        # sought. But where it says "go back", reading is on its way already.
         if not consumer.is_current(event.message.tp, batch):
-            # Reading was sent elsewhere meanwhile: what was learnt from this batch says nothing about what comes next.
-            applier.forget(partition)
             return
         if back_to is not None:
             await consumer.go_to({event.message.tp: back_to})

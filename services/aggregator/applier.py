@@ -71,21 +71,20 @@ class LogRange(Protocol):
     async def offsets(self, partition: TopicPartition) -> tuple[int, int]:
         """The earliest offset and the one after the newest."""
 
-    async def stamp(self, partition: TopicPartition, offset: int) -> int | None:
-        """The broker's time of the record at an offset, epoch milliseconds; None where there is none."""
+    async def first(self, partition: TopicPartition, offset: int) -> tuple[int, int] | None:
+        """Offset and broker's time (epoch ms) of the first record at an offset or after it; None where none is told."""
 
 
 @dataclass(slots=True)
 class _Progress:
     """What is known of one partition: where each shard stands, by shard number.
 
-    `aligned`: a batch of this reading began at the mark or before it, or reading was sent back to the mark because of a
-    gap. Only then can a gap lie in the log itself: any other batch may have been fetched before the mark was read.
+    `begun`: a batch was applied since the marks were read.
     `log_begin`: the first offset that Kafka held when it was last asked.
     """
 
     shards: dict[int, ShardState]
-    aligned: bool = False
+    begun: bool = False
     log_begin: int = 0
     skipped_to: int = 0
 
@@ -313,16 +312,14 @@ class Applier:
     async def _apply(self, partition: TopicPartition, records: Sequence[Record]) -> int | None:
         progress = self._progress.get(partition) or await self._load(partition)
         if not progress.behind and records[0].offset > progress.next:
-            if not progress.aligned:
-                progress.aligned = True
+            await self._check_range(partition, progress)  # records that Kafka dropped are no gap in the log
+            if not progress.behind and not await self._is_gap(partition, progress.next, records[0].offset):
                 return progress.next
-            # Compaction and transaction markers leave gaps; records that Kafka dropped must not.
-            await self._check_range(partition, progress)
-        elif progress.aligned and records[0].offset < progress.next:
+        elif progress.begun and records[0].offset < progress.next:
             await self._check_range(partition, progress)  # the log went back under a running reader
         if progress.behind:
             return progress.log_begin  # what lies before comes from the archive first, see `realign`
-        progress.aligned = True
+        progress.begun = True
         if records[0].offset < progress.next:
             AGGREGATOR_REFETCHED.inc(sum(record.offset < progress.next for record in records))
         applying = _Applying()
@@ -335,6 +332,14 @@ class Applier:
         finally:
             await applying.abandon()
         return None
+
+    async def _is_gap(self, partition: TopicPartition, wanted: int, found: int) -> bool:
+        """Whether the log itself has nothing from `wanted` to `found`: compaction and transactions leave such gaps.
+
+        Only the log can tell: between two batches of one partition reading may have been sent elsewhere.
+        """
+        first = await self._log_range.first(partition, wanted)
+        return first is not None and first[0] >= found
 
     async def _advance(
         self, applying: _Applying, partition: TopicPartition, progress: _Progress, records: Sequence[Record]
@@ -453,11 +458,11 @@ class Applier:
             raise RebuildNeeded(_another_topic(partition, f"at offset {highest}, but the topic ends at {end}"))
         for state in progress.shards.values():
             if state.stamp is not None and state.mark > earliest:
-                found = await self._log_range.stamp(partition, state.mark - 1)
-                if found is not None and found != state.stamp:
+                offset, stamp = await self._log_range.first(partition, state.mark - 1) or (None, None)
+                if offset == state.mark - 1 and stamp != state.stamp:
                     raise RebuildNeeded(
                         _another_topic(
-                            partition, f"after a record of {state.stamp} ms, where Kafka has one of {found} ms"
+                            partition, f"after a record of {state.stamp} ms, where Kafka has one of {stamp} ms"
                         )
                     )
 

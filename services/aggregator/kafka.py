@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from services.aggregator.verdicts import Refusal
 from services.common.deadletters import RecordOrigin, cut, dead_letter_headers
 
-_STAMP_TIMEOUT_MS = 3000
+_FIRST_TIMEOUT_MS = 3000
 
 
 class KafkaDeadLetters:
@@ -41,10 +41,10 @@ class KafkaLogRange:
         end = await self._client.end_offsets([partition])
         return earliest[partition], end[partition]
 
-    async def stamp(self, partition: TopicPartition, offset: int) -> int | None:
+    async def first(self, partition: TopicPartition, offset: int) -> tuple[int, int] | None:
         """See LogRange."""
         self._client.assign([partition])
         self._client.seek(partition, offset)
-        fetched = await self._client.getmany(partition, timeout_ms=_STAMP_TIMEOUT_MS, max_records=1)
+        fetched = await self._client.getmany(partition, timeout_ms=_FIRST_TIMEOUT_MS, max_records=1)
         records = fetched.get(partition, [])
-        return records[0].timestamp if records and records[0].offset == offset else None
+        return (records[0].offset, records[0].timestamp) if records else None

@@ -40,11 +40,11 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
 
     def is_current(self, tp: TP, batch: Batch) -> bool:
-        """Whether the batch was fetched after positions were last set anew and reading was last sent elsewhere."""
+        """Whether reading was sent nowhere else since the batch was asked for."""
         return batch.epoch == (self.resets, self._seeks[tp])
 
     def invalidate(self) -> None:
-        """Positions are set anew, as by a rebalance: nothing that was fetched before is current."""
+        """Positions are set anew, as by a rebalance."""
         self.resets += 1
 
     async def perform_seek(self) -> None:
@@ -55,7 +55,7 @@ class BatchConsumer(driver.Consumer):
             self.invalidate()
 
     async def go_to(self, positions: Mapping[TP, int]) -> None:
-        """Read on from these offsets; batches that are already on their way are no longer current."""
+        """Read on from these offsets."""
         for tp in positions:
             self._seeks[tp] += 1
         await self.seek_wait(positions)
