@@ -64,8 +64,8 @@ def build_app(settings: AggregatorSettings, health: Health, applier: Applier) ->
         partition, batch = TopicPartition(*event.message.tp), cast(Batch, event.value)
         consumer = cast(BatchConsumer, app.consumer)
         back_to = await applier.apply(partition, batch.records)
-        # What was asked for before the last seek is not dropped unseen: a fetch under way during the seek brings what was
-        # sought. But where it says "go back", reading is on its way already.
+        # What was asked for before the last seek is not dropped unseen: a fetch that is under way during a seek brings
+        # what was sought. But where such a batch says "go back", reading is on its way already.
         if not consumer.is_current(event.message.tp, batch):
             return
         if back_to is not None:
