@@ -71,7 +71,8 @@ def build_app(settings: AggregatorSettings, health: Health, applier: Applier) ->
         if back_to is not None:
             await consumer.go_to({event.message.tp: back_to})
         reached = batch.records[-1].offset + 1 if back_to is None else back_to
-        pulse.reached(partition, reached, consumer.highwater(event.message.tp) or reached)
+        if event.message.tp in consumer.assignment():  # else revoked meanwhile: its end is another's to tell
+            pulse.reached(partition, reached, consumer.highwater(event.message.tp) or reached)
 
     async def realign() -> None:
         consumer = cast(BatchConsumer, app.consumer)
