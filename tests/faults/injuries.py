@@ -283,7 +283,7 @@ class S3Refuses(Wound):
 
 
 class BrokerDiskFull(Wound):
-    """Kafka's file system is full: Kafka ends. Freed, it is started again."""
+    """Kafka's file system is full: Kafka ends, or runs on without what it could not load. Freed, it is started anew."""
 
     def inflict(self) -> None:
         fill(self.rig.kafka.folder)
@@ -292,8 +292,9 @@ class BrokerDiskFull(Wound):
         free(self.rig.kafka.folder)
         ended = self.rig.processes["kafka"].wait(ENDS_WITHIN_S)
         self.notes.append("Kafka ended" if ended else "Kafka ran on")
-        if ended:
-            self.rig.start_engine("kafka")
+        if not ended:
+            self.rig.end("kafka")
+        self.rig.start_engine("kafka")
 
 
 class RedisDiskFull(Wound):
