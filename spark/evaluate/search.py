@@ -16,7 +16,7 @@ from services.recommender.composed import ComposedScorer, Knowledge
 from services.recommender.composition import Composition, Fading
 from spark.evaluate.knowledge import Background
 from spark.evaluate.log import ANONYMOUS
-from spark.evaluate.metrics import groups, values
+from spark.evaluate.metrics import Blocks, groups, values
 from spark.evaluate.recipes import Fits, Recipe
 from spark.evaluate.rolling import Answers, Method, Protocol, Who, evaluate
 from spark.settings import AlsSettings
@@ -108,7 +108,9 @@ def choose(window: Window, fits: Fits, seconds: float, candidates: Sequence[AlsS
     starts = personal_starts(strangers.best.composition)
     personal.climb(knowledge, als, starts, personal_change, draw, until=started + seconds)
     repeats = Stage("repeats", "warm", window.protocol(who="warm", new_only=False), window)
-    repeats.try_all(knowledge, als, repeating(personal.best.composition))
+    popular = strangers.best.composition
+    masked = personal.best.composition if pays(window, knowledge, personal.best.composition, popular) else popular
+    repeats.try_all(knowledge, als, repeating(masked))
 
     recipe = Recipe(als, repeats.best.composition, live_alone(strangers.trials))
     return Choice(recipe, (*factors.trials, *strangers.trials, *personal.trials, *repeats.trials))
@@ -160,6 +162,23 @@ class Stage:
                 name: float(value[place, chosen].mean()) if chosen.any() else 0.0 for name, value in found.items()
             }
             yield Trial(self._name, composition, als, figures["hr@3"] + figures["ndcg@10"], figures)
+
+
+def pays(window: Window, knowledge: Knowledge, personal: Composition, popular: Composition) -> bool:
+    """Whether purchases of their own serve warm customers better than what strangers get, beyond chance.
+
+    The best of many trials on a small window owes part of its value to luck; then what all others get is safer.
+    """
+    methods = [
+        Method(name, ComposedScorer(knowledge, one)) for name, one in (("personal", personal), ("popular", popular))
+    ]
+    answers = evaluate(window.background, window.until_ms, methods, window.protocol(who="warm"), "personal or popular")
+    if not len(answers):
+        return False
+    found = values(answers)
+    value = found["hr@3"] + found["ndcg@10"]
+    low, _ = np.percentile(Blocks(answers.at_ms).means(value[0] - value[1]), (2.5, 97.5))
+    return bool(low > 0)
 
 
 def live_alone(trials: Sequence[Trial]) -> Composition:
@@ -214,7 +233,7 @@ def personal_change(parent: Composition, draw: Draw) -> Composition:
 
 def repeating(masked: Composition) -> list[Composition]:
     """The composition as it is, and with bought products shown again at some weights of their own."""
-    largest = max(masked.factors, masked.neighbours, masked.categories)
+    largest = max(masked.factors, masked.neighbours, masked.categories, masked.live)
     weights = (0.0, 0.03, 0.3, 3.0)
     return [masked, *(msgspec.structs.replace(masked, mask_bought=False, repeats=w * largest) for w in weights)]
 

@@ -51,7 +51,9 @@ def test_where_customers_keep_to_their_world_a_personal_composition_is_chosen_an
 
 def test_where_nothing_is_personal_nothing_is_gained(tmp_path: Path) -> None:
     log = two_worlds(400, seed=2, permuted=True)
-    assert lift(log, chosen(log, tmp_path), tmp_path) < 1.1
+    choice = chosen(log, tmp_path)
+    assert choice.recipe.composition.neighbours == choice.recipe.composition.factors == 0, "popular products it is"
+    assert lift(log, choice, tmp_path) < 1.1
 
 
 def test_purchases_after_the_split_do_not_change_the_choice(tmp_path: Path) -> None:
