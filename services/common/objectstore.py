@@ -11,6 +11,7 @@ from services.common.settings import S3Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 
 class AlreadyExists(Exception):
@@ -66,12 +67,7 @@ class ObjectStore:
 
     def get_with_etag(self, key: str) -> tuple[bytes, str]:
         """The whole object and the etag to `replace` it by. Raises NoSuchObject."""
-        try:
-            answer = self._client.get_object(Bucket=self.bucket, Key=key)
-        except ClientError as error:
-            if _status(error) == 404:
-                raise NoSuchObject(key) from None
-            raise
+        answer = self._get(key)
         return answer["Body"].read(), answer["ETag"]
 
     def metadata(self, key: str) -> dict[str, str]:
@@ -85,13 +81,16 @@ class ObjectStore:
 
     def get_with_metadata(self, key: str) -> tuple[bytes, dict[str, str]]:
         """The whole object and its user metadata. Raises NoSuchObject."""
+        answer = self._get(key)
+        return answer["Body"].read(), answer["Metadata"]
+
+    def _get(self, key: str) -> "GetObjectOutputTypeDef":
         try:
-            answer = self._client.get_object(Bucket=self.bucket, Key=key)
+            return self._client.get_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
             if _status(error) == 404:
                 raise NoSuchObject(key) from None
             raise
-        return answer["Body"].read(), answer["Metadata"]
 
     def put_new(self, key: str, body: bytes, metadata: dict[str, str] | None = None) -> None:
         """Create the object. Raises AlreadyExists where the key is taken."""
