@@ -179,7 +179,8 @@ def _check_archive(lines: Iterable[bytes], records: Iterable[TopicRecord]) -> No
 
 
 def _row(record: TopicRecord) -> Row:
-    return (record.partition, record.offset, record.timestamp, *outcome_of(parse(record.value, record.timestamp)))
+    place = (record.partition, record.offset, record.timestamp)
+    return (*place, *outcome_of(parse(record.value, record.timestamp)), record.timestamp)
 
 
 def _stop(running: Running, name: str) -> None:
