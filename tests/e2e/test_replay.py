@@ -66,10 +66,11 @@ def test_replayed_dead_letters_count_once_live_and_in_the_batch_report(stack: Li
 
 
 def replay_all(shop: LiveShop) -> None:
-    """Replay the file of repaired rows, and what the topic holds in one go; not all of that can be repaired."""
+    """Replay the file of repaired rows, and the topic's bad prices in one go; not all of those can be repaired."""
     assert deadletters(shop, "replay", "repaired.jsonl", "--yes") == 0
     topic = shop.settings.purchases_topic
-    assert deadletters(shop, "replay", "--with", "repairs.py", "--source", topic, "--yes") in (0, 1)
+    chosen = ("--source", topic, "--reason", "bad_price")
+    assert deadletters(shop, "replay", "--with", "repairs.py", *chosen, "--yes") in (0, 1)
     wait_settled(shop.stack)
 
 
