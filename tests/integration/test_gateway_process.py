@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 
 from local.ports import free_port
 from services.gateway.answers import StreamSnapshot, TickerEntry
@@ -76,6 +77,8 @@ def writer(redis_url: str) -> Iterator[TableWriter]:
 @pytest.fixture(scope="module")
 def url(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A gateway that several tests share; each begins with empty tables."""
+    with redis.Redis.from_url(valkey) as client:
+        client.flushall()  # other tests may have left another generation live
     log = tmp_path_factory.mktemp("gateway") / "log"
     with running(log, redis_url=valkey, refresh_seconds="0.2") as (_process, url):
         yield url
