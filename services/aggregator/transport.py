@@ -8,10 +8,11 @@ partition are handled in order, acknowledging it acknowledges all before it.
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 
@@ -58,7 +59,8 @@ class BatchConsumer(driver.Consumer):
         """Read on from these offsets."""
         for tp in positions:
             self._seeks[tp] += 1
-        await self.seek_wait(positions)
+        with suppress(IllegalStateError):  # revoked meanwhile: after a rebalance positions are set anew
+            await self.seek_wait(positions)
 
     async def leave_at(self, positions: Mapping[TP, int]) -> None:
         """Commit these offsets, the last ones of this process: a later commit of less does nothing."""
