@@ -138,16 +138,9 @@ async def test_snapshots_taken_while_batches_run_are_consistent(
     applier = applier_of(store_of(connection, shards), chunk=20)
     snapshots = snapshots_of(connection, store, shards, seconds=0.001)
 
-    async def apply() -> None:
-        for start in range(0, 1000, 100):
-            for partition, records in logs.items():
-                await applier.apply(partition, records[start : start + 100])
-
-    applying = asyncio.create_task(apply())
-    while not applying.done():
-        await snapshots.turn()
-        await asyncio.sleep(0.002)
-    await applying
+    for start in range(0, 1000, 100):
+        for partition, records in logs.items():
+            await asyncio.gather(applier.apply(partition, records[start : start + 100]), snapshots.turn())
     taken = stored(store)
     assert len({tuple(snapshot.marks.items()) for snapshot in taken}) > 5
     for snapshot in taken:
