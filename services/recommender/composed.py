@@ -35,6 +35,14 @@ class Knowledge:
 
 
 @dataclass(frozen=True, slots=True)
+class Popular:
+    """What all customers share at one moment: the live part of the scores, and shares within categories [products]."""
+
+    scores: Float64s
+    shares: Float64s
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """The parts of the scores of some products [n]. A score is the sum of its six parts; what the purchases [n, p]
     contribute sums to factors + neighbours + categories + repeats."""
@@ -82,23 +90,78 @@ class ComposedScorer:
             mask[history.rows] = False
         return mask
 
-    def top_k(self, history: History, live: LiveState, now_ms: int, k: int, allowed: Allowed) -> Ranked:
-        """The k best of the allowed products for a customer who holds `history` (nothing: a stranger) at `now_ms`."""
-        return next(self.top_k_each([history], live, now_ms, k, [allowed]))
+    def vector(self, history: History) -> Float32s:
+        """The customer's factors [rank], folded in from the history; zeros for a stranger, or where factors are unused.
+
+        They change only with the customer's purchases, so they can be kept until the next one and passed in.
+        """
+        trained = history.rows < self._scored
+        if not self.composition.factors or not trained.any():
+            return np.zeros(self._rank, np.float32)
+        return self._fold_in.vector(history.rows[trained], history.pieces[trained])
+
+    def popular(self, live: LiveState, now_ms: int) -> Popular:
+        """What every answer at `now_ms` has in common; it can be kept for a moment and passed in."""
+        counts = np.zeros(len(self._items))
+        for part in self.composition.trends:
+            counts += part.weight * live.trend(part.half_life_h * HOUR_MS, now_ms)
+        scores = self.composition.live * np.log1p(counts)
+        for part in self.composition.steady:
+            scores -= part.weight * np.log1p(live.trend(part.half_life_h * HOUR_MS, now_ms))
+        # Only where categories weigh anything are the shares worth their time.
+        shares = self._categories.shares(counts) if self.composition.categories else np.zeros(len(counts))
+        return Popular(scores, shares)
+
+    def top_k(
+        self,
+        history: History,
+        live: LiveState,
+        now_ms: int,
+        k: int,
+        allowed: Allowed,
+        *,
+        vector: Float32s | None = None,
+        popular: Popular | None = None,
+    ) -> Ranked:
+        """The k best of the allowed products for a customer who holds `history` (nothing: a stranger) at `now_ms`.
+
+        `vector` and `popular` spare their computation.
+        """
+        vectors = None if vector is None else [vector]
+        return next(self.top_k_each([history], live, now_ms, k, [allowed], vectors=vectors, popular=popular))
 
     def top_k_each(
-        self, histories: Sequence[History], live: LiveState, now_ms: int, k: int, allowed: Sequence[Allowed]
+        self,
+        histories: Sequence[History],
+        live: LiveState,
+        now_ms: int,
+        k: int,
+        allowed: Sequence[Allowed],
+        *,
+        vectors: Sequence[Float32s] | None = None,
+        popular: Popular | None = None,
     ) -> Iterator[Ranked]:
         """`top_k` of each customer."""
-        popular = self._live(live, now_ms)
-        queries = np.array([self._query(history) for history in histories], np.float32).reshape(-1, self._rank + 1)
+        popular = self.popular(live, now_ms) if popular is None else popular
+        vectors = [self.vector(history) for history in histories] if vectors is None else vectors
+        queries = [self._query(*known, now_ms) for known in zip(histories, vectors, strict=True)]
         added = [self._added(history, live, now_ms, popular) for history in histories]
-        return self._items.top_k_each(queries, k, allowed, added)
+        return self._items.top_k_each(np.array(queries, np.float32).reshape(-1, self._rank + 1), k, allowed, added)
 
-    def explain(self, history: History, live: LiveState, now_ms: int, rows: Rows) -> Explanation:
+    def explain(
+        self,
+        history: History,
+        live: LiveState,
+        now_ms: int,
+        rows: Rows,
+        *,
+        vector: Float32s | None = None,
+        popular: Popular | None = None,
+    ) -> Explanation:
         """Of what the scores of `rows` [n] are made, and what each purchase of the history contributes to them."""
-        popular, query, weights = self._live(live, now_ms), self._query(history), self._recency(history, now_ms)
-        taste = query.copy()
+        popular = self.popular(live, now_ms) if popular is None else popular
+        query = self._query(history, self.vector(history) if vector is None else vector, now_ms)
+        taste, weights = query.copy(), self._recency(history, now_ms)
         taste[-1] = 0
         neighbours = np.zeros((len(history), len(rows)))
         for place, products, ties in self._ties(history, weights, live):
@@ -112,36 +175,33 @@ class ComposedScorer:
             neighbours=neighbours.sum(axis=0),
             categories=categories.sum(axis=0),
             repeats=repeats.sum(axis=0),
-            purchases=self._factors(history, rows) + (neighbours + categories + repeats).T,
+            purchases=self._factors(history, rows, now_ms) + (neighbours + categories + repeats).T,
         )
 
-    def _query(self, history: History) -> Float32s:
-        """[factors · the customer's vector | weight of popularity], as the index has its columns."""
-        query = np.zeros(self._rank + 1, np.float32)
+    def _query(self, history: History, vector: Float32s, now_ms: int) -> Float32s:
+        """[weight of factors · the customer's vector | weight of popularity], as the index has its columns."""
+        query = np.empty(self._rank + 1, np.float32)
+        query[:-1] = self._trust(history, now_ms) * vector
         query[-1] = self.composition.popularity
-        trained = history.rows < self._scored
-        if self.composition.factors and trained.any():
-            vector = self._fold_in.vector(history.rows[trained], history.pieces[trained])
-            query[:-1] = self.composition.factors * vector
         return query
 
-    def _factors(self, history: History, rows: Rows) -> Float64s:
+    def _trust(self, history: History, now_ms: int) -> float:
+        """The weight of the factors, by the time since the newest purchase."""
+        if not self.composition.fade or not len(history):
+            return self.composition.factors
+        age_ms = np.float64(max(now_ms - int(history.at_ms.max()), 0))
+        fading = sum(part.weight * 2.0 ** (-age_ms / (part.half_life_h * HOUR_MS)) for part in self.composition.fade)
+        return float(self.composition.factors * fading)
+
+    def _factors(self, history: History, rows: Rows, now_ms: int) -> Float64s:
         """What each purchase adds to the inner products of `rows`: [rows, purchases]."""
         added, trained, known = np.zeros((len(rows), len(history))), history.rows < self._scored, rows < self._scored
         if self.composition.factors and trained.any() and known.any():
             parts = self._fold_in.contributions(history.rows[trained], history.pieces[trained], rows[known])
-            added[np.ix_(known, trained)] = self.composition.factors * parts
+            added[np.ix_(known, trained)] = self._trust(history, now_ms) * parts
         return added
 
-    def _live(self, live: LiveState, now_ms: int) -> "_Popular":
-        counts = np.zeros(len(self._items))
-        for part in self.composition.trends:
-            counts += part.weight * live.trend(part.half_life_h * HOUR_MS, now_ms)
-        # Only where categories weigh anything are the shares worth their time.
-        shares = self._categories.shares(counts) if self.composition.categories else np.zeros(len(counts))
-        return _Popular(self.composition.live * np.log1p(counts), shares)
-
-    def _added(self, history: History, live: LiveState, now_ms: int, popular: "_Popular") -> Float64s:
+    def _added(self, history: History, live: LiveState, now_ms: int, popular: Popular) -> Float64s:
         """The part of the scores [products] beside the inner product."""
         added = popular.scores.copy()
         weights = self._recency(history, now_ms)
@@ -184,14 +244,6 @@ class ComposedScorer:
         spread = np.zeros(len(self._items))
         spread[products] = values
         return spread
-
-
-@dataclass(frozen=True, slots=True)
-class _Popular:
-    """What all customers share at one moment: the live part of the scores, and shares within categories [products]."""
-
-    scores: Float64s
-    shares: Float64s
 
 
 def _with_popularity(item_factors: Float32s, popularity: Float64s) -> Float32s:

@@ -15,14 +15,16 @@ class Fading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Composition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Weights of the parts of a score, and what shapes the parts. Raises ValueError for what no answer can be made of.
 
-    score = factors · (customer · product)
+    score = factors · fading · (customer · product)
           + popularity · ln(1 + model's popularity)
-          + live · ln(1 + Σ weight · live count)
+          + live · ln(1 + Σ weight · live count) − Σ over steady: weight · ln(1 + live count)
           + neighbours · Σ over purchases: recency · co-purchase
           + categories · Σ over purchases: recency · tie of the categories · product's share in its own
           + repeats · the product's own purchase: recency · ln(1 + pieces)
 
-    where a purchase's recency is Σ weight · 2^(−age / half-life).
+    where a purchase's recency is Σ weight · 2^(−age / half-life), and `fading` is the same of `fade` and the age of
+    the customer's newest purchase, or 1 without `fade`. `steady` holds against a product what it has sold for long: a
+    regular who has not bought it so far is less likely to than its sales say.
     """
 
     factors: float = 0.0
@@ -32,7 +34,9 @@ class Composition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     categories: float = 0.0
     repeats: float = 0.0
     trends: tuple[Fading, ...] = (Fading(6.0, 1.0),)
+    steady: tuple[Fading, ...] = ()
     recency: tuple[Fading, ...] = (Fading(336.0, 1.0),)
+    fade: tuple[Fading, ...] = ()
     shrink: float = 100.0
     balance: float = 0.0
     purchases: int = 50  # the newest ones, to which neighbours and categories look
@@ -42,12 +46,14 @@ class Composition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     @property
     def half_lives_ms(self) -> tuple[float, ...]:
         """The half-lives of the counts that a live state must follow."""
-        return tuple(part.half_life_h * HOUR_MS for part in self.trends)
+        return tuple(dict.fromkeys(part.half_life_h * HOUR_MS for part in (*self.trends, *self.steady)))
 
     def __post_init__(self) -> None:
-        fading = (*self.trends, *self.recency)
+        fading = (*self.trends, *self.steady, *self.recency, *self.fade)
         if not self.trends or any(part.half_life_h <= 0 or part.weight < 0 for part in fading):
-            raise ValueError("trends and recency need half-lives above 0 and weights of 0 or more, trends at least one")
+            raise ValueError(
+                "trends, steady, recency and fade need half-lives above 0 and weights of 0 or more, trends at least one"
+            )
         if self.shrink <= 0 or not 0 <= self.balance <= 1:
             raise ValueError(f"shrink {self.shrink} must be above 0, balance {self.balance} within 0 to 1")
         if self.purchases < 1 or self.sold_within_days < 1:

@@ -8,6 +8,13 @@ equation (4) of Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedb
 ALS solves the same system with λ = regParam · (number of the customer's purchases), as Zhou et al. do in "Large-Scale
 Parallel Collaborative Filtering for the Netflix Prize" (2008, ALS-WR). Its last half-step computes the users from the
 final item factors: folding in a trained customer's purchases gives the exported vector again, up to float32.
+
+A customer of few products costs a system of their number n instead of one of the rank: with A the matrix above, Y now the
+n bought rows, and B = YᵀY + λI, which the Gramian's eigenvectors Q and eigenvalues E give as Q(E + λI)Qᵀ for any λ,
+
+    A⁻¹Yᵀ = B⁻¹Yᵀ(I + (C − I)·Y B⁻¹ Yᵀ)⁻¹,
+
+the push-through identity (Henderson and Searle, "On Deriving the Inverse of a Sum of Matrices", 1981).
 """
 
 import numpy as np
@@ -23,14 +30,19 @@ class FoldIn:
         factors = item_factors.astype(np.float64)
         self._factors = item_factors
         self._gramian = factors.T @ factors
+        eigenvalues, self._axes = np.linalg.eigh(self._gramian)
+        self._eigenvalues = np.maximum(eigenvalues, 0.0)  # rounding may leave a zero a little below
         self._alpha = alpha
         self._regularisation = regularisation
 
     def vector(self, rows: Rows, pieces: Float64s) -> Float32s:
         """The vector [rank] of a customer who bought `pieces` > 0 [n] of the products `rows` [n], n ≥ 1."""
-        bought = self._bought(rows)
-        target = self._confidence(pieces) @ bought
-        return np.linalg.solve(self._system(bought, pieces), target).astype(np.float32)
+        bought, confidence = self._bought(rows), self._confidence(pieces)
+        if self._few(rows):
+            vector = self._directions(bought, confidence) @ confidence
+        else:
+            vector = np.linalg.solve(self._system(bought, confidence), confidence @ bought)
+        return vector.astype(np.float32)
 
     def contributions(self, rows: Rows, pieces: Float64s, towards: Rows) -> Float64s:
         """What each purchase adds to the score of each product of `towards`: [towards, purchases].
@@ -38,17 +50,28 @@ class FoldIn:
         cᵢ · yⱼᵀ A⁻¹ yᵢ with A the matrix above: section 5 of Hu, Koren, Volinsky (2008), as implicit's `explain`
         computes it. A row of the answer sums to that product's score.
         """
-        bought = self._bought(rows)
-        solved = np.linalg.solve(self._system(bought, pieces), self._bought(towards).T)
-        return (bought @ solved).T * self._confidence(pieces)
+        bought, confidence, wanted = self._bought(rows), self._confidence(pieces), self._bought(towards)
+        if self._few(rows):
+            return (wanted @ self._directions(bought, confidence)) * confidence
+        solved = np.linalg.solve(self._system(bought, confidence), wanted.T)
+        return (bought @ solved).T * confidence
+
+    def _few(self, rows: Rows) -> bool:
+        return 2 * len(rows) < len(self._gramian)  # beyond that the system of the rank is the cheaper one
 
     def _bought(self, rows: Rows) -> Float64s:
         return self._factors[rows].astype(np.float64)
 
-    def _system(self, bought: Float64s, pieces: Float64s) -> Float64s:
+    def _directions(self, bought: Float64s, confidence: Float64s) -> Float64s:
+        """A⁻¹Yᵀ [rank, n] by a system of n."""
+        rotated = bought @ self._axes
+        spread = rotated / (self._eigenvalues + self._regularisation * len(bought))
+        inner = np.eye(len(bought)) + (confidence - 1)[:, np.newaxis] * (spread @ rotated.T)
+        return self._axes @ np.linalg.solve(inner.T, spread).T
+
+    def _system(self, bought: Float64s, confidence: Float64s) -> Float64s:
         penalty = self._regularisation * len(bought) * np.eye(len(self._gramian))
-        beyond_one = (self._confidence(pieces) - 1)[:, np.newaxis]
-        return self._gramian + bought.T @ (beyond_one * bought) + penalty
+        return self._gramian + bought.T @ ((confidence - 1)[:, np.newaxis] * bought) + penalty
 
     def _confidence(self, pieces: Float64s) -> Float64s:
         return 1 + self._alpha * np.log1p(pieces)  # the training's rating is log1p of the net pieces

@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(options: argparse.Namespace, settings: JobSettings, progress: Progress) -> None:
     """All steps. Raises BadFile, JarsMissing, TooLittle."""
-    out: Path = options.out or STATE / "evaluate" / options.csv.name.split(".")[0]
+    out: Path = (options.out or STATE / "evaluate" / options.csv.name.split(".")[0]).resolve()
     out.mkdir(parents=True, exist_ok=True)
     with progress.step("import") as step:
         step.says(_imported(options.csv, out, settings))

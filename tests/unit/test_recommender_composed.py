@@ -77,7 +77,9 @@ EVERYTHING = Composition(
     categories=0.25,
     repeats=0.125,
     trends=(SHORT, LONG),
+    steady=(Fading(24.0, 0.015),),
     recency=(Fading(336.0, 1.0), Fading(1.0, 0.5)),
+    fade=(Fading(24.0, 0.7), Fading(1e6, 0.3)),
     shrink=2.0,
     balance=0.3,
 )
@@ -109,6 +111,45 @@ def test_the_live_part_is_the_logarithm_of_the_faded_counts() -> None:
     assert scores == pytest.approx(
         [2 * np.log1p(day_old + 3 * 2.0**-1 + 0.5 * 3 * 2.0 ** (-1 / 24)), 2 * np.log1p(day_old)], rel=1e-12
     )
+
+
+def test_what_has_sold_for_long_can_be_held_against_a_product() -> None:
+    live = state()
+    live.warm_up(np.full(9, 3), np.full(9, NOW_MS - DAY_MS))
+    live.apply(Purchase(None, 5, 1, NOW_MS))
+    scorer = ComposedScorer(knowledge(), Composition(live=1.0, trends=(SHORT,), steady=(Fading(24.0, 0.5),)))
+    rows, scores = answer(scorer, live, "nobody", PRODUCTS)
+    assert (rows[0], rows[-1]) == (5, 3)
+    day_old = 2.0**-24
+    assert scores[0] == pytest.approx(np.log1p(day_old + 1) - 0.5 * np.log1p(0.5 + 1), rel=1e-12)
+    assert scores[-1] == pytest.approx(np.log1p(10 * day_old) - 0.5 * np.log1p(10 * 0.5), rel=1e-12)
+
+
+def test_factors_fade_with_the_time_since_the_newest_purchase() -> None:
+    parts, live = board()
+    fresh = ComposedScorer(parts, Composition(factors=1.0, trends=(SHORT,)))
+    fading = ComposedScorer(
+        parts, Composition(factors=1.0, trends=(SHORT,), fade=(Fading(24.0, 0.5), Fading(1e9, 0.25)))
+    )
+    rows = np.arange(PRODUCTS)
+    # u0 bought a day ago: half of a half and, as good as lasting, a quarter.
+    before, after = (scorer.explain(live.history("u0"), live, NOW_MS, rows) for scorer in (fresh, fading))
+    assert after.factors == pytest.approx(0.5 * before.factors, rel=1e-6)
+    assert after.purchases == pytest.approx(0.5 * before.purchases, rel=1e-6)
+    live.apply(Purchase("u0", 0, 1, NOW_MS))
+    before, after = (scorer.explain(live.history("u0"), live, NOW_MS, rows) for scorer in (fresh, fading))
+    assert after.factors == pytest.approx(0.75 * before.factors, rel=1e-6), "the newest purchase counts"
+
+
+def test_what_was_kept_gives_the_same_answer_bit_for_bit() -> None:
+    parts, live = board()
+    scorer, history, everything = ComposedScorer(parts, EVERYTHING), live.history("u3"), np.ones(PRODUCTS, np.bool_)
+    kept = {"vector": scorer.vector(history), "popular": scorer.popular(live, NOW_MS)}
+    fresh = scorer.top_k(history, live, NOW_MS, 5, everything)
+    again = scorer.top_k(history, live, NOW_MS, 5, everything, **kept)  # type: ignore[arg-type]
+    assert (again.rows.tolist(), again.scores.tobytes()) == (fresh.rows.tolist(), fresh.scores.tobytes())
+    other = scorer.top_k(history, live, NOW_MS, 5, everything, vector=scorer.vector(live.history("u4")))
+    assert other.rows.tolist() != fresh.rows.tolist(), "what is passed in is what is used"
 
 
 def test_the_popularity_of_the_model_is_one_more_dimension() -> None:
@@ -248,6 +289,8 @@ def test_products_without_factors_take_part_by_everything_else() -> None:
         {"trends": ()},
         {"trends": (Fading(0.0, 1.0),)},
         {"recency": (Fading(1.0, -1.0),)},
+        {"steady": (Fading(-1.0, 1.0),)},
+        {"fade": (Fading(1.0, -1.0),)},
         {"shrink": 0.0},
         {"balance": 1.5},
         {"purchases": 0},

@@ -49,6 +49,19 @@ def test_folding_in_a_trained_customer_gives_the_exported_vector(alpha: float, r
         assert folded == pytest.approx(exported, rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.parametrize("purchases", [1, 4, 9, 10, 11, 30])
+def test_few_and_many_purchases_solve_the_same_system(purchases: int) -> None:
+    chance = np.random.default_rng(purchases)
+    factors = chance.normal(size=(40, 10)).astype(np.float32)
+    rows, pieces = chance.choice(40, purchases, replace=False), chance.integers(1, 9, purchases).astype(np.float64)
+    y, confidence = factors.astype(np.float64), 1 + 3.0 * np.log1p(pieces)
+    system = y.T @ y + y[rows].T @ ((confidence - 1)[:, np.newaxis] * y[rows]) + 0.5 * purchases * np.eye(10)
+    fold_in = FoldIn(factors, alpha=3.0, regularisation=0.5)
+    assert fold_in.vector(rows, pieces) == pytest.approx(np.linalg.solve(system, y[rows].T @ confidence), rel=1e-4)
+    expected = (y[[7]] @ np.linalg.inv(system) @ y[rows].T) * confidence
+    assert fold_in.contributions(rows, pieces, np.array([7])) == pytest.approx(expected, rel=1e-8, abs=1e-12)
+
+
 def test_contributions_add_up_to_the_scores() -> None:
     users, items = als(np.log1p(PURCHASES), rank=3, alpha=40.0, regularisation=0.01, seed=1)
     fold_in = FoldIn(items.astype(np.float32), 40.0, 0.01)
