@@ -9,8 +9,8 @@ ALS solves the same system with λ = regParam · (number of the customer's purch
 Parallel Collaborative Filtering for the Netflix Prize" (2008, ALS-WR). Its last half-step computes the users from the
 final item factors: folding in a trained customer's purchases gives the exported vector again, up to float32.
 
-A customer of few products costs a system of their number n instead of one of the rank: with A the matrix above, Y now the
-n bought rows, and B = YᵀY + λI, which the Gramian's eigenvectors Q and eigenvalues E give as Q(E + λI)Qᵀ for any λ,
+A customer of few products costs a system of their number n instead of one of the rank: with A the matrix above, Y now
+the n bought rows, and B = YᵀY + λI, which the Gramian's eigenvectors Q and eigenvalues E give as Q(E + λI)Qᵀ for any λ,
 
     A⁻¹Yᵀ = B⁻¹Yᵀ(I + (C − I)·Y B⁻¹ Yᵀ)⁻¹,
 
@@ -39,10 +39,8 @@ class FoldIn:
         """The vector [rank] of a customer who bought `pieces` > 0 [n] of the products `rows` [n], n ≥ 1."""
         bought, confidence = self._bought(rows), self._confidence(pieces)
         if self._few(rows):
-            vector = self._directions(bought, confidence) @ confidence
-        else:
-            vector = np.linalg.solve(self._system(bought, confidence), confidence @ bought)
-        return vector.astype(np.float32)
+            return (self._directions(bought, confidence) @ confidence).astype(np.float32)
+        return np.linalg.solve(self._system(bought, confidence), confidence @ bought).astype(np.float32)
 
     def contributions(self, rows: Rows, pieces: Float64s, towards: Rows) -> Float64s:
         """What each purchase adds to the score of each product of `towards`: [towards, purchases].
