@@ -16,7 +16,10 @@ from services.recommender.decay import HOUR_MS, halvings
 from services.recommender.foldin import FoldIn
 from services.recommender.history import History
 from services.recommender.live import LiveState
-from services.recommender.scoring import Allowed, Float32s, Float64s, InnerProductIndex, Ranked, Rows
+from services.recommender.scoring import Allowed, Float32s, Float64s, InnerProductIndex, Int64s, Ranked, Rows
+
+FOLDED = 2_000
+"""A customer's newest products that scores look at: a reseller's 50,000 must not hold up everybody's answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +37,33 @@ class Knowledge:
         object.__setattr__(self, "items", index)
 
 
-@dataclass(frozen=True, slots=True)
-class Popular:
-    """What all customers share at one moment: the live part of the scores, and shares within categories [products]."""
+@dataclass(slots=True)
+class Customer:
+    """A customer, or a basket, as the scorer sees them: true until the next purchase.
 
-    scores: Float64s
-    shares: Float64s
+    `parts` [n, rank] is what each purchase brought into the vector; made when it is first asked for.
+    """
+
+    history: History  # the newest FOLDED products
+    counted: Int64s  # places in the history, of the purchases that neighbours and categories look to, oldest first
+    vector: Float32s  # [rank], folded in; zeros for a stranger, or where factors are unused
+    parts: Float32s | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What all customers share at one moment."""
+
+    now_ms: int
+    scores: Float64s  # [products], the live part
+    shares: Float64s  # [products], within their categories
+    on_sale: Allowed  # [products], not to be written to
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """The parts of the scores of some products [n]. A score is the sum of its six parts; what the purchases [n, p]
-    contribute sums to factors + neighbours + categories + repeats."""
+    contribute sums to factors + neighbours + categories + repeats, `together` [n, p] alone to neighbours."""
 
     factors: Float64s
     popularity: Float64s
@@ -54,11 +72,22 @@ class Explanation:
     categories: Float64s
     repeats: Float64s
     purchases: Float64s
+    together: Float64s
+
+    @property
+    def personal(self) -> Float64s:
+        """What the customer's purchases add [n]."""
+        return self.factors + self.neighbours + self.categories + self.repeats
+
+    @property
+    def popular(self) -> Float64s:
+        """What everybody gets [n]."""
+        return self.popularity + self.live
 
     @property
     def scores(self) -> Float64s:
         """The scores [n]."""
-        return self.factors + self.popularity + self.live + self.neighbours + self.categories + self.repeats
+        return self.personal + self.popular
 
 
 class ComposedScorer:
@@ -71,37 +100,14 @@ class ComposedScorer:
         self._scored, self._rank = knowledge.item_factors.shape
         self._items = knowledge.items
 
-    def allowed(
-        self,
-        history: History,
-        live: LiveState,
-        now_ms: int,
-        passing: Allowed | None = None,
-        mask_bought: bool | None = None,
-    ) -> Allowed:
-        """A fresh mask [products]: sold lately, within `passing`, and not held by the customer where that is masked.
+    def customer(self, history: History) -> Customer:
+        """Someone who holds this (nothing: a stranger)."""
+        history = history.newest(FOLDED)
+        counted = np.argsort(history.at_ms, kind="stable")[-self.composition.purchases :]
+        return Customer(history, counted, self._vector(history))
 
-        `mask_bought` overrides the shop's setting for one request.
-        """
-        mask = live.on_sale(now_ms, self.composition.sold_within_days)
-        if passing is not None:
-            mask &= passing
-        if self.composition.mask_bought if mask_bought is None else mask_bought:
-            mask[history.rows] = False
-        return mask
-
-    def vector(self, history: History) -> Float32s:
-        """The customer's factors [rank], folded in from the history; zeros for a stranger, or where factors are unused.
-
-        They change only with the customer's purchases, so they can be kept until the next one and passed in.
-        """
-        trained = history.rows < self._scored
-        if not self.composition.factors or not trained.any():
-            return np.zeros(self._rank, np.float32)
-        return self._fold_in.vector(history.rows[trained], history.pieces[trained])
-
-    def popular(self, live: LiveState, now_ms: int) -> Popular:
-        """What every answer at `now_ms` has in common; it can be kept for a moment and passed in."""
+    def moment(self, live: LiveState, now_ms: int) -> Moment:
+        """What is the same for everybody at `now_ms`."""
         counts = np.zeros(len(self._items))
         for part in self.composition.trends:
             counts += part.weight * live.trend(part.half_life_h * HOUR_MS, now_ms)
@@ -110,135 +116,139 @@ class ComposedScorer:
             scores -= part.weight * np.log1p(live.trend(part.half_life_h * HOUR_MS, now_ms))
         # Only where categories weigh anything are the shares worth their time.
         shares = self._categories.shares(counts) if self.composition.categories else np.zeros(len(counts))
-        return Popular(scores, shares)
+        on_sale = live.on_sale(now_ms, self.composition.sold_within_days)
+        return Moment(now_ms, scores, shares, on_sale)
 
-    def top_k(
-        self,
-        history: History,
-        live: LiveState,
-        now_ms: int,
-        k: int,
-        allowed: Allowed,
-        *,
-        vector: Float32s | None = None,
-        popular: Popular | None = None,
-    ) -> Ranked:
-        """The k best of the allowed products for a customer who holds `history` (nothing: a stranger) at `now_ms`.
+    def masks_bought(self, asked: bool | None) -> bool:
+        """Whether bought products are left out: as asked for by one request, or as the shop has chosen."""
+        return self.composition.mask_bought if asked is None else asked
 
-        `vector` and `popular` spare their computation.
+    def allowed(
+        self, history: History, moment: Moment, passing: Allowed | None = None, mask_bought: bool | None = None
+    ) -> Allowed:
+        """A fresh mask [products]: sold lately, within `passing`, and not held by the customer where that is masked.
+
+        `mask_bought` overrides the shop's setting for one request.
         """
-        vectors = None if vector is None else [vector]
-        return next(self.top_k_each([history], live, now_ms, k, [allowed], vectors=vectors, popular=popular))
+        mask = moment.on_sale.copy() if passing is None else moment.on_sale & passing
+        if self.masks_bought(mask_bought):
+            mask[history.rows] = False
+        return mask
+
+    def top_k(self, history: History, live: LiveState, now_ms: int, k: int, allowed: Allowed) -> Ranked:
+        """The k best of the allowed products for a customer who holds `history` (nothing: a stranger) at `now_ms`."""
+        return next(self.top_k_each([self.customer(history)], live, self.moment(live, now_ms), k, [allowed]))
 
     def top_k_each(
-        self,
-        histories: Sequence[History],
-        live: LiveState,
-        now_ms: int,
-        k: int,
-        allowed: Sequence[Allowed],
-        *,
-        vectors: Sequence[Float32s] | None = None,
-        popular: Popular | None = None,
+        self, customers: Sequence[Customer], live: LiveState, moment: Moment, k: int, allowed: Sequence[Allowed]
     ) -> Iterator[Ranked]:
         """`top_k` of each customer."""
-        popular = self.popular(live, now_ms) if popular is None else popular
-        vectors = [self.vector(history) for history in histories] if vectors is None else vectors
-        queries = [self._query(*known, now_ms) for known in zip(histories, vectors, strict=True)]
-        added = [self._added(history, live, now_ms, popular) for history in histories]
-        return self._items.top_k_each(np.array(queries, np.float32).reshape(-1, self._rank + 1), k, allowed, added)
+        queries = np.empty((len(customers), self._rank + 1), np.float32)
+        for query, customer in zip(queries, customers, strict=True):
+            query[:] = self._query(customer, moment.now_ms)
+        added = [self._added(customer, live, moment) for customer in customers]
+        return self._items.top_k_each(queries, k, allowed, added)
 
-    def explain(
-        self,
-        history: History,
-        live: LiveState,
-        now_ms: int,
-        rows: Rows,
-        *,
-        vector: Float32s | None = None,
-        popular: Popular | None = None,
-    ) -> Explanation:
+    def explain(self, customer: Customer, live: LiveState, moment: Moment, rows: Rows) -> Explanation:
         """Of what the scores of `rows` [n] are made, and what each purchase of the history contributes to them."""
-        popular = self.popular(live, now_ms) if popular is None else popular
-        query = self._query(history, self.vector(history) if vector is None else vector, now_ms)
-        taste, weights = query.copy(), self._recency(history, now_ms)
+        history, weights = customer.history, self._recency(customer, moment.now_ms)
+        query = self._query(customer, moment.now_ms)
+        taste = query.copy()
         taste[-1] = 0
         neighbours = np.zeros((len(history), len(rows)))
-        for place, products, ties in self._ties(history, weights, live):
+        for place, products, ties in self._ties(customer, weights, live):
             neighbours[place] = self._spread(products, ties)[rows]
-        categories = self._leanings(history, weights)[:, self._categories.of[rows]] * popular.shares[rows]
+        counted = customer.counted
+        categories = np.zeros((len(history), len(rows)))
+        categories[counted] = self._leanings(customer, weights)[:, self._categories.of[rows]] * moment.shares[rows]
         repeats = (history.rows[:, np.newaxis] == rows) * self._repeats(history, weights)[:, np.newaxis]
         return Explanation(
             factors=self._items.scores(taste, rows),
             popularity=self._items.scores(query - taste, rows),
-            live=popular.scores[rows],
+            live=moment.scores[rows],
             neighbours=neighbours.sum(axis=0),
             categories=categories.sum(axis=0),
             repeats=repeats.sum(axis=0),
-            purchases=self._factors(history, rows, now_ms) + (neighbours + categories + repeats).T,
+            purchases=self._factors(customer, rows, moment.now_ms) + (neighbours + categories + repeats).T,
+            together=neighbours.T,
         )
 
-    def _query(self, history: History, vector: Float32s, now_ms: int) -> Float32s:
+    def _vector(self, history: History) -> Float32s:
+        trained = history.rows < self._scored
+        if not self.composition.factors or not trained.any():
+            return np.zeros(self._rank, np.float32)
+        return self._fold_in.vector(history.rows[trained], history.pieces[trained])
+
+    def _query(self, customer: Customer, now_ms: int) -> Float32s:
         """[weight of factors · the customer's vector | weight of popularity], as the index has its columns."""
         query = np.empty(self._rank + 1, np.float32)
-        query[:-1] = self._trust(history, now_ms) * vector
+        query[:-1] = self._trust(customer, now_ms) * customer.vector
         query[-1] = self.composition.popularity
         return query
 
-    def _trust(self, history: History, now_ms: int) -> float:
+    def _trust(self, customer: Customer, now_ms: int) -> float:
         """The weight of the factors, by the time since the newest purchase."""
-        if not self.composition.fade or not len(history):
+        if not self.composition.fade or not len(customer.counted):
             return self.composition.factors
-        age_ms = np.float64(max(now_ms - int(history.at_ms.max()), 0))
+        age_ms = np.float64(max(now_ms - int(customer.history.at_ms[customer.counted[-1]]), 0))
         fading = sum(part.weight * 2.0 ** (-age_ms / (part.half_life_h * HOUR_MS)) for part in self.composition.fade)
         return float(self.composition.factors * fading)
 
-    def _factors(self, history: History, rows: Rows, now_ms: int) -> Float64s:
+    def _factors(self, customer: Customer, rows: Rows, now_ms: int) -> Float64s:
         """What each purchase adds to the inner products of `rows`: [rows, purchases]."""
-        added, trained, known = np.zeros((len(rows), len(history))), history.rows < self._scored, rows < self._scored
-        if self.composition.factors and trained.any() and known.any():
-            parts = self._fold_in.contributions(history.rows[trained], history.pieces[trained], rows[known])
-            added[np.ix_(known, trained)] = self._trust(history, now_ms) * parts
-        return added
+        if not self.composition.factors or not len(customer.history):
+            return np.zeros((len(rows), len(customer.history)))
+        if customer.parts is None:
+            customer.parts = self._parts(customer.history)
+        factors = self._items.vectors[rows, :-1].astype(np.float64)
+        return self._trust(customer, now_ms) * (factors @ customer.parts.T)
 
-    def _added(self, history: History, live: LiveState, now_ms: int, popular: Popular) -> Float64s:
-        """The part of the scores [products] beside the inner product."""
-        added = popular.scores.copy()
-        weights = self._recency(history, now_ms)
-        for _, products, ties in self._ties(history, weights, live):
+    def _parts(self, history: History) -> Float32s:
+        parts, trained = np.zeros((len(history), self._rank), np.float32), history.rows < self._scored
+        if trained.any():
+            parts[trained] = self._fold_in.parts(history.rows[trained], history.pieces[trained])
+        return parts
+
+    def _added(self, customer: Customer, live: LiveState, moment: Moment) -> Float64s:
+        """The part of the scores [products] beside the inner product; not to be written to."""
+        history = customer.history
+        if not len(history):
+            return moment.scores
+        added, weights = moment.scores.copy(), self._recency(customer, moment.now_ms)
+        for _, products, ties in self._ties(customer, weights, live):
             added[products] += ties
         added[history.rows] += self._repeats(history, weights)
-        if self.composition.categories and len(history):
+        if self.composition.categories:
             # The one column more, of zeros, is what products without a category (-1) find.
-            added += self._leanings(history, weights).sum(axis=0)[self._categories.of] * popular.shares
+            added += self._leanings(customer, weights).sum(axis=0)[self._categories.of] * moment.shares
         return added
 
-    def _recency(self, history: History, now_ms: int) -> Float64s:
+    def _recency(self, customer: Customer, now_ms: int) -> Float64s:
         """How much each purchase of the history counts: nothing beyond the newest `purchases`."""
-        weights = np.zeros(len(history))
-        newest = np.argsort(history.at_ms, kind="stable")[-self.composition.purchases :]
-        age_ms = np.maximum(now_ms - history.at_ms[newest], 0)
+        weights, counted = np.zeros(len(customer.history)), customer.counted
+        age_ms = np.maximum(now_ms - customer.history.at_ms[counted], 0)
         for part in self.composition.recency:
-            weights[newest] += part.weight * halvings(age_ms, part.half_life_h * HOUR_MS)
+            weights[counted] += part.weight * halvings(age_ms, part.half_life_h * HOUR_MS)
         return weights
 
     def _ties(
-        self, history: History, weights: Float64s, live: LiveState
+        self, customer: Customer, weights: Float64s, live: LiveState
     ) -> Iterator[tuple[int, NDArray[np.int64], Float64s]]:
         """For each purchase that counts: its place in the history, its neighbours, what it adds to their scores."""
         shape = self.composition
         for place in np.flatnonzero(weights).tolist() if shape.neighbours else ():
-            products, ties = live.neighbours.weights(int(history.rows[place]), shape.shrink, shape.balance)
+            products, ties = live.neighbours.weights(int(customer.history.rows[place]), shape.shrink, shape.balance)
             yield place, products, shape.neighbours * weights[place] * ties
 
     def _repeats(self, history: History, weights: Float64s) -> Float64s:
         """What each purchase adds to the score of its own product."""
         return self.composition.repeats * weights * np.log1p(history.pieces)
 
-    def _leanings(self, history: History, weights: Float64s) -> Float64s:
-        """What each purchase adds per share of a category: [purchases, categories + 1], the last for none."""
-        leanings = self.composition.categories * self._categories.leanings(history.rows, weights)
-        return np.column_stack((leanings, np.zeros(len(history))))
+    def _leanings(self, customer: Customer, weights: Float64s) -> Float64s:
+        """What each purchase that counts adds per share of a category: [counted, categories + 1], the last for none."""
+        counted = customer.counted
+        leanings = self._categories.leanings(customer.history.rows[counted], weights[counted])
+        return np.column_stack((self.composition.categories * leanings, np.zeros(len(counted))))
 
     def _spread(self, products: NDArray[np.int64], values: Float64s) -> Float64s:
         spread = np.zeros(len(self._items))

@@ -40,6 +40,11 @@ class DecayedCounts:
             age_ms: Float64s = self._landmark_ms - at_ms.astype(np.float64)
             self._values += np.bincount(rows, halvings(age_ms, self._half_life_ms), minlength=len(self._values))
 
+    def add_counts(self, counts: Float64s, at_ms: int) -> None:
+        """Add counts [rows] as they stood at `at_ms`."""
+        self._reach(at_ms)
+        self._values += counts * 2.0 ** ((at_ms - self._landmark_ms) / self._half_life_ms)
+
     def at(self, now_ms: int) -> Float64s:
         """The counts [rows] as they stand at `now_ms`; a fresh array."""
         # What was taken back leaves at most a rounding error behind, of either sign.

@@ -42,17 +42,18 @@ class FoldIn:
             return (self._directions(bought, confidence) @ confidence).astype(np.float32)
         return np.linalg.solve(self._system(bought, confidence), confidence @ bought).astype(np.float32)
 
-    def contributions(self, rows: Rows, pieces: Float64s, towards: Rows) -> Float64s:
-        """What each purchase adds to the score of each product of `towards`: [towards, purchases].
+    def parts(self, rows: Rows, pieces: Float64s) -> Float64s:
+        """What each purchase brings into the vector: [n, rank], summing to it.
 
-        cᵢ · yⱼᵀ A⁻¹ yᵢ with A the matrix above: section 5 of Hu, Koren, Volinsky (2008), as implicit's `explain`
-        computes it. A row of the answer sums to that product's score.
+        cᵢ · A⁻¹ yᵢ with A the matrix above. Its inner product with a product's factors yⱼ is what the purchase adds to
+        that product's score: section 5 of Hu, Koren, Volinsky (2008), as implicit's `explain` computes it.
         """
-        bought, confidence, wanted = self._bought(rows), self._confidence(pieces), self._bought(towards)
+        bought, confidence = self._bought(rows), self._confidence(pieces)
         if self._few(rows):
-            return (wanted @ self._directions(bought, confidence)) * confidence
-        solved = np.linalg.solve(self._system(bought, confidence), wanted.T)
-        return (bought @ solved).T * confidence
+            directions = self._directions(bought, confidence)
+        else:
+            directions = np.linalg.solve(self._system(bought, confidence), bought.T).astype(np.float64)
+        return (directions * confidence).T
 
     def _few(self, rows: Rows) -> bool:
         return 2 * len(rows) < len(self._gramian)  # beyond that the system of the rank is the cheaper one

@@ -70,6 +70,8 @@ class Histories:
         self._lines = lines
         self._customers = customers
         self._recent: OrderedDict[str, list[Line]] = OrderedDict()
+        self._changed: dict[str, int] = {}  # of the same customers
+        self._changes = 0
 
     def __len__(self) -> int:
         """Customers with a purchase since the model's cut-off, as far as they are remembered."""
@@ -80,14 +82,20 @@ class Histories:
         past, recent = self._past.of(customer), self._recent.get(customer)
         return _net(past, recent) if recent else past
 
+    def changed(self, customer: str) -> int:
+        """Which change of all was this customer's last one; 0 where the past alone is known."""
+        return self._changed.get(customer, 0)
+
     def add(self, customer: str, line: Line) -> None:
         """Remember a line; the oldest of too many, and the customer who bought longest ago, are forgotten."""
         lines = self._recent.setdefault(customer, [])
         lines.append(line)
         del lines[: -self._lines]
+        self._change(customer)
         self._recent.move_to_end(customer)
         if len(self._recent) > self._customers:
-            self._recent.popitem(last=False)
+            forgotten, _ = self._recent.popitem(last=False)
+            del self._changed[forgotten]
 
     def take_back(self, customer: str, product: int, pieces: int, at_ms: int) -> list[Line]:
         """Undo `pieces` of a product, the newest lines first; returns the lines of which nothing is left.
@@ -102,11 +110,16 @@ class Histories:
                 taken = min(pieces, line.pieces)
                 pieces -= taken
                 lines[place] = line._replace(pieces=line.pieces - taken)
+                self._change(customer)
                 if taken == line.pieces:
                     undone.append(lines.pop(place))
         if pieces and product in self._past.of(customer).rows:
             self.add(customer, Line(product, -pieces, at_ms))
         return undone
+
+    def _change(self, customer: str) -> None:
+        self._changes += 1
+        self._changed[customer] = self._changes
 
 
 def _net(past: History, recent: list[Line]) -> History:

@@ -3,7 +3,7 @@
 Its memory is a few numbers a product, and per customer the newest lines, for at most so many customers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -51,24 +51,44 @@ class LiveState:
         self._histories = Histories(past, bounds.lines, bounds.customers)
         self._trends = {half_life: DecayedCounts(products, half_life) for half_life in half_lives_ms}
         self._sold_ms = np.full(products, NEVER_MS, np.int64)
+        self._newest_ms = NEVER_MS
         self._pairs = bounds.pairs
+
+    def seed(self, trends: Mapping[float, Float64s], at_ms: int, sold_ms: Int64s) -> None:
+        """Begin with what a model says of its cut-off `at_ms`: the counts [products] of each half-life as they stood
+        then, and when each product was sold last [products], NEVER_MS where never."""
+        for half_life_ms, counts in trends.items():
+            self._trends[half_life_ms].add_counts(counts, at_ms)
+        self._sold_ms = np.maximum(self._sold_ms, sold_ms)
+        self._newest_ms = max(self._newest_ms, at_ms)
 
     def warm_up(self, products: Rows, at_ms: Int64s) -> None:
         """Count sales before the model's cut-off into the popularity; histories and pairs have them from the model."""
         for counts in self._trends.values():
             counts.add_each(products, at_ms)
         np.maximum.at(self._sold_ms, products, at_ms)
+        self._newest_ms = max(self._newest_ms, int(at_ms.max(initial=NEVER_MS)))
 
     def apply(self, purchase: Purchase) -> None:
         """Take in one line. A line of no piece changes nothing; a return undoes what its customer bought."""
+        self._newest_ms = max(self._newest_ms, purchase.at_ms)
         if purchase.pieces > 0:
             self._bought(purchase)
         elif purchase.pieces < 0 and purchase.customer is not None:
             self._returned(purchase.customer, purchase.product, -purchase.pieces, purchase.at_ms)
 
+    @property
+    def newest_ms(self) -> int:
+        """The newest event time that is known: the shop's now, whose data may be of another year."""
+        return self._newest_ms
+
     def history(self, customer: str) -> History:
         """What a customer holds now."""
         return self._histories.of(customer)
+
+    def changed(self, customer: str) -> int:
+        """A number that is another one after each change of the customer's history."""
+        return self._histories.changed(customer)
 
     def trend(self, half_life_ms: float, now_ms: int) -> Float64s:
         """The live count of each product [products]. Raises KeyError for a half-life that is not followed."""

@@ -132,7 +132,7 @@ def _explained(model: Model, ranked: Ranked, history: _History, code: ReasonCode
     """Each pick with the purchase that contributes most to its score, if one contributes at all."""
     if not len(history.rows):
         return tuple(_unexplained(row, score) for row, score in _pairs(ranked))
-    contributions = model.fold_in.contributions(history.rows, history.pieces, ranked.rows)
+    contributions = model.items.vectors[ranked.rows] @ model.fold_in.parts(history.rows, history.pieces).T
     strongest = contributions.argmax(axis=1)
     return tuple(
         Pick(row, score, Reason(code, float(weights[best]), int(history.rows[best])))

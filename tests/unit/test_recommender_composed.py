@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from services.recommender.categories import Categories, no_categories
-from services.recommender.composed import ComposedScorer, Knowledge
+from services.recommender.composed import FOLDED, ComposedScorer, Explanation, Knowledge
 from services.recommender.composition import Composition, Fading
 from services.recommender.decay import DAY_MS, HOUR_MS
 from services.recommender.foldin import FoldIn
-from services.recommender.history import NO_PAST, NOTHING, PastPurchases
+from services.recommender.history import NO_PAST, NOTHING, History, PastPurchases
 from services.recommender.live import LiveState, Purchase
 from services.recommender.neighbours import CoPurchases, no_co_purchases
-from services.recommender.scoring import Float32s, Float64s
+from services.recommender.scoring import Allowed, Float32s, Float64s, Rows
 from tests.models import als
 
 NOW_MS = 1_600_000_000_000
@@ -85,9 +85,17 @@ EVERYTHING = Composition(
 )
 
 
+def allowed(scorer: ComposedScorer, history: History, live: LiveState, mask_bought: bool | None = None) -> Allowed:
+    return scorer.allowed(history, scorer.moment(live, NOW_MS), mask_bought=mask_bought)
+
+
+def explained(scorer: ComposedScorer, history: History, live: LiveState, rows: Rows) -> Explanation:
+    return scorer.explain(scorer.customer(history), live, scorer.moment(live, NOW_MS), rows)
+
+
 def answer(scorer: ComposedScorer, live: LiveState, customer: str, k: int) -> tuple[list[int], list[float]]:
     history = live.history(customer)
-    ranked = scorer.top_k(history, live, NOW_MS, k, scorer.allowed(history, live, NOW_MS))
+    ranked = scorer.top_k(history, live, NOW_MS, k, allowed(scorer, history, live))
     return ranked.rows.tolist(), ranked.scores.tolist()
 
 
@@ -133,23 +141,37 @@ def test_factors_fade_with_the_time_since_the_newest_purchase() -> None:
     )
     rows = np.arange(PRODUCTS)
     # u0 bought a day ago: half of a half and, as good as lasting, a quarter.
-    before, after = (scorer.explain(live.history("u0"), live, NOW_MS, rows) for scorer in (fresh, fading))
+    before, after = (explained(scorer, live.history("u0"), live, rows) for scorer in (fresh, fading))
     assert after.factors == pytest.approx(0.5 * before.factors, rel=1e-6)
     assert after.purchases == pytest.approx(0.5 * before.purchases, rel=1e-6)
     live.apply(Purchase("u0", 0, 1, NOW_MS))
-    before, after = (scorer.explain(live.history("u0"), live, NOW_MS, rows) for scorer in (fresh, fading))
+    before, after = (explained(scorer, live.history("u0"), live, rows) for scorer in (fresh, fading))
     assert after.factors == pytest.approx(0.75 * before.factors, rel=1e-6), "the newest purchase counts"
 
 
 def test_what_was_kept_gives_the_same_answer_bit_for_bit() -> None:
     parts, live = board()
-    scorer, history, everything = ComposedScorer(parts, EVERYTHING), live.history("u3"), np.ones(PRODUCTS, np.bool_)
-    kept = {"vector": scorer.vector(history), "popular": scorer.popular(live, NOW_MS)}
-    fresh = scorer.top_k(history, live, NOW_MS, 5, everything)
-    again = scorer.top_k(history, live, NOW_MS, 5, everything, **kept)  # type: ignore[arg-type]
-    assert (again.rows.tolist(), again.scores.tobytes()) == (fresh.rows.tolist(), fresh.scores.tobytes())
-    other = scorer.top_k(history, live, NOW_MS, 5, everything, vector=scorer.vector(live.history("u4")))
-    assert other.rows.tolist() != fresh.rows.tolist(), "what is passed in is what is used"
+    scorer, history, everything = ComposedScorer(parts, EVERYTHING), live.history("u3"), [np.ones(PRODUCTS, np.bool_)]
+    customer, moment = scorer.customer(history), scorer.moment(live, NOW_MS)
+    fresh = scorer.top_k(history, live, NOW_MS, 5, everything[0])
+    for _ in range(2):
+        (again,) = scorer.top_k_each([customer], live, moment, 5, everything)
+        assert (again.rows.tolist(), again.scores.tobytes()) == (fresh.rows.tolist(), fresh.scores.tobytes())
+
+
+def test_of_very_many_purchases_the_newest_are_scored_and_all_are_masked() -> None:
+    products = FOLDED + 3
+    factors = np.random.default_rng(1).normal(size=(products, 2)).astype(np.float32)
+    popularity = np.zeros(products)
+    parts = Knowledge(factors, FoldIn(factors, 40.0, 0.01), popularity, no_categories(products))
+    rows = np.arange(products - 1)
+    history = History(rows, np.ones(len(rows)), NOW_MS - DAY_MS + rows)
+    live = LiveState(NO_PAST, no_co_purchases(products), [SHORT.half_life_h * HOUR_MS])
+    live.warm_up(np.arange(products), np.full(products, NOW_MS))
+    scorer = ComposedScorer(parts, Composition(factors=1.0, trends=(SHORT,)))
+    assert np.flatnonzero(allowed(scorer, history, live)).tolist() == [products - 1]
+    newest = History(rows[2:], history.pieces[2:], history.at_ms[2:])
+    assert scorer.customer(history).vector.tolist() == scorer.customer(newest).vector.tolist()
 
 
 def test_the_popularity_of_the_model_is_one_more_dimension() -> None:
@@ -217,9 +239,10 @@ def test_a_batch_equals_its_single_answers_bit_for_bit() -> None:
     live.apply(Purchase("u1", 4, 2, NOW_MS - HOUR_MS))
     scorer = ComposedScorer(parts, EVERYTHING)
     histories = [live.history(f"u{number}") for number in range(PRODUCTS)] + [NOTHING]
-    masks = [scorer.allowed(history, live, NOW_MS) for history in histories]
+    masks = [allowed(scorer, history, live) for history in histories]
+    customers, moment = [scorer.customer(history) for history in histories], scorer.moment(live, NOW_MS)
     for history, mask, ranked in zip(
-        histories, masks, scorer.top_k_each(histories, live, NOW_MS, 3, masks), strict=True
+        histories, masks, scorer.top_k_each(customers, live, moment, 3, masks), strict=True
     ):
         single = scorer.top_k(history, live, NOW_MS, 3, mask)
         assert (ranked.rows.tolist(), ranked.scores.tobytes()) == (single.rows.tolist(), single.scores.tobytes())
@@ -233,11 +256,11 @@ def test_the_parts_sum_to_the_score_and_the_purchases_to_the_personal_parts(cust
     live.apply(Purchase("u0", 5, 1, NOW_MS - HOUR_MS))
     scorer, history = ComposedScorer(parts, EVERYTHING), live.history(customer)
     ranked = scorer.top_k(history, live, NOW_MS, PRODUCTS, np.ones(PRODUCTS, np.bool_))
-    explanation = scorer.explain(history, live, NOW_MS, ranked.rows)
+    explanation = explained(scorer, history, live, ranked.rows)
     assert explanation.scores == pytest.approx(ranked.scores, rel=1e-6, abs=1e-9)
-    personal = explanation.factors + explanation.neighbours + explanation.categories + explanation.repeats
     assert explanation.purchases.shape == (PRODUCTS, len(history))
-    assert explanation.purchases.sum(axis=1) == pytest.approx(personal, rel=1e-5, abs=1e-6)
+    assert explanation.purchases.sum(axis=1) == pytest.approx(explanation.personal, rel=1e-5, abs=1e-6)
+    assert explanation.together.sum(axis=1) == pytest.approx(explanation.neighbours)
 
 
 def test_purchases_are_shown_again_where_the_shop_or_the_request_says_so() -> None:
@@ -245,11 +268,9 @@ def test_purchases_are_shown_again_where_the_shop_or_the_request_says_so() -> No
     history = live.history("u0")
     shop = Composition(factors=1.0, mask_bought=False, trends=(SHORT,))
     again, never = ComposedScorer(parts, shop), ComposedScorer(parts, EVERYTHING)
-    assert again.allowed(history, live, NOW_MS).all()
-    assert (
-        again.allowed(history, live, NOW_MS, mask_bought=True).tolist() == never.allowed(history, live, NOW_MS).tolist()
-    )
-    assert np.flatnonzero(~never.allowed(history, live, NOW_MS)).tolist() == [2, 4, 6]
+    assert allowed(again, history, live).all()
+    assert allowed(again, history, live, mask_bought=True).tolist() == allowed(never, history, live).tolist()
+    assert np.flatnonzero(~allowed(never, history, live)).tolist() == [2, 4, 6]
 
 
 def test_a_purchase_speaks_for_buying_the_same_again() -> None:
@@ -263,12 +284,14 @@ def test_a_purchase_speaks_for_buying_the_same_again() -> None:
 
 
 def test_only_what_sold_lately_and_passes_the_filters_is_allowed() -> None:
-    scorer = ComposedScorer(knowledge(), Composition(sold_within_days=2))
+    scorer = ComposedScorer(knowledge(), Composition(sold_within_days=2, trends=(SHORT,)))
     live = state()
     passing = np.arange(PRODUCTS) > 2
-    assert np.flatnonzero(scorer.allowed(NOTHING, live, NOW_MS, passing)).tolist() == [3, 4, 5, 6, 7]
+    moment = scorer.moment(live, NOW_MS)
+    assert np.flatnonzero(scorer.allowed(NOTHING, moment, passing)).tolist() == [3, 4, 5, 6, 7]
     live.apply(Purchase(None, 6, 1, NOW_MS + DAY_MS))
-    assert np.flatnonzero(scorer.allowed(NOTHING, live, NOW_MS + 2 * DAY_MS)).tolist() == [6]
+    assert np.flatnonzero(scorer.moment(live, NOW_MS + 2 * DAY_MS).on_sale).tolist() == [6]
+    assert np.flatnonzero(moment.on_sale).tolist() == list(range(PRODUCTS))
 
 
 def test_products_without_factors_take_part_by_everything_else() -> None:
@@ -278,7 +301,7 @@ def test_products_without_factors_take_part_by_everything_else() -> None:
     )
     scorer = ComposedScorer(untrained, EVERYTHING)
     assert answer(scorer, live, "u6", 1)[0] == [6]
-    explanation = scorer.explain(live.history("u6"), live, NOW_MS, np.array([6, 7]))
+    explanation = explained(scorer, live.history("u6"), live, np.array([6, 7]))
     assert explanation.factors.tolist() == [0.0, 0.0]
     assert (explanation.neighbours[0], explanation.categories[0]) > (0, 0)
 

@@ -5,7 +5,7 @@ import pytest
 
 from services.recommender.decay import DAY_MS, HOUR_MS
 from services.recommender.history import NO_PAST, PastPurchases
-from services.recommender.live import Bounds, LiveState, Purchase
+from services.recommender.live import NEVER_MS, Bounds, LiveState, Purchase
 from services.recommender.neighbours import CoPurchases, no_co_purchases
 
 NOW_MS = 1_600_000_000_000
@@ -164,3 +164,42 @@ def test_a_customer_of_many_purchases_keeps_the_newest_products() -> None:
     for number in range(100):
         bought(state, "ann", 99 - number, at_ms=NOW_MS + number)
     assert state.history("ann").newest(3).rows.tolist() == [0, 1, 2]
+
+
+def test_a_state_seeded_from_counts_equals_one_that_saw_the_sales() -> None:
+    rows, at_ms = np.array([0, 0, 2]), NOW_MS - HOUR_MS * np.array([1, 3, 2])
+    saw, seeded = empty(), empty()
+    saw.warm_up(rows, at_ms)
+    sold_ms = np.full(5, NEVER_MS)
+    np.maximum.at(sold_ms, rows, at_ms)
+    cut_off_ms = NOW_MS - HOUR_MS
+    seeded.seed({HALF_LIFE: saw.trend(HALF_LIFE, cut_off_ms)}, cut_off_ms, sold_ms)
+    for state in (saw, seeded):
+        bought(state, "ann", 4)
+        assert state.newest_ms == NOW_MS
+    assert seeded.trend(HALF_LIFE, NOW_MS) == pytest.approx(saw.trend(HALF_LIFE, NOW_MS), rel=1e-12)
+    assert seeded.trend(HALF_LIFE, NOW_MS) == pytest.approx([2**-1 + 2**-3, 0, 2**-2, 0, 1])
+    assert seeded.on_sale(NOW_MS, 1).tolist() == saw.on_sale(NOW_MS, 1).tolist() == [True, False, True, False, True]
+
+
+def test_every_change_of_a_history_is_told_apart() -> None:
+    state = with_past()
+    seen = [state.changed("ann")]
+    assert seen == [0]
+    bought(state, "ann", 2, pieces=2)
+    seen.append(state.changed("ann"))
+    bought(state, "bob", 2)
+    assert state.changed("ann") == seen[-1], "another customer's purchase"
+    for pieces in (-1, -1):
+        bought(state, "ann", 2, pieces=pieces)
+        seen.append(state.changed("ann"))
+    bought(state, "ann", 1, pieces=-1)  # owed by the past
+    seen.append(state.changed("ann"))
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_customer_who_is_forgotten_is_as_the_model_left_them() -> None:
+    state = empty(bounds=Bounds(customers=1))
+    bought(state, "ann", 1)
+    bought(state, "bob", 1)
+    assert (state.changed("ann"), len(state.history("ann"))) == (0, 0)
