@@ -64,9 +64,13 @@ class Neighbours:
         Balance 0 is the share of the product's buyers who bought the neighbour too (popular neighbours lead), 1 the
         share of the neighbour's buyers; the shrinkage s keeps pairs seen once or twice from looking certain.
         """
+        rows, counts, own, others = self.tied(product)
+        return rows, counts / ((own + shrink) ** (1 - balance) * (others + shrink) ** balance)
+
+    def tied(self, product: int) -> tuple[NDArray[np.int64], Float64s, float, Float64s]:
+        """The neighbours of a product, the customers in common with each, its own buyers and each neighbour's."""
         rows, counts = self._counts(product)
-        own, others = self._buyers[product] + shrink, self._buyers[rows] + shrink
-        return rows, counts / (own ** (1 - balance) * others**balance)
+        return rows, counts, float(self._buyers[product]), self._buyers[rows]
 
     def _counts(self, product: int) -> tuple[NDArray[np.int64], Float64s]:
         rows, counts = self._past.of(product)

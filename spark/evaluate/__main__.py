@@ -80,7 +80,7 @@ def run(options: argparse.Namespace, settings: JobSettings, progress: Progress) 
     fits = Fits(out / "factors")
     with progress.step("choose") as step:
         choice = _chosen(log, split_ms, fits, options, out / "choice.json")
-        step.says(f"{len(choice['trials'])} trials; {choice['composition']}")
+        step.says(f"{sum(choice['tried'].values()):,} trials; {choice['composition']}")
     if options.until == "choose":
         return
     recipe = Recipe.read(choice)
@@ -93,6 +93,7 @@ def run(options: argparse.Namespace, settings: JobSettings, progress: Progress) 
         "validation": choice["validation"],
         "looks": _look(out / "looks.json"),
         "recipe": recipe.record(),
+        "tried": choice["tried"],
         "search": choice["trials"],
         "seconds": progress.seconds,
     }

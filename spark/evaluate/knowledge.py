@@ -45,9 +45,17 @@ class Background:
     def live_state(self, half_lives_ms: tuple[float, ...]) -> LiveState:
         """The state at the moment, as serving would have it."""
         live = LiveState(self.past, self.co_purchases, half_lives_ms)
-        sold = np.flatnonzero(self.log.pieces[: self.last] > 0)
+        sold = np.flatnonzero((self.log.pieces[: self.last] > 0) & self._kept())
         live.warm_up(self.log.rows[sold], self.log.at_ms[sold])
         return live
+
+    def _kept(self) -> NDArray[np.bool_]:
+        """Which lines [last] were not wholly returned, as the live state takes back what is: anonymous ones stay."""
+        log, products = self.log, len(self.log.products)
+        keys = log.customers[: self.last] * products + log.rows[: self.last]
+        held: NDArray[np.bool_] = np.isin(keys, self.held.customers * products + self.held.rows)
+        kept: NDArray[np.bool_] = held | (log.customers[: self.last] == ANONYMOUS)
+        return kept
 
     def knowledge(self, item_factors: Float32s, als: AlsSettings, popularity: Float64s) -> Knowledge:
         """One model, given its factors [scored, rank]."""

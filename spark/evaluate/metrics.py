@@ -92,3 +92,16 @@ def interval(value: float, resampled: Float64s) -> Interval:
     finite = resampled[np.isfinite(resampled)]
     low, high = np.percentile(finite, (2.5, 97.5)) if len(finite) else (np.nan, np.nan)
     return Interval(value, float(low), float(high))
+
+
+def paired(answers: Answers, one: str, other: str, chosen: Chosen) -> dict[str, Interval]:
+    """By how much a method is better than another, by metric, both on the same days; nothing of no question."""
+    if not chosen.any():
+        return {}
+    found, blocks = values(answers), Blocks(answers.at_ms[chosen])
+    first, second = answers.methods.index(one), answers.methods.index(other)
+    return {
+        metric: interval(float(difference.mean()), blocks.means(difference))
+        for metric, value in found.items()
+        for difference in [value[first, chosen] - value[second, chosen]]
+    }

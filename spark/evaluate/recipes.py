@@ -1,6 +1,6 @@
 """The methods that are compared, and the factors they need. What was fitted or chosen before is read again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,22 @@ COMPOSED = "composed"
 POPULAR_EVER = "popularity, all time"
 POPULAR_WEEK = "popularity, 7 days"
 POPULAR_LIVE = "popularity, live"
-ALS_PREDECESSOR = "ALS of the predecessor"
+ALS_PREDECESSOR = "ALS of the predecessor, popular for strangers"
+ALS_AS_IT_WAS = "ALS of the predecessor, as it was"
+"""The predecessor had products only for customers that its model knew; the others got none."""
 ALS_FROZEN = "ALS, frozen"
 ALS_FOLDED = "ALS, folded in"
 ITEM_ITEM = "item-item"
-BASELINES = (POPULAR_EVER, POPULAR_WEEK, POPULAR_LIVE, ALS_PREDECESSOR, ALS_FROZEN, ALS_FOLDED, ITEM_ITEM)
+BASELINES = (
+    POPULAR_EVER,
+    POPULAR_WEEK,
+    POPULAR_LIVE,
+    ALS_AS_IT_WAS,
+    ALS_PREDECESSOR,
+    ALS_FROZEN,
+    ALS_FOLDED,
+    ITEM_ITEM,
+)
 
 _POPULAR = Composition(popularity=1.0)
 _FACTORS = Composition(factors=1.0)
@@ -100,7 +111,8 @@ class Fits:
 def methods(background: Background, recipe: Recipe, fits: Fits, live: bool, mask_bought: bool = True) -> list[Method]:
     """The composition and its baselines; where nothing is live, what follows the stream stands still as well.
 
-    Methods that know nothing of strangers give them the week's popular products, as serving does. What is bought
+    Methods that know nothing of strangers give them the week's popular products, as serving does; only the predecessor
+    as it was gives them none. What is bought
     already is masked for all of them or for none.
     """
 
@@ -118,12 +130,21 @@ def methods(background: Background, recipe: Recipe, fits: Fits, live: bool, mask
         Method(POPULAR_EVER, scorer(ever, _POPULAR), frozen=True),
         Method(POPULAR_WEEK, popular, frozen=True),
         Method(POPULAR_LIVE, scorer(week, recipe.live), not live),
+        Method(ALS_AS_IT_WAS, scorer(predecessor, _FACTORS), frozen=True, silent=True),
         Method(ALS_PREDECESSOR, scorer(predecessor, _FACTORS), frozen=True, strangers=popular),
         Method(ALS_FROZEN, factors, frozen=True, strangers=popular),
         Method(ALS_FOLDED, factors, strangers=popular),
         Method(ITEM_ITEM, scorer(week, item_item), not live, strangers=popular),
     ]
     return [method for method in all_of_them if live or method.name != ALS_FOLDED]
+
+
+def compared(background: Background, recipes: Mapping[str, Recipe], fits: Fits) -> list[Method]:
+    """Recipes side by side, each with the factors of its own settings, fitted at the background's moment."""
+    return [
+        Method(name, ComposedScorer(fits.knowledge(background, recipe.als), recipe.composition))
+        for name, recipe in recipes.items()
+    ]
 
 
 def _name(settings: AlsSettings) -> str:

@@ -174,12 +174,14 @@ def _choice(document: Json) -> str:
     )
     als = ", ".join(f"{name} {value}" for name, value in document["recipe"]["als"].items())
     seconds = ", ".join(f"{name} {took:.0f} s" for name, took in document["seconds"].items())
+    tried = sum(document["tried"].values())
     return (
-        f"<h2>How it was chosen</h2><p>{len(trials)} candidates were compared on the purchases from "
+        f"<h2>How it was chosen</h2><p>{tried:,} candidates were compared on the purchases from "
         f"{_day(document['validation']['from'])} to {_day(document['split'])}, before the ones reported here. "
         f"These were looked at {document['looks']} time{'s' if document['looks'] > 1 else ''}.</p>"
         f"<details><summary>The chosen composition</summary><table>{rows}</table><p>ALS: {escape(als)}</p></details>"
-        f"<details><summary>The candidates</summary>{_trials(trials)}</details><p class=soft>{seconds}</p>"
+        f"<details><summary>The candidates that led at some time</summary>{_trials(trials)}</details>"
+        f"<p class=soft>{seconds}</p>"
     )
 
 

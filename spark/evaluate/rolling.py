@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from services.recommender.composed import ComposedScorer
+from services.recommender.composed import ComposedScorer, Moment
 from services.recommender.history import History
 from services.recommender.scoring import Allowed
 from spark.evaluate.knowledge import Background
@@ -31,23 +31,35 @@ Who = Literal["all", "warm", "cold"]
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A way to recommend. A frozen one keeps the state of the model's moment; customers new to it get `strangers`."""
+    """A way to recommend. A frozen one keeps the state of the model's moment.
+
+    Customers new to it get what `strangers` answers, or nothing at all where it is `silent` about them.
+    """
 
     name: str
     scorer: ComposedScorer
     frozen: bool = False
     strangers: ComposedScorer | None = None
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """What is asked. `sample` of the orders of `who` are questions, chosen by `seed`; all orders are applied."""
+    """What is asked. `sample` of the orders of `who` are questions, chosen by `seed`; all orders are applied.
+
+    With `skip` they are others than the ones that a sample of that size chooses.
+    """
 
     who: Who = "all"
     new_only: bool = True
     candidate_days: int = 30
+    skip: float = 0.0
     sample: float = 1.0
     seed: int = 1
+
+    def draws(self, drawn: float) -> bool:
+        """Whether a number drawn from 0 to 1 makes a question of an order."""
+        return self.skip <= drawn < self.skip + self.sample
 
     def asks(self, history: History) -> bool:
         """Whether a customer with this history is asked about."""
@@ -112,16 +124,27 @@ class Shop:
         half_lives = tuple({ms for method in methods for ms in method.scorer.composition.half_lives_ms})
         self._moment_ms = background.moment_ms
         self.live, self._frozen = background.live_state(half_lives), background.live_state(half_lives)
+        self._first: dict[ComposedScorer, Moment] = {}
 
     def shown(self, method: Method, customer: str, now_ms: int, on_sale: Allowed, new_only: bool) -> Shown:
         """A method's answer, filled up with NOTHING_LEFT."""
-        state, then_ms = (self._frozen, self._moment_ms) if method.frozen else (self.live, now_ms)
-        allowed, history = on_sale.copy(), state.history(customer)
+        state = self._frozen if method.frozen else self.live
+        history = state.history(customer)
+        if method.silent and not len(history):
+            return np.full(K, NOTHING_LEFT, np.int32)
+        allowed = on_sale.copy()
         if new_only or method.scorer.composition.mask_bought:
             allowed[self.live.history(customer).rows] = False
         scorer = method.scorer if len(history) or method.strangers is None else method.strangers
-        rows = scorer.top_k(history, state, then_ms, K, allowed).rows
-        return np.pad(rows.astype(np.int32), (0, K - len(rows)), constant_values=NOTHING_LEFT)
+        moment = self._at_first(scorer) if method.frozen else scorer.moment(state, now_ms)
+        ranked = next(scorer.top_k_each([scorer.customer(history)], state, moment, K, [allowed]))
+        return np.pad(ranked.rows.astype(np.int32), (0, K - len(ranked.rows)), constant_values=NOTHING_LEFT)
+
+    def _at_first(self, scorer: ComposedScorer) -> Moment:
+        """What a frozen method knows of the moment: always that of the model."""
+        if scorer not in self._first:
+            self._first[scorer] = scorer.moment(self._frozen, self._moment_ms)
+        return self._first[scorer]
 
 
 def evaluate(
@@ -133,7 +156,7 @@ def evaluate(
     chance = np.random.default_rng(protocol.seed)
     with tqdm(total=last - first, desc=title, unit=" lines", unit_scale=True) as bar:
         for order in log.each_order(first, last):
-            if chance.random() < protocol.sample:
+            if protocol.draws(chance.random()):
                 _ask(log, order, methods, shop, protocol, recorder=recorder)
             for purchase in log.purchases(order):
                 shop.live.apply(purchase)

@@ -22,7 +22,7 @@ def evaluate(background: Background, until_ms: int, methods: Sequence[Method], p
     customers = np.split(lines, np.flatnonzero(np.diff(log.customers[lines])) + 1) if len(lines) else []
     chance = np.random.default_rng(protocol.seed)
     for theirs in tqdm(customers, desc="static", unit=" customers"):
-        if chance.random() >= protocol.sample:
+        if not protocol.draws(chance.random()):
             continue
         customer = log.users[int(log.customers[theirs[0]])]
         history = shop.live.history(customer)

@@ -1,10 +1,12 @@
 """Metrics of hand-made answers, and intervals whose width is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from services.recommender.decay import DAY_MS, HOUR_MS
-from spark.evaluate.metrics import Blocks, coverage, groups, interval, novelty, values
+from spark.evaluate.metrics import Blocks, coverage, groups, interval, novelty, paired, values
 from spark.evaluate.rolling import NO_PURCHASE_BEFORE, NOTHING_LEFT, Answers
 from spark.evaluate.summary import summary
 
@@ -113,6 +115,17 @@ def test_differences_and_ratios_are_paired() -> None:
     assert document["ratios"]["m1"]["hr@3"]["ratio"] == [2.0, 2.0, 2.0]
     assert document["ratios"]["m1"]["hr@3"]["difference"] == [0.25, 0.25, 0.25]
     assert set(document["ratios"]) == {"m1"}
+
+
+def test_two_methods_are_paired_among_the_chosen_alone() -> None:
+    found = answers([[[1], [1], [1], [5]], [[2], [1], [3], [4]]], [{1}, {1}, {1}, {4}])
+    found = replace(found, at_ms=np.arange(4) * DAY_MS)
+    first = np.array([True, True, True, False])
+    difference = paired(found, "m0", "m1", first)["hr@3"]
+    assert difference.value == pytest.approx(2 / 3)
+    assert (difference.low, difference.high) == (0.0, 1.0), "of three days of which two differ"
+    assert paired(found, "m1", "m0", ~first)["ndcg@10"].value == 1.0
+    assert paired(found, "m0", "m1", np.zeros(4, np.bool_)) == {}
 
 
 def test_against_a_method_that_finds_nothing_there_is_no_ratio() -> None:

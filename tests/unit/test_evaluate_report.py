@@ -47,6 +47,7 @@ def document() -> Json:
         "recipe": Recipe(ALS, composition, Composition(live=1.0)).record(),
         "rolling": figures,
         "static": {name: figures[name] for name in ("all", "warm", "cold")},
+        "tried": {"strangers": 900, "personal": 2100},
         "search": [msgspec.to_builtins(trial.record())],
         "seconds": {"rolling": 61.4},
     }
@@ -87,7 +88,7 @@ def test_the_page_says_in_plain_words_what_was_found() -> None:
     assert "Of 1,000 orders of customers who had bought before, 600 contain a new product" in words
     assert "it would have been 200." in words
     assert "Each of 5 such orders (a sample of 25%) was answered" in words
-    assert "1 candidates were compared on the purchases from 2020-10-08 to 2020-10-22" in words
+    assert "3,000 candidates were compared on the purchases from 2020-10-08 to 2020-10-22" in words
     assert "These were looked at 2 times." in words
     assert "1 × half-life 6 h + 0.1 × half-life 168 h" in words
     assert "&lt;shop&gt;.csv" in words

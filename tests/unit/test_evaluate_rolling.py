@@ -109,6 +109,26 @@ def test_a_frozen_method_gives_its_strangers_what_it_has_for_them() -> None:
     assert shown(shop, answers)[1] == ["p003", "p002", "p000", "p001"], "what sold last, at the model's moment"
 
 
+def test_a_silent_method_gives_its_strangers_nothing() -> None:
+    shop = known()
+    silent = Method("silent", method(shop, neighbours=1.0, live=0.01).scorer, frozen=True, silent=True)
+    answers = rolled(shop, silent)
+    assert shown(shop, answers)[0][0] == "p001", "ann is known to the model"
+    assert shown(shop, answers)[2] == [], "the other customer was not, and bought only after its moment"
+    assert not answers.hits[0, 2].any()
+
+
+def test_what_was_wholly_returned_does_not_count_as_sold() -> None:
+    lines: list[Line] = [(8, "a", "ann", 0), (8, "b", None, 1), (9, "c", "ann", 0), (9, "d", "bob", 0)]
+    shop = background(log_of([*lines, *AFTER], 6, pieces=[1, 1, -1, 1, *[1] * len(AFTER)]), MOMENT_MS)
+    counts = shop.live_state((1e12,)).trend(1e12, MOMENT_MS)
+    assert dict(zip(shop.log.products, counts.round(3).tolist(), strict=True)) == {
+        "p000": 1.0,
+        "p001": 1.0,
+        **{f"p00{row}": 0.0 for row in range(2, 6)},
+    }
+
+
 def test_only_what_was_sold_within_the_days_is_a_candidate() -> None:
     shop = known([(12, "x", "new", 0), (12.1, "y", "new", 3)])
     late = rolling.evaluate(shop, START_MS + 13 * DAY_MS, [method(shop, live=1.0)], Protocol(candidate_days=3), "test")

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from services.recommender.composed import ComposedScorer
 from services.recommender.composition import Composition, Fading
 from services.recommender.decay import DAY_MS, HOUR_MS
 from spark.evaluate import recipes, rolling, search
@@ -14,7 +15,17 @@ from spark.evaluate.knowledge import background
 from spark.evaluate.log import Log
 from spark.evaluate.metrics import groups, values
 from spark.evaluate.recipes import COMPOSED, POPULAR_LIVE, Fits, Recipe
-from spark.evaluate.search import Choice, Stage, Trial, Window, choose, personal_change, repeating, strangers_change
+from spark.evaluate.rolling import Method, Protocol
+from spark.evaluate.search import (
+    Choice,
+    Stage,
+    Window,
+    choose,
+    personal_change,
+    regulars_change,
+    repeating,
+    strangers_change,
+)
 from spark.settings import AlsSettings
 from tests.purchase_log import START_MS, two_worlds
 
@@ -73,13 +84,10 @@ def test_a_shop_without_newcomers_chooses_what_is_popular_by_its_regulars(tmp_pa
     rows[late] = (log.at_ms[late] // (6 * HOUR_MS)) % 40
     window = Window(background(replace(log, rows=rows), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
     assert window.newcomers == 0
-    trials = [
-        trial
-        for trial in choose(window, Fits(tmp_path), seconds=0.0, candidates=[SMALL]).trials
-        if trial.stage == "strangers"
-    ]
-    assert all(trial.figures["hr@3"] > 0 for trial in trials)
-    values_of = {trial.composition.trends[0].half_life_h: trial.value for trial in trials[:4]}
+    trials = chosen(replace(log, rows=rows), tmp_path).trials
+    popular = [trial for trial in trials if trial.stage == "strangers"]
+    assert all(trial.figures["hr@3"] > 0 for trial in popular)
+    values_of = {trial.composition.trends[0].half_life_h: trial.value for trial in popular[:4]}
     assert values_of[2.0] > values_of[168.0]
 
 
@@ -87,33 +95,75 @@ def test_the_record_gives_the_recipe_back(tmp_path: Path) -> None:
     choice = chosen(two_worlds(60, seed=4), tmp_path)
     record = msgspec.json.decode(msgspec.json.encode(choice.record()))
     assert Recipe.read(record) == choice.recipe
-    assert [trial["stage"] for trial in record["trials"]] == (
-        ["factors"] + ["strangers"] * 6 + ["personal"] * 8 + ["repeats"] * 5
-    )
+    assert record["tried"] == {"strangers": 7, "factors": 11, "personal": 11, "finals": 4, "repeats": 5}
+    assert {trial["stage"] for trial in record["trials"]} == set(record["tried"])
 
 
-def test_the_search_climbs_in_rounds_until_its_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_search_climbs_until_its_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(1000))
     monkeypatch.setattr(search, "_now", lambda: float(next(clock)))
-    log = two_worlds(60, seed=4)
-    window = Window(background(log, VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
-    stages = [trial.stage for trial in choose(window, Fits(tmp_path), seconds=6.0, candidates=[SMALL]).trials]
-    # The clock is asked once at the start and once before each round: rounds begin at 1, and at 3, 4 and 5.
-    assert (stages.count("strangers"), stages.count("personal")) == (6 + 8, 8 + 3 * 8)
+    window = Window(background(two_worlds(60, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
+    tried = choose(window, Fits(tmp_path), seconds=12.0, candidates=[SMALL]).tried
+    # The clock is asked once at the start and once before each change: at 1 and 2 for strangers, then until 12.
+    assert (tried["strangers"], tried["personal"]) == (7 + 2, 11 + 8)
 
 
-def test_a_round_changes_the_best_three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = two_worlds(60, seed=4)
-    window = Window(background(log, VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
-    stage = Stage("personal", "warm", window.protocol(), window)
-    stage.trials = [Trial("personal", Composition(live=value), SMALL, value, {}) for value in (0.1, 0.5, 0.3, 0.2, 0.4)]
-    assert stage.best.value == 0.5
-    clock, tried = iter((0.0, 9.0)), list[float]()
+def stage_of(values: dict[float, float], monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """A stage with trials of compositions of these `live` weights and values; others reach their weight."""
+    stage = Stage("personal", msgspec.json.decode("null"), "0", SMALL)
+    monkeypatch.setattr(
+        stage, "_try", lambda one: stage.judge(one, {"hr@3": values.get(one.live, one.live), "ndcg@10": 0.0})
+    )
+    stage.try_all([Composition(live=live) for live in values])
+    return stage
+
+
+def test_leaders_are_changed_and_what_is_better_leads(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = stage_of({0.1: 0.1, 0.5: 0.5, 0.3: 0.3, 0.2: 0.2, 0.4: 0.4}, monkeypatch)
+    changed: list[float] = []
+    clock = iter([0.0] * 40 + [9.0])
     monkeypatch.setattr(search, "_now", lambda: next(clock))
-    monkeypatch.setattr(stage, "try_all", lambda _k, _a, some: tried.extend(one.live for one in some))
+
+    def change(parent: Composition, _: np.random.Generator) -> Composition:
+        changed.append(parent.live)
+        return msgspec.structs.replace(parent, live=0.6) if len(changed) == 20 else Composition(live=0.0)
+
+    stage.climb((), change, np.random.default_rng(1), until=5.0)
+    assert set(changed[:20]) == {0.5, 0.4, 0.3, 0.2}, "the best four"
+    assert set(changed[20:]) == {0.6, 0.5, 0.4, 0.3}
+    assert stage.best.composition.live == 0.6
+
+
+def test_the_record_keeps_the_starts_and_what_was_better_than_all_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = stage_of({0.3: 0.3, 0.2: 0.2}, monkeypatch)
+    for live in (0.1, 0.4, 0.4, 0.35, 0.5):
+        stage.judge(Composition(live=live), {"hr@3": live, "ndcg@10": 0.0})
+    assert [trial.composition.live for trial in stage.notable] == [0.3, 0.2, 0.4, 0.5]
+
+
+def test_a_given_recipe_is_among_the_first_tried(tmp_path: Path) -> None:
+    log = two_worlds(60, seed=4)
+    window = Window(background(log, VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
+    given = Composition(live=0.3, neighbours=0.7, trends=(Fading(5.0, 1.0),), shrink=4.0)
+    start = Recipe(SMALL, given, Composition(live=1.0))
+    trials = choose(window, Fits(tmp_path), seconds=0.0, candidates=[SMALL], start=start).trials
+    assert given in [trial.composition for trial in trials if trial.stage == "personal"]
+    popular = [trial.composition for trial in trials if trial.stage == "strangers"]
+    assert msgspec.structs.replace(given, neighbours=0.0) in popular
+
+
+def test_the_table_and_the_finals_ask_different_orders(tmp_path: Path) -> None:
+    window = Window(background(two_worlds(400, seed=4), VALIDATION_MS), SPLIT_MS, sample=0.5, seed=1)
     knowledge = Fits(tmp_path).knowledge(window.background, SMALL)
-    stage.climb(knowledge, SMALL, (), lambda parent, _: parent, np.random.default_rng(1), until=5.0)
-    assert tried == [0.5, 0.4, 0.3, 0.5, 0.4, 0.3, 0.5, 0.4]
+    table, _ = window.table({"0": knowledge}, [])
+    whole = Protocol(who="warm", sample=0.5, seed=1)
+    method = Method("one", ComposedScorer(knowledge, Composition(live=1.0)))
+    finals, all_of_them = (
+        rolling.evaluate(window.background, SPLIT_MS, [method], protocol, "test")
+        for protocol in (window.protocol(), whole)
+    )
+    assert 0 < len(finals) < table.asked
+    assert len(finals) + table.asked == len(all_of_them)
 
 
 def test_a_choice_is_the_same_every_time(tmp_path: Path) -> None:
@@ -132,6 +182,18 @@ def test_bought_products_are_masked_for_all_methods_or_for_none(tmp_path: Path) 
     }
 
 
+def test_recipes_are_compared_each_with_its_own_factors(tmp_path: Path) -> None:
+    known, other = background(two_worlds(60, seed=4), SPLIT_MS), SMALL.model_copy(update={"rank": 2})
+    factors, popular = Composition(factors=1.0), Composition(live=1.0)
+    one, two = recipes.compared(
+        known, {"one": Recipe(SMALL, factors, popular), "two": Recipe(other, popular, popular)}, Fits(tmp_path)
+    )
+    assert (one.name, one.scorer.composition, two.name, two.scorer.composition) == ("one", factors, "two", popular)
+    history = known.live_state(popular.half_lives_ms).history("u0001")
+    assert len(history)
+    assert [len(method.scorer.customer(history).vector) for method in (one, two)] == [4, 2]
+
+
 def test_what_was_fitted_is_read_again(tmp_path: Path) -> None:
     known = background(two_worlds(60, seed=4), SPLIT_MS)
     fitted = Fits(tmp_path).factors(known, SMALL)
@@ -141,12 +203,13 @@ def test_what_was_fitted_is_read_again(tmp_path: Path) -> None:
 
 
 def test_personal_changes_leave_strangers_what_they_get() -> None:
-    parent = Composition(live=0.02, popularity=0.01, factors=0.1, neighbours=1.0, trends=(Fading(6.0, 1.0),))
+    parent = Composition(live=0.02, popularity=0.01, factors=0.1, neighbours=1.0, steady=(Fading(720.0, 0.005),))
     draw = np.random.default_rng(1)
     for _ in range(200):
         changed = personal_change(parent, draw)
         assert changed.trends == parent.trends
-        assert changed.popularity / changed.live == pytest.approx(0.5)
+        assert changed.popularity / changed.live == pytest.approx(0.5, rel=0.02), "rounded to three digits"
+        assert changed.steady[0].weight / changed.live == pytest.approx(0.25, rel=0.02)
 
 
 def test_changes_of_what_strangers_get_are_compositions() -> None:
@@ -155,6 +218,14 @@ def test_changes_of_what_strangers_get_are_compositions() -> None:
         composition = strangers_change(composition, draw)
         assert 1 <= len(composition.trends) <= 2
     assert composition.neighbours == composition.factors == 0
+
+
+def test_a_shop_of_regulars_may_move_what_is_popular_too() -> None:
+    parent, draw = Composition(live=0.02, factors=0.1, trends=(Fading(6.0, 1.0),)), np.random.default_rng(1)
+    changed = [regulars_change(parent, draw) for _ in range(100)]
+    assert any(one.trends != parent.trends for one in changed)
+    assert any(one.steady for one in changed)
+    assert any(one.factors != parent.factors for one in changed)
 
 
 def test_masking_is_the_first_candidate_and_wins_where_repeats_bring_nothing() -> None:
