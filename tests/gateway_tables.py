@@ -57,6 +57,7 @@ class TableWriter:
     """Writes lines one by one into the tables of `shards` shards."""
 
     def __init__(self, url: str, shards: int = 1, time_zone: str = "UTC") -> None:
+        self.url = url
         self.redis = redis.Redis.from_url(url, decode_responses=True)
         self.keys = shard_keys(shards)
         self._zone = ZoneInfo(time_zone)

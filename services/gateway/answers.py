@@ -58,7 +58,16 @@ class Summary(Answer):
     model_version: Annotated[str | None, Field(description="What the recommender serves; null where it is away.")]
     first_event: Annotated[Moment | None, Field(description="The oldest event time.")]
     last_event: Annotated[Moment | None, Field(description='The newest event time; "today" is its day.')]
+    today: Annotated[Bucket | None, Field(description="Sales of the newest event's day; null before the first event.")]
     as_of: Annotated[Moment, Field(description="When these figures were read.")]
+
+
+class PulseReading(Answer):
+    """The totals since the beginning as of one moment: what came between two readings is their difference."""
+
+    as_of: Moment
+    revenue: Money
+    events: int
 
 
 class DeadLetterCount(Answer):
@@ -257,6 +266,12 @@ class ModelList(Answer):
     refused_version: Annotated[str | None, Field(description="The version the recommender refused to load.")]
     refused_reason: str | None
     models: list[ModelEntry]
+
+
+class ClockAnswer(Answer):
+    """What the gateway's clock shows."""
+
+    now: Moment
 
 
 class ConfigAnswer(Answer):

@@ -18,6 +18,8 @@ from services.gateway.intake import Intake
 from services.gateway.offsets import OffsetWatch
 from services.gateway.parts import Parts
 from services.gateway.popular import PopularShelf
+from services.gateway.pulse import Pulse
+from services.gateway.ranges import RangeRankings
 from services.gateway.recommendations import Recommender
 from services.gateway.recommender import ModelWatch, RecommenderClient
 from services.gateway.registry import Registry
@@ -92,6 +94,8 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         stream = StreamHub(
             ticker, clients=settings.stream_clients, queue=settings.stream_queue, lines=settings.ticker_lines
         )
+        pulse = Pulse()
+        snapshots.listen(pulse.on_snapshot)
         snapshots.listen(stream.on_snapshot)
         ticker.listen(stream.on_arrivals)
         bucket = BucketWatch(store, s3_threads)
@@ -123,6 +127,8 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             intake=intake,
             system=system,
             model=model,
+            pulse=pulse,
+            ranges=RangeRankings(),
             registry=Registry(store),
             books=books,
             s3_threads=s3_threads,

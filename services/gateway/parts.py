@@ -8,6 +8,8 @@ from fastapi import Request
 from services.common.telemetry import Health
 from services.gateway.books import BooksWatch
 from services.gateway.intake import Intake
+from services.gateway.pulse import Pulse
+from services.gateway.ranges import RangeRankings
 from services.gateway.recommendations import Recommender
 from services.gateway.recommender import ModelWatch
 from services.gateway.registry import Registry
@@ -31,6 +33,8 @@ class Parts:
     intake: Intake
     system: SystemWatch
     model: ModelWatch
+    pulse: Pulse
+    ranges: RangeRankings
     registry: Registry
     books: BooksWatch
     s3_threads: Executor

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from services.common.tables import Figures, Granularity
+from services.common.tables import Figures, Granularity, period_of
 from services.gateway.buckets import Range, periods
-from services.gateway.figures import Hash, hash_sum
+from services.gateway.figures import Hash, figures_sum, hash_sum
 from services.gateway.live import read_totals
 from services.gateway.shards import ShardReader
 
@@ -46,6 +47,14 @@ async def read_shop_sales(shards: ShardReader, zone: ZoneInfo, granularity: Gran
         if len(rows) > MAX_BUCKETS:
             break
     return _series(rows, floor)
+
+
+async def read_day(shards: ShardReader, zone: ZoneInfo, at_ms: int) -> Row:
+    """The shop's sales of the day that an instant lies in."""
+    day = datetime.fromtimestamp(at_ms // 1000, zone).replace(hour=0, minute=0, second=0, fold=0)
+    start = int(day.timestamp())
+    (packed,) = await shards.ask(lambda pipe, keys: pipe.hget(keys(f"sales:day:{period_of('day', day)}"), str(start)))
+    return start, figures_sum(packed)
 
 
 async def _read_periods(

@@ -43,6 +43,15 @@ class ShardReader:
         commands_each = len(replies) // len(self.keys)
         return [replies[command::commands_each] for command in range(commands_each)]
 
+    async def ask_at_once(self, commands: Callable[[Pipeline, Keys], object]) -> list[list[Any]]:
+        """As `ask`, but a shard's replies are all of one moment. Redis does nothing else meanwhile: ask for little."""
+        replies = []
+        for keys in self.keys:
+            pipeline: Pipeline = self._redis.pipeline(transaction=True)
+            commands(pipeline, keys)
+            replies.append(await pipeline.execute())
+        return [list(of_command) for of_command in zip(*replies, strict=True)]
+
     async def ask_each(self, commands: Callable[[Pipeline, Keys, int], object]) -> Sequence[Any]:
         """One command a shard that depends on the shard's number; the replies in shard order."""
         pipeline: Pipeline = self._redis.pipeline(transaction=False)

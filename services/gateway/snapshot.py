@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
 
 from redis.exceptions import RedisError
 
@@ -10,12 +11,14 @@ from services.common.events import format_time
 from services.common.metrics import GATEWAY_SNAPSHOT_AGE_SECONDS
 from services.common.money import format_cents
 from services.common.telemetry import Health
-from services.gateway.answers import Summary, TopItem
+from services.gateway.answers import Bucket, Summary, TopItem
+from services.gateway.buckets import bucket_time
 from services.gateway.figures import Totals, by_revenue, count_sum, events_per_second, hash_sum, lag, share, totals_of
 from services.gateway.offsets import OffsetWatch
 from services.gateway.outages import Outages
 from services.gateway.rankings import Board, Ranked, top_products, top_spenders
 from services.gateway.recommender import ModelWatch
+from services.gateway.sales import Row, read_day
 from services.gateway.shards import LiveShards, ShardReader
 
 _TOP = 10
@@ -31,6 +34,7 @@ class Snapshot:
     events_per_second: float
     lag: int | None
     model_version: str | None
+    today: Bucket | None = None
     top: dict[Board, list[Ranked]] = field(default_factory=dict)
 
     def summary(self) -> Summary:
@@ -49,6 +53,7 @@ class Snapshot:
             model_version=self.model_version,
             first_event=None if totals.first_event is None else format_time(totals.first_event),
             last_event=None if totals.last_event is None else format_time(totals.last_event),
+            today=self.today,
             as_of=format_time(self.taken_ms),
         )
 
@@ -118,6 +123,7 @@ class SnapshotWatch:
             events_per_second=events_per_second(arrivals, now_ms // 1000),
             lag=None if log_end is None else lag(marks, self._topic, log_end.offsets),
             model_version=self._model.version,
+            today=await _read_today(shards, totals),
             top={
                 "spenders": await top_spenders(shards, _TOP, totals.revenue),
                 "products": await top_products(shards, _TOP, totals.revenue),
@@ -125,6 +131,24 @@ class SnapshotWatch:
                 "brands": _top_entries(brands, totals.revenue),
             },
         )
+
+
+async def _read_today(shards: ShardReader, totals: Totals) -> Bucket | None:
+    if totals.last_event is None:
+        return None
+    zone = shards.generation.zone
+    return bucket_of(await read_day(shards, zone, totals.last_event), zone)
+
+
+def bucket_of(row: Row, zone: ZoneInfo) -> Bucket:
+    """A time bucket as the routes answer it."""
+    start, figures = row
+    return Bucket(
+        bucket=bucket_time(start, zone),
+        revenue=format_cents(figures.revenue),
+        quantity=figures.quantity,
+        orders=figures.orders,
+    )
 
 
 def _top_entries(hashes: list[dict[str, str]], revenue: int) -> list[Ranked]:

@@ -9,9 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
-from services.gateway.answers import Bucket, CustomerAnswer, ProductAnswer, Summary, TopItem
+from services.common.settings import RedisSettings
+from services.gateway.answers import Bucket, CustomerAnswer, ProductAnswer, PulseReading, Summary, TopItem
+from services.gateway.buckets import Range
+from services.gateway.ranges import RangeRankings, TooManyProducts
+from services.gateway.shards import open_shards
 from tests.gateway_app import client_of, settings_of
-from tests.gateway_tables import CHAIR, HEADPHONES, MYSTERY, PHONE, SHOP, Line, TableWriter
+from tests.gateway_tables import CHAIR, HEADPHONES, MYSTERY, PHONE, RETURN, SHOP, Line, TableWriter
 
 
 @pytest.fixture(params=[1, 3], ids=["one shard", "three shards"])
@@ -53,12 +57,14 @@ async def test_summary_adds_up_all_shards(gateway: httpx.AsyncClient, writer: Ta
     assert answer.last_event == "2020-05-24T11:50:39Z"
     assert (answer.lag, answer.model_version) == (None, None)  # neither Kafka nor the recommender is there
     assert answer.freshness_ms == 40
+    # Of the newest event's day: the return.
+    assert answer.today == Bucket(bucket="2020-05-24T00:00:00Z", revenue="-25.99", quantity=-1, orders=1)
 
 
 async def test_summary_before_the_first_event(gateway: httpx.AsyncClient) -> None:
     answer = await summary(gateway, events=0)
     assert (answer.revenue, answer.orders, answer.buyers) == ("0.00", 0, 0)
-    assert (answer.freshness_ms, answer.first_event, answer.last_event) == (None, None, None)
+    assert (answer.freshness_ms, answer.first_event, answer.last_event, answer.today) == (None, None, None, None)
     assert answer.events_per_second == 0.0
 
 
@@ -191,6 +197,92 @@ async def test_top_lists(gateway: httpx.AsyncClient, writer: TableWriter) -> Non
         ("unknown", "78.99"),
         ("huawei", "25.99"),
     ]
+
+
+async def top_of(gateway: httpx.AsyncClient, board: str, start: str, to: str, n: int = 10) -> list[TopItem]:
+    return [TopItem(**row) for row in await get(gateway, f"/v1/stats/top/{board}", **{"from": start, "to": to, "n": n})]
+
+
+async def test_products_of_a_range_of_days(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write(SHOP)
+    products = await top_of(gateway, "products", "2020-04-01T00:00:00Z", "2020-05-03T00:00:00Z")
+    assert [(p.id, p.revenue, p.quantity, p.name) for p in products] == [
+        (PHONE.product_id, "162.01", 1, "Galaxy"),
+        (CHAIR.product_id, "77.99", 1, None),
+        (HEADPHONES.product_id, "51.98", 2, None),
+        (MYSTERY.product_id, "1.00", 1, None),
+    ]
+    assert products[0].share == pytest.approx(16201 / 29298)
+    (returned,) = await top_of(gateway, "products", "2020-05-03T00:00:00Z", "2020-06-01T00:00:00Z")
+    assert (returned.id, returned.revenue, returned.quantity, returned.share) == (RETURN.product_id, "-25.99", -1, 1.0)
+    assert len(await top_of(gateway, "products", "2020-04-01T00:00:00Z", "2020-05-03T00:00:00Z", n=1)) == 1
+
+
+async def test_a_category_of_a_range_does_not_take_in_those_below_it(
+    gateway: httpx.AsyncClient, writer: TableWriter
+) -> None:
+    plain = replace(PHONE, category="electronics", price=500, quantity=3, order_id="o-5", product_id="p-5")
+    writer.write([*SHOP, plain, replace(plain, category="electronics.audio", order_id="o-6", price=200)])
+    categories = await top_of(gateway, "categories", "2020-04-24T00:00:00Z", "2020-04-25T00:00:00Z")
+    assert [(c.id, c.revenue, c.quantity) for c in categories] == [
+        ("electronics.smartphone", "162.01", 1),
+        ("electronics.audio.headphone", "51.98", 2),
+        ("electronics", "15.00", 3),
+        ("electronics.audio", "6.00", 3),
+    ]
+    assert categories[2].share == pytest.approx(1500 / 23499)
+
+
+async def test_the_ranges_of_a_year_add_up_to_the_rankings_since_the_beginning(
+    gateway: httpx.AsyncClient, writer: TableWriter
+) -> None:
+    days = [
+        replace(PHONE, time=PHONE.time + timedelta(days=9 * day), order_id=f"o{day}", price=day) for day in range(40)
+    ]
+    writer.write([*SHOP, *days, *(replace(day, product_id="p-2", category="electronics") for day in days[::3])])
+    for board in ("products", "categories"):
+        everything = await get(gateway, f"/v1/stats/top/{board}", n=100)
+        assert await get(gateway, f"/v1/stats/top/{board}", n=100, to="2030-01-01T00:00:00Z") == everything
+        cut = "2020-09-17T00:00:00Z"
+        halves = [
+            *await top_of(gateway, board, "2000-01-01T00:00:00Z", cut),
+            *await top_of(gateway, board, cut, "2030-01-01T00:00:00Z"),
+        ]
+        assert sum(int(half.revenue.replace(".", "")) for half in halves) == sum(
+            int(row["revenue"].replace(".", "")) for row in everything
+        )
+
+
+async def test_what_has_no_sales_by_day_is_not_ranked_by_range(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write(SHOP)
+    for board in ("spenders", "brands"):
+        answer = await gateway.get(f"/v1/stats/top/{board}", params={"from": "2020-04-01T00:00:00Z"})
+        assert answer.status_code == 422
+        assert "since the beginning only" in answer.json()["detail"]
+    answer = await gateway.get(
+        "/v1/stats/top/products", params={"from": "2020-04-02T00:00:00Z", "to": "2020-04-01T00:00:00Z"}
+    )
+    assert answer.status_code == 422
+
+
+async def test_too_many_products_are_not_ranked_by_range(writer: TableWriter) -> None:
+    writer.write(SHOP)
+    settings = RedisSettings(redis_url=writer.url, shards=len(writer.keys))
+    tables = open_shards(settings, "UTC")
+    with pytest.raises(TooManyProducts, match="up to 3"):
+        await RangeRankings(most_products=3).read(tables.reader, "products", Range(0), 1)
+    assert len(await RangeRankings(most_products=4).read(tables.reader, "products", Range(0), 10)) == 4
+    await tables.close()
+
+
+async def test_the_pulse_tells_what_came_second_by_second(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    await summary(gateway, events=0)
+    writer.write(SHOP)
+    await summary(gateway, events=5)
+    readings = [PulseReading(**row) for row in await get(gateway, "/v1/stats/pulse")]
+    assert (readings[0].revenue, readings[0].events) == ("0.00", 0)
+    assert (readings[-1].revenue, readings[-1].events) == ("266.99", 5)
+    assert [reading.as_of for reading in readings] == sorted({reading.as_of for reading in readings})
 
 
 async def test_equal_revenue_is_ordered_by_id(gateway: httpx.AsyncClient, writer: TableWriter) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,14 @@ async def test_an_unbuilt_page_says_how_to_build_it(redis_url: str) -> None:
 async def test_the_page_learns_the_shops_currency(gateway: httpx.AsyncClient) -> None:
     answer = ConfigAnswer.model_validate((await gateway.get("/v1/config")).json())
     assert (answer.currency, answer.time_zone) == ("EUR", "UTC")
+
+
+async def test_the_page_can_ask_what_time_it_is(gateway: httpx.AsyncClient) -> None:
+    before = time.time()
+    answer = await gateway.get("/v1/clock")
+    now = datetime.fromisoformat(answer.json()["now"]).timestamp()
+    assert before - 0.001 <= now <= time.time()
+    assert answer.headers["cache-control"] == "no-store"
 
 
 async def test_the_reference_shows_every_route_and_loads_nothing_from_elsewhere(gateway: httpx.AsyncClient) -> None:

@@ -4,22 +4,26 @@ from http import HTTPStatus
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
+import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from services.common.events import format_time
 from services.common.money import format_cents
 from services.common.tables import Granularity
-from services.gateway.answers import Bucket, DeadLetterCount, ReconciliationAnswer, Summary, TopItem
-from services.gateway.buckets import bucket_time
+from services.gateway.answers import Bucket, DeadLetterCount, PulseReading, ReconciliationAnswer, Summary, TopItem
+from services.gateway.buckets import Range
 from services.gateway.figures import by_count
 from services.gateway.params import Category, From, To, time_range
-from services.gateway.parts import parts_of
+from services.gateway.parts import Parts, parts_of
 from services.gateway.problems import Problem, bad_field
-from services.gateway.rankings import Board, read_top
+from services.gateway.ranges import MOST_PLACES, TooManyProducts
+from services.gateway.rankings import Board, Ranked, read_top
 from services.gateway.sales import MAX_BUCKETS, Coarse, Series, read_category_sales, read_shop_sales
-from services.gateway.snapshot import top_item
+from services.gateway.snapshot import bucket_of, top_item
 
 router = APIRouter(prefix="/v1/stats", tags=["figures"])
+
+_RANGE = "Products and categories only: the days that start at `from` or later, and before `to` (RFC 3339)."
 
 MINUTE_FLOOR_HEADER = "Tillstream-Minute-Floor"
 CUT_HEADER = "Tillstream-Cut"
@@ -88,15 +92,21 @@ def answer_series(series: Series, zone: ZoneInfo, response: Response) -> list[Bu
         response.headers[MINUTE_FLOOR_HEADER] = format_time(series.minute_floor * 1000)
     if series.cut:
         response.headers[CUT_HEADER] = f"only the newest {MAX_BUCKETS} buckets"
-    return [
-        Bucket(
-            bucket=bucket_time(start, zone),
-            revenue=format_cents(figures.revenue),
-            quantity=figures.quantity,
-            orders=figures.orders,
-        )
-        for start, figures in series.rows
+    return [bucket_of(row, zone) for row in series.rows]
+
+
+@router.get("/pulse", summary="The last minutes, second by second", response_model=list[PulseReading])
+async def pulse(request: Request) -> Response:
+    """What the totals were at each of the newest 1,000 snapshots, one a second, oldest first.
+
+    A line is drawn from their differences, and goes on with each `snapshot` of the stream. Seconds in which the live
+    tables could not be read are missing.
+    """
+    readings = [
+        {"as_of": format_time(taken_ms), "revenue": format_cents(revenue), "events": events}
+        for taken_ms, revenue, events in parts_of(request).pulse.readings()
     ]
+    return Response(msgspec.json.encode(readings), media_type="application/json")
 
 
 @router.get("/dead-letters", summary="What could not be accepted")
@@ -109,11 +119,34 @@ async def dead_letters(request: Request) -> list[DeadLetterCount]:
 @router.get("/top/{board}", summary="Who and what sells most")
 async def top(
     request: Request,
+    *,
     board: Board,
-    n: Annotated[int, Query(ge=1, le=1000, description="How many places.")] = 10,
+    n: Annotated[int, Query(ge=1, le=MOST_PLACES, description="How many places.")] = 10,
+    start: Annotated[From, Query(alias="from", description=_RANGE)] = None,
+    to: Annotated[To, Query(description=_RANGE)] = None,
 ) -> list[TopItem]:
-    """By revenue descending, then id ascending. `share` is the part of all revenue, null where that is 0."""
-    return [top_item(ranked) for ranked in await read_top(parts_of(request).shards, board, n)]
+    """By revenue descending, then id ascending. `share` is the part of all revenue, null where that is 0.
+
+    With `from` or `to`, products and categories are ranked by the days that start within; `share` is then the part of
+    the revenue of those days, and what was not sold in them is left out. Such a ranking is up to ten
+    seconds old, that of products up to a minute. Customers and brands have no sales by day: they are ranked since the
+    beginning only, and a range of them is refused. So is one of products in a shop of more than 25,000.
+    """
+    parts = parts_of(request)
+    if start is None and to is None:
+        ranked = await read_top(parts.shards, board, n)
+    else:
+        ranked = await _top_of_range(parts, board, time_range(start, to), n)
+    return [top_item(place) for place in ranked]
+
+
+async def _top_of_range(parts: Parts, board: Board, wanted: Range, n: int) -> list[Ranked]:
+    if board != "products" and board != "categories":  # noqa: PLR1714 (narrows the type)
+        raise bad_field("from", f"{board} are ranked since the beginning only: their sales are not kept by day")
+    try:
+        return await parts.ranges.read(parts.shards, board, wanted, n)
+    except TooManyProducts as error:
+        raise bad_field("from", str(error)) from None
 
 
 @router.get("/reconciliation", summary="Whether the books agree")

@@ -46,6 +46,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/stats/pulse": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The last minutes, second by second
+         * @description What the totals were at each of the newest 1,000 snapshots, one a second, oldest first.
+         *
+         *     A line is drawn from their differences, and goes on with each `snapshot` of the stream. Seconds in which the live
+         *     tables could not be read are missing.
+         */
+        get: operations["pulse_v1_stats_pulse_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/stats/dead-letters": {
         parameters: {
             query?: never;
@@ -76,6 +99,11 @@ export interface paths {
         /**
          * Who and what sells most
          * @description By revenue descending, then id ascending. `share` is the part of all revenue, null where that is 0.
+         *
+         *     With `from` or `to`, products and categories are ranked by the days that start within; `share` is then the part of
+         *     the revenue of those days, and what was not sold in them is left out. Such a ranking is up to ten
+         *     seconds old, that of products up to a minute. Customers and brands have no sales by day: they are ranked since the
+         *     beginning only, and a range of them is refused. So is one of products in a shop of more than 25,000.
          */
         get: operations["top_v1_stats_top__board__get"];
         put?: never;
@@ -426,6 +454,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/clock": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What time it is
+         * @description The gateway's clock, to the millisecond.
+         *
+         *     A page asks a few times and keeps the quickest answer to learn how far its own clock is off; only so can it tell how
+         *     long after `arrived_at` (the broker's time; the servers' clocks are taken to agree) it has shown a purchase.
+         */
+        get: operations["clock_v1_clock_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/config": {
         parameters: {
             query?: never;
@@ -536,6 +587,18 @@ export interface components {
             quantity: number;
             /** Orders */
             orders: number;
+        };
+        /**
+         * ClockAnswer
+         * @description What the gateway's clock shows.
+         */
+        ClockAnswer: {
+            /**
+             * Now
+             * Format: date-time
+             * @example 2020-04-24T11:50:39Z
+             */
+            now: string;
         };
         /**
          * ConfigAnswer
@@ -773,6 +836,25 @@ export interface components {
             quantity: number;
             /** Orders */
             orders: number;
+        };
+        /**
+         * PulseReading
+         * @description The totals since the beginning as of one moment: what came between two readings is their difference.
+         */
+        PulseReading: {
+            /**
+             * As Of
+             * Format: date-time
+             * @example 2020-04-24T11:50:39Z
+             */
+            as_of: string;
+            /**
+             * Revenue
+             * @example 1234.50
+             */
+            revenue: string;
+            /** Events */
+            events: number;
         };
         /**
          * PurchaseEntry
@@ -1050,6 +1132,8 @@ export interface components {
              * @description The newest event time; "today" is its day.
              */
             last_event: string | null;
+            /** @description Sales of the newest event's day; null before the first event. */
+            today: components["schemas"]["Bucket"] | null;
             /**
              * As Of
              * Format: date-time
@@ -1369,6 +1453,35 @@ export interface operations {
             };
         };
     };
+    pulse_v1_stats_pulse_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PulseReading"][];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
     dead_letters_v1_stats_dead_letters_get: {
         parameters: {
             query?: never;
@@ -1403,6 +1516,10 @@ export interface operations {
             query?: {
                 /** @description How many places. */
                 n?: number;
+                /** @description Products and categories only: the days that start at `from` or later, and before `to` (RFC 3339). */
+                from?: string | null;
+                /** @description Products and categories only: the days that start at `from` or later, and before `to` (RFC 3339). */
+                to?: string | null;
             };
             header?: never;
             path: {
@@ -2067,6 +2184,35 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    clock_v1_clock_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClockAnswer"];
                 };
             };
             /** @description A problem (RFC 9457) */

@@ -16,6 +16,7 @@ const snapshot: Snapshot = {
     model_version: null,
     first_event: null,
     last_event: null,
+    today: null,
     as_of: "2026-11-22T20:00:00Z",
   },
   top: { spenders: [], products: [], categories: [], brands: [] },
