@@ -7,7 +7,7 @@ from typing import Protocol
 
 from services.aggregator.fold import Line
 from services.common.deadletters import Headers, origin_of, reason_of
-from services.common.events import Purchase, Rejected, parse, source_row
+from services.common.events import Rejected, parse, row_of
 
 
 class Record(Protocol):
@@ -46,17 +46,12 @@ def judge(records: Iterable[Record]) -> tuple[list[Line], list[Refusal]]:
     return lines, refusals
 
 
-def _numbered(purchase: Purchase) -> tuple[str, int] | None:
-    """The row that a line is; None where its event id is claimed instead. A replayed row comes after later rows."""
-    return None if purchase.event_id is None or purchase.replay_of else source_row(purchase.event_id)
-
-
 def claimed_ids(lines: Iterable[Line], partition: str) -> dict[str, str]:
     """Event ids that name no row → the first record here that carries each, as `<topic>/<partition>/<offset>`."""
     wanted: dict[str, str] = {}
     for line in lines:
         event_id = line.purchase.event_id
-        if event_id is not None and _numbered(line.purchase) is None:
+        if event_id is not None and row_of(line.purchase) is None:
             wanted.setdefault(event_id, f"{partition}/{line.offset}")
     return wanted
 
@@ -77,7 +72,7 @@ def without_repeats(
         if event_id is None:
             kept.append(line)
             continue
-        numbered = _numbered(line.purchase)
+        numbered = row_of(line.purchase)
         if numbered is None:
             if owners[event_id] == f"{partition}/{line.offset}":
                 kept.append(line)

@@ -239,6 +239,14 @@ def source_row(event_id: str) -> tuple[str, int] | None:
     return source, int(row)
 
 
+def row_of(purchase: Purchase) -> tuple[str, int] | None:
+    """The source's row that a line is; None where its event id is claimed instead, or where it has none.
+
+    A replayed row comes after later rows, so it is claimed.
+    """
+    return None if purchase.event_id is None or purchase.replay_of else source_row(purchase.event_id)
+
+
 def _replay_of(wire: _Wire) -> str | None:
     if not wire.event_id:
         raise Invalid(Reason.MISSING_FIELD, "event_id is missing or empty: without it each replay would count")

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import AbstractTokenProvider
 
 from services.common.settings import KafkaSettings
@@ -34,3 +35,10 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
             "ssl_context": ssl.create_default_context(),
         }
     return options
+
+
+async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    """A topic's partitions, ascending. Raises KafkaError where the topic does not exist."""
+    # Asking for any offset lets a client that reads nothing yet learn of the topic.
+    await consumer.end_offsets([TopicPartition(topic, 0)])
+    return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]

@@ -75,6 +75,24 @@ RECOMMENDER_LOAD_SECONDS = Histogram(
 # Polls that could not reach the store; the served model stays.
 RECOMMENDER_POLL_FAILURES = Counter("tillstream_recommender_poll_failures", "Polls of the pointer that failed")
 
+# Records of the purchases topic that a model's state was moved on by, or not, by what became of them: applied, repeat,
+# invalid, product (a product new to the model after all spare rows were taken: alert on a growing number), error.
+RECOMMENDER_STREAM_RECORDS = Counter("tillstream_recommender_stream_records", "Records followed", ["outcome"])
+# Records that left Kafka's log before they were followed: that part of the stream is known with the next model.
+RECOMMENDER_STREAM_LOST = Counter("tillstream_recommender_stream_lost_records", "Records gone before they were read")
+# Partitions that turned out to be of another topic than before, and were read from their beginning.
+RECOMMENDER_STREAM_RESETS = Counter("tillstream_recommender_stream_resets", "Partitions begun anew")
+# Times that following broke off, because Kafka was away or something failed; it is tried again until it works.
+RECOMMENDER_STREAM_FAILURES = Counter("tillstream_recommender_stream_failures", "Times that following broke off")
+# Records not yet followed, by model version (while a new model catches up there are two).
+RECOMMENDER_STREAM_LAG = Gauge("tillstream_recommender_stream_lag_records", "Records not yet followed", ["version"])
+# How old what is known of the stream is, by model version: alert on this, not on the lag. NaN before first contact.
+RECOMMENDER_STREAM_AGE = Gauge("tillstream_recommender_stream_age_seconds", "Age of the stream's state", ["version"])
+# What is remembered of the stream since the model's cut-off, by kind: customers, lines, neighbours, fresh products.
+RECOMMENDER_STATE = Gauge("tillstream_recommender_state_entries", "Entries of the live state", ["version", "kind"])
+# Customers forgotten since the model's cut-off because there were more than the bound; the model still knows them.
+RECOMMENDER_STATE_FORGOTTEN = Gauge("tillstream_recommender_state_forgotten", "Customers forgotten", ["version"])
+
 # --- gateway ----------------------------------------------------------------------------------------------------
 # Time to the first byte of a response, by route template; its count is the number of requests.
 GATEWAY_REQUEST_SECONDS = Histogram(

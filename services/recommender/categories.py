@@ -1,6 +1,7 @@
 """The back-off where products say nothing: which categories a customer's purchases lead to. NumPy only."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,20 @@ from services.recommender.scoring import Float64s
 @dataclass(frozen=True, slots=True)
 class Categories:
     """`of[product]` is a product's category, −1 where unknown. `ties[a, b]`: share of the buyers of `a` who bought in
-    `b` (on the diagonal: a second product of `a`)."""
+    `b` (on the diagonal: a second product of `a`). `numbers`: the category of each code, for products yet to come."""
 
     of: NDArray[np.int32]  # [products]
     ties: Float64s  # [categories, categories]
+    numbers: Mapping[str, int] = field(default_factory=dict)
+
+    def padded(self, products: int) -> "Categories":
+        """The same with rows for products that are not known yet, `products` in all."""
+        of = np.pad(self.of, (0, products - len(self.of)), constant_values=-1)
+        return Categories(of, self.ties, self.numbers)
+
+    def assign(self, product: int, code: str | None) -> None:
+        """Give a new product its category; one that the model has no ties of is none."""
+        self.of[product] = self.numbers.get(code or "", -1)
 
     def leanings(self, purchased: NDArray[np.int64], weights: Float64s) -> Float64s:
         """Per purchase and category, weight · tie: [purchases, categories]; 0 for purchases without a category."""

@@ -25,13 +25,17 @@ class DecayedCounts:
 
     def __init__(self, rows: int, half_life_ms: float) -> None:
         self._values = np.zeros(rows)
+        self._cells = self._values.data  # the same numbers: one of them is reached in half the time
         self._half_life_ms = half_life_ms
         self._landmark_ms = 0.0
 
     def add(self, row: int, at_ms: int, weight: float = 1.0) -> None:
         """Count an event; `weight` −1 takes it back."""
-        self._reach(at_ms)
-        self._values[row] += weight * 2.0 ** ((at_ms - self._landmark_ms) / self._half_life_ms)
+        halvings_ahead = (at_ms - self._landmark_ms) / self._half_life_ms
+        if halvings_ahead > _FARTHEST:
+            self._reach(at_ms)
+            halvings_ahead = (at_ms - self._landmark_ms) / self._half_life_ms
+        self._cells[row] += weight * 2.0**halvings_ahead
 
     def add_each(self, rows: Rows, at_ms: Int64s) -> None:
         """Count many events [n]."""
@@ -55,5 +59,5 @@ class DecayedCounts:
         """Move the landmark where an event lies far past it: by whole half-lives, so that nothing is rounded."""
         ahead = (at_ms - self._landmark_ms) / self._half_life_ms
         if ahead > _FARTHEST:
-            self._values = np.ldexp(self._values, -int(ahead))
+            np.ldexp(self._values, -int(ahead), out=self._values)
             self._landmark_ms += int(ahead) * self._half_life_ms

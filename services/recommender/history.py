@@ -1,6 +1,9 @@
 """What each customer bought: the model's purchases, and the stream's since then. NumPy only; bounded."""
 
+import itertools
+from array import array
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,23 +58,38 @@ class PastPurchases:
         user = self.users.get(customer)
         if user is None:
             return NOTHING
-        span = slice(self.starts[user], self.starts[user + 1])
-        return History(self.rows[span].astype(np.int64), self.pieces[span], self.at_ms[span])
+        return self.of_span(int(self.starts[user]), int(self.starts[user + 1]))
+
+    def of_span(self, start: int, end: int) -> History:
+        """The entries from `start` to `end` (exclusive), which are one customer's."""
+        return History(self.rows[start:end].astype(np.int64), self.pieces[start:end], self.at_ms[start:end])
 
 
 NO_PAST = PastPurchases({}, np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))
 
+# What is remembered of a customer: the number of the last change, then line after line product, pieces, epoch ms.
+# 24 bytes a line, where a tuple would take 130.
+Lines = array  # of type code "q"
+_FIELDS = 3
+_FIRST = 1
+
 
 class Histories:
-    """The newest `lines` purchase lines of each of the `customers` who bought last, on top of the past."""
+    """The newest `lines` purchase lines of each customer who bought since the model's cut-off, on top of the past.
 
-    def __init__(self, past: PastPurchases, lines: int, customers: int) -> None:
+    Beyond `customers`, or `total` lines of all, the customer who bought longest ago is forgotten.
+    """
+
+    def __init__(self, past: PastPurchases, lines: int, customers: int, total: int) -> None:
         self._past = past
-        self._lines = lines
+        self._starts = past.starts.data
+        self._longest = _FIRST + lines * _FIELDS
         self._customers = customers
-        self._recent: OrderedDict[str, list[Line]] = OrderedDict()
-        self._changed: dict[str, int] = {}  # of the same customers
+        self._total = total
+        self._recent: OrderedDict[str, Lines[int]] = OrderedDict()
         self._changes = 0
+        self.lines = 0
+        self.forgotten = 0
 
     def __len__(self) -> int:
         """Customers with a purchase since the model's cut-off, as far as they are remembered."""
@@ -80,51 +98,117 @@ class Histories:
     def of(self, customer: str) -> History:
         """What the customer holds now."""
         past, recent = self._past.of(customer), self._recent.get(customer)
-        return _net(past, recent) if recent else past
+        return _net(past, recent) if recent and _count(recent) else past
 
     def changed(self, customer: str) -> int:
         """Which change of all was this customer's last one; 0 where the past alone is known."""
-        return self._changed.get(customer, 0)
+        recent = self._recent.get(customer)
+        return recent[0] if recent else 0
 
-    def add(self, customer: str, line: Line) -> None:
+    def pieces(self, customer: str, product: int) -> float:
+        """Net pieces of a product: what the past has, and what was bought or returned since."""
+        past, recent = self._past.of(customer), self._recent.get(customer)
+        place = int(np.searchsorted(past.rows, product))
+        before = float(past.pieces[place]) if place < len(past) and past.rows[place] == product else 0.0
+        return before + sum(line.pieces for line in _each(recent) if line.product == product)
+
+    def beside(self, customer: str, product: int, n: int) -> list[int] | None:
+        """The `n` products bought last by a customer who does not hold this one; None where it is held already."""
+        user, recent = self._past.users.get(customer), self._recent.get(customer)
+        start, end = (self._starts[user], self._starts[user + 1]) if user is not None else (0, 0)
+        if end - start + _count(recent) > n:
+            return self._beside_many(customer, product, n, start, end)
+        held = dict(zip(self._past.rows[start:end].tolist(), self._past.pieces[start:end].tolist(), strict=True))
+        if recent:
+            for other, pieces in zip(recent[_FIRST::_FIELDS], recent[_FIRST + 1 :: _FIELDS], strict=True):
+                held[other] = held.get(other, 0) + pieces
+        return None if held.get(product, 0) > 0 else [other for other, pieces in held.items() if pieces > 0]
+
+    def _beside_many(self, customer: str, product: int, n: int, start: int, end: int) -> list[int] | None:
+        """Where there are more than n, only those are put together that may be among the newest n."""
+        if self.pieces(customer, product) > 0:
+            return None
+        recent, past = self._recent.get(customer), self._past.of_span(start, end)
+        if not recent or not _count(recent):
+            return _listed(past.newest(n).rows)
+        changed = np.isin(past.rows, recent[_FIRST::_FIELDS])
+        newest = History(past.rows[~changed], past.pieces[~changed], past.at_ms[~changed]).newest(n)
+        kept = np.sort(np.concatenate((np.flatnonzero(changed), np.searchsorted(past.rows, newest.rows))))
+        return _listed(_net(History(past.rows[kept], past.pieces[kept], past.at_ms[kept]), recent).newest(n).rows)
+
+    def add(self, customer: str, product: int, pieces: int, at_ms: int) -> None:
         """Remember a line; the oldest of too many, and the customer who bought longest ago, are forgotten."""
-        lines = self._recent.setdefault(customer, [])
-        lines.append(line)
-        del lines[: -self._lines]
-        self._change(customer)
-        self._recent.move_to_end(customer)
-        if len(self._recent) > self._customers:
-            forgotten, _ = self._recent.popitem(last=False)
-            del self._changed[forgotten]
+        lines = self._recent.get(customer)
+        if lines is None:
+            lines = self._recent[customer] = array("q", (0,))
+        else:
+            self._recent.move_to_end(customer)
+        lines.extend((product, pieces, at_ms))
+        self._changes += 1
+        lines[0] = self._changes
+        self.lines += 1
+        if len(lines) > self._longest:
+            del lines[_FIRST : _FIRST + _FIELDS]
+            self.lines -= 1
+        if len(self._recent) > self._customers or self.lines > self._total:
+            _, forgotten = self._recent.popitem(last=False)
+            self.lines -= _count(forgotten)
+            self.forgotten += 1
 
     def take_back(self, customer: str, product: int, pieces: int, at_ms: int) -> list[Line]:
         """Undo `pieces` of a product, the newest lines first; returns the lines of which nothing is left.
 
-        What the remembered lines do not cover is owed by the past.
+        What the remembered lines do not cover is owed by the past. A product of which the past leaves nothing was one
+        line then, of the time when it was last bought: more the past does not tell.
         """
-        lines = self._recent.get(customer, [])
-        undone = []
+        lines, undone = list(_each(self._recent.get(customer))), list[Line]()
         for place in range(len(lines) - 1, -1, -1):
             line = lines[place]
             if pieces and line.product == product and line.pieces > 0:
                 taken = min(pieces, line.pieces)
                 pieces -= taken
                 lines[place] = line._replace(pieces=line.pieces - taken)
-                self._change(customer)
                 if taken == line.pieces:
                     undone.append(lines.pop(place))
-        if pieces and product in self._past.of(customer).rows:
-            self.add(customer, Line(product, -pieces, at_ms))
-        return undone
+        if lines or undone:
+            self._replace(customer, lines)
+        return undone + (self._owed(customer, product, pieces, at_ms) if pieces else [])
 
-    def _change(self, customer: str) -> None:
+    def _owed(self, customer: str, product: int, pieces: int, at_ms: int) -> list[Line]:
+        """Let the past owe pieces that it has; the line that it was, where none are left."""
+        past = self._past.of(customer)
+        place = int(np.searchsorted(past.rows, product))
+        if place == len(past) or past.rows[place] != product or self.pieces(customer, product) <= 0:
+            return []
+        self.add(customer, product, -pieces, at_ms)
+        if self.pieces(customer, product) > 0:
+            return []
+        return [Line(product, int(past.pieces[place]), int(past.at_ms[place]))]
+
+    def _replace(self, customer: str, lines: list[Line]) -> None:
         self._changes += 1
-        self._changed[customer] = self._changes
+        kept = array("q", [self._changes, *itertools.chain.from_iterable(lines)])
+        self.lines += _count(kept) - _count(self._recent[customer])
+        self._recent[customer] = kept
 
 
-def _net(past: History, recent: list[Line]) -> History:
+def _count(lines: "Lines[int] | None") -> int:
+    return len(lines) // _FIELDS if lines else 0
+
+
+def _each(lines: "Lines[int] | None") -> Iterator[Line]:
+    numbers = itertools.islice(lines or (), _FIRST, None)
+    return map(Line, numbers, numbers, numbers)
+
+
+def _listed(rows: NDArray[np.int64]) -> list[int]:
+    listed: list[int] = rows.tolist()
+    return listed
+
+
+def _net(past: History, recent: "Lines[int]") -> History:
     """The past and the lines together, product by product."""
-    products, pieces, times = zip(*recent, strict=True)
+    products, pieces, times = np.frombuffer(recent, np.int64)[_FIRST:].reshape(-1, _FIELDS).T
     rows, places = np.unique(np.concatenate((past.rows, products)), return_inverse=True)
     changes = np.concatenate((past.pieces, pieces)).astype(np.float64)
     net = _sums(places, changes)

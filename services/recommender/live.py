@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from services.recommender.decay import DAY_MS, DecayedCounts
-from services.recommender.history import Histories, History, Line, PastPurchases
+from services.recommender.history import Histories, History, PastPurchases
 from services.recommender.neighbours import CoPurchases, Neighbours
 from services.recommender.scoring import Allowed, Float64s, Int64s, Rows
 
@@ -32,8 +32,20 @@ class Bounds:
 
     lines: int = 500  # a customer
     customers: int = 1_000_000
+    all_lines: int = 10_000_000
     neighbours: int = 200  # fresh ones a product
+    all_neighbours: int = 4_000_000
     pairs: int = 50  # newest products of a customer that a new purchase is paired with
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is remembered of the stream now."""
+
+    customers: int
+    lines: int
+    neighbours: int
+    forgotten: int  # customers, since the model's cut-off
 
 
 class LiveState:
@@ -47,10 +59,12 @@ class LiveState:
         bounds: Bounds = Bounds(),
     ) -> None:
         products = len(co_purchases.buyers)
-        self.neighbours = Neighbours(co_purchases, bounds.neighbours)
-        self._histories = Histories(past, bounds.lines, bounds.customers)
+        self.neighbours = Neighbours(co_purchases, bounds.neighbours, bounds.all_neighbours)
+        self._histories = Histories(past, bounds.lines, bounds.customers, bounds.all_lines)
         self._trends = {half_life: DecayedCounts(products, half_life) for half_life in half_lives_ms}
+        self._counts = tuple(self._trends.values())
         self._sold_ms = np.full(products, NEVER_MS, np.int64)
+        self._sold_cells = self._sold_ms.data  # the same numbers: one of them is reached in half the time
         self._newest_ms = NEVER_MS
         self._pairs = bounds.pairs
 
@@ -59,7 +73,7 @@ class LiveState:
         then, and when each product was sold last [products], NEVER_MS where never."""
         for half_life_ms, counts in trends.items():
             self._trends[half_life_ms].add_counts(counts, at_ms)
-        self._sold_ms = np.maximum(self._sold_ms, sold_ms)
+        np.maximum(self._sold_ms, sold_ms, out=self._sold_ms)
         self._newest_ms = max(self._newest_ms, at_ms)
 
     def warm_up(self, products: Rows, at_ms: Int64s) -> None:
@@ -73,7 +87,7 @@ class LiveState:
         """Take in one line. A line of no piece changes nothing; a return undoes what its customer bought."""
         self._newest_ms = max(self._newest_ms, purchase.at_ms)
         if purchase.pieces > 0:
-            self._bought(purchase)
+            self._bought(*purchase)
         elif purchase.pieces < 0 and purchase.customer is not None:
             self._returned(purchase.customer, purchase.product, -purchase.pieces, purchase.at_ms)
 
@@ -99,22 +113,27 @@ class LiveState:
         recent: Allowed = self._sold_ms >= now_ms - days * DAY_MS
         return recent
 
-    def _bought(self, purchase: Purchase) -> None:
-        customer, product, pieces, at_ms = purchase
-        for counts in self._trends.values():
+    def sizes(self) -> Sizes:
+        """How much is remembered."""
+        histories = self._histories
+        return Sizes(len(histories), histories.lines, self.neighbours.fresh, histories.forgotten)
+
+    def _bought(self, customer: str | None, product: int, pieces: int, at_ms: int) -> None:
+        for counts in self._counts:
             counts.add(product, at_ms)
-        self._sold_ms[product] = max(int(self._sold_ms[product]), at_ms)
+        self._sold_cells[product] = max(self._sold_cells[product], at_ms)
         if customer is not None:
-            held = self.history(customer)
-            if product not in held.rows:
-                self.neighbours.add(product, held.newest(self._pairs))
-            self._histories.add(customer, Line(product, pieces, at_ms))
+            beside = self._histories.beside(customer, product, self._pairs)
+            if beside is not None:
+                self.neighbours.add(product, beside)
+            self._histories.add(customer, product, pieces, at_ms)
 
     def _returned(self, customer: str, product: int, pieces: int, at_ms: int) -> None:
-        held = self.history(customer)
+        held = self._histories.pieces(customer, product) > 0
         for line in self._histories.take_back(customer, product, pieces, at_ms):
-            for counts in self._trends.values():
+            for counts in self._counts:
                 counts.add(product, line.at_ms, -1.0)
-        left = self.history(customer)
-        if product in held.rows and product not in left.rows:
-            self.neighbours.take_back(product, left.newest(self._pairs))
+        if held:
+            beside = self._histories.beside(customer, product, self._pairs)
+            if beside is not None:
+                self.neighbours.take_back(product, beside)

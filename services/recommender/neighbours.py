@@ -5,12 +5,12 @@ products have a customer in common, against how often each was bought. The count
 so that a purchase of this second changes the very same statistic.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.recommender.history import History
 from services.recommender.scoring import Float64s, Int64s
 
 
@@ -28,6 +28,13 @@ class CoPurchases:
         span = slice(self.starts[product], self.starts[product + 1])
         return self.rows[span], self.counts[span]
 
+    def padded(self, products: int) -> "CoPurchases":
+        """The same with rows for products that nobody has bought yet, `products` in all."""
+        more = products - len(self.buyers)
+        return CoPurchases(
+            np.pad(self.starts, (0, more), "edge"), self.rows, self.counts, np.pad(self.buyers, (0, more))
+        )
+
 
 def no_co_purchases(products: int) -> CoPurchases:
     """A shop about which nothing is known yet."""
@@ -36,27 +43,29 @@ def no_co_purchases(products: int) -> CoPurchases:
 
 
 class Neighbours:
-    """The model's co-purchases and at most `fresh` newer neighbours of each product."""
+    """The model's co-purchases, and newer ones: at most 2 · `fresh` neighbours of each product, `total` of all.
 
-    def __init__(self, past: CoPurchases, fresh: int) -> None:
+    Beyond that a product keeps the `fresh` ones that it was bought with most often, of equal ones the newer.
+    """
+
+    def __init__(self, past: CoPurchases, fresh: int, total: int) -> None:
         self._past = past
         self._limit = fresh
+        self._total = total
         self._fresh: dict[int, dict[int, int]] = {}
         self._buyers = past.buyers.astype(np.float64)
+        self._turn = 0
+        self.fresh = 0
 
-    def add(self, product: int, held: History) -> None:
+    def add(self, product: int, held: Sequence[int]) -> None:
         """A customer who holds these products has bought a new one."""
         self._buyers[product] += 1
-        for other in held.rows.tolist():
-            self._count(product, other, 1)
-            self._count(other, product, 1)
+        self._count(product, held, 1)
 
-    def take_back(self, product: int, held: History) -> None:
+    def take_back(self, product: int, held: Sequence[int]) -> None:
         """The customer does not hold the product any more."""
         self._buyers[product] -= 1
-        for other in held.rows.tolist():
-            self._count(product, other, -1)
-            self._count(other, product, -1)
+        self._count(product, held, -1)
 
     def weights(self, product: int, shrink: float, balance: float) -> tuple[NDArray[np.int64], Float64s]:
         """The neighbours of a product and how strongly each is tied to it: n_ij / ((n_i + s)^(1−b) · (n_j + s)^b).
@@ -80,12 +89,38 @@ class Neighbours:
         both, places = np.unique(np.concatenate((rows, list(fresh))), return_inverse=True)
         sums = np.zeros(len(both))
         np.add.at(sums, places, np.concatenate((counts, list(fresh.values()))))
-        return both.astype(np.int64), sums
+        return both.astype(np.int64), np.maximum(sums, 0.0)
 
-    def _count(self, product: int, other: int, times: int) -> None:
-        fresh = self._fresh.setdefault(product, {})
-        fresh[other] = fresh.get(other, 0) + times
-        if fresh[other] == 0:
+    def _count(self, product: int, held: Sequence[int], times: int) -> None:
+        for other in held:
+            self._count_one(product, other, times)
+            self._count_one(other, product, times)
+        while self.fresh > self._total:
+            self._forget_some()
+
+    def _count_one(self, product: int, other: int, times: int) -> None:
+        fresh = self._fresh.get(product)
+        if fresh is None:
+            fresh = self._fresh[product] = {}
+        count = fresh.get(other, 0) + times
+        if count == times:
+            self.fresh += 1
+        fresh[other] = count
+        if not count:
             del fresh[other]
-        elif len(fresh) > self._limit:
-            del fresh[min(fresh, key=fresh.__getitem__)]
+            self.fresh -= 1
+        elif len(fresh) > 2 * self._limit:
+            self._keep(product, self._limit)
+
+    def _keep(self, product: int, limit: int) -> None:
+        """Forget a product's weakest fresh neighbours. What was taken back from the model counts like what came."""
+        fresh = self._fresh[product]
+        strongest = sorted(fresh.items(), key=lambda pair: abs(pair[1]))[len(fresh) - limit :]
+        self.fresh -= len(fresh) - len(strongest)
+        self._fresh[product] = dict(strongest)
+
+    def _forget_some(self) -> None:
+        """Halve the fresh neighbours of the product whose turn it is: of one only, since answers are waiting."""
+        product, self._turn = self._turn, (self._turn + 1) % len(self._buyers)
+        if fresh := self._fresh.get(product):
+            self._keep(product, len(fresh) // 2)

@@ -156,7 +156,7 @@ def test_memory_is_bounded() -> None:
         bought(state, customer, *range(300))
     assert len(state.history("ann")) == 0, "who bought longest ago is forgotten"
     assert state.history("dan").rows.tolist() == list(range(290, 300))
-    assert all(len(state.neighbours.weights(product, 1.0, 0.0)[0]) <= 5 for product in range(300))
+    assert all(len(state.neighbours.weights(product, 1.0, 0.0)[0]) <= 10 for product in range(300))
 
 
 def test_a_customer_of_many_purchases_keeps_the_newest_products() -> None:
