@@ -79,8 +79,8 @@ def logs(draw: st.DrawFn) -> list[Record]:
         values = [purchase(customer, product, pieces, hours, event_id, category_code="food")]
         if event_id:
             sent[partition] += values
-        if sent[partition] and draw(st.booleans()):
-            values += sent[partition][draw(st.integers(0, len(sent[partition]) - 1)) :]
+        again = draw(st.integers(0, 2 * len(sent[partition])))
+        values += sent[partition][again:]
         if draw(st.booleans()):
             values.append(b"not json")
         for value in values:
