@@ -15,6 +15,7 @@ from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pydantic import ValidationError
 from pyspark.errors import PySparkException
 
+from services.common.modelregistry import RegistryError
 from services.common.objectstore import ObjectStore
 from services.common.reconciliation import Reconciliation
 from services.common.settings import explain
@@ -51,6 +52,14 @@ Exit status: 0 done, also where the data allows no model yet (the last line says
 """
 
 
+class BucketMissing(Exception):
+    """The bucket does not exist."""
+
+
+REFUSALS = (JarsMissing, BucketMissing, ModelRefused, PointerContended, RegistryError, BotoCoreError, ClientError)
+"""What is told in one line."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     options = _parser().parse_args(arguments)
@@ -62,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     try:
         return int(options.command(settings, options))
-    except (JarsMissing, BucketMissing, ModelRefused, PointerContended, BotoCoreError, ClientError) as error:
+    except REFUSALS as error:
         _say(f"failed: {error}")
     except (Py4JError, PySparkException) as error:
         traceback.print_exc()
@@ -76,10 +85,6 @@ def spark_reason(error: Exception) -> str:
     return next(
         (line.removeprefix(": ") for line in lines if line.startswith(": ")), lines[0] if lines else repr(error)
     )
-
-
-class BucketMissing(Exception):
-    """The bucket does not exist."""
 
 
 def run_command(settings: JobSettings, options: argparse.Namespace) -> int:

@@ -5,15 +5,22 @@ from dataclasses import asdict, dataclass
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
+from services.common.events import MAX_ROW_DIGITS
 from spark.records import CHECKED, ORIGIN, PURCHASE, checker, ddl
 
 CURATED = (*ORIGIN, *PURCHASE, ("month", "string"))
 """Columns of the curated purchases; `month` (`2020-04`, in the shop's time zone) is the folder."""
 
+SOURCE_ROW = rf"(?s)^(.+):([0-9]{{1,{MAX_ROW_DIGITS}}})$"
+"""An event id that names its source and row."""
+
 
 @dataclass(frozen=True, slots=True)
 class Curation:
-    """What became of the archived records. `records` = `accepted` + `repeats` + all of `rejected`."""
+    """What became of the archived records. `records` = `accepted` + `repeats` + all of `rejected`.
+
+    How far they reach: `offsets`, by partition, past the last record; `rows`, by partition and source, the highest row.
+    """
 
     records: int
     accepted: int
@@ -24,6 +31,7 @@ class Curation:
     anonymous: int
     plain_lines: int
     offsets: dict[str, int]
+    rows: dict[str, dict[str, int]]
 
     @property
     def dead_letters(self) -> int:
@@ -31,8 +39,8 @@ class Curation:
         return sum(self.rejected.values())
 
     def counts(self) -> dict[str, object]:
-        """The counts without the offsets, as the report and the manifest show them."""
-        return {name: value for name, value in asdict(self).items() if name != "offsets"}
+        """The counts alone, as the report and the manifest show them."""
+        return {name: value for name, value in asdict(self).items() if name not in ("offsets", "rows")}
 
 
 def read_archive(spark: SparkSession, folder: str | None) -> DataFrame:
@@ -108,6 +116,7 @@ def count(checked: DataFrame) -> Curation:
         anonymous=counting.anonymous if counting else 0,
         plain_lines=sum(row.plain_lines for row in rows),
         offsets=_offsets(checked),
+        rows=_rows(checked),
     )
 
 
@@ -116,3 +125,18 @@ def _offsets(checked: DataFrame) -> dict[str, int]:
     places = checked.where(F.col("offset").isNotNull())
     last = places.groupBy("partition").agg(F.max("offset").alias("last")).orderBy("partition").collect()
     return {str(row.partition): row.last + 1 for row in last}
+
+
+def _rows(checked: DataFrame) -> dict[str, dict[str, int]]:
+    """Partition → source → the highest row of its valid records, as `events.source_row` reads them."""
+    places = checked.where(F.col("offset").isNotNull() & F.col("reason").isNull() & F.col("event_id").rlike(SOURCE_ROW))
+    named = places.select(
+        "partition",
+        F.regexp_extract("event_id", SOURCE_ROW, 1).alias("source"),
+        F.regexp_extract("event_id", SOURCE_ROW, 2).cast("bigint").alias("row"),
+    )
+    highest = named.groupBy("partition", "source").agg(F.max("row").alias("row")).orderBy("partition", "source")
+    found: dict[str, dict[str, int]] = {}
+    for row in highest.collect():
+        found.setdefault(str(row.partition), {})[row.source] = row.row
+    return found

@@ -6,14 +6,19 @@ Everything it writes is named by its version and never overwritten.
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from services.common import modelregistry
 from services.common.events import format_time
+from services.common.modelregistry import BY_JOB, Change, encode, folder_of, put_once
 from services.common.objectstore import ObjectStore
 from services.common.reconciliation import Reconciliation, in_words
+from services.recommender.composition import Composition
 from spark import books, curate, knowledge, publish, report, train
 from spark.curate import Curation
+from spark.evaluate.recipes import DEFAULT, Recipe
 from spark.progress import Progress
 from spark.reconcile import reconcile
 from spark.session import blas_in_use
@@ -77,10 +82,11 @@ def run(job: Job, until: str = "publish") -> Outcome:
         return Outcome(None, "only curated, reported and reconciled, as asked", found)
     if refusal:
         return Outcome(None, refusal, found)
-    pairs = train_step(job, purchases, held)
+    recipe = Recipe(job.settings.als, DEFAULT, DEFAULT)
+    pairs = train_step(job, purchases, held, recipe)
     if until == "train":
-        return Outcome(None, f"trained but not published, as asked: {publish.model_folder(job.version)}", found)
-    return replace(publish_step(job, curation, span(purchases), pairs), books=found)
+        return Outcome(None, f"trained but not published, as asked: {folder_of(job.version)}", found)
+    return replace(publish_step(job, recipe, curation, span(purchases), pairs), books=found)
 
 
 def run_reconcile(job: Job) -> Reconciliation | None:
@@ -138,7 +144,7 @@ def report_step(job: Job, purchases: DataFrame, curation: Curation, refusal: str
             "no_model": refusal,
             **figures,
         }
-        publish.put_once(job.store, f"{REPORTS}{job.version}/figures.json", publish.encode(document))
+        put_once(job.store, f"{REPORTS}{job.version}/figures.json", encode(document))
         publish.move_forward(job.store, f"{REPORTS}latest.json", {"version": job.version})
         totals = figures["totals"]
         step.says(
@@ -183,25 +189,29 @@ def reconcile_step(job: Job, checked: DataFrame, curation: Curation) -> Reconcil
     return found
 
 
-def train_step(job: Job, purchases: DataFrame, held: DataFrame) -> int:
+def train_step(job: Job, purchases: DataFrame, held: DataFrame, recipe: Recipe) -> int:
     """Factors and what serving needs beside them → the model's folder. Returns the pairs trained on."""
     with job.progress.step("train") as step:
         pairs = held.count()
         job.spark.sparkContext.setCheckpointDir(job.url(job.checkpoint_folder))
-        factors = train.factorise(held, job.settings.als)
+        factors = train.factorise(held, recipe.als)
         _, newest_ms = span(purchases)
+        products = knowledge.catalogue(purchases).persist()
         tables = {
             "user_factors": factors.users,
             "item_factors": factors.products,
-            "catalogue": knowledge.catalogue(purchases),
+            "catalogue": products,
             "popularity": knowledge.popularity(purchases, newest_ms),
             "known_purchases": knowledge.known_purchases(held),
+            "co_purchases": knowledge.co_purchases(held),
+            "category_ties": knowledge.category_ties(held, products),
+            "trends": knowledge.trends(purchases, held, half_lives_h(recipe.composition), newest_ms),
         }
-        folder = job.url(publish.model_folder(job.version))
+        folder = job.url(folder_of(job.version))
         for name, table in tables.items():
             table.coalesce(job.settings.als_blocks).write.parquet(f"{folder}{name}")
         _delete_folder(job.store, job.checkpoint_folder)
-        als = job.settings.als
+        als = recipe.als
         step.says(f"ALS rank {als.rank}, {als.iterations} iterations over {pairs:,} pairs, {blas_in_use(job.spark)}")
     return pairs
 
@@ -213,12 +223,17 @@ def span(purchases: DataFrame) -> tuple[int, int]:
     return row.oldest, row.newest
 
 
-def publish_step(job: Job, curation: Curation, training_span: tuple[int, int], pairs: int) -> Outcome:
+def half_lives_h(composition: Composition) -> set[float]:
+    """The half-lives that the composition's live popularity follows."""
+    return {trend.half_life_h for trend in composition.trends}
+
+
+def publish_step(job: Job, recipe: Recipe, curation: Curation, training_span: tuple[int, int], pairs: int) -> Outcome:
     """Verify, write the manifest, move the pointer."""
     with job.progress.step("publish") as step:
-        files = publish.verified_files(job.store, job.version, job.settings.als_rank)
-        publish.write_manifest(job.store, _manifest(job, files, curation, training_span, pairs))
-        moved = publish.activate(job.store, job.version, job.now_ms)
+        files = publish.verified_files(job.store, job.version, recipe.als.rank)
+        publish.write_manifest(job.store, _manifest(job, recipe, files, curation, training_span, pairs=pairs))
+        moved = modelregistry.publish(job.store, job.version, Change(BY_JOB, "", job.now_ms))
         step.says(f"{len(files)} files, {sum(file.bytes for file in files):,} bytes verified")
     if not moved:
         return Outcome(None, f"{job.version} is complete, but a later run's model is live already")
@@ -227,9 +242,11 @@ def publish_step(job: Job, curation: Curation, training_span: tuple[int, int], p
 
 def _manifest(
     job: Job,
+    recipe: Recipe,
     files: list[publish.ModelFile],
     curation: Curation,
     training_span: tuple[int, int],
+    *,
     pairs: int,
 ) -> dict[str, Any]:
     oldest, newest = training_span
@@ -237,9 +254,15 @@ def _manifest(
         job.version,
         job.now_ms,
         files,
-        rank=job.settings.als_rank,
-        training={"from": format_time(oldest), "to": format_time(newest), "offsets": curation.offsets},
-        settings={**job.settings.als.model_dump(), "time_zone": job.settings.time_zone},
+        rank=recipe.als.rank,
+        training={
+            "from": format_time(oldest),
+            "to": format_time(newest),
+            "offsets": curation.offsets,
+            "rows": curation.rows,
+        },
+        settings={**recipe.als.model_dump(), "time_zone": job.settings.time_zone},
+        composition=msgspec.to_builtins(recipe.composition),
         metrics={},
         counts={"pairs": pairs, **curation.counts()},
     )

@@ -14,15 +14,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from services.common.events import format_time
+from services.common.modelregistry import encode, folder_of, manifest_key, put_in_place, put_once
 from services.common.objectstore import AlreadyExists, NoSuchObject, ObjectStore
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 1
-MODELS = "models/als/"
-POINTER = f"{MODELS}current.json"
+FORMAT_VERSION = 2
 FACTOR_TABLES = ("user_factors", "item_factors")
-TABLES = (*FACTOR_TABLES, "catalogue", "popularity", "known_purchases")
+FILLED = (*FACTOR_TABLES, "catalogue", "popularity", "known_purchases", "co_purchases")
+TABLES = (*FILLED, "category_ties", "trends")
+"""The tables of a model. A shop without categories has no ties between them; trends may all have faded."""
 VANISHED = 1e-6
 """Where the regularisation outweighs the data, each iteration shrinks all factors; healthy ones are near 1."""
 _POINTER_ATTEMPTS = 5
@@ -51,19 +52,17 @@ class ModelFile:
         return self.path.partition("/")[0]
 
 
-def model_folder(version: str) -> str:
-    """The prefix of a version's objects."""
-    return f"{MODELS}{version}/"
-
-
 def verified_files(store: ObjectStore, version: str, rank: int) -> list[ModelFile]:
     """Read back and check every parquet file of a version. Raises ModelRefused with the file's name."""
-    folder = model_folder(version)
+    folder = folder_of(version)
     keys = [key for key, _ in store.list(folder) if key.endswith(".parquet")]
     files = [_verified_file(key.removeprefix(folder), store.get(key), rank) for key in keys]
-    for table in TABLES:
+    for table in FILLED:
         if not rows_of(files, table):
             raise ModelRefused(f"{table} has no rows")
+    for table in TABLES:
+        if table not in {file.table for file in files}:
+            raise ModelRefused(f"{table} has no file")
     return files
 
 
@@ -93,24 +92,7 @@ def check_factors(path: str, factors: "pa.ChunkedArray[Any]", rank: int) -> None
 
 def write_manifest(store: ObjectStore, manifest: dict[str, Any]) -> None:
     """Make the version complete. Raises AlreadyExists where another manifest is there: a model never changes."""
-    put_once(store, f"{model_folder(manifest['version'])}manifest.json", encode(manifest))
-
-
-def put_once(store: ObjectStore, key: str, body: bytes) -> None:
-    """Create the object. Raises AlreadyExists where something else is there."""
-    try:
-        store.put_new(key, body)
-    except AlreadyExists:
-        # S3's client asks again where the answer to a write was lost, and then finds what it wrote itself.
-        if not _holds(store, key, body):
-            raise
-
-
-def _holds(store: ObjectStore, key: str, body: bytes) -> bool:
-    try:
-        return store.get(key) == body
-    except NoSuchObject:
-        return False
+    put_once(store, manifest_key(manifest["version"]), encode(manifest))
 
 
 def manifest(version: str, created_ms: int, files: list[ModelFile], **content: Any) -> dict[str, Any]:
@@ -127,12 +109,6 @@ def manifest(version: str, created_ms: int, files: list[ModelFile], **content: A
     }
 
 
-def activate(store: ObjectStore, version: str, now_ms: int) -> bool:
-    """Point serving to the version. False where a newer version is there already."""
-    pointer = {"version": version, "activated_at": format_time(now_ms), "activated_by": "job", "note": ""}
-    return move_forward(store, POINTER, pointer)
-
-
 def move_forward(store: ObjectStore, key: str, pointer: dict[str, Any]) -> bool:
     """Replace a pointer ({"version": …}) unless it names a newer version. Raises PointerContended.
 
@@ -143,7 +119,7 @@ def move_forward(store: ObjectStore, key: str, pointer: dict[str, Any]) -> bool:
         if current > pointer["version"]:
             return False
         try:
-            _write(store, key, encode(pointer), etag)
+            put_in_place(store, key, encode(pointer), etag)
             return True
         except AlreadyExists:
             continue
@@ -170,19 +146,3 @@ def _version_in(body: bytes) -> str:
     if not isinstance(version, str):
         raise ValueError("it names no version")
     return version
-
-
-def encode(document: dict[str, Any]) -> bytes:
-    """JSON as it is stored: readable, with a newline at the end."""
-    return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
-
-
-def _write(store: ObjectStore, key: str, body: bytes, etag: str | None) -> None:
-    if etag is None:
-        put_once(store, key, body)
-        return
-    try:
-        store.replace(key, body, etag)
-    except AlreadyExists:
-        if not _holds(store, key, body):
-            raise

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from services.common import livesnapshot
 from services.common.livesnapshot import BadSnapshot, LiveSnapshot
+from services.common.modelregistry import encode, put_once
 from services.common.objectstore import NoSuchObject, ObjectStore
 from services.common.reconciliation import FOLDER, LATEST, Reconciliation, Table
 from services.common.tables import UNKNOWN
@@ -143,6 +144,6 @@ def reconcile(
         snapshot_key=key,
     )
     document = cast(dict[str, object], msgspec.to_builtins(verdict))
-    publish.put_once(store, f"{FOLDER}{version}.json", publish.encode(document))
+    put_once(store, f"{FOLDER}{version}.json", encode(document))
     publish.move_forward(store, LATEST, document)
     return verdict

@@ -21,9 +21,15 @@ class Factors:
 
 
 def interactions(purchases: DataFrame) -> DataFrame:
-    """What known users hold: user_id, product_id, pieces = bought less returned, only where positive."""
+    """What known users hold: user_id, product_id, pieces = bought less returned, only where positive; bought_ms.
+
+    `bought_ms` is the newest purchase, epoch milliseconds.
+    """
     known = purchases.where(F.col("user_id").isNotNull())
-    pieces = known.groupBy("user_id", "product_id").agg(F.sum("quantity").alias("pieces"))
+    pieces = known.groupBy("user_id", "product_id").agg(
+        F.sum("quantity").alias("pieces"),
+        F.max(F.when(F.col("quantity") > 0, F.col("event_time"))).alias("bought_ms"),
+    )
     return pieces.where(F.col("pieces") > 0)
 
 

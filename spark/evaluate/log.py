@@ -86,7 +86,11 @@ class Log:
 
 def read_log(folder: Path) -> Log:
     """The log of the curated purchases in a folder."""
-    table = ds.dataset(folder, partitioning="hive").to_table(columns=list(COLUMNS))
+    return log_of_table(ds.dataset(folder, partitioning="hive").to_table(columns=list(COLUMNS)))
+
+
+def log_of_table(table: pa.Table) -> Log:
+    """The log of curated purchases: a table of `COLUMNS`, its lines in any order."""
     users, customers = _numbered(table["user_id"])
     products, rows = _numbered(table["product_id"])
     _, orders = _numbered(table["order_id"])

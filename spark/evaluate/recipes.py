@@ -56,6 +56,9 @@ BASELINES = (
     ITEM_ITEM,
 )
 
+DEFAULT = Composition(factors=0.3, popularity=0.01, live=0.01, neighbours=1.0, shrink=20.0, balance=0.2)
+"""What serves where nothing could be evaluated yet: near what two shops chose (docs/recommendations.md)."""
+
 _POPULAR = Composition(popularity=1.0)
 _FACTORS = Composition(factors=1.0)
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,65 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.common.objectstore import AlreadyExists, NoSuchObject, ObjectStore
-from spark.publish import (
-    POINTER,
-    ModelRefused,
-    PointerContended,
-    activate,
-    manifest,
-    move_forward,
-    put_once,
-    verified_files,
-    write_manifest,
-)
+from services.common.modelregistry import put_once
+from services.common.objectstore import AlreadyExists
+from spark.publish import TABLES, ModelRefused, PointerContended, manifest, move_forward, verified_files, write_manifest
+from tests.bucket import Bucket
 
 NOW_MS = 1_700_000_000_000
-
-
-class Bucket(ObjectStore):
-    """The part of ObjectStore that publishing uses, in memory.
-
-    `rivals` write between a read and the next write. With `answers_lost`, a write is done and then asked for again,
-    as by S3's client that waited for the answer in vain.
-    """
-
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-        self.rivals: list[bytes] = []
-        self.answers_lost = False
-
-    def list(self, prefix: str, start_after: str = "") -> Iterator[tuple[str, int]]:
-        return ((key, len(body)) for key, body in sorted(self.objects.items()) if key.startswith(prefix))
-
-    def get(self, key: str) -> bytes:
-        return self.get_with_etag(key)[0]
-
-    def get_with_etag(self, key: str) -> tuple[bytes, str]:
-        if key not in self.objects:
-            raise NoSuchObject(key)
-        return self.objects[key], str(hash(self.objects[key]))
-
-    def put_new(self, key: str, body: bytes, metadata: dict[str, str] | None = None) -> None:
-        self._rival(key)
-        if key in self.objects:
-            raise AlreadyExists(key)
-        self._written(key, body)
-
-    def replace(self, key: str, body: bytes, etag: str) -> None:
-        self._rival(key)
-        if self.get_with_etag(key)[1] != etag:
-            raise AlreadyExists(key)
-        self._written(key, body)
-
-    def _written(self, key: str, body: bytes) -> None:
-        self.objects[key] = body
-        if self.answers_lost:
-            raise AlreadyExists(key)
-
-    def _rival(self, key: str) -> None:
-        if self.rivals:
-            self.objects[key] = self.rivals.pop()
 
 
 def pointer(version: str, note: str = "") -> bytes:
@@ -86,13 +32,16 @@ def factors(*rows: list[float]) -> "pa.Array[Any]":
 
 
 def model(**replaced: bytes) -> Bucket:
-    """A bucket with the five tables of version v, rank 2, two users and one product."""
+    """A bucket with the tables of version v, rank 2, two users and one product."""
     tables = {
         "user_factors": parquet(user_id=pa.array(["1", "2"]), factors=factors([0.1, 0.2], [0.3, 0.0])),
         "item_factors": parquet(product_id=pa.array(["9"]), factors=factors([1.0, -1.0])),
         "catalogue": parquet(product_id=pa.array(["9"])),
         "popularity": parquet(product_id=pa.array(["9"])),
         "known_purchases": parquet(user_id=pa.array(["1"])),
+        "co_purchases": parquet(product_id=pa.array(["9"])),
+        "category_ties": parquet(tie=pa.array([], pa.float64())),
+        "trends": parquet(count=pa.array([0.5])),
     } | replaced
     bucket = Bucket()
     bucket.objects = {f"models/als/v/{name}/part-0.parquet": body for name, body in tables.items()}
@@ -103,10 +52,7 @@ def model(**replaced: bytes) -> Bucket:
 def test_every_parquet_file_is_named_with_its_shape_and_hash() -> None:
     bucket = model(catalogue=parquet(product_id=pa.array(["8", "9"])))
     files = {file.path: file for file in verified_files(bucket, "v", rank=2)}
-    assert set(files) == {
-        f"{table}/part-0.parquet"
-        for table in ("user_factors", "item_factors", "catalogue", "popularity", "known_purchases")
-    }
+    assert set(files) == {f"{table}/part-0.parquet" for table in TABLES}
     catalogue = files["catalogue/part-0.parquet"]
     assert catalogue.rows == 2
     assert catalogue.bytes == len(bucket.objects["models/als/v/catalogue/part-0.parquet"])
@@ -132,10 +78,13 @@ def test_a_broken_table_is_refused_by_name(table: str, body: bytes, words: str) 
         verified_files(model(**{table: body}), "v", rank=2)
 
 
-def test_a_missing_table_is_refused_by_name() -> None:
+@pytest.mark.parametrize(
+    ("table", "words"), [("item_factors", "item_factors has no rows"), ("category_ties", "category_ties has no file")]
+)
+def test_a_missing_table_is_refused_by_name(table: str, words: str) -> None:
     bucket = model()
-    del bucket.objects["models/als/v/item_factors/part-0.parquet"]
-    with pytest.raises(ModelRefused, match="item_factors has no rows"):
+    del bucket.objects[f"models/als/v/{table}/part-0.parquet"]
+    with pytest.raises(ModelRefused, match=words):
         verified_files(bucket, "v", rank=2)
 
 
@@ -145,17 +94,6 @@ def test_the_manifest_counts_users_and_products() -> None:
     content = manifest("v", NOW_MS, files, rank=2)
     assert (content["users"], content["items"], content["rank"]) == (2, 1, 2)
     assert content["created_at"] == "2023-11-14T22:13:20Z"
-
-
-def test_the_first_model_creates_the_pointer() -> None:
-    bucket = Bucket()
-    assert activate(bucket, "20231114T221320Z-abcdef", NOW_MS)
-    assert json.loads(bucket.objects[POINTER]) == {
-        "version": "20231114T221320Z-abcdef",
-        "activated_at": "2023-11-14T22:13:20Z",
-        "activated_by": "job",
-        "note": "",
-    }
 
 
 def test_a_pointer_that_changed_meanwhile_is_read_again() -> None:
