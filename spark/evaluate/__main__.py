@@ -19,7 +19,7 @@ from services.recommender.decay import DAY_MS
 from spark.evaluate import report, rolling, static
 from spark.evaluate.knowledge import Background, background
 from spark.evaluate.log import ANONYMOUS, Log, read_log
-from spark.evaluate.recipes import COMPOSED, RANKS, Fits, Recipe, als_candidates, methods
+from spark.evaluate.recipes import CANDIDATES, COMPOSED, Fits, Recipe, als_candidates, methods
 from spark.evaluate.rolling import Answers
 from spark.evaluate.search import Window, choose
 from spark.evaluate.source import import_file
@@ -27,7 +27,7 @@ from spark.evaluate.summary import summary
 from spark.jars import JarsMissing
 from spark.progress import Progress
 from spark.session import spark_session
-from spark.settings import STATE, JobSettings
+from spark.settings import STATE, AlsSettings, JobSettings
 
 DESCRIPTION = """\
 How good are the recommendations? Every order after a split is answered by the scorer that serves customers, from what
@@ -179,7 +179,7 @@ def _chosen(log: Log, split_ms: int, fits: Fits, options: argparse.Namespace, ke
     choice = {
         "split": format_time(split_ms),
         "validation": {"from": format_time(first_ms), "sample": options.sample, "seed": options.seed},
-        **choose(window, fits, options.seconds, als_candidates(options.ranks)).record(),
+        **choose(window, fits, options.seconds, options.als).record(),
     }
     kept.write_text(json.dumps(choice, indent=1))
     return choice
@@ -209,14 +209,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", type=_date, metavar="DATE", help="first day (UTC) that no model has seen")
     parser.add_argument("--test-days", type=int, default=31, help="days after the split, without --split (default: 31)")
     parser.add_argument("--validation-days", type=int, default=14, help="days before it to choose on (default: 14)")
-    parser.add_argument("--seconds", type=float, default=900, help="time for the search (default: 900)")
+    parser.add_argument("--seconds", type=float, default=300, help="time for the search (default: 300)")
     parser.add_argument(
-        "--ranks",
-        type=_ranks,
-        default=RANKS,
-        help="of ALS to choose from; time grows with the square (default: 64,128)",
+        "--als",
+        type=_als,
+        default=CANDIDATES,
+        metavar="LIST",
+        help="factors to choose from, as rank:regularisation:alpha (default: 64:1:40,128:1:40,64:1:10)",
     )
-    parser.add_argument("--sample", type=float, default=0.5, help="share of the validation's orders (default: 0.5)")
+    parser.add_argument("--sample", type=float, default=1.0, help="share of the validation's orders (default: 1)")
     parser.add_argument(
         "--test-sample", type=float, default=1.0, help="share of the orders after the split (default: 1)"
     )
@@ -227,14 +228,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _ranks(text: str) -> list[int]:
+def _als(text: str) -> tuple[AlsSettings, ...]:
     try:
-        ranks = [int(rank) for rank in text.split(",")]
+        return als_candidates(text)
     except ValueError:
-        ranks = []
-    if not ranks or min(ranks) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of ranks such as 64,128")
-    return ranks
+        message = f"{text!r} is not a list of rank:regularisation:alpha such as 64:1:40,128:1:40"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def _date(text: str) -> int:

@@ -1,6 +1,6 @@
 """The methods that are compared, and the factors they need. What was fitted or chosen before is read again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,19 @@ def _als(rank: int, regularisation: float, alpha: float, iterations: int) -> Als
 
 
 PREDECESSOR = _als(rank=10, regularisation=0.01, alpha=1.0, iterations=5)
-RANKS = (64, 128)
+CANDIDATES = (_als(64, 1.0, 40.0, 10), _als(128, 1.0, 40.0, 10), _als(64, 1.0, 10.0, 10))
+"""What factors are chosen from: two ranks, and less confidence in a purchase."""
 
 
-def als_candidates(ranks: Sequence[int] = RANKS) -> list[AlsSettings]:
-    """What factors are chosen from: each rank, and less confidence in a purchase at the first of them."""
-    return [*(_als(rank, 1.0, 40.0, 10) for rank in ranks), _als(ranks[0], 1.0, 10.0, 10)]
+def als_candidates(text: str) -> tuple[AlsSettings, ...]:
+    """Settings written as `rank:regularisation:alpha,…`. Raises ValueError for anything else."""
+    settings = []
+    for one in text.split(","):
+        rank, regularisation, alpha = one.split(":")
+        settings.append(_als(int(rank), float(regularisation), float(alpha), 10))
+    if any(one.rank < 1 or one.regularisation <= 0 or one.alpha < 0 for one in settings):
+        raise ValueError(text)
+    return tuple(settings)
 
 
 # The names of the methods, as tables and charts show them.

@@ -21,7 +21,9 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
         [],
         ["--csv", "x.csv", "--split", "yesterday"],
         ["--csv", "x.csv", "--until", "x"],
-        ["--csv", "x.csv", "--ranks", "8,0"],
+        ["--csv", "x.csv", "--als", "8:1"],
+        ["--csv", "x.csv", "--als", "8:0:40"],
+        ["--csv", "x.csv", "--als", "x:1:40"],
     ],
 )
 def test_wrong_usage_is_status_2(arguments: list[str]) -> None:

@@ -11,12 +11,12 @@ from services.recommender.composition import Composition, Fading
 from spark.evaluate import report
 from spark.evaluate.charts import Bar, bars, grouped
 from spark.evaluate.metrics import GAPS
-from spark.evaluate.recipes import BASELINES, COMPOSED, Recipe, als_candidates
+from spark.evaluate.recipes import BASELINES, CANDIDATES, COMPOSED, Recipe
 from spark.evaluate.rolling import Answers
 from spark.evaluate.search import Trial
 from spark.evaluate.summary import Json, summary
 
-ALS = als_candidates()[0]
+ALS = CANDIDATES[0]
 
 
 def document() -> Json:

@@ -182,6 +182,12 @@ def test_bought_products_are_masked_for_all_methods_or_for_none(tmp_path: Path) 
     }
 
 
+def test_factors_to_choose_from_are_written_in_a_line() -> None:
+    small, large = recipes.als_candidates("8:0.5:40,16:1:10")
+    assert (small.rank, small.regularisation, small.alpha) == (8, 0.5, 40.0)
+    assert (large.rank, large.regularisation, large.alpha) == (16, 1.0, 10.0)
+
+
 def test_recipes_are_compared_each_with_its_own_factors(tmp_path: Path) -> None:
     known, other = background(two_worlds(60, seed=4), SPLIT_MS), SMALL.model_copy(update={"rank": 2})
     factors, popular = Composition(factors=1.0), Composition(live=1.0)
