@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, LABEL, FIGURE = 760, 190, 180
+WIDTH, LABEL, FIGURE = 780, 230, 180
 ROW, GAP, TOP = 26, 8, 8
 
 

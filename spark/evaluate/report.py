@@ -7,14 +7,41 @@ from typing import Any
 
 from spark.evaluate.charts import Bar, bars, grouped
 from spark.evaluate.metrics import GAPS
-from spark.evaluate.recipes import ALS_FOLDED, COMPOSED, POPULAR_LIVE
+from spark.evaluate.recipes import (
+    ALS_AS_IT_WAS,
+    ALS_FOLDED,
+    ALS_FROZEN,
+    ALS_PREDECESSOR,
+    COMPOSED,
+    ITEM_ITEM,
+    POPULAR_EVER,
+    POPULAR_LIVE,
+    POPULAR_WEEK,
+)
 
 Json = dict[str, Any]
 SHOWN_BY_GAP = (COMPOSED, ALS_FOLDED, POPULAR_LIVE)
 INTERVALS = ("hr@3", "hr@10", "ndcg@3", "ndcg@10", "recall@3", "recall@10")
 PLAIN = ("coverage@3", "coverage@10", "novelty@3", "popularity@3")
 
+LABELS = {
+    COMPOSED: "our recommendations",
+    POPULAR_EVER: "best sellers of all time",
+    POPULAR_WEEK: "best sellers of a week",
+    POPULAR_LIVE: "best sellers right now",
+    ALS_AS_IT_WAS: "the old system, as it was",
+    ALS_PREDECESSOR: "the old system, filled up",
+    ALS_FROZEN: "customers alike, kept still",
+    ALS_FOLDED: "customers alike, up to date",
+    ITEM_ITEM: "bought together",
+}
+"""What a merchandiser calls the methods."""
+
 WORDS = {
+    "the old system": "ALS with the settings of the predecessor. As it was, it had nothing for customers who were new "
+    "to its model; filled up, it gives them the best sellers of the week.",
+    "customers alike": "ALS: what customers with similar purchases bought. Kept still: as known at the split; up to "
+    "date: with every purchase since.",
     "hit rate at 3": "Of all orders asked about, those with at least one of the first three products.",
     "NDCG at 10": "Between 0 and 1: ten products of which the best stand first would be 1.",
     "recall": "The share of an order's new products that were shown.",
@@ -34,6 +61,7 @@ def page(document: Json) -> str:
     sections = (
         _headline(document),
         *_charts(document["rolling"]),
+        _range(document["rolling"]),
         _ratios(document),
         _details(document),
         _choice(document),
@@ -93,43 +121,81 @@ def _charts(rolling: Json) -> Iterable[str]:
     for name, words in (("warm", "customers who bought before"), ("all", "all known customers")):
         if name in rolling:
             yield f"<h2>Hit rate of three products: {words}</h2><p>The share of orders with at least one hit.</p>"
-            yield bars(_bars(rolling[name], rolling[name]["methods"], "hr@3"), f"Hit rate at 3, {words}")
+            yield _scrolled(bars(_bars(rolling[name], rolling[name]["methods"], "hr@3"), f"Hit rate at 3, {words}"))
     if "warm" in rolling:
         yield "<h2>Quality of the order of ten: customers who bought before</h2>"
         yield "<p>NDCG at 10: a hit counts more the higher it stands.</p>"
-        yield bars(_bars(rolling["warm"], rolling["warm"]["methods"], "ndcg@10"), "NDCG at 10, warm")
+        yield _scrolled(bars(_bars(rolling["warm"], rolling["warm"]["methods"], "ndcg@10"), "NDCG at 10, warm"))
     gaps = {name: rolling[name] for name, _, _ in GAPS if name in rolling}
     if gaps:
         yield "<h2>By the time since the customer's last purchase</h2><p>Hit rate of three products.</p>"
-        yield grouped(
-            {
-                f"{name} ({group['questions']:,} orders)": _bars(group, SHOWN_BY_GAP, "hr@3")
-                for name, group in gaps.items()
-            },
-            "Hit rate at 3 by time since the last purchase",
-        )
+        charts = {
+            f"{name} ({group['questions']:,} orders)": _bars(group, SHOWN_BY_GAP, "hr@3")
+            for name, group in gaps.items()
+        }
+        yield _scrolled(grouped(charts, "Hit rate at 3 by time since the last purchase"))
 
 
 def _bars(group: Json, names: Iterable[str], metric: str) -> list[Bar]:
     figures = ((name, group["methods"][name][metric]) for name in names)
-    return [Bar(name, value, low, high, leading=name == COMPOSED) for name, (value, low, high) in figures]
+    return [Bar(LABELS[name], value, low, high, leading=name == COMPOSED) for name, (value, low, high) in figures]
+
+
+def _range(rolling: Json) -> str:
+    """How much of the assortment is shown."""
+    group = rolling.get("warm") or rolling["all"]
+    rows = "".join(
+        f"<tr{_own(name)}>{_named(name)}<td>{figures['coverage@3']:.1%}</td><td>{figures['coverage@10']:.1%}</td>"
+        f"<td>{figures['popularity@3']:.3%}</td></tr>"
+        for name, figures in group["methods"].items()
+    )
+    return (
+        "<h2>How much of the range customers get to see</h2><p>The share of all products on sale that at least one "
+        "customer was shown, and the mean share of all sales that a shown product has.</p>"
+        + _scrolled(
+            "<table><tr><th></th><th class=words>method</th><th>among three</th><th>among ten</th>"
+            f"<th>share of sales</th></tr>{rows}</table>"
+        )
+    )
 
 
 def _ratios(document: Json) -> str:
-    rows = []
-    for protocol in _protocols(document):
-        for name in ("warm", "all"):
-            ratios = document[protocol].get(name, {}).get("ratios", {})
-            rows += [
-                f"<tr><td>{escape(method)}</td><td>{protocol}, {name}</td>"
-                f"{_ratio(found['hr@3'])}{_ratio(found['ndcg@10'])}</tr>"
-                for method, found in ratios.items()
-            ]
     return (
         "<h2>How many times better than the alternatives</h2><p>An interval that lies wholly above 1 is an advantage "
-        'that chance does not explain.</p><div class="scroll"><table><tr><th>compared with</th><th></th>'
-        f"<th>hit rate at 3</th><th>NDCG at 10</th></tr>{''.join(rows)}</table></div>"
+        "that chance does not explain.</p>"
+        + "".join(
+            f"<h3>{name.capitalize()}</h3>{_scrolled(_ratio_table(document[name]))}" for name in _protocols(document)
+        )
     )
+
+
+def _ratio_table(groups: Json) -> str:
+    """Customers who bought before, and all of them, beside each other."""
+    names = [name for name in ("warm", "all") if name in groups]
+    heads = "".join(f"<th colspan=2>{'bought before' if name == 'warm' else 'all customers'}</th>" for name in names)
+    metrics = "<th>hit rate at 3</th><th>NDCG at 10</th>" * len(names)
+    rows = "".join(
+        f"<tr><td>{LABELS[method]}</td>"
+        + "".join(
+            _ratio(groups[name]["ratios"][method]["hr@3"]) + _ratio(groups[name]["ratios"][method]["ndcg@10"])
+            for name in names
+        )
+        + "</tr>"
+        for method in groups[names[0]]["ratios"]
+    )
+    return f"<table><tr><th></th>{heads}</tr><tr><th>compared with</th>{metrics}</tr>{rows}</table>"
+
+
+def _scrolled(wide: str) -> str:
+    return f'<div class="scroll">{wide}</div>'
+
+
+def _named(method: str) -> str:
+    return f'<td>{LABELS[method]}</td><td class="words soft">{escape(method)}</td>'
+
+
+def _own(method: str) -> str:
+    return " class=own" if method == COMPOSED else ""
 
 
 def _ratio(found: Json) -> str:
@@ -151,7 +217,7 @@ def _details(document: Json) -> str:
 def _table(group: Json) -> str:
     head = "".join(f"<th>{metric}</th>" for metric in (*INTERVALS, *PLAIN))
     rows = "".join(
-        f"<tr{' class=own' if name == COMPOSED else ''}><td>{escape(name)}</td>"
+        f"<tr{_own(name)}><td>{escape(name)}</td>"
         + "".join(
             f"<td>{figures[metric][0]:.4f}<br><small>± {_half(figures[metric]):.4f}</small></td>"
             for metric in INTERVALS

@@ -9,7 +9,7 @@ import pytest
 
 from services.recommender.composition import Composition, Fading
 from spark.evaluate import report
-from spark.evaluate.charts import Bar, bars, grouped
+from spark.evaluate.charts import LABEL, Bar, bars, grouped
 from spark.evaluate.metrics import GAPS
 from spark.evaluate.recipes import BASELINES, CANDIDATES, COMPOSED, Recipe
 from spark.evaluate.rolling import Answers
@@ -97,14 +97,16 @@ def test_the_page_says_in_plain_words_what_was_found() -> None:
 def test_every_method_and_group_is_there() -> None:
     page = report.page(document())
     assert all(name in page for name in (COMPOSED, *BASELINES))
+    assert all(page.count(label) > 3 for label in report.LABELS.values()), "charts speak the merchandiser's words"
+    assert set(report.LABELS) == {COMPOSED, *BASELINES}
     assert all(f"{name} (1 orders)" in page for name, _, _ in GAPS)
     assert page.count("<svg") == 4
 
 
 def test_a_shop_where_things_are_bought_again_has_figures_for_that() -> None:
     again = document() | {"repeats": document()["rolling"]}
-    assert "repeats, warm" not in report.page(document())
-    assert "repeats, warm" in report.page(again)
+    assert "<h3>Repeats</h3>" not in report.page(document())
+    assert "<h3>Repeats</h3>" in report.page(again)
     assert "repeats, all: 6 questions" in report.text(again)
 
 
@@ -113,6 +115,14 @@ def test_a_shop_without_returning_customers_has_a_page_too() -> None:
     for protocol in ("rolling", "static"):
         cold[protocol] = {name: cold[protocol][name] for name in ("all", "cold")}
     assert "Hit rate of three products: all known customers" in report.page(cold)
+
+
+def test_the_page_tells_how_much_of_the_range_is_shown() -> None:
+    shop = document()
+    for figures in shop["rolling"]["warm"]["methods"].values():
+        figures |= {"coverage@3": 0.0126, "coverage@10": 0.052, "popularity@3": 0.0005}
+    words = re.sub(r"<[^>]+>", " ", report.page(shop))
+    assert re.search(r"our recommendations +composed +1\.3% +5\.2% +0\.050%", words)
 
 
 def test_the_terminal_gets_a_line_a_method() -> None:
@@ -127,7 +137,7 @@ def test_bars_are_to_scale_with_their_intervals() -> None:
     widths = [float(width) for width in re.findall(r'width="([\d.]+)"', chart)]
     assert widths[0] == pytest.approx(2 * widths[1])
     left, right = map(float, re.findall(r'd="M([\d.]+) \d+H([\d.]+)', chart)[0])
-    assert (right - 190) == pytest.approx(4 * (left - 190), rel=1e-3)
+    assert (right - LABEL) == pytest.approx(4 * (left - LABEL), rel=1e-3)
     assert "2.00%" in chart
     assert "b &amp; c" in chart
 
