@@ -169,6 +169,7 @@ class TableWriter:
         if not self.redis.hexists(key, "first_seen"):
             self.redis.hincrby(keys("totals"), "buyers", 1)
         self._add(key, "total", line)
+        self._add(key, f"month:{_seconds(dict(self._starts(line))['month'])}", line)
         self._extend(key, "first_seen", line.time_ms, min)
         self._extend(key, "last_seen", line.time_ms, max)
         self.redis.zincrby(keys("spenders"), -line.revenue, user_id)

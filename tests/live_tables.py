@@ -53,6 +53,7 @@ def expected(purchases: Iterable[Purchase]) -> dict[str, dict[str, Figures]]:
             tables[table][f"month:{stamp(month)}"].add(purchase)
         if purchase.user_id is not None:
             tables[f"user:{purchase.user_id}"]["total"].add(purchase)
+            tables[f"user:{purchase.user_id}"][f"month:{stamp(month)}"].add(purchase)
     return {table: {name: tally.figures for name, tally in fields.items()} for table, fields in tables.items()}
 
 

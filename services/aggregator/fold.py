@@ -189,10 +189,10 @@ def _gather(lines: Sequence[Line], setting: Setting) -> _Gathered:
             new(brand, _one_place("brands", brand), home) if (facet := index.get(brand)) is None else facet,
         ]
         if user_id is not None:
-            user_key = ("user", user_id, "total", "")
+            user_key = ("user", user_id, quarter.month_field, None)
             facet = index.get(user_key)
             if facet is None:
-                facet = new(user_key, _one_place(f"user:{user_id}", "total"), shard_of(user_id, shards))
+                facet = new(user_key, _user_places(user_id, quarter.month_field), shard_of(user_id, shards))
             touched.append(facet)
         for facet in touched:
             revenue[facet] += purchase.revenue
@@ -230,6 +230,11 @@ def category_levels(code: str) -> tuple[str, ...]:
 def _product_places(product_id: str, month: str, day: str) -> Places:
     table = f"product:{product_id}"
     return _named(((table, "total"), (table, month), (table, day)))
+
+
+def _user_places(user_id: str, month: str) -> Places:
+    table = f"user:{user_id}"
+    return _named(((table, "total"), (table, month)))
 
 
 def _one_place(table: str, at: str) -> Places:

@@ -20,7 +20,7 @@ number of distinct orders of anything in the shard of the order.
 | `categories`, `brands` | hash | full category code, brand → figures |
 | `product:<product_id>` | hash | `total`, `month:<start>`, `day:<start>` → figures; `facts` → JSON of ProductFacts |
 | `products`, `spenders` | sorted set | by **minus** revenue: ascending = revenue descending, then id ascending |
-| `user:<user_id>` | hash | `total` → figures; `first_seen`, `last_seen` (ms) |
+| `user:<user_id>` | hash | `total`, `month:<start>` → figures; `first_seen`, `last_seen` (ms) |
 | `users` | sorted set | user ids, all with score 0, for prefix search |
 | `purchases:<user_id>` | sorted set | the newest 50 lines by event time (ms): JSON of PurchaseLine |
 | `ticker` | stream | the newest arrivals, field `line`: JSON of TickerLine |

@@ -125,6 +125,13 @@ class CustomerAnswer(Answer):
     orders: int
     first_seen: Moment | None
     last_seen: Moment | None
+    months: Annotated[
+        list[Bucket],
+        Field(
+            description="Spend by month, the oldest first; empty months are left out. Less than the totals together"
+            " where the live tables were filled before they held months."
+        ),
+    ]
     purchases: list[PurchaseEntry]
 
 

@@ -113,6 +113,7 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             (bucket.refresh, settings.probe_seconds),
             (books.refresh, settings.reconciliation_seconds),
         ]
+        shelf = PopularShelf(tables)
         # With the engines there, the first answer has figures; without, it starts all the same.
         await asyncio.gather(snapshots.refresh(), ticker.refresh())
         await stack.enter_async_context(watched_loop())
@@ -122,7 +123,8 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             health=health,
             tables=tables,
             snapshots=snapshots,
-            recommender=Recommender(client, PopularShelf(tables), tables),
+            shelf=shelf,
+            recommender=Recommender(client, shelf, tables),
             stream=stream,
             intake=intake,
             system=system,

@@ -7,19 +7,25 @@ from typing import Any
 import msgspec
 
 from services.common.tables import PURCHASES_KEPT, Figures, ProductFacts, PurchaseLine
-from services.gateway.figures import Totals, figures_sum, totals_of
+from services.gateway.figures import Hash, Totals, figures_sum, totals_of
 from services.gateway.shards import ShardReader
 
 _facts = msgspec.json.Decoder(ProductFacts)
 _line = msgspec.json.Decoder(PurchaseLine)
+_MONTH = "month:"
 
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """A customer's totals; times in epoch milliseconds, the newest purchases first."""
+    """A customer's totals; times in epoch milliseconds, the newest purchases first.
+
+    `months`: start in epoch seconds → figures. Together they are the total, unless the tables are older than the months
+    in them.
+    """
 
     user_id: str
     total: Figures
+    months: dict[int, Figures]
     first_seen: int | None
     last_seen: int | None
     purchases: list[PurchaseLine]
@@ -44,20 +50,29 @@ async def read_customer(shards: ShardReader, user_id: str) -> Customer | None:
     """A customer with the latest purchases; None where no accepted line names the id."""
     entries, lines = await shards.ask(
         lambda pipe, keys: (
-            pipe.hmget(keys(f"user:{user_id}"), ["total", "first_seen", "last_seen"]),
+            pipe.hgetall(keys(f"user:{user_id}")),
             pipe.zrevrange(keys(f"purchases:{user_id}"), 0, PURCHASES_KEPT - 1),
         )
     )
-    if not any(value for entry in entries for value in entry):
+    if not any(entries):
         return None
-    totals, first_seen, last_seen = zip(*entries, strict=True)
+
+    def known(field: str) -> list[str]:
+        return [entry[field] for entry in entries if field in entry]
+
     return Customer(
         user_id,
-        figures_sum(totals),
-        min(map(int, filter(None, first_seen)), default=None),
-        max(map(int, filter(None, last_seen)), default=None),
+        figures_sum(known("total")),
+        _months(entries),
+        min(map(int, known("first_seen")), default=None),
+        max(map(int, known("last_seen")), default=None),
         _newest(lines),
     )
+
+
+def _months(entries: Sequence[Hash]) -> dict[int, Figures]:
+    fields = sorted({field for entry in entries for field in entry if field.startswith(_MONTH)})
+    return {int(field.removeprefix(_MONTH)): figures_sum(entry.get(field) for entry in entries) for field in fields}
 
 
 def _newest(shards: Sequence[Sequence[str]]) -> list[PurchaseLine]:

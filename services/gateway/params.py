@@ -54,6 +54,13 @@ Prefix = Annotated[
     _clean_schema(maxLength=MAX_ID_LENGTH),
     Query(description="How the id begins.", examples=["15159"]),
 ]
+Search = Annotated[
+    str,
+    StringConstraints(max_length=MAX_ID_LENGTH),
+    AfterValidator(_clean),
+    _clean_schema(maxLength=MAX_ID_LENGTH),
+    Query(description="The beginning of an id, or of words.", examples=["samsung phone"]),
+]
 
 UserId = Annotated[
     Identifier, BeforeValidator(_unquoted), Path(examples=["1515915625441993984"], description="A customer's id.")

@@ -8,6 +8,7 @@ from fastapi import Request
 from services.common.telemetry import Health
 from services.gateway.books import BooksWatch
 from services.gateway.intake import Intake
+from services.gateway.popular import PopularShelf
 from services.gateway.pulse import Pulse
 from services.gateway.ranges import RangeRankings
 from services.gateway.recommendations import Recommender
@@ -28,6 +29,7 @@ class Parts:
     health: Health
     tables: LiveShards
     snapshots: SnapshotWatch
+    shelf: PopularShelf
     recommender: Recommender
     stream: StreamHub
     intake: Intake

@@ -306,6 +306,10 @@ async def test_a_customer(gateway: httpx.AsyncClient, writer: TableWriter) -> No
     assert (answer.first_seen, answer.last_seen) == ("2020-04-24T11:50:39Z", "2020-05-24T11:50:39Z")
     assert answer.purchases[0].revenue == "-25.99"
     assert {p.product_id for p in answer.purchases} == {PHONE.product_id, HEADPHONES.product_id}
+    assert [(month.bucket, month.revenue, month.quantity, month.orders) for month in answer.months] == [
+        ("2020-04-01T00:00:00Z", "213.99", 3, 1),
+        ("2020-05-01T00:00:00Z", "-25.99", -1, 1),
+    ]
 
 
 async def test_a_customer_shows_the_latest_fifty_lines(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
@@ -313,6 +317,7 @@ async def test_a_customer_shows_the_latest_fifty_lines(gateway: httpx.AsyncClien
     answer = await get(gateway, f"/v1/users/{PHONE.user_id}")
     assert [p["order_id"] for p in answer["purchases"]] == [f"o{day}" for day in range(59, 9, -1)]
     assert answer["orders"] == 60
+    assert sum(month["orders"] for month in answer["months"]) == 60
 
 
 async def test_ids_come_back_byte_for_byte(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
@@ -366,6 +371,36 @@ async def test_a_common_prefix_is_answered_from_the_ranking(gateway: httpx.Async
         pipe.execute()
     assert await get(gateway, "/v1/users", prefix="c", limit=3) == ["c04999", "c04998", "c04997"]
     assert await get(gateway, "/v1/users", prefix="c000", limit=3) == ["c00099", "c00098", "c00097"]
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("", [PHONE, CHAIR, HEADPHONES, MYSTERY]),
+        ("15159662", [PHONE, HEADPHONES]),
+        ("Phone ", []),
+        ("samsung", [PHONE]),
+        ("ELECTRONICS head", [HEADPHONES]),
+        ("living gal", []),
+        ("chair furn", [CHAIR]),
+        ("galaxy", [PHONE]),
+        (MYSTERY.product_id, [MYSTERY]),
+    ],
+)
+async def test_products_by_id_or_words_best_selling_first(
+    gateway: httpx.AsyncClient, writer: TableWriter, search: str, found: list[Line]
+) -> None:
+    writer.write(SHOP)
+    answers = [ProductAnswer.model_validate(each) for each in await get(gateway, "/v1/products", search=search)]
+    assert [answer.product_id for answer in answers] == [line.product_id for line in found]
+
+
+async def test_a_product_of_this_very_id_comes_first(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    writer.write(
+        [*(replace(PHONE, product_id=f"7{number}") for number in range(5)), replace(PHONE, product_id="7", price=1)]
+    )
+    answers = await get(gateway, "/v1/products", search="7", limit=3)
+    assert [answer["product_id"] for answer in answers] == ["7", "70", "71"]
 
 
 async def test_returns_may_make_everything_negative(gateway: httpx.AsyncClient, writer: TableWriter) -> None:

@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
@@ -16,6 +17,7 @@ from services.gateway.parts import parts_of
 from services.gateway.problems import Problem
 from services.gateway.rankings import find_customers
 from services.gateway.recommender import Filters
+from services.gateway.snapshot import bucket_of
 
 router = APIRouter(prefix="/v1/users", tags=["customers"])
 
@@ -32,14 +34,15 @@ async def find(
 
 @router.get("/{user_id}", summary="A customer")
 async def customer(request: Request, user_id: UserId) -> CustomerAnswer:
-    """Totals over everything bought, and the latest 50 lines by event time."""
-    found = await read_customer(parts_of(request).shards, user_id)
+    """Totals over everything bought, by month too, and the latest 50 lines by event time."""
+    shards = parts_of(request).shards
+    found = await read_customer(shards, user_id)
     if found is None:
         raise Problem(HTTPStatus.NOT_FOUND, f"no purchase of customer {user_id!r} is known")
-    return _answer(found)
+    return _answer(found, shards.generation.zone)
 
 
-def _answer(customer: Customer) -> CustomerAnswer:
+def _answer(customer: Customer, zone: ZoneInfo) -> CustomerAnswer:
     return CustomerAnswer(
         user_id=customer.user_id,
         revenue=format_cents(customer.total.revenue),
@@ -47,6 +50,7 @@ def _answer(customer: Customer) -> CustomerAnswer:
         orders=customer.total.orders,
         first_seen=None if customer.first_seen is None else format_time(customer.first_seen),
         last_seen=None if customer.last_seen is None else format_time(customer.last_seen),
+        months=[bucket_of(month, zone) for month in sorted(customer.months.items())],
         purchases=[_purchase(line) for line in customer.purchases],
     )
 

@@ -1,21 +1,42 @@
 """Products: catalogue entry with totals, similar products, sales over time."""
 
 from http import HTTPStatus
+from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from services.common.money import format_cents
 from services.common.tables import UNKNOWN, Granularity
 from services.gateway.answers import Bucket, ProductAnswer, SimilarProducts
 from services.gateway.live import Product, read_product
-from services.gateway.params import From, K, ProductId, To, time_range
+from services.gateway.params import From, K, ProductId, Search, To, time_range
 from services.gateway.parts import parts_of
 from services.gateway.problems import Problem
 from services.gateway.routes.stats import SERIES_HEADERS, answer_series, coarse
 from services.gateway.sales import read_product_sales
+from services.gateway.search import find_products
 
 router = APIRouter(prefix="/v1/products", tags=["products"])
+
+
+@router.get("", summary="Find products")
+async def find(
+    request: Request,
+    search: Search = "",
+    limit: Annotated[int, Query(ge=1, le=100)] = 10,
+) -> list[ProductAnswer]:
+    """The product of this very id, then the best-selling ones that the words fit, among the 1,000 that lead by revenue.
+
+    A word fits where a word of name, brand or category begins with it; an id, where it begins so.
+    """
+    parts = parts_of(request)
+    leading = [product for product, _share in await parts.shelf.entries()]
+    found = find_products(leading, search, limit)
+    exact = await read_product(parts.shards, search.strip()) if search.strip() else None
+    if exact is not None:
+        found = [exact, *(product for product in found if product.product_id != exact.product_id)][:limit]
+    return [_answer(product) for product in found]
 
 
 @router.get("/{product_id}", summary="A product")

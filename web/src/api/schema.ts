@@ -190,7 +190,7 @@ export interface paths {
         };
         /**
          * A customer
-         * @description Totals over everything bought, and the latest 50 lines by event time.
+         * @description Totals over everything bought, by month too, and the latest 50 lines by event time.
          */
         get: operations["customer_v1_users__user_id__get"];
         put?: never;
@@ -238,6 +238,28 @@ export interface paths {
          * @description One result a customer, in the order of `user_ids`; or one result for the basket `product_ids`.
          */
         post: operations["recommend_v1_recommendations_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/products": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find products
+         * @description The product of this very id, then the best-selling ones that the words fit, among the 1,000 that lead by revenue.
+         *
+         *     A word fits where a word of name, brand or category begins with it; an id, where it begins so.
+         */
+        get: operations["find_v1_products_get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -641,6 +663,11 @@ export interface components {
             first_seen: string | null;
             /** Last Seen */
             last_seen: string | null;
+            /**
+             * Months
+             * @description Spend by month, the oldest first; empty months are left out. Less than the totals together where the live tables were filled before they held months.
+             */
+            months: components["schemas"]["Bucket"][];
             /** Purchases */
             purchases: components["schemas"]["PurchaseEntry"][];
         };
@@ -1754,6 +1781,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RecommendationList"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    find_v1_products_get: {
+        parameters: {
+            query?: {
+                /** @description The beginning of an id, or of words. */
+                search?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductAnswer"][];
                 };
             };
             /** @description A problem (RFC 9457) */
