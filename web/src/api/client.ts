@@ -65,6 +65,8 @@ export const api = {
     if (result === undefined) throw new ApiError(0, "The gateway answered with no result.");
     return result;
   },
+  products: (search: string, limit: number, signal?: AbortSignal) =>
+    get<Product[]>("/v1/products", { search, limit }, signal),
   popular: async (n: number, signal?: AbortSignal): Promise<Product[]> => {
     const top = await api.top("products", n, signal);
     return Promise.all(top.map(({ id }) => api.product(id, signal)));

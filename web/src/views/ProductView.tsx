@@ -1,4 +1,3 @@
-import { useState, type SubmitEvent } from "react";
 import { api, ApiError } from "../api/client";
 import type { Product } from "../api/types";
 import { formatCount } from "../format/numbers";
@@ -8,13 +7,12 @@ import { useMoney } from "../live/ShopContext";
 import { useFigures } from "../live/useFigures";
 import { useQuery } from "../live/useQuery";
 import { ProductFacts } from "../panels/product/ProductFacts";
+import { ProductSearch } from "../panels/product/ProductSearch";
 import { ProductSales } from "../panels/product/ProductSales";
 import { Recommended } from "../panels/recommended/Recommended";
 import { Link } from "../router/Link";
 import { navigate } from "../router/location";
 import { productPath } from "../router/route";
-import { Button } from "../ui/Button";
-import { Field } from "../ui/Field";
 import { Empty, Failed, Loading, Panel } from "../ui/Panel";
 import styles from "./ProductView.module.css";
 
@@ -26,34 +24,14 @@ const BEST = 20;
 export default function ProductView({ id }: { id: string | null }) {
   return (
     <div className={styles.page}>
-      <Search />
+      <ProductSearch
+        action="Show"
+        onProduct={(productId) => {
+          navigate(productPath(productId));
+        }}
+      />
       {id === null ? <BestSelling /> : <Shown key={id} productId={id} />}
     </div>
-  );
-}
-
-function Search() {
-  const [text, setText] = useState("");
-  const submit = (event: SubmitEvent): void => {
-    event.preventDefault();
-    if (text.trim() !== "") navigate(productPath(text.trim()));
-  };
-  return (
-    <form className={styles.search} role="search" onSubmit={submit}>
-      <Field name="Product id">
-        <input
-          type="text"
-          autoComplete="off"
-          spellCheck={false}
-          maxLength={128}
-          value={text}
-          onChange={(event) => {
-            setText(event.target.value);
-          }}
-        />
-      </Field>
-      <Button type="submit">Show</Button>
-    </form>
   );
 }
 
@@ -116,7 +94,7 @@ function Related({ product }: { product: Product }) {
   const titleOf = (id: string): string | null => (id === productId ? productTitle(product) : null);
   return (
     <>
-      <Panel title="Goes with it" note="what a basket of this product alone would be offered">
+      <Panel title="Bought together" note="what a basket of this product alone is offered">
         <Recommended answer={together} titleOf={titleOf} empty="Nothing is known to go with this product." />
       </Panel>
       <Panel title="Similar products" note="bought by the same customers">

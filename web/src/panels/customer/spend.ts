@@ -1,24 +1,14 @@
-/** What a customer spent a month, from the lines of their history. */
-import type { Purchase } from "../../api/types";
+/** What a customer spent a month, and whether the months tell all of it. */
+import type { Customer } from "../../api/types";
 import { salesRows, type SalesRow } from "../../charts/series";
-import { dayOf, startOfDay } from "../../format/calendar";
-import { sumMoney } from "../../format/money";
-
-/** The history holds so many lines at most: with as many, earlier ones are missing. */
-export const LINES_KEPT = 50;
+import { sumMoney, toCents } from "../../format/money";
 
 /** One row a month from the first to the last, empty months among them. */
-export function spendRows(purchases: readonly Purchase[], zone: string, locale?: string): SalesRow[] {
-  const months = new Map<string, Purchase[]>();
-  for (const purchase of purchases) {
-    const month = `${dayOf(Date.parse(purchase.event_time), zone).slice(0, 7)}-01`;
-    months.set(month, [...(months.get(month) ?? []), purchase]);
-  }
-  const buckets = [...months].map(([month, lines]) => ({
-    bucket: new Date(startOfDay(month, zone)).toISOString(),
-    revenue: sumMoney(lines.map(({ revenue }) => revenue)),
-    quantity: lines.reduce((sum, { quantity }) => sum + quantity, 0),
-    orders: new Set(lines.map(({ order_id }) => order_id)).size,
-  }));
-  return salesRows(buckets, { granularity: "month", zone }, locale);
+export const spendRows = (customer: Customer, zone: string, locale?: string): SalesRow[] =>
+  salesRows(customer.months, { granularity: "month", zone }, locale);
+
+/** Whether the months add up to the totals: not so where the live tables were filled before they held months. */
+export function isWhole({ months, revenue, quantity }: Customer): boolean {
+  const pieces = months.reduce((sum, month) => sum + month.quantity, 0);
+  return pieces === quantity && toCents(sumMoney(months.map((month) => month.revenue))) === toCents(revenue);
 }

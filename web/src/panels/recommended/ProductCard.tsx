@@ -1,22 +1,26 @@
+import { api } from "../../api/client";
 import type { RecommendedItem } from "../../api/types";
 import { formatScore } from "../../format/numbers";
 import { categoryPath, known, productTitle } from "../../format/product";
 import { useMoney } from "../../live/ShopContext";
+import { useQuery } from "../../live/useQuery";
 import { Link } from "../../router/Link";
 import { productPath } from "../../router/route";
 import { CopyableId } from "../../ui/CopyableId";
+import { becauseOf, reasonText } from "./reason";
 import styles from "./ProductCard.module.css";
 
 interface ProductCardProps {
   item: RecommendedItem;
   place: number;
-  why: string;
+  /** The name of a product that the reason refers to; null where it is not known. */
+  titleOf: (productId: string) => string | null;
   /** The best score of the answer: what a full bar means. */
   bestScore: number;
 }
 
 /** One recommended product: what it is, what it costs, how well it fits, and why it is here. */
-export function ProductCard({ item, place, why, bestScore }: ProductCardProps) {
+export function ProductCard({ item, place, titleOf, bestScore }: ProductCardProps) {
   const money = useMoney();
   return (
     <li className={styles.card} data-testid="recommendation">
@@ -44,12 +48,25 @@ export function ProductCard({ item, place, why, bestScore }: ProductCardProps) {
         </meter>
         <span className="number">{formatScore(item.score)}</span>
       </div>
-      <p className={styles.why} data-testid="reason">
-        {why}
-      </p>
+      <Why item={item} titleOf={titleOf} />
       <p className={styles.id}>
         <CopyableId id={item.product_id} what="product id" />
       </p>
     </li>
+  );
+}
+
+/** Why the product is here. The product that the reason names is looked up where the view does not know it. */
+function Why({ item, titleOf }: Pick<ProductCardProps, "item" | "titleOf">) {
+  const because = becauseOf(item);
+  const seen = because === null ? null : titleOf(because);
+  const wanted = seen === null ? because : null;
+  const { data } = useQuery(`reason:${wanted}`, async (signal) => {
+    return wanted === null ? null : productTitle(await api.product(wanted, signal));
+  });
+  return (
+    <p className={styles.why} data-testid="reason">
+      {reasonText(item, seen ?? data ?? null)}
+    </p>
   );
 }

@@ -3,13 +3,19 @@ import type { Query } from "../../live/useQuery";
 import { Link } from "../../router/Link";
 import { Empty, Failed, Loading } from "../../ui/Panel";
 import { ProductCard } from "./ProductCard";
-import { reasonText, strategyText } from "./reason";
+import { knowledgeText } from "./knowledge";
+import { strategyText } from "./reason";
 import styles from "./Recommended.module.css";
+
+/** The variant of customers who take part in no comparison. */
+const ONLY_VARIANT = "main";
 
 /** What every answer with recommended products tells. */
 export interface Answer {
   strategy: Strategy;
   model_version: string | null;
+  variant?: string | null;
+  state_age_ms?: number | null;
   items: readonly RecommendedItem[];
   message?: string | null;
 }
@@ -40,8 +46,14 @@ export function Recommended({ answer: { data, error, retry }, titleOf, empty }: 
           <Link to="/models" className="id">
             {data.model_version ?? "none yet"}
           </Link>
+          {data.variant != null && data.variant !== ONLY_VARIANT && <> · variant {data.variant}</>}
         </span>
       </p>
+      {knowledgeText(data.state_age_ms ?? null) !== null && (
+        <p className={styles.old} role="status" data-testid="knowledge">
+          {knowledgeText(data.state_age_ms ?? null)}
+        </p>
+      )}
       {data.items.length === 0 ? (
         <Empty>{data.message ?? empty}</Empty>
       ) : (
@@ -52,7 +64,7 @@ export function Recommended({ answer: { data, error, retry }, titleOf, empty }: 
               item={item}
               place={index + 1}
               bestScore={data.items[0]?.score ?? 0}
-              why={reasonText(item, titleOf)}
+              titleOf={titleOf}
             />
           ))}
         </ol>

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { RecommendedItem } from "../../api/types";
-import { reasonText } from "./reason";
+import { becauseOf, reasonText } from "./reason";
 
 const item: RecommendedItem = {
   product_id: "1",
@@ -9,17 +9,25 @@ const item: RecommendedItem = {
   brand: "unknown",
   price: "9.99",
   score: 0.8,
-  reason: { code: "like_purchase", product_id: "2", weight: 0.4 },
+  reason: { code: "bought_together", product_id: "2", weight: 0.4 },
 };
-const titleOf = (id: string): string | null => (id === "2" ? "samsung smartphone" : null);
+const because = (code: string, weight = 0): RecommendedItem => ({ ...item, reason: { code, product_id: "2", weight } });
 
 it("names the purchase that the product goes with, and how much it counts", () => {
-  expect(reasonText(item, titleOf)).toBe("Goes with samsung smartphone · 50% of the score");
+  expect(becauseOf(item)).toBe("2");
+  expect(reasonText(item, "samsung smartphone")).toBe("Bought together with samsung smartphone · 50% of the score");
+});
+
+it("has words for every reason", () => {
+  expect(reasonText(because("popular"), null)).toBe("Popular this week");
+  expect(reasonText(because("customers_like_you", 0.2), null)).toBe("Bought by customers like this one · 25% of the score");
+  expect(reasonText(because("bought_before"), null)).toBe("Bought before, and likely to be due again");
+  expect(reasonText(because("category"), null)).toBe("From a category that goes with what was bought");
+  expect(reasonText(because("similar"), null)).toBe("Bought by the same customers");
 });
 
 it("does not invent what it does not know", () => {
-  const elsewhere = { ...item, reason: { ...item.reason, product_id: "3", weight: 0 } };
-  expect(reasonText(elsewhere, titleOf)).toBe("Goes with an earlier purchase");
-  const strange = { ...item, reason: { code: "new_in_shop", product_id: null, weight: 1 } };
-  expect(reasonText(strange, titleOf)).toBe("new in shop");
+  expect(reasonText(because("bought_together"), null)).toBe("Bought together with an earlier purchase");
+  expect(becauseOf(because("popular"))).toBeNull();
+  expect(reasonText(because("new_in_shop", 0.8), null)).toBe("new in shop");
 });

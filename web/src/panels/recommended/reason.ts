@@ -9,25 +9,39 @@ const STRATEGY: Record<Strategy, string> = {
   popular_fallback: "Popular with everybody: no model gave an answer",
 };
 
+/** Reasons that no other product carries. */
 const REASON: Record<string, string> = {
-  popular: "Popular now",
+  popular: "Popular this week",
   customers_like_you: "Bought by customers like this one",
+  bought_before: "Bought before, and likely to be due again",
+  category: "From a category that goes with what was bought",
   like_basket: "Goes with the basket",
   similar: "Bought by the same customers",
 };
 
+/** Reasons that another product carries, before its name. */
+const BECAUSE_OF: Record<string, string> = {
+  bought_together: "Bought together with",
+  like_purchase: "Goes with",
+};
+
 export const strategyText = (strategy: Strategy): string => STRATEGY[strategy];
 
-/** Why a product is shown. `titleOf` names a product that the customer bought; null where it is not known. */
-export function reasonText(item: RecommendedItem, titleOf: (productId: string) => string | null): string {
-  const { code, product_id: because } = item.reason;
-  if (code !== "like_purchase") return REASON[code] ?? code.replaceAll("_", " ");
-  const bought = because === null ? null : titleOf(because);
-  return `Goes with ${bought ?? "an earlier purchase"}${shareOfScore(item)}`;
+/** The product that the reason names, where it has one to name. */
+export const becauseOf = ({ reason }: RecommendedItem): string | null =>
+  reason.code in BECAUSE_OF ? reason.product_id : null;
+
+/** Why a product is shown. `title` is what the product that the reason names is called; null where that is not known. */
+export function reasonText(item: RecommendedItem, title: string | null): string {
+  const { code } = item.reason;
+  const because = BECAUSE_OF[code];
+  const words =
+    because === undefined ? (REASON[code] ?? code.replaceAll("_", " ")) : `${because} ${title ?? "an earlier purchase"}`;
+  return `${words}${shareOfScore(item)}`;
 }
 
-/** What part of the score the reason carries, where it is a part: " · 62% of the score". */
+/** What part of the score the reason carries, where it is less than all of it: " · 62% of the score". */
 function shareOfScore({ score, reason }: RecommendedItem): string {
   const share = reason.weight / score;
-  return share > 0 && share <= 1 ? ` · ${formatShortShare(share)} of the score` : "";
+  return share > 0 && share < 1 ? ` · ${formatShortShare(share)} of the score` : "";
 }
