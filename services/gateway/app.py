@@ -100,7 +100,15 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         ticker.listen(stream.on_arrivals)
         bucket = BucketWatch(store, s3_threads)
         books = BooksWatch(store, s3_threads)
-        system = SystemWatch(settings, health, offsets=offsets, snapshots=snapshots, recommender=client, bucket=bucket)
+        system = SystemWatch(
+            settings,
+            health,
+            offsets=offsets,
+            snapshots=snapshots,
+            recommender=client,
+            bucket=bucket,
+            open_pages=lambda: stream.clients,
+        )
         stack.push_async_callback(system.close)
         rhythm = [
             (snapshots.refresh, settings.refresh_seconds),

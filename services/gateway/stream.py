@@ -77,6 +77,11 @@ class StreamHub:
         self._closed = False
         GATEWAY_STREAM_CLIENTS.set_function(lambda: len(self._clients))
 
+    @property
+    def clients(self) -> int:
+        """How many streams are open."""
+        return len(self._clients)
+
     def open(self, last_event_id: str | None) -> Client:
         """A new client, with the first snapshot queued. Raises a 503 problem where there are too many."""
         if self._closed or len(self._clients) >= self._max_clients:

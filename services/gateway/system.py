@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import Any
 
@@ -10,6 +10,7 @@ import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
 from services.common.events import format_time
+from services.common.metrics import GATEWAY_RECOMMENDATIONS
 from services.common.objectstore import ObjectStore
 from services.common.telemetry import Health
 from services.gateway.answers import Part, SystemAnswer
@@ -55,6 +56,25 @@ class BucketWatch:
         return Part(name="s3", kind="engine", status="ok" if ok else "unreachable", detail=detail)
 
 
+class Rate:
+    """How fast a count rises, from one look at it to the next."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[float, float] | None = None
+
+    def of(self, count: float) -> float | None:
+        """A second, since the last call; None at the first."""
+        now, seen = time.monotonic(), self._seen
+        self._seen = (now, count)
+        return None if seen is None else (count - seen[1]) / max(now - seen[0], 1e-3)
+
+
+def recommendations_answered() -> float:
+    """All answers with recommended products since the start, whatever the strategy."""
+    samples = (sample for metric in GATEWAY_RECOMMENDATIONS.collect() for sample in metric.samples)
+    return sum(sample.value for sample in samples if sample.name.endswith("_total"))
+
+
 class SystemWatch:
     """Asks the services' /readyz and puts the answers beside what the gateway knows of the engines."""
 
@@ -67,8 +87,11 @@ class SystemWatch:
         snapshots: SnapshotWatch,
         recommender: RecommenderClient,
         bucket: BucketWatch,
+        open_pages: Callable[[], int],
     ) -> None:
         self._health = health
+        self._open_pages = open_pages
+        self._answered = Rate()
         self._offsets = offsets
         self._snapshots = snapshots
         self._recommender = recommender
@@ -91,6 +114,8 @@ class SystemWatch:
         )
         self._services = [_with_grpc(part, serving) if part.name == "recommender" else part for part in services]
         self._asked_ms = time.time_ns() // 1_000_000
+        self._health.report("open_pages", self._open_pages())
+        self._health.report("recommendations_per_second", self._answered.of(recommendations_answered()))
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -31,3 +31,36 @@ export type Snapshot = Schemas["StreamSnapshot"] & { top: Record<TopKind, TopEnt
 export interface Stale {
   reason: string;
 }
+
+/** What a run of the batch job decided about its model, as it stands in the manifest and in reports/gate/. */
+export interface GateRecord {
+  version: string;
+  verdict: "published" | "refused";
+  winner: "candidate" | "live" | "popularity";
+  /** One sentence for a person. */
+  reason: string;
+  rule: string;
+  recipes: GateRecipe[];
+  checks: { name: string; passed: boolean; detail: string }[];
+}
+
+/** A value with its 95 % interval: value, low, high. */
+export type Interval = [number, number, number];
+type GateFigures = Partial<Record<"hr@3" | "ndcg@10", Interval>>;
+
+/** One of the recipes that were compared, each fitted before the split. */
+export interface GateRecipe {
+  name: string;
+  /** Why it could not win; null where it could. */
+  refused: string | null;
+  figures: Partial<Record<"warm" | "all", GateFigures>>;
+  against_live: Interval | null;
+  against_popularity: Interval | null;
+}
+
+/** A model that answers a part of the customers, beside the live one. */
+export interface Variant {
+  name: string;
+  version: string;
+  weight: number;
+}

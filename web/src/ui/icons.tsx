@@ -83,6 +83,12 @@ export const LinkIcon = () => (
   </Icon>
 );
 
+export const CrossIcon = () => (
+  <Icon>
+    <path d="M6 6l12 12M18 6L6 18" />
+  </Icon>
+);
+
 /** The name's mark: the till's stream. */
 export const Mark = () => (
   <svg viewBox="0 0 32 32" width="1.75rem" height="1.75rem" aria-hidden="true">

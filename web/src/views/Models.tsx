@@ -1,13 +1,15 @@
 import { useState } from "react";
 import { api } from "../api/client";
 import type { ModelEntry, ModelList } from "../api/types";
-import { formatCount } from "../format/numbers";
+import { formatCount, formatShortShare } from "../format/numbers";
 import { formatDate, formatMoment } from "../format/time";
 import { useLiveConnection } from "../live/LiveContext";
 import { useQuery } from "../live/useQuery";
 import { toggled } from "../panels/customer/basket";
 import { Activation } from "../panels/models/Activation";
-import { compare, metricsText } from "../panels/models/compare";
+import { compare, headline, metricsText } from "../panels/models/compare";
+import { Gate } from "../panels/models/Gate";
+import { latestGate, variantsOf } from "../panels/models/gate";
 import styles from "../panels/models/Models.module.css";
 import { Button } from "../ui/Button";
 import { Check } from "../ui/Field";
@@ -30,6 +32,7 @@ export default function Models() {
   }
   const pair = chosen.flatMap((version) => data.models.filter((model) => model.version === version));
   const [first, second] = pair;
+  const gate = latestGate(data);
   return (
     <div className={page.page}>
       <Panel title="Models" note={<Live models={data} />}>
@@ -51,6 +54,7 @@ export default function Models() {
           />
         )}
       </Panel>
+      {gate !== null && <Gate gate={gate} />}
       {first !== undefined && second !== undefined && <Compared first={first} second={second} />}
       {activating !== null && (
         <Activation
@@ -77,6 +81,8 @@ function Live({ models: { current, serving } }: { models: ModelList }) {
   );
 }
 
+const COLUMNS = ["Version", "Made", "Trained on", "Pairs", "Customers", "Products", "Metrics", "Compare", "Serve"];
+
 interface ListProps {
   models: ModelList;
   chosen: readonly string[];
@@ -90,7 +96,7 @@ function List({ models, chosen, onChoose, onActivate }: ListProps) {
       <table className={styles.models}>
         <thead>
           <tr>
-            {["Version", "Made", "Trained on", "Pairs", "Customers", "Products", "Metrics", "Compare", "Serve"].map((name) => (
+            {COLUMNS.map((name) => (
               <th key={name} scope="col">
                 {name}
               </th>
@@ -108,7 +114,7 @@ function List({ models, chosen, onChoose, onActivate }: ListProps) {
               <td className="number">{countOf(model.counts.pairs)}</td>
               <td className="number">{countOf(model.users)}</td>
               <td className="number">{countOf(model.items)}</td>
-              <td>{metricsText(model.metrics) || "none"}</td>
+              <td>{metricsText(headline(model.metrics)) || "none"}</td>
               <td>
                 <Check
                   checked={chosen.includes(model.version)}
@@ -120,9 +126,8 @@ function List({ models, chosen, onChoose, onActivate }: ListProps) {
                 </Check>
               </td>
               <td>
-                {model.live ? (
-                  <span className={styles.live}>live</span>
-                ) : (
+                <Share models={models} version={model.version} />
+                {!model.live && (
                   <Button
                     aria-label={`Activate ${model.version}`}
                     onClick={() => {
@@ -138,6 +143,22 @@ function List({ models, chosen, onChoose, onActivate }: ListProps) {
         </tbody>
       </table>
     </div>
+  );
+}
+
+/** Which customers a model answers: all, all the others, or a part of them. */
+function Share({ models: { current }, version }: { models: ModelList; version: string }) {
+  const variants = variantsOf(current);
+  const own = variants.filter((variant) => variant.version === version);
+  return (
+    <>
+      {current?.version === version && <span className={styles.live}>{variants.length === 0 ? "live" : "live for the rest"}</span>}
+      {own.map(({ name, weight }) => (
+        <span key={name} className={styles.live}>
+          variant {name}: {formatShortShare(weight)}
+        </span>
+      ))}
+    </>
   );
 }
 

@@ -1,7 +1,7 @@
 import { useMemo } from "react";
 import { api } from "../api/client";
 import { formatCount, formatRate, formatWait } from "../format/numbers";
-import { formatClock } from "../format/time";
+import { formatClock, modelTime } from "../format/time";
 import { useLive } from "../live/LiveContext";
 import { useQuery } from "../live/useQuery";
 import { DeadLetters } from "../panels/system/DeadLetters";
@@ -35,7 +35,10 @@ function Flow() {
   const flow = useMemo(() => {
     const parts = data?.parts ?? [];
     const freshness = freshnessMs === null ? null : `fresh in ${formatWait(freshnessMs)}`;
-    const boxes = boxesOf(parts, NUMBERS, { live, freshness: live ? freshness : "not live", modelVersion });
+    const made = modelVersion === null ? null : modelTime(modelVersion);
+    const asked = data?.as_of == null ? null : Date.parse(data.as_of);
+    const modelAge = made === null || asked === null ? null : formatWait(asked - made.getTime());
+    const boxes = boxesOf(parts, NUMBERS, { live, freshness: live ? freshness : "not live", modelAge });
     return { boxes, arrows: arrowsOf(boxes, parts, NUMBERS) };
   }, [data, live, freshnessMs, modelVersion]);
 

@@ -1,17 +1,19 @@
 import { useState } from "react";
 import { api } from "../../api/client";
-import type { Customer, RecommendedItem } from "../../api/types";
+import type { Customer, Product, RecommendedItem } from "../../api/types";
 import { useQuery } from "../../live/useQuery";
 import { Button } from "../../ui/Button";
 import { Check } from "../../ui/Field";
-import { Empty, Panel } from "../../ui/Panel";
+import { Panel } from "../../ui/Panel";
+import { ProductSearch } from "../product/ProductSearch";
 import { Recommended } from "../recommended/Recommended";
 import { candidatesOf, toggled } from "./basket";
 import { asQuery, type Filters } from "./filters";
 import styles from "./WhatIf.module.css";
 
 const PRODUCTS = 3;
-const BOUGHT_SHOWN = 12;
+const BOUGHT_SHOWN = 5;
+const POPULAR_SHOWN = 4;
 
 interface WhatIfProps {
   customer: Customer | null;
@@ -22,8 +24,16 @@ interface WhatIfProps {
 /** Products ticked as if they were bought, and what would go with them. The customer's own history is not changed. */
 export function WhatIf({ customer, recommended, filters }: WhatIfProps) {
   const [ticked, setTicked] = useState<readonly string[]>([]);
-  const popular = useQuery("popular", (signal) => api.popular(BOUGHT_SHOWN, signal));
+  const [added, setAdded] = useState<readonly Product[]>([]);
+  const popular = useQuery("popular", (signal) => api.popular(POPULAR_SHOWN, signal));
+  const add = async (productId: string): Promise<void> => {
+    const [product] = await api.products(productId, 1);
+    if (product === undefined) return;
+    setAdded((products) => [product, ...products]);
+    setTicked((ids) => (ids.includes(product.product_id) ? ids : [...ids, product.product_id]));
+  };
   const candidates = candidatesOf([
+    ...added,
     ...recommended,
     ...(customer?.purchases ?? []).slice(0, BOUGHT_SHOWN),
     ...(popular.data ?? []),
@@ -45,6 +55,7 @@ export function WhatIf({ customer, recommended, filters }: WhatIfProps) {
         )
       }
     >
+      <ProductSearch action="Add" onProduct={(productId) => void add(productId)} />
       <ul className={styles.candidates} data-testid="candidates">
         {candidates.map(({ id, title }) => (
           <li key={id}>
@@ -62,7 +73,7 @@ export function WhatIf({ customer, recommended, filters }: WhatIfProps) {
         ))}
       </ul>
       {ticked.length === 0 ? (
-        <Empty>Nothing is in the basket yet.</Empty>
+        <p className={styles.hint}>Nothing is in the basket yet.</p>
       ) : (
         <Basket productIds={ticked} filters={filters} titles={titles} />
       )}

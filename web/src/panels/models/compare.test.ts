@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { ModelEntry } from "../../api/types";
-import { compare, metricsText, text } from "./compare";
+import { compare, headline, metricsText, text } from "./compare";
 
 const model = (version: string, given: Partial<ModelEntry>): ModelEntry => ({
   version,
@@ -30,6 +30,12 @@ it("shows every value of either model and which differ", () => {
     ["metrics", "ndcg@10", "0.123457", "—", false],
     ["counts", "rejected bad time", "—", "3", false],
   ]);
+});
+
+it("shows a few of many metrics, those of what was bought first", () => {
+  const many = { coverage: 0.3, novelty: 5, warm: { "hr@3": 0.04, "ndcg@10": 0.03 }, other: 1, others: 2 };
+  expect(headline(many)).toEqual({ "warm hr@3": 0.04, "warm ndcg@10": 0.03 });
+  expect(headline({ a: 1, b: 2, c: 3, d: 4, e: 5 })).toEqual({ a: 1, b: 2, c: 3, d: 4 });
 });
 
 it("writes values out", () => {

@@ -51,6 +51,16 @@ export function text(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
+const SHOWN = 4;
+const HEADLINE = /^(warm|all|rolling|static)? ?(warm|all)? ?(hr|ndcg)@\d+$/;
+
+/** The metrics that tell most, a few of many: how often a product shown was bought. All are in the comparison. */
+export function headline(metrics: Record<string, unknown>): Record<string, unknown> {
+  const all = [...flat(metrics)];
+  const telling = all.filter(([name]) => HEADLINE.test(name));
+  return Object.fromEntries((telling.length > 0 ? telling : all).slice(0, SHOWN));
+}
+
 /** The metrics as one line. */
 export const metricsText = (metrics: Record<string, unknown>): string =>
   [...flat(metrics)].map(([name, value]) => `${name} ${text(value)}`).join(" · ");

@@ -43,9 +43,9 @@ export function ProductCard({ item, place, titleOf, bestScore }: ProductCardProp
       </dl>
       <div className={styles.score}>
         <span>Score</span>
-        <meter className={styles.meter} min={0} max={Math.max(bestScore, 0)} value={Math.max(item.score, 0)}>
-          {formatScore(item.score)}
-        </meter>
+        <span className={styles.bar} aria-hidden="true">
+          <span style={{ width: `${100 * partOf(item.score, bestScore)}%` }} />
+        </span>
         <span className="number">{formatScore(item.score)}</span>
       </div>
       <Why item={item} titleOf={titleOf} />
@@ -55,6 +55,9 @@ export function ProductCard({ item, place, titleOf, bestScore }: ProductCardProp
     </li>
   );
 }
+
+/** 0 to 1; where not even the best fits, nothing. */
+const partOf = (score: number, best: number): number => (best > 0 ? Math.min(1, Math.max(0, score / best)) : 0);
 
 /** Why the product is here. The product that the reason names is looked up where the view does not know it. */
 function Why({ item, titleOf }: Pick<ProductCardProps, "item" | "titleOf">) {

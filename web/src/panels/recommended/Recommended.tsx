@@ -57,7 +57,7 @@ export function Recommended({ answer: { data, error, retry }, titleOf, empty }: 
       {data.items.length === 0 ? (
         <Empty>{data.message ?? empty}</Empty>
       ) : (
-        <ol className={styles.cards}>
+        <ol className={styles.cards} data-many={data.items.length > 3}>
           {data.items.map((item, index) => (
             <ProductCard
               key={item.product_id}

@@ -39,7 +39,7 @@ export function DeadLetters() {
           </tbody>
         </table>
       )}
-      <p>
+      <p className={styles.advice}>
         Read, repair and send them again with <code>python -m services.deadletters</code>.
       </p>
     </Panel>

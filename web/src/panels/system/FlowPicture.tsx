@@ -11,6 +11,13 @@ interface Layout {
   height: number;
   box: { width: number; height: number };
   places: Record<string, Place>;
+  /** Arrows that have to go around others: `from to` → the corners of their way, and where their label stands. */
+  detours: Record<string, Detour>;
+}
+
+interface Detour {
+  way: readonly [Place, Place, ...Place[]];
+  label: Place;
 }
 
 /** Centres of the boxes: two rows on a desk, the live path above; two columns on a phone. */
@@ -30,6 +37,17 @@ const WIDE: Layout = {
     job: { x: 658, y: 230 },
     recommender: { x: 854, y: 230 },
   },
+  detours: {
+    "kafka recommender": {
+      way: [
+        { x: 326, y: 96 },
+        { x: 326, y: 145 },
+        { x: 814, y: 145 },
+        { x: 814, y: 194 },
+      ],
+      label: { x: 560, y: 136 },
+    },
+  },
 };
 const TALL: Layout = {
   width: 328,
@@ -46,6 +64,17 @@ const TALL: Layout = {
     s3: { x: 258, y: 300 },
     job: { x: 258, y: 430 },
     recommender: { x: 258, y: 560 },
+  },
+  detours: {
+    "kafka recommender": {
+      way: [
+        { x: 143, y: 190 },
+        { x: 158, y: 190 },
+        { x: 158, y: 540 },
+        { x: 185, y: 540 },
+      ],
+      label: { x: 166, y: 370 },
+    },
   },
 };
 
@@ -107,25 +136,37 @@ function BoxShape({ box, layout }: { box: Box; layout: Layout }) {
   );
 }
 
-function ArrowLine({ arrow: { from, to, label, broken }, layout }: { arrow: Arrow; layout: Layout }) {
-  const start = layout.places[from];
-  const end = layout.places[to];
-  if (start === undefined || end === undefined) return null;
-  const { x1, y1, x2, y2 } = between(start, end, layout.box);
-  const across = y1 === y2;
+function ArrowLine({ arrow, layout }: { arrow: Arrow; layout: Layout }) {
+  const { from, to, label, broken } = arrow;
+  const course = layout.detours[`${from} ${to}`] ?? direct(arrow, layout);
+  if (course === null) return null;
+  const { way, label: at } = course;
+  const across = way.length > 2 ? layout === WIDE : way[0].y === way[1].y;
+  const end = way.slice(-2);
   return (
     <g className={styles.arrow} data-broken={broken} data-testid={`arrow-${from}-${to}`}>
-      <path d={`M${x1} ${y1}L${x2} ${y2}`} />
-      <path d={head(x1, y1, x2, y2)} className={styles.head} />
-      <text
-        x={(x1 + x2) / 2 + (across ? 0 : 8)}
-        y={(y1 + y2) / 2 + (across ? -10 : 5)}
-        textAnchor={across ? "middle" : "start"}
-      >
+      <path d={`M${way.map(({ x, y }) => `${x} ${y}`).join("L")}`} />
+      <path d={head(end)} className={styles.head} />
+      <text x={at.x} y={at.y} textAnchor={across ? "middle" : "start"}>
         {label}
       </text>
     </g>
   );
+}
+
+/** The straight way from edge to edge, its label above it or at its right. */
+function direct({ from, to }: Arrow, { places, box }: Layout): Detour | null {
+  const [start, end] = [places[from], places[to]];
+  if (start === undefined || end === undefined) return null;
+  const { x1, y1, x2, y2 } = between(start, end, box);
+  const across = y1 === y2;
+  return {
+    way: [
+      { x: x1, y: y1 },
+      { x: x2, y: y2 },
+    ],
+    label: { x: (x1 + x2) / 2 + (across ? 0 : 8), y: (y1 + y2) / 2 + (across ? -10 : 5) },
+  };
 }
 
 /** A line from edge to edge of two boxes that stand beside or below each other. */
@@ -136,9 +177,11 @@ function between(start: Place, end: Place, box: Layout["box"]): { x1: number; y1
   return { x1: start.x + dx, y1: start.y + dy, x2: end.x - dx, y2: end.y - dy };
 }
 
-function head(x1: number, y1: number, x2: number, y2: number): string {
-  const length = Math.hypot(x2 - x1, y2 - y1) || 1;
-  const [ux, uy] = [(x2 - x1) / length, (y2 - y1) / length];
-  const [bx, by] = [x2 - 9 * ux, y2 - 9 * uy];
-  return `M${x2} ${y2}L${bx - 5 * uy} ${by + 5 * ux}L${bx + 5 * uy} ${by - 5 * ux}Z`;
+/** The head of an arrow whose way ends with these two places. */
+function head([start, end]: readonly Place[]): string {
+  if (start === undefined || end === undefined) return "";
+  const length = Math.hypot(end.x - start.x, end.y - start.y) || 1;
+  const [ux, uy] = [(end.x - start.x) / length, (end.y - start.y) / length];
+  const [bx, by] = [end.x - 9 * ux, end.y - 9 * uy];
+  return `M${end.x} ${end.y}L${bx - 5 * uy} ${by + 5 * ux}L${bx + 5 * uy} ${by - 5 * ux}Z`;
 }

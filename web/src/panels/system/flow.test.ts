@@ -11,7 +11,7 @@ const part = (name: string, given: Partial<Part> = {}): Part => ({
   ...given,
 });
 const NUMBERS = { rate: String, count: String };
-const SEEN = { live: true, freshness: "0.3 s", modelVersion: "v1" };
+const SEEN = { live: true, freshness: "0.3 s", modelAge: "2 h" };
 const names = ["producer", "kafka", "aggregator", "redis", "gateway", "archiver", "s3", "recommender"];
 const all = (changed: Part): Part[] => names.map((name) => (name === changed.name ? changed : part(name)));
 const broken = (parts: Part[]): string[] =>
@@ -28,7 +28,11 @@ describe("the flow", () => {
 
   it("is broken on both sides of a part that is down", () => {
     expect(broken(all(part("aggregator", { status: "unreachable" })))).toEqual(["kafka→aggregator", "aggregator→redis"]);
-    expect(broken(all(part("recommender", { status: "not_ready" })))).toEqual(["job→recommender", "recommender→gateway"]);
+    expect(broken(all(part("recommender", { status: "not_ready" })))).toEqual([
+      "kafka→recommender",
+      "job→recommender",
+      "recommender→gateway",
+    ]);
   });
 
   it("is whole while nothing is sent", () => {
@@ -47,5 +51,14 @@ describe("the flow", () => {
     const parts = all(part("archiver", { rate: 3.5 }));
     const arrows = arrowsOf(boxesOf(parts, NUMBERS, SEEN), parts, NUMBERS);
     expect(arrows.find(({ from, to }) => from === "kafka" && to === "archiver")?.label).toBe("3.5/s");
+  });
+
+  it("shows who is served, and how old the model is", () => {
+    const parts = all(part("gateway", { figures: { open_pages: 3, recommendations_per_second: 1.5 } }));
+    const boxes = boxesOf(parts, NUMBERS, SEEN);
+    const labels = new Map(arrowsOf(boxes, parts, NUMBERS).map(({ from, to, label }) => [`${from}→${to}`, label]));
+    expect(labels.get("gateway→page")).toBe("3 open");
+    expect(labels.get("recommender→gateway")).toBe("1.5/s");
+    expect(boxes.find(({ id }) => id === "job")?.figures).toBe("model 2 h old");
   });
 });

@@ -28,7 +28,8 @@ export interface Numbers {
 export interface Seen {
   live: boolean;
   freshness: string | null;
-  modelVersion: string | null;
+  /** How long ago the live model was made, in words. */
+  modelAge: string | null;
 }
 
 const ENDS: readonly [from: string, to: string][] = [
@@ -37,6 +38,7 @@ const ENDS: readonly [from: string, to: string][] = [
   ["aggregator", "redis"],
   ["redis", "gateway"],
   ["gateway", "page"],
+  ["kafka", "recommender"],
   ["kafka", "archiver"],
   ["archiver", "s3"],
   ["s3", "job"],
@@ -71,7 +73,7 @@ export function boxesOf(parts: readonly Part[], numbers: Numbers, seen: Seen): B
     const title = TITLES[id] ?? id;
     if (id === "page") return { id, title, status: seen.live ? "ok" : "unreachable", figures: seen.freshness ?? "" };
     // Nobody watches the batch job: it is started, and ends. What it last made is what can be told.
-    if (id === "job") return { id, title, status: "idle", figures: seen.modelVersion === null ? "no model yet" : "model live" };
+    if (id === "job") return { id, title, status: "idle", figures: seen.modelAge === null ? "no model yet" : `model ${seen.modelAge} old` };
     const part = known.get(id);
     if (part === undefined) return { id, title, status: "unknown", figures: "" };
     return { id, title, status: statusOf(part), figures: figuresOf(part, numbers) };
@@ -100,11 +102,23 @@ export function arrowsOf(boxes: readonly Box[], parts: readonly Part[], numbers:
 }
 
 /** What moves along an arrow: records a second as its reader takes them, else as its writer sends them. */
-function arrowLabel(from: string, to: string, parts: ReadonlyMap<string, Part>, { rate }: Numbers): string {
-  if (from === "kafka") return perSecond(parts.get(to), rate);
-  if (from === "producer" || from === "aggregator") return perSecond(parts.get(from), rate);
+function arrowLabel(from: string, to: string, parts: ReadonlyMap<string, Part>, numbers: Numbers): string {
+  if (from === "kafka") return perSecond(parts.get(to), numbers.rate);
+  if (from === "producer" || from === "aggregator" || from === "archiver") return perSecond(parts.get(from), numbers.rate);
+  if (to === "page") return pages(parts.get("gateway"), numbers.count);
+  if (from === "recommender") return answers(parts.get("gateway"), numbers.rate);
   return "";
 }
 
 const perSecond = (part: Part | undefined, rate: Numbers["rate"]): string =>
   part?.status === "ok" && part.rate !== null && part.rate !== undefined ? `${rate(part.rate)}/s` : "";
+
+function pages(gateway: Part | undefined, count: Numbers["count"]): string {
+  const open = gateway?.figures.open_pages;
+  return typeof open === "number" ? `${count(open)} open` : "";
+}
+
+function answers(gateway: Part | undefined, rate: Numbers["rate"]): string {
+  const answered = gateway?.figures.recommendations_per_second;
+  return typeof answered === "number" ? `${rate(answered)}/s` : "";
+}

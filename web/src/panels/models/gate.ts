@@ -1,0 +1,77 @@
+/** The gate's record in the words of a shop's owner. */
+import type { GateRecipe, GateRecord, Interval, ModelList, Variant } from "../../api/types";
+
+const RECIPE: Record<string, string> = {
+  candidate: "The new model",
+  live: "The model that was live",
+  popularity: "What everybody buys",
+};
+
+const CHECK: Record<string, string> = {
+  files: "Its files are whole",
+  finite: "Its numbers are numbers",
+  catalogue: "It knows what was sold last week",
+  answers: "It gives sane answers to known customers",
+};
+
+/** The record of the newest run of the batch job, if the gateway knows one. */
+export const latestGate = (models: ModelList): GateRecord | null => (models as { gate?: GateRecord | null }).gate ?? null;
+
+/** The models that answer a part of the customers. */
+export const variantsOf = (current: ModelList["current"]): readonly Variant[] =>
+  (current as { variants?: Variant[] } | null)?.variants ?? [];
+
+export const recipeName = ({ name }: GateRecipe): string => RECIPE[name] ?? name.replaceAll("_", " ");
+export const checkName = (name: string): string => CHECK[name] ?? name.replaceAll("_", " ");
+
+/** The verdict in one line. */
+export function verdictText({ verdict, winner }: GateRecord): string {
+  if (verdict === "refused") return "Refused: nothing was changed, the shop keeps the model it had.";
+  if (winner === "candidate") return "Published: the new model was the best.";
+  return winner === "live"
+    ? "Published: the recipe of the model that was live, fitted anew, was the best."
+    : "Published: nothing personal beat what everybody buys, so that is what customers get.";
+}
+
+export interface RecipeRow {
+  name: string;
+  won: boolean;
+  /** Of 100 orders of customers known before: in how many one of the three products shown was bought. */
+  hits: string;
+  ranking: string;
+  againstLive: string;
+  againstPopularity: string;
+  refused: string | null;
+}
+
+export interface GateNumbers {
+  share: (value: number) => string;
+  score: (value: number) => string;
+}
+
+const NOTHING = "—";
+
+export const recipeRows = (gate: GateRecord, numbers: GateNumbers): RecipeRow[] =>
+  gate.recipes.map((recipe) => ({
+    name: recipeName(recipe),
+    won: recipe.name === gate.winner && gate.verdict === "published",
+    hits: interval(recipe.figures.warm?.["hr@3"], numbers.share),
+    ranking: interval(recipe.figures.warm?.["ndcg@10"], numbers.score),
+    againstLive: difference(recipe.against_live, numbers.score),
+    againstPopularity: difference(recipe.against_popularity, numbers.score),
+    refused: recipe.refused,
+  }));
+
+function interval(value: Interval | null | undefined, write: (value: number) => string): string {
+  if (value === null || value === undefined) return NOTHING;
+  const [middle, low, high] = value.map(write);
+  return `${middle} (${low} to ${high})`;
+}
+
+/** A difference is told as better or worse only where its interval does not hold zero. */
+function difference(value: Interval | null, write: (value: number) => string): string {
+  if (value === null) return NOTHING;
+  const [, low, high] = value;
+  const judged = low > 0 ? "better" : high < 0 ? "worse" : "no clear difference";
+  return `${judged}: ${interval(value, write)}`;
+}
