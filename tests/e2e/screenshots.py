@@ -1,7 +1,7 @@
-"""Pictures of the page of a running stack: `python -m tests.e2e.screenshots [--url U] [--only VIEW ...] [--into FOLDER]`.
+"""Pictures of the page of a running stack: `python -m tests.e2e.screenshots [--url U] [--only VIEW ...] [--into DIR]`.
 
-Writes docs/img/<view>-<size>-<theme>.webp, whole views at a phone's, a desk's and a 4K wall's width. Never run by a test,
-so that the pictures change only on purpose. With `--png`, as PNG, which every viewer can show.
+Writes docs/img/<view>-<size>-<theme>.webp: whole views at the width of a phone, a desk and a 4K wall. Never run by a
+test, so that the pictures change only on purpose. With `--png`, as PNG, which every viewer can show.
 """
 
 import argparse
