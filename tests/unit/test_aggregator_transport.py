@@ -42,7 +42,8 @@ async def test_a_batch_is_no_longer_current_when_faust_has_gone_to_the_committed
 async def test_a_partition_revoked_in_mid_seek_keeps_no_other_from_its_place(
     consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone, sought = TP("purchases", 1), {}
+    gone = TP("purchases", 1)
+    sought: dict[TP, int] = {}
 
     async def seek_wait(_: object, positions: Mapping[TP, int]) -> None:
         if gone in positions:
