@@ -138,11 +138,11 @@ class Model:
     def intake(self, spare: int = 50, remembered: int = REMEMBERED_IDS) -> Intake:
         """The state as serving begins with it."""
         catalogue = self._catalogue(spare)
-        live = LiveState(self._past(), self._co_purchases().padded(catalogue.rows), [HALF_LIFE])
+        live = LiveState(self._past(), self._co_purchases().padded(catalogue.capacity), [HALF_LIFE])
         at_ms = max((event.event_time for event in self._lines), default=START_MS)
-        live.seed({HALF_LIFE: self._trend(at_ms, catalogue.rows)}, at_ms, self._last_sold(catalogue.rows))
+        live.seed({HALF_LIFE: self._trend(at_ms, catalogue.capacity)}, at_ms, self._last_sold(catalogue.capacity))
         numbers = [CATEGORIES.get(catalogue.categories[row], -1) for row in range(len(self.products))]
-        categories = Categories(np.array(numbers, np.int32), np.eye(2), CATEGORIES).padded(catalogue.rows)
+        categories = Categories(np.array(numbers, np.int32), np.eye(2), CATEGORIES).padded(catalogue.capacity)
         return Intake(catalogue, categories, live, Repeats(self.start().rows, remembered))
 
     def _catalogue(self, spare: int) -> Catalogue:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.common.tables import UNKNOWN
+from services.recommender.moment import NEVER_MS
 from services.recommender.scoring import Allowed
 
 NO_PRICE = -1
-_NEVER_MS = -(2**62)
 _NEW_TEXTS = 100_000
 
 
@@ -102,7 +102,7 @@ class Catalogue:
     """Products by row. The first `scored` rows have factors, in ascending order of id; then the others, likewise; then
     `spare` rows for products that the stream brings, in the order in which they come.
 
-    Masks have a place for each row, taken or not: `rows`. Of each text column at most `_NEW_TEXTS` are taken from the
+    Masks have a place for each row, taken or not: `capacity`. Each text column takes at most `_NEW_TEXTS` from the
     stream: a product beyond that keeps the texts it had.
     """
 
@@ -122,8 +122,8 @@ class Catalogue:
         self.scored = scored
         self.names, self.categories, self.brands = names, categories, brands
         self.prices = np.pad(prices, (0, spare), constant_values=NO_PRICE)
-        told = np.full(len(product_ids), _NEVER_MS, np.int64) if told_ms is None else told_ms
-        self._told_ms = np.pad(told, (0, spare), constant_values=_NEVER_MS)
+        told = np.full(len(product_ids), NEVER_MS, np.int64) if told_ms is None else told_ms
+        self._told_ms = np.pad(told, (0, spare), constant_values=NEVER_MS)
         self._told = self._told_ms.data
         self._known = len(product_ids)
         self._rows = {id_: row for row, id_ in enumerate(self.product_ids)}
@@ -137,7 +137,7 @@ class Catalogue:
         return len(self.product_ids)
 
     @property
-    def rows(self) -> int:
+    def capacity(self) -> int:
         """Rows, taken or spare."""
         return len(self.prices)
 
@@ -149,7 +149,7 @@ class Catalogue:
     def take(self, product_id: str) -> int | None:
         """A spare row for a product that has none; None where all are taken."""
         row = len(self.product_ids)
-        if row == self.rows:
+        if row == self.capacity:
             return None
         self.product_ids.append(product_id)
         self._rows[product_id] = row
@@ -178,8 +178,8 @@ class Catalogue:
         return None if cents == NO_PRICE else cents
 
     def allowed(self, filters: Filters) -> Allowed:
-        """A fresh mask [rows] of what passes the filters (purchases are the caller's to exclude)."""
-        mask = np.arange(self.rows) < len(self)
+        """A fresh mask [capacity] of what passes the filters (purchases are the caller's to exclude)."""
+        mask = np.arange(self.capacity) < len(self)
         if filters.category:
             mask &= self.categories.under(filters.category)
         if filters.brand:

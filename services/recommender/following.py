@@ -29,7 +29,7 @@ from services.common.metrics import (
     RECOMMENDER_STREAM_RESETS,
 )
 from services.common.settings import KafkaSettings
-from services.recommender.intake import REMEMBERED_IDS, Intake
+from services.recommender.intake import REMEMBERED_IDS, Intake, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ _FETCH_RECORDS = 400
 _FETCH_WAIT_MS = 200
 # A broker that is there answers a fetch within half a second, records or not.
 _LOST_CONTACT_MS = 5000
+_PARTITIONS_EVERY_MS = 20_000  # how often it is asked whether there are new ones
 _ANSWER_WITHIN_S = 10.0
 _STOP_WITHIN_S = 3.0
 _RETRY_S = (0.2, 0.5, 1.0, 2.0)
@@ -101,6 +102,7 @@ class Follower:
         self._lookback = lookback
         self._places: dict[int, _Place] = {}
         self._counted: dict[str, int] = {}
+        self._rate: float | None = None
         self._away = False
         self._task: asyncio.Task[None] | None = None
 
@@ -121,6 +123,11 @@ class Follower:
     def lag(self) -> int:
         """Records not yet applied, as of the last fetch."""
         return sum(place.lag for place in self._places.values())
+
+    @property
+    def events_per_second(self) -> float | None:
+        """Purchases applied a second, over the last second; None before the first contact with Kafka."""
+        return self._rate
 
     def age_ms(self, now_ms: int) -> int | None:
         """How old what is known of the stream is; None before the first contact with Kafka."""
@@ -167,6 +174,7 @@ class Follower:
             enable_auto_commit=False,
             auto_offset_reset="none",
             fetch_max_wait_ms=_LOST_CONTACT_MS // 10,
+            metadata_max_age_ms=_PARTITIONS_EVERY_MS,
             **client_options(self._settings),
         )
         try:
@@ -244,7 +252,7 @@ class Follower:
         place.stamp = None
 
     async def _read(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
-        report_at = 0.0
+        reported_at = time.monotonic()
         while True:
             fetched = await self._fetch(consumer)
             for partition, records in fetched.items():
@@ -252,9 +260,10 @@ class Follower:
             for partition in partitions:
                 await self._observe(consumer, partition)
             self._note_level()
-            if time.monotonic() >= report_at:
-                report_at = time.monotonic() + _REPORT_S
-                self._report()
+            elapsed_s = time.monotonic() - reported_at
+            if elapsed_s >= _REPORT_S:
+                reported_at += elapsed_s
+                self._report(elapsed_s)
                 if len(consumer.partitions_for_topic(self._settings.purchases_topic) or ()) > len(partitions):
                     raise _Reopen("the topic has got more partitions")
 
@@ -309,7 +318,9 @@ class Follower:
         if age_ms is not None and age_ms <= _LEVEL_MS:
             self.caught_up.set()
 
-    def _report(self) -> None:
+    def _report(self, seconds: float) -> None:
+        applied = self._intake.outcomes[Outcome.APPLIED]
+        self._rate = (applied - self._counted.get(Outcome.APPLIED, 0)) / seconds
         for outcome, count in self._intake.outcomes.items():
             RECOMMENDER_STREAM_RECORDS.labels(outcome.value).inc(count - self._counted.get(outcome, 0))
             self._counted[outcome] = count

@@ -86,7 +86,7 @@ class Intake:
     """Moves the state of one model on, record by record."""
 
     def __init__(self, catalogue: Catalogue, categories: Categories, live: LiveState, repeats: Repeats) -> None:
-        """`categories` and `live` have as many products as the catalogue has rows."""
+        """`categories` and `live` have as many products as the catalogue has room for."""
         self.catalogue = catalogue
         self.live = live
         self._categories = categories

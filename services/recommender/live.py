@@ -11,10 +11,11 @@ import numpy as np
 
 from services.recommender.decay import DAY_MS, DecayedCounts
 from services.recommender.history import Histories, History, PastPurchases
+from services.recommender.moment import NEVER_MS, Moment
 from services.recommender.neighbours import CoPurchases, Neighbours
 from services.recommender.scoring import Allowed, Float64s, Int64s, Rows
 
-NEVER_MS = -(2**62)
+__all__ = ["NEVER_MS", "Bounds", "LiveState", "Purchase", "Sizes"]
 
 
 class Purchase(NamedTuple):
@@ -65,7 +66,7 @@ class LiveState:
         self._counts = tuple(self._trends.values())
         self._sold_ms = np.full(products, NEVER_MS, np.int64)
         self._sold_cells = self._sold_ms.data  # the same numbers: one of them is reached in half the time
-        self._newest_ms = NEVER_MS
+        self._moment = Moment()
         self._pairs = bounds.pairs
 
     def seed(self, trends: Mapping[float, Float64s], at_ms: int, sold_ms: Int64s) -> None:
@@ -74,18 +75,18 @@ class LiveState:
         for half_life_ms, counts in trends.items():
             self._trends[half_life_ms].add_counts(counts, at_ms)
         np.maximum(self._sold_ms, sold_ms, out=self._sold_ms)
-        self._newest_ms = max(self._newest_ms, at_ms)
+        self._moment.begin(at_ms)
 
     def warm_up(self, products: Rows, at_ms: Int64s) -> None:
         """Count sales before the model's cut-off into the popularity; histories and pairs have them from the model."""
         for counts in self._trends.values():
             counts.add_each(products, at_ms)
         np.maximum.at(self._sold_ms, products, at_ms)
-        self._newest_ms = max(self._newest_ms, int(at_ms.max(initial=NEVER_MS)))
+        if len(at_ms):
+            self._moment.begin(int(at_ms.max()))
 
     def apply(self, purchase: Purchase) -> None:
         """Take in one line. A line of no piece changes nothing; a return undoes what its customer bought."""
-        self._newest_ms = max(self._newest_ms, purchase.at_ms)
         if purchase.pieces > 0:
             self._bought(*purchase)
         elif purchase.pieces < 0 and purchase.customer is not None:
@@ -93,8 +94,8 @@ class LiveState:
 
     @property
     def newest_ms(self) -> int:
-        """The newest event time that is known: the shop's now, whose data may be of another year."""
-        return self._newest_ms
+        """The newest event time that is beyond doubt: the shop's now, whose data may be of another year."""
+        return self._moment.newest_ms
 
     def history(self, customer: str) -> History:
         """What a customer holds now."""
@@ -119,8 +120,10 @@ class LiveState:
         return Sizes(len(histories), histories.lines, self.neighbours.fresh, histories.forgotten)
 
     def _bought(self, customer: str | None, product: int, pieces: int, at_ms: int) -> None:
-        for counts in self._counts:
-            counts.add(product, at_ms)
+        if self._moment.see(at_ms):
+            for sold_ms, sold, weight in self._moment.reached():
+                self._add(sold, sold_ms, weight)
+        self._count(product, at_ms, 1.0)
         self._sold_cells[product] = max(self._sold_cells[product], at_ms)
         if customer is not None:
             beside = self._histories.beside(customer, product, self._pairs)
@@ -128,11 +131,18 @@ class LiveState:
                 self.neighbours.add(product, beside)
             self._histories.add(customer, product, pieces, at_ms)
 
+    def _count(self, product: int, at_ms: int, weight: float) -> None:
+        if not self._moment.waits(at_ms, product, weight):
+            self._add(product, at_ms, weight)
+
+    def _add(self, product: int, at_ms: int, weight: float) -> None:
+        for counts in self._counts:
+            counts.add(product, at_ms, weight)
+
     def _returned(self, customer: str, product: int, pieces: int, at_ms: int) -> None:
         held = self._histories.pieces(customer, product) > 0
         for line in self._histories.take_back(customer, product, pieces, at_ms):
-            for counts in self._counts:
-                counts.add(product, line.at_ms, -1.0)
+            self._count(product, line.at_ms, -1.0)
         if held:
             beside = self._histories.beside(customer, product, self._pairs)
             if beside is not None:

@@ -208,7 +208,7 @@ async def test_a_broker_that_stops_and_comes_back_loses_nothing_and_the_age_tell
     async with following(settings, FROM_THE_BEGINNING, intake) as follower:
         await asyncio.sleep(1)
         assert follower.age_ms(NOW_MS) is None, "Kafka is away at the start"
-        with running(engine):
+        async with started(engine):
             await create(settings, [PURCHASES])
             await produce(settings, (line(number) for number in range(1000)))
             await until(lambda: applied(intake) == 1000, "known after a late start", 60)
@@ -217,12 +217,23 @@ async def test_a_broker_that_stops_and_comes_back_loses_nothing_and_the_age_tell
         age_ms = follower.age_ms(stopped_ms + 60_000)
         assert age_ms is not None
         assert age_ms > 55_000
-        with running(engine):
+        async with started(engine):
             await produce(settings, (line(number) for number in range(900, 2000)))
             await until(lambda: applied(intake) == 2100, "known after the stop", 60)
             await until(lambda: (follower.age_ms(int(time.time() * 1000)) or 0) < 2000, "up to date", 30)
             everything = Model(await whole(settings)).intake()
     assert known(intake, CUSTOMERS, NOW_MS) == known(everything, CUSTOMERS, NOW_MS)
+
+
+@asynccontextmanager
+async def started(engine: KafkaEngine) -> AsyncIterator[None]:
+    """The engine runs; starting and stopping wait in a thread."""
+    broker = running(engine)
+    await asyncio.to_thread(broker.__enter__)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(broker.__exit__, None, None, None)
 
 
 async def test_new_partitions_are_read(kafka: str, topics: TopicFactory) -> None:

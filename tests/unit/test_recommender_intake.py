@@ -56,7 +56,7 @@ def logs(draw: st.DrawFn) -> list[Record]:
     once: dict[tuple[str, str], int] = {}
     for number in range(draw(st.integers(0, 30))):
         customer, product = draw(st.sampled_from((None, *CUSTOMERS))), draw(st.sampled_from(PRODUCTS))
-        hours = number + draw(st.floats(0, 5))
+        hours = number / 2 + draw(st.floats(0, 5))
         left = once.get((customer or "", product))
         if customer is None or left is None:
             pieces = draw(st.integers(1, 3))
