@@ -10,57 +10,138 @@ from collections.abc import Callable
 
 import numpy as np
 
-from services.recommender import recommend
 from services.recommender.catalogue import Catalogue, Filters, Labels
+from services.recommender.categories import Categories
+from services.recommender.composed import ComposedScorer, Knowledge
+from services.recommender.composition import Composition, Fading
+from services.recommender.decay import DAY_MS
+from services.recommender.folder import Gate, Training
 from services.recommender.foldin import FoldIn
-from services.recommender.model import KnownPurchases, Model
-from services.recommender.responses import write_answer
-from services.recommender.scoring import InnerProductIndex, Ranked, unit_vectors
+from services.recommender.history import PastPurchases
+from services.recommender.live import Purchase
+from services.recommender.loader import LiveModel
+from services.recommender.model import Model, Seed
+from services.recommender.neighbours import CoPurchases
+from services.recommender.recommend import Answer, Recommender
+from services.recommender.responses import Source, write_answer
+from services.recommender.scoring import Float32s, InnerProductIndex, unit_vectors
 
 K = 3
 BOUGHT = 2  # products a known customer of that shop bought, on average
+CATEGORIES = 123
+NEIGHBOURS = 100  # of each product: more than that shop has on average
+NOW_MS = 1_600_000_000_000
+EVERYTHING = Filters()
+# As it was chosen for that shop (docs/recommendations.md): every part counts.
+COMPOSITION = Composition(
+    factors=0.285,
+    popularity=0.0131,
+    live=0.0131,
+    neighbours=1.03,
+    categories=0.201,
+    recency=(Fading(72.0, 1.0), Fading(1.0, 0.437)),
+    shrink=6.93,
+    balance=0.5,
+)
 
 
-def random_model(users: int, items: int, rank: int, seed: int = 1) -> Model:
-    """A model of random factors and purchases."""
+def random_recommender(users: int, items: int, rank: int, seed: int = 1) -> Recommender:
+    """A model of random factors, purchases and co-purchases, with the state as of its cut-off."""
     rng = np.random.default_rng(seed)
     item_factors = rng.normal(scale=0.3, size=(items, rank)).astype(np.float32)
-    return Model(
-        version="random",
-        created_at_ms=0,
-        rank=rank,
-        catalogue=_random_catalogue(items, rng),
-        users={f"15155{user:014d}": user for user in range(users)},
-        user_factors=rng.normal(scale=0.3, size=(users, rank)).astype(np.float32),
-        items=InnerProductIndex(item_factors),
-        similar=InnerProductIndex(unit_vectors(item_factors)),
-        fold_in=FoldIn(item_factors, alpha=40.0, regularisation=0.1),
-        popular=Ranked(rng.permutation(items).astype(np.int32), np.arange(items, 0, -1, dtype=np.float64)),
-        purchases=KnownPurchases(
-            starts=np.arange(0, users * BOUGHT + 1, BOUGHT),
-            products=rng.integers(items, size=users * BOUGHT, dtype=np.int32),
-            pieces=np.ones(users * BOUGHT),
-        ),
+    catalogue = _random_catalogue(items, rng)
+    knowledge = Knowledge(
+        item_factors,
+        FoldIn(item_factors, alpha=40.0, regularisation=0.1),
+        rng.pareto(1.0, items),
+        Categories(catalogue.categories.codes, rng.random((CATEGORIES, CATEGORIES)) / CATEGORIES),
     )
+    model = Model(
+        version="random",
+        created_at_ms=NOW_MS,
+        rank=rank,
+        users=users,
+        items=items,
+        catalogue=catalogue,
+        scorer=ComposedScorer(knowledge, COMPOSITION),
+        similar=InnerProductIndex(unit_vectors(item_factors)),
+        seed=_random_seed(users, items, rng),
+        gate=Gate(),
+    )
+    return Recommender(model, model.live_state())
 
 
 def _random_catalogue(items: int, rng: np.random.Generator) -> Catalogue:
     return Catalogue(
-        product_ids=[f"15159{item:014d}" for item in range(items)],
+        [f"15159{item:014d}" for item in range(items)],
         scored=items,
         names=Labels(np.zeros(items, dtype=np.int32), [""]),
-        categories=Labels(rng.integers(123, size=items, dtype=np.int32), [f"group{c % 12}.c{c}" for c in range(123)]),
+        categories=Labels(
+            rng.integers(CATEGORIES, size=items, dtype=np.int32), [f"group{c % 12}.c{c}" for c in range(CATEGORIES)]
+        ),
         brands=Labels(rng.integers(899, size=items, dtype=np.int32), [f"brand{b}" for b in range(899)]),
         prices=rng.integers(1, 500_000, size=items),
     )
 
 
-def argsort_answer(model: Model, user: int) -> list[int]:
-    """The peer: score everything, sort everything, skip what was bought."""
-    factors = model.items.vectors
-    bought = set(model.purchases.of(user)[0].tolist())
-    order = np.argsort(-(factors @ model.user_factors[user]))
+def _random_seed(users: int, items: int, rng: np.random.Generator) -> Seed:
+    return Seed(
+        cut_off_ms=NOW_MS,
+        past=PastPurchases(
+            users={_user(user): user for user in range(users)},
+            starts=np.arange(0, users * BOUGHT + 1, BOUGHT),
+            rows=rng.integers(items, size=users * BOUGHT, dtype=np.int32),
+            pieces=np.ones(users * BOUGHT),
+            at_ms=NOW_MS - rng.integers(90 * DAY_MS, size=users * BOUGHT),
+        ),
+        co_purchases=CoPurchases(
+            starts=np.arange(0, items * NEIGHBOURS + 1, NEIGHBOURS),
+            rows=rng.integers(items, size=items * NEIGHBOURS, dtype=np.int32),
+            counts=rng.integers(1, 20, size=items * NEIGHBOURS, dtype=np.int32),
+            buyers=rng.integers(20, 500, size=items),
+        ),
+        trends={half_life_ms: rng.pareto(1.0, items) for half_life_ms in COMPOSITION.half_lives_ms},
+        sold_ms=np.full(items, NOW_MS),
+        training=Training(to=""),
+    )
+
+
+def _user(number: int) -> str:
+    return f"15155{number:014d}"
+
+
+def argsort_answer(factors: Float32s, user_factors: Float32s, bought: set[int]) -> list[int]:
+    """The peer: score everything by one inner product, sort everything, skip what was bought."""
+    order = np.argsort(-(factors @ user_factors))
     return [row for row in order[: K + len(bought)].tolist() if row not in bought][:K]
+
+
+class Asking:
+    """Asks for one customer after the other, each at a later moment, as a shop with one request every 5 ms would."""
+
+    def __init__(self, recommender: Recommender) -> None:
+        self.recommender = recommender
+        self._now_ms = NOW_MS
+
+    def now_ms(self) -> int:
+        """The next moment."""
+        self._now_ms += 5
+        return self._now_ms
+
+    def customer(self, user_id: str, filters: Filters = EVERYTHING) -> Answer:
+        """One answer."""
+        return self.recommender.for_user(user_id, K, filters, self.now_ms())
+
+    def after_a_purchase(self, number: int) -> Answer:
+        """The first answer to a customer who has just bought something."""
+        user_id, live = _user(number), self.recommender.live
+        live.apply(Purchase(user_id, number, 1, NOW_MS))
+        return self.customer(user_id)
+
+    def as_bytes(self, user_id: str) -> bytes:
+        """One answer as it is sent."""
+        source = Source(LiveModel(self.recommender, 0), "main", NOW_MS)
+        return write_answer(source, self.customer(user_id), user_id).SerializeToString()
 
 
 def measure(name: str, call: Callable[[int], object], requests: int, each: int = 1) -> None:
@@ -84,35 +165,34 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=64)
     parser.add_argument("--requests", type=int, default=2_000)
     options = parser.parse_args()
-    model = random_model(options.users, options.items, options.rank)
-    users = list(model.users)
-    products = model.catalogue.product_ids
-    everything = Filters()
+    asking = Asking(random_recommender(options.users, options.items, options.rank))
+    recommender, requests = asking.recommender, options.requests
+    users, products = [_user(number) for number in range(options.users)], recommender.model.catalogue.product_ids
     filtered = Filters(category="group3", brand="brand7", min_price=1000, max_price=400_000)
-    allowed = model.catalogue.allowed(everything)
-    requests = options.requests
+    vectors = recommender.model.similar.vectors
     print(f"{options.users:,} users × {options.items:,} items × rank {options.rank}, k = {K}, one thread")
-    measure("peer: full argsort, no filters, no reasons", lambda n: argsort_answer(model, n), requests // 4)
-    measure("top-k alone", lambda n: model.items.top_k(model.user_factors[n], K, allowed), requests)
-    measure("one customer, with reasons", lambda n: recommend.for_user(model, users[n], K, everything), requests)
-    measure("one customer, all filters", lambda n: recommend.for_user(model, users[n], K, filtered), requests)
-    measure("one customer, as protobuf", lambda n: _as_bytes(model, users[n], everything), requests)
-    measure("popular, unknown customer", lambda n: recommend.for_user(model, "nobody", K, everything), requests)
+    measure("peer: full argsort of factors, no filters, no reasons", lambda n: _peer(vectors, n), requests // 4)
+    measure("one customer, for the first time", lambda n: asking.customer(users[n]), requests)
+    measure("one customer, again", lambda n: asking.customer(users[n]), requests)
+    measure("one customer, after a purchase", asking.after_a_purchase, requests)
+    measure("one customer, all filters", lambda n: asking.customer(users[n], filtered), requests)
+    measure("one customer, as protobuf", lambda n: asking.as_bytes(users[n]), requests)
+    measure("a stranger", lambda n: asking.customer("nobody"), requests)
     measure(
-        "basket of 5, folded in", lambda n: recommend.for_basket(model, products[n : n + 5], K, everything), requests
+        "basket of 5", lambda n: recommender.for_basket(products[n : n + 5], K, EVERYTHING, asking.now_ms()), requests
     )
-    measure("similar products", lambda n: recommend.similar(model, n, K, everything), requests)
+    measure("similar products", lambda n: recommender.similar(n, K, EVERYTHING, asking.now_ms()), requests)
     for size in (16, 1000):
         measure(
             f"batch of {size}, per customer",
-            lambda n, size=size: recommend.for_users(model, users[n : n + size], K, everything),  # type: ignore[misc]
+            lambda n, size=size: recommender.for_users(users[n : n + size], K, EVERYTHING, asking.now_ms()),  # type: ignore[misc]
             requests // size + 2,
             each=size,
         )
 
 
-def _as_bytes(model: Model, user_id: str, filters: Filters) -> bytes:
-    return write_answer(model, recommend.for_user(model, user_id, K, filters), user_id).SerializeToString()
+def _peer(vectors: Float32s, number: int) -> list[int]:
+    return argsort_answer(vectors, vectors[number], {number, number + 1})
 
 
 if __name__ == "__main__":

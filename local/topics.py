@@ -10,7 +10,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 from local.settings import StackSettings
 from services.common.kafka import client_options
 from services.common.settings import KafkaSettings
-from services.common.topics import DEAD_LETTERS, PURCHASES, Topic
+from services.common.topics import DEAD_LETTERS, PURCHASES, RECOMMENDATIONS, Topic
 
 # Kafka removes whole segments, and never the one being filled: retention acts in steps of this share.
 _SEGMENTS_KEPT = 8
@@ -19,11 +19,12 @@ _SMALLEST_SEGMENT = 1024 * 1024
 
 
 async def create_topics(settings: StackSettings) -> None:
-    """Create both topics by the names in the settings, and give them the retention of the settings, new or not."""
+    """Create the topics by the names in the settings, and give them the retention of the settings, new or not."""
     retention = {"retention.ms": str(int(settings.kafka_retention_hours * _MS_AN_HOUR))}
     asked = [
         replace(PURCHASES, name=settings.purchases_topic, config={**PURCHASES.config, **retention}),
         replace(DEAD_LETTERS, name=settings.dead_letters_topic),
+        replace(RECOMMENDATIONS, name=settings.recommendations_topic),
     ]
     topics = [bounded(topic, settings.kafka_retention_bytes) for topic in asked]
     await create(settings, topics)

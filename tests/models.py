@@ -7,18 +7,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from services.common.objectstore import NoSuchObject
+from services.recommender.composition import Composition, Fading
+from services.recommender.decay import DAY_MS, HOUR_MS
+from services.recommender.loader import LiveModel
+from services.recommender.model import Model
+from services.recommender.recommend import Recommender
 
 Pieces = Mapping[str, Mapping[str, int]]  # user → product → net pieces
 Files = dict[str, bytes]
 
 MODELS = "models/als"
 VERSION = "20200501T000000Z-000001"
+CUT_OFF_MS = 1_588_291_200_000  # 2020-05-01T00:00:00Z
+FACTORS = Composition(factors=1.0, popularity=0.001, trends=(Fading(24.0, 1.0),), recency=(Fading(336.0, 1.0),))
+"""What the factors say, and popularity where they say nothing."""
+COMPOSITION = FACTORS
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,12 @@ class ModelSpec:
     alpha: float
     regularisation: float
     version: str = VERSION
+    composition: Composition = COMPOSITION
+    co_purchases: Mapping[str, tuple[int, Mapping[str, int]]] | None = None  # buyers, neighbour → count; None: counted
+    category_ties: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    trends: Mapping[str, float] | None = None  # of every half-life; None: the popularity
+    bought_ms: int = CUT_OFF_MS - DAY_MS
+    last_sold_ms: int | None = CUT_OFF_MS - DAY_MS
     manifest: Mapping[str, Any] = field(default_factory=dict)  # fields that overwrite the true ones
 
 
@@ -179,6 +195,17 @@ def publish(store: Writable, spec: ModelSpec) -> None:
     point_at(store, spec.version)
 
 
+def standing_still(model: Model) -> LiveModel:
+    """A model that answers from what it was trained on, without a stream."""
+    return LiveModel(Recommender(model, model.live_state()), loaded_at_ms=1_600_000_000_000)
+
+
+def point_at_variants(store: Writable, version: str, **variants: tuple[str, float]) -> None:
+    """Move the pointer, with models on trial: name = (version, weight)."""
+    trials = [{"name": name, "version": trial, "weight": weight} for name, (trial, weight) in variants.items()]
+    store.put(f"{MODELS}/current.json", json.dumps({"version": version, "variants": trials}).encode())
+
+
 def _tables(spec: ModelSpec) -> dict[str, pa.Table]:
     factors = pa.list_(pa.float32())
     return {
@@ -193,13 +220,59 @@ def _tables(spec: ModelSpec) -> dict[str, pa.Table]:
                 "price_cents": pa.int64(),
                 "last_sold_ms": pa.int64(),
             },
-            [(id_, p.name, p.category, p.brand, p.price, 1_588_000_000_000) for id_, p in spec.catalogue.items()],
+            [(id_, p.name, p.category, p.brand, p.price, spec.last_sold_ms) for id_, p in spec.catalogue.items()],
         ),
         "popularity": _table({"product_id": pa.string(), "score": pa.float64()}, list(spec.popularity.items())),
         "known_purchases": _table(
-            {"user_id": pa.string(), "product_ids": pa.list_(pa.string()), "pieces": pa.list_(pa.int64())},
-            [(user, list(bought), list(bought.values())) for user, bought in spec.purchases.items()],
+            {
+                "user_id": pa.string(),
+                "product_ids": pa.list_(pa.string()),
+                "pieces": pa.list_(pa.float64()),
+                "bought_ms": pa.list_(pa.int64()),
+            },
+            [
+                (user, list(bought), list(bought.values()), [spec.bought_ms] * len(bought))
+                for user, bought in spec.purchases.items()
+            ],
         ),
+        "co_purchases": _table(
+            {
+                "product_id": pa.string(),
+                "buyers": pa.int64(),
+                "neighbour_ids": pa.list_(pa.string()),
+                "counts": pa.list_(pa.int32()),
+            },
+            [
+                (id_, buyers, list(counts), list(counts.values()))
+                for id_, (buyers, counts) in _co_purchases(spec).items()
+            ],
+        ),
+        "category_ties": _table(
+            {"category_code": pa.string(), "towards": pa.string(), "tie": pa.float64()},
+            [(*pair, tie) for pair, tie in spec.category_ties.items()],
+        ),
+        "trends": _table(
+            {"product_id": pa.string(), "half_life_h": pa.float64(), "count": pa.float64()},
+            [
+                (id_, half_life_ms / HOUR_MS, count)
+                for id_, count in (spec.popularity if spec.trends is None else spec.trends).items()
+                for half_life_ms in spec.composition.half_lives_ms
+            ],
+        ),
+    }
+
+
+def _co_purchases(spec: ModelSpec) -> Mapping[str, tuple[int, Mapping[str, int]]]:
+    """How many customers bought each product, and each pair of products."""
+    if spec.co_purchases is not None:
+        return spec.co_purchases
+    holders: dict[str, set[str]] = {}
+    for user, bought in spec.purchases.items():
+        for id_ in bought:
+            holders.setdefault(id_, set()).add(user)
+    return {
+        id_: (len(own), {other: n for other, theirs in holders.items() if other != id_ and (n := len(own & theirs))})
+        for id_, own in holders.items()
     }
 
 
@@ -221,7 +294,7 @@ def _parquet(table: pa.Table) -> bytes:
 
 def _manifest(spec: ModelSpec, entries: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "format_version": 1,
+        "format_version": 2,
         "version": spec.version,
         "created_at": "2020-05-01T00:00:00Z",
         "algorithm": "als",
@@ -229,7 +302,13 @@ def _manifest(spec: ModelSpec, entries: list[dict[str, Any]]) -> dict[str, Any]:
         "users": len(spec.user_factors),
         "items": len(spec.item_factors),
         "files": entries,
-        "training": {"from": "2020-01-01T00:00:00Z", "to": "2020-05-01T00:00:00Z", "offsets": {"0": 100}},
+        "training": {
+            "from": "2020-01-01T00:00:00Z",
+            "to": "2020-05-01T00:00:00Z",
+            "offsets": {"0": 100},
+            "rows": {"0": {"shop.csv": 99}},
+        },
+        "composition": msgspec.to_builtins(spec.composition),
         "settings": {"rank": spec.rank, "alpha": spec.alpha, "regularisation": spec.regularisation, "seed": 7},
         "metrics": {},
         "counts": {"purchases": sum(len(bought) for bought in spec.purchases.values())},

@@ -21,8 +21,6 @@ AGGREGATOR_REPEATS = Counter("tillstream_aggregator_repeats", "Lines skipped as 
 AGGREGATOR_DEAD_LETTERS = Counter("tillstream_aggregator_dead_letters", "Records sent to the dead letters", ["reason"])
 # Times a batch did not fit the mark in Redis (a zombie, a restored snapshot) and reading went back to the marks.
 AGGREGATOR_MISMATCHES = Counter("tillstream_aggregator_mark_mismatches", "Batches refused by a shard's mark")
-# Records that the figures lack, since nobody had them any more and that was accepted.
-AGGREGATOR_MISSING = Counter("tillstream_aggregator_missing_records", "Records that the figures lack for good")
 # Records fetched although they were applied already: after a crash or a rebalance, never after a clean stop.
 AGGREGATOR_REFETCHED = Counter("tillstream_aggregator_refetched_records", "Records fetched although applied already")
 # Time of one server-side script call: Redis serves nobody else meanwhile.
@@ -60,8 +58,8 @@ RECOMMENDER_REQUEST_SECONDS = Histogram(
 )
 # Answers by the strategy that gave them: a growing share of `popular` means customers the model does not know.
 RECOMMENDER_ANSWERS = Counter("tillstream_recommender_answers", "Answers by strategy", ["strategy"])
-# 1 for the version that is served; no series before the first model.
-RECOMMENDER_MODEL = Gauge("tillstream_recommender_model_info", "The version that is served", ["version"])
+# 1 for each version that answers, by variant (main, or on trial); no series before the first model.
+RECOMMENDER_MODEL = Gauge("tillstream_recommender_model_info", "The versions that answer", ["version", "variant"])
 # When the served model was trained: time() minus this is its age.
 RECOMMENDER_MODEL_CREATED = Gauge(
     "tillstream_recommender_model_created_timestamp_seconds", "Creation of the served model, Unix time"
@@ -76,6 +74,10 @@ RECOMMENDER_LOAD_SECONDS = Histogram(
 )
 # Polls that could not reach the store; the served model stays.
 RECOMMENDER_POLL_FAILURES = Counter("tillstream_recommender_poll_failures", "Polls of the pointer that failed")
+# Answers recorded in topic recommendations: the share of a setting.
+RECOMMENDER_RECORDS = Counter("tillstream_recommender_records", "Answers recorded")
+# Answers that were to be recorded and were not, because Kafka was away or too slow: comparing variants lacks them.
+RECOMMENDER_RECORDS_DROPPED = Counter("tillstream_recommender_records_dropped", "Answers not recorded")
 
 # Records of the purchases topic that a model's state was moved on by, or not, by what became of them: applied, repeat,
 # invalid, product (a product new to the model after all spare rows were taken: alert on a growing number), error.

@@ -46,6 +46,7 @@ class KafkaSettings(Settings):
     aws_region: str = "eu-central-1"
     purchases_topic: str = "purchases"
     dead_letters_topic: str = "purchases.dlq"
+    recommendations_topic: str = "recommendations"
 
 
 class RedisSettings(Settings):

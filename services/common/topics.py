@@ -21,7 +21,7 @@ PURCHASES = Topic(
     description="One purchase line a record, JSON (services/common/events.py).",
     key="user_id, or order_id where the buyer is anonymous; none from producers in the wild",
     producers=("producer", "gateway", "deadletters"),
-    consumers=("aggregator", "archiver"),
+    consumers=("aggregator", "archiver", "recommender"),
     partitions=4,
     config={
         "message.timestamp.type": "LogAppendTime",
@@ -44,4 +44,18 @@ DEAD_LETTERS = Topic(
     },
 )
 
-ALL = (PURCHASES, DEAD_LETTERS)
+RECOMMENDATIONS = Topic(
+    name="recommendations",
+    description="Who was shown what by which model, a sample of customers, JSON (services/recommender/answerlog.py).",
+    key="user_id",
+    producers=("recommender",),
+    consumers=(),
+    partitions=4,
+    config={
+        "message.timestamp.type": "LogAppendTime",
+        "retention.ms": "2592000000",
+        "max.message.bytes": "1048576",
+    },
+)
+
+ALL = (PURCHASES, DEAD_LETTERS, RECOMMENDATIONS)

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import signal
 import sys
+import time
+from collections.abc import Callable
 
 from pydantic import ValidationError
 
@@ -11,9 +13,12 @@ from services.common.loopwatch import watched_loop
 from services.common.objectstore import ObjectStore
 from services.common.settings import explain
 from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
-from services.recommender.loader import ModelLoader, Serving
+from services.recommender.answerlog import AnswerLog
+from services.recommender.loader import Following, ModelLoader, Serving
 from services.recommender.server import RecommenderServer
+from services.recommender.service import clock_ms
 from services.recommender.settings import RecommenderSettings
+from services.recommender.startup import StartUp
 
 SERVICE = "recommender"
 GRACE_S = 5.0
@@ -33,19 +38,31 @@ async def serve(settings: RecommenderSettings) -> None:
         show(health, serving)
         asyncio.run_coroutine_threadsafe(server.show_health(), loop)
 
-    loader = ModelLoader(store, settings.model_poll_s, on_change)
-    server = RecommenderServer(lambda: loader.serving, settings.recommender_max_concurrent)
+    startup = StartUp(settings, loop)
+    loader = ModelLoader(
+        store,
+        settings.model_poll_s,
+        on_change,
+        bring_up=startup.bring_up,
+        let_go=startup.let_go,
+        spare=settings.recommender_spare_products,
+    )
+    answers = AnswerLog(settings, settings.recommendations_topic, settings.recommendations_share)
+    server = RecommenderServer(lambda: loader.serving, settings.recommender_max_concurrent, answers)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(store.close)
         telemetry = TelemetryServer(settings.host, settings.metrics_port, health)
         stack.callback(telemetry.close)
         telemetry.start()
+        stack.push_async_callback(startup.close)
+        stack.push_async_callback(answers.close)
         await server.start(settings.host, settings.recommender_port)
         stack.push_async_callback(server.close, GRACE_S)
+        await answers.start()
         stack.callback(loader.close)
         loader.start()
         await stack.enter_async_context(watched_loop())
-        await _until(stop, health)
+        await _until(stop, health, StreamFigures(health, lambda: loader.serving))
 
 
 def show(health: Health, serving: Serving) -> None:
@@ -54,15 +71,41 @@ def show(health: Health, serving: Serving) -> None:
     refused = f"refused {refusal.version}: {refusal.reason}" if refusal else ""
     health.set("model", live is not None, live.model.version if live else refused or "no model yet")
     health.report("model_version", live.model.version if live else None)
-    health.report("model_users", len(live.model.user_factors) if live else None)
-    health.report("model_items", len(live.model.items) if live else None)
+    health.report("model_users", live.model.users if live else None)
+    health.report("model_items", live.model.items if live else None)
     health.report("model_refused", refused or None)
+    health.report("variants", ", ".join(f"{v.name}: {v.version}" for v in serving.variants) or None)
 
 
-async def _until(stop: asyncio.Event, health: Health) -> None:
+class StreamFigures:
+    """How the live model's state follows the stream, for people."""
+
+    def __init__(self, health: Health, serving: Callable[[], Serving]) -> None:
+        self._health = health
+        self._serving = serving
+        self._seen: tuple[object, int, float] | None = None
+
+    def show(self) -> None:
+        """Report lag, age and the records a second since the last time."""
+        live = self._serving().live
+        following = live.following if live else None
+        self._health.report("lag", following.lag if following else None)
+        self._health.report("state_age_ms", following.age_ms(clock_ms()) if following else None)
+        self._health.report("events_per_second", self._rate(following))
+
+    def _rate(self, following: Following | None) -> float | None:
+        before, now = self._seen, time.monotonic()
+        self._seen = None if following is None else (following, following.records, now)
+        if following is None or before is None or before[0] is not following:
+            return None
+        return round((following.records - before[1]) / (now - before[2]), 1)
+
+
+async def _until(stop: asyncio.Event, health: Health, figures: StreamFigures) -> None:
     """Beat while the event loop turns, until `stop`."""
     while not stop.is_set():
         health.beat()
+        figures.show()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _BEAT_S)
 

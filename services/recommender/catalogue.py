@@ -21,13 +21,16 @@ _NEW_TEXTS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What may be recommended. Prices in cents, inclusive; empty texts and None mean any."""
+    """What may be recommended. Prices in cents, inclusive; empty texts and None mean any.
+
+    `exclude_purchased` None: as the shop has chosen.
+    """
 
     category: str = ""
     brand: str = ""
     min_price: int | None = None
     max_price: int | None = None
-    exclude_purchased: bool = True
+    exclude_purchased: bool | None = None
     exclude: tuple[str, ...] = ()
 
 

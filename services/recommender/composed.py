@@ -100,6 +100,11 @@ class ComposedScorer:
         self._scored, self._rank = knowledge.item_factors.shape
         self._items = knowledge.items
 
+    @property
+    def categories(self) -> Categories:
+        """Which category each product belongs to; new products are given theirs."""
+        return self._categories
+
     def customer(self, history: History) -> Customer:
         """Someone who holds this (nothing: a stranger)."""
         history = history.newest(FOLDED)

@@ -58,3 +58,17 @@ class Composition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             raise ValueError(f"shrink {self.shrink} must be above 0, balance {self.balance} within 0 to 1")
         if self.purchases < 1 or self.sold_within_days < 1:
             raise ValueError("purchases and sold_within_days must be 1 or more")
+
+
+PARTS = ("factors", "popularity", "live", "neighbours", "categories", "repeats")
+
+
+def in_words(composition: Composition) -> str:
+    """The composition as a line for people."""
+    weights = ", ".join(f"{part} {weight:.3g}" for part in PARTS if (weight := getattr(composition, part)))
+    trends = " + ".join(f"{part.weight:.3g} × {part.half_life_h:g} h" for part in composition.trends)
+    bought = "left out" if composition.mask_bought else "shown again"
+    return (
+        f"{weights or 'nothing'}; live counts {trends}; what a customer has bought is {bought}; "
+        f"sold within {composition.sold_within_days} days"
+    )

@@ -11,30 +11,44 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from services.common.objectstore import NoSuchObject
+from services.recommender.composition import Composition
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 Tables = Mapping[str, pa.Table]
 
-_FACTORS = pa.list_(pa.float32())
 _TEXT, _TEXTS = pa.string(), pa.list_(pa.string())
-# What serving reads of each table. Other columns and other tables may be there.
+# What serving reads of each table. Other columns may be there, and other tables: user_factors are not read, since a
+# customer's vector is folded in from the purchases and so is that of the training, up to the purchases since.
 _COLUMNS: Mapping[str, Mapping[str, pa.DataType]] = {
-    "user_factors": {"user_id": _TEXT, "factors": _FACTORS},
-    "item_factors": {"product_id": _TEXT, "factors": _FACTORS},
+    "item_factors": {"product_id": _TEXT, "factors": pa.list_(pa.float32())},
     "catalogue": {
         "product_id": _TEXT,
         "product_name": _TEXT,
         "category_code": _TEXT,
         "brand": _TEXT,
         "price_cents": pa.int64(),
+        "last_sold_ms": pa.int64(),
     },
     "popularity": {"product_id": _TEXT, "score": pa.float64()},
-    "known_purchases": {"user_id": _TEXT, "product_ids": _TEXTS},
+    "known_purchases": {
+        "user_id": _TEXT,
+        "product_ids": _TEXTS,
+        "pieces": pa.list_(pa.float64()),
+        "bought_ms": pa.list_(pa.int64()),
+    },
+    "co_purchases": {
+        "product_id": _TEXT,
+        "buyers": pa.int64(),
+        "neighbour_ids": _TEXTS,
+        "counts": pa.list_(pa.int32()),
+    },
+    "category_ties": {"category_code": _TEXT, "towards": _TEXT, "tie": pa.float64()},
+    "trends": {"product_id": _TEXT, "half_life_h": pa.float64(), "count": pa.float64()},
 }
-# Net pieces of each of product_ids. Without the column each counts as one piece in explanations.
-_OPTIONAL: Mapping[str, Mapping[str, pa.DataType]] = {"known_purchases": {"pieces": pa.list_(pa.float64())}}
-_NULLABLE = {"product_name", "category_code", "brand", "price_cents"}
+_MAY_BE_NULL = {
+    ("catalogue", name) for name in ("product_name", "category_code", "brand", "price_cents", "last_sold_ms")
+}
 
 
 class Fault(StrEnum):
@@ -74,6 +88,24 @@ class TrainingSettings(msgspec.Struct, frozen=True):
     regularisation: float
 
 
+class Training(msgspec.Struct, frozen=True):
+    """What the tables were made of: the purchases up to the event time `to`. Partitions are JSON strings.
+
+    `offsets`: the next one to read; `rows`: the highest row of each source. Empty where the archive has no offsets.
+    """
+
+    to: str
+    offsets: dict[int, int] = {}
+    rows: dict[int, dict[str, int]] = {}
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """What was decided when the model was published."""
+
+    verdict: str = ""
+    reason: str = ""
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """What serving reads of manifest.json."""
 
@@ -84,6 +116,9 @@ class Manifest(msgspec.Struct, frozen=True):
     items: int
     files: tuple[FileEntry, ...]
     settings: TrainingSettings
+    training: Training
+    composition: Composition
+    gate: Gate | None = None
 
 
 class _Format(msgspec.Struct):
@@ -102,8 +137,10 @@ def read_manifest(body: bytes) -> Manifest:
         # First alone: a newer format may have another shape altogether.
         format_version = msgspec.json.decode(body, type=_Format).format_version
         if format_version != FORMAT_VERSION:
+            remedy = "update the service" if format_version > FORMAT_VERSION else "run `make train`"
             raise Refused(
-                Fault.FORMAT_VERSION, f"format_version is {format_version}, and this service reads {FORMAT_VERSION}"
+                Fault.FORMAT_VERSION,
+                f"format_version is {format_version}, and this service reads {FORMAT_VERSION}: {remedy}",
             )
         manifest = msgspec.json.decode(body, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -123,7 +160,7 @@ def _check_settings(manifest: Manifest) -> None:
 
 
 def read_tables(source: ModelSource, folder: str, manifest: Manifest, stopping: Callable[[], bool]) -> Tables:
-    """Every file of the manifest, verified; the parts of each table put together. Raises Refused.
+    """Every file of the tables that serving reads, verified; the parts of each put together. Raises Refused.
 
     Between two files `stopping` is asked, so that a shutdown does not wait for a download: InterruptedError.
     """
@@ -131,10 +168,9 @@ def read_tables(source: ModelSource, folder: str, manifest: Manifest, stopping: 
     for entry in manifest.files:
         if stopping():
             raise InterruptedError(folder)
-        body = _verified(source, folder, entry)
         table = entry.path.partition("/")[0]
         if table in parts:
-            parts[table].append(_part(entry, table, body))
+            parts[table].append(_part(entry, table, _verified(source, folder, entry)))
     for table, found in parts.items():
         if not found:
             raise Refused(Fault.MISSING_FILE, f"manifest.json lists no file of {table}")
@@ -161,12 +197,11 @@ def _part(entry: FileEntry, table: str, body: bytes) -> pa.Table:
     if part.num_rows != entry.rows:
         raise Refused(Fault.SHAPE, f"{entry.path} has {part.num_rows} rows, not {entry.rows} as in the manifest")
     for name in part.column_names:
-        if name not in _NULLABLE and part.column(name).null_count:
+        if (table, name) not in _MAY_BE_NULL and part.column(name).null_count:
             raise Refused(Fault.VALUES, f"{entry.path}: {name} is null in {part.column(name).null_count} rows")
     return part
 
 
 def _columns(read: pa.Table, table: str) -> pa.Table:
-    columns = dict(_COLUMNS[table])
-    columns |= {name: type_ for name, type_ in _OPTIONAL.get(table, {}).items() if name in read.column_names}
+    columns = _COLUMNS[table]
     return read.select(list(columns)).cast(pa.schema(list(columns.items())))

@@ -1,6 +1,6 @@
-"""A model as it is served: immutable, built once from verified tables, replaced whole."""
+"""A model as it is served: immutable but for its spare rows, built once from verified tables, replaced whole."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,54 +12,86 @@ from numpy.typing import NDArray
 from services.common.events import parse_time
 from services.common.objectstore import NoSuchObject
 from services.recommender.catalogue import NO_PRICE, Catalogue, Labels
-from services.recommender.folder import Fault, Manifest, ModelSource, Refused, Tables, read_manifest, read_tables
+from services.recommender.categories import Categories
+from services.recommender.composed import ComposedScorer, Knowledge
+from services.recommender.composition import Composition
+from services.recommender.decay import HOUR_MS
+from services.recommender.folder import (
+    Fault,
+    Gate,
+    Manifest,
+    ModelSource,
+    Refused,
+    Tables,
+    Training,
+    read_manifest,
+    read_tables,
+)
 from services.recommender.foldin import FoldIn
-from services.recommender.scoring import Float32s, InnerProductIndex, Ranked, unit_vectors
+from services.recommender.history import PastPurchases
+from services.recommender.live import NEVER_MS, Bounds, LiveState
+from services.recommender.neighbours import CoPurchases
+from services.recommender.scoring import Float32s, Float64s, InnerProductIndex, Int64s, unit_vectors
 
 _LARGEST_FACTOR = 1e6  # far beyond any sane factor; keeps every inner product finite in float32
+_LARGEST_COUNT = 1e12  # of anything that is counted or scored; keeps every sum finite
 
 
 @dataclass(frozen=True, slots=True)
-class KnownPurchases:
-    """What each user bought, as compressed rows: user u owns `products[starts[u]:starts[u + 1]]`."""
+class Seed:
+    """What the state that follows the stream begins with: everything up to the model's cut-off."""
 
-    starts: NDArray[np.int64]  # [users + 1]
-    products: NDArray[np.int32]  # catalogue rows, ascending for each user
-    pieces: NDArray[np.float64]
-
-    def of(self, user: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """Catalogue rows and net pieces."""
-        span = slice(self.starts[user], self.starts[user + 1])
-        return self.products[span], self.pieces[span]
+    cut_off_ms: int
+    past: PastPurchases
+    co_purchases: CoPurchases
+    trends: Mapping[float, Float64s]  # half-life in ms → live counts [rows] at the cut-off
+    sold_ms: Int64s  # [rows], NEVER_MS where never
+    training: Training  # where in the stream the cut-off lies
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Everything that answers are made of. Users with factors come first among `users`."""
+    """Everything that answers are made of. What is per product has a row for each of the catalogue, and spare ones."""
 
     version: str
     created_at_ms: int
     rank: int
+    users: int
+    items: int  # products with factors
     catalogue: Catalogue
-    users: dict[str, int]
-    user_factors: Float32s  # [users with factors, rank]
-    items: InnerProductIndex  # the first catalogue.scored rows
-    similar: InnerProductIndex  # the same, each of length 1
-    fold_in: FoldIn
-    popular: Ranked  # catalogue rows
-    purchases: KnownPurchases
+    scorer: ComposedScorer
+    similar: InnerProductIndex  # [rows, rank], factors of length 1; zeros where there are none
+    seed: Seed
+    gate: Gate
 
-    def has_factors(self, user: int) -> bool:
-        """Whether a user of `users` was trained on (else only purchases are known)."""
-        return user < len(self.user_factors)
+    @property
+    def composition(self) -> Composition:
+        """How a score is put together."""
+        return self.scorer.composition
+
+    def live_state(self, bounds: Bounds | None = None) -> LiveState:
+        """A fresh state as of the cut-off, to follow the stream from there."""
+        seed = self.seed
+        live = LiveState(seed.past, seed.co_purchases, self.composition.half_lives_ms, bounds or Bounds())
+        live.seed(seed.trends, seed.cut_off_ms, seed.sold_ms)
+        return live
 
 
-def load_model(source: ModelSource, folder: str, version: str, stopping: Callable[[], bool] = lambda: False) -> Model:
-    """Read, verify and build the model in `folder`. Raises Refused; whatever `source` raises passes through."""
+def load_model(
+    source: ModelSource,
+    folder: str,
+    version: str,
+    stopping: Callable[[], bool] = lambda: False,
+    spare: int = 0,
+) -> Model:
+    """Read, verify and build the model in `folder`, with rows for `spare` products that are yet to be sold first.
+
+    Raises Refused; whatever `source` raises passes through.
+    """
     manifest = read_manifest(_manifest_body(source, folder))
     if manifest.version != version:
         raise Refused(Fault.MANIFEST, f"manifest.json names version {manifest.version!r}, not {version!r}")
-    return build_model(manifest, read_tables(source, folder, manifest, stopping))
+    return build_model(manifest, read_tables(source, folder, manifest, stopping), spare)
 
 
 def _manifest_body(source: ModelSource, folder: str) -> bytes:
@@ -69,35 +101,44 @@ def _manifest_body(source: ModelSource, folder: str) -> bytes:
         raise Refused(Fault.MISSING_FILE, "manifest.json is missing") from None
 
 
-def build_model(manifest: Manifest, tables: Tables) -> Model:
+def build_model(manifest: Manifest, tables: Tables, spare: int = 0) -> Model:
     """The model that these tables describe. Raises Refused."""
     item_ids, item_factors = _factors(tables["item_factors"], "item_factors", "product_id", manifest.rank)
-    user_ids, user_factors = _factors(tables["user_factors"], "user_factors", "user_id", manifest.rank)
     _expect_count("items", manifest.items, len(item_ids))
-    _expect_count("users", manifest.users, len(user_ids))
-    catalogue = _catalogue(tables["catalogue"], item_ids)
-    users = {user_id: row for row, user_id in enumerate(user_ids)}
-    purchases = _known_purchases(tables["known_purchases"], catalogue, users)
+    catalogue, sold_ms = _catalogue(tables["catalogue"], item_ids, spare)
+    rows = catalogue.rows
+    knowledge = Knowledge(
+        item_factors,
+        FoldIn(item_factors, manifest.settings.alpha, manifest.settings.regularisation),
+        _popularity(tables["popularity"], catalogue, rows),
+        _categories(tables["category_ties"], catalogue, rows),
+    )
     return Model(
         version=manifest.version,
-        created_at_ms=_created_at(manifest),
+        created_at_ms=_time(manifest.created_at, "created_at"),
         rank=manifest.rank,
+        users=manifest.users,
+        items=len(item_ids),
         catalogue=catalogue,
-        users=users,
-        user_factors=user_factors,
-        items=InnerProductIndex(item_factors),
-        similar=InnerProductIndex(unit_vectors(item_factors)),
-        fold_in=FoldIn(item_factors, manifest.settings.alpha, manifest.settings.regularisation),
-        popular=_popular(tables["popularity"], catalogue),
-        purchases=purchases,
+        scorer=ComposedScorer(knowledge, manifest.composition),
+        similar=InnerProductIndex(_with_rows(unit_vectors(item_factors), rows)),
+        seed=Seed(
+            cut_off_ms=_time(manifest.training.to, "training.to"),
+            past=_past(tables["known_purchases"], catalogue),
+            co_purchases=_co_purchases(tables["co_purchases"], catalogue, rows),
+            trends=_trends(tables["trends"], catalogue, rows, manifest.composition),
+            sold_ms=_padded(sold_ms, rows, NEVER_MS),
+            training=manifest.training,
+        ),
+        gate=manifest.gate or Gate(),
     )
 
 
-def _created_at(manifest: Manifest) -> int:
+def _time(text: str, name: str) -> int:
     try:
-        return parse_time(manifest.created_at)
+        return parse_time(text)
     except ValueError as error:
-        raise Refused(Fault.MANIFEST, f"manifest.json: created_at {error}") from None
+        raise Refused(Fault.MANIFEST, f"manifest.json: {name} {error}") from None
 
 
 def _expect_count(what: str, promised: int, found: int) -> None:
@@ -118,25 +159,30 @@ def _factors(table: pa.Table, name: str, key: str, rank: int) -> tuple[list[str]
     return [ids[row] for row in order], np.ascontiguousarray(factors[order], dtype=np.float32)
 
 
-def _catalogue(table: pa.Table, item_ids: list[str]) -> Catalogue:
+def _catalogue(table: pa.Table, item_ids: list[str], spare: int) -> tuple[Catalogue, Int64s]:
+    """The products, those with factors first, and when each was sold last."""
     place = {id_: row for row, id_ in enumerate(_distinct(table["product_id"], "catalogue"))}
     scored = set(item_ids)
     if missing := sorted(scored - place.keys())[:3]:
         raise Refused(Fault.VALUES, f"item_factors: products that the catalogue lacks, such as {', '.join(missing)}")
     product_ids = item_ids + sorted(place.keys() - scored)
     ordered = table.take(pa.array([place[id_] for id_ in product_ids], pa.int64()))
-    return Catalogue(
-        product_ids=product_ids,
+    sold_ms = _filled(ordered["last_sold_ms"], NEVER_MS)
+    catalogue = Catalogue(
+        product_ids,
         scored=len(item_ids),
         names=_labels(ordered["product_name"]),
         categories=_labels(ordered["category_code"]),
         brands=_labels(ordered["brand"]),
-        prices=_prices(ordered["price_cents"]),
+        prices=_filled(ordered["price_cents"], NO_PRICE),
+        spare=spare,
+        told_ms=sold_ms,
     )
+    return catalogue, sold_ms
 
 
-def _prices(column: Any) -> NDArray[np.int64]:
-    return _numpy(column.fill_null(NO_PRICE))
+def _filled(column: Any, instead_of_null: int) -> Int64s:
+    return _numpy(column.fill_null(instead_of_null))
 
 
 def _labels(column: Any) -> Labels:
@@ -144,55 +190,130 @@ def _labels(column: Any) -> Labels:
     return Labels(_numpy(encoded.indices), encoded.dictionary.to_pylist())
 
 
-def _popular(table: pa.Table, catalogue: Catalogue) -> Ranked:
-    ids = _distinct(table["product_id"], "popularity")
-    scores = _numpy(table["score"])
-    if not np.isfinite(scores).all():
-        raise Refused(Fault.VALUES, "popularity: a score is not a finite number")
-    order = sorted(range(len(ids)), key=lambda place: (-scores[place], ids[place]))
-    rows = [_row(catalogue, ids[place], "popularity") for place in order]
-    return Ranked(np.array(rows, dtype=np.int32), scores[order].astype(np.float64))
+def _popularity(table: pa.Table, catalogue: Catalogue, rows: int) -> Float64s:
+    _distinct(table["product_id"], "popularity")
+    scores = np.zeros(rows)
+    scores[_rows(table["product_id"], catalogue, "popularity")] = _amounts(table["score"], "popularity", "score")
+    return scores
 
 
-def _row(catalogue: Catalogue, product_id: str, name: str) -> int:
-    row = catalogue.row(product_id)
-    if row is None:
-        raise Refused(Fault.VALUES, f"{name}: product {product_id} is not in the catalogue")
-    return row
+def _categories(table: pa.Table, catalogue: Catalogue, rows: int) -> Categories:
+    """Only categories with a tie get a number: the matrix of ties is square."""
+    one: list[str] = table["category_code"].to_pylist()  # type: ignore[assignment]  # nulls were refused
+    other: list[str] = table["towards"].to_pylist()  # type: ignore[assignment]
+    if len(set(zip(one, other, strict=True))) != len(one):
+        raise Refused(Fault.VALUES, "category_ties: a pair of categories occurs twice")
+    number = {code: place for place, code in enumerate(sorted({*one, *other}))}
+    ties = np.zeros((len(number), len(number)))
+    ties[[number[code] for code in one], [number[code] for code in other]] = _amounts(
+        table["tie"], "category_ties", "tie"
+    )
+    by_label = np.array([number.get(code, -1) for code in catalogue.categories.values], np.int32)
+    of = by_label[catalogue.categories.codes[: len(catalogue)]] if len(catalogue) else np.empty(0, np.int32)
+    return Categories(of, ties, number).padded(rows)
 
 
-def _known_purchases(table: pa.Table, catalogue: Catalogue, users: dict[str, int]) -> KnownPurchases:
-    """Compressed rows over `users`, which is extended by buyers who have no factors."""
-    buyers = _distinct(table["user_id"], "known_purchases")
-    owner = np.array([users.setdefault(buyer, len(users)) for buyer in buyers], dtype=np.int64)
-    lengths = _numpy(pc.list_value_length(table["product_ids"]))
-    owners = np.repeat(owner, lengths)
-    products = _catalogue_rows(pc.list_flatten(table["product_ids"]), catalogue)
-    pieces = _pieces(table, lengths)
-    known = products >= 0  # what the catalogue lacks can be neither shown nor folded in
-    order = np.lexsort((products[known], owners[known]))
-    counts = np.bincount(owners[known], minlength=len(users))
-    return KnownPurchases(
-        starts=np.concatenate(([0], np.cumsum(counts))),
-        products=products[known][order],
-        pieces=pieces[known][order],
+def _past(table: pa.Table, catalogue: Catalogue) -> PastPurchases:
+    """What customers held, as compressed rows with ascending products."""
+    name, users = "known_purchases", _distinct(table["user_id"], "known_purchases")
+    owners, products = _lists(table, name, ("pieces", "bought_ms"), "product_ids")
+    rows = _rows(products, catalogue, name)
+    pieces = _amounts(pc.list_flatten(table["pieces"]), name, "pieces")
+    if not (pieces > 0).all():
+        raise Refused(Fault.VALUES, f"{name}: pieces must be above 0")
+    order = np.lexsort((rows, owners))
+    _expect_no_pair_twice(owners[order], rows[order], name)
+    return PastPurchases(
+        users={user: place for place, user in enumerate(users)},
+        starts=_starts(owners, len(users)),
+        rows=rows[order].astype(np.int32),
+        pieces=pieces[order],
+        at_ms=_numpy(pc.list_flatten(table["bought_ms"]))[order],
     )
 
 
-def _catalogue_rows(product_ids: Any, catalogue: Catalogue) -> NDArray[np.int32]:
-    found = pc.index_in(product_ids, value_set=pa.array(catalogue.product_ids, pa.string()))
-    return _numpy(found.fill_null(-1)).astype(np.int32)
+def _co_purchases(table: pa.Table, catalogue: Catalogue, rows: int) -> CoPurchases:
+    name = "co_purchases"
+    _distinct(table["product_id"], name)
+    products = _rows(table["product_id"], catalogue, name)
+    owners, neighbour_ids = _lists(table, name, ("counts",), "neighbour_ids")
+    owners, neighbours = products[owners], _rows(neighbour_ids, catalogue, name)
+    counts = _amounts(pc.list_flatten(table["counts"]), name, "counts")
+    if not (counts > 0).all():
+        raise Refused(Fault.VALUES, f"{name}: counts must be above 0")
+    order = np.lexsort((neighbours, owners))
+    _expect_no_pair_twice(owners[order], neighbours[order], name)
+    buyers = np.zeros(rows, np.int64)
+    buyers[products] = _amounts(table["buyers"], name, "buyers")
+    return CoPurchases(
+        starts=_starts(owners, rows),
+        rows=neighbours[order].astype(np.int32),
+        counts=counts[order].astype(np.int32),
+        buyers=buyers,
+    )
 
 
-def _pieces(table: pa.Table, lengths: NDArray[Any]) -> NDArray[np.float64]:
-    if "pieces" not in table.column_names:
-        return np.ones(int(lengths.sum()))
-    if (_numpy(pc.list_value_length(table["pieces"])) != lengths).any():
-        raise Refused(Fault.SHAPE, "known_purchases: pieces and product_ids differ in length")
-    pieces = _numpy(pc.list_flatten(table["pieces"]))
-    if not ((pieces > 0) & np.isfinite(pieces)).all():
-        raise Refused(Fault.VALUES, "known_purchases: pieces must be above 0")
-    return pieces
+def _trends(table: pa.Table, catalogue: Catalogue, rows: int, composition: Composition) -> Mapping[float, Float64s]:
+    """The counts of every half-life that the composition follows; other half-lives may be there."""
+    half_lives, products = _numpy(table["half_life_h"]), _rows(table["product_id"], catalogue, "trends")
+    counts = _amounts(table["count"], "trends", "count")
+    order = np.lexsort((products, half_lives))
+    _expect_no_pair_twice(half_lives[order], products[order], "trends")
+    trends = {}
+    for half_life_ms in composition.half_lives_ms:
+        of_it = half_lives * HOUR_MS == half_life_ms
+        trends[half_life_ms] = np.zeros(rows)
+        trends[half_life_ms][products[of_it]] = counts[of_it]
+    return trends
+
+
+def _lists(table: pa.Table, name: str, columns: Iterable[str], ids: str) -> tuple[Int64s, Any]:
+    """Which row of the table each element of its lists belongs to, and the elements of the list `ids`.
+
+    Raises Refused where the lists of `columns` are not as long.
+    """
+    lengths = _numpy(pc.list_value_length(table[ids]))
+    for column in columns:
+        if (_numpy(pc.list_value_length(table[column])) != lengths).any():
+            raise Refused(Fault.SHAPE, f"{name}: {column} and {ids} differ in length")
+    return np.repeat(np.arange(len(lengths)), lengths), pc.list_flatten(table[ids])
+
+
+def _starts(owners: Int64s, number: int) -> Int64s:
+    return np.concatenate(([0], np.cumsum(np.bincount(owners, minlength=number))))
+
+
+def _expect_no_pair_twice(first: NDArray[Any], second: NDArray[Any], name: str) -> None:
+    """Both sorted, by `first`, then by `second`."""
+    if ((first[1:] == first[:-1]) & (second[1:] == second[:-1])).any():
+        raise Refused(Fault.VALUES, f"{name}: a product occurs twice")
+
+
+def _rows(product_ids: Any, catalogue: Catalogue, name: str) -> Int64s:
+    """Catalogue rows of product ids. Raises Refused for one that the catalogue lacks."""
+    found = _numpy(pc.index_in(product_ids, value_set=pa.array(catalogue.product_ids, pa.string())).fill_null(-1))
+    unknown = np.flatnonzero(found < 0)
+    if len(unknown):
+        raise Refused(Fault.VALUES, f"{name}: product {product_ids[int(unknown[0])]} is not in the catalogue")
+    return found.astype(np.int64)
+
+
+def _amounts(column: Any, name: str, what: str) -> Float64s:
+    """Numbers of 0 or more. Raises Refused."""
+    amounts: Float64s = _numpy(column).astype(np.float64)
+    if not ((amounts >= 0) & (amounts <= _LARGEST_COUNT)).all():  # false for NaN too
+        raise Refused(Fault.VALUES, f"{name}: a {what} is not a number of 0 or more")
+    return amounts
+
+
+def _padded(values: NDArray[Any], rows: int, spare: int) -> NDArray[Any]:
+    return np.concatenate((values, np.full(rows - len(values), spare, values.dtype)))
+
+
+def _with_rows(vectors: Float32s, rows: int) -> Float32s:
+    padded = np.zeros((rows, vectors.shape[1]), np.float32)
+    padded[: len(vectors)] = vectors
+    return padded
 
 
 def _distinct(column: Any, name: str) -> list[str]:

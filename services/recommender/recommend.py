@@ -1,14 +1,30 @@
-"""What to recommend, from one model: personal, for a basket, popular, similar. Pure; rows in, rows out."""
+"""What to recommend, from one model and the state that follows the stream. No I/O; time is passed in.
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+Now, for a score, is the newest event time that is known, or the clock where that is ahead of it: sales of another year
+that are played again are recent to one another, and one event from tomorrow does not make today's look old.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 
 from services.recommender.catalogue import Filters
+from services.recommender.composed import Customer, Explanation, Moment
+from services.recommender.history import History
+from services.recommender.live import LiveState
 from services.recommender.model import Model
-from services.recommender.scoring import Allowed, Float64s, Ranked, Rows, first_k
+from services.recommender.scoring import Allowed, Float32s, Float64s, Ranked
+
+# What everybody shares is computed anew after so long: popularity may lag by it, never what a customer bought.
+_MOMENT_MS = 100
+# Answers to strangers that are kept for a moment: they ask alike, whatever their filters.
+_ANSWERS_KEPT = 64
+# Bound on the products in kept histories, with one for each customer: some 500 bytes each at rank 64.
+_PRODUCTS_KEPT = 200_000
+_HALF = np.float32(0.5)
 
 
 class Strategy(StrEnum):
@@ -20,12 +36,13 @@ class Strategy(StrEnum):
 
 
 class ReasonCode(StrEnum):
-    """Why a product is shown; part of the contract."""
+    """Why a product is shown; part of the contract. Of equally large parts of a score the earlier one is named."""
 
-    POPULAR = "popular"
-    LIKE_PURCHASE = "like_purchase"
+    BOUGHT_TOGETHER = "bought_together"
+    BOUGHT_BEFORE = "bought_before"
     CUSTOMERS_LIKE_YOU = "customers_like_you"
-    LIKE_BASKET = "like_basket"
+    CATEGORY = "category"
+    POPULAR = "popular"
     SIMILAR = "similar"
 
 
@@ -49,7 +66,7 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Picks, best first, of one model."""
+    """Picks of one model, best first; what was not sold lately comes after what was."""
 
     strategy: Strategy
     picks: tuple[Pick, ...]
@@ -57,106 +74,189 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class _History:
-    """What was bought, as far as it has factors."""
+class _Known:
+    """A customer until their next change."""
 
-    rows: Rows
-    pieces: Float64s
-
-
-def for_user(model: Model, user_id: str, k: int, filters: Filters) -> Answer:
-    """The k products a customer is most likely to buy next; popular ones for an unknown customer."""
-    return for_users(model, [user_id], k, filters)[0]
+    change: int
+    history: History
+    customer: Customer
 
 
-def for_users(model: Model, user_ids: Sequence[str], k: int, filters: Filters) -> list[Answer]:
-    """`for_user` of each, in the order asked."""
-    passing = model.catalogue.allowed(filters)
-    users = [model.users.get(user_id) for user_id in user_ids]
-    masks = [_mask_of(model, user, passing, filters) for user in users]
-    trained = {place: user for place, user in enumerate(users) if user is not None and model.has_factors(user)}
-    queries = model.user_factors[list(trained.values())]
-    best = model.items.top_k_each(queries, k, [masks[place] for place in trained])
-    personal = {place: _personal(model, trained[place], ranked) for place, ranked in zip(trained, best, strict=True)}
-    return [personal.get(place) or _popular(model, k, mask) for place, mask in enumerate(masks)]
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What several customers ask for alike."""
+
+    strategy: Strategy
+    k: int
+    passing: Allowed  # by the filters
+    mask_bought: bool | None
+
+    def more(self, ranked: Ranked) -> "_Wanted":
+        """What is still wanted."""
+        return replace(self, k=self.k - len(ranked.rows))
 
 
-def for_basket(model: Model, product_ids: Sequence[str], k: int, filters: Filters) -> Answer:
-    """What goes with an anonymous basket: its vector is folded in. An id given twice counts as two pieces."""
-    rows, pieces, unknown = _basket_rows(model, product_ids)
-    mask = model.catalogue.allowed(filters)
-    if filters.exclude_purchased:
-        mask[rows] = False
-    history = _with_factors(model, rows, pieces)
-    if len(history.rows):
-        vector = model.fold_in.vector(history.rows, history.pieces)
-        ranked = model.items.top_k(vector, k, mask)
-        if len(ranked.rows):
-            return Answer(Strategy.BASKET, _explained(model, ranked, history, ReasonCode.LIKE_BASKET), unknown)
-    return _popular(model, k, mask, unknown)
+class Recommender:
+    """Answers from one model and its live state."""
+
+    def __init__(self, model: Model, live: LiveState) -> None:
+        self.model = model
+        self.live = live
+        self._scorer = model.scorer
+        self._kept: OrderedDict[str, _Known] = OrderedDict()
+        self._products_kept = 0
+        self._moment: Moment | None = None
+        self._moment_ms = 0
+        self._strangers: dict[tuple[int, Filters], Answer] = {}
+
+    def for_user(self, user_id: str, k: int, filters: Filters, now_ms: int) -> Answer:
+        """The k products a customer is most likely to buy next; what is popular for an unknown customer."""
+        return self.for_users([user_id], k, filters, now_ms)[0]
+
+    def for_users(self, user_ids: Sequence[str], k: int, filters: Filters, now_ms: int) -> list[Answer]:
+        """`for_user` of each, in the order asked. `now_ms` is the clock's time."""
+        moment, passing = self._at(now_ms), self.model.catalogue.allowed(filters)
+        wanted = _Wanted(Strategy.PERSONAL, k, passing, filters.exclude_purchased)
+        known = [self._known(user_id) for user_id in user_ids]
+        answers = iter(self._answers([one for one in known if len(one.history)], moment, wanted))
+        return [next(answers) if len(one.history) else self._stranger(one, moment, wanted, filters) for one in known]
+
+    def for_basket(self, product_ids: Sequence[str], k: int, filters: Filters, now_ms: int) -> Answer:
+        """What goes with an anonymous basket, as if somebody had just bought it and nothing before.
+
+        An id given twice counts as two pieces. What lies in the basket is shown again only where that is asked for.
+        """
+        moment, passing = self._at(now_ms), self.model.catalogue.allowed(filters)
+        history, unknown = self._basket(product_ids, moment.now_ms)
+        basket = _Known(0, history, self._scorer.customer(history))
+        masked = True if filters.exclude_purchased is None else filters.exclude_purchased
+        (answer,) = self._answers([basket], moment, _Wanted(Strategy.BASKET, k, passing, masked))
+        return replace(answer, unknown_product_ids=unknown)
+
+    def similar(self, product: int, k: int, filters: Filters, now_ms: int) -> tuple[Pick, ...]:
+        """The k products most like a catalogue row: by factors and by who bought both, half and half.
+
+        similarity(i, j) = ½ · yᵢ·yⱼ / (|yᵢ| |yⱼ|) + ½ · n_ij / √((n_i + s)(n_j + s))
+
+        Both halves are cosines: of the factors y, and of the two products' columns of buyers (n_ij in common, n_i and
+        n_j each), shrunk by the composition's s so that a single common buyer is no evidence (Sarwar et al.,
+        "Item-Based Collaborative Filtering Recommendation Algorithms", 2001). A product without factors has the second
+        half only; nothing is shown that has no similarity.
+        """
+        moment, mask = self._at(now_ms), self.model.catalogue.allowed(filters)
+        mask[product] = False
+        query, together = _HALF * self.model.similar.vector(product), self._together(product)
+        best = self._alike(query, k, mask & moment.on_sale, together)
+        older = self._alike(query, k - len(best), mask & ~moment.on_sale, together) if len(best) < k else []
+        return tuple(Pick(row, score, _likeness(product, score, float(together[row]))) for row, score in best + older)
+
+    def _alike(self, query: Float32s, k: int, mask: Allowed, together: Float64s) -> list[tuple[int, float]]:
+        return [pair for pair in _pairs(self.model.similar.top_k(query, k, mask, together)) if pair[1] > 0]
+
+    def _at(self, now_ms: int) -> Moment:
+        """What everybody shares, as of the last tenth of a second."""
+        if self._moment is None or not 0 <= now_ms - self._moment_ms < _MOMENT_MS:
+            self._moment = self._scorer.moment(self.live, min(now_ms, self.live.newest_ms))
+            self._moment_ms = now_ms
+            self._strangers.clear()
+        return self._moment
+
+    def _known(self, user_id: str) -> _Known:
+        """The customer as of their last purchase, kept until the next one or until others push it out."""
+        change, kept = self.live.changed(user_id), self._kept.get(user_id)
+        if kept is not None and kept.change == change:
+            self._kept.move_to_end(user_id)
+            return kept
+        history = self.live.history(user_id)
+        known = _Known(change, history, self._scorer.customer(history))
+        self._keep(user_id, known)
+        return known
+
+    def _keep(self, user_id: str, known: _Known) -> None:
+        if (before := self._kept.pop(user_id, None)) is not None:
+            self._products_kept -= 1 + len(before.history)
+        if not len(known.history):
+            return
+        self._kept[user_id] = known
+        self._products_kept += 1 + len(known.history)
+        while self._products_kept > _PRODUCTS_KEPT:
+            _, oldest = self._kept.popitem(last=False)
+            self._products_kept -= 1 + len(oldest.history)
+
+    def _stranger(self, nobody: _Known, moment: Moment, wanted: _Wanted, filters: Filters) -> Answer:
+        """What all strangers get who ask for the same."""
+        kept = self._strangers.get((wanted.k, filters))
+        if kept is None:
+            kept = self._answers([nobody], moment, wanted)[0]
+            if len(self._strangers) < _ANSWERS_KEPT:
+                self._strangers[wanted.k, filters] = kept
+        return kept
+
+    def _answers(self, asking: Sequence[_Known], moment: Moment, wanted: _Wanted) -> list[Answer]:
+        best = self._best(asking, moment, wanted)
+        return [
+            self._answer(one.customer, moment, wanted.strategy, self._filled_up(one, ranked, moment, wanted))
+            for one, ranked in zip(asking, best, strict=True)
+        ]
+
+    def _best(self, asking: Sequence[_Known], moment: Moment, wanted: _Wanted) -> Iterator[Ranked]:
+        masks = [self._scorer.allowed(one.history, moment, wanted.passing, wanted.mask_bought) for one in asking]
+        return self._scorer.top_k_each([one.customer for one in asking], self.live, moment, wanted.k, masks)
+
+    def _filled_up(self, one: _Known, ranked: Ranked, moment: Moment, wanted: _Wanted) -> Ranked:
+        """Where too few were sold lately, the best of the others come after them."""
+        if len(ranked.rows) == wanted.k:
+            return ranked
+        (older,) = self._best([one], replace(moment, on_sale=~moment.on_sale), wanted.more(ranked))
+        return Ranked(np.concatenate((ranked.rows, older.rows)), np.concatenate((ranked.scores, older.scores)))
+
+    def _answer(self, customer: Customer, moment: Moment, strategy: Strategy, ranked: Ranked) -> Answer:
+        """The picks with their reasons. An answer to which no purchase contributed is a popular one, and says so."""
+        explanation = self._scorer.explain(customer, self.live, moment, ranked.rows)
+        reasons = _reasons(explanation, customer.history)
+        picks = tuple(Pick(*pair, reason) for pair, reason in zip(_pairs(ranked), reasons, strict=True))
+        return Answer(strategy if explanation.personal.any() else Strategy.POPULAR, picks)
+
+    def _basket(self, product_ids: Sequence[str], now_ms: int) -> tuple[History, tuple[str, ...]]:
+        """The known products as a history, and the distinct ids that the model does not know."""
+        found = {id_: self.model.catalogue.row(id_) for id_ in product_ids}
+        unknown = tuple(id_ for id_, row in found.items() if row is None)
+        rows, pieces = np.unique([row for id_ in product_ids if (row := found[id_]) is not None], return_counts=True)
+        at_ms = np.full(len(rows), now_ms, np.int64)
+        return History(rows.astype(np.int64), pieces.astype(np.float64), at_ms), unknown
+
+    def _together(self, product: int) -> Float64s:
+        """The second half of the similarity of every product [rows]."""
+        together = np.zeros(len(self.model.similar))
+        rows, ties = self.live.neighbours.weights(product, self.model.composition.shrink, balance=0.5)
+        together[rows] = 0.5 * ties
+        return together
 
 
-def similar(model: Model, product: int, k: int, filters: Filters) -> tuple[Pick, ...]:
-    """The k products whose factors have the largest cosine with those of a catalogue row; none without factors."""
-    if not model.catalogue.has_factors(product):
-        return ()
-    mask = model.catalogue.allowed(filters)
-    mask[product] = False
-    ranked = model.similar.top_k(model.similar.vector(product), k, mask)
-    return tuple(Pick(row, score, Reason(ReasonCode.SIMILAR, score, product)) for row, score in _pairs(ranked))
+def _reasons(explanation: Explanation, history: History) -> Iterable[Reason]:
+    """Of each product the largest part of its score."""
+    parts = {
+        ReasonCode.BOUGHT_TOGETHER: explanation.neighbours,
+        ReasonCode.BOUGHT_BEFORE: explanation.repeats,
+        ReasonCode.CUSTOMERS_LIKE_YOU: explanation.factors,
+        ReasonCode.CATEGORY: explanation.categories,
+        ReasonCode.POPULAR: explanation.popular,
+    }
+    codes, weights = list(parts), np.array(list(parts.values()))
+    for place, largest in enumerate(weights.argmax(axis=0).tolist()):
+        weight = float(weights[largest, place])
+        # Where no part is above 0, nothing speaks for the product but that there is no better one.
+        code = codes[largest] if weight > 0 else ReasonCode.POPULAR
+        product = None
+        if code == ReasonCode.BOUGHT_TOGETHER:
+            product = int(history.rows[explanation.together[place].argmax()])
+        yield Reason(code, weight if weight > 0 else float(explanation.popular[place]), product)
 
 
-def _mask_of(model: Model, user: int | None, passing: Allowed, filters: Filters) -> Allowed:
-    if user is None or not filters.exclude_purchased:
-        return passing
-    mask = passing.copy()
-    mask[model.purchases.of(user)[0]] = False
-    return mask
-
-
-def _personal(model: Model, user: int, ranked: Ranked) -> Answer | None:
-    """None where the filters leave nothing that has factors."""
-    if not len(ranked.rows):
-        return None
-    history = _with_factors(model, *model.purchases.of(user))
-    return Answer(Strategy.PERSONAL, _explained(model, ranked, history, ReasonCode.LIKE_PURCHASE))
-
-
-def _popular(model: Model, k: int, mask: Allowed, unknown: tuple[str, ...] = ()) -> Answer:
-    ranked = first_k(model.popular, k, mask)
-    picks = (Pick(row, score, Reason(ReasonCode.POPULAR, score)) for row, score in _pairs(ranked))
-    return Answer(Strategy.POPULAR, tuple(picks), unknown)
-
-
-def _explained(model: Model, ranked: Ranked, history: _History, code: ReasonCode) -> tuple[Pick, ...]:
-    """Each pick with the purchase that contributes most to its score, if one contributes at all."""
-    if not len(history.rows):
-        return tuple(_unexplained(row, score) for row, score in _pairs(ranked))
-    contributions = model.items.vectors[ranked.rows] @ model.fold_in.parts(history.rows, history.pieces).T
-    strongest = contributions.argmax(axis=1)
-    return tuple(
-        Pick(row, score, Reason(code, float(weights[best]), int(history.rows[best])))
-        if weights[best] > 0
-        else _unexplained(row, score)
-        for (row, score), weights, best in zip(_pairs(ranked), contributions, strongest, strict=True)
-    )
-
-
-def _unexplained(row: int, score: float) -> Pick:
-    return Pick(row, score, Reason(ReasonCode.CUSTOMERS_LIKE_YOU, score))
-
-
-def _with_factors(model: Model, rows: Rows, pieces: Float64s) -> _History:
-    trained = rows < model.catalogue.scored
-    return _History(rows[trained], pieces[trained])
-
-
-def _basket_rows(model: Model, product_ids: Sequence[str]) -> tuple[Rows, Float64s, tuple[str, ...]]:
-    """Distinct catalogue rows, their pieces, and the distinct ids that the model does not know."""
-    found = {id_: model.catalogue.row(id_) for id_ in product_ids}
-    unknown = tuple(id_ for id_, row in found.items() if row is None)
-    rows, pieces = np.unique([row for id_ in product_ids if (row := found[id_]) is not None], return_counts=True)
-    return rows.astype(np.int64), pieces.astype(np.float64), unknown
+def _likeness(product: int, score: float, together: float) -> Reason:
+    if together > score - together:
+        return Reason(ReasonCode.BOUGHT_TOGETHER, together, product)
+    return Reason(ReasonCode.SIMILAR, score - together, product)
 
 
 def _pairs(ranked: Ranked) -> Iterable[tuple[int, float]]:

@@ -50,7 +50,7 @@ def read_filters(filters: pb.Filters) -> Filters:
         brand=_text("filters.brand", filters.brand),
         min_price=lowest,
         max_price=highest,
-        exclude_purchased=filters.exclude_purchased if filters.HasField("exclude_purchased") else True,
+        exclude_purchased=filters.exclude_purchased if filters.HasField("exclude_purchased") else None,
         exclude=read_ids("filters.exclude_product_ids", filters.exclude_product_ids, at_least=0),
     )
 

@@ -1,6 +1,11 @@
 """From answers to protobuf. Pure."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
+from services.recommender.composition import in_words
+from services.recommender.loader import LiveModel, Serving, Variant
 from services.recommender.model import Model
 from services.recommender.recommend import Answer, Pick, Reason, Strategy
 
@@ -11,18 +16,67 @@ _STRATEGIES = {
 }
 
 
-def write_answer(model: Model, answer: Answer, user_id: str = "") -> pb.RecommendResponse:
-    """One answer, with the version of the model that gave it."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What gave an answer, and when (epoch ms)."""
+
+    live: LiveModel
+    variant: str
+    now_ms: int
+
+
+def write_answer(source: Source, answer: Answer, user_id: str = "") -> pb.RecommendResponse:
+    """One answer, with the model that gave it and how old its knowledge is."""
+    model = source.live.model
     return pb.RecommendResponse(
         user_id=user_id,
         strategy=_STRATEGIES[answer.strategy],
         model_version=model.version,
-        items=[write_item(model, pick) for pick in answer.picks],
+        items=[_item(model, pick) for pick in answer.picks],
         unknown_product_ids=answer.unknown_product_ids,
+        variant=source.variant,
+        state_age_ms=source.live.age_ms(source.now_ms),
     )
 
 
-def write_item(model: Model, pick: Pick) -> pb.Item:
+def write_similar(source: Source, picks: Sequence[Pick]) -> pb.SimilarItemsResponse:
+    """Similar products."""
+    model = source.live.model
+    return pb.SimilarItemsResponse(
+        model_version=model.version,
+        items=[_item(model, pick) for pick in picks],
+        variant=source.variant,
+        state_age_ms=source.live.age_ms(source.now_ms),
+    )
+
+
+def write_model(serving: Serving, now_ms: int) -> pb.GetModelResponse:
+    """What is being served, the models on trial too."""
+    response = pb.GetModelResponse(variants=[_variant(variant, now_ms) for variant in serving.variants])
+    if (live := serving.live) is not None:
+        model = live.model
+        response.model_version, response.verdict = model.version, model.gate.verdict
+        response.users, response.items, response.rank = model.users, model.items, model.rank
+        response.trained_at_ms, response.loaded_at_ms = model.created_at_ms, live.loaded_at_ms
+        response.composition = in_words(model.composition)
+        if (age_ms := live.age_ms(now_ms)) is not None:
+            response.state_age_ms = age_ms
+    if serving.refusal is not None:
+        response.refused_version, response.refused_reason = serving.refusal.version, serving.refusal.reason
+    return response
+
+
+def _variant(variant: Variant, now_ms: int) -> pb.Variant:
+    return pb.Variant(
+        name=variant.name,
+        weight=variant.weight,
+        model_version=variant.version,
+        state_age_ms=variant.live.age_ms(now_ms) if variant.live else None,
+        refused_reason=variant.refusal.reason if variant.refusal else "",
+    )
+
+
+def _item(model: Model, pick: Pick) -> pb.Item:
     """One product with what the catalogue says of it."""
     catalogue, row = model.catalogue, pick.product
     return pb.Item(

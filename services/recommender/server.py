@@ -11,9 +11,10 @@ from grpc_reflection.v1alpha import reflection
 
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from services.common.telemetry import PortInUse
+from services.recommender.answerlog import AnswerLog
 from services.recommender.interceptors import Boundary
 from services.recommender.loader import Serving
-from services.recommender.service import SERVICE_NAME, RecommenderService
+from services.recommender.service import SERVICE_NAME, RecommenderService, clock_ms
 
 # Whoever watches the health has turned elsewhere, and nothing waits to be taken.
 _QUIET_S = 0.1
@@ -24,7 +25,13 @@ _STATUS = health_pb2.HealthCheckResponse
 class RecommenderServer:
     """Serves until closed. Health is SERVING from the first model on: a refused newer one changes nothing."""
 
-    def __init__(self, serving: Callable[[], Serving], max_concurrent: int | None = None) -> None:
+    def __init__(
+        self,
+        serving: Callable[[], Serving],
+        max_concurrent: int | None = None,
+        answers: AnswerLog | None = None,
+        clock: Callable[[], int] = clock_ms,
+    ) -> None:
         self._serving = serving
         self._health = health.aio.HealthServicer()
         self._boundary = Boundary(SERVICE_NAME)
@@ -34,7 +41,9 @@ class RecommenderServer:
             options=[("grpc.so_reuseport", 0)],
             maximum_concurrent_rpcs=max_concurrent,
         )
-        recommender_pb2_grpc.add_RecommenderServicer_to_server(RecommenderService(serving), self._server)
+        recommender_pb2_grpc.add_RecommenderServicer_to_server(
+            RecommenderService(serving, answers, clock), self._server
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection([SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
 

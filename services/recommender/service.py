@@ -1,94 +1,130 @@
-"""The gRPC methods: each reads the live model once, so that an answer never mixes two."""
+"""The gRPC methods: each reads what is served once, so that an answer never mixes two models."""
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from grpc import aio
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
+from services.common.events import format_time
 from services.common.metrics import RECOMMENDER_ANSWERS
-from services.recommender import recommend
+from services.recommender.answerlog import AnswerLog, Shown
+from services.recommender.catalogue import Filters
 from services.recommender.interceptors import NoModel, UnknownProduct
-from services.recommender.loader import Serving
-from services.recommender.model import Model
+from services.recommender.loader import LiveModel, Serving
+from services.recommender.recommend import Answer
 from services.recommender.requests import read_filters, read_id, read_ids, read_k
-from services.recommender.responses import write_answer, write_item
+from services.recommender.responses import Source, write_answer, write_model, write_similar
+from services.recommender.variants import MAIN
 
 SERVICE_NAME: str = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 
-# Users of a batch answered in one go (about 2 ms): between two such slices other requests get their turn, and a
-# batch whose deadline has passed ends.
+# Users of a batch answered in one go (a few ms): between two such slices other requests and the stream get their turn,
+# and a batch whose deadline has passed ends.
 _SLICE = 16
 
 Context = aio.ServicerContext[Any, Any]
+
+
+def clock_ms() -> int:
+    """Epoch milliseconds."""
+    return time.time_ns() // 1_000_000
 
 
 class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
     """Answers from `serving()`, which is asked once a request. Scoring runs on the event loop: it takes a fraction of
     a millisecond, less than handing it to a thread and back costs under load."""
 
-    def __init__(self, serving: Callable[[], Serving]) -> None:
+    def __init__(
+        self,
+        serving: Callable[[], Serving],
+        answers: AnswerLog | None = None,
+        clock: Callable[[], int] = clock_ms,
+    ) -> None:
+        """`answers` takes a sample of them; `clock` gives epoch milliseconds."""
         self._serving = serving
+        self._answers = answers
+        self._clock = clock
 
     async def Recommend(self, request: pb.RecommendRequest, context: Context) -> pb.RecommendResponse:
         user_id = read_id("user_id", request.user_id)
         k, filters = read_k(request.k), read_filters(request.filters)
-        model = self._model()
-        answer = _counted(recommend.for_user(model, user_id, k, filters))
-        return write_answer(model, answer, user_id)
+        now_ms = self._clock()
+        return self._for_users(self._serving(), [user_id], k, filters, now_ms)[0]
 
     async def RecommendBatch(self, request: pb.RecommendBatchRequest, context: Context) -> pb.RecommendBatchResponse:
         user_ids = read_ids("user_ids", request.user_ids)
         k, filters = read_k(request.k), read_filters(request.filters)
-        model = self._model()
-        response = pb.RecommendBatchResponse(model_version=model.version)
+        serving, now_ms = self._serving(), self._clock()
+        response = pb.RecommendBatchResponse(model_version=_main(serving).model.version)
         for start in range(0, len(user_ids), _SLICE):
-            some = user_ids[start : start + _SLICE]
-            answers = recommend.for_users(model, some, k, filters)
-            response.results.extend(
-                write_answer(model, _counted(answer), user_id) for user_id, answer in zip(some, answers, strict=True)
-            )
+            response.results.extend(self._for_users(serving, user_ids[start : start + _SLICE], k, filters, now_ms))
             await asyncio.sleep(0)
         return response
 
     async def RecommendForItems(self, request: pb.RecommendForItemsRequest, context: Context) -> pb.RecommendResponse:
         product_ids = read_ids("product_ids", request.product_ids)
         k, filters = read_k(request.k), read_filters(request.filters)
-        model = self._model()
-        return write_answer(model, _counted(recommend.for_basket(model, product_ids, k, filters)))
+        live, now_ms = _main(self._serving()), self._clock()
+        answer = _counted(live.recommender.for_basket(product_ids, k, filters, now_ms))
+        return write_answer(Source(live, MAIN, now_ms), answer)
 
     async def SimilarItems(self, request: pb.SimilarItemsRequest, context: Context) -> pb.SimilarItemsResponse:
         product_id = read_id("product_id", request.product_id)
         k, filters = read_k(request.k), read_filters(request.filters)
-        model = self._model()
-        product = model.catalogue.row(product_id)
+        live, now_ms = _main(self._serving()), self._clock()
+        product = live.model.catalogue.row(product_id)
         if product is None:
-            raise UnknownProduct(f"product_id {product_id} is not in model {model.version}")
-        picks = recommend.similar(model, product, k, filters)
-        return pb.SimilarItemsResponse(model_version=model.version, items=[write_item(model, pick) for pick in picks])
+            raise UnknownProduct(f"product_id {product_id} is not in model {live.model.version}, nor sold since")
+        return write_similar(Source(live, MAIN, now_ms), live.recommender.similar(product, k, filters, now_ms))
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
-        serving = self._serving()
-        response = pb.GetModelResponse()
-        if serving.live is not None:
-            model = serving.live.model
-            response.model_version = model.version
-            response.users, response.items, response.rank = len(model.user_factors), len(model.items), model.rank
-            response.trained_at_ms, response.loaded_at_ms = model.created_at_ms, serving.live.loaded_at_ms
-        if serving.refusal is not None:
-            response.refused_version, response.refused_reason = serving.refusal.version, serving.refusal.reason
+        return write_model(self._serving(), self._clock())
+
+    def _for_users(
+        self, serving: Serving, user_ids: Sequence[str], k: int, filters: Filters, now_ms: int
+    ) -> list[pb.RecommendResponse]:
+        """The answers of all, each by the model that the customer belongs to."""
+        main = _main(serving)
+        asked = [serving.answering(user_id) for user_id in user_ids]
+        responses: dict[int, pb.RecommendResponse] = {}
+        for name in dict.fromkeys(name for name, _ in asked):
+            places = [place for place, (arm, _) in enumerate(asked) if arm == name]
+            source = Source(asked[places[0]][1] or main, name, now_ms)
+            some = [user_ids[place] for place in places]
+            answers = source.live.recommender.for_users(some, k, filters, now_ms)
+            for place, user_id, answer in zip(places, some, answers, strict=True):
+                responses[place] = self._written(source, user_id, _counted(answer))
+        return [responses[place] for place in range(len(user_ids))]
+
+    def _written(self, source: Source, user_id: str, answer: Answer) -> pb.RecommendResponse:
+        response = write_answer(source, answer, user_id)
+        if self._answers is not None:
+            self._answers.add(user_id, lambda: _shown(source, user_id, answer, response))
         return response
 
-    def _model(self) -> Model:
-        serving = self._serving()
-        if serving.live is None:
-            refused = f"; version {serving.refusal.version} was refused" if serving.refusal else ""
-            raise NoModel(f"no model is loaded yet{refused}")
-        return serving.live.model
+
+def _main(serving: Serving) -> LiveModel:
+    if serving.live is None:
+        refused = f"; version {serving.refusal.version} was refused" if serving.refusal else ""
+        raise NoModel(f"no model is loaded yet{refused}")
+    return serving.live
 
 
-def _counted(answer: recommend.Answer) -> recommend.Answer:
+def _counted(answer: Answer) -> Answer:
     RECOMMENDER_ANSWERS.labels(answer.strategy.value).inc()
     return answer
+
+
+def _shown(source: Source, user_id: str, answer: Answer, response: pb.RecommendResponse) -> Shown:
+    return Shown(
+        time=format_time(source.now_ms),
+        user_id=user_id,
+        variant=source.variant,
+        model_version=source.live.model.version,
+        strategy=answer.strategy.value,
+        product_ids=[item.product_id for item in response.items],
+    )

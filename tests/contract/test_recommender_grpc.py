@@ -1,7 +1,9 @@
 """The gRPC contract, spoken to a real server over a socket: answers, errors, health, reflection, deadlines."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
@@ -14,14 +16,17 @@ from prometheus_client import REGISTRY
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from services.common.telemetry import PortInUse
-from services.recommender.loader import LiveModel, Refusal, Serving
+from services.recommender.loader import LiveModel, Refusal, Serving, Variant
 from services.recommender.model import load_model
 from services.recommender.server import RecommenderServer
 from services.recommender.service import SERVICE_NAME
-from tests.models import MODELS, VERSION, Objects, checkerboard, publish
+from services.recommender.variants import chosen
+from tests.models import MODELS, VERSION, Objects, checkerboard, publish, standing_still
 
 if TYPE_CHECKING:  # the generated stubs know it, the generated code does not
     from proto.tillstream.recommender.v1.recommender_pb2_grpc import RecommenderAsyncStub
+
+NOW_MS = 1_700_000_000_000
 
 Stub: TypeAlias = "RecommenderAsyncStub"
 
@@ -33,9 +38,13 @@ class Stage:
         self.serving = Serving()
 
     def load(self, version: str = VERSION) -> None:
+        self.serving = Serving(self.model(version))
+
+    @staticmethod
+    def model(version: str) -> LiveModel:
         store = Objects()
         publish(store, checkerboard(version))
-        self.serving = Serving(LiveModel(load_model(store, f"{MODELS}/{version}", version), 1_600_000_000_000))
+        return standing_still(load_model(store, f"{MODELS}/{version}", version))
 
 
 @pytest.fixture
@@ -47,7 +56,7 @@ def stage() -> Stage:
 
 @pytest.fixture
 async def server(stage: Stage) -> AsyncIterator[RecommenderServer]:
-    server = RecommenderServer(lambda: stage.serving)
+    server = RecommenderServer(lambda: stage.serving, clock=lambda: NOW_MS)
     yield server
     await server.close(1)
 
@@ -75,15 +84,15 @@ async def test_recommend_answers_with_version_strategy_catalogue_and_reason(
 ) -> None:
     answer = await stub.Recommend(pb.RecommendRequest(user_id="u00"))
     assert (answer.user_id, answer.strategy, answer.model_version) == ("u00", pb.STRATEGY_PERSONAL, VERSION)
-    assert [item.product_id for item in answer.items] == ["p00", "p01", "p03"]
+    assert [item.product_id for item in answer.items] == ["p00", "p90", "p01"]
     item = answer.items[0]
     assert (item.product_name, item.category_code, item.brand) == ("Product 0", "electronics.audio", "acme")
     assert item.HasField("price_cents")
     assert item.price_cents == 0
     assert item.score == pytest.approx(1.0, abs=0.05)
-    assert item.reason.code == "like_purchase"
-    assert item.reason.product_id in {"p02", "p04", "p06"}
-    assert 0 < item.reason.weight < item.score
+    assert (item.reason.code, item.reason.product_id) == ("customers_like_you", "")
+    assert 0 < item.reason.weight < item.score, "popularity has a little part in it"
+    assert (answer.variant, answer.HasField("state_age_ms")) == ("main", False)
 
 
 async def test_an_unknown_customer_gets_popular_products_that_say_so(
@@ -92,7 +101,8 @@ async def test_an_unknown_customer_gets_popular_products_that_say_so(
     answer = await stub.Recommend(pb.RecommendRequest(user_id="nobody", k=1))
     assert answer.strategy == pb.STRATEGY_POPULAR
     (item,) = answer.items
-    assert (item.product_id, item.reason.code, item.reason.weight, item.score) == ("p90", "popular", 50.0, 50.0)
+    assert (item.product_id, item.reason.code, item.reason.weight) == ("p90", "popular", item.score)
+    assert item.score == pytest.approx(0.001 * math.log(51))
     assert (item.product_name, item.category_code) == ("", "")
 
 
@@ -109,7 +119,8 @@ async def test_a_basket_reports_what_it_did_not_know(stub: Stub) -> None:
     answer = await stub.RecommendForItems(pb.RecommendForItemsRequest(product_ids=["p00", "ghost"], k=2))
     assert (answer.strategy, answer.user_id) == (pb.STRATEGY_BASKET, "")
     assert [item.product_id for item in answer.items] == ["p02", "p04"]
-    assert {(item.reason.code, item.reason.product_id) for item in answer.items} == {("like_basket", "p00")}
+    assert {(item.reason.code, item.reason.product_id) for item in answer.items} == {("customers_like_you", "")}
+    assert answer.variant == "main"
     assert list(answer.unknown_product_ids) == ["ghost"]
 
 
@@ -118,13 +129,15 @@ async def test_similar_products(stub: Stub) -> None:
     assert answer.model_version == VERSION
     assert [item.product_id for item in answer.items] == ["p03", "p05", "p07"]
     assert {(item.reason.code, item.reason.product_id) for item in answer.items} == {("similar", "p01")}
+    assert answer.variant == "main"
     code, details = await status_of(stub.SimilarItems(pb.SimilarItemsRequest(product_id="ghost")))
     assert code == grpc.StatusCode.NOT_FOUND
     assert "ghost" in details
 
 
 async def test_get_model(stub: Stub, stage: Stage) -> None:
-    stage.serving = Serving(stage.serving.live, Refusal("newer", "it is broken"))
+    trial = Variant("trial", 0.25, "newer", None, Refusal("newer", "it is broken"))
+    stage.serving = Serving(followed(stage.serving.live, 40), Refusal("newer", "it is broken"), (trial,))
     assert await stub.GetModel(pb.GetModelRequest()) == pb.GetModelResponse(
         model_version=VERSION,
         users=8,
@@ -134,7 +147,54 @@ async def test_get_model(stub: Stub, stage: Stage) -> None:
         loaded_at_ms=1_600_000_000_000,
         refused_version="newer",
         refused_reason="it is broken",
+        state_age_ms=40,
+        composition="factors 1, popularity 0.001; live counts 1 × 24 h; what a customer has bought is left out; "
+        "sold within 30 days",
+        variants=[pb.Variant(name="trial", weight=0.25, model_version="newer", refused_reason="it is broken")],
     )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A stream of which so much is known."""
+
+    age: int
+    lag: int = 0
+    records: int = 0
+
+    def age_ms(self, now_ms: int) -> int:
+        assert now_ms == NOW_MS
+        return self.age
+
+
+def followed(live: LiveModel | None, age_ms: int) -> LiveModel:
+    assert live is not None
+    return replace(live, following=Standing(age_ms))
+
+
+async def test_every_answer_tells_how_old_what_is_known_is(stub: Stub, stage: Stage) -> None:
+    stage.serving = Serving(followed(stage.serving.live, 1234))
+    answers: list[Any] = [
+        await stub.Recommend(pb.RecommendRequest(user_id="u00")),
+        (await stub.RecommendBatch(pb.RecommendBatchRequest(user_ids=["u00"]))).results[0],
+        await stub.RecommendForItems(pb.RecommendForItemsRequest(product_ids=["p00"])),
+        await stub.SimilarItems(pb.SimilarItemsRequest(product_id="p01")),
+    ]
+    assert [answer.state_age_ms for answer in answers] == [1234] * 4
+
+
+async def test_customers_are_answered_by_the_model_they_belong_to_also_in_a_batch(stub: Stub, stage: Stage) -> None:
+    trial = Variant("trial", 0.5, "newer", followed(stage.model("newer"), 7))
+    stage.serving = Serving(stage.serving.live, None, (trial,))
+    users = [f"u{number:02d}" for number in range(20)]
+    single = [await stub.Recommend(pb.RecommendRequest(user_id=user)) for user in users]
+    arms = {(answer.variant, answer.model_version, answer.state_age_ms) for answer in single}
+    assert arms == {("main", VERSION, 0), ("trial", "newer", 7)}
+    assert [answer.variant for answer in single] == ["trial" if chosen(u, [trial]) else "main" for u in users]
+    batch = await stub.RecommendBatch(pb.RecommendBatchRequest(user_ids=users))
+    assert (list(batch.results), batch.model_version) == (single, VERSION)
+    basket = await stub.RecommendForItems(pb.RecommendForItemsRequest(product_ids=["p00"]))
+    assert (basket.variant, basket.model_version) == ("main", VERSION)
 
 
 @pytest.mark.parametrize(

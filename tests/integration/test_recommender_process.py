@@ -33,6 +33,7 @@ def environment(s3: S3Settings, **settings: object) -> dict[str, str]:
         "S3_ACCESS_KEY": s3.s3_access_key,
         "S3_SECRET_KEY": s3.s3_secret_key.get_secret_value(),
         "MODEL_POLL_S": 0.1,
+        "KAFKA_BOOTSTRAP": "127.0.0.1:1",
     } | settings
     return dict(os.environ) | {f"TILLSTREAM_{name}": str(value) for name, value in values.items()}
 
@@ -106,7 +107,7 @@ def test_from_start_without_a_model_to_a_clean_stop(s3: S3Settings) -> None:
         assert ready["figures"]["model_refused"] == "refused 20990101T000000Z-ffffff: manifest.json is missing"
         assert serving(channel) == health_pb2.HealthCheckResponse.SERVING
         metrics = fetch(metrics_port, "/metrics")[1]
-        assert f'tillstream_recommender_model_info{{version="{VERSION}"}} 1.0' in metrics
+        assert f'tillstream_recommender_model_info{{variant="main",version="{VERSION}"}} 1.0' in metrics
         assert 'tillstream_recommender_request_seconds_count{code="OK",method="Recommend"} 1.0' in metrics
         assert 'tillstream_recommender_model_refusals_total{fault="missing_file"} 1.0' in metrics
 

@@ -15,7 +15,7 @@ from services.common.objectstore import ObjectStore
 from services.common.settings import S3Settings
 from services.recommender.loader import ModelLoader, Serving
 from services.recommender.server import RecommenderServer
-from tests.models import MODELS, ModelSpec, checkerboard, model_files, point_at, publish, write_model
+from tests.models import MODELS, ModelSpec, checkerboard, model_files, point_at, publish, standing_still, write_model
 
 VERSIONS = [f"20200501T00000{number}Z-00000{number}" for number in range(6)]
 USERS = [f"u{number:02d}" for number in range(8)]
@@ -42,7 +42,7 @@ async def recommender(store: ObjectStore) -> AsyncIterator[tuple[str, ModelLoade
         asyncio.run_coroutine_threadsafe(server.show_health(), loop)
 
     loop = asyncio.get_running_loop()
-    loader = ModelLoader(store, poll_s=0.05, on_change=show)
+    loader = ModelLoader(store, poll_s=0.05, on_change=show, bring_up=standing_still)
     server = RecommenderServer(lambda: loader.serving)
     port = await server.start("127.0.0.1", 0)
     loader.start()
@@ -106,7 +106,7 @@ async def test_a_broken_model_leaves_the_old_one_answering_and_a_good_one_heals(
         stub = recommender_pb2_grpc.RecommenderStub(channel)
         await until_serving(loader, good)
         write_model(store, branded(broken))
-        damaged = next(path for path in model_files(branded(broken)) if path.startswith("user_factors/"))
+        damaged = next(path for path in model_files(branded(broken)) if path.startswith("item_factors/"))
         store.put(f"{MODELS}/{broken}/{damaged}", b"")
         point_at(store, broken)
         async with asyncio.timeout(20):

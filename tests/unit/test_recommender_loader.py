@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import weakref
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,9 +15,12 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.recommender.catalogue import Filters
-from services.recommender.loader import ModelLoader, Serving
-from services.recommender.recommend import for_user
+from services.recommender.live import Purchase
+from services.recommender.loader import LiveModel, ModelLoader, Refusal, Serving
+from services.recommender.model import Model, load_model
+from services.recommender.recommend import Recommender
 from tests.models import (
+    CUT_OFF_MS,
     MODELS,
     VERSION,
     ModelSpec,
@@ -25,7 +30,9 @@ from tests.models import (
     entry_of,
     model_files,
     point_at,
+    point_at_variants,
     publish,
+    standing_still,
     write_model,
 )
 
@@ -35,7 +42,7 @@ Damage = Callable[[dict[str, bytes]], None]
 
 
 def loader_of(store: Objects) -> ModelLoader:
-    return ModelLoader(store, poll_s=60, on_change=lambda serving: None)
+    return ModelLoader(store, poll_s=60, on_change=lambda serving: None, bring_up=standing_still)
 
 
 def version_of(serving: Serving) -> str | None:
@@ -81,7 +88,7 @@ def cut_off(files: dict[str, bytes]) -> None:
 
 
 def lose_a_part(files: dict[str, bytes]) -> None:
-    del files["user_factors/part-00001.parquet"]
+    del files["item_factors/part-00001.parquet"]
 
 
 def lose_the_manifest(files: dict[str, bytes]) -> None:
@@ -118,7 +125,7 @@ def null_an_id(files: dict[str, bytes]) -> None:
 
 def fewer_rows_than_promised(files: dict[str, bytes]) -> None:
     entries = manifest_of(files)["files"]
-    entries[0]["rows"] += 1
+    entries[-1]["rows"] += 1
     change(files, files=entries)
 
 
@@ -134,7 +141,7 @@ def text_for_prices(files: dict[str, bytes]) -> None:
     [
         (flip_a_bit, r"item_factors/part-00000\.parquet does not match its sha256"),
         (cut_off, r"catalogue/part-00000\.parquet has \d+ bytes, not \d+"),
-        (lose_a_part, r"user_factors/part-00001\.parquet is missing"),
+        (lose_a_part, r"item_factors/part-00001\.parquet is missing"),
         (lose_the_manifest, r"manifest\.json is missing"),
         (spoil_the_manifest, r"manifest\.json: "),
         (list_no_popularity, r"lists no file of popularity"),
@@ -143,9 +150,13 @@ def text_for_prices(files: dict[str, bytes]) -> None:
         (text_for_prices, r"catalogue/part-00000\.parquet: "),
         (null_an_id, r"product_id is null in 1 rows"),
         (fewer_rows_than_promised, r"has \d+ rows, not \d+"),
-        (lambda files: change(files, format_version=2), r"format_version is 2"),
+        (lambda files: change(files, format_version=3), r"format_version is 3, .* reads 2: update the service"),
+        (lambda files: change(files, format_version=1), r"format_version is 1, .* reads 2: run `make train`"),
+        (lambda files: change(files, composition={"factors": 1.0, "magic": 2.0}), r"magic"),
+        (lambda files: change(files, composition={"balance": 7.0}), r"balance 7"),
+        (lambda files: change(files, training={"offsets": {}}), r"to"),
+        (lambda files: change(files, training={"to": "tomorrow"}), r"training.to 'tomorrow'"),
         (lambda files: change(files, version="other"), r"names version 'other'"),
-        (lambda files: change(files, users=7), r"there are 8 users, not 7"),
         (lambda files: change(files, items=9), r"there are 8 items, not 9"),
         (lambda files: change(files, rank=3), r"not every vector has 3 factors"),
         (lambda files: change(files, created_at="yesterday"), r"created_at 'yesterday'"),
@@ -175,12 +186,21 @@ SPEC = checkerboard(NEWER)
     ("spec", "reason"),
     [
         (replace(SPEC, item_factors={**SPEC.item_factors, "p00": [float("nan"), 0.0]}), "not a number"),
-        (replace(SPEC, user_factors={**SPEC.user_factors, "u00": [float("inf"), 0.0]}), "not a number"),
+        (replace(SPEC, item_factors={**SPEC.item_factors, "p00": [float("inf"), 0.0]}), "not a number"),
         (replace(SPEC, item_factors={**SPEC.item_factors, "p00": [2e6, 0.0]}), "beyond"),
         (replace(SPEC, item_factors={**SPEC.item_factors, "p00": [1.0]}), "not every vector has 2 factors"),
         (replace(SPEC, catalogue={"p00": Product()}), "catalogue lacks, such as p01, p02, p03"),
         (replace(SPEC, popularity={"ghost": 1.0}), "product ghost is not in the catalogue"),
-        (replace(SPEC, popularity={"p00": float("nan")}), "score is not a finite number"),
+        (replace(SPEC, popularity={"p00": float("nan")}), "popularity: a score is not a number of 0 or more"),
+        (replace(SPEC, popularity={"p00": -1.0}), "popularity: a score is not a number of 0 or more"),
+        (replace(SPEC, purchases={"u00": {"ghost": 1}}), "known_purchases: product ghost is not in the catalogue"),
+        (replace(SPEC, co_purchases={"p00": (2, {"ghost": 1})}), "co_purchases: product ghost is not in the catalogue"),
+        (replace(SPEC, co_purchases={"ghost": (2, {})}), "co_purchases: product ghost is not in the catalogue"),
+        (replace(SPEC, co_purchases={"p00": (2, {"p02": 0})}), "co_purchases: counts must be above 0"),
+        (replace(SPEC, co_purchases={"p00": (-2, {})}), "co_purchases: a buyers is not a number of 0 or more"),
+        (replace(SPEC, category_ties={("a", "b"): float("nan")}), "category_ties: a tie is not a number of 0 or more"),
+        (replace(SPEC, trends={"ghost": 1.0}), "trends: product ghost is not in the catalogue"),
+        (replace(SPEC, trends={"p00": float("inf")}), "trends: a count is not a number of 0 or more"),
         (replace(SPEC, purchases={"u00": {"p02": 0}}), "pieces must be above 0"),
     ],
 )
@@ -318,7 +338,7 @@ def test_metrics_tell_the_version_and_count_refusals_by_fault() -> None:
     publish(store, checkerboard())
     loader = loader_of(store)
     loader.poll()
-    assert value("model_info", version=VERSION) == 1
+    assert value("model_info", version=VERSION, variant="main") == 1
     assert value("model_created_timestamp_seconds") == 1588291200
     before = value("model_refusals_total", fault="checksum")
     files = model_files(checkerboard(NEWER))
@@ -327,17 +347,17 @@ def test_metrics_tell_the_version_and_count_refusals_by_fault() -> None:
     loader.poll()
     assert value("model_refusals_total", fault="checksum") == before + 1
     assert value("model_refused") == 1
-    assert value("model_info", version=NEWER) == 0
+    assert value("model_info", version=NEWER, variant="main") == 0
     publish(store, checkerboard("20200503T000000Z-000003"))
     loader.poll()
     assert value("model_refused") == 0
-    assert value("model_info", version=VERSION) == 0
+    assert value("model_info", version=VERSION, variant="main") == 0
 
 
 def test_every_change_is_told() -> None:
     told: list[Serving] = []
     store = Objects()
-    loader = ModelLoader(store, poll_s=60, on_change=told.append)
+    loader = ModelLoader(store, poll_s=60, on_change=told.append, bring_up=standing_still)
     publish(store, checkerboard())
     loader.poll()
     loader.poll()
@@ -356,19 +376,175 @@ def test_a_closed_loader_gives_a_load_up_at_the_next_file() -> None:
     assert loader.serving == Serving()
 
 
-def test_purchases_without_pieces_count_as_one_each() -> None:
-    files = model_files(checkerboard(NEWER), parts=1)
-    path = "known_purchases/part-00000.parquet"
-    rewrite(files, path, read(files, path).drop_columns(["pieces"]))
+def lists_of_different_length(files: dict[str, bytes], table: str, column: str) -> None:
+    path = f"{table}/part-00000.parquet"
+    read_ = read(files, path)
+    lists = [values[:-1] for values in read_[column].to_pylist() if values is not None]
+    place = read_.column_names.index(column)
+    rewrite(files, path, read_.set_column(place, column, pa.array(lists, read_.schema.field(column).type)))
+
+
+def rows_twice(files: dict[str, bytes], table: str) -> None:
+    path = f"{table}/part-00000.parquet"
+    rewrite(files, path, pa.concat_tables([read(files, path)] * 2))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda files: lists_of_different_length(files, "known_purchases", "pieces"), "pieces and product_ids differ"),
+        (lambda files: lists_of_different_length(files, "known_purchases", "bought_ms"), "bought_ms and product_ids"),
+        (lambda files: lists_of_different_length(files, "co_purchases", "counts"), "counts and neighbour_ids differ"),
+        (lambda files: rows_twice(files, "known_purchases"), "known_purchases: an id occurs twice"),
+        (lambda files: rows_twice(files, "co_purchases"), "co_purchases: an id occurs twice"),
+        (lambda files: rows_twice(files, "popularity"), "popularity: an id occurs twice"),
+        (lambda files: rows_twice(files, "trends"), "trends: a product occurs twice"),
+        (lambda files: rows_twice(files, "category_ties"), "category_ties: a pair of categories occurs twice"),
+    ],
+)
+def test_tables_that_contradict_themselves_are_refused(damage: Damage, reason: str) -> None:
+    files = model_files(replace(SPEC, category_ties={("a", "b"): 0.5}), parts=1)
+    damage(files)
     store = Objects()
     publish_files(store, files)
     loader = loader_of(store)
     loader.poll()
+    assert loader.serving.refusal is not None
+    assert reason in loader.serving.refusal.reason
+
+
+def test_the_state_begins_with_what_the_tables_say() -> None:
+    spec = replace(
+        checkerboard(),
+        purchases={"zoe": {"p05": 2, "p01": 1}, "ann": {"p90": 3}},
+        co_purchases={"p01": (5, {"p05": 2, "p03": 1}), "p90": (1, {})},
+        category_ties={("electronics.audio", "furniture.kitchen"): 0.25},
+        trends={"p01": 4.0},
+    )
+    model = model_of(spec)
+    live, row = model.live_state(), model.catalogue.row
+    history = live.history("zoe")
+    assert (history.rows.tolist(), history.pieces.tolist()) == ([row("p01"), row("p05")], [1.0, 2.0])
+    assert history.at_ms.tolist() == [spec.bought_ms] * 2
+    assert live.history("ann").rows.tolist() == [row("p90")]
+    neighbours, ties = live.neighbours.weights(1, 1.0, 0.0)
+    assert dict(zip(neighbours.tolist(), ties.tolist(), strict=True)) == {3: 1 / 6, 5: 2 / 6}
+    (half_life_ms,) = spec.composition.half_lives_ms
+    assert live.trend(half_life_ms, CUT_OFF_MS)[[0, 1]].tolist() == [0.0, 4.0]
+    assert live.newest_ms == CUT_OFF_MS
+    assert live.on_sale(CUT_OFF_MS, 2).all()
+    assert not live.on_sale(CUT_OFF_MS + 2 * 86_400_000, 2).any()
+    categories = model.scorer.categories
+    assert categories.ties[categories.of[0], categories.of[1]] == 0.25
+    assert categories.of[8] == -1, "p90 has no category"
+
+
+def test_spare_rows_are_there_for_products_yet_to_be_sold() -> None:
+    store = Objects()
+    publish(store, checkerboard())
+    model = load_model(store, f"{MODELS}/{VERSION}", VERSION, spare=3)
+    live = model.live_state()
+    assert (len(model.catalogue), model.catalogue.rows, len(live.on_sale(CUT_OFF_MS, 2))) == (9, 12, 12)
+    fresh = model.catalogue.take("new")
+    assert fresh == 9
+    live.apply(Purchase("u00", fresh, 1, CUT_OFF_MS))
+    recommender = Recommender(model, live)
+    shown = recommender.for_user("nobody", 100, Filters(), CUT_OFF_MS).picks
+    assert {pick.product for pick in shown} == set(range(10)), "every product that was sold, and no spare row"
+    (similar, *_) = recommender.similar(fresh, 3, Filters(), CUT_OFF_MS)
+    assert similar.product in {2, 4, 6}
+
+
+def model_of(spec: ModelSpec) -> Model:
+    store = Objects()
+    publish(store, spec)
+    return load_model(store, f"{MODELS}/{spec.version}", spec.version)
+
+
+THIRD = "20200503T000000Z-000003"
+
+
+def test_variants_are_loaded_beside_the_main_model_and_share_the_customers() -> None:
+    store = Objects()
+    for version in (VERSION, NEWER):
+        write_model(store, checkerboard(version))
+    point_at_variants(store, VERSION, trial=(NEWER, 0.25))
+    loader = loader_of(store)
+    loader.poll()
+    serving = loader.serving
+    answering = Counter(serving.answering(f"customer-{number}") for number in range(4000))
+    assert {name: live.model.version for (name, live) in answering if live} == {"main": VERSION, "trial": NEWER}
+    assert answering["trial", serving.variants[0].live] == pytest.approx(1000, abs=100)
+
+
+def test_a_refused_variant_leaves_its_customers_to_the_main_model() -> None:
+    store = Objects()
+    publish(store, checkerboard())
+    point_at_variants(store, VERSION, trial=(NEWER, 0.9))
+    loader = loader_of(store)
+    loader.poll()
+    (variant,) = loader.serving.variants
+    assert (variant.live, loader.serving.refusal, version_of(loader.serving)) == (None, None, VERSION)
+    assert variant.refusal == Refusal(NEWER, "manifest.json is missing")
+    assert {loader.serving.answering(f"customer-{number}")[0] for number in range(20)} == {"main"}
+
+
+def test_a_version_that_answers_already_is_kept_with_its_state_whatever_its_part() -> None:
+    store = CountingObjects()
+    for version in (VERSION, NEWER):
+        write_model(store, checkerboard(version))
+    brought: list[str] = []
+    gone: list[str] = []
+
+    def bring_up(model: Model) -> LiveModel:
+        brought.append(model.version)
+        return standing_still(model)
+
+    loader = ModelLoader(
+        store, 60, lambda serving: None, bring_up=bring_up, let_go=lambda live: gone.append(live.model.version)
+    )
+    point_at_variants(store, VERSION, trial=(NEWER, 0.5))
+    loader.poll()
+    first, trial = loader.serving.live, loader.serving.variants[0].live
+    point_at_variants(store, NEWER, before=(VERSION, 0.1), same=(NEWER, 0.1))
+    loader.poll()
+    assert loader.serving.live is trial
+    assert [variant.live for variant in loader.serving.variants] == [first, trial]
+    assert (brought, gone) == ([VERSION, NEWER], [])
+    point_at(store, NEWER)
+    loader.poll()
+    assert (loader.serving.variants, gone) == ((), [VERSION])
+
+
+def test_what_a_replaced_model_held_is_freed() -> None:
+    store = Objects()
+    publish(store, checkerboard())
+    loader = loader_of(store)
+    loader.poll()
     assert loader.serving.live is not None
-    model = loader.serving.live.model
-    rows, pieces = model.purchases.of(model.users["u00"])
-    assert [model.catalogue.product_ids[row] for row in rows] == ["p02", "p04", "p06"]
-    assert pieces.tolist() == [1.0, 1.0, 1.0]
+    state = weakref.ref(loader.serving.live.recommender.live)
+    publish(store, checkerboard(NEWER))
+    loader.poll()
+    assert state() is None
+
+
+@pytest.mark.parametrize(
+    ("variants", "reason"),
+    [
+        ({"trial": (NEWER, 0.0)}, "above 0"),
+        ({"trial": (NEWER, 0.5), "other": (NEWER, 0.5)}, "leave something for the main model"),
+        ({"main": (NEWER, 0.5)}, "names of variants"),
+        ({"trial": ("../secret", 0.5)}, "version"),
+    ],
+)
+def test_a_pointer_with_senseless_variants_is_refused(variants: dict[str, tuple[str, float]], reason: str) -> None:
+    store = Objects()
+    publish(store, checkerboard())
+    point_at_variants(store, VERSION, **variants)
+    loader = loader_of(store)
+    loader.poll()
+    assert loader.serving.refusal is not None
+    assert reason in loader.serving.refusal.reason
 
 
 def test_ids_are_kept_byte_for_byte_and_ordered_by_code_point() -> None:
@@ -385,8 +561,8 @@ def test_ids_are_kept_byte_for_byte_and_ordered_by_code_point() -> None:
     loader = loader_of(store)
     loader.poll()
     assert loader.serving.live is not None
-    model = loader.serving.live.model
+    recommender, model = loader.serving.live.recommender, loader.serving.live.model
     assert list(model.catalogue.product_ids) == sorted(odd)
-    shown = for_user(model, "nobody", 7, Filters()).picks
+    shown = recommender.for_user("nobody", 7, Filters(), CUT_OFF_MS).picks
     assert [model.catalogue.product_ids[pick.product] for pick in shown] == sorted(odd)
-    assert [model.catalogue.product_ids[row] for row in model.purchases.of(model.users["u00"])[0]] == ["0007"]
+    assert [model.catalogue.product_ids[row] for row in recommender.live.history("u00").rows] == ["0007"]
