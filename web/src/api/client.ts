@@ -2,11 +2,13 @@ import type { Granularity } from "../format/buckets";
 import type {
   Basket,
   Books,
+  Clock,
   Config,
   Customer,
   DeadLetterCount,
   ModelList,
   Product,
+  PulseReading,
   RecommendationList,
   Recommendations,
   SalesBucket,
@@ -32,10 +34,13 @@ export class ApiError extends Error {
 type Query = Record<string, string | number | undefined>;
 
 /** Bucket starts from `from` (inclusive) to `to` (exclusive), epoch milliseconds. */
-export interface SeriesQuery {
-  granularity: Granularity;
+export interface Span {
   from?: number | undefined;
   to?: number | undefined;
+}
+
+export interface SeriesQuery extends Span {
+  granularity: Granularity;
 }
 
 export interface SalesQuery extends SeriesQuery {
@@ -84,7 +89,11 @@ export const api = {
   reconciliation: (signal?: AbortSignal) => get<Books>("/v1/stats/reconciliation", {}, signal),
   summary: (signal?: AbortSignal) => get<Summary>("/v1/stats/summary", {}, signal),
   sales: (wanted: SalesQuery, signal?: AbortSignal) => series("/v1/stats/sales", wanted, signal),
-  top: (kind: TopKind, n: number, signal?: AbortSignal) => get<TopEntry[]>(`/v1/stats/top/${kind}`, { n }, signal),
+  /** Of a range, products and categories only: the gateway keeps no days of the others. */
+  top: (kind: TopKind, n: number, signal?: AbortSignal, { from, to }: Span = {}) =>
+    get<TopEntry[]>(`/v1/stats/top/${kind}`, { n, from: instant(from), to: instant(to) }, signal),
+  pulse: (signal?: AbortSignal) => get<PulseReading[]>("/v1/stats/pulse", {}, signal),
+  clock: (signal?: AbortSignal) => get<Clock>("/v1/clock", {}, signal),
 };
 
 export const STREAM_PATH = "/v1/stats/stream";

@@ -5,6 +5,8 @@ type Schemas = components["schemas"];
 
 export type Config = Schemas["ConfigAnswer"];
 export type Summary = Schemas["Summary"];
+export type Clock = Schemas["ClockAnswer"];
+export type PulseReading = Schemas["PulseReading"];
 export type TopEntry = Schemas["TopItem"];
 export type SalesBucket = Schemas["Bucket"];
 export type Customer = Schemas["CustomerAnswer"];

@@ -4,7 +4,7 @@ import type { GridComponentOption, LegendComponentOption, TooltipComponentOption
 import type { ComposeOption } from "echarts/core";
 import { approximate, type MoneyFormat } from "../format/money";
 import { formatShortShare, formatCompact, formatCount, formatShare } from "../format/numbers";
-import type { CategoryShare, SalesRow, SpenderRow } from "./series";
+import type { CategoryShare, SalesRow } from "./series";
 import type { Look } from "./look";
 
 export type ChartOption = ComposeOption<
@@ -217,8 +217,12 @@ export interface Tile {
   share: number | null;
 }
 
+/** The part of the map below which a tile bears no name. */
+const SMALLEST_NAMED = 0.01;
+
 export function treemapOption(tiles: readonly Tile[], scene: Scene): ChartOption {
   const { look, money } = scene;
+  const total = tiles.reduce((sum, { revenue }) => sum + Math.max(0, approximate(revenue)), 0);
   return {
     ...common(scene),
     tooltip: tooltip(scene, "item", (index) => {
@@ -246,7 +250,13 @@ export function treemapOption(tiles: readonly Tile[], scene: Scene): ChartOption
         nodeClick: false,
         breadcrumb: { show: false },
         itemStyle: { borderColor: look.surface, borderWidth: look.rem * 0.1, gapWidth: look.rem * 0.1 },
-        label: { color: look.onTile, fontSize: look.rem * 0.8125, overflow: "truncate", formatter: "{b}" },
+        label: {
+          color: look.onTile,
+          fontSize: look.rem * 0.8125,
+          overflow: "truncate",
+          // On the smallest tiles nothing can be read; their names are in the tooltip and in the table.
+          formatter: ({ name, value }) => (Number(value) >= SMALLEST_NAMED * total ? name : ""),
+        },
         data: tiles.map(({ name, revenue }, index) => ({
           name,
           value: Math.max(0, approximate(revenue)),
@@ -320,22 +330,29 @@ function rankingOption(ranking: Ranking, scene: Scene): ChartOption {
   };
 }
 
-/** Customers by spend, with their pieces at the right. */
-export function spendersOption(rows: readonly SpenderRow[], scene: Scene): ChartOption {
+/** A place of a ranking. */
+export interface RankedRow {
+  label: string;
+  revenue: string;
+  quantity: number;
+}
+
+/** Places by revenue, with their pieces at the right; ids stand in monospace. */
+export function rankedOption(rows: readonly RankedRow[], scene: Scene, monospace: boolean): ChartOption {
   const { look, money } = scene;
   return rankingOption(
     {
-      names: rows.map(({ id }) => id),
+      names: rows.map(({ label }) => label),
       values: rows.map(({ revenue }) => approximate(revenue)),
       ends: rows.map(({ quantity }) => `${formatCompact(quantity)} ${quantity === 1 ? "pc" : "pcs"}`),
       colours: rows.map(() => look.first),
       axisLabel: money.compact,
-      monospace: true,
+      monospace,
       hint: (index) => {
         const row = rows[index];
         return row === undefined
           ? null
-          : { title: row.id, lines: [["Spent", money.exact(row.revenue)], ["Pieces", formatCount(row.quantity)]] };
+          : { title: row.label, lines: [["Revenue", money.exact(row.revenue)], ["Pieces", formatCount(row.quantity)]] };
       },
     },
     scene,

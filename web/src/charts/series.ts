@@ -14,8 +14,6 @@ export interface SalesRow {
   orders: number;
 }
 
-export type SpenderRow = Pick<TopEntry, "id" | "revenue" | "quantity">;
-
 export interface CategoryShare {
   label: string;
   name: string;

@@ -1,6 +1,7 @@
 import { createContext, use, useEffect, useState, useSyncExternalStore, type ReactNode } from "react";
-import { STREAM_PATH, withQuery } from "../api/client";
+import { api, STREAM_PATH, withQuery } from "../api/client";
 import { LiveConnection } from "./connection";
+import { clockOf, type ClockSample, type Freshness, type FreshnessMeter } from "./freshness";
 import type { LiveState } from "./state";
 
 const LiveContext = createContext<LiveConnection | null>(null);
@@ -14,7 +15,45 @@ export function LiveProvider({ children }: { children: ReactNode }) {
       ),
   );
   useEffect(() => connection.start(), [connection]);
+  useEffect(() => keepTime(connection.meter), [connection]);
   return <LiveContext value={connection}>{children}</LiveContext>;
+}
+
+const CLOCK_SAMPLES = 5;
+const CLOCK_EVERY_MS = 300_000;
+const CLOCK_RETRY_MS = 10_000;
+
+/** Learns what the gateway's clock shows, now and every few minutes. Returns what ends that. */
+function keepTime(meter: FreshnessMeter): () => void {
+  const ended = new AbortController();
+  const learn = async (): Promise<void> => {
+    const samples: ClockSample[] = [];
+    while (samples.length < CLOCK_SAMPLES) {
+      const asked = performance.now();
+      const { now } = await api.clock(ended.signal);
+      samples.push({ asked, answered: performance.now(), shown: Date.parse(now) });
+    }
+    meter.setClock(clockOf(samples));
+  };
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const turn = async (): Promise<void> => {
+    const learnt = await learn().then(
+      () => true,
+      () => false, // the gateway is away: there is nothing to measure either
+    );
+    if (!ended.signal.aborted) timer = setTimeout(() => void turn(), learnt ? CLOCK_EVERY_MS : CLOCK_RETRY_MS);
+  };
+  void turn();
+  return () => {
+    clearTimeout(timer);
+    ended.abort();
+  };
+}
+
+/** How quickly purchases are seen here; null before the first. */
+export function useFreshness(): Freshness | null {
+  const { meter } = useLiveConnection();
+  return useSyncExternalStore(meter.subscribe, meter.getState);
 }
 
 export function useLiveConnection(): LiveConnection {

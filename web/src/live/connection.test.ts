@@ -85,7 +85,7 @@ it("tries at once when asked to, and only once", () => {
   newest().emit("error");
   connection.retryNow();
   expect(sources).toHaveLength(2);
-  newest().emit("snapshot", { ticker: [] });
+  newest().emit("snapshot", { summary: {}, ticker: [] });
   vi.advanceTimersByTime(3_000);
   expect(sources).toHaveLength(2);
 });

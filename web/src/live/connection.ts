@@ -1,9 +1,10 @@
 import type { Snapshot, Stale, TickerEntry } from "../api/types";
+import { FreshnessMeter } from "./freshness";
 import { Pacer } from "./pacer";
 import { INITIAL, reduce, retryDelay, STALE_AFTER_MS, TICKER_ROWS, type LiveEvent, type LiveState } from "./state";
 
 const SHOW_EVERY_MS = 250;
-const QUEUE = 8;
+const QUEUE = 4;
 
 /** The part of EventSource that is used; a test brings its own. */
 export type Source = Pick<EventSource, "addEventListener" | "close">;
@@ -17,6 +18,7 @@ export class LiveConnection {
   private state = INITIAL;
   private source: Source | null = null;
   private lastEventId = "";
+  readonly meter = new FreshnessMeter();
   private readonly pacer = new Pacer<TickerEntry>(QUEUE);
   private readonly listeners = new Set<() => void>();
   private watchdog: ReturnType<typeof setTimeout> | undefined;

@@ -9,10 +9,10 @@ it("hands out a burst one after the other, in order", () => {
   expect(pacer.passedOver).toBe(0);
 });
 
-it("passes over the oldest when more come than it may hold, and counts them", () => {
+it("goes on with the newest when more come than it may hold, and counts the others", () => {
   const pacer = new Pacer<number>(3);
   pacer.push([1, 2, 3, 4, 5]);
   pacer.push([6]);
-  expect(pacer.take(9)).toEqual([4, 5, 6]);
-  expect(pacer.passedOver).toBe(3);
+  expect(pacer.take(9)).toEqual([5, 6]);
+  expect(pacer.passedOver).toBe(4);
 });

@@ -1,6 +1,7 @@
 /**
  * Brings arrivals to the screen at a pace an eye can follow. Bursts wait in a short queue; where purchases come
- * quicker than they can be shown, the oldest waiting ones are passed over and counted.
+ * quicker than they can be shown, only the newest goes on and the others are passed over: what is shown is then a
+ * sample, and as fresh as it can be.
  */
 export class Pacer<T> {
   private waiting: T[] = [];
@@ -15,7 +16,7 @@ export class Pacer<T> {
 
   push(arrivals: readonly T[]): void {
     const all = [...this.waiting, ...arrivals];
-    this.waiting = all.slice(-this.capacity);
+    this.waiting = all.length > this.capacity ? all.slice(-1) : all;
     this.passed += all.length - this.waiting.length;
   }
 

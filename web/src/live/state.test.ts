@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Snapshot, TickerEntry } from "../api/types";
-import { INITIAL, reduce, retryDelay, TICKER_ROWS, type LiveState } from "./state";
+import { INITIAL, isLive, reduce, retryDelay, TICKER_ROWS, type LiveState } from "./state";
 
 const snapshot: Snapshot = {
   summary: {
@@ -78,6 +78,33 @@ describe("reduce", () => {
     const full = ids(reduce(two, { type: "arrivals", arrivals: many }));
     expect(full).toHaveLength(TICKER_ROWS);
     expect(full[0]).toBe(`n${TICKER_ROWS + 4}`);
+  });
+
+  it("tells what came as it happened from what a first snapshot tells of", () => {
+    expect(reduce(INITIAL, { type: "snapshot", snapshot: { ...snapshot, ticker: [arrival("1")] }, at: 1 }).fresh).toEqual([]);
+    expect(reduce(live, { type: "arrivals", arrivals: [arrival("2")] }).fresh).toEqual([arrival("2")]);
+  });
+
+  it("does not call figures live that stand still while purchases wait", () => {
+    const waiting = { ...snapshot, summary: { ...snapshot.summary, lag: 7 } };
+    const after = (seconds: number, from = live, told: Snapshot = waiting): LiveState =>
+      Array.from({ length: seconds }, (_, second) => 2_000 + second * 1_000).reduce(
+        (state, at) => reduce(state, { type: "snapshot", snapshot: told, at }),
+        from,
+      );
+    expect([isLive(after(5)), isLive(after(6))]).toEqual([true, false]);
+    expect(isLive(after(60, live, snapshot))).toBe(true); // nothing waits: the shop is quiet
+    const counted = { ...waiting, summary: { ...waiting.summary, events: 3 } };
+    expect(isLive(reduce(after(6), { type: "snapshot", snapshot: counted, at: 8_000 }))).toBe(true);
+  });
+
+  it("remembers the first snapshot, when it came to life, and the totals of each", () => {
+    const next = { ...snapshot, summary: { ...snapshot.summary, as_of: "2026-11-22T20:00:01Z", events: 5 } };
+    const lost = reduce(live, { type: "lost", retryAt: 1 });
+    const back = reduce(lost, { type: "snapshot", snapshot: next, at: 9_000 });
+    expect([live.liveSince, back.liveSince]).toEqual([1_000, 9_000]);
+    expect(back.first).toBe(snapshot);
+    expect(back.readings.map(({ events }) => events)).toEqual([2, 5]);
   });
 
   it("keeps the very state where nothing is new, so that nothing is drawn again", () => {

@@ -1,4 +1,5 @@
 import type { Snapshot, TickerEntry } from "../api/types";
+import { merged, readingOf, type Reading } from "./pulse";
 
 /** Without a snapshot for so long (the gateway sends one a second) figures no longer count as live. */
 export const STALE_AFTER_MS = 5_000;
@@ -19,7 +20,26 @@ export interface LiveState {
   reason: string | null;
   /** Newest first. */
   arrivals: readonly TickerEntry[];
+  /** Those that came last, as they happened; not what a first snapshot tells of. */
+  fresh: readonly TickerEntry[];
+  /** The first snapshot since the page was opened. */
+  first: Snapshot | null;
+  /** When the stream came (back) to life, epoch milliseconds of this machine. */
+  liveSince: number | null;
+  /** The totals of the newest snapshots. */
+  readings: readonly Reading[];
+  /** Since when purchases wait and none is counted; null while the figures follow. */
+  stillSince: number | null;
 }
+
+/** Purchases that wait, with none counted, for so long mean that the figures stand still. */
+const STILL_AFTER_MS = 5_000;
+
+/** Whether the stream brings figures that do not follow the purchases, since whoever counts them is away. */
+export const standsStill = ({ stillSince, receivedAt }: LiveState): boolean =>
+  stillSince !== null && receivedAt !== null && receivedAt - stillSince >= STILL_AFTER_MS;
+
+export const isLive = (state: LiveState): boolean => state.connection === "live" && !standsStill(state);
 
 export type LiveEvent =
   | { type: "snapshot"; snapshot: Snapshot; at: number }
@@ -36,6 +56,11 @@ export const INITIAL: LiveState = {
   attempts: 0,
   reason: null,
   arrivals: [],
+  fresh: [],
+  first: null,
+  liveSince: null,
+  readings: [],
+  stillSince: null,
 };
 
 /** Only a snapshot makes figures live; an open connection that says nothing does not. */
@@ -47,12 +72,16 @@ export function reduce(state: LiveState, event: LiveEvent): LiveState {
         connection: "live",
         snapshot: event.snapshot,
         receivedAt: event.at,
+        first: state.first ?? event.snapshot,
+        liveSince: state.connection === "live" ? state.liveSince : event.at,
+        readings: merged(state.readings, [readingOf(event.snapshot.summary)]),
+        stillSince: stillSince(state, event.snapshot, event.at),
         retryAt: null,
         attempts: 0,
         reason: null,
       };
     case "arrivals":
-      return withArrivals(state, event.arrivals);
+      return withArrivals(state, event.arrivals, event.arrivals);
     case "stale":
       return { ...state, connection: "stale", retryAt: null, attempts: 0, reason: event.reason };
     case "lost":
@@ -62,12 +91,17 @@ export function reduce(state: LiveState, event: LiveEvent): LiveState {
   }
 }
 
+function stillSince({ snapshot, stillSince }: LiveState, { summary }: Snapshot, at: number): number | null {
+  const still = summary.lag !== null && summary.lag > 0 && snapshot?.summary.events === summary.events;
+  return still ? (stillSince ?? at) : null;
+}
+
 /** The gateway repeats entries around a reconnect: an entry is shown once. */
-function withArrivals(state: LiveState, arrivals: readonly TickerEntry[]): LiveState {
+function withArrivals(state: LiveState, arrivals: readonly TickerEntry[], live: readonly TickerEntry[] = []): LiveState {
   const known = new Set(state.arrivals.map(({ id }) => id));
   const fresh = arrivals.filter((arrival) => !known.has(arrival.id) && known.add(arrival.id));
   if (fresh.length === 0) return state;
-  return { ...state, arrivals: [...fresh.reverse(), ...state.arrivals].slice(0, TICKER_ROWS) };
+  return { ...state, fresh: live, arrivals: [...fresh.reverse(), ...state.arrivals].slice(0, TICKER_ROWS) };
 }
 
 /** 1, 2, 4, 8, then 15 s, each up to a fifth shorter so that many pages do not return in one moment. */

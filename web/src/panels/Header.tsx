@@ -1,5 +1,5 @@
 import { useLive } from "../live/LiveContext";
-import type { Connection } from "../live/state";
+import { standsStill, type Connection } from "../live/state";
 import { Link } from "../router/Link";
 import type { View } from "../router/route";
 import { chooseTheme, useTheme } from "../theme";
@@ -20,7 +20,7 @@ const VIEWS: [view: View, path: string, name: string][] = [
 
 /** The name, the views, whether what is shown is live, and the theme. */
 export function Header({ view }: { view: View }) {
-  const connection = useLive((state) => state.connection);
+  const connection = useLive((state) => (standsStill(state) && state.connection === "live" ? "stale" : state.connection));
   return (
     <header className={styles.header}>
       <Link to="/" className={styles.name}>

@@ -1,6 +1,9 @@
 import { useEffect, useState } from "react";
+import { formatCount } from "../format/numbers";
 import { formatClock } from "../format/time";
 import { useLive, useLiveConnection } from "../live/LiveContext";
+import { standsStill } from "../live/state";
+import { Link } from "../router/Link";
 import { Button } from "../ui/Button";
 import styles from "./StreamBanner.module.css";
 
@@ -11,6 +14,21 @@ export function StreamBanner() {
   const reason = useLive(({ reason }) => reason);
   const receivedAt = useLive(({ receivedAt }) => receivedAt);
   const retryAt = useLive(({ retryAt }) => retryAt);
+  const still = useLive((live) => live.connection === "live" && standsStill(live));
+  const waiting = useLive(({ snapshot }) => snapshot?.summary.lag ?? null);
+  const stillSince = useLive((live) => live.stillSince);
+  if (still) {
+    return (
+      <div className={styles.banner} role="alert" data-testid="not-live">
+        <span>
+          <strong>Purchases are not being counted.</strong>{" "}
+          {stillSince !== null && `The figures are those of ${formatClock(stillSince)}; they stand still`}
+          {waiting !== null && ` while ${formatCount(waiting)} records wait`}.
+        </span>
+        <Link to="/system">See which part is down</Link>
+      </div>
+    );
+  }
   if (state !== "lost" && state !== "stale") return null;
   return (
     <div className={styles.banner} role="alert" data-testid="not-live">

@@ -7,14 +7,16 @@ interface PanelProps {
   note?: ReactNode;
   actions?: ReactNode;
   className?: string | undefined;
+  /** For a link to it. */
+  id?: string;
   children: ReactNode;
 }
 
 /** A titled region of the page. */
-export function Panel({ title, note, actions, className, children }: PanelProps) {
+export function Panel({ title, note, actions, className, id, children }: PanelProps) {
   const heading = useId();
   return (
-    <section className={[styles.panel, className].join(" ")} aria-labelledby={heading}>
+    <section id={id} className={[styles.panel, className].join(" ")} aria-labelledby={heading}>
       <header className={styles.head}>
         <div>
           <h2 id={heading}>{title}</h2>

@@ -3,9 +3,9 @@ import { api } from "../api/client";
 import { useLive } from "../live/LiveContext";
 import { useShop } from "../live/ShopContext";
 import { useQuery } from "../live/useQuery";
-import { CategoryMap } from "../panels/sales/CategoryMap";
-import { CategoryCharts, TopCustomers } from "../panels/sales/Charts";
-import { choiceOf } from "../panels/sales/choice";
+import { dayOf } from "../format/calendar";
+import { choiceOf, shownDays } from "../panels/sales/choice";
+import { Rankings } from "../panels/sales/Rankings";
 import { SalesOverTime } from "../panels/sales/SalesOverTime";
 import { SalesTools } from "../panels/sales/SalesTools";
 import { useSearch } from "../router/location";
@@ -35,9 +35,7 @@ export default function Sales() {
       <SalesTools {...shown} />
       <SalesOverTime {...shown} />
       <div className={styles.charts}>
-        <CategoryMap within={search.get("in")} />
-        <TopCustomers />
-        <CategoryCharts />
+        <Rankings days={shownDays(choice, dayOf(shown.newest, zone))} zone={zone} within={search.get("in")} />
       </div>
     </div>
   );

@@ -1,7 +1,8 @@
-import { lazy, Suspense, useState, type ReactNode } from "react";
+import { lazy, Suspense, useEffect, type ReactNode } from "react";
 import type { ChartOption, Scene } from "../../charts/options";
 import { download, toCsv, type CsvCell } from "../../format/csv";
 import type { Query } from "../../live/useQuery";
+import { useChangeSearch, useSearch } from "../../router/location";
 import { IconButton } from "../../ui/Button";
 import { CheckIcon, DownloadIcon, LinkIcon, TableIcon } from "../../ui/icons";
 import { Empty, Failed, Loading, Panel } from "../../ui/Panel";
@@ -23,8 +24,12 @@ interface ChartPanelProps<Row> {
   title: string;
   note: string;
   className?: string | undefined;
+  /** Names the panel in the address; from the title, unless told. */
+  id?: string;
   rows: Query<readonly Row[]>;
-  option: (scene: Scene) => ChartOption;
+  /** What is drawn; or `picture`, for what ECharts does not draw. */
+  option?: (scene: Scene) => ChartOption;
+  picture?: ReactNode;
   columns: readonly Column<Row>[];
   /** Whether the rows stand below each other: a narrow chart then needs more height. */
   ranking?: boolean;
@@ -40,13 +45,16 @@ interface ChartPanelProps<Row> {
 /** A chart and the same rows as a table and as a file, with what is said while there is neither. */
 export function ChartPanel<Row>(props: ChartPanelProps<Row>) {
   const { title, note, className, rows, option, columns, ranking = false, onPick } = props;
-  const [asTable, setAsTable] = useState(false);
+  const id = props.id ?? slug(title);
+  const [asTable, setAsTable] = useAsTable(id);
+  useShownWhenNamed(id);
   const data = rows.data ?? [];
   return (
     <Panel
       title={title}
       note={note}
       className={className}
+      id={id}
       actions={
         <div className={styles.actions}>
           <IconButton
@@ -62,12 +70,12 @@ export function ChartPanel<Row>(props: ChartPanelProps<Row>) {
             label={`${title} as CSV`}
             disabled={data.length === 0}
             onClick={() => {
-              download(fileName(title), csvOf(columns, data));
+              download(`${slug(title)}.csv`, csvOf(columns, data));
             }}
           >
             <DownloadIcon />
           </IconButton>
-          <LinkToHere title={title} />
+          <LinkToHere title={title} id={id} />
         </div>
       }
     >
@@ -77,6 +85,8 @@ export function ChartPanel<Row>(props: ChartPanelProps<Row>) {
           <Body rows={rows} title={title} empty={props.empty ?? "Nothing has been sold yet."}>
             {asTable ? (
               <Table rows={data} columns={columns} title={title} />
+            ) : option === undefined ? (
+              props.picture
             ) : (
               <Suspense fallback={<Loading label={`Loading ${title}`} />}>
                 <EChart
@@ -101,16 +111,37 @@ function csvOf<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): stri
   );
 }
 
-const fileName = (title: string): string => `${title.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-")}.csv`;
+const slug = (title: string): string => title.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-");
+
+/** Whether a panel is read as a table; the address holds it, so that a link shows the same. */
+function useAsTable(id: string): [asTable: boolean, setAsTable: (asTable: boolean) => void] {
+  const change = useChangeSearch();
+  const tables = useSearch().get("tables")?.split(",") ?? [];
+  const others = tables.filter((each) => each !== id);
+  return [
+    tables.includes(id),
+    (asTable) => {
+      const named = asTable ? [...others, id] : others;
+      change({ tables: named.length > 0 ? named.join(",") : null }, { replace: true });
+    },
+  ];
+}
+
+/** A link to a panel (`…#panel`) brings it into sight; the browser looked for it before it was there. */
+function useShownWhenNamed(id: string): void {
+  useEffect(() => {
+    if (window.location.hash === `#${id}`) document.getElementById(id)?.scrollIntoView({ block: "start" });
+  }, [id]);
+}
 
 /** Copies the address, which holds everything that was chosen. */
-function LinkToHere({ title }: { title: string }) {
+function LinkToHere({ title, id }: { title: string; id: string }) {
   const [copied, copy] = useCopied();
   return (
     <IconButton
       label={copied ? "Link copied" : `Copy a link to ${title}`}
       onClick={() => {
-        copy(window.location.href);
+        copy(new URL(`#${id}`, window.location.href).href);
       }}
     >
       {copied ? <CheckIcon /> : <LinkIcon />}

@@ -1,31 +1,32 @@
 import { useCallback } from "react";
-import { api } from "../../api/client";
-import type { TopEntry } from "../../api/types";
 import { treemapOption, type Scene } from "../../charts/options";
 import { formatCount, formatShare } from "../../format/numbers";
 import { useMoney } from "../../live/ShopContext";
-import { useFigures, useMapped } from "../../live/useFigures";
+import { useMapped } from "../../live/useFigures";
+import type { Query } from "../../live/useQuery";
 import { useChangeSearch } from "../../router/location";
 import { LinkButton } from "../../ui/Button";
 import { ChartPanel, type Column } from "../chart/ChartPanel";
 import { categoryLevel, categoryTrail, type CategoryNode } from "../../format/categories";
 import styles from "./CategoryMap.module.css";
+import type { CategoryFigures } from "./Rankings";
 
-/** As many as the gateway answers at once. */
-const ALL = 1_000;
+interface CategoryMapProps {
+  within: string | null;
+  figures: Query<CategoryFigures>;
+  /** The days that the figures are of; null where all are. */
+  words: string | null;
+}
 
 /** The categories as a map of areas, level by level; the address holds the level. */
-export function CategoryMap({ within }: { within: string | null }) {
+export function CategoryMap({ within, figures, words }: CategoryMapProps) {
   const money = useMoney();
   const change = useChangeSearch();
   const enter = (code: string | null): void => {
     change({ in: code });
   };
-  const levelOf = useCallback((all: TopEntry[]) => categoryLevel(all, within), [within]);
-  const rows = useMapped(
-    useFigures("category-map", (signal) => api.top("categories", ALL, signal)),
-    levelOf,
-  );
+  const levelOf = useCallback(({ top }: CategoryFigures) => categoryLevel(top, within), [within]);
+  const rows = useMapped(figures, levelOf);
   const option = useCallback(
     (scene: Scene) => treemapOption((rows.data ?? []).map((node) => ({ ...node, name: node.label })), scene),
     [rows.data],
@@ -54,11 +55,11 @@ export function CategoryMap({ within }: { within: string | null }) {
   return (
     <ChartPanel
       title="Categories"
-      note="by revenue since the beginning; pick one to see what is in it"
+      note={`by revenue, ${words ?? "since the beginning"}; pick one to see what is in it`}
       rows={rows}
       option={option}
       columns={columns}
-      empty="Nothing has been sold in this category."
+      empty={`Nothing was sold ${within === null ? "in this range" : "in this category and range"}.`}
       above={<Trail within={within} onEnter={enter} />}
       onPick={(_, name) => {
         const picked = rows.data?.find(({ label, deeper }) => deeper && label === name);

@@ -85,6 +85,7 @@ export function SalesOverTime({ choice, zone, newest }: SalesOverTimeProps) {
   return (
     <ChartPanel
       title={`Sales by ${granularity}`}
+      id="sales"
       note={`revenue and pieces${category === null ? "" : ` of ${categoryPath(category)}`}, ${rangeText(data?.rows, choice, zone)}`}
       className={styles.panel}
       rows={rows}

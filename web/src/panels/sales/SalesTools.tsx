@@ -80,6 +80,9 @@ export function SalesTools({ choice, zone, newest }: SalesToolsProps) {
       >
         Compare with the period before
       </Check>
+      {choice.category !== null && (
+        <p className="remark">Hours and minutes are kept for the whole shop only, not for a category.</p>
+      )}
     </section>
   );
 }

@@ -1,7 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { byDays, byGranularity, choiceOf, daysBefore, instantsOf, shownDays } from "./choice";
+import { byDays, byGranularity, choiceOf, daysBefore, daysInWords, instantsOf, shownDays } from "./choice";
 
 const choice = (search: string): ReturnType<typeof choiceOf> => choiceOf(new URLSearchParams(search));
+
+it("says the days as the viewer does", () => {
+  expect(daysInWords({ from: null, to: null }, "en-US")).toBeNull();
+  expect(daysInWords({ from: "2020-04-16", to: null }, "en-US")).toBe("from Apr 16, 2020 on");
+  expect(daysInWords({ from: null, to: "2020-04-16" }, "en-US")).toBe("up to Apr 16, 2020");
+  expect(daysInWords({ from: "2020-04-16", to: "2020-07-14" }, "en-US")).toMatch(/^Apr 16\s–\sJul 14, 2020$/);
+});
 
 describe("choiceOf", () => {
   it("is months of all time where nothing is said", () => {

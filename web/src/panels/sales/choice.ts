@@ -67,6 +67,14 @@ export function daysBefore({ from, to }: Days, granularity: Granularity): Days |
   return { from: addDays(from, -length), to: addDays(from, -1) };
 }
 
+/** The days in words, in the viewer's locale: "Apr 16 to Jul 14, 2020"; null where all of them are shown. */
+export function daysInWords({ from, to }: Days, locale?: string): string | null {
+  const day = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeZone: "UTC" });
+  const at = (text: Day): number => Date.parse(`${text}T00:00:00Z`);
+  if (from === null) return to === null ? null : `up to ${day.format(at(to))}`;
+  return to === null ? `from ${day.format(at(from))} on` : day.formatRange(at(from), at(to));
+}
+
 const year = (day: Day): number => Number(day.slice(0, 4));
 const month = (day: Day): number => Number(day.slice(5, 7));
 

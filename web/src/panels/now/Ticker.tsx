@@ -1,15 +1,16 @@
-import { memo, useState } from "react";
-import { formatCount } from "../format/numbers";
-import { productTitle } from "../format/product";
-import { formatClock, formatDate } from "../format/time";
-import { useLive } from "../live/LiveContext";
-import { useMoney } from "../live/ShopContext";
-import type { TickerEntry } from "../api/types";
-import { Link } from "../router/Link";
-import { customerPath } from "../router/route";
-import { IconButton } from "../ui/Button";
-import { PauseIcon, PlayIcon } from "../ui/icons";
-import { Empty, Panel } from "../ui/Panel";
+import { memo, useEffect, useState } from "react";
+import { formatCount } from "../../format/numbers";
+import { productTitle } from "../../format/product";
+import { formatClock, formatDate } from "../../format/time";
+import { afterPaint } from "../../live/freshness";
+import { useLive, useLiveConnection } from "../../live/LiveContext";
+import { useMoney } from "../../live/ShopContext";
+import type { TickerEntry } from "../../api/types";
+import { Link } from "../../router/Link";
+import { customerPath } from "../../router/route";
+import { IconButton } from "../../ui/Button";
+import { PauseIcon, PlayIcon } from "../../ui/icons";
+import { Empty, Panel } from "../../ui/Panel";
 import styles from "./Ticker.module.css";
 
 /** Purchases as they arrive, newest first. It can be paused, to read or to scroll. */
@@ -17,6 +18,7 @@ export function Ticker({ className }: { className?: string | undefined }) {
   const arrivals = useLive((state) => state.arrivals);
   const [paused, setPaused] = useState<readonly TickerEntry[] | null>(null);
   const shown = paused ?? arrivals;
+  useMeasured(paused !== null);
   return (
     <Panel
       title="Purchases"
@@ -45,6 +47,18 @@ export function Ticker({ className }: { className?: string | undefined }) {
       )}
     </Panel>
   );
+}
+
+/** Measures how long after its arrival each purchase is painted. */
+function useMeasured(paused: boolean): void {
+  const { meter } = useLiveConnection();
+  const fresh = useLive((state) => state.fresh);
+  useEffect(() => {
+    if (paused || fresh.length === 0) return;
+    afterPaint((at) => {
+      for (const { arrived_at } of fresh) meter.seen(Date.parse(arrived_at), at);
+    });
+  }, [meter, fresh, paused]);
 }
 
 const Row = memo(function Row({ arrival }: { arrival: TickerEntry }) {
