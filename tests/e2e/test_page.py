@@ -1,11 +1,14 @@
 """The page in a real browser, on the real stack."""
 
+import re
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.e2e.browser import DESK, SOON_MS, OpenPage, aside, dollars, figure
+from tests.e2e.browser import DESK, SOON_MS, OpenPage, aside, dollars, figure, panel
 from tests.e2e.conftest import LiveShop
 from tests.shop import seed_rows
 
@@ -64,6 +67,68 @@ def test_the_top_lists_and_the_books_are_those_of_the_gateway(stack: LiveShop, o
     (best,) = stack.get("/v1/users?limit=1")
     page.get_by_test_id("top-spenders").get_by_role("link").first.click()
     expect(page).to_have_url(f"{stack.url}/customers/{best}")
+
+
+def test_the_newest_day_stands_beside_the_totals(stack: LiveShop, open_page: OpenPage) -> None:
+    page = open_page()
+    today = stack.get("/v1/stats/summary")["today"]
+    day = f"{datetime.fromisoformat(today['bucket']):%b %-d, %Y}"
+    for name, value in (
+        ("revenue", dollars(today["revenue"])),
+        ("orders", today["orders"]),
+        ("quantity", today["quantity"]),
+    ):
+        expect(page.get_by_test_id(f"today-{name}")).to_have_text(f"{value} on {day}", timeout=SOON_MS)
+    expect(page.get_by_test_id("today-buyers")).to_contain_text("since you opened this page")
+    expect(page.get_by_role("img", name=re.compile("the 30 days up to the newest"))).to_have_count(3)
+
+
+# Sees where the line stands at each frame of two seconds.
+FRAMES = """() => new Promise((done) => {
+  const line = document.querySelector("[data-testid='moving line']");
+  const frames = [];
+  const frame = (at) => {
+    frames.push([at, new DOMMatrix(getComputedStyle(line).transform).m41]);
+    if (at - frames[0][0] < 2_000) requestAnimationFrame(frame);
+    else done(frames);
+  };
+  requestAnimationFrame(frame);
+})"""
+
+
+def test_a_line_of_a_thousand_points_moves_at_every_frame(stack: LiveShop, open_page: OpenPage) -> None:
+    page = open_page()
+    now = datetime.now(UTC)
+    readings = [
+        {"as_of": (now - timedelta(seconds=1_000 - second)).isoformat(), "revenue": f"{second**2}.00", "events": second}
+        for second in range(1_001)
+    ]
+    page.route("**/v1/stats/pulse", lambda route: route.fulfill(json=readings))
+    page.reload()
+    page.get_by_role("radio", name="16 minutes").check()
+    frames = page.evaluate(FRAMES)
+    moved = [after[1] != before[1] for before, after in pairwise(frames)]
+    assert len(frames) > 30, "at least 15 frames a second on a machine that has more to do; the bench says how many"
+    assert sum(moved) / len(moved) > 0.9
+    minutes = panel(page, "The last minutes")
+    minutes.get_by_role("button", name="The last minutes as a table").click()
+    assert minutes.get_by_role("row").count() >= 1_000
+
+
+def test_freshness_is_measured_from_the_brokers_time_to_the_screen(stack: LiveShop, open_page: OpenPage) -> None:
+    page = open_page()
+    expect(figure(page, "freshness")).to_have_text("—")
+    aside(lambda: stack.replay(seed_rows(seed=31, count=40), rate="20"))
+    expect(figure(page, "freshness")).to_have_text(re.compile(r"^(< )?\d+(\.\d)? s$"), timeout=SOON_MS)
+
+
+def test_freshness_does_not_ask_the_browsers_own_clock(stack: LiveShop, open_page: OpenPage) -> None:
+    page = open_page()
+    page.add_init_script("const now = Date.now; Date.now = () => now() + 3_600_000;")
+    page.reload()
+    expect(page.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
+    aside(lambda: stack.replay(seed_rows(seed=32, count=40), rate="20"))
+    expect(figure(page, "freshness")).to_have_text(re.compile(r" s$"), timeout=SOON_MS)
 
 
 def test_dead_letters_lead_to_what_they_are(open_page: OpenPage) -> None:

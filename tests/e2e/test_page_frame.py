@@ -2,12 +2,13 @@
 
 import gzip
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from tests.e2e.browser import DESK, PHONE, SOON_MS, WALL, OpenPage
 from tests.e2e.conftest import LiveShop
@@ -34,21 +35,30 @@ def test_the_first_script_stays_within_its_budget(open_page: OpenPage) -> None:
     assert size <= FIRST_SCRIPT_BYTES
 
 
-@pytest.mark.parametrize("path", VIEWS)
-def test_nothing_is_asked_of_any_other_address(stack: LiveShop, open_page: OpenPage, path: str) -> None:
-    page = open_page(path)
+@pytest.fixture(scope="module", params=VIEWS)
+def view(browser: Browser, stack: LiveShop, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A view with all its content, opened once for the tests that look at it in other sizes and colours."""
+    context = browser.new_context(viewport=DESK, locale="en-US", bypass_csp=True)
+    page = context.new_page()
+    page.goto(f"{stack.url}{request.param}")
+    expect(page.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
     wait_for_content(page)
-    names = page.evaluate("performance.getEntriesByType('resource').map(({ name }) => name)")
+    yield page
+    context.close()
+
+
+def test_nothing_is_asked_of_any_other_address(stack: LiveShop, view: Page) -> None:
+    names = view.evaluate("performance.getEntriesByType('resource').map(({ name }) => name)")
     assert {urlsplit(name).netloc for name in names if not name.startswith("data:")} == {urlsplit(stack.url).netloc}
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("path", VIEWS)
-def test_axe_finds_nothing_serious(open_page: OpenPage, path: str, theme: str) -> None:
-    page = open_page(path, color_scheme=theme, bypass_csp=True)
-    wait_for_content(page)
-    page.evaluate(AXE.read_text())
-    violations: list[Any] = page.evaluate("axe.run().then(({ violations }) => violations)")
+def test_axe_finds_nothing_serious(view: Page, theme: Literal["light", "dark"]) -> None:
+    view.emulate_media(color_scheme=theme)
+    expect(view.locator("html")).to_have_attribute("data-theme", theme)
+    if not view.evaluate("'axe' in window"):
+        view.evaluate(AXE.read_text())
+    violations: list[Any] = view.evaluate("axe.run().then(({ violations }) => violations)")
     serious = [
         (violation["id"], node["target"], node["failureSummary"])
         for violation in violations
@@ -59,12 +69,11 @@ def test_axe_finds_nothing_serious(open_page: OpenPage, path: str, theme: str) -
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESK, WALL], ids=["phone", "desk", "wall"])
-@pytest.mark.parametrize("path", VIEWS)
-def test_nothing_is_wider_than_the_screen(open_page: OpenPage, path: str, viewport: ViewportSize) -> None:
-    page = open_page(path, viewport=viewport)
-    wait_for_content(page)
-    assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
-    cut = page.evaluate(
+def test_nothing_is_wider_than_the_screen(view: Page, viewport: ViewportSize) -> None:
+    view.set_viewport_size(viewport)
+    # Until the charts have followed.
+    view.wait_for_function("(width) => document.documentElement.scrollWidth === width", arg=viewport["width"])
+    cut = view.evaluate(
         """() => [...document.querySelectorAll("[data-testid^=figure-]")]
              .filter((figure) => figure.scrollWidth > figure.clientWidth)
              .map((figure) => figure.textContent)"""

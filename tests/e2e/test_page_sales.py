@@ -1,6 +1,7 @@
 """The sales view in a real browser, on the real stack."""
 
 import csv
+import re
 from typing import Any
 
 import pytest
@@ -104,12 +105,37 @@ def test_categories_are_entered_level_by_level(stack: LiveShop, open_page: OpenP
     column(page, "Categories", 0)
     for code in ("electronics", "electronics.audio"):
         panel(page, "Categories").get_by_role("button", name=code.rpartition(".")[2], exact=True).click()
-        expect(page).to_have_url(f"{stack.url}/sales?in={code}")
+        expect(page).to_have_url(re.compile(rf"[?&]in={re.escape(code)}(&|$)"))
     (headphone,) = [each for each in top if each["id"] == "electronics.audio.headphone"]
     assert column(page, "Categories", 0) == ["headphone"]
     assert column(page, "Categories", 1) == [dollars(headphone["revenue"])]
     page.go_back()
     expect(panel(page, "Categories").get_by_text("smartphone")).to_be_visible()
+
+
+def test_rankings_follow_the_range_where_the_shop_keeps_days(stack: LiveShop, open_page: OpenPage) -> None:
+    page = open_page("/sales?by=day&from=2020-03-10&to=2020-04-15")
+    days = "from=2020-03-10T00:00:00Z&to=2020-04-16T00:00:00Z"
+    for title, board, n in (("Top ten products", "products", 10), ("Top fifteen categories", "categories", 15)):
+        expected = [dollars(entry["revenue"]) for entry in stack.get(f"/v1/stats/top/{board}?n={n}&{days}")]
+        assert len(expected) > 5
+        assert expected != [dollars(entry["revenue"]) for entry in stack.get(f"/v1/stats/top/{board}?n={n}")]
+        assert column(page, title, 1)[: len(expected)] == expected
+    for title, board in (("Top ten customers", "spenders"), ("Top ten brands", "brands")):
+        expect(panel(page, title)).to_contain_text("does not follow the range")
+        assert column(page, title, 1) == [dollars(entry["revenue"]) for entry in stack.get(f"/v1/stats/top/{board}")]
+
+
+def test_a_link_to_a_chart_shows_it_as_it_was_left(open_page: OpenPage) -> None:
+    page = open_page("/sales?by=day&range=30d", permissions=["clipboard-read", "clipboard-write"])
+    shown = column(page, "Top ten customers", 0)
+    page.get_by_role("button", name="Copy a link to Top ten customers").click()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link.endswith("/sales?by=day&range=30d&tables=top-ten-customers#top-ten-customers")
+    page.goto("about:blank")
+    page.goto(link)
+    expect(panel(page, "Top ten customers").get_by_role("table")).to_be_in_viewport(timeout=SOON_MS)
+    assert column(page, "Top ten customers", 0) == shown
 
 
 def test_late_events_are_seen_to_change_what_was_shown(stack: LiveShop, open_page: OpenPage) -> None:

@@ -61,6 +61,7 @@ export function Figures() {
         <Figure
           id="buyers"
           name="Buyers"
+          className={styles.buyers}
           note="known customers"
           second={
             <>
@@ -86,10 +87,10 @@ export function Figures() {
         >
           {show(({ dead_letters }) => formatCount(dead_letters))}
         </Short>
-        <ModelFigure version={summary?.model_version ?? null} />
         <Short id="as_of" name="As of" note={show(({ lag }) => (lag === null ? "" : `${formatCount(lag)} records wait`))}>
           {show(({ as_of }) => formatClock(as_of))}
         </Short>
+        <ModelFigure version={summary?.model_version ?? null} />
       </dl>
     </div>
   );
