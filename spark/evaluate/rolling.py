@@ -126,17 +126,39 @@ class Shop:
         self.live, self._frozen = background.live_state(half_lives), background.live_state(half_lives)
         self._first: dict[ComposedScorer, Moment] = {}
 
-    def shown(self, method: Method, customer: str, now_ms: int, on_sale: Allowed, new_only: bool) -> Shown:
-        """A method's answer, filled up with NOTHING_LEFT."""
+    def shown(
+        self, methods: Sequence[Method], customer: str, now_ms: int, on_sale: Allowed, new_only: bool
+    ) -> list[Shown]:
+        """Each method's answer, filled up with NOTHING_LEFT."""
+        held, same = self.live.history(customer), dict[tuple[ComposedScorer, bool, bool], Shown]()
+        return [
+            self._shown(method, customer, now_ms, _mask(on_sale, held, method, new_only), same) for method in methods
+        ]
+
+    def _shown(
+        self,
+        method: Method,
+        customer: str,
+        now_ms: int,
+        allowed: Allowed,
+        same: dict[tuple[ComposedScorer, bool, bool], Shown],
+    ) -> Shown:
+        """One method's answer. `same`: what a scorer gave before to this customer as a stranger."""
         state = self._frozen if method.frozen else self.live
         history = state.history(customer)
-        if method.silent and not len(history):
+        if len(history):
+            return self._best(method.scorer, method.frozen, history, now_ms, allowed)
+        if method.silent:
             return np.full(K, NOTHING_LEFT, np.int32)
-        allowed = on_sale.copy()
-        if new_only or method.scorer.composition.mask_bought:
-            allowed[self.live.history(customer).rows] = False
-        scorer = method.scorer if len(history) or method.strangers is None else method.strangers
-        moment = self._at_first(scorer) if method.frozen else scorer.moment(state, now_ms)
+        scorer = method.strangers or method.scorer
+        key = scorer, method.frozen, method.scorer.composition.mask_bought
+        if key not in same:
+            same[key] = self._best(scorer, method.frozen, history, now_ms, allowed)
+        return same[key]
+
+    def _best(self, scorer: ComposedScorer, frozen: bool, history: History, now_ms: int, allowed: Allowed) -> Shown:
+        state = self._frozen if frozen else self.live
+        moment = self._at_first(scorer) if frozen else scorer.moment(state, now_ms)
         ranked = next(scorer.top_k_each([scorer.customer(history)], state, moment, K, [allowed]))
         return np.pad(ranked.rows.astype(np.int32), (0, K - len(ranked.rows)), constant_values=NOTHING_LEFT)
 
@@ -175,8 +197,15 @@ def _ask(
     if not len(targets) or not protocol.asks(history):
         return
     on_sale = shop.live.on_sale(now_ms, protocol.candidate_days)
-    shown = [shop.shown(method, customer, now_ms, on_sale, protocol.new_only) for method in methods]
+    shown = shop.shown(methods, customer, now_ms, on_sale, protocol.new_only)
     recorder.add(now_ms, gap_of(history, now_ms), targets, on_sale, shown)
+
+
+def _mask(on_sale: Allowed, held: History, method: Method, new_only: bool) -> Allowed:
+    allowed = on_sale.copy()
+    if new_only or method.scorer.composition.mask_bought:
+        allowed[held.rows] = False
+    return allowed
 
 
 def targets_of(log: Log, lines: slice | NDArray[np.int64], history: History, new_only: bool) -> NDArray[np.int64]:

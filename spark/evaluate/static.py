@@ -31,7 +31,7 @@ def evaluate(background: Background, until_ms: int, methods: Sequence[Method], p
             continue
         shown = [] if len(history) else strangers
         if not shown:
-            shown = [shop.shown(method, customer, now_ms, on_sale, protocol.new_only) for method in methods]
+            shown = shop.shown(methods, customer, now_ms, on_sale, protocol.new_only)
         if not len(history):
             strangers = shown
         recorder.add(int(log.at_ms[theirs[0]]), gap_of(history, now_ms), targets, on_sale, shown)
