@@ -28,8 +28,10 @@ FINALISTS = 3
 ENOUGH_NEWCOMERS = 100
 QUESTIONS = 5000
 """Orders of warm, and of cold, customers that the table holds at most: more would take longer than they tell."""
+FINAL_QUESTIONS = 2000
+"""Orders of warm customers on which the leaders meet at most."""
 TABLE_SHARE = 0.6
-"""Of the orders, at most: the leaders meet on the others."""
+"""Of the warm orders, at most: the leaders meet on the others."""
 Draw = np.random.Generator
 Change = Callable[[Composition, Draw], Composition]
 
@@ -85,14 +87,18 @@ class Window:
         return len(np.setdiff1d(log.customers[first : log.at(self.until_ms)], known))
 
     @property
-    def shares(self) -> tuple[float, float]:
-        """The share of warm and of cold orders that the table holds."""
+    def orders(self) -> tuple[int, int]:
+        """How many orders of warm and of cold customers there are, about."""
         log = self.background.log
         span = slice(self.background.last, log.at(self.until_ms))
-        orders = len(np.unique(log.orders[span][log.customers[span] != ANONYMOUS]))
-        cold = self.newcomers
-        warm = QUESTIONS / max(orders - cold, 1)
-        return min(self.sample * TABLE_SHARE, warm), min(self.sample, QUESTIONS / max(cold, 1))
+        orders, cold = len(np.unique(log.orders[span][log.customers[span] != ANONYMOUS])), self.newcomers
+        return max(orders - cold, 1), max(cold, 1)
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """The share of warm and of cold orders that the table holds."""
+        warm, cold = self.orders
+        return min(self.sample * TABLE_SHARE, QUESTIONS / warm), min(self.sample, QUESTIONS / cold)
 
     def table(self, models: dict[str, Knowledge], given: Sequence[Composition]) -> tuple[Table, Table]:
         """The parts of the scores, of warm and of cold customers' orders, also those of the given compositions."""
@@ -105,7 +111,7 @@ class Window:
     def protocol(self, **special: Any) -> Protocol:
         """How warm customers are asked by the scorer itself: about orders that the table does not hold."""
         held = self.shares[0]
-        rest = min(self.sample, 2 * held) - held
+        rest = min(self.sample * (1 - TABLE_SHARE), FINAL_QUESTIONS / self.orders[0])
         return Protocol(who="warm", skip=held, sample=rest, seed=self.seed, **special)
 
 

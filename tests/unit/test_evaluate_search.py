@@ -166,6 +166,19 @@ def test_the_table_and_the_finals_ask_different_orders(tmp_path: Path) -> None:
     assert len(finals) + table.asked == len(all_of_them)
 
 
+def test_a_large_window_is_asked_as_much_as_is_worth_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    window = Window(background(two_worlds(400, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
+    warm, cold = window.orders
+    monkeypatch.setattr(search, "QUESTIONS", 50)
+    monkeypatch.setattr(search, "FINAL_QUESTIONS", 20)
+    assert window.shares == (50 / warm, 50 / cold)
+    protocol = window.protocol()
+    assert (protocol.skip, protocol.sample) == (50 / warm, 20 / warm)
+    knowledge = Fits(tmp_path).knowledge(window.background, SMALL)
+    asked = [table.asked for table in window.table({"0": knowledge}, [])]
+    assert all(0.5 * 50 < one < 1.5 * 50 for one in asked)
+
+
 def test_a_choice_is_the_same_every_time(tmp_path: Path) -> None:
     log = two_worlds(60, seed=4)
     assert chosen(log, tmp_path) == chosen(log, tmp_path)
