@@ -14,8 +14,15 @@ from local.steps import blaming_crashes, ensure_page, first_recommendation, send
 HISTORY = ":90%"
 REST = "90%:"
 RATE = "50"
-# Nobody wants to look at a waiting line for a minute, until the last small object of the history is closed.
-PREFERENCES = {"TILLSTREAM_ARCHIVE_OBJECT_AGE_S": "10"}
+PREFERENCES = {
+    # Nobody wants to look at a waiting line for a minute, until the last small object of the history is closed.
+    "TILLSTREAM_ARCHIVE_OBJECT_AGE_S": "10",
+    # Nor wait for the best weights, where good ones take seconds.
+    "TILLSTREAM_SEARCH_SECONDS": "15",
+    "TILLSTREAM_EVALUATION_LINES": "400000",
+    "TILLSTREAM_SEARCH_QUESTIONS": "500",
+    "TILLSTREAM_GATE_QUESTIONS_ASKED": "1500",
+}
 _POLL_S = 0.3
 
 

@@ -33,8 +33,9 @@ Tillstream's batch job: from the archive of purchases to figures and a recommend
   curate     raw/purchases/**            every accepted line once    -> curated/purchases/<version>/
   report     the figures of the live tables, computed anew           -> reports/<version>/
   reconcile  the same as of a snapshot of the live ones, compared    -> reports/reconciliation/<version>.json
-  train      implicit ALS over what known customers hold             -> models/als/<version>/
-  publish    verify, write the manifest, move models/als/current.json
+  evaluate   today's recipe, a new one and popular products compared on the newest purchases
+  train      the best that the gate lets pass, fitted to everything  -> models/als/<version>/
+  publish    look at it, write the manifest, move models/als/current.json; the gate's word -> reports/gate/
 """
 EPILOG = """\
 examples:
@@ -43,11 +44,13 @@ examples:
   python -m spark run --until report         figures only
   python -m spark reconcile --strict         compare the books and nothing else; status 3 where they differ
   TILLSTREAM_ALS_RANK=32 python -m spark run
+  TILLSTREAM_SEARCH_SECONDS=0 python -m spark run    no search for a new recipe
+  python -m spark.models list                what was published, what serves; activate, roll back
 
 on a cluster (TILLSTREAM_SPARK_MASTER= leaves master, memory and jars to spark-submit):
   spark-submit --py-files tillstream.zip spark/__main__.py run
 
-Exit status: 0 done, also where the data allows no model yet (the last line says why); 1 failed; 2 wrong settings;
+Exit status: 0 done, also where there is no new model (the last line says why); 1 failed; 2 wrong settings;
 3 with --strict, where the live figures differ from the archive or could not be compared.
 """
 
@@ -137,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         "python -m spark", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawTextHelpFormatter
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-    run_parser = commands.add_parser("run", help="curate, report, reconcile, train and publish")
+    run_parser = commands.add_parser("run", help="curate, report, reconcile, evaluate, train and publish")
     run_parser.add_argument("--until", choices=STEPS, default="publish", help="the last step to do")
     run_parser.set_defaults(command=run_command)
     reconcile_parser = commands.add_parser("reconcile", help="compare the live figures with the archive")

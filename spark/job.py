@@ -1,9 +1,11 @@
-"""One run: curate → report → reconcile → train → publish.
+"""One run: curate → report → reconcile → evaluate → train → publish.
 
 Everything it writes is named by its version and never overwritten.
 """
 
+import tempfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,13 +14,17 @@ from pyspark.sql import functions as F
 
 from services.common import modelregistry
 from services.common.events import format_time
-from services.common.modelregistry import BY_JOB, Change, encode, folder_of, put_once
+from services.common.modelregistry import BY_JOB, Change, UnknownVersion, encode, folder_of, put_once
 from services.common.objectstore import ObjectStore
 from services.common.reconciliation import Reconciliation, in_words
 from services.recommender.composition import Composition
-from spark import books, curate, knowledge, publish, report, train
+from services.recommender.decay import DAY_MS
+from spark import books, curate, evaluation, knowledge, publish, report, sanity, train
 from spark.curate import Curation
-from spark.evaluate.recipes import DEFAULT, Recipe
+from spark.evaluate.knowledge import POPULAR_DAYS
+from spark.evaluate.recipes import Recipe
+from spark.evaluation import Evaluated, Evaluation
+from spark.gate import Check, Judgement
 from spark.progress import Progress
 from spark.reconcile import reconcile
 from spark.session import blas_in_use
@@ -27,7 +33,8 @@ from spark.settings import JobSettings
 CURATED = "curated/purchases/"
 REPORTS = "reports/"
 CHECKPOINTS = "checkpoints/"
-STEPS = ("curate", "report", "reconcile", "train", "publish")
+GATE = f"{REPORTS}gate/"
+STEPS = ("curate", "report", "reconcile", "evaluate", "train", "publish")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +89,18 @@ def run(job: Job, until: str = "publish") -> Outcome:
         return Outcome(None, "only curated, reported and reconciled, as asked", found)
     if refusal:
         return Outcome(None, refusal, found)
-    recipe = Recipe(job.settings.als, DEFAULT, DEFAULT)
-    pairs = train_step(job, purchases, held, recipe)
+    return replace(_model(job, purchases, held, curation, until), books=found)
+
+
+def _model(job: Job, purchases: DataFrame, held: DataFrame, curation: Curation, until: str) -> Outcome:
+    """The steps that make a model: evaluate, train, publish."""
+    evaluated = evaluate_step(job, curation)
+    if until == "evaluate":
+        return Outcome(None, "evaluated but not trained, as asked")
+    pairs = train_step(job, purchases, held, evaluated.recipe)
     if until == "train":
-        return Outcome(None, f"trained but not published, as asked: {folder_of(job.version)}", found)
-    return replace(publish_step(job, recipe, curation, span(purchases), pairs), books=found)
+        return Outcome(None, f"trained but not published, as asked: {folder_of(job.version)}")
+    return publish_step(job, Training(purchases, held, curation, pairs), evaluated)
 
 
 def run_reconcile(job: Job) -> Reconciliation | None:
@@ -189,6 +203,31 @@ def reconcile_step(job: Job, checked: DataFrame, curation: Curation) -> Reconcil
     return found
 
 
+def evaluate_step(job: Job, curation: Curation) -> Evaluated:
+    """Recipes compared on the newest of this run's curated purchases; nothing is written yet."""
+    with job.progress.step("evaluate") as step:
+        share = min(1.0, job.settings.evaluation_lines / curation.accepted)
+        log = evaluation.read_purchases(job.store, job.curated_folder, share)
+        job.settings.spark_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="factors-", dir=job.settings.spark_dir) as scratch:
+            evaluated = Evaluation(log, job.settings, job.settings.als, _live_recipe(job.store)).run(Path(scratch))
+        step.says(f"{_share_in_words(share)}{evaluated.judgement.reason}")
+    return evaluated
+
+
+def _live_recipe(store: ObjectStore) -> Recipe | None:
+    """The recipe of what serves; None where nothing does, or nothing that names one."""
+    pointer, _etag = modelregistry.read_pointer(store)
+    try:
+        return evaluation.recipe_of(modelregistry.read_manifest(store, pointer.version)) if pointer else None
+    except UnknownVersion:
+        return None
+
+
+def _share_in_words(share: float) -> str:
+    return "" if share >= 1 else f"on the purchases of {share:.1%} of the customers: "
+
+
 def train_step(job: Job, purchases: DataFrame, held: DataFrame, recipe: Recipe) -> int:
     """Factors and what serving needs beside them → the model's folder. Returns the pairs trained on."""
     with job.progress.step("train") as step:
@@ -225,31 +264,83 @@ def span(purchases: DataFrame) -> tuple[int, int]:
 
 def half_lives_h(composition: Composition) -> set[float]:
     """The half-lives that the composition's live popularity follows."""
-    return {trend.half_life_h for trend in composition.trends}
+    return {part.half_life_h for part in (*composition.trends, *composition.steady)}
 
 
-def publish_step(job: Job, recipe: Recipe, curation: Curation, training_span: tuple[int, int], pairs: int) -> Outcome:
-    """Verify, write the manifest, move the pointer."""
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a model was made of."""
+
+    purchases: DataFrame
+    held: DataFrame
+    curation: Curation
+    pairs: int
+
+
+def publish_step(job: Job, training: Training, evaluated: Evaluated) -> Outcome:
+    """Look at what was written, write the manifest, move the pointer if nothing is wrong. Raises ModelRefused."""
     with job.progress.step("publish") as step:
-        files = publish.verified_files(job.store, job.version, recipe.als.rank)
-        publish.write_manifest(job.store, _manifest(job, recipe, files, curation, training_span, pairs=pairs))
-        moved = modelregistry.publish(job.store, job.version, Change(BY_JOB, "", job.now_ms))
-        step.says(f"{len(files)} files, {sum(file.bytes for file in files):,} bytes verified")
+        files = verified(job, evaluated)
+        manifest = _manifest(job, training, evaluated, files)
+        judgement = evaluated.judgement.checked([*_file_checks(files), *_sanity_checks(job, training, manifest)])
+        _write_evaluation(job, evaluated)
+        record_gate(job, judgement)
+        publish.write_manifest(job.store, manifest | {"gate": judgement.record(job.version)})
+        step.says(f"{len(files)} files, {sum(file.bytes for file in files):,} bytes; {judgement.verdict}")
+        if judgement.verdict == "refused":
+            return Outcome(None, judgement.reason)
+        moved = modelregistry.publish(job.store, job.version, Change(BY_JOB, judgement.reason, job.now_ms))
+        modelregistry.prune(job.store, job.settings.models_kept)
     if not moved:
         return Outcome(None, f"{job.version} is complete, but a later run's model is live already")
     return Outcome(job.version)
 
 
-def _manifest(
-    job: Job,
-    recipe: Recipe,
-    files: list[publish.ModelFile],
-    curation: Curation,
-    training_span: tuple[int, int],
-    *,
-    pairs: int,
-) -> dict[str, Any]:
-    oldest, newest = training_span
+def verified(job: Job, evaluated: Evaluated) -> list[publish.ModelFile]:
+    """The model's files. Where one is broken the gate's record says so before ModelRefused is raised."""
+    try:
+        return publish.verified_files(job.store, job.version, evaluated.recipe.als.rank)
+    except publish.ModelRefused as refused:
+        record_gate(job, evaluated.judgement.checked([Check("files are whole", False, str(refused))]))
+        raise
+
+
+def _file_checks(files: list[publish.ModelFile]) -> list[Check]:
+    return [Check("files are whole", True, f"{len(files)} files were read back, their numbers are finite")]
+
+
+def _sanity_checks(job: Job, training: Training, manifest: dict[str, Any]) -> list[Check]:
+    newest_ms = span(training.purchases)[1]
+    week = F.col("event_time") > newest_ms - POPULAR_DAYS * DAY_MS
+    sold = knowledge.sold(training.purchases).where(week).select("product_id").distinct().collect()
+    customers = training.held.select("user_id").distinct().orderBy(F.xxhash64("user_id")).limit(sanity.CUSTOMERS)
+    return sanity.checks(
+        job.store,
+        manifest,
+        {row.product_id for row in sold},
+        [row.user_id for row in customers.collect()],
+        newest_ms,
+    )
+
+
+def _write_evaluation(job: Job, evaluated: Evaluated) -> None:
+    """metrics.json and report.html beside the model's tables, where there was anything to measure."""
+    if evaluated.document is not None and evaluated.page is not None:
+        folder = folder_of(job.version)
+        put_once(job.store, f"{folder}metrics.json", encode(evaluated.document))
+        put_once(job.store, f"{folder}report.html", evaluated.page.encode())
+
+
+def record_gate(job: Job, judgement: Judgement) -> None:
+    """What the gate says, also where nothing is published: `reports/gate/<version>.json` and `latest.json`."""
+    record = judgement.record(job.version)
+    put_once(job.store, f"{GATE}{job.version}.json", encode(record))
+    publish.move_forward(job.store, f"{GATE}latest.json", record)
+
+
+def _manifest(job: Job, training: Training, evaluated: Evaluated, files: list[publish.ModelFile]) -> dict[str, Any]:
+    oldest, newest = span(training.purchases)
+    recipe, curation = evaluated.recipe, training.curation
     return publish.manifest(
         job.version,
         job.now_ms,
@@ -263,6 +354,7 @@ def _manifest(
         },
         settings={**recipe.als.model_dump(), "time_zone": job.settings.time_zone},
         composition=msgspec.to_builtins(recipe.composition),
-        metrics={},
-        counts={"pairs": pairs, **curation.counts()},
+        metrics=evaluated.metrics,
+        search=evaluated.search,
+        counts={"pairs": training.pairs, **curation.counts()},
     )

@@ -72,7 +72,10 @@ def rows_of(files: Iterable[ModelFile], table: str) -> int:
 
 
 def _verified_file(path: str, body: bytes, rank: int) -> ModelFile:
-    content = pq.read_table(io.BytesIO(body))
+    try:
+        content = pq.read_table(io.BytesIO(body))
+    except (pa.ArrowInvalid, OSError) as damage:
+        raise ModelRefused(f"{path} cannot be read: {damage}") from None
     file = ModelFile(path, hashlib.sha256(body).hexdigest(), len(body), content.num_rows)
     if file.table in FACTOR_TABLES:
         check_factors(path, content.column("factors"), rank)

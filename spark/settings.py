@@ -24,11 +24,34 @@ class AlsSettings(BaseModel):
     blocks: int
 
 
-class JobSettings(ServiceSettings, S3Settings, ShopSettings):
+class EvaluationSettings(BaseModel):
+    """How recipes are searched for and compared in a run. All is done on one machine, whatever Spark has."""
+
+    evaluation_lines: int = Field(
+        default=3_000_000, ge=1, description="purchase lines to evaluate on; of more, a share of the customers is taken"
+    )
+    search_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="of search; 0: none, what serves is compared",
+    )
+    search_days: int = Field(default=14, ge=1, description="days to choose a recipe on, before those of the gate")
+    search_questions: int = Field(default=2000, ge=1, description="orders that each candidate of the search answers")
+    search_seed: int = Field(default=1, ge=0)
+    gate_days: int = Field(default=14, ge=1, description="the newest days, on which recipes are compared")
+    gate_questions: int = Field(
+        default=100, ge=1, description="orders of customers with purchases below which nothing is decided"
+    )
+    gate_questions_asked: int = Field(default=6000, ge=1, description="orders that each recipe answers at most")
+
+
+class JobSettings(ServiceSettings, S3Settings, ShopSettings, EvaluationSettings):
     """What one run of the job needs to know."""
 
     archive_prefix: str = Field(default="raw/purchases/", pattern="^([^/]+/)+$")
     curated_kept: int = Field(default=2, ge=1, description="newest runs whose curated purchases are kept")
+    models_kept: int = Field(default=10, ge=1, description="newest versions kept, beside those in use")
 
     als_rank: int = Field(default=64, ge=1, le=1024)
     als_regularisation: float = Field(default=1.0, gt=0, allow_inf_nan=False)

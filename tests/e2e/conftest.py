@@ -23,7 +23,12 @@ from tests.shop import SEED_COLUMNS, TILL_COLUMNS, Row, bare_message, seed_rows,
 
 HISTORY_SEED = 424
 HISTORY_ROWS = 3_000
-PREFERENCES = {"TILLSTREAM_ARCHIVE_OBJECT_AGE_S": "1", "TILLSTREAM_ALS_RANK": "8", "TILLSTREAM_ALS_ITERATIONS": "5"}
+PREFERENCES = {
+    "TILLSTREAM_ARCHIVE_OBJECT_AGE_S": "1",
+    "TILLSTREAM_ALS_RANK": "8",
+    "TILLSTREAM_ALS_ITERATIONS": "5",
+    "TILLSTREAM_GATE_QUESTIONS": "1000000",  # too little to evaluate: that takes time and is tested elsewhere
+}
 
 
 class LiveShop:

@@ -46,6 +46,7 @@ PREFERENCES = {
     "TILLSTREAM_SPARK_DRIVER_MEMORY": "1g",
     "TILLSTREAM_ALS_RANK": "4",
     "TILLSTREAM_ALS_ITERATIONS": "2",
+    "TILLSTREAM_GATE_QUESTIONS": "1000000",  # too little to evaluate: that takes time and is tested elsewhere
 }
 
 

@@ -23,10 +23,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from local.engines import S3Engine
+from services.common.events import format_time
 from services.common.objectstore import ObjectStore
 from services.common.settings import S3Settings
+from services.recommender.folder import Refused
+from services.recommender.model import load_model
 from spark.jars import JarsMissing, connector_jars
 from spark.settings import JobSettings
+from tests.purchase_log import two_worlds
 
 ROOT = Path(__file__).resolve().parents[2]
 BROKER_MS = 1_712_275_200_000  # 2024-04-05T00:00:00Z
@@ -423,6 +427,55 @@ def test_a_source_sent_again_changes_no_figure(shop: Shop, figures: Any, version
     assert (again["curation"]["records"], again["curation"]["repeats"]) == (180, 83)
     assert again["offsets"]["0"] == 161
     assert shop.json("models/als/current.json")["version"] == version
+
+
+def till_lines(permuted: bool) -> list[Line]:
+    """Customers who keep to their world of twenty products, or the same orders dealt to customers by chance."""
+    log = two_worlds(500, seed=2, permuted=permuted)
+    lines = []
+    for line in range(len(log)):
+        moment = format_time(int(log.at_ms[line]))
+        product = log.products[int(log.rows[line])]
+        lines.append(event(moment, f"o{log.orders[line]}", product, log.user(line), "1.00", category_code="world"))
+    return [record(0, number, line) for number, line in enumerate(lines)]
+
+
+def test_the_gate_lets_a_personal_recipe_pass_until_customers_are_permuted(new_shop: Any) -> None:
+    """What sells stays the same, nothing personal is left: today's recipe is refused, and something serves."""
+    shop: Shop = new_shop()
+    small = {"als_rank": "4", "als_iterations": "4", "search_seconds": "0", "spark_shuffle_partitions": "2"}
+    put_lines(shop.store, "0-honest", till_lines(permuted=False))
+    honest = shop.run_job(**small)
+    assert honest.returncode == 0, honest.stderr
+    first = shop.json("models/als/current.json")["version"]
+    gate = shop.json("reports/gate/latest.json")
+    assert (gate["version"], gate["verdict"], gate["winner"]) == (first, "published", "candidate")
+    assert [check["passed"] for check in gate["checks"]] == [True] * 4
+    manifest = shop.json(f"models/als/{first}/manifest.json")
+    assert manifest["gate"] == gate
+    assert manifest["composition"]["neighbours"] > 0
+    assert shop.json(f"models/als/{first}/metrics.json")["rolling"]["warm"]["questions"] > 100
+    assert b"Would our recommendations have been bought?" in shop.store.get(f"models/als/{first}/report.html")
+
+    shop.store.delete(f"{ARCHIVE}0-honest.json.gz")
+    put_lines(shop.store, "0-permuted", till_lines(permuted=True))
+    permuted = shop.run_job(**small)
+    assert permuted.returncode == 0, permuted.stderr
+    pointer = shop.json("models/als/current.json")
+    gate = shop.json(f"reports/gate/{pointer['version']}.json")
+    assert (pointer["previous"], gate["verdict"], gate["winner"]) == (first, "published", "popularity")
+    live = next(recipe for recipe in gate["recipes"] if recipe["name"] == "live")
+    assert "does not serve customers with purchases better than popular products do" in live["refused"]
+    assert live["refused"] in gate["reason"]
+    assert shop.json(f"models/als/{pointer['version']}/manifest.json")["composition"]["neighbours"] == 0
+
+    # Both can serve, until a file is damaged; then that version alone cannot.
+    for version in (first, pointer["version"]):
+        assert load_model(shop.store, f"models/als/{version}", version).version == version
+    damaged = next(key for key, _ in shop.store.list(f"models/als/{first}/item_factors/") if key.endswith(".parquet"))
+    shop.store.put(damaged, shop.store.get(damaged)[:-1] + b"?")
+    with pytest.raises(Refused, match="does not match its sha256"):
+        load_model(shop.store, f"models/als/{first}", first)
 
 
 def test_without_known_customers_there_is_a_report_and_no_model(new_shop: Any) -> None:

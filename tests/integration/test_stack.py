@@ -38,6 +38,7 @@ class Machine:
             "TILLSTREAM_ARCHIVE_OBJECT_AGE_S": "1",
             "TILLSTREAM_ALS_RANK": "4",
             "TILLSTREAM_ALS_ITERATIONS": "2",
+            "TILLSTREAM_GATE_QUESTIONS": "1000000",  # too little to evaluate
             "TILLSTREAM_SPARK_SHUFFLE_PARTITIONS": "1",
         }
 

@@ -2,16 +2,23 @@
 
 import io
 import json
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import SparkSession
 
-from services.common.modelregistry import put_once
+from services.common.modelregistry import POINTER, published_versions, put_once
 from services.common.objectstore import AlreadyExists
+from spark.evaluate.recipes import DEFAULT, Recipe
+from spark.evaluation import Evaluated
+from spark.gate import Judgement
+from spark.job import Job, verified
+from spark.progress import Progress
 from spark.publish import TABLES, ModelRefused, PointerContended, manifest, move_forward, verified_files, write_manifest
+from spark.settings import AlsSettings, JobSettings
 from tests.bucket import Bucket
 
 NOW_MS = 1_700_000_000_000
@@ -71,11 +78,28 @@ def test_every_parquet_file_is_named_with_its_shape_and_hash() -> None:
         ("item_factors", parquet(product_id=pa.array(["9"]), factors=factors([1.0])), "has not 2 factors"),
         ("user_factors", parquet(user_id=pa.array(["1"]), factors=factors([1e-11, 0.0])), "all factors have vanished"),
         ("popularity", parquet(product_id=pa.array([], pa.string())), "popularity has no rows"),
+        ("item_factors", b"PAR1 and no more", "item_factors/part-0.parquet cannot be read"),
     ],
 )
 def test_a_broken_table_is_refused_by_name(table: str, body: bytes, words: str) -> None:
     with pytest.raises(ModelRefused, match=words):
         verified_files(model(**{table: body}), "v", rank=2)
+
+
+def test_plant_a_corrupt_factor_file() -> None:
+    """The gate's record says why, no manifest makes the version complete, and what serves goes on."""
+    bucket = model(item_factors=b"PAR1 and no more")
+    bucket.objects[POINTER] = pointer("u")
+    als = AlsSettings(rank=2, regularisation=1.0, alpha=40.0, iterations=1, seed=1, blocks=1)
+    evaluated = Evaluated(Recipe(als, DEFAULT, DEFAULT), Judgement("candidate", "It does best."), {})
+    with pytest.raises(ModelRefused, match="cannot be read"):
+        verified(Job(cast(SparkSession, None), bucket, JobSettings(), Progress(), "v", NOW_MS), evaluated)
+    gate = json.loads(bucket.objects["reports/gate/latest.json"])
+    assert (gate["version"], gate["verdict"]) == ("v", "refused")
+    assert "item_factors/part-0.parquet cannot be read" in gate["reason"]
+    assert gate == json.loads(bucket.objects["reports/gate/v.json"])
+    assert published_versions(bucket) == []
+    assert bucket.objects[POINTER] == pointer("u")
 
 
 @pytest.mark.parametrize(
