@@ -2,19 +2,18 @@
 
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-
-import msgspec
 
 from local.console import Ticker
 from local.http import readiness
 from local.layout import REPOSITORY
 from local.process import Program
 from local.stack import Stack, StackError
-from services.common.objectstore import NoSuchObject, ObjectStore
+from services.common.modelregistry import read_pointer
+from services.common.objectstore import ObjectStore
 
-POINTER = "models/als/current.json"
 TIMEOUT_S = 120
 
 
@@ -39,14 +38,9 @@ def batch_job(stack: Stack, scratch: Path, *arguments: str) -> Program:
 
 def current_version(stack: Stack) -> str | None:
     """The version that the pointer names; None where there is no model yet."""
-    store = ObjectStore(stack.s3)
-    try:
-        pointer = msgspec.json.decode(store.get(POINTER))
-    except NoSuchObject:
-        return None
-    finally:
-        store.close()
-    return str(pointer["version"])
+    with closing(ObjectStore(stack.s3)) as store:
+        pointer, _etag = read_pointer(store)
+    return pointer.version if pointer else None
 
 
 def wait_served(stack: Stack, version: str) -> Served:
