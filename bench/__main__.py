@@ -1,7 +1,7 @@
 """`python -m bench`: the benchmarks that need no data of yours, one after another; `make bench` calls it.
 
-Each is a command of its own with its own options: ingest, aggregate, recommend, scoring. Recommendations are
-measured where a gateway answers on the default port (`make up`).
+Each is a command of its own with its own options: ingest, aggregate, recommend, scoring; `bench.train` times the batch
+job on a file of yours. Recommendations are measured where a gateway answers on the default port (`make up`).
 """
 
 import sys

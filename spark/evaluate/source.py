@@ -45,8 +45,8 @@ def _write_events(csv: Path, raw: Path) -> Imported:
     raw.mkdir(parents=True)
     rows = refused = 0
     with PurchaseFile(csv) as source, tqdm(desc="rows read", unit=" rows", unit_scale=True) as bar:
-        events = _events(source, csv.name, time.time_ns() // 1_000_000)
-        chunks = iter(lambda: list(itertools.islice(events, LINES_A_FILE)), [])
+        found = events(source, csv.name, time.time_ns() // 1_000_000)
+        chunks = iter(lambda: list(itertools.islice(found, LINES_A_FILE)), [])
         for number, chunk in enumerate(chunks):
             accepted = [event for event in chunk if event is not None]
             rows, refused = rows + len(chunk), refused + len(chunk) - len(accepted)
@@ -56,7 +56,7 @@ def _write_events(csv: Path, raw: Path) -> Imported:
     return Imported(rows, refused)
 
 
-def _events(source: PurchaseFile, name: str, now_ms: int) -> Iterator[bytes | None]:
+def events(source: PurchaseFile, name: str, now_ms: int) -> Iterator[bytes | None]:
     """Each row as the producer would send it; None for a dead letter."""
     encoder = RowEncoder(source.columns, name, lambda key: (0, key.encode()))
     for block in source.blocks():
