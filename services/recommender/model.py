@@ -106,7 +106,7 @@ def build_model(manifest: Manifest, tables: Tables, spare: int = 0) -> Model:
     item_ids, item_factors = _factors(tables["item_factors"], "item_factors", "product_id", manifest.rank)
     _expect_count("items", manifest.items, len(item_ids))
     catalogue, sold_ms = _catalogue(tables["catalogue"], item_ids, spare)
-    rows = catalogue.rows
+    rows = catalogue.capacity
     knowledge = Knowledge(
         item_factors,
         FoldIn(item_factors, manifest.settings.alpha, manifest.settings.regularisation),

@@ -444,7 +444,7 @@ def test_spare_rows_are_there_for_products_yet_to_be_sold() -> None:
     publish(store, checkerboard())
     model = load_model(store, f"{MODELS}/{VERSION}", VERSION, spare=3)
     live = model.live_state()
-    assert (len(model.catalogue), model.catalogue.rows, len(live.on_sale(CUT_OFF_MS, 2))) == (9, 12, 12)
+    assert (len(model.catalogue), model.catalogue.capacity, len(live.on_sale(CUT_OFF_MS, 2))) == (9, 12, 12)
     fresh = model.catalogue.take("new")
     assert fresh == 9
     live.apply(Purchase("u00", fresh, 1, CUT_OFF_MS))
