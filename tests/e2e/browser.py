@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, Playwright, ViewportSize
 
@@ -12,6 +14,8 @@ DESK: ViewportSize = {"width": 1280, "height": 800}
 WALL: ViewportSize = {"width": 3840, "height": 2160}
 # A purchase has to come through the whole stack on a busy machine.
 SOON_MS = 30_000
+
+AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 OpenPage = Callable[..., Page]
 
@@ -52,3 +56,16 @@ def dollars(money: str) -> str:
     sign = "-" if money.startswith("-") else ""
     whole, cents = money.removeprefix("-").split(".")
     return f"{sign}${int(whole):,}.{cents}"
+
+
+def serious_findings(page: Page) -> list[tuple[str, str, str]]:
+    """What axe finds serious or worse: rule, element, what is wrong. The page's context must bypass its CSP."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text())
+    violations: list[Any] = page.evaluate("axe.run().then(({ violations }) => violations)")
+    return [
+        (violation["id"], str(node["target"]), node["failureSummary"])
+        for violation in violations
+        for node in violation["nodes"]
+        if violation["impact"] in ("serious", "critical")
+    ]

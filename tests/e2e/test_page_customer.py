@@ -1,14 +1,18 @@
 """The view of a customer in a real browser, on the real stack."""
 
+import json
 from urllib.parse import quote, urlencode
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import SOON_MS, OpenPage, dollars, panel
+from tests.e2e.browser import SOON_MS, OpenPage, aside, dollars, panel
 from tests.e2e.conftest import LiveShop
 
 pytestmark = pytest.mark.timeout(600)
+
+# product_id, category_id, category_code, brand
+_PRODUCT = ["1515966223509000001", "2268105428166508982", "electronics.smartphone", "samsung"]
 
 
 def test_a_customer_found_by_the_start_of_an_id_gets_three_products(stack: LiveShop, open_page: OpenPage) -> None:
@@ -97,10 +101,47 @@ def test_ticking_products_changes_what_goes_with_them(stack: LiveShop, open_page
     expect(basket.get_by_test_id("recommendation")).to_have_count(3)
 
 
-def test_spend_over_time_adds_up_to_the_purchases(stack: LiveShop, open_page: OpenPage) -> None:
-    customer = stack.get("/v1/users?limit=40")[-1]
+def test_any_product_can_be_put_into_the_basket(stack: LiveShop, open_page: OpenPage) -> None:
+    (customer,) = stack.get("/v1/users?limit=1")
+    product = stack.get("/v1/products?limit=40")[-1]["product_id"]
+    page = open_page(f"/customers/{customer}")
+    search = panel(page, "What if").get_by_role("combobox", name="Product")
+    search.fill(product)
+    search.press("Enter")
+    row = page.get_by_test_id("candidates").get_by_role("listitem").filter(has_text=product)
+    expect(row.get_by_role("checkbox")).to_be_checked(timeout=SOON_MS)
+    expect(page.get_by_test_id("basket").get_by_test_id("recommendation")).to_have_count(3, timeout=SOON_MS)
+
+
+def test_spend_over_time_goes_beyond_the_newest_lines(stack: LiveShop, open_page: OpenPage) -> None:
+    """A customer of sixty lines in six months: the history holds fifty of them, the chart all."""
+    customer = "1515915625000000001"
+    rows = [
+        [f"2019-0{1 + line % 6}-1{line // 10} 10:00:00 UTC", f"spend-{line}", *_PRODUCT, "12.34", customer]
+        for line in range(60)
+    ]
+    aside(lambda: stack.replay(rows))
+    answer = stack.get(f"/v1/users/{customer}")
+    assert (len(answer["purchases"]), answer["quantity"]) == (50, 60)
     page = open_page(f"/customers/{customer}")
     chart = panel(page, "Spend over time")
-    chart.get_by_role("button", name="Spend over time as a table").click(timeout=SOON_MS)
-    rows = [row.get_by_role("cell").nth(2).inner_text() for row in chart.get_by_role("row").all()[1:]]
-    assert sum(map(int, rows)) == sum(line["quantity"] for line in stack.get(f"/v1/users/{customer}")["purchases"])
+    expect(chart).to_contain_text("all they have bought", timeout=SOON_MS)
+    chart.get_by_role("button", name="Spend over time as a table").click()
+    shown = [
+        [cell.inner_text() for cell in row.get_by_role("cell").all()] for row in chart.get_by_role("row").all()[1:]
+    ]
+    assert [cells[:3] for cells in shown] == [
+        [f"{month} 2019", "$123.40", "10"] for month in ("Jan", "Feb", "Mar", "Apr", "May", "Jun")
+    ]
+
+
+def test_what_the_recommender_does_not_know_yet_is_said(stack: LiveShop, open_page: OpenPage) -> None:
+    """The answer of a recommender that lost Kafka three minutes ago, for a customer of a variant."""
+    (customer,) = stack.get("/v1/users?limit=1")
+    answer = stack.get(f"/v1/users/{customer}/recommendations?k=3")
+    told = json.dumps({**answer, "variant": "b", "state_age_ms": 180_000})
+    page = open_page("/")
+    page.route("**/recommendations?*", lambda route: route.fulfill(content_type="application/json", body=told))
+    page.goto(f"{stack.url}/customers/{customer}")
+    expect(page.get_by_test_id("knowledge")).to_contain_text("Purchases of the last 3 min", timeout=SOON_MS)
+    expect(page.get_by_test_id("strategy")).to_contain_text("variant b")

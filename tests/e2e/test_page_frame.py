@@ -4,19 +4,18 @@ import gzip
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from tests.e2e.browser import DESK, PHONE, SOON_MS, WALL, OpenPage
+from tests.e2e.browser import DESK, PHONE, SOON_MS, WALL, OpenPage, serious_findings
 from tests.e2e.conftest import LiveShop
 
 pytestmark = pytest.mark.timeout(600)
 
 WEB = Path(__file__).parents[2] / "web"
-AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"
 FIRST_SCRIPT_BYTES = 250_000
 """Gzipped, before charts."""
 
@@ -56,16 +55,7 @@ def test_nothing_is_asked_of_any_other_address(stack: LiveShop, view: Page) -> N
 def test_axe_finds_nothing_serious(view: Page, theme: Literal["light", "dark"]) -> None:
     view.emulate_media(color_scheme=theme)
     expect(view.locator("html")).to_have_attribute("data-theme", theme)
-    if not view.evaluate("'axe' in window"):
-        view.evaluate(AXE.read_text())
-    violations: list[Any] = view.evaluate("axe.run().then(({ violations }) => violations)")
-    serious = [
-        (violation["id"], node["target"], node["failureSummary"])
-        for violation in violations
-        for node in violation["nodes"]
-        if violation["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert serious_findings(view) == []
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESK, WALL], ids=["phone", "desk", "wall"])
@@ -79,6 +69,36 @@ def test_nothing_is_wider_than_the_screen(view: Page, viewport: ViewportSize) ->
              .map((figure) => figure.textContent)"""
     )
     assert cut == []
+
+
+# Some 3G: what a phone in the stockroom has. Bytes a second, milliseconds.
+SLOW = {"offline": False, "latency": 300, "downloadThroughput": 50_000, "uploadThroughput": 30_000}
+
+
+def test_a_slow_network_shows_the_frame_first_and_then_the_figures(stack: LiveShop, browser: Browser) -> None:
+    with browser.new_context(viewport=PHONE, locale="en-US") as context:
+        page = context.new_page()
+        page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", SLOW)
+        page.goto(f"{stack.url}/customers", wait_until="commit")
+        expect(page.get_by_role("navigation").first).to_be_visible(timeout=SOON_MS)
+        expect(page.get_by_role("status").first).to_be_attached()
+        expect(page.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
+        expect(page.get_by_test_id("recommendation")).to_have_count(3, timeout=SOON_MS)
+        assert page.get_by_role("alert").count() == 0
+
+
+@pytest.mark.parametrize("path", VIEWS)
+def test_every_view_says_that_the_stream_is_lost_and_goes_on_when_it_is_back(open_page: OpenPage, path: str) -> None:
+    page = open_page(path)
+    wait_for_content(page)
+    page.route("**/v1/stats/stream*", lambda route: route.abort())
+    page.reload()
+    expect(page.get_by_test_id("connection")).not_to_have_text("Live", timeout=SOON_MS)
+    expect(page.get_by_test_id("not-live")).to_be_visible(timeout=SOON_MS)
+    page.unroute("**/v1/stats/stream*")
+    expect(page.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
+    expect(page.get_by_test_id("not-live")).to_have_count(0)
+    wait_for_content(page)
 
 
 def test_views_are_reached_by_keyboard_and_have_their_names(open_page: OpenPage) -> None:

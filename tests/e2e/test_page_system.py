@@ -1,6 +1,7 @@
 """The view of the system in a real browser, on the real stack."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ def test_a_part_that_is_down_turns_red_and_recovers(stack: LiveShop, open_page: 
         arrow = page.locator("svg:visible [data-testid=arrow-kafka-aggregator]")
         expect(arrow).to_have_attribute("data-broken", "true")
         expect(page.locator("svg:visible [data-testid=arrow-kafka-archiver]")).to_have_attribute("data-broken", "false")
+        expect(page.locator("svg:visible [data-testid=arrow-kafka-recommender]")).to_have_attribute(
+            "data-broken", "false"
+        )
         expect(page.get_by_role("img", name="Data flow: Aggregator is down.")).to_be_visible()
         row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="aggregator"))
         expect(row).to_contain_text("Down")
@@ -58,3 +62,15 @@ def test_dead_letters_are_told_by_reason(stack: LiveShop, open_page: OpenPage) -
         for row in table.get_by_role("row").all()[1:]
     }
     assert shown == {each["reason"].replace("_", " "): f"{each['count']:,}" for each in expected}
+
+
+def test_arrows_tell_what_flows_along_them(stack: LiveShop, open_page: OpenPage) -> None:
+    page = open_page("/system")
+    arrow = page.locator("svg:visible [data-testid=arrow-gateway-page]")
+    expect(arrow).to_contain_text(re.compile(r"\d+ open"), timeout=SOON_MS)
+    answers = page.locator("svg:visible [data-testid=arrow-recommender-gateway]")
+    expect(answers).to_contain_text("0.0/s", timeout=SOON_MS)
+    (customer,) = stack.get("/v1/users?limit=1")
+    for _ in range(60):
+        stack.get(f"/v1/users/{customer}/recommendations?k=3")
+    expect(answers).not_to_contain_text("0.0/s", timeout=SOON_MS)

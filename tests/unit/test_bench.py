@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from bench import page
 from bench.machine import CpuMeter, cpu_seconds, cpu_table, machine, table
 from bench.recommend import Outcome, percentile, render
 
@@ -51,3 +52,14 @@ def test_a_meter_counts_from_its_making_and_outlives_the_process() -> None:
 
 def test_the_machine_is_named_with_its_cores() -> None:
     assert machine().startswith(f"{os.cpu_count()} cores ")
+
+
+def test_a_marked_purchase_is_timed_by_the_first_pixel_that_has_it() -> None:
+    shown = [("$1,000,000.00", 900.0), ("$3,000,000.00", 1500.0), ("$4,000,000.00", 2100.0)]
+    # Number 1 and 2 came with one snapshot; number 4 was never shown.
+    assert page.delays([1000.0, 1200.0, 1900.0, 2300.0], shown) == [500.0, 300.0, 200.0]
+
+
+def test_a_tab_is_one_of_the_busiest_renderers() -> None:
+    seconds = {"chromium renderer 1": 3.0, "chromium renderer 2": 1.0, "chromium renderer 3": 0.1, "gateway": 50.0}
+    assert page.tab_seconds(seconds, tabs=2) == 2.0
