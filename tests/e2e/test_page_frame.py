@@ -19,6 +19,7 @@ WEB = Path(__file__).parents[2] / "web"
 FIRST_SCRIPT_BYTES = 250_000
 """Gzipped, before charts."""
 
+STREAM = "**/v1/stats/stream*"
 VIEWS = ["/", "/sales", "/customers", "/system", "/products", "/models"]
 
 
@@ -88,17 +89,19 @@ def test_a_slow_network_shows_the_frame_first_and_then_the_figures(stack: LiveSh
 
 
 @pytest.mark.parametrize("path", VIEWS)
-def test_every_view_says_that_the_stream_is_lost_and_goes_on_when_it_is_back(open_page: OpenPage, path: str) -> None:
-    page = open_page(path)
-    wait_for_content(page)
-    page.route("**/v1/stats/stream*", lambda route: route.abort())
-    page.reload()
-    expect(page.get_by_test_id("connection")).not_to_have_text("Live", timeout=SOON_MS)
-    expect(page.get_by_test_id("not-live")).to_be_visible(timeout=SOON_MS)
-    page.unroute("**/v1/stats/stream*")
-    expect(page.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
-    expect(page.get_by_test_id("not-live")).to_have_count(0)
-    wait_for_content(page)
+def test_every_view_says_that_the_stream_is_lost_and_goes_on_when_it_is_back(
+    stack: LiveShop, browser: Browser, path: str
+) -> None:
+    with browser.new_context(viewport=DESK, locale="en-US") as context:
+        context.route(STREAM, lambda route: route.abort())
+        page = context.new_page()
+        page.goto(f"{stack.url}{path}")
+        expect(page.get_by_test_id("not-live")).to_be_visible(timeout=SOON_MS)
+        expect(page.get_by_test_id("connection")).to_have_text("Not live")
+        context.unroute(STREAM)
+        expect(page.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
+        expect(page.get_by_test_id("not-live")).to_have_count(0)
+        wait_for_content(page)
 
 
 def test_views_are_reached_by_keyboard_and_have_their_names(open_page: OpenPage) -> None:
