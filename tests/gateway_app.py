@@ -51,7 +51,9 @@ class FakeRecommender(RecommenderServicer):
 
     def __init__(self) -> None:
         self.requests: list[Any] = []
-        self.answer = pb.RecommendResponse(strategy=pb.STRATEGY_PERSONAL, model_version="v1")
+        self.answer = pb.RecommendResponse(
+            strategy=pb.STRATEGY_PERSONAL, model_version="v1", variant="trial", state_age_ms=0
+        )
         self.fails: grpc.StatusCode | None = None
 
     async def _asked(self, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
@@ -82,15 +84,17 @@ class FakeRecommender(RecommenderServicer):
 
     async def SimilarItems(self, request: Any, context: Any) -> pb.SimilarItemsResponse:
         await self._asked(request, context)
-        return pb.SimilarItemsResponse(model_version="v1", items=self.answer.items)
+        return pb.SimilarItemsResponse(model_version="v1", items=self.answer.items, variant="main", state_age_ms=7)
 
     async def GetModel(self, request: Any, context: Any) -> pb.GetModelResponse:
-        return pb.GetModelResponse(model_version="v1", users=2, items=3, rank=4)
+        return pb.GetModelResponse(
+            model_version="v1", users=2, items=3, rank=4, state_age_ms=12, composition="factors 1"
+        )
 
 
 def item(product_id: str, **given: Any) -> pb.Item:
     """One product as the recommender answers it."""
-    reason = pb.Reason(code="like_purchase", product_id="bought-before", weight=0.25)
+    reason = pb.Reason(code="bought_together", product_id="bought-before", weight=0.25)
     fields: dict[str, Any] = {"product_id": product_id, "score": 0.5, "reason": reason}
     return pb.Item(**fields | given)
 

@@ -13,6 +13,10 @@ ProductName = Annotated[str, Field(description="`unknown` where no name is known
 CategoryCode = Annotated[str, Field(description="`unknown` where none is known.", examples=["electronics.smartphone"])]
 Brand = Annotated[str, Field(description="`unknown` where none is known.", examples=["samsung"])]
 ModelVersion = Annotated[str, Field(examples=["20261122T101500Z-0a1b2c"])]
+StateAge = Annotated[
+    int | None,
+    Field(description="How old what the model knows of the stream is; null where it knows nothing since its cut-off."),
+]
 Strategy = Literal["personal", "basket", "similar", "popular", "popular_fallback"]
 
 
@@ -152,8 +156,17 @@ class ProductAnswer(Answer):
 class ReasonEntry(Answer):
     """Why a product is shown; `weight` is the part of the score that this reason carries."""
 
-    code: Annotated[str, Field(examples=["like_purchase"])]
-    product_id: str | None
+    code: Annotated[
+        str,
+        Field(
+            description="Which part of the score is the largest: bought_together, customers_like_you, category, "
+            "bought_before, popular or similar; more may come.",
+            examples=["bought_together"],
+        ),
+    ]
+    product_id: Annotated[
+        str | None, Field(description="The purchase, or the product of the basket, that contributes most to that part.")
+    ]
     weight: float
 
 
@@ -175,6 +188,8 @@ class Recommendations(Answer):
     user_id: Annotated[str | None, Field(description="Null for a basket.")]
     strategy: Strategy
     model_version: ModelVersion | None
+    variant: Annotated[str | None, Field(description="`main`, or the name of a model on trial; null for a fallback.")]
+    state_age_ms: StateAge
     items: list[RecommendedItem]
     message: Annotated[str | None, Field(description="Says why `items` is empty, where it is.")] = None
     unknown_product_ids: Annotated[
@@ -194,6 +209,8 @@ class SimilarProducts(Answer):
     product_id: Id
     strategy: Strategy
     model_version: ModelVersion | None
+    variant: Annotated[str | None, Field(description="`main`, or the name of a model on trial; null for a fallback.")]
+    state_age_ms: StateAge
     items: list[RecommendedItem]
     message: str | None = None
 
@@ -240,19 +257,30 @@ class SystemAnswer(Answer):
     parts: list[Part]
 
 
+class Variant(Answer):
+    """A model on trial: it answers a share of the customers, always the same ones."""
+
+    name: Annotated[str, Field(examples=["trial"])]
+    version: ModelVersion
+    weight: Annotated[float, Field(description="Share of the customers.", examples=[0.1])]
+
+
 class Pointer(Answer):
-    """Which model is to be served, since when and by whom."""
+    """Which model is to be served, since when and by whom; `main` has the customers that the variants leave."""
 
     version: ModelVersion
     activated_at: Moment | None
     activated_by: str | None
     note: str = ""
+    variants: list[Variant] = []
+    previous: Annotated[str | None, Field(description="What served before: activate it to roll back.")] = None
 
 
 class ModelEntry(Answer):
     """One published model, from its manifest."""
 
     version: ModelVersion
+    format_version: int | None
     live: Annotated[bool, Field(description="Whether the pointer names it.")]
     created_at: Moment | None
     algorithm: str | None
@@ -263,6 +291,13 @@ class ModelEntry(Answer):
     settings: dict[str, Any]
     metrics: dict[str, Any]
     counts: dict[str, Any]
+    composition: Annotated[
+        dict[str, Any] | None,
+        Field(description="Weights of the parts of a score, as the shop's validation chose them."),
+    ]
+    gate: Annotated[
+        dict[str, Any] | None, Field(description="What was decided at its publishing, and by which figures.")
+    ]
 
 
 class ModelList(Answer):
@@ -272,6 +307,9 @@ class ModelList(Answer):
     serving: Annotated[str | None, Field(description="The version the recommender answers from.")]
     refused_version: Annotated[str | None, Field(description="The version the recommender refused to load.")]
     refused_reason: str | None
+    composition: Annotated[str | None, Field(description="How the served model puts a score together, in words.")]
+    state_age_ms: StateAge = None
+    gate: Annotated[dict[str, Any] | None, Field(description="What the newest training run decided, published or not.")]
     models: list[ModelEntry]
 
 

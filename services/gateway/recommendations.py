@@ -80,6 +80,7 @@ class Recommender:
                 "product_id": product_id,
                 "strategy": "similar",
                 "model_version": found.model_version or None,
+                **_knowledge(found),
                 "items": [_item(item) for item in found.items],
                 "message": None,
             }
@@ -88,7 +89,7 @@ class Recommender:
     async def _popular_beside(self, product: Product, k: int, error: Exception) -> Json:
         filters = Filters(category=product.facts.category_code if product.facts else None)
         answer = await self._popular(None, k, filters, error, [product.product_id])
-        kept = ("strategy", "model_version", "items", "message")
+        kept = ("strategy", "model_version", "variant", "state_age_ms", "items", "message")
         return _counted({"product_id": product.product_id, **{name: answer[name] for name in kept}})
 
     async def _popular(
@@ -96,7 +97,7 @@ class Recommender:
     ) -> Json:
         logger.debug("popular products instead of a recommendation: %s", error)
         entries = await self._shelf.entries()
-        if user_id is not None and filters.exclude_purchased:
+        if user_id is not None and filters.exclude_purchased is not False:
             excluded = await self._purchased(user_id)
         items = [_popular_item(entry) for entry in pick(entries, k, filters, excluded)]
         message = None if items else NOTHING_FITS if entries else NOTHING_SOLD
@@ -104,6 +105,8 @@ class Recommender:
             "user_id": user_id,
             "strategy": FALLBACK,
             "model_version": None,
+            "variant": None,
+            "state_age_ms": None,
             "items": items,
             "message": message,
             "unknown_product_ids": None,
@@ -127,9 +130,18 @@ def _recommendations(user_id: str | None, answer: pb.RecommendResponse) -> Json:
         "user_id": user_id,
         "strategy": _STRATEGIES.get(answer.strategy, "popular"),
         "model_version": answer.model_version or None,
+        **_knowledge(answer),
         "items": items,
         "message": None if items else NOTHING_FITS,
         "unknown_product_ids": list(answer.unknown_product_ids) or None,
+    }
+
+
+def _knowledge(answer: pb.RecommendResponse | pb.SimilarItemsResponse) -> Json:
+    """Which model answered, and how old what it knows of the stream is."""
+    return {
+        "variant": answer.variant or None,
+        "state_age_ms": answer.state_age_ms if answer.HasField("state_age_ms") else None,
     }
 
 

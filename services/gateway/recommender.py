@@ -38,13 +38,13 @@ class UnknownToModel(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which products may be recommended. Prices in cents, inclusive."""
+    """Which products may be recommended. Prices in cents, inclusive; `exclude_purchased` None: the shop's choice."""
 
     category: str | None = None
     brand: str | None = None
     min_price: int | None = None
     max_price: int | None = None
-    exclude_purchased: bool = True
+    exclude_purchased: bool | None = None
     exclude_product_ids: Sequence[str] = field(default=())
 
     def to_message(self) -> pb.Filters:

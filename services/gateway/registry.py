@@ -1,27 +1,41 @@
-"""The published models in S3: their manifests, and the pointer to the live one. Calls block; see `ModelStore`."""
+"""The published models in S3 as the API shows them, and the pointer moved by an admin. Calls block."""
 
 import logging
-from datetime import UTC, datetime
+import time
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
-from services.common.objectstore import AlreadyExists, NoSuchObject, ObjectStore
+from services.common import modelregistry
+from services.common.modelregistry import (
+    Change,
+    Contended,
+    RefusedByGate,
+    RegistryError,
+    UnknownVersion,
+    published_versions,
+    read_pointer,
+)
+from services.common.objectstore import NoSuchObject, ObjectStore
 from services.gateway.answers import ModelEntry, Pointer
 from services.gateway.problems import Problem
 
 logger = logging.getLogger(__name__)
 
-_ROOT = "models/als/"
-_POINTER = f"{_ROOT}current.json"
-_MANIFEST = "/manifest.json"
+_LATEST_GATE = "reports/gate/latest.json"
+_STATUS: dict[type[RegistryError], HTTPStatus] = {
+    UnknownVersion: HTTPStatus.NOT_FOUND,
+    RefusedByGate: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Contended: HTTPStatus.CONFLICT,
+}
 
 
 class Manifest(msgspec.Struct, frozen=True):
     """What the gateway reads of a manifest."""
 
     version: str
+    format_version: int | None = None
     created_at: str | None = None
     algorithm: str | None = None
     rank: int | None = None
@@ -31,19 +45,8 @@ class Manifest(msgspec.Struct, frozen=True):
     settings: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     counts: dict[str, Any] = {}
-
-
-class PointerFile(msgspec.Struct, frozen=True):
-    """The content of the pointer."""
-
-    version: str
-    activated_at: str | None = None
-    activated_by: str | None = None
-    note: str = ""
-
-    def answer(self) -> Pointer:
-        """As answered."""
-        return Pointer(**msgspec.structs.asdict(self))
+    composition: dict[str, Any] | None = None
+    gate: dict[str, Any] | None = None
 
 
 class Registry:
@@ -55,51 +58,35 @@ class Registry:
 
     def current(self) -> Pointer | None:
         """Where the pointer points; None where there is none that can be read."""
-        pointer, _etag = self._pointer()
-        return pointer.answer() if pointer else None
+        pointer, _etag = read_pointer(self._store)
+        return _answer(pointer) if pointer else None
 
     def models(self) -> list[ModelEntry]:
         """All published versions, the newest first."""
-        current, _etag = self._pointer()
-        versions = self._versions()
+        current, _etag = read_pointer(self._store)
+        versions = published_versions(self._store)
         self._manifests = {version: self._manifests[version] for version in versions if version in self._manifests}
-        return [_entry(self._manifest(version), current) for version in sorted(versions, reverse=True)]
+        return [_entry(self._manifest(version), current) for version in reversed(versions)]
+
+    def latest_gate(self) -> dict[str, Any] | None:
+        """What the newest training run decided, published or not; None where none has decided anything."""
+        try:
+            return msgspec.json.decode(self._store.get(_LATEST_GATE), type=dict[str, Any])
+        except NoSuchObject:
+            return None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            logger.warning("%s cannot be read: %s", _LATEST_GATE, error)
+            return None
 
     def activate(self, version: str, note: str) -> Pointer:
-        """Point to the version, unless the pointer does already. Raises Problem 404 or 409."""
-        if version not in self._versions():
-            raise Problem(HTTPStatus.NOT_FOUND, f"there is no published model {version!r}")
-        current, etag = self._pointer()
-        if current is not None and current.version == version:
-            return current.answer()
-        pointer = PointerFile(version, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "admin", note)
+        """Point to the version, unless the pointer does already. Raises Problem 404, 409 or 422."""
+        change = Change("admin", note, time.time_ns() // 1_000_000)
         try:
-            self._write(msgspec.json.encode(pointer), etag)
-        except AlreadyExists:
-            raise Problem(HTTPStatus.CONFLICT, "another model was activated in the same moment; look again") from None
+            pointer = modelregistry.activate(self._store, version, change)
+        except RegistryError as error:
+            raise Problem(_STATUS.get(type(error), HTTPStatus.CONFLICT), str(error)) from None
         logger.info("model %s activated by an admin: %s", version, note or "no note")
-        return pointer.answer()
-
-    def _write(self, body: bytes, etag: str | None) -> None:
-        if etag is None:
-            self._store.put_new(_POINTER, body)
-        else:
-            self._store.replace(_POINTER, body, etag)
-
-    def _pointer(self) -> tuple[PointerFile | None, str | None]:
-        try:
-            body, etag = self._store.get_with_etag(_POINTER)
-        except NoSuchObject:
-            return None, None
-        try:
-            return msgspec.json.decode(body, type=PointerFile), etag
-        except msgspec.DecodeError as error:
-            logger.warning("the pointer %s cannot be read: %s", _POINTER, error)
-            return None, etag
-
-    def _versions(self) -> set[str]:
-        keys = (key for key, _size in self._store.list(_ROOT) if key.endswith(_MANIFEST))
-        return {key.removeprefix(_ROOT).removesuffix(_MANIFEST) for key in keys}
+        return _answer(pointer)
 
     def _manifest(self, version: str) -> Manifest:
         if version not in self._manifests:
@@ -108,12 +95,16 @@ class Registry:
 
     def _read_manifest(self, version: str) -> Manifest:
         try:
-            return msgspec.json.decode(self._store.get(f"{_ROOT}{version}{_MANIFEST}"), type=Manifest)
-        except (msgspec.DecodeError, NoSuchObject) as error:
+            return msgspec.json.decode(self._store.get(modelregistry.manifest_key(version)), type=Manifest)
+        except (msgspec.DecodeError, UnicodeDecodeError, NoSuchObject) as error:
             logger.warning("the manifest of model %s cannot be read: %s", version, error)
             return Manifest(version)
 
 
-def _entry(manifest: Manifest, current: PointerFile | None) -> ModelEntry:
+def _answer(pointer: modelregistry.Pointer) -> Pointer:
+    return Pointer.model_validate(msgspec.to_builtins(pointer))
+
+
+def _entry(manifest: Manifest, current: modelregistry.Pointer | None) -> ModelEntry:
     live = current is not None and current.version == manifest.version
     return ModelEntry(live=live, **msgspec.structs.asdict(manifest))

@@ -1,7 +1,9 @@
 """Models over REST: manifests in S3, and the pointer moved by a conditional write."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from itertools import count
 from typing import Any
 
 import httpx
@@ -12,7 +14,7 @@ from services.common.settings import S3Settings
 from services.gateway.answers import ModelList, Pointer
 from services.gateway.problems import Problem
 from services.gateway.registry import Registry
-from tests.gateway_app import client_of, settings_of
+from tests.gateway_app import FakeRecommender, client_of, serving, settings_of
 
 TOKEN = "a-token"
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
@@ -39,8 +41,8 @@ def publish(store: ObjectStore, version: str, **manifest: Any) -> None:
     store.put(f"models/als/{version}/manifest.json", json.dumps({"version": version, **manifest}).encode())
 
 
-def point_to(store: ObjectStore, version: str) -> None:
-    pointer = {"version": version, "activated_at": "2026-11-01T00:00:00Z", "activated_by": "job", "note": ""}
+def point_to(store: ObjectStore, version: str, note: str = "") -> None:
+    pointer = {"version": version, "activated_at": "2026-11-01T00:00:00Z", "activated_by": "job", "note": note}
     store.put(POINTER, json.dumps(pointer).encode())
 
 
@@ -59,15 +61,57 @@ async def test_models_newest_first_with_what_their_manifests_say(
     gateway: httpx.AsyncClient, store: ObjectStore
 ) -> None:
     publish(store, OLD, rank=64, users=10, items=20, metrics={"hr@3": 0.03}, training={"from": "a", "to": "b"})
-    publish(store, NEW, rank=32, created_at="2026-11-02T00:00:00Z", format_version=1)
+    gate = {"version": NEW, "verdict": "published", "reason": "it is better", "recipes": []}
+    composition = {"factors": 0.5, "trends": [{"half_life_h": 6.0, "weight": 1.0}]}
+    publish(store, NEW, created_at="2026-11-02T00:00:00Z", format_version=2, gate=gate, composition=composition)
     store.put("models/als/20261103T000000Z-cccccc/user_factors/part-0.parquet", b"not published yet")
     point_to(store, OLD)
     answer = await listed(gateway)
     assert [(model.version, model.live) for model in answer.models] == [(NEW, False), (OLD, True)]
     assert answer.models[1].metrics == {"hr@3": 0.03}
-    assert answer.models[1].rank == 64
+    assert (answer.models[1].rank, answer.models[1].gate, answer.models[1].composition) == (64, None, None)
+    newest = answer.models[0]
+    assert (newest.format_version, newest.gate, newest.composition) == (2, gate, composition)
     assert answer.current is not None
     assert (answer.current.version, answer.current.activated_by) == (OLD, "job")
+
+
+async def test_the_variants_of_the_pointer(gateway: httpx.AsyncClient, store: ObjectStore) -> None:
+    trial = {"name": "trial", "version": NEW, "weight": 0.25}
+    store.put(POINTER, json.dumps({"version": OLD, "variants": [trial]}).encode())
+    current = (await listed(gateway)).current
+    assert current is not None
+    assert [variant.model_dump() for variant in current.variants] == [trial]
+
+
+async def test_what_the_newest_run_decided_is_shown_also_where_it_published_nothing(
+    gateway: httpx.AsyncClient, store: ObjectStore
+) -> None:
+    assert (await listed(gateway)).gate is None
+    gate = {"version": NEW, "verdict": "refused", "reason": "it is worse than popularity"}
+    store.put("reports/gate/latest.json", json.dumps(gate).encode())
+    assert (await listed(gateway)).gate == gate
+    store.put("reports/gate/latest.json", b"[")
+    assert (await listed(gateway)).gate is None
+
+
+async def test_a_version_that_the_gate_refused_needs_a_note(gateway: httpx.AsyncClient, store: ObjectStore) -> None:
+    publish(store, OLD, gate={"verdict": "refused", "reason": "it is worse."})
+    answer = await gateway.post(f"/v1/models/{OLD}/activate", headers=ADMIN)
+    assert (answer.status_code, "it is worse." in answer.json()["detail"]) == (422, True)
+    answer = await gateway.post(f"/v1/models/{OLD}/activate", headers=ADMIN, json={"note": "I know better"})
+    assert answer.status_code == 200
+
+
+async def test_how_the_served_model_puts_a_score_together(redis_url: str, s3: S3Settings) -> None:
+    async with (
+        serving(FakeRecommender()) as address,
+        client_of(settings_of(**s3.model_dump(), redis_url=redis_url, recommender_address=address)) as gateway,
+    ):
+        async with asyncio.timeout(10):
+            while (answer := await listed(gateway)).serving is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert (answer.composition, answer.state_age_ms) == ("factors 1", 12)
 
 
 async def test_activate_moves_the_pointer(gateway: httpx.AsyncClient, store: ObjectStore) -> None:
@@ -79,6 +123,7 @@ async def test_activate_moves_the_pointer(gateway: httpx.AsyncClient, store: Obj
     pointer = Pointer.model_validate(answer.json())
     assert json.loads(store.get(POINTER)) == pointer.model_dump()
     assert (pointer.version, pointer.activated_by, pointer.note) == (OLD, "admin", "cables everywhere")
+    assert pointer.previous == NEW, "what to roll back to"
     assert [model.live for model in (await listed(gateway)).models] == [False, True]
 
 
@@ -109,11 +154,11 @@ async def test_two_activations_at_once_one_learns_of_the_other(
 ) -> None:
     for version in (OLD, NEW):
         publish(store, version)
-    registry, get = Registry(store), store.get_with_etag
+    registry, get, notes = Registry(store), store.get_with_etag, count()
 
     def overtaken(key: str) -> tuple[bytes, str]:
         found = get(key)
-        point_to(store, NEW)
+        point_to(store, NEW, f"overtaken {next(notes)} times")
         return found
 
     point_to(store, "something-else")

@@ -65,6 +65,8 @@ async def test_the_recommenders_answer(gateway: httpx.AsyncClient, recommender: 
         "user_id": "1515915625441993984",
         "strategy": "personal",
         "model_version": "v1",
+        "variant": "trial",
+        "state_age_ms": 0,
         "items": [
             {
                 "product_id": "p1",
@@ -73,7 +75,7 @@ async def test_the_recommenders_answer(gateway: httpx.AsyncClient, recommender: 
                 "brand": "samsung",
                 "price": "19.99",
                 "score": 0.5,
-                "reason": {"code": "like_purchase", "product_id": "bought-before", "weight": 0.25},
+                "reason": {"code": "bought_together", "product_id": "bought-before", "weight": 0.25},
             },
             {
                 "product_id": "p2",
@@ -82,14 +84,17 @@ async def test_the_recommenders_answer(gateway: httpx.AsyncClient, recommender: 
                 "brand": "unknown",
                 "price": None,
                 "score": 0.5,
-                "reason": {"code": "like_purchase", "product_id": "bought-before", "weight": 0.25},
+                "reason": {"code": "bought_together", "product_id": "bought-before", "weight": 0.25},
             },
         ],
         "message": None,
         "unknown_product_ids": None,
     }
     assert recommender.requests[-1].k == 3
-    assert recommender.requests[-1].filters.exclude_purchased is True
+    assert not recommender.requests[-1].filters.HasField("exclude_purchased"), "that is the shop's choice"
+    for asked in (True, False):
+        await recommended(gateway, "42", exclude_purchased=asked)
+        assert recommender.requests[-1].filters.exclude_purchased is asked
 
 
 async def test_filters_reach_the_recommender(gateway: httpx.AsyncClient, recommender: FakeRecommender) -> None:
@@ -124,12 +129,14 @@ async def test_an_unknown_customer_gets_popular_products(
     recommender.answer = pb.RecommendResponse(strategy=pb.STRATEGY_POPULAR, model_version="v1", items=[item("p")])
     answer = await recommended(gateway, "nobody")
     assert (answer["strategy"], answer["model_version"], product_ids(answer)) == ("popular", "v1", ["p"])
+    assert (answer["variant"], answer["state_age_ms"]) == (None, None), "an older recommender tells neither"
 
 
 async def test_recommender_down(alone: httpx.AsyncClient, writer: TableWriter) -> None:
     writer.write(SHOP)
     answer = await recommended(alone, k=2)
     assert (answer["strategy"], answer["model_version"]) == ("popular_fallback", None)
+    assert (answer["variant"], answer["state_age_ms"]) == (None, None)
     assert product_ids(answer) == POPULAR[:2]
     first = answer["items"][0]
     assert (first["price"], first["product_name"], first["reason"]["code"]) == ("162.01", "Galaxy", "popular")
@@ -232,7 +239,8 @@ async def test_a_basket_without_the_recommender(alone: httpx.AsyncClient, writer
 async def test_similar_products(gateway: httpx.AsyncClient, recommender: FakeRecommender) -> None:
     recommender.answer.items.append(item("p1"))
     answer = await get(gateway, "/v1/products/p0/similar", k=5)
-    assert SimilarProducts.model_validate(answer, strict=True).strategy == "similar"
+    similar = SimilarProducts.model_validate(answer, strict=True)
+    assert (similar.strategy, similar.variant, similar.state_age_ms) == ("similar", "main", 7)
     assert recommender.requests[-1] == pb.SimilarItemsRequest(product_id="p0", k=5)
 
 

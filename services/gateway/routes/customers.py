@@ -79,7 +79,13 @@ async def recommendations(
     brand: Brand = None,
     min_price: MinPrice = None,
     max_price: MaxPrice = None,
-    exclude_purchased: Annotated[bool, Query(description="Leave out what the customer bought before.")] = True,
+    exclude_purchased: Annotated[
+        bool | None,
+        Query(
+            description="Leave out what the customer bought before. Not given: as the shop's validation chose "
+            "(groceries come again)."
+        ),
+    ] = None,
 ) -> Response:
     """The k products the customer is most likely to buy next, the best first, each with why.
 

@@ -37,13 +37,19 @@ class Activation(BaseModel):
 async def models(request: Request) -> ModelList:
     """Every version with its metrics, the newest first, and what is live."""
     parts = parts_of(request)
-    current, entries = await _in_thread(parts, lambda: (parts.registry.current(), parts.registry.models()))
+    registry = parts.registry
+    current, gate, entries = await _in_thread(
+        parts, lambda: (registry.current(), registry.latest_gate(), registry.models())
+    )
     serving = parts.model.latest
     return ModelList(
         current=current,
         serving=parts.model.version,
         refused_version=(serving and serving.refused_version) or None,
         refused_reason=(serving and serving.refused_reason) or None,
+        composition=(serving and serving.composition) or None,
+        state_age_ms=serving.state_age_ms if serving and serving.HasField("state_age_ms") else None,
+        gate=gate,
         models=entries,
     )
 

@@ -34,7 +34,12 @@ class Wanted(BaseModel):
     brand: Text | None = None
     min_price: Price | None = None
     max_price: Price | None = None
-    exclude_purchased: bool = Field(default=True, strict=True)
+    exclude_purchased: bool | None = Field(
+        default=None,
+        strict=True,
+        description="Leave out what the customer bought before, or what is in the basket. Not given: as the shop's "
+        "validation chose (groceries come again); a basket's products are left out.",
+    )
 
     @model_validator(mode="after")
     def _one_of_them(self) -> "Wanted":

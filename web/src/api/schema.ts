@@ -706,6 +706,8 @@ export interface components {
              * @example 20261122T101500Z-0a1b2c
              */
             version: string;
+            /** Format Version */
+            format_version: number | null;
             /**
              * Live
              * @description Whether the pointer names it.
@@ -737,6 +739,20 @@ export interface components {
             counts: {
                 [key: string]: unknown;
             };
+            /**
+             * Composition
+             * @description Weights of the parts of a score, as the shop's validation chose them.
+             */
+            composition: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Gate
+             * @description What was decided at its publishing, and by which figures.
+             */
+            gate: {
+                [key: string]: unknown;
+            } | null;
         };
         /**
          * ModelList
@@ -756,6 +772,23 @@ export interface components {
             refused_version: string | null;
             /** Refused Reason */
             refused_reason: string | null;
+            /**
+             * Composition
+             * @description How the served model puts a score together, in words.
+             */
+            composition: string | null;
+            /**
+             * State Age Ms
+             * @description How old what the model knows of the stream is; null where it knows nothing since its cut-off.
+             */
+            state_age_ms?: number | null;
+            /**
+             * Gate
+             * @description What the newest training run decided, published or not.
+             */
+            gate: {
+                [key: string]: unknown;
+            } | null;
             /** Models */
             models: components["schemas"]["ModelEntry"][];
         };
@@ -804,7 +837,7 @@ export interface components {
         };
         /**
          * Pointer
-         * @description Which model is to be served, since when and by whom.
+         * @description Which model is to be served, since when and by whom; `main` has the customers that the variants leave.
          */
         Pointer: {
             /**
@@ -821,6 +854,16 @@ export interface components {
              * @default
              */
             note: string;
+            /**
+             * Variants
+             * @default []
+             */
+            variants: components["schemas"]["Variant"][];
+            /**
+             * Previous
+             * @description What served before: activate it to roll back.
+             */
+            previous?: string | null;
         };
         /**
          * ProductAnswer
@@ -942,10 +985,14 @@ export interface components {
         ReasonEntry: {
             /**
              * Code
-             * @example like_purchase
+             * @description Which part of the score is the largest: bought_together, customers_like_you, category, bought_before, popular or similar; more may come.
+             * @example bought_together
              */
             code: string;
-            /** Product Id */
+            /**
+             * Product Id
+             * @description The purchase, or the product of the basket, that contributes most to that part.
+             */
             product_id: string | null;
             /** Weight */
             weight: number;
@@ -975,6 +1022,16 @@ export interface components {
             strategy: "personal" | "basket" | "similar" | "popular" | "popular_fallback";
             /** Model Version */
             model_version: string | null;
+            /**
+             * Variant
+             * @description `main`, or the name of a model on trial; null for a fallback.
+             */
+            variant: string | null;
+            /**
+             * State Age Ms
+             * @description How old what the model knows of the stream is; null where it knows nothing since its cut-off.
+             */
+            state_age_ms: number | null;
             /** Items */
             items: components["schemas"]["RecommendedItem"][];
             /**
@@ -1095,6 +1152,16 @@ export interface components {
             strategy: "personal" | "basket" | "similar" | "popular" | "popular_fallback";
             /** Model Version */
             model_version: string | null;
+            /**
+             * Variant
+             * @description `main`, or the name of a model on trial; null for a fallback.
+             */
+            variant: string | null;
+            /**
+             * State Age Ms
+             * @description How old what the model knows of the stream is; null where it knows nothing since its cut-off.
+             */
+            state_age_ms: number | null;
             /** Items */
             items: components["schemas"]["RecommendedItem"][];
             /** Message */
@@ -1213,6 +1280,28 @@ export interface components {
             name: string | null;
         };
         /**
+         * Variant
+         * @description A model on trial: it answers a share of the customers, always the same ones.
+         */
+        Variant: {
+            /**
+             * Name
+             * @example trial
+             */
+            name: string;
+            /**
+             * Version
+             * @example 20261122T101500Z-0a1b2c
+             */
+            version: string;
+            /**
+             * Weight
+             * @description Share of the customers.
+             * @example 0.1
+             */
+            weight: number;
+        };
+        /**
          * Verdict
          * @description What became of one event sent in.
          */
@@ -1276,9 +1365,9 @@ export interface components {
             max_price?: string | null;
             /**
              * Exclude Purchased
-             * @default true
+             * @description Leave out what the customer bought before, or what is in the basket. Not given: as the shop's validation chose (groceries come again); a basket's products are left out.
              */
-            exclude_purchased: boolean;
+            exclude_purchased?: boolean | null;
         };
         /**
          * FieldError
@@ -1729,8 +1818,8 @@ export interface operations {
                 min_price?: string | null;
                 /** @description Unit price at most this much. */
                 max_price?: string | null;
-                /** @description Leave out what the customer bought before. */
-                exclude_purchased?: boolean;
+                /** @description Leave out what the customer bought before. Not given: as the shop's validation chose (groceries come again). */
+                exclude_purchased?: boolean | null;
             };
             header?: never;
             path: {

@@ -4,6 +4,7 @@ import { compare, headline, metricsText, text } from "./compare";
 
 const model = (version: string, given: Partial<ModelEntry>): ModelEntry => ({
   version,
+  format_version: 2,
   live: false,
   created_at: null,
   algorithm: "als",
@@ -14,6 +15,8 @@ const model = (version: string, given: Partial<ModelEntry>): ModelEntry => ({
   settings: {},
   metrics: {},
   counts: {},
+  composition: null,
+  gate: null,
   ...given,
 });
 

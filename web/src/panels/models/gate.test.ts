@@ -54,6 +54,6 @@ it("tells who won, and that a refusal changes nothing", () => {
 });
 
 it("is silent where no run was recorded", () => {
-  const models = { current: null, serving: null, refused_version: null, refused_reason: null, models: [] };
+  const models = { current: null, serving: null, refused_version: null, refused_reason: null, composition: null, gate: null, models: [] };
   expect(latestGate(models)).toBeNull();
 });
