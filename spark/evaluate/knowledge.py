@@ -52,9 +52,11 @@ class Background:
     def _kept(self) -> NDArray[np.bool_]:
         """Which lines [last] were not wholly returned, as the live state takes back what is: anonymous ones stay."""
         log, products = self.log, len(self.log.products)
-        keys = log.customers[: self.last] * products + log.rows[: self.last]
-        held: NDArray[np.bool_] = np.isin(keys, self.held.customers * products + self.held.rows)
-        kept: NDArray[np.bool_] = held | (log.customers[: self.last] == ANONYMOUS)
+        known = np.flatnonzero(log.customers[: self.last] != ANONYMOUS)
+        keys, held = log.customers[known] * products + log.rows[known], self.held.customers * products + self.held.rows
+        kept = np.ones(self.last, np.bool_)
+        places = np.searchsorted(held, keys)  # held is sorted by both
+        kept[known] = np.append(held, -1)[places] == keys
         return kept
 
     def knowledge(self, item_factors: Float32s, als: AlsSettings, popularity: Float64s) -> Knowledge:
