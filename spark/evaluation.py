@@ -38,17 +38,14 @@ CLIMBING = 1 / 3
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """The next model's recipe, the gate's word, the search's record; `document` is metrics.json, where there is one."""
+    """The next model's recipe, the gate's word, the search's record; where anything could be measured `document`, which
+    is metrics.json, and the same as a page for people."""
 
     recipe: Recipe
     judgement: Judgement
     search: Json
     document: Json | None = None
-
-    @property
-    def page(self) -> str | None:
-        """The document for people."""
-        return report.page(self.document) if self.document else None
+    page: str | None = None
 
     @property
     def metrics(self) -> Json:
@@ -145,7 +142,7 @@ class Evaluation:
         judgement = gate.judge(answers[judged_by], {name: recipe.composition for name, recipe in recipes.items()})
         document = self._document(recipes, search) | {"judged_by": judged_by}
         document |= {name: summary(found, known.popularity(None), COMPOSED) for name, found in answers.items()}
-        return Evaluated(recipes[judgement.winner], judgement, search, document)
+        return Evaluated(recipes[judgement.winner], judgement, search, document, report.page(document))
 
     def _too_little(self) -> str | None:
         """Why the spans cannot decide, as far as that can be told before anybody was asked."""

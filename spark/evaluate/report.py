@@ -36,6 +36,12 @@ LABELS = {
     ITEM_ITEM: "bought together",
 }
 """What a merchandiser calls the methods."""
+RECIPES = {
+    "candidate": "the new recipe",
+    "live": "today's recipe",
+    "popularity": "best sellers, by the new recipe",
+}
+"""And what a run of the batch job compares beside them (spark/gate.py)."""
 
 WORDS = {
     "the old system": "ALS with the settings of the predecessor. As it was, it had nothing for customers who were new "
@@ -138,7 +144,11 @@ def _charts(rolling: Json) -> Iterable[str]:
 
 def _bars(group: Json, names: Iterable[str], metric: str) -> list[Bar]:
     figures = ((name, group["methods"][name][metric]) for name in names)
-    return [Bar(LABELS[name], value, low, high, leading=name == COMPOSED) for name, (value, low, high) in figures]
+    return [Bar(_label(name), value, low, high, leading=name == COMPOSED) for name, (value, low, high) in figures]
+
+
+def _label(method: str) -> str:
+    return LABELS.get(method) or RECIPES.get(method, method)
 
 
 def _range(rolling: Json) -> str:
@@ -175,7 +185,7 @@ def _ratio_table(groups: Json) -> str:
     heads = "".join(f"<th colspan=2>{'bought before' if name == 'warm' else 'all customers'}</th>" for name in names)
     metrics = "<th>hit rate at 3</th><th>NDCG at 10</th>" * len(names)
     rows = "".join(
-        f"<tr><td>{LABELS[method]}</td>"
+        f"<tr><td>{escape(_label(method))}</td>"
         + "".join(
             _ratio(groups[name]["ratios"][method]["hr@3"]) + _ratio(groups[name]["ratios"][method]["ndcg@10"])
             for name in names
@@ -191,7 +201,7 @@ def _scrolled(wide: str) -> str:
 
 
 def _named(method: str) -> str:
-    return f'<td>{LABELS[method]}</td><td class="words soft">{escape(method)}</td>'
+    return f'<td>{escape(_label(method))}</td><td class="words soft">{escape(method)}</td>'
 
 
 def _own(method: str) -> str:

@@ -119,7 +119,9 @@ def test_metrics_and_page_are_whole(tmp_path: Path) -> None:
     assert {CANDIDATE, LIVE, POPULARITY, recipes.COMPOSED, *recipes.BASELINES} == set(
         document["rolling"]["all"]["methods"]
     )
-    assert "Would our recommendations have been bought?" in (found.page or "")
+    page = found.page or ""
+    assert "Would our recommendations have been bought?" in page
+    assert all(words in page for words in ("the new recipe", "today&#x27;s recipe", "best sellers, by the new recipe"))
 
 
 def test_spans_never_take_more_than_a_quarter() -> None:
