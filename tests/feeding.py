@@ -59,7 +59,7 @@ class Running:
         """Send a signal."""
         self.process.send_signal(number)
 
-    def wait(self, timeout_s: float = 60) -> int:
+    def wait(self, timeout_s: float = 120) -> int:
         """The exit status."""
         return self.process.wait(timeout_s)
 
@@ -86,7 +86,7 @@ def running(module: str, arguments: Iterable[str], environment: Mapping[str, str
         service.close()
 
 
-def eventually(condition: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
+def eventually(condition: Callable[[], bool], what: str, timeout_s: float = 120) -> None:
     """Wait until the condition holds, or fail."""
     deadline = time.monotonic() + timeout_s
     while not condition():

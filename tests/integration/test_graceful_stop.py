@@ -43,7 +43,7 @@ from tests.feeding import (
 from tests.models import checkerboard, publish
 
 PARTITIONS = 2
-GRACE_S = 10.0
+GRACE_S = 15.0  # what one machine and a cluster leave at least; on a quiet machine a stop takes less than ten
 
 
 @pytest.fixture
@@ -298,6 +298,14 @@ def test_the_gateway_leaves_no_event_half_done(gateway: tuple[Running, int], kaf
     assert "Traceback" not in service.output
 
 
+def refuses(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def test_the_gateway_answers_a_request_that_it_has_begun(
     gateway: tuple[Running, int], kafka: str, names: TopicNames
 ) -> None:
@@ -311,9 +319,7 @@ def test_the_gateway_answers_a_request_that_it_has_begun(
         till.sendall(head.encode() + body[:20])
         time.sleep(0.2)  # the request is under way
         service.signal(signal.SIGTERM)
-        time.sleep(0.5)
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port), timeout=1)
+        eventually(lambda: refuses(port), "no new connection is taken", timeout_s=4)
         till.sendall(body[20:])
         assert till.recv(100).startswith(b"HTTP/1.1 202 ")
     assert service.wait(GRACE_S) == 0

@@ -201,7 +201,7 @@ def test_history_then_stream(kafka: str, names: TopicNames, shell: Shell, tmp_pa
 def test_a_steady_rate_is_held(shell: Shell, tmp_path: Path) -> None:
     path = write_file(tmp_path / "kz.csv", (row(number) for number in range(1, 401)))
     _, output = shell.run(path, "--rate", 100, "--json")
-    assert 3.9 < json.loads(output.splitlines()[-1])["seconds"] < 6
+    assert 3.9 < json.loads(output.splitlines()[-1])["seconds"] < 20, "a busy machine may be late, never early"
 
 
 def test_a_file_without_rows_is_fine(shell: Shell, tmp_path: Path) -> None:

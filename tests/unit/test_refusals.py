@@ -51,6 +51,15 @@ def test_a_share_begins_the_alarm_and_half_of_it_ends_it() -> None:
     assert turns[0][1].words == "8 of the newest 20 records are refused"
 
 
+def test_a_long_run_of_refused_records_keeps_the_alarm_on_whatever_the_share() -> None:
+    """With a cap on the run alone, every record of the window may be refused."""
+    watching = RefusalWatch(run=2, ratio=1.0, window=20)
+    assert watching.observe("s", 0, 20, []) is None
+    assert watching.observe("s", 20, 22, [20, 21]) == Turn(True, False, "2 records in a row are refused")
+    assert watching.observe("s", 22, 23, [22]) is None, "three of twenty, and none accepted yet"
+    assert watching.observe("s", 23, 24, []) == Turn(False, True, "")
+
+
 def test_few_records_are_no_share() -> None:
     assert fed("x.x.x") == []
 
@@ -65,6 +74,13 @@ def test_records_that_come_again_count_once() -> None:
         assert watching.observe("s", 0, 4, [0, 1, 2, 3]) is None
     assert watching.standing("s") == Standing(4, 0.2, False)
     assert watching.observe("s", 2, 5, [2, 3, 4]) is not None
+
+
+def test_an_earlier_portion_that_comes_again_ends_no_run() -> None:
+    watching = watch()
+    assert watching.observe("s", 0, 10, [6, 7, 8, 9]) is None
+    assert watching.observe("s", 0, 5, []) is None
+    assert watching.observe("s", 10, 11, [10]) == Turn(True, False, "5 records in a row are refused")
 
 
 def test_sources_are_watched_apart() -> None:
@@ -116,6 +132,8 @@ def test_the_alarm_is_told_once_at_begin_and_end(caplog: pytest.LogCaptureFixtur
     ]
     alarm.forget()
     assert metric("alarm", "kz.csv") is None
+    alarm.observe("kz.csv", 0, 5, [*range(5)], "bad_time")
+    assert metric("alarm", "kz.csv") == 1, "what was watched before is forgotten: these rows are new"
 
 
 def test_it_stops_where_that_is_asked_for() -> None:
