@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.partitioner import DefaultPartitioner
 
 from local.engines import KafkaEngine
@@ -21,6 +23,8 @@ from services.common.deadletters import FileOrigin, origin_of, reason_of
 from services.common.settings import KafkaSettings
 from services.common.topics import ALL
 from services.producer.checkpoint import CheckpointFile
+from services.producer.kafka import connected
+from services.producer.settings import ProducerSettings
 from tests.conftest import TopicFactory, TopicNames
 from tests.feeding import Running, TopicRecord, eventually, read_topic, row, running, write_file
 
@@ -257,6 +261,28 @@ def test_mistakes_are_one_clear_line(shell: Shell, arguments: list[str], words: 
     status, output = shell.run(*arguments)
     assert status == 2
     assert words in output.splitlines()[-1]
+
+
+async def test_a_broker_that_dies_between_two_questions_is_waited_for(
+    kafka: str, names: TopicNames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was there for the look at the topics, and is away when the producer connects."""
+    start, refused = AIOKafkaProducer.start, [KafkaConnectionError("killed just now")]
+
+    async def starts_at_the_second_try(producer: AIOKafkaProducer) -> None:
+        if refused:
+            raise refused.pop()
+        await start(producer)
+
+    monkeypatch.setattr(AIOKafkaProducer, "start", starts_at_the_second_try)
+    settings = ProducerSettings(
+        kafka_bootstrap=kafka, purchases_topic=names.purchases, dead_letters_topic=names.dead_letters
+    )
+    async with connected(settings, asyncio.Event()) as (cluster, producer):
+        await producer.send_and_wait(names.purchases, b"{}", partition=0)
+    assert refused == []
+    assert sum(cluster.log_ends.values()) == 0
+    assert len(await asyncio.to_thread(read_topic, kafka, names.purchases)) == 1
 
 
 def test_kafka_away_is_a_clear_line_after_its_patience(shell: Shell, tmp_path: Path) -> None:

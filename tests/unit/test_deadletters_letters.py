@@ -149,6 +149,10 @@ def test_moments_are_times_or_so_long_ago() -> None:
         (["replay"], "say what to send"),
         (["replay", "repaired.jsonl", "--as-is"], "say what to send"),
         (["replay", "repaired.jsonl", "--reason", "bad_time"], "a file is sent whole"),
+        (["replay", "repaired.jsonl", "--since", "2h"], "a file is sent whole"),
+        (["replay", "repaired.jsonl", "--until", "2h"], "a file is sent whole"),
+        (["replay", "repaired.jsonl", "--source", "kz.csv"], "a file is sent whole"),
+        (["replay", "repaired.jsonl", "--limit", "5"], "a file is sent whole"),
         ([], "required"),
     ],
 )
