@@ -33,10 +33,15 @@ class TopicNames:
 TopicFactory = Callable[..., TopicNames]
 
 
+# A batch job on a handful of rows ends before Java's optimising compiler has paid, and before many tasks have.
+SMALL_JOBS = {"TILLSTREAM_SPARK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1", "TILLSTREAM_SPARK_SHUFFLE_PARTITIONS": "2"}
+
+
 def pytest_configure() -> None:
     """Keep the developer's own settings out of the tests."""
     for name in [name for name in os.environ if name.startswith("TILLSTREAM_")]:
         del os.environ[name]
+    os.environ.update(SMALL_JOBS)
 
 
 @contextmanager

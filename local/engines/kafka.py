@@ -20,6 +20,7 @@ _LOG_CONFIG = REPOSITORY / "local" / "kafka" / "log4j2.properties"
 
 
 _MIB = 1024 * 1024
+HEAP_BYTES = 512 * _MIB
 
 
 class KafkaEngine(Engine):
@@ -64,7 +65,13 @@ class KafkaEngine(Engine):
         scratch.mkdir(exist_ok=True)
         return [
             str(prerequisites.java()),
-            *("-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=50", "-XX:+ExitOnOutOfMemoryError"),
+            *(
+                "-Xms256m",
+                f"-Xmx{HEAP_BYTES}",
+                "-XX:+UseG1GC",
+                "-XX:MaxGCPauseMillis=50",
+                "-XX:+ExitOnOutOfMemoryError",
+            ),
             "-XX:-UsePerfData",  # it would write to /tmp
             f"-Djava.io.tmpdir={scratch}",
             f"-Dlog4j2.configurationFile={_LOG_CONFIG}",

@@ -37,6 +37,7 @@ from services.common.metrics import (
     AGGREGATOR_DEAD_LETTERS,
     AGGREGATOR_LINES,
     AGGREGATOR_MISMATCHES,
+    AGGREGATOR_MISSING,
     AGGREGATOR_REFETCHED,
     AGGREGATOR_REPEATS,
 )
@@ -263,7 +264,6 @@ class Applier:
 
     async def _apply_history(self, known: Mapping[TopicPartition, _Progress]) -> None:
         spans = {partition: Span(progress.next, progress.log_begin) for partition, progress in known.items()}
-        begun: set[TopicPartition] = set()
         applying = _Applying()
         try:
             async with aclosing(self._history.read(spans)) as history:
@@ -272,9 +272,8 @@ class Applier:
                     if self._progress.get(partition) is not progress:
                         return  # forgotten, as by a rebalance: the next realignment goes on with what is ours by then
                     _require_same_log(partition, progress, records)
-                    if partition not in begun and records[0].offset > progress.next:
-                        await self._miss_beginning(partition, progress, records[0].offset)
-                    begun.add(partition)
+                    if records[0].offset > progress.next:
+                        await self._miss_between(partition, progress, records[0].offset)
                     self._missing_since.pop(partition, None)
                     await self._advance(applying, partition, progress, records)
                     self._tell_history(partition, progress)
@@ -286,8 +285,8 @@ class Applier:
         self._health.beat()
         self._health.report("history", f"{_name(partition)} at {progress.next} of {progress.log_begin}")
 
-    async def _miss_beginning(self, partition: TopicPartition, progress: _Progress, found: int) -> None:
-        """The archive has later records but not the next ones: they will not come."""
+    async def _miss_between(self, partition: TopicPartition, progress: _Progress, found: int) -> None:
+        """The archive has later records but not the next ones: its chain begins late or has a hole."""
         if not self._accept_missing_history:
             raise RebuildNeeded(_lost(partition, progress.next, found - 1))
         await self._skip(partition, progress, found)
@@ -306,6 +305,7 @@ class Applier:
     async def _skip(self, partition: TopicPartition, progress: _Progress, to: int) -> None:
         """Go on without records that nobody has any more, and keep in mind which."""
         logger.error("%s: going on without records %d to %d", _name(partition), progress.next, to - 1)
+        AGGREGATOR_MISSING.inc(to - progress.next)
         await self._store.note_missing(self._home(partition), _name(partition), progress.next, to - 1)
         progress.skipped_to = to
 

@@ -5,6 +5,7 @@ inflated bit by bit, so that memory is bounded by two packed objects a partition
 """
 
 import asyncio
+import logging
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ from services.aggregator.verdicts import Record
 from services.common.archive import PREFIX, hour_end_ms, object_key, partition_and_first_offset
 from services.common.archivelines import read_line
 from services.common.objectstore import NoSuchObject, ObjectStore
+
+logger = logging.getLogger(__name__)
 
 _TEXT_BYTES = 1 << 20  # some 3,000 records
 _HOUR_MS = 3_600_000
@@ -51,8 +54,8 @@ class History(Protocol):
     def read(self, spans: Mapping[TopicPartition, Span]) -> Merged:
         """Records of these spans, by partition in order of offset, of all partitions in about the order of time.
 
-        The record before a span comes with it where there is one, and more than the span may come after it; where a
-        span's records are missing, the others come. Raises OSError where the history cannot be asked now.
+        The record before a span comes with it where there is one, and more than the span may come after it. Where
+        records are missing, the next batch begins after them. Raises OSError where the history cannot be asked now.
         """
 
 
@@ -141,10 +144,15 @@ class ArchivedHistory:
 def list_chains(store: ObjectStore, partitions: set[int]) -> dict[int, Chain]:
     """The archive's objects of these partitions, from one listing: about a thousand objects a request."""
     chains = {partition: Chain() for partition in partitions}
+    foreign = 0
     for key, _size in store.list(PREFIX):
         named, hour_end = partition_and_first_offset(key), hour_end_ms(key)
-        if named and hour_end and named[0] in chains:
+        if not named or not hour_end:
+            foreign += 1
+        elif named[0] in chains:
             chains[named[0]].add(named[1], hour_end - _HOUR_MS)
+    if foreign:
+        logger.warning("%d objects below %s are not the archiver's and no history (docs/adr/0054)", foreign, PREFIX)
     return chains
 
 

@@ -57,10 +57,10 @@ class BatchConsumer(driver.Consumer):
 
     async def go_to(self, positions: Mapping[TP, int]) -> None:
         """Read on from these offsets."""
-        for tp in positions:
+        for tp, offset in positions.items():
             self._seeks[tp] += 1
-        with suppress(IllegalStateError):  # revoked meanwhile: after a rebalance positions are set anew
-            await self.seek_wait(positions)
+            with suppress(IllegalStateError):  # revoked meanwhile: after a rebalance positions are set anew
+                await self.seek_wait({tp: offset})
 
     async def leave_at(self, positions: Mapping[TP, int]) -> None:
         """Commit these offsets, the last ones of this process: a later commit of less does nothing."""

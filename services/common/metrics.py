@@ -21,6 +21,8 @@ AGGREGATOR_REPEATS = Counter("tillstream_aggregator_repeats", "Lines skipped as 
 AGGREGATOR_DEAD_LETTERS = Counter("tillstream_aggregator_dead_letters", "Records sent to the dead letters", ["reason"])
 # Times a batch did not fit the mark in Redis (a zombie, a restored snapshot) and reading went back to the marks.
 AGGREGATOR_MISMATCHES = Counter("tillstream_aggregator_mark_mismatches", "Batches refused by a shard's mark")
+# Records that the figures lack, since nobody had them any more and that was accepted.
+AGGREGATOR_MISSING = Counter("tillstream_aggregator_missing_records", "Records that the figures lack for good")
 # Records fetched although they were applied already: after a crash or a rebalance, never after a clean stop.
 AGGREGATOR_REFETCHED = Counter("tillstream_aggregator_refetched_records", "Records fetched although applied already")
 # Time of one server-side script call: Redis serves nobody else meanwhile.

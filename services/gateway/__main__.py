@@ -12,6 +12,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.common.settings import explain
 from services.common.telemetry import PortInUse, configure_logging
@@ -24,8 +25,11 @@ logger = logging.getLogger("gateway")
 _DRAIN_SECONDS = 5
 # What the kernel may hold for a client that reads slowly; left to itself it takes megabytes for each.
 _SEND_BUFFER_BYTES = 128 * 1024
-# A client that takes no bytes for so long is cut off by the kernel.
-_UNTAKEN_BYTES_MS = 30_000
+# What may wait below the queue of a client whose connection takes nothing: in the kernel, and in the transport. With
+# more it would go unnoticed for minutes. Bytes that are on their way do not count, so a long line stays fast.
+_UNSENT_BYTES = 16 * 1024
+# A client that takes no bytes for so long is cut off by the kernel. The stream drops it sooner, with a reason.
+_UNTAKEN_BYTES_MS = 60_000
 
 
 def main() -> int:
@@ -61,6 +65,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN_BYTES_MS)
     try:
         listener.bind((host, port))
@@ -77,13 +82,21 @@ async def _serve(settings: GatewaySettings, listener: socket.socket) -> None:
     app = create_app(settings)
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=_Connection,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
     await _Server(config, app).serve([listener])
+
+
+class _Connection(HttpToolsProtocol):
+    """Tells a response to wait as soon as the kernel takes no more of it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=_UNSENT_BYTES)
 
 
 class _Server(uvicorn.Server):

@@ -92,7 +92,11 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         snapshots = SnapshotWatch(tables, settings.purchases_topic, offsets, model, health)
         ticker = Ticker(tables)
         stream = StreamHub(
-            ticker, clients=settings.stream_clients, queue=settings.stream_queue, lines=settings.ticker_lines
+            ticker,
+            clients=settings.stream_clients,
+            queue=settings.stream_queue,
+            patience=settings.stream_patience_seconds,
+            lines=settings.ticker_lines,
         )
         pulse = Pulse()
         snapshots.listen(pulse.on_snapshot)

@@ -46,6 +46,8 @@ class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings,
     stream_clients: int = Field(default=2_000, ge=1)
     # Messages a client may lag behind before it is dropped.
     stream_queue: int = Field(default=64, ge=2)
+    # How long messages may wait for a client that takes none, before it is dropped.
+    stream_patience_seconds: float = Field(default=15.0, gt=0)
 
     produce_timeout_seconds: float = Field(default=10.0, gt=0)
 

@@ -29,20 +29,31 @@ def message(event: str, data: bytes, cursor: Cursor | None = None) -> bytes:
 
 
 class Client:
-    """One open stream: messages wait in a bounded queue until the client's connection takes them."""
+    """One open stream: messages wait in a bounded queue until the client's connection takes them.
 
-    def __init__(self, limit: int) -> None:
+    `patience` is how long, in seconds, messages may wait of which none is taken.
+    """
+
+    def __init__(self, limit: int, patience: float) -> None:
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._limit = limit
+        self._patience = patience
+        self._moved_at = 0.0
         self._ended = False
 
     def offer(self, chunk: bytes) -> bool:
         """Queue a message; False where the client is too far behind."""
-        if not self._ended and self._queue.qsize() >= self._limit:
+        if self._ended:
+            return True
+        if self._is_behind():
             return False
-        if not self._ended:
-            self._queue.put_nowait(chunk)
+        self._queue.put_nowait(chunk)
         return True
+
+    def _is_behind(self) -> bool:
+        if self._queue.empty():
+            self._moved_at = time.monotonic()
+        return self._queue.qsize() >= self._limit or time.monotonic() - self._moved_at > self._patience
 
     def end(self, reason: str) -> None:
         """Forget what waits and end the stream with the reason."""
@@ -55,6 +66,7 @@ class Client:
     async def messages(self) -> AsyncIterator[bytes]:
         """What to send, until the stream ends."""
         while (chunk := await self._queue.get()) is not None:
+            self._moved_at = time.monotonic()
             yield chunk
 
 
@@ -62,11 +74,19 @@ class StreamHub:
     """All open streams. Listens to the snapshots and the ticker."""
 
     def __init__(
-        self, ticker: Ticker, *, clients: int, queue: int, lines: int, writes: int = _TICKER_WRITES_A_SECOND
+        self,
+        ticker: Ticker,
+        *,
+        clients: int,
+        queue: int,
+        patience: float,
+        lines: int,
+        writes: int = _TICKER_WRITES_A_SECOND,
     ) -> None:
         self._ticker = ticker
         self._max_clients = clients
         self._queue = queue
+        self._patience = patience
         self._lines = lines
         self._writes = writes
         self._clients: set[Client] = set()
@@ -87,7 +107,7 @@ class StreamHub:
         if self._closed or len(self._clients) >= self._max_clients:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many clients follow the stream", {"Retry-After": "10"})
         self._send_arrivals()  # or they would come after the first snapshot, which may hold them
-        client = Client(self._queue)
+        client = Client(self._queue, self._patience)
         client.offer(_RETRY + self._first_message(last_event_id))
         self._clients.add(client)
         return client
@@ -152,7 +172,7 @@ class StreamHub:
     def _send(self, chunk: bytes) -> None:
         self._sent_at = time.monotonic()
         for client in [client for client in self._clients if not client.offer(chunk)]:
-            self._drop(client, f"too slow: {self._queue} messages behind", "slow")
+            self._drop(client, f"too slow: {self._queue} messages or {self._patience:g} s behind", "slow")
 
     def _drop(self, client: Client, reason: str, label: str) -> None:
         self._clients.discard(client)

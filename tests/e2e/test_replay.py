@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from local.steps import train, wait_settled
+from local.steps import run_batch_job, wait_settled
 from local.truth import Truth
 from local.verify import compare_report
 from tests.e2e.conftest import LiveShop
@@ -75,7 +75,7 @@ def replay_all(shop: LiveShop) -> None:
 
 
 def assert_report_exact(shop: LiveShop) -> None:
-    train(shop.stack)
+    run_batch_job(shop.stack, "run", "--until", "report")
     with closing(shop.store()) as store:
         version = json.loads(store.get("reports/latest.json"))["version"]
         report = json.loads(store.get(f"reports/{version}/figures.json"))

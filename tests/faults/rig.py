@@ -30,6 +30,7 @@ from local.settings import StackSettings, free_port_settings
 from local.stack import Stack
 from local.topics import create_topics
 from services.common.objectstore import ObjectStore
+from tests.conftest import SMALL_JOBS
 from tests.faults.proxy import RedisProxy, S3Proxy
 from tests.faults.schedule import RATE
 
@@ -43,6 +44,7 @@ PREFERENCES = {
     "TILLSTREAM_ARCHIVE_SESSION_TIMEOUT_S": str(SESSION_S),
     "TILLSTREAM_AGGREGATOR_SESSION_TIMEOUT_S": str(SESSION_S),
     "TILLSTREAM_AGGREGATOR_CHUNK": "100",  # several scripts a batch, so that crashes fall between them
+    **SMALL_JOBS,
     "TILLSTREAM_SPARK_DRIVER_MEMORY": "1g",
     "TILLSTREAM_ALS_RANK": "4",
     "TILLSTREAM_ALS_ITERATIONS": "2",

@@ -450,6 +450,19 @@ async def test_records_that_nobody_has_are_named(connection: Redis) -> None:
         await applier_of(store_of(connection), log=log, past=Past(records[:20])).realign([partition])
 
 
+async def test_a_hole_within_the_archive_is_never_passed_in_silence(connection: Redis, client: redis.Redis) -> None:
+    """An object of the chain is gone: what comes before it is applied, and nothing after it."""
+    events = random_events(9, 60)
+    ((partition, records),) = partitions_of(events, 9, count=1).items()
+    log, past = Log(earliest=40, end=len(records)), Past([*records[:14], *records[21:40]])
+    with pytest.raises(RebuildNeeded, match=r"records 14 to 20 come next.*ACCEPT_MISSING_HISTORY"):
+        await applier_of(store_of(connection), log=log, past=past).realign([partition])
+    assert_equal(client, counted(events, records[:14]), shards=1)
+    past.records = records[:40]  # restored
+    assert await applier_of(store_of(connection), log=log, past=past).realign([partition]) == {partition: 40}
+    assert_equal(client, counted(events, records[:40]), shards=1)
+
+
 async def test_records_may_still_be_on_their_way_to_the_archive(connection: Redis, client: redis.Redis) -> None:
     events = random_events(9, 60)
     ((partition, records),) = partitions_of(events, 9, count=1).items()
@@ -466,14 +479,14 @@ async def test_records_may_still_be_on_their_way_to_the_archive(connection: Redi
 async def test_missing_records_may_be_accepted_and_are_remembered(connection: Redis, client: redis.Redis) -> None:
     events = random_events(9, 60)
     ((partition, records),) = partitions_of(events, 9, count=1).items()
-    log, past = Log(earliest=40, end=len(records)), Past(records[5:30])
+    log, past = Log(earliest=40, end=len(records)), Past([*records[5:19], *records[26:30]])
     applier = applier_of(store_of(connection), log=log, past=past, accept_missing_history=True)
     assert await applier.realign([partition]) == {partition: 40}
     assert await applier.apply(partition, records[40:]) is None
-    there = [*records[5:30], *records[40:]]
+    there = [*past.records, *records[40:]]
     assert_equal(client, counted(events, there), shards=1)
     (keys,) = shard_keys(1)
-    assert hash_of(client, keys("missing")) == {f"{TOPIC}/0/0": "4", f"{TOPIC}/0/30": "39"}
+    assert hash_of(client, keys("missing")) == {f"{TOPIC}/0/0": "4", f"{TOPIC}/0/19": "25", f"{TOPIC}/0/30": "39"}
 
 
 async def test_dead_letters_that_are_gone_do_not_stop_the_figures(connection: Redis, client: redis.Redis) -> None:

@@ -192,6 +192,24 @@ def test_a_client_that_does_not_read_is_dropped_and_the_others_are_served(
         assert arrivals[-1] == "last"
 
 
+def test_little_waits_below_the_queue_of_a_client_that_does_not_read(
+    redis_url: str, writer: TableWriter, tmp_path: Path
+) -> None:
+    writer.write(SHOP)
+    settings: dict[str, str | int] = {
+        "redis_url": redis_url, "stream_queue": 100_000, "stream_patience_seconds": "0.2", "refresh_seconds": "0.02",
+    }  # fmt: skip
+    with running(tmp_path / "log", **settings) as (_process, url), _client_that_does_not_read(url):
+        sent = 0
+        with httpx.stream("GET", f"{url}/v1/stats/stream", timeout=10) as reader:
+            for number, chunk in enumerate(reader.iter_bytes()):
+                sent += len(chunk)
+                if sent > 512 * 1024 or (number % 20 == 0 and _dropped(url)):
+                    break
+        assert _dropped(url) == 1
+        assert sent < 96 * 1024
+
+
 @contextmanager
 def _client_that_does_not_read(url: str) -> Iterator[None]:
     with socket.socket() as slow:

@@ -88,6 +88,13 @@ async def test_only_objects_of_the_span_are_read() -> None:
     assert bucket.asked == [key for key, _ in objects[3:6]]
 
 
+async def test_objects_that_are_not_the_archivers_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    firehose = "raw/purchases/2026/09/21/14/tillstream-1-2026-09-21-14-00-00-0a1b.gz"
+    bucket = Bucket(packed(0, consumed(0, 5)), packed(1, consumed(0, 5)), (firehose, b""))
+    assert len(await read(bucket, {0: Span(0, 5)})) == 5
+    assert "1 objects below raw/purchases/ are not the archiver's and no history" in caplog.text
+
+
 @pytest.mark.parametrize(("span", "expected"), [(Span(0, 1), [0]), (Span(10, 11), [0, 10]), (Span(11, 99), [10, 30])])
 def test_a_chain_names_the_objects_of_a_span(span: Span, expected: list[int]) -> None:
     chain = Chain()

@@ -1,6 +1,9 @@
 """What a batch tells about its place: whether it may be taken as what comes next."""
 
+from collections.abc import Mapping
+
 import pytest
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -34,6 +37,24 @@ async def test_a_batch_is_no_longer_current_when_faust_has_gone_to_the_committed
     await consumer.perform_seek()
     assert not consumer.is_current(PLACE, before)
     assert consumer.is_current(PLACE, fetched_now(consumer))
+
+
+async def test_a_partition_revoked_in_mid_seek_keeps_no_other_from_its_place(
+    consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = TP("purchases", 1)
+    sought: dict[TP, int] = {}
+
+    async def seek_wait(_: object, positions: Mapping[TP, int]) -> None:
+        if gone in positions:
+            raise IllegalStateError(f"no current assignment for partition {gone}")
+        sought.update(positions)
+
+    monkeypatch.setattr(driver.Consumer, "seek_wait", seek_wait)
+    before = fetched_now(consumer)
+    await consumer.go_to({gone: 7, PLACE: 5})
+    assert sought == {PLACE: 5}
+    assert not consumer.is_current(PLACE, before)
 
 
 async def test_going_to_an_offset_concerns_one_partition(consumer: BatchConsumer) -> None:

@@ -5,7 +5,7 @@ from itertools import chain, combinations
 
 import pytest
 
-from tests.faults.injuries import NEED_MOUNT, WOUNDS
+from tests.faults.injuries import WOUNDS
 from tests.faults.schedule import BY_NAME, KINDS, TRIALS_A_ROUND, covering, rounds, rows_of, trial
 from tests.faults.trial import moments
 from tests.shop import seed_rows
@@ -93,5 +93,3 @@ def test_the_short_form_inflicts_every_kind_once() -> None:
     assert sorted(chain.from_iterable(each.kinds for each in trials)) == sorted(BY_NAME)
     assert len(trials) <= 6
     assert all(each.shards == 2 for each in trials)
-    left_out = covering(7, NEED_MOUNT)
-    assert {*chain.from_iterable(each.kinds for each in left_out)} == {*BY_NAME} - NEED_MOUNT

@@ -1,5 +1,6 @@
 """Server-sent events: framing, bounded queues, slow clients."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -20,7 +21,7 @@ async def drained(client: Client) -> list[bytes]:
 
 
 async def test_messages_come_in_order_until_the_end() -> None:
-    client = Client(limit=3)
+    client = Client(limit=3, patience=60)
     assert client.offer(b"1")
     assert client.offer(b"2")
     messages: AsyncIterator[bytes] = client.messages()
@@ -32,7 +33,7 @@ async def test_messages_come_in_order_until_the_end() -> None:
 
 
 async def test_a_client_too_far_behind_loses_its_place_and_learns_why() -> None:
-    client = Client(limit=2)
+    client = Client(limit=2, patience=60)
     assert [client.offer(b"x") for _message in range(3)] == [True, True, False]
     client.end("too slow")
     (last,) = await drained(client)
@@ -41,8 +42,21 @@ async def test_a_client_too_far_behind_loses_its_place_and_learns_why() -> None:
     assert json.loads(data.removeprefix("data: ")) == {"reason": "too slow"}
 
 
+async def test_a_client_that_takes_nothing_for_too_long_loses_its_place_long_before_its_queue_is_full() -> None:
+    deaf, reader, silent = (Client(limit=1_000, patience=0.05) for _client in range(3))
+    taken = reader.messages()
+    assert deaf.offer(b"1")
+    assert reader.offer(b"1")
+    for _message in range(2):
+        await asyncio.sleep(0.04)
+        await anext(taken)
+        assert reader.offer(b"2")
+    assert not deaf.offer(b"2")
+    assert silent.offer(b"the first for a long time, and no fault of the client's")
+
+
 async def test_nothing_is_queued_after_the_end() -> None:
-    client = Client(limit=2)
+    client = Client(limit=2, patience=60)
     client.end("bye")
     client.offer(b"late")
     assert len(await drained(client)) == 1
@@ -60,8 +74,8 @@ class NoArrivals:
         return []
 
 
-def hub(**limits: int) -> StreamHub:
-    settings = {"clients": 2, "queue": 4, "lines": 5} | limits
+def hub(**limits: float) -> StreamHub:
+    settings = {"clients": 2, "queue": 4, "patience": 60, "lines": 5} | limits
     return StreamHub(NoArrivals(), **settings)  # type: ignore[arg-type]
 
 
