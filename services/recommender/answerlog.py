@@ -79,8 +79,8 @@ class AnswerLog:
 
     async def _send_all(self) -> None:
         producer = AIOKafkaProducer(linger_ms=50, **client_options(self._settings))
-        await producer.start()
         try:
+            await producer.start()
             while True:
                 await self._send(producer, await self._queue.get())
         finally:

@@ -1,6 +1,6 @@
 """What to recommend, from one model and the state that follows the stream. No I/O; time is passed in.
 
-Now, for a score, is the newest event time that is known, or the clock where that is ahead of it: sales of another year
+Now, for a score, is the newest event time that is known, never beyond the clock: sales of another year
 that are played again are recent to one another, and one event from tomorrow does not make today's look old.
 """
 
