@@ -26,7 +26,7 @@ CUSTOMERS = [f"c{number}" for number in range(6)]
 
 
 def settings_of(kafka: str, topic: str, **given: Any) -> RecommenderSettings:
-    values = {"kafka_bootstrap": kafka, "purchases_topic": topic, "recommender_patience_s": 1.0}
+    values: dict[str, Any] = {"kafka_bootstrap": kafka, "purchases_topic": topic, "recommender_patience_s": 1.0}
     return RecommenderSettings(**values | given)
 
 
