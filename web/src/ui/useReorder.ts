@@ -10,8 +10,13 @@ const reducedMotion = window.matchMedia("(prefers-reduced-motion: reduce)");
 export function useReorder<T extends HTMLElement>(): RefObject<T | null> {
   const list = useRef<T>(null);
   const places = useRef(new Map<string, number>());
+  const order = useRef("");
   useLayoutEffect(() => {
     if (list.current === null) return;
+    const keys = [...list.current.children].map((child) => (child as HTMLElement).dataset["key"]).join("\n");
+    // Asking where the children are makes the browser lay the page out.
+    if (keys === order.current) return;
+    order.current = keys;
     const before = places.current;
     const after = new Map<string, number>();
     for (const child of list.current.children) {

@@ -1,4 +1,4 @@
-import { memo, useEffect, useState } from "react";
+import { memo, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { formatCount } from "../../format/numbers";
 import { productTitle } from "../../format/product";
 import { formatClock, formatDate } from "../../format/time";
@@ -39,13 +39,40 @@ export function Ticker({ className }: { className?: string | undefined }) {
       {shown.length === 0 ? (
         <Empty>No purchase has come since this page was opened.</Empty>
       ) : (
-        <ol className={styles.rows} data-paused={paused !== null} data-testid="ticker">
-          {shown.map((arrival) => (
-            <Row key={arrival.id} arrival={arrival} />
-          ))}
-        </ol>
+        <div className={styles.rows} data-paused={paused !== null}>
+          <Rows arrivals={shown} />
+        </div>
       )}
     </Panel>
+  );
+}
+
+const CALM_MS = 260;
+const reducedMotion = window.matchMedia("(prefers-reduced-motion: reduce)");
+
+/** The list slides down by what came in above: the compositor moves it, and nothing is laid out meanwhile. */
+function Rows({ arrivals }: { arrivals: readonly TickerEntry[] }) {
+  const list = useRef<HTMLOListElement>(null);
+  const top = useRef<string | null>(null);
+  const newest = arrivals[0]?.id ?? null;
+  useLayoutEffect(() => {
+    const before = top.current;
+    top.current = newest;
+    if (before === null || before === newest || reducedMotion.matches) return;
+    const place = arrivals.findIndex(({ id }) => id === before);
+    const row = list.current?.children[place];
+    if (!(row instanceof HTMLElement)) return;
+    list.current?.animate([{ transform: `translateY(-${row.offsetTop}px)` }, { transform: "none" }], {
+      duration: CALM_MS,
+      easing: "ease-out",
+    });
+  }, [arrivals, newest]);
+  return (
+    <ol ref={list} data-testid="ticker">
+      {arrivals.map((arrival) => (
+        <Row key={arrival.id} arrival={arrival} />
+      ))}
+    </ol>
   );
 }
 
@@ -65,28 +92,26 @@ const Row = memo(function Row({ arrival }: { arrival: TickerEntry }) {
   const money = useMoney();
   const { user_id: userId, quantity } = arrival;
   return (
-    <li className={styles.row}>
-      <div className={styles.cell}>
-        <span className={styles.product} title={productTitle(arrival)}>
-          {quantity !== 1 && `${formatCount(quantity)} × `}
-          {productTitle(arrival)}
-        </span>
-        <span className={`${styles.amount} number`} data-return={quantity < 0}>
-          {money.exact(arrival.revenue)}
-        </span>
-        <span className={styles.buyer}>
-          {userId === null ? (
-            <span className={styles.anonymous}>anonymous</span>
-          ) : (
-            <Link className="id" to={customerPath(userId)}>
-              {userId}
-            </Link>
-          )}
-        </span>
-        <time className={`${styles.time} number`} title={`bought ${formatDate(arrival.event_time)}`}>
-          {formatClock(arrival.arrived_at)}
-        </time>
-      </div>
+    <li className={styles.cell}>
+      <span className={styles.product} title={productTitle(arrival)}>
+        {quantity !== 1 && `${formatCount(quantity)} × `}
+        {productTitle(arrival)}
+      </span>
+      <span className={`${styles.amount} number`} data-return={quantity < 0}>
+        {money.exact(arrival.revenue)}
+      </span>
+      <span className={styles.buyer}>
+        {userId === null ? (
+          <span className={styles.anonymous}>anonymous</span>
+        ) : (
+          <Link className="id" to={customerPath(userId)}>
+            {userId}
+          </Link>
+        )}
+      </span>
+      <time className={`${styles.time} number`} title={`bought ${formatDate(arrival.event_time)}`}>
+        {formatClock(arrival.arrived_at)}
+      </time>
     </li>
   );
 });
