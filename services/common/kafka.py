@@ -37,6 +37,22 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
     return options
 
 
+async def stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer whose broker may be away.
+
+    aiokafka 0.14 then lets the cancellation of one of its own fetches out, as if the caller had been cancelled, and
+    leaves the connections open, which go on trying for ever.
+    """
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        fetches = consumer._fetcher._pending_tasks if consumer._fetcher else ()
+        for fetch in fetches:
+            fetch.cancel()
+        await asyncio.gather(*fetches, return_exceptions=True)
+        await consumer._client.close()
+
+
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
     """A topic's partitions, ascending. Raises KafkaError where the topic does not exist."""
     # Asking for any offset lets a client that reads nothing yet learn of the topic.

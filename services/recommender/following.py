@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from services.common.events import format_time
-from services.common.kafka import client_options, partitions_of
+from services.common.kafka import client_options, partitions_of, stop
 from services.common.metrics import (
     RECOMMENDER_STATE,
     RECOMMENDER_STATE_FORGOTTEN,
@@ -187,7 +187,7 @@ class Follower:
             await self._read(consumer, partitions)
         finally:
             with suppress(KafkaError, OSError, TimeoutError):
-                await asyncio.wait_for(consumer.stop(), _STOP_WITHIN_S)
+                await asyncio.wait_for(stop(consumer), _STOP_WITHIN_S)
 
     async def _align(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
         """Send the consumer to where reading goes on."""
