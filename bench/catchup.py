@@ -1,0 +1,130 @@
+"""How long the recommender needs after a restart: `python -m bench.catchup [--csv FILE] [--rows N] [--history N]`.
+
+On a stack of its own on free ports: the first `--history` rows are loaded and a model is trained of them. Then the
+recommender is stopped, the other rows are sent, and it is started again. The clock runs from the start of the process to
+the first answer (a model serves, whatever it knows of the stream) and to where nothing is behind any more; requests
+are answered meanwhile, ten a second, and the slowest is told.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+
+from bench.machine import CpuMeter, machine, table
+from bench.recommend import percentile
+from bench.stacks import own_stack
+from local.feed import Feed, demo_data
+from local.http import readiness
+from local.ports import LOOPBACK
+from local.process import Process, spawn, stop_together
+from local.stack import Stack
+from local.steps import lag_now, send, train, wait_settled
+from proto.tillstream.recommender.v1 import recommender_pb2 as pb
+from proto.tillstream.recommender.v1 import recommender_pb2_grpc
+
+POLL_S = 0.1
+LEVEL_MS = 1000
+GIVE_UP_S = 1800
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Seconds since the process was started, and the answers meanwhile."""
+
+    first_answer_s: float = 0.0
+    level_s: float = 0.0
+    latencies: list[float] = field(default_factory=list)
+    cpu_s: float = 0.0
+    resident_mb: float = 0.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure as the command line says; returns the exit status."""
+    options = _options(arguments)
+    file: Path = options.csv or demo_data()
+    with own_stack() as stack:
+        send(stack, Feed(file, "max", "catchup-history", f":{options.history + 1}"))
+        wait_settled(stack)
+        train(stack)
+        before = lag_now(stack).records
+        stack.stop(["recommender"])
+        rows = (
+            f"{options.history + 1}:{options.history + options.rows + 1}" if options.rows else f"{options.history + 1}:"
+        )
+        send(stack, Feed(file, "max", "catchup-behind", rows))
+        behind = lag_now(stack).records - before
+        outcome = asyncio.run(measure(stack))
+    print(f"\nThe recommender after a restart with {behind:,} records behind: {file.name} on {machine()}")
+    print(_table(outcome, behind))
+    return 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.catchup", description="Seconds to catch up with the stream.")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="default: the real till lines of completejourney")
+    parser.add_argument("--rows", type=int, metavar="N", help="so many rows behind; all others by default")
+    parser.add_argument("--history", type=int, metavar="N", default=100_000, help="rows that the model is trained of")
+    return parser.parse_args(arguments)
+
+
+async def measure(stack: Stack) -> Outcome:
+    """Start the recommender and wait until it knows everything."""
+    outcome, begun = Outcome(), time.monotonic()
+    recommender = spawn(stack.part("recommender").program, leashed=True)
+    meter = CpuMeter({"recommender": recommender.identity.pid})
+    try:
+        async with grpc.aio.insecure_channel(f"{LOOPBACK}:{stack.settings.recommender_port}") as channel:
+            client = recommender_pb2_grpc.RecommenderStub(channel)
+            while not await _level(client, outcome, begun):
+                recommender.require_alive()
+                if time.monotonic() - begun > GIVE_UP_S:
+                    raise SystemExit(f"not level after {GIVE_UP_S} s: {readiness(stack.part('recommender').health)}")
+                await asyncio.sleep(POLL_S)
+        outcome.level_s = time.monotonic() - begun
+        meter.read()
+        outcome.cpu_s, outcome.resident_mb = meter.seconds["recommender"], _resident_mb(recommender)
+    finally:
+        stop_together([recommender])
+    return outcome
+
+
+async def _level(client: "recommender_pb2_grpc.RecommenderStub", outcome: Outcome, begun: float) -> bool:
+    """Ask once; whether the answer is of a state that is up to date."""
+    asked = time.perf_counter()
+    try:
+        request = pb.RecommendRequest(user_id="nobody-in-particular", k=3)
+        answer: pb.RecommendResponse = await client.Recommend(request, timeout=10)
+    except grpc.aio.AioRpcError:
+        return False
+    outcome.first_answer_s = outcome.first_answer_s or time.monotonic() - begun
+    outcome.latencies.append(time.perf_counter() - asked)
+    return answer.HasField("state_age_ms") and answer.state_age_ms <= LEVEL_MS
+
+
+def _resident_mb(process: Process) -> float:
+    status = Path(f"/proc/{process.identity.pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) / 1024
+
+
+def _table(outcome: Outcome, behind: int) -> str:
+    rows = [
+        ("what", "value"),
+        ("first answer", f"{outcome.first_answer_s:.1f} s"),
+        ("everything known", f"{outcome.level_s:.1f} s"),
+        ("records a second, start of the process included", f"{behind / outcome.level_s:,.0f}"),
+        ("CPU of the process", f"{outcome.cpu_s:.1f} s"),
+        ("memory of the process", f"{outcome.resident_mb:.0f} MB"),
+        ("answers meanwhile", f"{len(outcome.latencies):,}"),
+        ("slowest of them", f"{percentile(outcome.latencies, 100) * 1000:.0f} ms"),
+    ]
+    return table(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
