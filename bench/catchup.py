@@ -1,8 +1,8 @@
 """How long the recommender needs after a restart: `python -m bench.catchup [--csv FILE] [--rows N] [--history N]`.
 
 On a stack of its own on free ports: the first `--history` rows are loaded and a model is trained of them. Then the
-recommender is stopped, the other rows are sent, and it is started again. The clock runs from the start of the process to
-the first answer (a model serves, whatever it knows of the stream) and to where nothing is behind any more; requests
+recommender is stopped, the other rows are sent, and it is started again. The clock runs from the start of the process
+to the first answer (a model serves, whatever it knows of the stream) and to where nothing is behind any more; requests
 are answered meanwhile, ten a second, and the slowest is told.
 """
 
@@ -53,10 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
         train(stack)
         before = lag_now(stack).records
         stack.stop(["recommender"])
-        rows = (
-            f"{options.history + 1}:{options.history + options.rows + 1}" if options.rows else f"{options.history + 1}:"
-        )
-        send(stack, Feed(file, "max", "catchup-behind", rows))
+        first, end = options.history + 1, options.history + 1 + options.rows if options.rows else ""
+        send(stack, Feed(file, "max", "catchup-behind", f"{first}:{end}"))
         behind = lag_now(stack).records - before
         outcome = asyncio.run(measure(stack))
     print(f"\nThe recommender after a restart with {behind:,} records behind: {file.name} on {machine()}")
@@ -93,12 +91,12 @@ async def measure(stack: Stack) -> Outcome:
     return outcome
 
 
-async def _level(client: "recommender_pb2_grpc.RecommenderStub", outcome: Outcome, begun: float) -> bool:
+async def _level(client: "recommender_pb2_grpc.RecommenderAsyncStub", outcome: Outcome, begun: float) -> bool:
     """Ask once; whether the answer is of a state that is up to date."""
     asked = time.perf_counter()
     try:
         request = pb.RecommendRequest(user_id="nobody-in-particular", k=3)
-        answer: pb.RecommendResponse = await client.Recommend(request, timeout=10)
+        answer = await client.Recommend(request, timeout=10)
     except grpc.aio.AioRpcError:
         return False
     outcome.first_answer_s = outcome.first_answer_s or time.monotonic() - begun

@@ -1,8 +1,9 @@
 """What following the stream costs, without Kafka: `python -m bench.following [--csv FILE] [--rows N]`.
 
-The rows become records as the producer makes them, and an empty live state takes them in, as after a restart with all of
-them behind. Told are the CPU time of a record, of its validation alone and of all together (the best of three rounds),
-and the memory that the state takes, by customers. CPU time of the one thread: other load on the machine changes it little.
+The rows become records as the producer makes them, and an empty live state takes them in, as after a restart with all
+of them behind. Told are the CPU time of a record, of its validation alone and of all together (the best of three
+rounds), and the memory that the state takes, by customers. It is CPU time of the one thread, to which other load on the
+machine matters less.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""From a purchase to the next answer, through the real system: `python -m bench.freshness [--rate 2000] [--seconds 30]`.
+"""From a purchase to the next answer through the real system: `python -m bench.freshness [--rate N] [--seconds N]`.
 
-Purchases are sent to Kafka at a constant rate. Beside them, `--probes` times a second, somebody who gets recommendations
-buys the first product that is recommended, and the recommender is asked again until that product is masked. The time
-runs from before the purchase is handed to Kafka's client to the arrival of the first answer without it; the answers'
-own time is part of it. Told is how often that answer's scores had changed as well.
+Purchases are sent to Kafka at a constant rate. Beside them, `--probes` times a second, somebody who gets
+recommendations buys the first product that is recommended, and the recommender is asked again until that product is
+masked. The time runs from before the purchase is handed to Kafka's client to the arrival of the first answer without
+it; the answers' own time is part of it. Told is how often that answer's scores had changed as well.
 
-It runs on the stack of `make up` (with TILLSTREAM_* as `python -m local env` prints them), where the purchases stay; with
---own on a stack of its own on free ports, with a made-up shop and a model trained for it.
+It runs on the stack of `make up` (with TILLSTREAM_* as `python -m local env` prints them), where the purchases stay;
+with --own on a stack of its own on free ports, with a made-up shop and a model trained for it.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import grpc
@@ -113,7 +114,7 @@ async def measure(stack: Stack, rate: float, seconds: float, probes: float) -> O
         asyncio.TaskGroup() as tasks,
     ):
         recommender = recommender_pb2_grpc.RecommenderStub(channel)
-        shop = Shop(producer, settings.purchases_topic, recommender, customers, products, now)  # type: ignore[arg-type]
+        shop = Shop(producer, settings.purchases_topic, recommender, customers, products, now)
         tasks.create_task(_load(shop, rate, seconds, outcome))
         started = time.perf_counter() + 0.5
         for number in range(int(probes * seconds)):
@@ -134,10 +135,10 @@ async def _known(page: str) -> tuple[list[str], list[str], str]:
     return users, [product["id"] for product in products], minutes[-1]["bucket"] if minutes else format_time(0)
 
 
-async def _get(session: aiohttp.ClientSession, path: str) -> list[dict[str, str]]:
+async def _get(session: aiohttp.ClientSession, path: str) -> list[Any]:
     async with session.get(path) as answer:
         answer.raise_for_status()
-        found: list[dict[str, str]] = await answer.json()
+        found: list[Any] = await answer.json()
         return found
 
 
