@@ -60,7 +60,7 @@ class Shop:
 
     producer: AIOKafkaProducer
     topic: str
-    recommender: recommender_pb2_grpc.RecommenderAsyncStub
+    recommender: "recommender_pb2_grpc.RecommenderAsyncStub"
     customers: list[str]
     products: list[str]
     now: str
