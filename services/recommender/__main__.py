@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import signal
 import sys
-import time
-from collections.abc import Callable
 
 from pydantic import ValidationError
 
@@ -14,7 +12,7 @@ from services.common.objectstore import ObjectStore
 from services.common.settings import explain
 from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
 from services.recommender.answerlog import AnswerLog
-from services.recommender.loader import Following, ModelLoader, Serving
+from services.recommender.loader import ModelLoader, Serving
 from services.recommender.server import RecommenderServer
 from services.recommender.service import clock_ms
 from services.recommender.settings import RecommenderSettings
@@ -62,7 +60,7 @@ async def serve(settings: RecommenderSettings) -> None:
         stack.callback(loader.close)
         loader.start()
         await stack.enter_async_context(watched_loop())
-        await _until(stop, health, StreamFigures(health, lambda: loader.serving))
+        await _until(stop, health, loader)
 
 
 def show(health: Health, serving: Serving) -> None:
@@ -77,35 +75,19 @@ def show(health: Health, serving: Serving) -> None:
     health.report("variants", ", ".join(f"{v.name}: {v.version}" for v in serving.variants) or None)
 
 
-class StreamFigures:
-    """How the live model's state follows the stream, for people."""
-
-    def __init__(self, health: Health, serving: Callable[[], Serving]) -> None:
-        self._health = health
-        self._serving = serving
-        self._seen: tuple[object, int, float] | None = None
-
-    def show(self) -> None:
-        """Report lag, age and the records a second since the last time."""
-        live = self._serving().live
-        following = live.following if live else None
-        self._health.report("lag", following.lag if following else None)
-        self._health.report("state_age_ms", following.age_ms(clock_ms()) if following else None)
-        self._health.report("events_per_second", self._rate(following))
-
-    def _rate(self, following: Following | None) -> float | None:
-        before, now = self._seen, time.monotonic()
-        self._seen = None if following is None else (following, following.records, now)
-        if following is None or before is None or before[0] is not following:
-            return None
-        return round((following.records - before[1]) / (now - before[2]), 1)
+def show_stream(health: Health, serving: Serving) -> None:
+    """How the live model's state follows the stream."""
+    following = serving.live.following if serving.live else None
+    health.report("lag", following.lag if following else None)
+    health.report("state_age_ms", following.age_ms(clock_ms()) if following else None)
+    health.report("events_per_second", following.events_per_second if following else None)
 
 
-async def _until(stop: asyncio.Event, health: Health, figures: StreamFigures) -> None:
+async def _until(stop: asyncio.Event, health: Health, loader: ModelLoader) -> None:
     """Beat while the event loop turns, until `stop`."""
     while not stop.is_set():
         health.beat()
-        figures.show()
+        show_stream(health, loader.serving)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _BEAT_S)
 

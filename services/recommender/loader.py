@@ -36,8 +36,8 @@ class Following(Protocol):
         """Records not yet applied; None before the first contact."""
 
     @property
-    def records(self) -> int:
-        """Records taken in so far."""
+    def events_per_second(self) -> float | None:
+        """Purchases applied a second; None before the first contact."""
 
     def age_ms(self, now_ms: int) -> int | None:
         """How old what is known of the stream is; None before the first contact."""

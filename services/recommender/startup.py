@@ -25,10 +25,9 @@ _LOOK_EVERY_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A state with what moves it on."""
+    """What moves a state on, as answers and health see it."""
 
     follower: Follower
-    intake: Intake
 
     @property
     def lag(self) -> int | None:
@@ -36,9 +35,9 @@ class Followed:
         return None if self.follower.age_ms(0) is None else self.follower.lag
 
     @property
-    def records(self) -> int:
-        """Records taken in so far."""
-        return self.intake.outcomes.total()
+    def events_per_second(self) -> float | None:
+        """Purchases applied a second; None before the first contact."""
+        return self.follower.events_per_second
 
     def age_ms(self, now_ms: int) -> int | None:
         """How old what is known of the stream is; None before the first contact."""
@@ -62,7 +61,7 @@ class StartUp:
         start = StreamStart(training.offsets, training.rows, not_before_ms=model.created_at_ms)
         intake = Intake(model.catalogue, model.scorer.categories, live, Repeats(training.rows))
         first = not self._followed
-        followed = Followed(Follower(self._settings, start, intake, model.version), intake)
+        followed = Followed(Follower(self._settings, start, intake, model.version))
         self._on_loop(self._start(model.version, followed, wait=not first))
         return LiveModel(Recommender(model, live), clock_ms(), followed)
 

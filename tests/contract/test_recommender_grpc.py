@@ -160,7 +160,7 @@ class Standing:
 
     age: int
     lag: int = 0
-    records: int = 0
+    events_per_second: float | None = None
 
     def age_ms(self, now_ms: int) -> int:
         assert now_ms == NOW_MS
