@@ -440,6 +440,7 @@ def till_lines(permuted: bool) -> list[Line]:
     return [record(0, number, line) for number, line in enumerate(lines)]
 
 
+@pytest.mark.timeout(600)  # two runs of the job
 def test_the_gate_lets_a_personal_recipe_pass_until_customers_are_permuted(new_shop: Any) -> None:
     """What sells stays the same, nothing personal is left: today's recipe is refused, and something serves."""
     shop: Shop = new_shop()

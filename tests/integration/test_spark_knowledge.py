@@ -19,7 +19,7 @@ from spark.evaluate.source import import_file, purchases
 from spark.session import spark_session
 from spark.settings import JobSettings
 
-ROWS = 8_000
+ROWS = 12_000
 RETURNED = 40
 """Every so many rows one is given back later; every third of those rows stays anonymous."""
 
