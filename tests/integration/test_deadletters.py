@@ -106,10 +106,9 @@ def test_letters_are_listed_shown_and_counted(tool: Tool, names: TopicNames, let
         "bad_time"
     }
     assert told(tool("list", "--json", "--until", "1h")) == []
-    assert [letter["origin"] for letter in told(tool("list", "--json", "--source", "kz.csv", "--limit", "2"))] == [
-        "kz.csv:9",
-        "kz.csv:20",
-    ]
+    newest = tool("list", "--json", "--source", "kz.csv", "--limit", "3")
+    assert [letter["origin"] for letter in told(newest)] == ["kz.csv:8", "kz.csv:9", "kz.csv:20"], "the newest last"
+    assert newest.stderr == "1 older ones are not shown: see --limit\n"
     table = tool("list", "--source", "kz.csv").stdout
     assert "bad_time       kz.csv:7" in table
     assert BAD_TIME[:60] in table
