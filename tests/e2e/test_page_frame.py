@@ -55,7 +55,9 @@ def test_nothing_is_asked_of_any_other_address(stack: LiveShop, view: Page) -> N
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious(view: Page, theme: Literal["light", "dark"]) -> None:
     view.emulate_media(color_scheme=theme)
-    expect(view.locator("html")).to_have_attribute("data-theme", theme)
+    expect(view.locator("html")).to_have_attribute("data-theme", theme, timeout=SOON_MS)
+    # Colours on their way from one theme to the other are of neither.
+    view.wait_for_function("document.getAnimations().every((each) => !(each instanceof CSSTransition))")
     assert serious_findings(view) == []
 
 
