@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import quote
 
 import aiohttp
@@ -30,14 +31,30 @@ STRANGERS_EVERY = 10
 TIMEOUT_S = 10
 
 
+class Answered(NamedTuple):
+    """A good answer: when its request was due (seconds of the performance counter), and its latency in seconds."""
+
+    due: float
+    latency: float
+    version: str
+
+
 @dataclass(slots=True)
 class Outcome:
-    """Latencies in seconds of the good answers, and what else was seen."""
+    """The good answers, and what else was seen. `moves`: when the pointer moved, and to which version."""
 
-    latencies: list[float] = field(default_factory=list)
+    answers: list[Answered] = field(default_factory=list)
+    moves: list[tuple[float, str]] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
     strategies: Counter[str] = field(default_factory=Counter)
-    versions: Counter[str] = field(default_factory=Counter)
+
+    def swaps(self) -> list[tuple[float, float]]:
+        """From each move of the pointer to the first request that the new version answered."""
+        firsts = [
+            min((one.due for one in self.answers if one.version == version and one.due >= moved), default=math.inf)
+            for moved, version in self.moves
+        ]
+        return [(moved, first) for (moved, _), first in zip(self.moves, firsts, strict=True)]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -74,7 +91,7 @@ async def measure(url: str, rate: float, seconds: float, copy: ModelCopy | None 
         users = await _users(session)
         started = time.perf_counter() + 0.1
         if copy is not None:
-            tasks.create_task(_swap(copy, seconds))
+            tasks.create_task(_swap(copy, seconds, outcome))
         for number in range(math.floor(rate * seconds)):
             due = started + number / rate
             await asyncio.sleep(due - time.perf_counter())
@@ -91,9 +108,10 @@ async def _users(session: aiohttp.ClientSession) -> list[str]:
     return [f"nobody-{n}" if n % STRANGERS_EVERY == 0 else known[n % len(known)] for n in range(10 * len(known))]
 
 
-async def _swap(copy: ModelCopy, seconds: float) -> None:
-    for move in (copy.activate, copy.activate_original):
+async def _swap(copy: ModelCopy, seconds: float, outcome: Outcome) -> None:
+    for move, version in ((copy.activate, copy.copy), (copy.activate_original, copy.original)):
         await asyncio.sleep(seconds / 3)
+        outcome.moves.append((time.perf_counter(), version))
         await asyncio.to_thread(move)
 
 
@@ -110,9 +128,8 @@ async def _ask(session: aiohttp.ClientSession, user: str, due: float, outcome: O
     elif len(body["items"]) != PRODUCTS:
         outcome.failures[f"{len(body['items'])} products"] += 1
     else:
-        outcome.latencies.append(time.perf_counter() - due)
+        outcome.answers.append(Answered(due, time.perf_counter() - due, str(body["model_version"])))
         outcome.strategies[body["strategy"]] += 1
-        outcome.versions[str(body["model_version"])] += 1
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -123,14 +140,32 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def render(outcome: Outcome) -> str:
-    """Latencies, failures, strategies and versions as a table."""
-    rows = [("what", "value"), ("answered", f"{len(outcome.latencies):,}")]
-    rows += [(f"p{p:g}", f"{percentile(outcome.latencies, p) * 1000:.1f} ms") for p in (50, 90, 99, 100)]
+    """Latencies, failures, strategies and versions as a table; with swaps also before, during and after them."""
+    rows = [("what", "value"), *_latencies("", outcome.answers)]
     rows.append(("failed", f"{sum(outcome.failures.values()):,}"))
     rows += [(f"  {reason}", f"{count:,}") for reason, count in outcome.failures.most_common()]
-    for counted in (outcome.strategies, outcome.versions):
+    for counted in (outcome.strategies, Counter(one.version for one in outcome.answers)):
         rows += [(name, f"{count:,}") for name, count in counted.most_common()]
+    if outcome.moves:
+        rows += _around_swaps(outcome)
     return table(rows)
+
+
+def _around_swaps(outcome: Outcome) -> list[tuple[str, str]]:
+    """A swap lasts from the move of the pointer until the new version answers: until it is loaded and has caught up."""
+    swaps = outcome.swaps()
+    parts: dict[str, list[Answered]] = {"before": [], "during": [], "after": []}
+    for one in outcome.answers:
+        during = any(moved <= one.due < first for moved, first in swaps)
+        parts["during" if during else "before" if one.due < swaps[0][0] else "after"].append(one)
+    took = ", ".join(f"{first - moved:.1f} s" for moved, first in swaps)
+    return [("swaps took", took), *(row for name, some in parts.items() for row in _latencies(f"{name}: ", some))]
+
+
+def _latencies(prefix: str, answers: Sequence[Answered]) -> list[tuple[str, str]]:
+    latencies = [one.latency for one in answers]
+    rows = [(f"{prefix}answered", f"{len(latencies):,}")]
+    return rows + [(f"{prefix}p{p:g}", f"{percentile(latencies, p) * 1000:.1f} ms") for p in (50, 90, 99, 100)]
 
 
 if __name__ == "__main__":

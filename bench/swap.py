@@ -2,16 +2,16 @@
 
 import json
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from services.common.objectstore import NoSuchObject, ObjectStore
+from services.common import modelregistry
+from services.common.modelregistry import Change, folder_of
+from services.common.objectstore import ObjectStore
 from services.common.settings import S3Settings
-
-MODELS = "models/als/"
-POINTER = f"{MODELS}current.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +31,18 @@ class ModelCopy:
         self._point_at(self.original)
 
     def _point_at(self, version: str) -> None:
-        _, etag = self.store.get_with_etag(POINTER)
-        pointer = {
-            "version": version,
-            "activated_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-            "activated_by": "admin",
-            "note": "benchmark of a swap under load",
-        }
-        self.store.replace(POINTER, json.dumps(pointer).encode(), etag)
+        now_ms = time.time_ns() // 1_000_000
+        modelregistry.activate(self.store, version, Change("admin", "benchmark of a swap under load", now_ms))
 
 
 @contextmanager
 def copied_model() -> Iterator[ModelCopy]:
     """A copy of the live model's folder, removed afterwards; the pointer then names the original again."""
     with closing(ObjectStore(S3Settings())) as store:
-        try:
-            original = json.loads(store.get(POINTER))["version"]
-        except NoSuchObject:
-            raise SystemExit(f"there is no model yet in bucket {store.bucket}: `make train` first") from None
-        models = ModelCopy(store, original, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
+        live, _ = modelregistry.read_pointer(store)
+        if live is None:
+            raise SystemExit(f"there is no model yet in bucket {store.bucket}: `make train` first")
+        models = ModelCopy(store, live.version, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
         try:
             _copy(models)
             yield models
@@ -59,7 +52,7 @@ def copied_model() -> Iterator[ModelCopy]:
 
 def _copy(models: ModelCopy) -> None:
     """Every object, the manifest last and with the new version."""
-    store, source, target = models.store, f"{MODELS}{models.original}/", f"{MODELS}{models.copy}/"
+    store, source, target = models.store, folder_of(models.original), folder_of(models.copy)
     manifest = json.loads(store.get(f"{source}manifest.json"))
     for key, _size in store.list(source):
         if not key.endswith("/manifest.json"):
@@ -68,7 +61,8 @@ def _copy(models: ModelCopy) -> None:
 
 
 def _remove(models: ModelCopy) -> None:
-    if json.loads(models.store.get(POINTER))["version"] == models.copy:
+    live, _ = modelregistry.read_pointer(models.store)
+    if live is not None and live.version == models.copy:
         models.activate_original()
-    for key, _size in list(models.store.list(f"{MODELS}{models.copy}/")):
+    for key, _size in list(models.store.list(folder_of(models.copy))):
         models.store.delete(key)

@@ -9,7 +9,7 @@ import pytest
 
 from bench import page
 from bench.machine import CpuMeter, cpu_seconds, cpu_table, machine, table
-from bench.recommend import Outcome, percentile, render
+from bench.recommend import Answered, Outcome, percentile, render
 
 
 @pytest.mark.parametrize(
@@ -25,13 +25,25 @@ def test_there_is_no_percentile_of_nothing() -> None:
 
 
 def test_failures_are_shown_with_their_reasons() -> None:
-    outcome = Outcome([0.001, 0.002])
+    outcome = Outcome([Answered(0.0, 0.001, "one"), Answered(1.0, 0.002, "one")])
     outcome.failures["status 500"] += 3
     lines = [line.split() for line in render(outcome).splitlines()]
     assert ["answered", "2"] in lines
     assert ["p100", "2.0", "ms"] in lines
     assert ["failed", "3"] in lines
     assert ["status", "500", "3"] in lines
+
+
+def test_a_swap_lasts_until_the_new_version_answers() -> None:
+    versions = ["one", "one", "one", "two", "two", "one"]
+    answers = [Answered(float(due), 0.001 * (due + 1), version) for due, version in enumerate(versions)]
+    outcome = Outcome(answers, [(1.5, "two"), (4.5, "one")])
+    assert outcome.swaps() == [(1.5, 3.0), (4.5, 5.0)]
+    lines = [line.split() for line in render(outcome).splitlines()]
+    assert ["swaps", "took", "1.5", "s,", "0.5", "s"] in lines
+    assert [line[2] for line in lines if line[1:2] == ["answered"]] == ["2", "1", "3"]
+    assert ["during:", "p100", "3.0", "ms"] in lines
+    assert ["after:", "p100", "6.0", "ms"] in lines
 
 
 def test_a_table_is_aligned() -> None:

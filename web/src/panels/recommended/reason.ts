@@ -15,14 +15,12 @@ const REASON: Record<string, string> = {
   customers_like_you: "Bought by customers like this one",
   bought_before: "Bought before, and likely to be due again",
   category: "From a category that goes with what was bought",
-  like_basket: "Goes with the basket",
   similar: "Bought by the same customers",
 };
 
 /** Reasons that another product carries, before its name. */
 const BECAUSE_OF: Record<string, string> = {
   bought_together: "Bought together with",
-  like_purchase: "Goes with",
 };
 
 export const strategyText = (strategy: Strategy): string => STRATEGY[strategy];
