@@ -127,7 +127,7 @@ def _longest(samples: Sequence[Sample], name: str) -> float:
 
 
 def _serving(found: Findings) -> list[Check]:
-    latencies = found.recommendations.latencies
+    latencies = [one.latency for one in found.recommendations.answers]
     p50, p99 = percentile(latencies, 50), percentile(latencies, 99)
     failed = sum(found.recommendations.failures.values())
     why = ", ".join(f"{reason} {count}" for reason, count in found.recommendations.failures.most_common(3))

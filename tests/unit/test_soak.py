@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.recommend import Outcome
+from bench.recommend import Answered, Outcome
 from bench.soak.report import MB, Findings, checks, render
 from bench.soak.samples import Sample, Stalls, disk_bytes, dropped, stalls
 from bench.soak.shop import CUSTOMERS, PRODUCTS, rows
@@ -104,9 +104,13 @@ def sample(second: float, **more: object) -> Sample:
     return replace(steady, **more)  # type: ignore[arg-type]
 
 
+def answered(latencies: list[float]) -> Outcome:
+    return Outcome([Answered(0.0, latency, "one") for latency in latencies])
+
+
 def findings(samples: list[Sample]) -> Findings:
     return Findings(
-        steady=samples, rate=5000, kafka_bytes=400 * MB, recommendations=Outcome([0.002] * 100), followers=FOLLOWERS,
+        steady=samples, rate=5000, kafka_bytes=400 * MB, recommendations=answered([0.002] * 100), followers=FOLLOWERS,
         records=3_000_000, unapplied=0, events=3_000_000, unarchived=0,
     )  # fmt: skip
 
@@ -140,7 +144,7 @@ def test_a_steady_stack_breaks_no_bound() -> None:
         (replace(findings(STEADY), events=2_999_999), "records lost"),
         (replace(findings(STEADY), followers={**FOLLOWERS, "lost": {"closed": 1}}), "followers lost"),
         (replace(findings(STEADY), followers={**FOLLOWERS, "deaf_due": 6}), "deaf clients"),
-        (replace(findings(STEADY), recommendations=Outcome([0.002] * 98 + [0.3] * 2)), "recommendations, p99"),
+        (replace(findings(STEADY), recommendations=answered([0.002] * 98 + [0.3] * 2)), "recommendations, p99"),
     ],
 )
 def test_what_breaks_a_bound_is_named(found: Findings, name: str) -> None:
