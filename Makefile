@@ -42,6 +42,9 @@ replay: $(VENV)/.complete ## feed one more file into the running stack   CSV=fil
 train: $(VENV)/.complete ## run the batch job now
 	@exec $(PYTHON) -m local train
 
+evaluate: setup ## how good are the recommendations? Figures and a page   CSV=file [ARGS='--split 2020-10-22']
+	@exec $(PYTHON) -m spark.evaluate --csv '$(call required,CSV)' $(ARGS)
+
 reconcile: $(VENV)/.complete ## compare the live figures with the archive, to the cent
 	@exec $(PYTHON) -m local reconcile
 
