@@ -39,6 +39,7 @@ ACTIVATE = "/v1/models/{version}/activate"
 # Rules between two fields, and those of an event, are told in words: a request may fit the schema and be refused.
 RULES_IN_WORDS = {
     "/v1/stats/sales",
+    "/v1/stats/top/{board}",
     "/v1/products/{product_id}/sales",
     "/v1/users/{user_id}/recommendations",
     "/v1/recommendations",
