@@ -76,7 +76,7 @@ class _Place:
     next: int
     as_of_ms: int  # everything that had arrived by then is known
     stamp: tuple[int, int] | None = None  # offset and broker time of the last record read
-    lag: int = 0
+    lag: int | None = None  # None until a fetch has told
     heard_ms: int = 0  # when Kafka last told anything of it
 
 
@@ -95,6 +95,7 @@ class Follower:
         read for the event ids that name no row: a repeat of them may come after it.
         """
         self.caught_up = asyncio.Event()
+        self.records_read = 0  # those before the cut-off as well
         self._settings = settings
         self._start = start
         self._intake = intake
@@ -120,9 +121,10 @@ class Follower:
             self._forget_metrics()
 
     @property
-    def lag(self) -> int:
-        """Records not yet applied, as of the last fetch."""
-        return sum(place.lag for place in self._places.values())
+    def lag(self) -> int | None:
+        """Records not yet applied, as of the last fetch; None until every partition was heard of."""
+        lags = [place.lag for place in self._places.values() if place.lag is not None]
+        return sum(lags) if lags and len(lags) == len(self._places) else None
 
     @property
     def events_per_second(self) -> float | None:
@@ -288,8 +290,10 @@ class Follower:
             if record.offset >= place.next:
                 place.next = record.offset + 1
                 place.stamp = record.offset, record.timestamp
+                self.records_read += 1
                 intake.take(number, record.value, record.timestamp)
             elif place.next == place.cut_off:
+                self.records_read += 1
                 intake.remember(record.value, record.timestamp)
         place.heard_ms = _now_ms()
         if place.stamp is not None:
@@ -324,7 +328,8 @@ class Follower:
         for outcome, count in self._intake.outcomes.items():
             RECOMMENDER_STREAM_RECORDS.labels(outcome.value).inc(count - self._counted.get(outcome, 0))
             self._counted[outcome] = count
-        RECOMMENDER_STREAM_LAG.labels(self._version).set(self.lag)
+        if (lag := self.lag) is not None:
+            RECOMMENDER_STREAM_LAG.labels(self._version).set(lag)
         sizes = self._intake.live.sizes()
         entries = (sizes.customers, sizes.lines, sizes.neighbours, self._intake.catalogue.fresh)
         for kind, held in zip(_STATE_KINDS, entries, strict=True):

@@ -8,7 +8,7 @@ import concurrent.futures
 import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from services.recommender.following import Follower, StreamStart
 from services.recommender.intake import Intake, Repeats
@@ -23,6 +23,22 @@ logger = logging.getLogger(__name__)
 _LOOK_EVERY_S = 0.05
 
 
+class Progress(Protocol):
+    """What tells whether a state comes closer to the stream."""
+
+    @property
+    def records_read(self) -> int:
+        """Records taken from Kafka so far, those before the cut-off as well."""
+
+    @property
+    def lag(self) -> int | None:
+        """Records not yet applied; None before Kafka has told."""
+
+    @property
+    def is_level(self) -> bool:
+        """Whether the stream's end was reached."""
+
+
 @dataclass(frozen=True, slots=True)
 class Followed:
     """What moves a state on, as answers and health see it."""
@@ -31,8 +47,18 @@ class Followed:
 
     @property
     def lag(self) -> int | None:
-        """Records not yet applied; None before the first contact with Kafka."""
-        return None if self.follower.age_ms(0) is None else self.follower.lag
+        """Records not yet applied; None before Kafka has told."""
+        return self.follower.lag
+
+    @property
+    def records_read(self) -> int:
+        """Records taken from Kafka so far, those before the cut-off as well."""
+        return self.follower.records_read
+
+    @property
+    def is_level(self) -> bool:
+        """Whether the stream's end was reached."""
+        return self.follower.caught_up.is_set()
 
     @property
     def events_per_second(self) -> float | None:
@@ -78,22 +104,7 @@ class StartUp:
         self._followed[version] = followed
         await followed.follower.start()
         if wait:
-            await self._until_level(version, followed)
-
-    async def _until_level(self, version: str, followed: Followed) -> None:
-        """Return once the stream's end is reached, or where no progress was made for a while."""
-        fewest, since = None, self._loop.time()
-        while not followed.follower.caught_up.is_set():
-            if (lag := followed.lag) is not None and (fewest is None or lag < fewest):
-                fewest, since = lag, self._loop.time()
-            elif self._loop.time() - since > self._settings.recommender_patience_s:
-                logger.warning(
-                    "model %s answers although it is behind the stream by %s records: Kafka is away or slow",
-                    version,
-                    "an unknown number of" if fewest is None else fewest,
-                )
-                return
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await until_level(version, followed, self._settings.recommender_patience_s)
 
     async def _stop(self, version: str) -> None:
         if (followed := self._followed.pop(version, None)) is not None:
@@ -105,3 +116,20 @@ class StartUp:
         except (concurrent.futures.CancelledError, RuntimeError) as ended:  # the loop is closed or closing
             work.close()
             raise InterruptedError("the service ends") from ended
+
+
+async def until_level(version: str, following: Progress, patience_s: float) -> None:
+    """Return once the stream's end is reached, or where nothing was read for `patience_s`."""
+    loop = asyncio.get_running_loop()
+    read, since = following.records_read, loop.time()
+    while not following.is_level:
+        if following.records_read != read:
+            read, since = following.records_read, loop.time()
+        elif loop.time() - since > patience_s:
+            logger.warning(
+                "model %s answers although it is behind the stream by %s records: Kafka is away or slow",
+                version,
+                "an unknown number of" if following.lag is None else following.lag,
+            )
+            return
+        await asyncio.sleep(_LOOK_EVERY_S)
