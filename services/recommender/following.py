@@ -151,8 +151,8 @@ class Follower:
                 # The record that it happened at is passed over: trying it again would fail again.
                 RECOMMENDER_STREAM_RECORDS.labels("error").inc()
                 logger.exception("model %s: a record could not be applied and is passed over", self._version)
-            failures = 0 if time.monotonic() - begun > _ANSWER_WITHIN_S else failures + 1
-            await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S)) - 1])
+            failures = failures_after(failures, time.monotonic() - begun)
+            await asyncio.sleep(pause_s(failures))
 
     def _broke_off(self, error: Exception) -> None:
         RECOMMENDER_STREAM_FAILURES.inc()
@@ -347,6 +347,16 @@ class Follower:
     def _age_s(self) -> float:
         age_ms = self.age_ms(_now_ms())
         return math.nan if age_ms is None else age_ms / 1000
+
+
+def failures_after(failures: int, ran_s: float) -> int:
+    """The failures in a row once another attempt has ended; one that lasted begins the count anew."""
+    return 1 if ran_s > _ANSWER_WITHIN_S else failures + 1
+
+
+def pause_s(failures: int) -> float:
+    """How long to wait after so many failures in a row, from 1 on."""
+    return _RETRY_S[min(failures, len(_RETRY_S)) - 1]
 
 
 def _now_ms() -> int:

@@ -1,9 +1,10 @@
-"""How long a new model waits for the stream before it answers."""
+"""How long a new model waits for the stream before it answers, and the stream for Kafka."""
 
 import asyncio
 
 import pytest
 
+from services.recommender.following import failures_after, pause_s
 from services.recommender.startup import until_level
 
 PATIENCE_S = 0.2
@@ -45,3 +46,11 @@ async def test_where_nothing_is_read_the_model_answers_and_says_so(
     await until_level("v1", Reader(0, 1, lag), PATIENCE_S)
     assert PATIENCE_S < loop.time() - began < 10 * PATIENCE_S
     assert words in caplog.text
+
+
+def test_after_a_healthy_run_kafka_is_asked_again_at_once_and_then_less_and_less_often() -> None:
+    pauses, failures = [], 3
+    for ran_s in (60.0, 0.1, 0.1, 0.1, 0.1):
+        failures = failures_after(failures, ran_s)
+        pauses.append(pause_s(failures))
+    assert pauses == [0.2, 0.5, 1.0, 2.0, 2.0]
