@@ -4,23 +4,28 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
+
 from services.common import modelregistry
-from services.common.modelregistry import Change, folder_of
-from services.common.objectstore import ObjectStore
+from services.common.modelregistry import POINTER, Change, encode, folder_of, put_in_place
+from services.common.objectstore import AlreadyExists, ObjectStore
 from services.common.settings import S3Settings
+
+NOTE = "benchmark of a swap under load"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCopy:
-    """Two versions with the same content."""
+    """Two versions with the same content, and the pointer as it was."""
 
     store: ObjectStore
     original: str
     copy: str
+    before: bytes
 
     def activate(self) -> None:
         """Point at the copy."""
@@ -32,22 +37,31 @@ class ModelCopy:
 
     def _point_at(self, version: str) -> None:
         now_ms = time.time_ns() // 1_000_000
-        modelregistry.activate(self.store, version, Change("admin", "benchmark of a swap under load", now_ms))
+        modelregistry.activate(self.store, version, Change("admin", NOTE, now_ms))
 
 
 @contextmanager
 def copied_model() -> Iterator[ModelCopy]:
-    """A copy of the live model's folder, removed afterwards; the pointer then names the original again."""
-    with closing(ObjectStore(S3Settings())) as store:
-        live, _ = modelregistry.read_pointer(store)
-        if live is None:
-            raise SystemExit(f"there is no model yet in bucket {store.bucket}: `make train` first")
-        models = ModelCopy(store, live.version, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
-        try:
-            _copy(models)
-            yield models
-        finally:
-            _remove(models)
+    """A copy of the live model's folder, removed afterwards; the pointer is then what it was before."""
+    with closing(ObjectStore(S3Settings())) as store, copied_in(store) as models:
+        yield models
+
+
+@contextmanager
+def copied_in(store: ObjectStore) -> Iterator[ModelCopy]:
+    """The same in a given bucket."""
+    live, _etag = modelregistry.read_pointer(store)
+    if live is None:
+        raise SystemExit(f"there is no model yet in bucket {store.bucket}: `make train` first")
+    copy = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    models = ModelCopy(store, live.version, copy, store.get(POINTER))
+    try:
+        _copy(models)
+        yield models
+    finally:
+        _put_pointer_back(models)
+        for key, _size in list(store.list(folder_of(copy))):
+            store.delete(key)
 
 
 def _copy(models: ModelCopy) -> None:
@@ -60,9 +74,18 @@ def _copy(models: ModelCopy) -> None:
     store.put(f"{target}manifest.json", json.dumps(manifest | {"version": models.copy}).encode())
 
 
-def _remove(models: ModelCopy) -> None:
-    live, _ = modelregistry.read_pointer(models.store)
-    if live is not None and live.version == models.copy:
-        models.activate_original()
-    for key, _size in list(models.store.list(folder_of(models.copy))):
-        models.store.delete(key)
+def _put_pointer_back(models: ModelCopy) -> None:
+    """Let nothing name the copy: not what serves, and not what a roll back would go to."""
+    while True:
+        pointer, etag = modelregistry.read_pointer(models.store)
+        if pointer is None:
+            return
+        if pointer.note == NOTE:
+            body = models.before
+        elif pointer.previous == models.copy:  # somebody moved it meanwhile: that stays
+            body = encode(msgspec.structs.replace(pointer, previous=models.original))
+        else:
+            return
+        with suppress(AlreadyExists):
+            put_in_place(models.store, POINTER, body, etag)
+            return

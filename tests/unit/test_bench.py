@@ -10,6 +10,20 @@ import pytest
 from bench import page
 from bench.machine import CpuMeter, cpu_seconds, cpu_table, machine, table
 from bench.recommend import Answered, Outcome, percentile, render
+from bench.swap import copied_in
+from services.common.modelregistry import POINTER, Change, activate, publish, published_versions, read_pointer
+from tests.bucket import Bucket
+
+BY_HAND = Change("ann", "", 1_700_000_000_000)
+
+
+def shop(*versions: str) -> Bucket:
+    """A bucket in which each of these versions was live in its turn."""
+    bucket = Bucket()
+    for version in versions:
+        bucket.put(f"models/als/{version}/manifest.json", b"{}")
+        publish(bucket, version, BY_HAND)
+    return bucket
 
 
 @pytest.mark.parametrize(
@@ -44,6 +58,26 @@ def test_a_swap_lasts_until_the_new_version_answers() -> None:
     assert [line[2] for line in lines if line[1:2] == ["answered"]] == ["2", "1", "3"]
     assert ["during:", "p100", "3.0", "ms"] in lines
     assert ["after:", "p100", "6.0", "ms"] in lines
+
+
+def test_after_swaps_the_pointer_is_what_it_was_and_the_copy_is_gone() -> None:
+    bucket = shop("v1", "v2")
+    before = bucket.get(POINTER)
+    with copied_in(bucket) as models:
+        assert published_versions(bucket) == sorted(["v1", "v2", models.copy])
+        models.activate()
+        models.activate_original()
+    assert (bucket.get(POINTER), published_versions(bucket)) == (before, ["v1", "v2"])
+
+
+def test_what_somebody_else_made_live_meanwhile_stays() -> None:
+    bucket = shop("v1", "v2", "v3")
+    with copied_in(bucket) as models:
+        models.activate()
+        activate(bucket, "v1", BY_HAND)
+    pointer, _etag = read_pointer(bucket)
+    assert pointer is not None
+    assert (pointer.version, pointer.previous) == ("v1", "v3")
 
 
 def test_a_table_is_aligned() -> None:
