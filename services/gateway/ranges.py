@@ -1,11 +1,13 @@
 """Rankings of a range of days: summed from the days and months that products and categories have, never estimated."""
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -81,55 +83,61 @@ def _start(day: date, zone: ZoneInfo) -> int:
 
 @dataclass(slots=True)
 class _Kept:
-    """A ranking that was read, or is being read; `until` by the monotonic clock."""
+    """A ranking that was read, or is being read; `until` by the monotonic clock, once its reading has begun."""
 
     reading: "asyncio.Task[list[Ranked]]"
-    until: float
+    until: float = math.inf
 
 
 class RangeRankings:
-    """Reads rankings of ranges; whoever asks for the same within seconds gets the same answer.
+    """Reads rankings of ranges, one after the other; ranges of the same days get the same answer within seconds.
 
-    So the load on Redis follows the ranges that are looked at, not the pages that look.
+    So the load on Redis and on the event loop is that of one reading, however many pages look at however many ranges.
     """
 
     def __init__(self, most_products: int = MOST_PRODUCTS) -> None:
         self._most_products = most_products
         self._kept: OrderedDict[tuple[object, ...], _Kept] = OrderedDict()
+        self._one_at_a_time = asyncio.Semaphore(1)
 
     async def read(self, shards: ShardReader, board: RangeBoard, wanted: Range, n: int) -> list[Ranked]:
         """The first n (of a thousand) by revenue descending, then id ascending; what was not sold is left out.
 
         `share` is the part of the shop's revenue in the range. Raises TooManyProducts.
         """
-        ranked = (await self._ranking(shards, board, wanted))[:n]
+        totals = await read_totals(shards)
+        if totals.first_event is None or totals.last_event is None:
+            return []
+        span = span_of(shards.generation.zone, wanted, totals.first_event, totals.last_event)
+        if not span.fields:
+            return []
+        ranked = (await self._ranking(shards, board, wanted, span))[:n]
         return await _named(shards, ranked) if board == "products" else ranked
 
-    async def _ranking(self, shards: ShardReader, board: RangeBoard, wanted: Range) -> list[Ranked]:
-        key = (shards.generation, board, wanted)
+    async def _ranking(self, shards: ShardReader, board: RangeBoard, wanted: Range, span: Span) -> list[Ranked]:
+        # By what is read, not by what was asked for: there are as many ranges as milliseconds, but few days.
+        key = (shards.generation, board, *span.fields)
         kept = self._kept.get(key)
         if kept is None or time.monotonic() > kept.until or _failed(kept.reading):
-            reading = asyncio.create_task(self._read(shards, board, wanted))
-            kept = _Kept(reading, time.monotonic() + _KEPT_SECONDS[board])
-            self._keep(key, kept)
+            kept = self._begin(key, partial(self._read, shards, board, wanted, span), _KEPT_SECONDS[board])
         # One who goes away must not break off what others wait for.
         return await asyncio.shield(kept.reading)
 
-    def _keep(self, key: tuple[object, ...], kept: _Kept) -> None:
+    def _begin(self, key: tuple[object, ...], read: Callable[[], Awaitable[list[Ranked]]], seconds: float) -> _Kept:
+        async def in_turn() -> list[Ranked]:
+            async with self._one_at_a_time:
+                kept.until = time.monotonic() + seconds
+                return await read()
+
+        kept = _Kept(asyncio.create_task(in_turn()))
         self._kept[key] = kept
         self._kept.move_to_end(key)
         while len(self._kept) > _RANGES_KEPT:
             self._kept.popitem(last=False)
+        return kept
 
-    async def _read(self, shards: ShardReader, board: RangeBoard, wanted: Range) -> list[Ranked]:
-        zone = shards.generation.zone
-        totals = await read_totals(shards)
-        if totals.first_event is None or totals.last_event is None:
-            return []
-        span = span_of(zone, wanted, totals.first_event, totals.last_event)
-        if not span.fields:
-            return []
-        days = await read_shop_sales(shards, zone, "day", wanted)
+    async def _read(self, shards: ShardReader, board: RangeBoard, wanted: Range, span: Span) -> list[Ranked]:
+        days = await read_shop_sales(shards, shards.generation.zone, "day", wanted)
         revenue = sum(figures.revenue for _start, figures in days.rows)
         sums = await (_category_sums(shards, span) if board == "categories" else self._product_sums(shards, span))
         return _ranked(sums, revenue)
@@ -149,27 +157,33 @@ def _failed(reading: "asyncio.Task[list[Ranked]]") -> bool:
 async def _sums(shards: ShardReader, kind: str, entries: Sequence[str], span: Span) -> dict[str, Figures]:
     """Entry → its figures over the span. Orders of several days count in each."""
     asked = [*span.months, *(month for month, _days in span.parts)]
-    found = await _read(shards, kind, entries, asked)
-    sums = {entry: sum(figures[: len(span.months)], Figures()) for entry, figures in found.items()}
-    for place, (_month, days) in enumerate(span.parts, len(span.months)):
-        # Most of a catalogue sells nothing in a month: its days need not be asked for.
-        sold = [entry for entry in entries if found[entry][place] != Figures()]
-        for entry, figures in (await _read(shards, kind, sold, days)).items():
+    sums: dict[str, Figures] = {}
+    # Most of a catalogue sells nothing in a month: its days need not be asked for.
+    sold: list[list[str]] = [[] for _part in span.parts]
+    async for entry, figures in _read(shards, kind, entries, asked):
+        sums[entry] = sum(figures[: len(span.months)], Figures())
+        for entries_of_part, month in zip(sold, figures[len(span.months) :], strict=True):
+            if month != Figures():
+                entries_of_part.append(entry)
+    for entries_of_part, (_month, days) in zip(sold, span.parts, strict=True):
+        async for entry, figures in _read(shards, kind, entries_of_part, days):
             sums[entry] += sum(figures, Figures())
     return sums
 
 
 async def _read(
     shards: ShardReader, kind: str, entries: Sequence[str], fields: Sequence[str]
-) -> dict[str, list[Figures]]:
-    """Entry → its figures of each field, in pieces that hold up neither Redis nor the event loop."""
+) -> AsyncIterator[tuple[str, list[Figures]]]:
+    """Each entry with its figures of each field, in pieces that hold up neither Redis nor the event loop.
+
+    What is added up as they come is added piece by piece too: the loop turns while the next one is asked for.
+    """
     size = max(1, _FIELDS_A_READ // len(fields))
-    found: dict[str, list[Figures]] = {}
     for at in range(0, len(entries), size):
         chunk = entries[at : at + size]
         replies = await shards.ask(_hmget(kind, chunk, fields))
-        found |= {entry: _over_shards(reply) for entry, reply in zip(chunk, replies, strict=True)}
-    return found
+        for entry, reply in zip(chunk, replies, strict=True):
+            yield entry, _over_shards(reply)
 
 
 def _hmget(kind: str, entries: Sequence[str], fields: Sequence[str]) -> Callable[[Any, Keys], None]:

@@ -1,9 +1,10 @@
 """The figures over REST equal what stands in the live tables, on one shard and on several."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from services.common.settings import RedisSettings
 from services.gateway.answers import Bucket, CustomerAnswer, ProductAnswer, PulseReading, Summary, TopItem
 from services.gateway.buckets import Range
 from services.gateway.ranges import RangeRankings, TooManyProducts
-from services.gateway.shards import open_shards
+from services.gateway.shards import LiveShards, ShardReader, open_shards
 from tests.gateway_app import client_of, settings_of
 from tests.gateway_tables import CHAIR, HEADPHONES, MYSTERY, PHONE, RETURN, SHOP, Line, TableWriter
 
@@ -273,6 +274,54 @@ async def test_too_many_products_are_not_ranked_by_range(writer: TableWriter) ->
         await RangeRankings(most_products=3).read(tables.reader, "products", Range(0), 1)
     assert len(await RangeRankings(most_products=4).read(tables.reader, "products", Range(0), 10)) == 4
     await tables.close()
+
+
+class Watched(ShardReader):
+    """Keeps which task asked, question by question."""
+
+    def __init__(self, tables: LiveShards) -> None:
+        super().__init__(tables._redis, tables.reader.generation)
+        self.asked: list[asyncio.Task[Any] | None] = []
+
+    async def ask(self, commands: Callable[[Any, Any], object]) -> list[list[Any]]:
+        self.asked.append(asyncio.current_task())
+        return await super().ask(commands)
+
+
+@pytest.fixture
+async def watched(writer: TableWriter) -> AsyncIterator[Watched]:
+    tables = open_shards(RedisSettings(redis_url=writer.url, shards=len(writer.keys)), "UTC")
+    yield Watched(tables)
+    await tables.close()
+
+
+def day_of(day: int, milliseconds: int = 0) -> int:
+    return int(datetime(2020, 4, day, tzinfo=UTC).timestamp() * 1000) + milliseconds
+
+
+async def test_ranges_of_the_same_days_are_read_once(writer: TableWriter, watched: Watched) -> None:
+    writer.write(SHOP)
+    ranges = RangeRankings()
+    first = await ranges.read(watched, "categories", Range(day_of(24), day_of(25)), 10)
+    watched.asked.clear()
+    for milliseconds in range(1, 40):  # more than are kept
+        wanted = Range(day_of(23, milliseconds), day_of(25, -milliseconds))
+        assert await ranges.read(watched, "categories", wanted, 10) == first
+    assert set(watched.asked) == {asyncio.current_task()}, "only the totals, no ranking"
+    assert len(watched.asked) == 39
+    await ranges.read(watched, "categories", Range(day_of(24)), 10)
+    assert set(watched.asked) != {asyncio.current_task()}, "other days are another ranking"
+
+
+async def test_one_range_is_read_after_the_other(writer: TableWriter, watched: Watched) -> None:
+    writer.write([replace(PHONE, time=datetime(2020, 4, day, 12, tzinfo=UTC), order_id=f"o{day}") for day in (1, 2, 3)])
+    ranges = RangeRankings()
+    wanted = [Range(day_of(day), day_of(day + 1)) for day in (1, 2, 3)]
+    found = await asyncio.gather(*(ranges.read(watched, "categories", each, 10) for each in wanted))
+    assert [[place.figures.revenue for place in ranking] for ranking in found] == [[PHONE.price]] * 3
+    reading = [task for task in watched.asked if watched.asked.count(task) > 1]
+    assert len(set(reading)) == 3
+    assert len([task for task, _questions in groupby(reading)]) == 3, "no question of one between two of another"
 
 
 async def test_the_pulse_tells_what_came_second_by_second(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
