@@ -9,7 +9,7 @@ import { LinkButton } from "../../ui/Button";
 import { ChartPanel, type Column } from "../chart/ChartPanel";
 import { categoryLevel, categoryTrail, type CategoryNode } from "../../format/categories";
 import styles from "./CategoryMap.module.css";
-import type { CategoryFigures } from "./Rankings";
+import type { CategoryFigures } from "./categoryFigures";
 
 interface CategoryMapProps {
   within: string | null;

@@ -15,14 +15,13 @@ import { customerPath, productPath } from "../../router/route";
 import { ChartPanel, type Column } from "../chart/ChartPanel";
 import { salesColumns } from "../chart/salesColumns";
 import { CategoryMap } from "./CategoryMap";
+import { categoryFigures, MOST_CATEGORIES, type CategoryFigures } from "./categoryFigures";
 import { daysInWords, instantsOf, type Days } from "./choice";
 
 const TOP = 10;
 const TOP_CATEGORIES = 15;
-/** As many as the gateway answers at once. */
-const ALL = 1_000;
 const REFRESH_MS = 10_000;
-/** The gateway reads a ranking of products by range once a minute. */
+/** The gateway keeps a ranking of products by range for a minute: what is shown is at most two minutes old. */
 const PRODUCTS_REFRESH_MS = 60_000;
 
 const NOTHING_RESTATED: ReadonlySet<number> = new Set();
@@ -39,7 +38,7 @@ export function Rankings({ days, zone, within }: RankingsProps) {
   const range = useRange(days, zone);
   const categories = useFigures(
     `categories:${range.key}`,
-    (signal) => categoryFigures(range.span, signal),
+    (signal) => readCategories(range.span, signal),
     REFRESH_MS,
   );
   const best = categories.data === undefined ? null : bestCategory(categories.data.top);
@@ -68,20 +67,14 @@ function useRange(days: Days, zone: string): Ranged {
 
 const since = (words: string | null): string => words ?? "since the beginning";
 
-export interface CategoryFigures {
-  top: TopEntry[];
-  /** Of the whole shop in the same days. */
-  revenue: Money;
+async function readCategories(span: Span, signal: AbortSignal): Promise<CategoryFigures> {
+  return categoryFigures(await api.top("categories", MOST_CATEGORIES, signal, span), () => revenueOf(span, signal));
 }
 
-async function categoryFigures(span: Span, signal: AbortSignal): Promise<CategoryFigures> {
-  const open = span.from === undefined && span.to === undefined;
-  const all = async (): Promise<Money> =>
-    open
-      ? (await api.summary(signal)).revenue
-      : sumMoney((await api.sales({ granularity: "day", ...span }, signal)).buckets.map(({ revenue }) => revenue));
-  const [top, revenue] = await Promise.all([api.top("categories", ALL, signal, span), all()]);
-  return { top, revenue };
+async function revenueOf(span: Span, signal: AbortSignal): Promise<Money> {
+  if (span.from === undefined && span.to === undefined) return (await api.summary(signal)).revenue;
+  const { buckets } = await api.sales({ granularity: "day", ...span }, signal);
+  return sumMoney(buckets.map(({ revenue }) => revenue));
 }
 
 const sharesOf = ({ top, revenue }: CategoryFigures): CategoryShare[] =>
@@ -120,7 +113,7 @@ function TopProducts({ range }: { range: Ranged }) {
   return (
     <Ranking
       title="Top ten products"
-      note={`by revenue, with their pieces, ${range.words === null ? since(null) : `${range.words}; up to a minute old`}`}
+      note={`by revenue, with their pieces, ${range.words === null ? since(null) : `${range.words}; up to two minutes old`}`}
       rows={rows}
       first="Product"
       nameOf={nameOf}
