@@ -35,8 +35,19 @@ export interface Freshness {
 
 const KEPT = 200;
 
-/** Collects measurements. Its state is the same object until there is a new one. */
+/** So many purchases are remembered, so that none is measured twice. */
+const REMEMBERED = 1_000;
+
+/** A purchase on the screen; `arrivedAt` at the broker, epoch milliseconds. */
+export interface Painted {
+  id: string;
+  arrivedAt: number;
+}
+
+/** Collects measurements of purchases that were waited for. Its state is the same object until there is a new one. */
 export class FreshnessMeter {
+  private readonly known = new Set<string>();
+  private watchedSince = -Infinity;
   private delays: number[] = [];
   private clock: Clock | null = null;
   private state: Freshness | null = null;
@@ -53,13 +64,29 @@ export class FreshnessMeter {
     this.clock = clock ?? this.clock;
   }
 
-  /** A purchase that had arrived then (epoch milliseconds) was on the screen at this `performance.now()`. */
-  seen(arrivedAt: number, at: number): void {
-    if (this.clock === null) return;
-    this.delays = [...this.delays, at + this.clock.offset - arrivedAt].slice(-KEPT);
+  /** From this `performance.now()` on somebody can see purchases: those that arrived before were not waited for. */
+  watchFrom(at: number): void {
+    this.watchedSince = at;
+  }
+
+  /** These purchases were on the screen at this `performance.now()`. */
+  seen(painted: readonly Painted[], at: number): void {
+    const { clock, watchedSince } = this;
+    if (clock === null) return;
+    const waitedFor = painted.filter(({ id, arrivedAt }) => this.isNew(id) && arrivedAt - clock.offset >= watchedSince);
+    if (waitedFor.length === 0) return;
+    this.delays = [...this.delays, ...waitedFor.map(({ arrivedAt }) => at + clock.offset - arrivedAt)].slice(-KEPT);
     const sorted = [...this.delays].sort((a, b) => a - b);
-    this.state = { count: sorted.length, half: quantile(sorted, 0.5), most: quantile(sorted, 0.99), error: this.clock.error };
+    this.state = { count: sorted.length, half: quantile(sorted, 0.5), most: quantile(sorted, 0.99), error: clock.error };
     for (const listener of this.listeners) listener();
+  }
+
+  private isNew(id: string): boolean {
+    if (this.known.has(id)) return false;
+    this.known.add(id);
+    const [oldest] = this.known;
+    if (this.known.size > REMEMBERED && oldest !== undefined) this.known.delete(oldest);
+    return true;
   }
 }
 

@@ -82,7 +82,10 @@ describe("reduce", () => {
 
   it("tells what came as it happened from what a first snapshot tells of", () => {
     expect(reduce(INITIAL, { type: "snapshot", snapshot: { ...snapshot, ticker: [arrival("1")] }, at: 1 }).fresh).toEqual([]);
-    expect(reduce(live, { type: "arrivals", arrivals: [arrival("2")] }).fresh).toEqual([arrival("2")]);
+    const two = reduce(live, { type: "arrivals", arrivals: [arrival("1"), arrival("2")] });
+    expect(two.fresh).toEqual([arrival("1"), arrival("2")]);
+    const repeated = reduce(two, { type: "arrivals", arrivals: [arrival("2"), arrival("3")] });
+    expect(repeated.fresh).toEqual([arrival("3")]); // a reconnect repeats what was shown
   });
 
   it("does not call figures live that stand still while purchases wait", () => {
@@ -96,6 +99,26 @@ describe("reduce", () => {
     expect(isLive(after(60, live, snapshot))).toBe(true); // nothing waits: the shop is quiet
     const counted = { ...waiting, summary: { ...waiting.summary, events: 3 } };
     expect(isLive(reduce(after(6), { type: "snapshot", snapshot: counted, at: 8_000 }))).toBe(true);
+  });
+
+  it("does not cry wolf while repeats or bad rows are worked off", () => {
+    const told = (lags: readonly number[], deadLetters: (second: number) => number = () => 0): LiveState =>
+      lags.reduce((state, lag, second) => {
+        const summary = { ...snapshot.summary, lag, dead_letters: deadLetters(second) };
+        return reduce(state, { type: "snapshot", snapshot: { ...snapshot, summary }, at: second * 1_000 });
+      }, live);
+    const high = Array.from({ length: 10 }, () => 500);
+    expect(isLive(told(high))).toBe(false);
+    expect(isLive(told(high.map((lag, second) => lag - second)))).toBe(true);
+    expect(isLive(told(high.map((lag, second) => lag + second)))).toBe(false);
+    expect(isLive(told(high, (second) => second))).toBe(true);
+  });
+
+  it("counts from anew where the tables were built anew", () => {
+    const emptied = { ...snapshot, summary: { ...snapshot.summary, buyers: 0 } };
+    const back = reduce(live, { type: "snapshot", snapshot: emptied, at: 2_000 });
+    expect(back.first).toBe(emptied);
+    expect(reduce(back, { type: "snapshot", snapshot, at: 3_000 }).first).toBe(emptied);
   });
 
   it("remembers the first snapshot, when it came to life, and the totals of each", () => {

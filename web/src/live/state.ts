@@ -1,4 +1,4 @@
-import type { Snapshot, TickerEntry } from "../api/types";
+import type { Snapshot, Summary, TickerEntry } from "../api/types";
 import { merged, readingOf, type Reading } from "./pulse";
 
 /** Without a snapshot for so long (the gateway sends one a second) figures no longer count as live. */
@@ -20,19 +20,19 @@ export interface LiveState {
   reason: string | null;
   /** Newest first. */
   arrivals: readonly TickerEntry[];
-  /** Those that came last, as they happened; not what a first snapshot tells of. */
+  /** Those that came last, as they happened and for the first time; not what a first snapshot tells of. */
   fresh: readonly TickerEntry[];
-  /** The first snapshot since the page was opened. */
+  /** The first snapshot since the page was opened, or since the tables were built anew. */
   first: Snapshot | null;
   /** When the stream came (back) to life, epoch milliseconds of this machine. */
   liveSince: number | null;
   /** The totals of the newest snapshots. */
   readings: readonly Reading[];
-  /** Since when purchases wait and none is counted; null while the figures follow. */
+  /** Since when records wait and none is worked off; null while the figures follow. */
   stillSince: number | null;
 }
 
-/** Purchases that wait, with none counted, for so long mean that the figures stand still. */
+/** Records that wait, with none worked off, for so long mean that the figures stand still. */
 const STILL_AFTER_MS = 5_000;
 
 /** Whether the stream brings figures that do not follow the purchases, since whoever counts them is away. */
@@ -72,7 +72,7 @@ export function reduce(state: LiveState, event: LiveEvent): LiveState {
         connection: "live",
         snapshot: event.snapshot,
         receivedAt: event.at,
-        first: state.first ?? event.snapshot,
+        first: firstOf(state.first, event.snapshot),
         liveSince: state.connection === "live" ? state.liveSince : event.at,
         readings: merged(state.readings, [readingOf(event.snapshot.summary)]),
         stillSince: stillSince(state, event.snapshot, event.at),
@@ -81,7 +81,7 @@ export function reduce(state: LiveState, event: LiveEvent): LiveState {
         reason: null,
       };
     case "arrivals":
-      return withArrivals(state, event.arrivals, event.arrivals);
+      return withArrivals(state, event.arrivals, true);
     case "stale":
       return { ...state, connection: "stale", retryAt: null, attempts: 0, reason: event.reason };
     case "lost":
@@ -91,17 +91,27 @@ export function reduce(state: LiveState, event: LiveEvent): LiveState {
   }
 }
 
+/** What is counted only ever rises: where it has fallen, the tables were built anew. */
+const firstOf = (first: Snapshot | null, now: Snapshot): Snapshot =>
+  first === null || now.summary.buyers < first.summary.buyers ? now : first;
+
 function stillSince({ snapshot, stillSince }: LiveState, { summary }: Snapshot, at: number): number | null {
-  const still = summary.lag !== null && summary.lag > 0 && snapshot?.summary.events === summary.events;
+  const still = summary.lag !== null && summary.lag > 0 && snapshot !== null && !movesOn(snapshot.summary, summary);
   return still ? (stillSince ?? at) : null;
 }
 
+/** Repeats and bad rows are worked off too, and move no figure of sales. */
+const movesOn = (before: Summary, now: Summary): boolean =>
+  now.events !== before.events ||
+  now.dead_letters > before.dead_letters ||
+  (before.lag !== null && now.lag !== null && now.lag < before.lag);
+
 /** The gateway repeats entries around a reconnect: an entry is shown once. */
-function withArrivals(state: LiveState, arrivals: readonly TickerEntry[], live: readonly TickerEntry[] = []): LiveState {
+function withArrivals(state: LiveState, arrivals: readonly TickerEntry[], asTheyHappened = false): LiveState {
   const known = new Set(state.arrivals.map(({ id }) => id));
   const fresh = arrivals.filter((arrival) => !known.has(arrival.id) && known.add(arrival.id));
   if (fresh.length === 0) return state;
-  return { ...state, fresh: live, arrivals: [...fresh.reverse(), ...state.arrivals].slice(0, TICKER_ROWS) };
+  return { ...state, fresh: asTheyHappened ? fresh : [], arrivals: [...fresh.toReversed(), ...state.arrivals].slice(0, TICKER_ROWS) };
 }
 
 /** 1, 2, 4, 8, then 15 s, each up to a fifth shorter so that many pages do not return in one moment. */

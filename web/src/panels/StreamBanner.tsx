@@ -22,8 +22,10 @@ export function StreamBanner() {
       <div className={styles.banner} role="alert" data-testid="not-live">
         <span>
           <strong>Purchases are not being counted.</strong>{" "}
-          {stillSince !== null && `The figures are those of ${formatClock(stillSince)}; they stand still`}
-          {waiting !== null && ` while ${formatCount(waiting)} records wait`}.
+          {stillSince !== null && `The figures are those of ${formatClock(stillSince)}; they stand still while `}
+          {/* Not read out: it changes every second. */}
+          {waiting !== null && <span aria-hidden="true">{formatCount(waiting)} </span>}
+          records wait.
         </span>
         <Link to="/system">See which part is down</Link>
       </div>

@@ -3,6 +3,7 @@ import { api } from "../api/client";
 import { formatCount, formatRate, formatWait } from "../format/numbers";
 import { formatClock, modelTime } from "../format/time";
 import { useLive } from "../live/LiveContext";
+import { isLive } from "../live/state";
 import { useQuery } from "../live/useQuery";
 import { DeadLetters } from "../panels/system/DeadLetters";
 import { arrowsOf, boxesOf } from "../panels/system/flow";
@@ -29,7 +30,7 @@ function Flow() {
     everyMs: REFRESH_MS,
     revision: Date.now,
   });
-  const live = useLive((state) => state.connection === "live");
+  const live = useLive(isLive);
   const freshnessMs = useLive((state) => state.snapshot?.summary.freshness_ms ?? null);
   const modelVersion = useLive((state) => state.snapshot?.summary.model_version ?? null);
   const flow = useMemo(() => {

@@ -5,6 +5,7 @@ import { formatClock } from "../../format/time";
 import { useLive } from "../../live/LiveContext";
 import { lineRate, merged, readingOf, revenueRate, stepsOf, type Step } from "../../live/pulse";
 import { useMoney } from "../../live/ShopContext";
+import { isLive } from "../../live/state";
 import { useQuery } from "../../live/useQuery";
 import { Segments } from "../../ui/Field";
 import { ChartPanel, type Column } from "../chart/ChartPanel";
@@ -18,6 +19,7 @@ type Minutes = keyof typeof SPANS;
 export function LastMinutes({ className }: { className?: string | undefined }) {
   const money = useMoney();
   const [minutes, setMinutes] = useState<Minutes>("2");
+  const live = useLive(isLive);
   const since = useLive((state) => state.liveSince);
   const readings = useLive((state) => state.readings);
   // Asked for again when the stream has come back, since readings were missed meanwhile.
@@ -59,6 +61,7 @@ export function LastMinutes({ className }: { className?: string | undefined }) {
             seconds={SPANS[minutes]}
             rate={revenueRate}
             format={money.compact}
+            live={live}
             className={styles.first}
           />
           <MovingLine
@@ -67,11 +70,12 @@ export function LastMinutes({ className }: { className?: string | undefined }) {
             seconds={SPANS[minutes]}
             rate={lineRate}
             format={formatRate}
+            live={live}
             className={styles.second}
           />
           <p className={styles.axis} aria-hidden="true">
-            <span>{minutes} minutes ago</span>
-            <span>now</span>
+            <span>{minutes} minutes {live ? "ago" : "before"}</span>
+            <span>{live ? "now" : "when it was last live"}</span>
           </p>
         </div>
       }

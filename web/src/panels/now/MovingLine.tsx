@@ -14,6 +14,8 @@ interface MovingLineProps {
   seconds: number;
   rate: (step: Step) => number;
   format: (rate: number) => string;
+  /** Whether the newest step is what happens now. */
+  live: boolean;
   className?: string | undefined;
 }
 
@@ -21,7 +23,7 @@ interface MovingLineProps {
  * A line that moves to the left with the time. It is drawn once a second on a canvas that is wider than its window; in
  * between the browser's compositor moves the canvas, at the screen's own pace and without any script.
  */
-export function MovingLine({ name, steps, seconds, rate, format, className }: MovingLineProps) {
+export function MovingLine({ name, steps, seconds, rate, format, live, className }: MovingLineProps) {
   const frame = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const clock = useRef<{ edge: number; at: number } | null>(null);
@@ -59,10 +61,10 @@ export function MovingLine({ name, steps, seconds, rate, format, className }: Mo
   }, []);
 
   return (
-    <div className={[styles.lane, className].join(" ")}>
+    <div className={[styles.lane, className].join(" ")} data-live={live}>
       <div className={styles.caption}>
         <span>{name}</span>
-        <b>{newest === undefined ? "—" : format(newest.value)}</b>
+        <b>{newest === undefined || !live ? "—" : format(newest.value)}</b>
       </div>
       <div ref={frame} className={styles.window}>
         <canvas ref={canvas} role="img" aria-label={`${name}. The same figures can be read as a table.`} data-testid="moving line" />

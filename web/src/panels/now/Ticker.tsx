@@ -76,14 +76,27 @@ function Rows({ arrivals }: { arrivals: readonly TickerEntry[] }) {
   );
 }
 
-/** Measures how long after its arrival each purchase is painted. */
+/** Measures how long after its arrival each purchase is painted, while the list moves and the page can be seen. */
 function useMeasured(paused: boolean): void {
   const { meter } = useLiveConnection();
   const fresh = useLive((state) => state.fresh);
   useEffect(() => {
+    const watch = (): void => {
+      meter.watchFrom(performance.now());
+    };
+    watch();
+    document.addEventListener("visibilitychange", watch);
+    return () => {
+      document.removeEventListener("visibilitychange", watch);
+    };
+  }, [meter, paused]);
+  useEffect(() => {
     if (paused || fresh.length === 0) return;
     afterPaint((at) => {
-      for (const { arrived_at } of fresh) meter.seen(Date.parse(arrived_at), at);
+      meter.seen(
+        fresh.map(({ id, arrived_at }) => ({ id, arrivedAt: Date.parse(arrived_at) })),
+        at,
+      );
     });
   }, [meter, fresh, paused]);
 }
