@@ -18,7 +18,7 @@ def find_products(products: Iterable[Product], text: str, limit: int) -> list[Pr
 
 
 def _matching(products: Iterable[Product], text: str) -> Iterator[Product]:
-    wanted = _WORD.findall(text)
+    wanted = _split(text)
     for product in products:
         if product.product_id.lower().startswith(text) or (wanted and _holds(_words(product), wanted)):
             yield product
@@ -28,8 +28,11 @@ def _words(product: Product) -> list[str]:
     facts = product.facts
     if facts is None:
         return []
-    told = " ".join(filter(None, (facts.product_name, facts.brand, facts.category_code)))
-    return _WORD.findall(told.lower().replace("_", " "))
+    return _split(" ".join(filter(None, (facts.product_name, facts.brand, facts.category_code))).lower())
+
+
+def _split(text: str) -> list[str]:
+    return _WORD.findall(text.replace("_", " "))
 
 
 def _holds(words: list[str], wanted: list[str]) -> bool:

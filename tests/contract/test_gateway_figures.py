@@ -432,6 +432,7 @@ async def test_a_common_prefix_is_answered_from_the_ranking(gateway: httpx.Async
         ("ELECTRONICS head", [HEADPHONES]),
         ("living gal", []),
         ("chair furn", [CHAIR]),
+        ("living_room", [CHAIR]),
         ("galaxy", [PHONE]),
         (MYSTERY.product_id, [MYSTERY]),
     ],
