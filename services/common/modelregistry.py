@@ -20,6 +20,8 @@ MODELS = "models/als/"
 POINTER = f"{MODELS}current.json"
 MAIN = "main"
 """The name under which answers of the live version are counted where variants run beside it."""
+VARIANT_NAME_LENGTH = 64
+"""The longest name of a variant, in characters: it labels metrics and stands in every answer."""
 BY_JOB = "job"
 _MANIFEST = "/manifest.json"
 _ATTEMPTS = 5
@@ -180,6 +182,8 @@ def with_variant(current: Pointer | None, variant: Variant) -> Pointer:
         raise InvalidVariants("nothing is live yet: activate a version first")
     if not variant.name or variant.name == MAIN:
         raise InvalidVariants(f"{variant.name!r} cannot name a variant: {MAIN!r} stands for the live version")
+    if len(variant.name) > VARIANT_NAME_LENGTH:
+        raise InvalidVariants(f"the name of a variant has at most {VARIANT_NAME_LENGTH} characters: {variant.name!r}")
     variants = (*(each for each in current.variants if each.name != variant.name), variant)
     total = sum(each.weight for each in variants)
     if not all(each.weight > 0 for each in variants) or not total < 1:

@@ -16,14 +16,12 @@ from services.common.metrics import (
     RECOMMENDER_MODEL_REFUSED,
     RECOMMENDER_POLL_FAILURES,
 )
+from services.common.modelregistry import MAIN, POINTER, VARIANT_NAME_LENGTH, folder_of
 from services.common.objectstore import NoSuchObject
 from services.recommender.folder import Fault, ModelSource, Refused
 from services.recommender.model import Model, load_model
 from services.recommender.recommend import Recommender
-from services.recommender.variants import MAIN, check_weights, chosen
-
-MODELS = "models/als"
-POINTER = f"{MODELS}/current.json"
+from services.recommender.variants import check_weights, chosen
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +103,7 @@ Version = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127
 
 
 class _Trial(msgspec.Struct, frozen=True):
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=VARIANT_NAME_LENGTH)]
     version: Version
     weight: float
 
@@ -217,7 +215,9 @@ class ModelLoader:
 
     def _load(self, version: str) -> LiveModel:
         with RECOMMENDER_LOAD_SECONDS.time():
-            model = load_model(self._source, f"{MODELS}/{version}", version, self._stop.is_set, self._spare)
+            model = load_model(
+                self._source, folder_of(version).removesuffix("/"), version, self._stop.is_set, self._spare
+            )
         if self._stop.is_set():
             raise InterruptedError(version)
         return self._bring_up(model)

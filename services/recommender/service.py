@@ -11,6 +11,7 @@ from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from services.common.events import format_time
 from services.common.metrics import RECOMMENDER_ANSWERS
+from services.common.modelregistry import MAIN
 from services.recommender.answerlog import AnswerLog, Shown
 from services.recommender.catalogue import Filters
 from services.recommender.interceptors import NoModel, UnknownProduct
@@ -18,7 +19,6 @@ from services.recommender.loader import LiveModel, Serving
 from services.recommender.recommend import Answer
 from services.recommender.requests import read_filters, read_id, read_ids, read_k
 from services.recommender.responses import Source, write_answer, write_model, write_similar
-from services.recommender.variants import MAIN
 
 SERVICE_NAME: str = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 

@@ -12,8 +12,6 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
-MAIN = "main"
-
 _ARM = b"tillstream-arm"
 _SAMPLE = b"tillstream-log"
 

@@ -157,6 +157,14 @@ def test_a_variant_leaves_something_to_the_live_version(name: str, weight: float
         start_variant(bucket, Variant(name, "v2", weight), BY_HAND)
 
 
+def test_a_name_that_the_recommender_would_refuse_is_refused_here() -> None:
+    bucket = shop("v1", "v2")
+    activate(bucket, "v1", BY_HAND)
+    assert start_variant(bucket, Variant("n" * 64, "v2", 0.1), BY_HAND).variants
+    with pytest.raises(InvalidVariants, match="at most 64 characters"):
+        start_variant(bucket, Variant("n" * 65, "v2", 0.1), BY_HAND)
+
+
 def test_a_variant_of_nothing_is_refused() -> None:
     with pytest.raises(InvalidVariants, match="activate a version first"):
         start_variant(shop("v1"), Variant("new", "v1", 0.1), BY_HAND)

@@ -534,6 +534,7 @@ def test_what_a_replaced_model_held_is_freed() -> None:
         ({"trial": (NEWER, 0.0)}, "above 0"),
         ({"trial": (NEWER, 0.5), "other": (NEWER, 0.5)}, "leave something for the main model"),
         ({"main": (NEWER, 0.5)}, "names of variants"),
+        ({"n" * 65: (NEWER, 0.5)}, "length <= 64"),
         ({"trial": ("../secret", 0.5)}, "version"),
     ],
 )
