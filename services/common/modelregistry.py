@@ -6,6 +6,7 @@ named by `models/als/current.json`, which is only ever written by a conditional 
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -226,18 +227,32 @@ def prune(store: ObjectStore, keep: int) -> list[str]:
     """Delete all but the newest `keep` versions, complete or not; never what serves or is to roll back to.
 
     Returns what was deleted. A version loses its manifest first, so that it is gone at once. Where the pointer cannot
-    be read nothing is deleted: what serves is not known.
+    be read nothing is deleted: what serves is not known. A version that is made live meanwhile stays.
     """
+    old = sorted(set(_folders(store)))[:-keep]
+    return [version for version in old if _deleted(store, version)]
+
+
+def _deleted(store: ObjectStore, version: str) -> bool:
+    """Delete a version unless it is needed. One that is activated in between either keeps its manifest here, or is
+    found to be gone there, after the pointer was moved."""
+    if _is_needed(store, version):
+        return False
+    manifest = _body(store, manifest_key(version))
+    store.delete(manifest_key(version))
+    if _is_needed(store, version):
+        if manifest is not None:
+            put_once(store, manifest_key(version), manifest)
+        return False
+    for key, _size in [*store.list(folder_of(version))]:
+        store.delete(key)
+    return True
+
+
+def _is_needed(store: ObjectStore, version: str) -> bool:
+    """Whether the pointer names the version; so it may where it cannot be read."""
     pointer, etag = read_pointer(store)
-    if pointer is None and etag is not None:
-        return []
-    in_use = pointer.in_use if pointer else set()
-    old = [version for version in sorted(set(_folders(store)))[:-keep] if version not in in_use]
-    for version in old:
-        store.delete(manifest_key(version))
-        for key, _size in [*store.list(folder_of(version))]:
-            store.delete(key)
-    return old
+    return etag is not None if pointer is None else version in pointer.in_use
 
 
 def _folders(store: ObjectStore) -> Iterator[str]:
@@ -282,13 +297,40 @@ def _move(store: ObjectStore, change: Callable[[Pointer | None], Pointer]) -> Po
             put_in_place(store, POINTER, encode(wanted), etag)
         except AlreadyExists:
             continue
+        _take_back_what_is_gone(store, wanted, current)
         logger.info("the pointer names %s now, moved by %s: %s", wanted.version, wanted.activated_by, wanted.note)
         return wanted
     raise Contended(f"{POINTER} changed during each of {_ATTEMPTS} attempts to replace it: look at it and try again")
 
 
-def _holds(store: ObjectStore, key: str, body: bytes) -> bool:
+def _take_back_what_is_gone(store: ObjectStore, moved: Pointer, before: Pointer | None) -> None:
+    """Undo a move to a version that was pruned between the look at it and the move. Raises UnknownVersion."""
+    for version in moved.in_use - (before.in_use if before else set()):
+        try:
+            read_manifest(store, version)
+        except UnknownVersion:
+            _put_back(store, moved, before)
+            raise
+
+
+def _put_back(store: ObjectStore, moved: Pointer, before: Pointer | None) -> None:
+    """Write what the pointer was before, unless somebody has moved it on."""
+    current, etag = read_pointer(store)
+    if current != moved:
+        return
+    if before is None:
+        store.delete(POINTER)
+        return
+    with suppress(AlreadyExists):
+        put_in_place(store, POINTER, encode(before), etag)
+
+
+def _body(store: ObjectStore, key: str) -> bytes | None:
     try:
-        return store.get(key) == body
+        return store.get(key)
     except NoSuchObject:
-        return False
+        return None
+
+
+def _holds(store: ObjectStore, key: str, body: bytes) -> bool:
+    return _body(store, key) == body

@@ -1,6 +1,7 @@
 """Who may move the pointer, what it keeps, and which versions may go."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -214,3 +215,62 @@ def test_old_versions_go_but_none_that_is_needed() -> None:
     assert published_versions(bucket) == ["v2", "v3", "v4", "v6", "v7"]
     assert not [key for key in bucket.objects if key.startswith(("models/als/v0/", "models/als/v1/"))]
     assert prune(bucket, keep=2) == []
+
+
+class Meanwhile(Bucket):
+    """A bucket in which something happens just before the next write or removal of a key."""
+
+    def __init__(self, of: Bucket, key: str, happens: Callable[[Bucket], object]) -> None:
+        super().__init__()
+        self.objects = of.objects
+        self._key: str | None = key
+        self._happens = happens
+
+    def replace(self, key: str, body: bytes, etag: str) -> None:
+        self._before(key)
+        super().replace(key, body, etag)
+
+    def put_new(self, key: str, body: bytes, metadata: dict[str, str] | None = None) -> None:
+        self._before(key)
+        super().put_new(key, body, metadata)
+
+    def delete(self, key: str) -> None:
+        self._before(key)
+        super().delete(key)
+
+    def _before(self, key: str) -> None:
+        if key == self._key:
+            self._key = None
+            self._happens(self)
+
+
+@pytest.mark.parametrize("chosen", ["v1", "v2"])
+def test_what_is_made_live_while_old_versions_go_stays(chosen: str) -> None:
+    bucket = shop("v1", "v2", "v3", "v4")
+    activate(bucket, "v4", BY_HAND)
+    watched = Meanwhile(bucket, "models/als/v1/manifest.json", lambda store: activate(store, chosen, BY_HAND))
+    gone = {"v1", "v2", "v3"} - {chosen}
+    assert prune(watched, keep=1) == sorted(gone)
+    assert live(bucket).version == chosen
+    assert published_versions(bucket) == sorted({chosen, "v4"})
+
+
+@pytest.mark.parametrize("before", ["v2", None])
+def test_a_version_that_goes_while_it_is_made_live_is_not_served(before: str | None) -> None:
+    bucket = shop("v1", "v2", "v3")
+    if before:
+        activate(bucket, before, BY_HAND)
+    watched = Meanwhile(bucket, POINTER, lambda store: store.delete("models/als/v1/manifest.json"))
+    with pytest.raises(UnknownVersion):
+        activate(watched, "v1", BY_HAND)
+    pointer, _etag = read_pointer(bucket)
+    assert (pointer.version if pointer else None) == before
+
+
+def test_a_variant_that_goes_while_its_trial_starts_is_not_tried() -> None:
+    bucket = shop("v1", "v2")
+    activate(bucket, "v2", BY_HAND)
+    watched = Meanwhile(bucket, POINTER, lambda store: store.delete("models/als/v1/manifest.json"))
+    with pytest.raises(UnknownVersion):
+        start_variant(watched, Variant("old", "v1", 0.1), BY_HAND)
+    assert live(bucket).variants == ()
