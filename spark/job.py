@@ -284,16 +284,24 @@ def publish_step(job: Job, training: Training, evaluated: Evaluated) -> Outcome:
         manifest = _manifest(job, training, evaluated, files)
         judgement = evaluated.judgement.checked([*_file_checks(files), *_sanity_checks(job, training, manifest)])
         _write_evaluation(job, evaluated)
-        record_gate(job, judgement)
         publish.write_manifest(job.store, manifest | {"gate": judgement.record(job.version)})
         step.says(f"{len(files)} files, {sum(file.bytes for file in files):,} bytes; {judgement.verdict}")
-        if judgement.verdict == "refused":
-            return Outcome(None, judgement.reason)
-        moved = modelregistry.publish(job.store, job.version, Change(BY_JOB, judgement.reason, job.now_ms))
-        modelregistry.prune(job.store, job.settings.models_kept)
-    if not moved:
-        return Outcome(None, f"{job.version} is complete, but a later run's model is live already")
-    return Outcome(job.version)
+        return go_live(job, judgement)
+
+
+def go_live(job: Job, judgement: Judgement) -> Outcome:
+    """Move the pointer to the complete version unless it was refused, then say what was decided, then drop old ones."""
+    outcome = Outcome(None, judgement.reason)
+    if judgement.verdict == "published":
+        change = Change(BY_JOB, judgement.reason, job.now_ms)
+        if modelregistry.publish(job.store, job.version, change):
+            outcome = Outcome(job.version)
+        else:
+            outcome = Outcome(None, f"{job.version} is complete, but a later run's model is live already")
+            judgement = replace(judgement, reason=f"{judgement.reason} It does not serve: {outcome.reason}.")
+    record_gate(job, judgement)
+    modelregistry.prune(job.store, job.settings.models_kept)
+    return outcome
 
 
 def verified(job: Job, evaluated: Evaluated) -> list[publish.ModelFile]:
@@ -302,6 +310,7 @@ def verified(job: Job, evaluated: Evaluated) -> list[publish.ModelFile]:
         return publish.verified_files(job.store, job.version, evaluated.recipe.als.rank)
     except publish.ModelRefused as refused:
         record_gate(job, evaluated.judgement.checked([Check("files are whole", False, str(refused))]))
+        modelregistry.prune(job.store, job.settings.models_kept)
         raise
 
 

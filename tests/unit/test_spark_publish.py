@@ -14,8 +14,8 @@ from services.common.modelregistry import POINTER, published_versions, put_once
 from services.common.objectstore import AlreadyExists
 from spark.evaluate.recipes import DEFAULT, Recipe
 from spark.evaluation import Evaluated
-from spark.gate import Judgement
-from spark.job import Job, verified
+from spark.gate import Check, Judgement
+from spark.job import Job, Outcome, go_live, verified
 from spark.progress import Progress
 from spark.publish import TABLES, ModelRefused, PointerContended, manifest, move_forward, verified_files, write_manifest
 from spark.settings import AlsSettings, JobSettings
@@ -100,6 +100,51 @@ def test_plant_a_corrupt_factor_file() -> None:
     assert gate == json.loads(bucket.objects["reports/gate/v.json"])
     assert published_versions(bucket) == []
     assert bucket.objects[POINTER] == pointer("u")
+
+
+class Written(Bucket):
+    """A bucket that remembers the order of writes."""
+
+    def __init__(self, *versions: str) -> None:
+        super().__init__()
+        self.objects = {f"models/als/{version}/manifest.json": b"{}" for version in versions}
+        self.order: list[str] = []
+
+    def _written(self, key: str, body: bytes) -> None:
+        self.order.append(key)
+        super()._written(key, body)
+
+
+def job_of(store: Bucket, version: str) -> Job:
+    return Job(cast(SparkSession, None), store, JobSettings(models_kept=2), Progress(), version, NOW_MS)
+
+
+def test_the_gate_says_published_once_the_pointer_has_moved() -> None:
+    bucket = Written("v1", "v2", "v3")
+    assert go_live(job_of(bucket, "v3"), Judgement("candidate", "It does best.")) == Outcome("v3")
+    assert bucket.order == [POINTER, "reports/gate/v3.json", "reports/gate/latest.json"]
+    assert published_versions(bucket) == ["v2", "v3"]
+
+
+def test_a_run_that_was_overtaken_says_so() -> None:
+    bucket = Written("v1", "v2")
+    bucket.objects[POINTER] = pointer("v2")
+    outcome = go_live(job_of(bucket, "v1"), Judgement("candidate", "It does best."))
+    assert outcome == Outcome(None, "v1 is complete, but a later run's model is live already")
+    gate = json.loads(bucket.objects["reports/gate/v1.json"])
+    assert gate["reason"] == f"It does best. It does not serve: {outcome.reason}."
+    assert bucket.objects[POINTER] == pointer("v2")
+
+
+def test_old_versions_go_after_a_refused_run_too() -> None:
+    bucket = Written("v1", "v2", "v3", "v4")
+    bucket.objects[POINTER] = pointer("v2")
+    refused = Judgement("candidate", "It does best.").checked([Check("answers", False, "nobody was answered")])
+    outcome = go_live(job_of(bucket, "v4"), refused)
+    assert outcome == Outcome(None, "The model was not published: nobody was answered.")
+    assert bucket.objects[POINTER] == pointer("v2")
+    assert published_versions(bucket) == ["v2", "v3", "v4"]
+    assert json.loads(bucket.objects["reports/gate/latest.json"])["verdict"] == "refused"
 
 
 @pytest.mark.parametrize(
