@@ -42,7 +42,9 @@ def test_charts_are_drawn_and_their_tables_hold_the_figures(stack: LiveShop, ope
         canvas = chart.locator("canvas")
         expect(canvas).to_be_visible(timeout=SOON_MS)
         page.wait_for_function(IS_DRAWN, arg=canvas.element_handle())
-        assert column(page, title, 1)[: len(revenues)] == revenues
+        # Charts show months without a sale as well, between those that had some.
+        shown = [text for text in column(page, title, 1) if text != dollars("0.00")]
+        assert shown[: len(revenues)] == revenues
 
 
 # More than a few colours: a chart, not an empty canvas or one with nothing but a background.
