@@ -93,8 +93,8 @@ def recipe_of(manifest: Json) -> Recipe | None:
 
 
 def spans_of(log: Log, settings: EvaluationSettings) -> Spans:
-    """Each span takes its days, but never more than a quarter of what the log covers."""
-    until = int(log.at_ms[-1]) + 1
+    """Each span takes its days, but never more than a quarter of what the log covers. What lies ahead is not asked."""
+    until = log.newest_ms + 1
     quarter = (until - int(log.at_ms[0])) // 4
     split = until - min(settings.gate_days * DAY_MS, quarter)
     return Spans(split - min(settings.search_days * DAY_MS, quarter), split, until)

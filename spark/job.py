@@ -18,10 +18,9 @@ from services.common.modelregistry import BY_JOB, Change, UnknownVersion, encode
 from services.common.objectstore import ObjectStore
 from services.common.reconciliation import Reconciliation, in_words
 from services.recommender.composition import Composition
-from services.recommender.decay import DAY_MS
+from services.recommender.moment import WITNESSES, newest_of
 from spark import books, curate, evaluation, knowledge, publish, report, sanity, train
 from spark.curate import Curation
-from spark.evaluate.knowledge import POPULAR_DAYS
 from spark.evaluate.recipes import Recipe
 from spark.evaluation import Evaluated, Evaluation
 from spark.gate import Check, Judgement
@@ -256,10 +255,11 @@ def train_step(job: Job, purchases: DataFrame, held: DataFrame, recipe: Recipe) 
 
 
 def span(purchases: DataFrame) -> tuple[int, int]:
-    """The oldest and the newest event time, epoch milliseconds. There must be a purchase."""
-    row = purchases.agg(F.min("event_time").alias("oldest"), F.max("event_time").alias("newest")).head()
-    assert row is not None
-    return row.oldest, row.newest
+    """The oldest event time and the newest that is beyond doubt, epoch milliseconds. There must be a purchase."""
+    oldest = purchases.agg(F.min("event_time").alias("oldest")).head()
+    assert oldest is not None
+    latest = purchases.select("event_time").orderBy(F.desc("event_time")).limit(WITNESSES).collect()
+    return oldest.oldest, newest_of(row.event_time for row in latest)
 
 
 def half_lives_h(composition: Composition) -> set[float]:
@@ -320,7 +320,7 @@ def _file_checks(files: list[publish.ModelFile]) -> list[Check]:
 
 def _sanity_checks(job: Job, training: Training, manifest: dict[str, Any]) -> list[Check]:
     newest_ms = span(training.purchases)[1]
-    week = F.col("event_time") > newest_ms - POPULAR_DAYS * DAY_MS
+    week = knowledge.in_week(newest_ms)
     sold = knowledge.sold(training.purchases).where(week).select("product_id").distinct().collect()
     customers = training.held.select("user_id").distinct().orderBy(F.xxhash64("user_id")).limit(sanity.CUSTOMERS)
     return sanity.checks(

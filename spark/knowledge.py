@@ -40,18 +40,21 @@ def catalogue(purchases: DataFrame) -> DataFrame:
 
 
 def popularity(purchases: DataFrame, newest_ms: int) -> DataFrame:
-    """product_id, score, best first: lines sold in the 7 days up to the newest event.
+    """product_id, score, best first: lines sold in the 7 days up to the newest event, none of those ahead of it.
 
     A week with fewer than 100 products is filled up with the best of all time, scaled to score below all of the week.
     """
-    in_week = F.col("event_time") > newest_ms - POPULAR_DAYS * DAY_MS
-    lines = (
-        sold(purchases).groupBy("product_id").agg(F.count_if(in_week).alias("week"), F.count(F.lit(1)).alias("ever"))
-    )
+    counts = F.count_if(in_week(newest_ms)).alias("week"), F.count(F.lit(1)).alias("ever")
+    lines = sold(purchases).groupBy("product_id").agg(*counts)
     week = lines.where(F.col("week") > 0).select("product_id", F.col("week").cast("double").alias("score"))
     missing = POPULAR_AT_LEAST - week.count()
     ranked = week if missing <= 0 else week.unionByName(_all_time(lines, missing))
     return ranked.coalesce(1).sortWithinPartitions(F.desc("score"), F.asc("product_id"))
+
+
+def in_week(newest_ms: int) -> Column:
+    """Whether a line is of the 7 days up to the newest event; lines ahead of it are not."""
+    return (F.col("event_time") > newest_ms - POPULAR_DAYS * DAY_MS) & (F.col("event_time") <= newest_ms)
 
 
 def _all_time(lines: DataFrame, n: int) -> DataFrame:
@@ -142,7 +145,8 @@ def category_ties(held: DataFrame, products: DataFrame) -> DataFrame:
 def trends(purchases: DataFrame, held: DataFrame, half_lives_h: Iterable[float], at_ms: int) -> DataFrame:
     """product_id, half_life_h, count: lines sold, fading with each half-life, as they stand at `at_ms`.
 
-    A customer who has given a product back altogether has not bought it, before the cut-off as after it.
+    Lines ahead of it are left out. A customer who has given a product back altogether has not bought it, before the
+    cut-off as after it.
     """
     age_ms = F.lit(at_ms) - F.col("event_time")
     counts = [
@@ -152,7 +156,8 @@ def trends(purchases: DataFrame, held: DataFrame, half_lives_h: Iterable[float],
         )
         for hours in sorted(set(half_lives_h))
     ]
-    by_product = _not_given_back(sold(purchases), held).groupBy("product_id").agg(F.array(*counts).alias("counts"))
+    lines = sold(purchases).where(F.col("event_time") <= at_ms)
+    by_product = _not_given_back(lines, held).groupBy("product_id").agg(F.array(*counts).alias("counts"))
     each = by_product.select("product_id", F.explode("counts").alias("trend"))
     return each.select("product_id", "trend.half_life_h", "trend.count").where(F.col("count") > FADED)
 

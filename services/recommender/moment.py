@@ -1,10 +1,10 @@
 """The shop's now, told from event times alone: the data may be of another year, and one event may be of a wrong one."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 NEVER_MS = -(2**62)
-_WITNESSES = 20
+WITNESSES = 20
 _AHEAD_MS = 24 * 3_600_000  # as far as the contract lets an event lie past its arrival
 
 
@@ -23,16 +23,16 @@ class Moment:
 
     def begin(self, at_ms: int) -> None:
         """A time that is beyond doubt."""
-        for _ in range(_WITNESSES):
+        for _ in range(WITNESSES):
             self.see(at_ms)
         self.newest_ms = max(self.newest_ms, at_ms)
 
     def see(self, at_ms: int) -> bool:
         """Take in the time of one event; whether the shop has got to sales that waited."""
         latest = self._latest
-        if len(latest) < _WITNESSES:
+        if len(latest) < WITNESSES:
             heapq.heappush(latest, at_ms)
-            if len(latest) == _WITNESSES:
+            if len(latest) == WITNESSES:
                 self._horizon_ms = latest[0] + _AHEAD_MS
                 self.newest_ms = max(known_ms for known_ms in latest if known_ms <= self._horizon_ms)
         elif at_ms > latest[0]:
@@ -58,3 +58,14 @@ class Moment:
             sale = heapq.heappop(self._ahead)
             self.newest_ms = max(self.newest_ms, sale[0])
             yield sale
+
+
+def newest_of(latest_ms: Iterable[int]) -> int:
+    """The newest event time that is beyond doubt, of the `WITNESSES` newest of all (or of all, where there are fewer).
+
+    So that a training's end is what the live state would say of the same events.
+    """
+    moment = Moment()
+    for at_ms in latest_ms:
+        moment.see(at_ms)
+    return moment.newest_ms

@@ -151,7 +151,7 @@ def _window(log: Log, options: argparse.Namespace) -> tuple[int, int]:
     """The split and the end of what is asked, epoch ms: by default the days up to the newest purchase."""
     if not len(log):
         raise TooLittle("the file holds no valid purchase")
-    until_ms = int(log.at_ms[-1]) + 1
+    until_ms = log.newest_ms + 1
     split_ms = options.split or (until_ms // DAY_MS - options.test_days + 1) * DAY_MS
     validation_ms = split_ms - options.validation_days * DAY_MS
     for name, first, last in (

@@ -13,6 +13,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from services.recommender.live import Purchase
+from services.recommender.moment import WITNESSES, newest_of
 
 ANONYMOUS = -1
 COLUMNS = ("event_time", "order_id", "user_id", "product_id", "category_code", "quantity")
@@ -41,6 +42,11 @@ class Log:
 
     def __len__(self) -> int:
         return len(self.at_ms)
+
+    @property
+    def newest_ms(self) -> int:
+        """The newest event time that is beyond doubt. There must be a line."""
+        return newest_of(self.at_ms[-WITNESSES:].tolist())
 
     def at(self, moment_ms: int) -> int:
         """The first line that is not before the moment."""

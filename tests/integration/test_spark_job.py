@@ -336,7 +336,7 @@ def test_the_manifest_names_every_file_with_its_hash(shop: Shop, version: str) -
     assert (manifest["users"], manifest["items"], manifest["rank"]) == (24, 14, 64)
     assert manifest["training"] == {
         "from": "2024-03-10T12:00:00Z",
-        "to": "2024-04-04T11:00:00Z",
+        "to": "2024-03-10T12:00:00Z",  # eleven lines of April are not yet the shop's now
         "offsets": {"0": 81, "1": 5, "2": 10, "3": 6},
         "rows": {"0": {"till": 80}, "3": {"fix": 1}},
     }
@@ -350,8 +350,8 @@ def holdings(shop: Shop, version: str) -> dict[str, dict[str, int]]:
     return {row["user_id"]: dict(zip(row["product_ids"], row["pieces"], strict=True)) for row in rows}
 
 
-# Held: 20 checkerboard customers, berlin, plain, twice and fixed. The popular: six of the week, ten of all time.
-# A customer of both categories there is not, so each is tied to itself alone. What was sold on 10 March has faded.
+# Held: 20 checkerboard customers, berlin, plain, twice and fixed. The popular: ten of the week, seven of all time.
+# A customer of both categories there is not, so each is tied to itself alone. The trends are those of 10 March.
 TABLES = {
     "user_factors": 24,
     "item_factors": 14,
@@ -360,7 +360,7 @@ TABLES = {
     "known_purchases": 24,
     "co_purchases": 14,
     "category_ties": 2,
-    "trends": 6,
+    "trends": 10,
 }
 
 
@@ -400,19 +400,19 @@ def test_the_catalogue_says_what_the_newest_line_said(shop: Shop, version: str) 
     assert catalogue["p-ret"]["last_sold_ms"] == 1_712_044_800_000  # sold on 2 April; given back on the 3rd
 
 
-def test_the_popular_of_the_week_come_first(shop: Shop, version: str) -> None:
+def test_the_popular_of_the_week_come_first_and_what_lies_ahead_fills_up(shop: Shop, version: str) -> None:
     popular = shop.table(version, "popularity").to_pylist()
-    assert [(row["product_id"], row["score"]) for row in popular[:7]] == [
-        ("p-twice", 3.0),
-        ("p-plain", 2.0),
-        ("p-anon", 1.0),
-        ("p-anon2", 1.0),
-        ("p-berlin", 1.0),  # three pieces, one line
-        ("p-fix", 1.0),
-        ("p-ret", 1.0),
+    week = [(product_id(product), 8.0) for product in range(PRODUCTS)]
+    assert [(row["product_id"], row["score"]) for row in popular[:PRODUCTS]] == week
+    assert [(row["product_id"], row["score"]) for row in popular[PRODUCTS:]] == [
+        ("p-twice", 3 / 4),
+        ("p-plain", 2 / 3),
+        ("p-anon", 1 / 2),
+        ("p-anon2", 1 / 2),
+        ("p-berlin", 1 / 2),  # three pieces, one line
+        ("p-fix", 1 / 2),
+        ("p-ret", 1 / 2),
     ]
-    assert [row["product_id"] for row in popular[7:]] == [product_id(p) for p in range(PRODUCTS)]
-    assert all(0 < row["score"] < 1 for row in popular[7:])
 
 
 def test_a_source_sent_again_changes_no_figure(shop: Shop, figures: Any, version: str) -> None:

@@ -1,12 +1,14 @@
 """What time it is in the shop, by its events."""
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.recommender.decay import DAY_MS, HOUR_MS
 from services.recommender.history import NO_PAST
 from services.recommender.live import LiveState, Purchase
-from services.recommender.moment import Moment
+from services.recommender.moment import WITNESSES, Moment, newest_of
 from services.recommender.neighbours import no_co_purchases
 
 NOW_MS = 1_600_000_000_000
@@ -54,6 +56,22 @@ def test_popularity_does_not_depend_on_when_the_far_future_came(order: list[int]
     now_ms = state.newest_ms
     assert now_ms == plain.newest_ms
     assert abs(state.trend(6 * HOUR_MS, now_ms) - plain.trend(6 * HOUR_MS, now_ms)).max() < 1e-9
+
+
+@given(st.lists(st.integers(0, 1000), min_size=15, max_size=40), st.randoms())
+def test_training_ends_where_the_live_state_would_be(hours: list[int], order: random.Random) -> None:
+    times = [NOW_MS + hour * HOUR_MS for hour in hours]
+    latest = sorted([NOW_MS] * WITNESSES + times)[-WITNESSES:]  # as for a state that begins at a cut-off
+    order.shuffle(times)
+    state = fresh()
+    for at_ms in times:
+        state.apply(Purchase(None, 0, 1, at_ms))
+    assert newest_of(latest) == state.newest_ms
+
+
+def test_a_line_of_today_does_not_end_a_training_on_data_of_another_year() -> None:
+    times = [NOW_MS - number * HOUR_MS for number in range(WITNESSES)]
+    assert newest_of([NOW_MS + 5 * YEAR_MS, *times][:WITNESSES]) == NOW_MS
 
 
 def test_a_sale_of_the_far_future_is_brought_back() -> None:

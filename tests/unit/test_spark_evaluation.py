@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from services.recommender.composition import Composition, Fading
-from services.recommender.decay import DAY_MS
+from services.recommender.decay import DAY_MS, HOUR_MS
 from spark import gate
 from spark.evaluate import recipes
 from spark.evaluate.log import Log
@@ -81,7 +81,7 @@ def test_each_recipe_is_fitted_with_its_own_settings(tmp_path: Path) -> None:
 
 
 def test_purchases_after_the_split_do_not_change_the_candidate(tmp_path: Path) -> None:
-    log, settings = two_worlds(200, seed=3), QUICK.model_copy(update={"search_seconds": 0.1})
+    log, settings = two_worlds(300, seed=3), QUICK.model_copy(update={"search_seconds": 0.1})
     split = spans_of(log, settings).split
     rows = log.rows.copy()
     rows[log.at(split) :] = 0
@@ -130,6 +130,14 @@ def test_spans_never_take_more_than_a_quarter() -> None:
     assert spans.until == START_MS + 40 * DAY_MS + 1
     assert spans.until - spans.split == 2 * DAY_MS
     assert spans.split - spans.chosen == 10 * DAY_MS
+
+
+def test_a_line_of_a_later_year_moves_no_span() -> None:
+    hourly = [(number / 24, f"o{number}", "ann", 0) for number in range(40 * 24)]
+    settings = EvaluationSettings(search_days=14, gate_days=2)
+    later = log_of([*hourly, (2000, "o-later", "bob", 0)], 1)
+    assert spans_of(later, settings) == spans_of(log_of(hourly, 1), settings)
+    assert spans_of(later, settings).until == START_MS + 40 * DAY_MS - HOUR_MS + 1
 
 
 def lines(users: list[str | None]) -> pa.Table:
