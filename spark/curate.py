@@ -6,6 +6,7 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from services.common.events import MAX_ROW_DIGITS
+from services.recommender.intake import SOURCES
 from spark.records import CHECKED, ORIGIN, PURCHASE, checker, ddl
 
 CURATED = (*ORIGIN, *PURCHASE, ("month", "string"))
@@ -128,15 +129,23 @@ def _offsets(checked: DataFrame) -> dict[str, int]:
 
 
 def _rows(checked: DataFrame) -> dict[str, dict[str, int]]:
-    """Partition → source → the highest row of its valid records, as `events.source_row` reads them."""
+    """Partition → source → the highest row of its valid records, as `events.source_row` reads them.
+
+    Of each partition the `SOURCES` of the newest broker times, the newest last: what serving remembers.
+    """
     places = checked.where(F.col("offset").isNotNull() & F.col("reason").isNull() & F.col("event_id").rlike(SOURCE_ROW))
     named = places.select(
         "partition",
+        "timestamp",
         F.regexp_extract("event_id", SOURCE_ROW, 1).alias("source"),
         F.regexp_extract("event_id", SOURCE_ROW, 2).cast("bigint").alias("row"),
     )
-    highest = named.groupBy("partition", "source").agg(F.max("row").alias("row")).orderBy("partition", "source")
+    highest = named.groupBy("partition", "source").agg(
+        F.max("row").alias("row"), F.max("timestamp").alias("newest_broker_ms")
+    )
+    newest_first = Window.partitionBy("partition").orderBy(F.desc("newest_broker_ms"), F.asc("source"))
+    kept = highest.withColumn("place", F.row_number().over(newest_first)).where(F.col("place") <= SOURCES)
     found: dict[str, dict[str, int]] = {}
-    for row in highest.collect():
+    for row in kept.orderBy("partition", F.desc("place")).collect():
         found.setdefault(str(row.partition), {})[row.source] = row.row
     return found

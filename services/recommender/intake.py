@@ -3,6 +3,7 @@
 from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping
 from enum import StrEnum
+from itertools import islice
 
 from services.common.events import Purchase as Event
 from services.common.events import Rejected, parse, row_of
@@ -11,7 +12,8 @@ from services.recommender.categories import Categories
 from services.recommender.live import LiveState, Purchase
 
 REMEMBERED_IDS = 100_000
-_SOURCES = 100_000  # a partition; senders in the wild may take a source for each order
+SOURCES = 100_000
+"""Of a partition, the newest are kept: senders in the wild may take a source for each order."""
 
 
 class Outcome(StrEnum):
@@ -45,9 +47,15 @@ class Newest:
 class Repeats:
     """Which lines were there before: rows against the highest of their source, other ids against the newest ones."""
 
-    def __init__(self, rows: Mapping[int, Mapping[str, int]], remembered: int = REMEMBERED_IDS) -> None:
-        """`rows`: the highest row of each source that the model has, by partition."""
-        self._rows = {partition: OrderedDict(highest) for partition, highest in rows.items()}
+    def __init__(
+        self, rows: Mapping[int, Mapping[str, int]], remembered: int = REMEMBERED_IDS, sources: int = SOURCES
+    ) -> None:
+        """`rows`: the highest row of each source that the model has, by partition, the newest source last."""
+        self._sources = sources
+        self._rows = {
+            partition: OrderedDict(islice(highest.items(), max(0, len(highest) - sources), None))
+            for partition, highest in rows.items()
+        }
         self._newest = Newest(remembered)
         self._replays = Newest(remembered)  # apart: nothing else may push them out
 
@@ -77,7 +85,7 @@ class Repeats:
         highest[source] = row
         if before is not None:
             highest.move_to_end(source)
-        elif len(highest) > _SOURCES:
+        elif len(highest) > self._sources:
             highest.popitem(last=False)
         return False
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.common.events import Rejected, parse
 from services.recommender.catalogue import Filters
 from services.recommender.decay import HOUR_MS
-from services.recommender.intake import Intake, Outcome
+from services.recommender.intake import Intake, Outcome, Repeats
 from tests.following import START_MS, Known, Model, known, purchase
 
 PARTITIONS = 2
@@ -131,11 +131,21 @@ def test_other_ids_are_remembered_up_to_a_number_and_replays_apart() -> None:
     assert what(intake).held["ann"] == {"p9": (1, START_MS), "p0": (4, START_MS)}, "only id-0 was forgotten"
 
 
-def test_sources_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.recommender.intake._SOURCES", 2)
-    ids = ("a:1", "b:1", "a:2", "c:1", "a:2", "b:1")
-    intake = fed(empty(), records(*(purchase("ann", "p0", event_id=id_) for id_ in ids)))
-    assert intake.outcomes == {Outcome.APPLIED: 5, Outcome.REPEAT: 1}, "b came longest ago when c came"
+def repeated(repeats: Repeats, *ids: str) -> list[bool]:
+    """Whether each of these lines of partition 0 is a repeat."""
+    events = (parse(purchase("ann", "p0", event_id=id_), NOW_MS) for id_ in ids)
+    return [not isinstance(event, Rejected) and repeats.is_repeat(0, event) for event in events]
+
+
+def test_sources_are_bounded() -> None:
+    found = repeated(Repeats({}, sources=2), "a:1", "b:1", "a:2", "c:1", "a:2", "b:1")
+    assert found == [False, False, False, False, True, False], "b came longest ago when c came"
+
+
+def test_of_a_model_s_sources_the_newest_are_known() -> None:
+    repeats = Repeats({0: {"a": 1, "b": 1, "c": 1}}, sources=2)
+    assert repeated(repeats, "b:1", "c:1", "a:1") == [True, True, False]
+    assert repeated(repeats, "c:1", "b:1") == [True, False], "b was the oldest when a came"
 
 
 def test_a_new_product_gets_a_row_its_newest_facts_and_can_be_shown() -> None:
