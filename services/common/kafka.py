@@ -2,10 +2,12 @@
 
 import asyncio
 import ssl
+from contextlib import suppress
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.abc import AbstractTokenProvider
+from aiokafka.errors import KafkaError, ProducerClosed
 
 from services.common.settings import KafkaSettings
 
@@ -41,8 +43,10 @@ async def stop(consumer: AIOKafkaConsumer) -> None:
     """Stop a consumer whose broker may be away.
 
     aiokafka 0.14 then lets the cancellation of one of its own fetches out, as if the caller had been cancelled, and
-    leaves the connections open, which go on trying for ever.
+    leaves the connections open, which go on trying for ever. Raises CancelledError where the caller was.
     """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
     try:
         await consumer.stop()
     except asyncio.CancelledError:
@@ -51,6 +55,25 @@ async def stop(consumer: AIOKafkaConsumer) -> None:
             fetch.cancel()
         await asyncio.gather(*fetches, return_exceptions=True)
         await consumer._client.close()
+        if task and task.cancelling() > before:
+            raise
+
+
+async def stop_producer(producer: AIOKafkaProducer, within_s: float) -> None:
+    """Stop a producer whose broker may be away; what is not sent within the time fails.
+
+    aiokafka 0.14 leaves its sender running where stopping is cut off.
+    """
+    with suppress(KafkaError, OSError, TimeoutError):
+        await asyncio.wait_for(producer.stop(), within_s)
+        return
+    sender = producer._sender.sender_task
+    if sender is not None:
+        sender.cancel()
+    await producer.client.close()
+    if sender is not None:
+        await asyncio.wait([sender], timeout=within_s)
+    producer._message_accumulator.fail_all(ProducerClosed())
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:

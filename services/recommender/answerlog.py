@@ -13,7 +13,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from services.common.kafka import client_options
+from services.common.kafka import client_options, stop_producer
 from services.common.metrics import RECOMMENDER_RECORDS, RECOMMENDER_RECORDS_DROPPED
 from services.common.settings import KafkaSettings
 from services.recommender.variants import sampled
@@ -84,8 +84,7 @@ class AnswerLog:
             while True:
                 await self._send(producer, await self._queue.get())
         finally:
-            with suppress(KafkaError, OSError, TimeoutError):
-                await asyncio.wait_for(producer.stop(), _STOP_S)
+            await stop_producer(producer, _STOP_S)
 
     async def _send(self, producer: AIOKafkaProducer, record: Shown) -> None:
         try:
