@@ -30,6 +30,7 @@ from services.gateway.routes import system as system_routes
 from services.gateway.settings import GatewaySettings
 from services.gateway.shards import open_shards
 from services.gateway.shell import Shell
+from services.gateway.shopschoice import ShopsChoice
 from services.gateway.snapshot import SnapshotWatch
 from services.gateway.stream import HEARTBEAT_SECONDS, StreamHub
 from services.gateway.system import BucketWatch, SystemWatch
@@ -104,6 +105,8 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         ticker.listen(stream.on_arrivals)
         bucket = BucketWatch(store, s3_threads)
         books = BooksWatch(store, s3_threads)
+        registry = Registry(store)
+        choice = ShopsChoice(model, registry, s3_threads)
         system = SystemWatch(
             settings,
             health,
@@ -119,6 +122,7 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             (ticker.refresh, settings.ticker_seconds),
             (stream.beat, HEARTBEAT_SECONDS),
             (model.refresh, settings.refresh_seconds),
+            (choice.refresh, settings.refresh_seconds),
             (offsets.refresh, settings.refresh_seconds),
             (intake.connect, settings.probe_seconds),
             (system.refresh, settings.probe_seconds),
@@ -136,14 +140,14 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             tables=tables,
             snapshots=snapshots,
             shelf=shelf,
-            recommender=Recommender(client, shelf, tables),
+            recommender=Recommender(client, shelf, tables, choice),
             stream=stream,
             intake=intake,
             system=system,
             model=model,
             pulse=pulse,
             ranges=RangeRankings(),
-            registry=Registry(store),
+            registry=registry,
             books=books,
             s3_threads=s3_threads,
         )

@@ -14,6 +14,7 @@ from services.gateway.live import Product, read_product, read_purchased
 from services.gateway.popular import PopularShelf, ShelfEntry, pick
 from services.gateway.recommender import Filters, RecommenderAway, RecommenderClient, UnknownToModel
 from services.gateway.shards import LiveShards
+from services.gateway.shopschoice import ShopsChoice
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +36,11 @@ _STRATEGIES: Mapping[int, str] = {
 class Recommender:
     """Answers for customers, baskets and products; the recommender's absence never shows as an error."""
 
-    def __init__(self, client: RecommenderClient, shelf: PopularShelf, tables: LiveShards) -> None:
+    def __init__(self, client: RecommenderClient, shelf: PopularShelf, tables: LiveShards, choice: ShopsChoice) -> None:
         self._client = client
         self._shelf = shelf
         self._tables = tables
+        self._choice = choice
 
     async def for_customer(self, user_id: str, k: int, filters: Filters) -> Json:
         """The k products for one customer."""
@@ -97,7 +99,7 @@ class Recommender:
     ) -> Json:
         logger.debug("popular products instead of a recommendation: %s", error)
         entries = await self._shelf.entries()
-        if user_id is not None and filters.exclude_purchased is not False:
+        if user_id is not None and self._leaves_out_bought(filters):
             excluded = await self._purchased(user_id)
         items = [_popular_item(entry) for entry in pick(entries, k, filters, excluded)]
         message = None if items else NOTHING_FITS if entries else NOTHING_SOLD
@@ -111,6 +113,10 @@ class Recommender:
             "message": message,
             "unknown_product_ids": None,
         }
+
+    def _leaves_out_bought(self, filters: Filters) -> bool:
+        asked = filters.exclude_purchased
+        return self._choice.leaves_out_bought if asked is None else asked
 
     async def _purchased(self, user_id: str) -> Collection[str]:
         try:

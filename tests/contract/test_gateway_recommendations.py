@@ -1,6 +1,7 @@
 """The user gets an answer: from the recommender, or popular products when it gives none."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,8 @@ import httpx
 import pytest
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
+from services.common.objectstore import ObjectStore
+from services.common.settings import S3Settings
 from services.gateway.answers import RecommendationList, Recommendations, SimilarProducts
 from tests.gateway_app import FakeRecommender, client_of, item, product_ids, serving, settings_of
 from tests.gateway_tables import CHAIR, HEADPHONES, MYSTERY, PHONE, SHOP, TableWriter
@@ -190,6 +193,28 @@ async def test_the_fallback_leaves_out_what_was_bought(alone: httpx.AsyncClient,
     assert product_ids(await recommended(alone, PHONE.user_id, exclude_purchased=False, k=9)) == POPULAR
     writer.write([replace(PHONE, order_id="back", quantity=-1)])
     assert PHONE.product_id in product_ids(await recommended(alone, PHONE.user_id))
+
+
+async def test_the_fallback_keeps_to_the_choice_of_the_model_served_last(
+    redis_url: str, s3: S3Settings, recommender: FakeRecommender, writer: TableWriter
+) -> None:
+    store = ObjectStore(s3)
+    manifest = {"version": "v1", "composition": {"factors": 1.0, "mask_bought": False}}
+    store.put("models/als/v1/manifest.json", json.dumps(manifest).encode())
+    store.close()
+    writer.write(SHOP)
+    assert PHONE.user_id is not None
+    recommender.fails = grpc.StatusCode.UNAVAILABLE
+    async with (
+        serving(recommender) as address,
+        client_of(settings_of(**s3.model_dump(), redis_url=redis_url, recommender_address=address)) as gateway,
+    ):
+        async with asyncio.timeout(10):
+            while PHONE.product_id not in product_ids(await recommended(gateway, PHONE.user_id)):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        for excluded in (True, False):
+            answer = await recommended(gateway, PHONE.user_id, exclude_purchased=excluded)
+            assert (PHONE.product_id in product_ids(answer)) is not excluded
 
 
 async def test_nothing_sold_yet(alone: httpx.AsyncClient) -> None:

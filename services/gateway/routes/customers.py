@@ -83,7 +83,7 @@ async def recommendations(
         bool | None,
         Query(
             description="Leave out what the customer bought before. Not given: as the shop's validation chose "
-            "(groceries come again)."
+            "(groceries come again); while no model can be asked, as the one served last did, and left out before any."
         ),
     ] = None,
 ) -> Response:

@@ -38,7 +38,8 @@ class Wanted(BaseModel):
         default=None,
         strict=True,
         description="Leave out what the customer bought before, or what is in the basket. Not given: as the shop's "
-        "validation chose (groceries come again); a basket's products are left out.",
+        "validation chose (groceries come again); while no model can be asked, as the one served last did, and left "
+        "out before any. A basket's products are left out.",
     )
 
     @model_validator(mode="after")

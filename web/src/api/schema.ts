@@ -1365,7 +1365,7 @@ export interface components {
             max_price?: string | null;
             /**
              * Exclude Purchased
-             * @description Leave out what the customer bought before, or what is in the basket. Not given: as the shop's validation chose (groceries come again); a basket's products are left out.
+             * @description Leave out what the customer bought before, or what is in the basket. Not given: as the shop's validation chose (groceries come again); while no model can be asked, as the one served last did, and left out before any. A basket's products are left out.
              */
             exclude_purchased?: boolean | null;
         };
@@ -1818,7 +1818,7 @@ export interface operations {
                 min_price?: string | null;
                 /** @description Unit price at most this much. */
                 max_price?: string | null;
-                /** @description Leave out what the customer bought before. Not given: as the shop's validation chose (groceries come again). */
+                /** @description Leave out what the customer bought before. Not given: as the shop's validation chose (groceries come again); while no model can be asked, as the one served last did, and left out before any. */
                 exclude_purchased?: boolean | null;
             };
             header?: never;
