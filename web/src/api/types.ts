@@ -17,6 +17,7 @@ export type Part = Schemas["Part"];
 export type DeadLetterCount = Schemas["DeadLetterCount"];
 export type SimilarProducts = Schemas["SimilarProducts"];
 export type ModelList = Schemas["ModelList"];
+export type Variant = Schemas["Variant"];
 export type ModelEntry = Schemas["ModelEntry"];
 export type Books = Schemas["ReconciliationAnswer"];
 export type RecommendationList = Schemas["RecommendationList"];
@@ -34,16 +35,19 @@ export interface Stale {
   reason: string;
 }
 
-/** What a run of the batch job decided about its model, as it stands in the manifest and in reports/gate/. */
+/**
+ * What a run of the batch job decided about its model, as it stands in the manifest and in reports/gate/. The gateway hands
+ * it on as it is: a record of another release may lack all but the verdict.
+ */
 export interface GateRecord {
   version: string;
   verdict: "published" | "refused";
-  winner: "candidate" | "live" | "popularity";
+  winner?: "candidate" | "live" | "popularity";
   /** One sentence for a person. */
-  reason: string;
-  rule: string;
-  recipes: GateRecipe[];
-  checks: { name: string; passed: boolean; detail: string }[];
+  reason?: string;
+  rule?: string;
+  recipes?: GateRecipe[];
+  checks?: { name: string; passed: boolean; detail: string }[];
 }
 
 /** A value with its 95 % interval: value, low, high. */
@@ -54,15 +58,8 @@ type GateFigures = Partial<Record<"hr@3" | "ndcg@10", Interval>>;
 export interface GateRecipe {
   name: string;
   /** Why it could not win; null where it could. */
-  refused: string | null;
-  figures: Partial<Record<"warm" | "all", GateFigures>>;
-  against_live: Interval | null;
-  against_popularity: Interval | null;
-}
-
-/** A model that answers a part of the customers, beside the live one. */
-export interface Variant {
-  name: string;
-  version: string;
-  weight: number;
+  refused?: string | null;
+  figures?: Partial<Record<"warm" | "all", GateFigures>>;
+  against_live?: Interval | null;
+  against_popularity?: Interval | null;
 }

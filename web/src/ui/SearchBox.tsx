@@ -20,10 +20,12 @@ interface SearchBoxProps {
   action: string;
   suggest: (text: string, signal: AbortSignal) => Promise<readonly Suggestion[]>;
   onChoose: (id: string) => void;
+  /** What is typed, where no suggestion was picked; taken as an id unless told otherwise. */
+  onTyped?: (text: string) => void;
 }
 
-/** A box for an id that suggests real ones from the first moment on (an ARIA combobox). What is typed can be taken as it is. */
-export function SearchBox({ name, placeholder, listName, action, suggest, onChoose }: SearchBoxProps) {
+/** A box for an id that suggests real ones from the first moment on (an ARIA combobox). */
+export function SearchBox({ name, placeholder, listName, action, suggest, onChoose, onTyped = onChoose }: SearchBoxProps) {
   const [text, setText] = useState("");
   const [open, setOpen] = useState(false);
   const [active, setActive] = useState(NOTHING);
@@ -32,15 +34,24 @@ export function SearchBox({ name, placeholder, listName, action, suggest, onChoo
   const { data: suggestions = [] } = useQuery(`${listName}:${wanted}`, (signal) => suggest(wanted, signal));
   const shown = open && suggestions.length > 0;
 
-  const choose = (id: string): void => {
+  const clear = (): void => {
     setText("");
     setOpen(false);
     setActive(NOTHING);
-    if (id !== "") onChoose(id);
+  };
+  const choose = (id: string): void => {
+    clear();
+    onChoose(id);
   };
   const submit = (event: SubmitEvent): void => {
     event.preventDefault();
-    choose((shown ? suggestions[active]?.id : undefined) ?? text.trim());
+    const picked = shown ? suggestions[active] : undefined;
+    const typed = text.trim();
+    if (picked !== undefined) choose(picked.id);
+    else if (typed !== "") {
+      clear();
+      onTyped(typed);
+    }
   };
   const move = (step: number): void => {
     setOpen(true);

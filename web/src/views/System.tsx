@@ -39,7 +39,8 @@ function Flow() {
     const made = modelVersion === null ? null : modelTime(modelVersion);
     const asked = data?.as_of == null ? null : Date.parse(data.as_of);
     const modelAge = made === null || asked === null ? null : formatWait(asked - made.getTime());
-    const boxes = boxesOf(parts, NUMBERS, { live, freshness: live ? freshness : "not live", modelAge });
+    const seen = { live, freshness: live ? freshness : "not live", model: modelVersion, modelAge };
+    const boxes = boxesOf(parts, NUMBERS, seen);
     return { boxes, arrows: arrowsOf(boxes, parts, NUMBERS) };
   }, [data, live, freshnessMs, modelVersion]);
 

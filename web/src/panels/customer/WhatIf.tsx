@@ -5,6 +5,7 @@ import { useQuery } from "../../live/useQuery";
 import { Button } from "../../ui/Button";
 import { Check } from "../../ui/Field";
 import { Panel } from "../../ui/Panel";
+import { productOf } from "../product/find";
 import { ProductSearch } from "../product/ProductSearch";
 import { Recommended } from "../recommended/Recommended";
 import { candidatesOf, toggled } from "./basket";
@@ -27,8 +28,7 @@ export function WhatIf({ customer, recommended, filters }: WhatIfProps) {
   const [added, setAdded] = useState<readonly Product[]>([]);
   const popular = useQuery("popular", (signal) => api.popular(POPULAR_SHOWN, signal));
   const add = async (productId: string): Promise<void> => {
-    const [product] = await api.products(productId, 1);
-    if (product === undefined) return;
+    const product = await productOf(productId);
     setAdded((products) => [product, ...products]);
     setTicked((ids) => (ids.includes(product.product_id) ? ids : [...ids, product.product_id]));
   };
@@ -55,7 +55,7 @@ export function WhatIf({ customer, recommended, filters }: WhatIfProps) {
         )
       }
     >
-      <ProductSearch action="Add" onProduct={(productId) => void add(productId)} />
+      <ProductSearch action="Add" onProduct={add} />
       <ul className={styles.candidates} data-testid="candidates">
         {candidates.map(({ id, title }) => (
           <li key={id}>

@@ -27,16 +27,19 @@ export function Gate({ gate }: { gate: GateRecord }) {
       </div>
       <Recipes gate={gate} />
       <Checks gate={gate} />
-      <details className={styles.rule}>
-        <summary>The rule</summary>
-        <p>{gate.rule}</p>
-      </details>
+      {gate.rule !== undefined && (
+        <details className={styles.rule}>
+          <summary>The rule</summary>
+          <p>{gate.rule}</p>
+        </details>
+      )}
     </Panel>
   );
 }
 
 function Recipes({ gate }: { gate: GateRecord }) {
   const rows = recipeRows(gate, NUMBERS);
+  if (rows.length === 0) return null;
   return (
     <div className={styles.scroll} tabIndex={0} role="region" aria-label="What was compared, table">
       <table className={styles.models} data-testid="recipes">
@@ -69,10 +72,11 @@ function Recipes({ gate }: { gate: GateRecord }) {
 }
 
 function Checks({ gate }: { gate: GateRecord }) {
-  if (gate.checks.length === 0) return null;
+  const checks = gate.checks ?? [];
+  if (checks.length === 0) return null;
   return (
     <ul className={styles.checks} aria-label="Checks">
-      {gate.checks.map(({ name, passed, detail }) => (
+      {checks.map(({ name, passed, detail }) => (
         <li key={name} data-passed={passed}>
           {passed ? <CheckIcon /> : <CrossIcon />}
           <span>

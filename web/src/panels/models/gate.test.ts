@@ -53,7 +53,25 @@ it("tells who won, and that a refusal changes nothing", () => {
   expect(verdictText({ ...published, winner: "popularity" })).toContain("nothing personal");
 });
 
-it("is silent where no run was recorded", () => {
-  const models = { current: null, serving: null, refused_version: null, refused_reason: null, composition: null, gate: null, models: [] };
-  expect(latestGate(models)).toBeNull();
+it("is silent where no run was recorded, or none that says what it decided", () => {
+  expect(latestGate({ gate: null })).toBeNull();
+  expect(latestGate({ gate: { version: "v2" } })).toBeNull();
+  expect(latestGate({ gate: { version: "v2", verdict: "maybe" } })).toBeNull();
+});
+
+it("tells what an incomplete record holds, and no more", () => {
+  const bare = latestGate({ gate: { version: "v2", verdict: "published" } });
+  expect(bare && verdictText(bare)).toBe("Published.");
+  expect(bare && recipeRows(bare, numbers)).toEqual([]);
+  expect(recipeRows({ version: "v2", verdict: "refused", recipes: [{ name: "candidate" }] }, numbers)).toEqual([
+    {
+      name: "The new model",
+      won: false,
+      hits: "—",
+      ranking: "—",
+      againstLive: "—",
+      againstPopularity: "—",
+      refused: null,
+    },
+  ]);
 });

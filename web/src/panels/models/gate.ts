@@ -14,12 +14,18 @@ const CHECK: Record<string, string> = {
   answers: "It gives sane answers to known customers",
 };
 
-/** The record of the newest run of the batch job, if the gateway knows one. */
-export const latestGate = (models: ModelList): GateRecord | null => (models as { gate?: GateRecord | null }).gate ?? null;
+/** The record of the newest run of the batch job, if the gateway knows one that holds a verdict. */
+export const latestGate = ({ gate }: Pick<ModelList, "gate">): GateRecord | null =>
+  gate !== null && hasVerdict(gate) ? gate : null;
+
+const hasVerdict = (gate: object): gate is GateRecord =>
+  "version" in gate &&
+  typeof gate.version === "string" &&
+  "verdict" in gate &&
+  (gate.verdict === "published" || gate.verdict === "refused");
 
 /** The models that answer a part of the customers. */
-export const variantsOf = (current: ModelList["current"]): readonly Variant[] =>
-  (current as { variants?: Variant[] } | null)?.variants ?? [];
+export const variantsOf = (current: ModelList["current"]): readonly Variant[] => current?.variants ?? [];
 
 export const recipeName = ({ name }: GateRecipe): string => RECIPE[name] ?? name.replaceAll("_", " ");
 export const checkName = (name: string): string => CHECK[name] ?? name.replaceAll("_", " ");
@@ -27,6 +33,7 @@ export const checkName = (name: string): string => CHECK[name] ?? name.replaceAl
 /** The verdict in one line. */
 export function verdictText({ verdict, winner }: GateRecord): string {
   if (verdict === "refused") return "Refused: nothing was changed, the shop keeps the model it had.";
+  if (winner === undefined) return "Published.";
   if (winner === "candidate") return "Published: the new model was the best.";
   return winner === "live"
     ? "Published: the recipe of the model that was live, fitted anew, was the best."
@@ -52,14 +59,14 @@ export interface GateNumbers {
 const NOTHING = "—";
 
 export const recipeRows = (gate: GateRecord, numbers: GateNumbers): RecipeRow[] =>
-  gate.recipes.map((recipe) => ({
+  (gate.recipes ?? []).map((recipe) => ({
     name: recipeName(recipe),
     won: recipe.name === gate.winner && gate.verdict === "published",
-    hits: interval(recipe.figures.warm?.["hr@3"], numbers.share),
-    ranking: interval(recipe.figures.warm?.["ndcg@10"], numbers.score),
+    hits: interval(recipe.figures?.warm?.["hr@3"], numbers.share),
+    ranking: interval(recipe.figures?.warm?.["ndcg@10"], numbers.score),
     againstLive: difference(recipe.against_live, numbers.score),
     againstPopularity: difference(recipe.against_popularity, numbers.score),
-    refused: recipe.refused,
+    refused: recipe.refused ?? null,
   }));
 
 function interval(value: Interval | null | undefined, write: (value: number) => string): string {
@@ -69,8 +76,8 @@ function interval(value: Interval | null | undefined, write: (value: number) => 
 }
 
 /** A difference is told as better or worse only where its interval does not hold zero. */
-function difference(value: Interval | null, write: (value: number) => string): string {
-  if (value === null) return NOTHING;
+function difference(value: Interval | null | undefined, write: (value: number) => string): string {
+  if (value === null || value === undefined) return NOTHING;
   const [, low, high] = value;
   const judged = low > 0 ? "better" : high < 0 ? "worse" : "no clear difference";
   return `${judged}: ${interval(value, write)}`;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Part } from "../../api/types";
-import { arrowsOf, boxesOf, ORDER } from "./flow";
+import { arrowsOf, boxesOf, ORDER, type Seen } from "./flow";
 
 const part = (name: string, given: Partial<Part> = {}): Part => ({
   name,
@@ -11,9 +11,10 @@ const part = (name: string, given: Partial<Part> = {}): Part => ({
   ...given,
 });
 const NUMBERS = { rate: String, count: String };
-const SEEN = { live: true, freshness: "0.3 s", modelAge: "2 h" };
+const SEEN = { live: true, freshness: "0.3 s", model: "20261101T000000Z-aaaaaa", modelAge: "2 h" };
 const names = ["producer", "kafka", "aggregator", "redis", "gateway", "archiver", "s3", "recommender"];
 const all = (changed: Part): Part[] => names.map((name) => (name === changed.name ? changed : part(name)));
+const job = (seen: Seen): string | undefined => boxesOf([], NUMBERS, seen).find(({ id }) => id === "job")?.figures;
 const broken = (parts: Part[]): string[] =>
   arrowsOf(boxesOf(parts, NUMBERS, SEEN), parts, NUMBERS)
     .filter((arrow) => arrow.broken)
@@ -59,6 +60,8 @@ describe("the flow", () => {
     const labels = new Map(arrowsOf(boxes, parts, NUMBERS).map(({ from, to, label }) => [`${from}→${to}`, label]));
     expect(labels.get("gateway→page")).toBe("3 open");
     expect(labels.get("recommender→gateway")).toBe("1.5/s");
-    expect(boxes.find(({ id }) => id === "job")?.figures).toBe("model 2 h old");
+    expect(job(SEEN)).toBe("model 2 h old");
+    expect(job({ ...SEEN, model: "winter", modelAge: null })).toBe("model winter");
+    expect(job({ ...SEEN, model: null, modelAge: null })).toBe("no model yet");
   });
 });

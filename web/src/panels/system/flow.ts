@@ -28,7 +28,9 @@ export interface Numbers {
 export interface Seen {
   live: boolean;
   freshness: string | null;
-  /** How long ago the live model was made, in words. */
+  /** The version of the live model; null where there is none. */
+  model: string | null;
+  /** How long ago it was made, in words; null where its version does not tell. */
   modelAge: string | null;
 }
 
@@ -73,11 +75,16 @@ export function boxesOf(parts: readonly Part[], numbers: Numbers, seen: Seen): B
     const title = TITLES[id] ?? id;
     if (id === "page") return { id, title, status: seen.live ? "ok" : "unreachable", figures: seen.freshness ?? "" };
     // Nobody watches the batch job: it is started, and ends. What it last made is what can be told.
-    if (id === "job") return { id, title, status: "idle", figures: seen.modelAge === null ? "no model yet" : `model ${seen.modelAge} old` };
+    if (id === "job") return { id, title, status: "idle", figures: modelText(seen) };
     const part = known.get(id);
     if (part === undefined) return { id, title, status: "unknown", figures: "" };
     return { id, title, status: statusOf(part), figures: figuresOf(part, numbers) };
   });
+}
+
+function modelText({ model, modelAge }: Seen): string {
+  if (model === null) return "no model yet";
+  return modelAge === null ? `model ${model}` : `model ${modelAge} old`;
 }
 
 function figuresOf(part: Part, { rate, count }: Numbers): string {
