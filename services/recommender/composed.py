@@ -4,8 +4,9 @@ The model's part is one inner product, [customer's vector | weight] · [product'
 the stream is added to it, and the exact search of `scoring` finds the best of the sum.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,13 +42,23 @@ class Knowledge:
 class Customer:
     """A customer, or a basket, as the scorer sees them: true until the next purchase.
 
-    `parts` [n, rank] is what each purchase brought into the vector; made when it is first asked for.
+    `parts` [n, rank] is what each purchase brought into the vector; made when it is first asked for. `ties` belong to
+    the answer under way: made for its scores, and taken by its reasons.
     """
 
     history: History  # the newest FOLDED products
     counted: Int64s  # places in the history, of the purchases that neighbours and categories look to, oldest first
     vector: Float32s  # [rank], folded in; zeros for a stranger, or where factors are unused
     parts: Float32s | None = None
+    ties: "tuple[Moment, Sequence[_Tie]] | None" = None
+
+
+class _Tie(NamedTuple):
+    """What one purchase, by its place in the history, adds to the scores of its neighbours."""
+
+    place: int
+    products: NDArray[np.int64]
+    added: Float64s
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +171,7 @@ class ComposedScorer:
         query = self._query(customer, moment.now_ms)
         taste = query.copy()
         taste[-1] = 0
-        neighbours = np.zeros((len(history), len(rows)))
-        for place, products, ties in self._ties(customer, weights, live):
-            neighbours[place] = self._spread(products, ties)[rows]
+        neighbours = self._together(self._taken_ties(customer, weights, live, moment), len(history), rows)
         counted = customer.counted
         categories = np.zeros((len(history), len(rows)))
         categories[counted] = self._leanings(customer, weights)[:, self._categories.of[rows]] * moment.shares[rows]
@@ -220,8 +229,10 @@ class ComposedScorer:
         if not len(history):
             return moment.scores
         added, weights = moment.scores.copy(), self._recency(customer, moment.now_ms)
-        for _, products, ties in self._ties(customer, weights, live):
-            added[products] += ties
+        ties = [*self._ties(customer, weights, live)]
+        for tie in ties:
+            added[tie.products] += tie.added
+        customer.ties = moment, ties
         added[history.rows] += self._repeats(history, weights)
         if self.composition.categories:
             # The one column more, of zeros, is what products without a category (-1) find.
@@ -236,14 +247,27 @@ class ComposedScorer:
             weights[counted] += part.weight * halvings(age_ms, part.half_life_h * HOUR_MS)
         return weights
 
-    def _ties(
-        self, customer: Customer, weights: Float64s, live: LiveState
-    ) -> Iterator[tuple[int, NDArray[np.int64], Float64s]]:
-        """For each purchase that counts: its place in the history, its neighbours, what it adds to their scores."""
+    def _ties(self, customer: Customer, weights: Float64s, live: LiveState) -> Iterator[_Tie]:
+        """Of each purchase that counts."""
         shape = self.composition
         for place in np.flatnonzero(weights).tolist() if shape.neighbours else ():
             products, ties = live.neighbours.weights(int(customer.history.rows[place]), shape.shrink, shape.balance)
-            yield place, products, shape.neighbours * weights[place] * ties
+            yield _Tie(place, products, shape.neighbours * weights[place] * ties)
+
+    def _taken_ties(self, customer: Customer, weights: Float64s, live: LiveState, moment: Moment) -> Iterable[_Tie]:
+        """Those that the scores of this moment were made of, which are not kept any longer."""
+        kept, customer.ties = customer.ties, None
+        return kept[1] if kept is not None and kept[0] is moment else self._ties(customer, weights, live)
+
+    def _together(self, ties: Iterable[_Tie], purchases: int, rows: Rows) -> Float64s:
+        """What each purchase adds to the scores of some products: [purchases, rows]."""
+        together, column_of = np.zeros((purchases, len(rows))), np.full(len(self._items), -1)
+        column_of[rows] = np.arange(len(rows))
+        for tie in ties:
+            columns = column_of[tie.products]
+            shown = columns >= 0
+            together[tie.place, columns[shown]] = tie.added[shown]
+        return together
 
     def _repeats(self, history: History, weights: Float64s) -> Float64s:
         """What each purchase adds to the score of its own product."""
@@ -254,11 +278,6 @@ class ComposedScorer:
         counted = customer.counted
         leanings = self._categories.leanings(customer.history.rows[counted], weights[counted])
         return np.column_stack((self.composition.categories * leanings, np.zeros(len(counted))))
-
-    def _spread(self, products: NDArray[np.int64], values: Float64s) -> Float64s:
-        spread = np.zeros(len(self._items))
-        spread[products] = values
-        return spread
 
 
 def _with_popularity(item_factors: Float32s, popularity: Float64s) -> Float32s:

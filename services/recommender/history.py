@@ -110,7 +110,10 @@ class Histories:
         past, recent = self._past.of(customer), self._recent.get(customer)
         place = int(np.searchsorted(past.rows, product))
         before = float(past.pieces[place]) if place < len(past) and past.rows[place] == product else 0.0
-        return before + sum(line.pieces for line in _each(recent) if line.product == product)
+        if not recent:
+            return before
+        products, pieces, _ = _columns(recent)
+        return before + float(pieces[products == product].sum())
 
     def beside(self, customer: str, product: int, n: int) -> list[int] | None:
         """The `n` products bought last by a customer who does not hold this one; None where it is held already."""
@@ -201,6 +204,11 @@ def _each(lines: "Lines[int] | None") -> Iterator[Line]:
     return map(Line, numbers, numbers, numbers)
 
 
+def _columns(lines: "Lines[int]") -> Int64s:
+    """Products, pieces and times of the lines: [3, lines], a view that must not outlive the next change."""
+    return np.frombuffer(lines, np.int64)[_FIRST:].reshape(-1, _FIELDS).T
+
+
 def _listed(rows: NDArray[np.int64]) -> list[int]:
     listed: list[int] = rows.tolist()
     return listed
@@ -208,7 +216,7 @@ def _listed(rows: NDArray[np.int64]) -> list[int]:
 
 def _net(past: History, recent: "Lines[int]") -> History:
     """The past and the lines together, product by product."""
-    products, pieces, times = np.frombuffer(recent, np.int64)[_FIRST:].reshape(-1, _FIELDS).T
+    products, pieces, times = _columns(recent)
     rows, places = np.unique(np.concatenate((past.rows, products)), return_inverse=True)
     changes = np.concatenate((past.pieces, pieces)).astype(np.float64)
     net = _sums(places, changes)
