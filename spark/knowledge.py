@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from services.recommender.categories import MOST
 from services.recommender.decay import DAY_MS, HOUR_MS
 from spark.evaluate.knowledge import NEIGHBOURS, NEWEST_PRODUCTS, POPULAR_DAYS
 from spark.train import numbered
@@ -126,10 +127,10 @@ def _or_none(column: str, kind: str) -> Column:
 
 def category_ties(held: DataFrame, products: DataFrame) -> DataFrame:
     """category_code, towards, tie: the share of the buyers of one category who bought in another, or a second product
-    of the same, shrunk. Only ties above 0."""
+    of the same, shrunk. Only ties above 0, and only between the `MOST` categories of most buyers."""
     categories = products.where(F.col("category_code").isNotNull()).select("product_id", "category_code")
     bought = held.join(categories, "product_id").groupBy("user_id", "category_code")
-    by_customer = bought.agg(F.count(F.lit(1)).alias("products")).persist()
+    by_customer = _of_most_bought(bought.agg(F.count(F.lit(1)).alias("products"))).persist()
     buyers = by_customer.groupBy("category_code").agg(
         F.count(F.lit(1)).alias("buyers"), F.count_if(F.col("products") > 1).alias("again")
     )
@@ -140,6 +141,13 @@ def category_ties(held: DataFrame, products: DataFrame) -> DataFrame:
     together = pairs.unionByName(again.where(F.col("customers") > 0))
     share = F.col("customers") / (F.col("buyers") + CATEGORY_SHRINK)
     return together.join(buyers, "category_code").select("category_code", "towards", share.alias("tie"))
+
+
+def _of_most_bought(by_customer: DataFrame) -> DataFrame:
+    """The rows of the `MOST` categories of most buyers."""
+    buyers = by_customer.groupBy("category_code").agg(F.count(F.lit(1)).alias("buyers"))
+    most = buyers.orderBy(F.desc("buyers"), F.asc("category_code")).limit(MOST).select("category_code")
+    return by_customer.join(most, "category_code", "left_semi")
 
 
 def trends(purchases: DataFrame, held: DataFrame, half_lives_h: Iterable[float], at_ms: int) -> DataFrame:

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from services.recommender.scoring import Float64s
 
+MOST = 2_000
+"""So many categories, those of most buyers, have ties; the others count as unknown. The matrix of ties is square."""
+
 
 @dataclass(frozen=True, slots=True)
 class Categories:

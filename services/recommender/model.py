@@ -198,7 +198,7 @@ def _popularity(table: pa.Table, catalogue: Catalogue, rows: int) -> Float64s:
 
 
 def _categories(table: pa.Table, catalogue: Catalogue, rows: int) -> Categories:
-    """Only categories with a tie get a number: the matrix of ties is square."""
+    """Only categories with a tie get a number, which are few (`categories.MOST`): the matrix of ties is square."""
     one: list[str] = table["category_code"].to_pylist()  # type: ignore[assignment]  # nulls were refused
     other: list[str] = table["towards"].to_pylist()  # type: ignore[assignment]
     if len(set(zip(one, other, strict=True))) != len(one):

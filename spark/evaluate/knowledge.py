@@ -1,12 +1,12 @@
 """What a model knows at a moment: learnt from the purchases before it, and from nothing else. NumPy, no Spark."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.recommender.categories import Categories
+from services.recommender.categories import MOST, Categories
 from services.recommender.composed import Knowledge
 from services.recommender.decay import DAY_MS
 from services.recommender.foldin import FoldIn
@@ -23,6 +23,8 @@ NEWEST_PRODUCTS = 100
 NEIGHBOURS = 100
 """Neighbours of a product that are kept."""
 _CHUNK = 4096
+_PAIRS = 2**23
+"""Pairs of products that are counted at once: 64 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +124,12 @@ def past_of(log: Log, held: Held) -> PastPurchases:
     )
 
 
-def categories_of(log: Log, held: Held, shrink: float = 10.0) -> Categories:
+def categories_of(log: Log, held: Held, shrink: float = 10.0, most: int = MOST) -> Categories:
     """Which categories are bought by the same customers."""
-    number = int(log.category.max(initial=-1)) + 1
-    known = log.category[held.rows] >= 0
-    keys, products = np.unique(held.customers[known] * number + log.category[held.rows[known]], return_counts=True)
+    of = _most_bought(log.category, held, most)
+    number = int(of.max(initial=-1)) + 1
+    known = of[held.rows] >= 0
+    keys, products = np.unique(held.customers[known] * number + of[held.rows[known]], return_counts=True)
     customers, categories = np.divmod(keys, max(number, 1))
     together = np.zeros((number, number))
     for start in range(0, int(customers.max(initial=-1)) + 1, _CHUNK):
@@ -136,13 +139,27 @@ def categories_of(log: Log, held: Held, shrink: float = 10.0) -> Categories:
         together += bought.T @ bought
     buyers = together.diagonal().copy()
     np.fill_diagonal(together, np.bincount(categories[products > 1], minlength=number))
-    return Categories(log.category, together / (buyers + shrink)[:, np.newaxis])
+    return Categories(of, together / (buyers + shrink)[:, np.newaxis])
+
+
+def _most_bought(category: NDArray[np.int32], held: Held, most: int) -> NDArray[np.int32]:
+    """Each product's category, −1 (unknown) where it is none of the `most` of most buyers."""
+    number = int(category.max(initial=-1)) + 1
+    if number <= most:
+        return category
+    known = category[held.rows] >= 0
+    pairs = np.unique(held.customers[known] * number + category[held.rows[known]])
+    buyers = np.bincount(pairs % number, minlength=number)
+    kept = np.sort(np.argsort(-buyers, kind="stable")[:most])
+    renumbered = np.full(number + 1, -1, np.int32)  # the last stands for unknown
+    renumbered[kept] = np.arange(most)
+    return renumbered[category]
 
 
 def co_purchases_of(held: Held, products: int, newest: int = NEWEST_PRODUCTS, kept: int = NEIGHBOURS) -> CoPurchases:
     """The `kept` products that share most customers with each one, counted from each customer's `newest` products."""
     buyers = np.bincount(held.rows, minlength=products)
-    pairs, counts = np.unique(np.concatenate([*_pairs(held, newest, products)]), return_counts=True)
+    pairs, counts = counted(_pairs(held, newest, products))
     first, second = np.divmod(pairs, products)
     order = np.lexsort((second, -counts, first))
     starts = np.searchsorted(first, np.arange(products + 1))
@@ -160,8 +177,33 @@ def _pairs(held: Held, newest: int, products: int) -> Iterator[Int64s]:
     order = np.lexsort((-held.at_ms, held.customers))
     _, first, sizes = np.unique(held.customers[order], return_index=True, return_counts=True)
     sizes = np.minimum(sizes, newest)
-    yield np.empty(0, np.int64)
     for size in np.unique(sizes[sizes > 1]).tolist():
-        rows = held.rows[order[first[sizes == size][:, np.newaxis] + np.arange(size)]]
         one, other = np.nonzero(~np.eye(size, dtype=np.bool_))
-        yield (rows[:, one] * products + rows[:, other]).ravel()
+        starts, at_once = first[sizes == size], max(1, _PAIRS // len(one))
+        for some in range(0, len(starts), at_once):
+            rows = held.rows[order[starts[some : some + at_once, np.newaxis] + np.arange(size)]]
+            yield (rows[:, one] * products + rows[:, other]).ravel()
+
+
+def counted(parts: Iterable[Int64s], at_once: int = _PAIRS) -> tuple[Int64s, Int64s]:
+    """The distinct values of all parts, ascending, and how often each occurs; some `at_once` values are held at a time,
+    beside the distinct ones."""
+    values, counts = np.empty(0, np.int64), np.empty(0, np.int64)
+    for batch in _batches(parts, at_once):
+        new, times = np.unique(batch, return_counts=True)
+        values, places = np.unique(np.concatenate((values, new)), return_inverse=True)
+        counts = np.bincount(places, np.concatenate((counts, times)), len(values)).astype(np.int64)
+    return values, counts
+
+
+def _batches(parts: Iterable[Int64s], at_once: int) -> Iterator[Int64s]:
+    """The same values in arrays of at least `at_once`, but for the last."""
+    waiting, size = list[Int64s](), 0
+    for part in parts:
+        waiting.append(part)
+        size += len(part)
+        if size >= at_once:
+            yield np.concatenate(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield np.concatenate(waiting)

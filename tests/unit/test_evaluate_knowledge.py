@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from services.recommender.decay import DAY_MS, HOUR_MS
-from spark.evaluate.knowledge import Background, background, categories_of, co_purchases_of, held_before
+from spark.evaluate.knowledge import Background, background, categories_of, co_purchases_of, counted, held_before
 from spark.evaluate.log import Log, Order, read_log
 from tests.purchase_log import START_MS, Line, log_of, two_worlds
 
@@ -83,6 +83,25 @@ def test_ties_of_categories_are_shares_of_buyers() -> None:
     log = log_of(LINES, 6, category=[-1, 1, 0, 1, 1, 0])
     categories = categories_of(log, held_before(log, len(log)), shrink=1.0)
     assert categories.ties == pytest.approx(np.array([[2 / 3, 1 / 3], [1 / 3, 0]]))
+
+
+def test_only_the_most_bought_categories_have_ties_and_the_others_are_unknown() -> None:
+    # Buyers: two of category 0, two of 1, one of 2; category 3 nobody holds.
+    log = log_of([*LINES, (7, "h", "dan", 3)], 6, category=[-1, 1, 0, 2, 3, 0])
+    held = held_before(log, len(log))
+    categories = categories_of(log, held, shrink=1.0, most=2)
+    assert categories.of.tolist() == [-1, 1, 0, -1, -1, 0]
+    assert categories.ties == pytest.approx(np.array([[2 / 3, 1 / 3], [1 / 3, 0]]))
+    swapped = log_of([*LINES, (7, "h", "dan", 3)], 6, category=[-1, 1, 2, 0, 3, 2])
+    assert categories_of(swapped, held, most=1).of.tolist() == [-1, 0, -1, -1, -1, -1], "of equals the first"
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 100])
+def test_counts_do_not_depend_on_how_many_values_are_held_at_once(at_once: int) -> None:
+    parts = [np.array(part, np.int64) for part in ([5, 1, 5], [], [1, 2], [5], [9, 9, 9, 9])]
+    values, counts = counted(parts, at_once)
+    assert (values.tolist(), counts.tolist()) == ([1, 2, 5, 9], [2, 1, 3, 4])
+    assert [len(each) for each in counted([], at_once)] == [0, 0]
 
 
 def test_popularity_counts_the_days_before() -> None:
