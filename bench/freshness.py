@@ -127,7 +127,7 @@ async def measure(stack: Stack, rate: float, seconds: float, probes: float) -> O
 async def _known(page: str) -> tuple[list[str], list[str], str]:
     """Customers, products, and what time it is in the shop."""
     async with aiohttp.ClientSession(page) as session:
-        users = await _get(session, "/v1/users?limit=1000")
+        users = await _get(session, "/v1/users?limit=100")
         products = await _get(session, "/v1/stats/top/products?n=100")
         minutes = await _get(session, "/v1/stats/sales?granularity=hour")
     if not users or not products:
