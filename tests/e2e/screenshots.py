@@ -70,7 +70,8 @@ def picture(browser: Browser, address: str, viewport: ViewportSize, theme: Theme
     page.goto(address)
     page.get_by_test_id("connection").get_by_text("Live", exact=True).wait_for()
     page.get_by_role("main").get_by_role("region").first.wait_for()
-    page.wait_for_function("!/Loading /.test(document.querySelector('main').textContent)")
+    # A function: the page's content policy forbids to evaluate an expression again and again as text.
+    page.wait_for_function("() => !/Loading /.test(document.querySelector('main').textContent)")
     page.wait_for_timeout(SETTLED_MS)
     if file.suffix == ".png":
         page.screenshot(path=file, full_page=True)
