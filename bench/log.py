@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from local.settings import StackSettings
 from services.common.generations import live_generation
-from services.common.kafka import client_options
+from services.common.kafka import client_options, partitions_of
 
 Offsets = dict[TopicPartition, int]
 
@@ -47,10 +47,7 @@ class Log:
         return min(times)
 
     async def _partitions(self) -> list[TopicPartition]:
-        topic = self._settings.purchases_topic
-        if not self._consumer.partitions_for_topic(topic):
-            await self._consumer.end_offsets([TopicPartition(topic, 0)])  # makes the client learn of the topic
-        return [TopicPartition(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic))]
+        return await partitions_of(self._consumer, self._settings.purchases_topic)
 
 
 @asynccontextmanager

@@ -5,10 +5,10 @@ import logging
 import time
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from services.common.kafka import client_options
+from services.common.kafka import client_options, partitions_of
 from services.common.settings import KafkaSettings
 from services.gateway.outages import Outages
 
@@ -59,10 +59,7 @@ class OffsetWatch:
 
     async def _ask(self) -> Offsets:
         consumer = await self._connected()
-        topic = self._settings.purchases_topic
-        # Asking for one partition makes the client learn of the topic and its other ones.
-        await consumer.end_offsets([TopicPartition(topic, 0)])
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        partitions = await partitions_of(consumer, self._settings.purchases_topic)
         beginnings = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
         return {p.partition: (beginnings[p], ends[p]) for p in partitions}

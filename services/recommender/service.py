@@ -35,8 +35,8 @@ def clock_ms() -> int:
 
 
 class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
-    """Answers from `serving()`, which is asked once a request. Scoring runs on the event loop: it takes a fraction of
-    a millisecond, less than handing it to a thread and back costs under load."""
+    """Answers from `serving()`, which is asked once a request. Scoring runs on the event loop: it takes less
+    than a millisecond, and a thread would fight over the interpreter lock between its many short calls."""
 
     def __init__(
         self,

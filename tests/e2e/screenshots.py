@@ -20,7 +20,7 @@ VIEWS = ("now", "sales", "customer", "product", "models", "system")
 SIZES: dict[str, ViewportSize] = {"phone": PHONE, "desk": DESK, "wall": WALL}
 Theme = Literal["light", "dark"]
 THEMES: tuple[Theme, ...] = ("light", "dark")
-# Charts have grown and the ticker is full.
+# The charts are drawn and the ticker is full.
 SETTLED_MS = 4_000
 QUALITY = 80
 MAX_BYTES = 300_000
@@ -66,7 +66,8 @@ def addresses_of(url: str) -> dict[str, str]:
 
 def picture(browser: Browser, address: str, viewport: ViewportSize, theme: Theme, file: Path) -> None:
     """The whole view at one width."""
-    page = browser.new_page(viewport=viewport, color_scheme=theme, locale="en-US")
+    # Without motion a chart is whole as soon as it is drawn.
+    page = browser.new_page(viewport=viewport, color_scheme=theme, reduced_motion="reduce", locale="en-US")
     page.goto(address)
     page.get_by_test_id("connection").get_by_text("Live", exact=True).wait_for()
     page.get_by_role("main").get_by_role("region").first.wait_for()

@@ -16,12 +16,15 @@ OLDER = "20200101T000000Z-0a1b2c"
 TOKEN = "a token"
 
 
-def with_older_model(page: Page, stack: LiveShop) -> dict[str, Any]:
-    """Let the page see the real model and an older one; returns the real one."""
+def with_older_model(page: Page, stack: LiveShop, previous: str | None = None) -> dict[str, Any]:
+    """Let the page see the real model and an older one, and what was live before; returns the real one."""
     answer = stack.get("/v1/models")
     (model,) = answer["models"]
+    warm = {"hr@3": [0.039, 0.034, 0.043], "ndcg@10": [0.105, 0.1, 0.11]}
     older = {**model, "version": OLDER, "live": False, "settings": {**model["settings"], "rank": 99}}
-    body = json.dumps({**answer, "models": [model, older]})
+    current = {**answer["current"], "previous": previous}
+    measured = [{**each, "metrics": {"warm": warm}} for each in (model, older)]
+    body = json.dumps({**answer, "current": current, "models": measured})
     page.route("**/v1/models", lambda route: route.fulfill(content_type="application/json", body=body))
     page.reload()
     expect(page.get_by_test_id("model")).to_have_count(2, timeout=SOON_MS)
@@ -132,3 +135,15 @@ def test_a_model_is_activated_only_with_the_token(stack: LiveShop, open_page: Op
     expect(dialog).to_have_count(0)
     assert [request.post_data_json for request in asked] == [{"note": "cables for everybody"}] * 2
     assert "401" in complaints.pop(), "the browser itself notes the gateway's answer"
+
+
+def test_the_model_before_is_the_one_to_roll_back_to(stack: LiveShop, open_page: OpenPage) -> None:
+    page = open_page("/models")
+    with_older_model(page, stack, previous=OLDER)
+    row = page.get_by_test_id("model").filter(has_text=OLDER)
+    expect(row).to_contain_text("3.9%")
+    expect(row).to_contain_text("0.105")
+    row.get_by_role("button", name=f"Roll back to {OLDER}").click()
+    dialog = page.get_by_role("dialog", name="Roll back to this model?")
+    expect(dialog).to_contain_text(OLDER)
+    expect(dialog.get_by_role("button", name="Roll back")).to_be_visible()

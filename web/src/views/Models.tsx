@@ -1,13 +1,13 @@
 import { useState } from "react";
 import { api } from "../api/client";
 import type { ModelEntry, ModelList } from "../api/types";
-import { formatCount, formatShortShare } from "../format/numbers";
+import { formatCount, formatScore, formatShare, formatShortShare } from "../format/numbers";
 import { formatDate, formatMoment } from "../format/time";
 import { useLiveConnection } from "../live/LiveContext";
 import { useQuery } from "../live/useQuery";
 import { toggled } from "../panels/customer/basket";
 import { Activation } from "../panels/models/Activation";
-import { compare, headline, metricsText } from "../panels/models/compare";
+import { compare, qualityOf } from "../panels/models/compare";
 import { Gate } from "../panels/models/Gate";
 import { latestGate, variantsOf } from "../panels/models/gate";
 import styles from "../panels/models/Models.module.css";
@@ -53,12 +53,19 @@ export default function Models() {
             onActivate={setActivating}
           />
         )}
+        {data.models.some((model) => qualityOf(model).hits !== null) && (
+          <p className="remark">
+            Orders hit: in what share of known customers’ orders one of the three products shown was bought, on the newest
+            purchases before the model was published.
+          </p>
+        )}
       </Panel>
       {gate !== null && <Gate gate={gate} />}
       {first !== undefined && second !== undefined && <Compared first={first} second={second} />}
       {activating !== null && (
         <Activation
           version={activating}
+          back={isBefore(data, activating)}
           onClose={(activated) => {
             setActivating(null);
             if (activated) retry();
@@ -81,7 +88,18 @@ function Live({ models: { current, serving } }: { models: ModelList }) {
   );
 }
 
-const COLUMNS = ["Version", "Made", "Trained on", "Pairs", "Customers", "Products", "Metrics", "Compare", "Serve"];
+const COLUMNS = [
+  "Version",
+  "Made",
+  "Trained on",
+  "Pairs",
+  "Customers",
+  "Products",
+  "Orders hit",
+  "NDCG@10",
+  "Compare",
+  "Serve",
+];
 
 interface ListProps {
   models: ModelList;
@@ -114,7 +132,7 @@ function List({ models, chosen, onChoose, onActivate }: ListProps) {
               <td className="number">{countOf(model.counts.pairs)}</td>
               <td className="number">{countOf(model.users)}</td>
               <td className="number">{countOf(model.items)}</td>
-              <td>{metricsText(headline(model.metrics)) || "none"}</td>
+              <Measured model={model} />
               <td>
                 <Check
                   checked={chosen.includes(model.version)}
@@ -129,12 +147,12 @@ function List({ models, chosen, onChoose, onActivate }: ListProps) {
                 <Share models={models} version={model.version} />
                 {!model.live && (
                   <Button
-                    aria-label={`Activate ${model.version}`}
+                    aria-label={`${isBefore(models, model.version) ? "Roll back to" : "Activate"} ${model.version}`}
                     onClick={() => {
                       onActivate(model.version);
                     }}
                   >
-                    Activate…
+                    {isBefore(models, model.version) ? "Roll back…" : "Activate…"}
                   </Button>
                 )}
               </td>
@@ -143,6 +161,16 @@ function List({ models, chosen, onChoose, onActivate }: ListProps) {
         </tbody>
       </table>
     </div>
+  );
+}
+
+function Measured({ model }: { model: ModelEntry }) {
+  const { hits, ndcg } = qualityOf(model);
+  return (
+    <>
+      <td className="number">{formatShare(hits)}</td>
+      <td className="number">{ndcg === null ? "—" : formatScore(ndcg)}</td>
+    </>
   );
 }
 
@@ -161,6 +189,9 @@ function Share({ models: { current }, version }: { models: ModelList; version: s
     </>
   );
 }
+
+/** Whether the version is the one that was live before. */
+const isBefore = ({ current }: ModelList, version: string): boolean => current?.previous === version;
 
 const countOf = (value: unknown): string => (typeof value === "number" ? formatCount(value) : "—");
 

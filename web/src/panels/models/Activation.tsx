@@ -6,11 +6,13 @@ import styles from "./Models.module.css";
 
 interface ActivationProps {
   version: string;
+  /** Whether it is the one that was live before. */
+  back: boolean;
   onClose: (activated: boolean) => void;
 }
 
 /** Asks whether a model is to be served from now on. Needs the admin's token, which is not kept. */
-export function Activation({ version, onClose }: ActivationProps) {
+export function Activation({ version, back, onClose }: ActivationProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [token, setToken] = useState("");
   const [note, setNote] = useState("");
@@ -44,7 +46,7 @@ export function Activation({ version, onClose }: ActivationProps) {
       }}
     >
       <form onSubmit={submit} className={styles.form}>
-        <h2 id="activation">Activate this model?</h2>
+        <h2 id="activation">{back ? "Roll back to this model?" : "Activate this model?"}</h2>
         <p>
           The recommender will answer from <span className="id">{version}</span> within seconds. The other models stay, and
           can be activated again.
@@ -84,7 +86,7 @@ export function Activation({ version, onClose }: ActivationProps) {
             Leave it
           </Button>
           <Button type="submit" disabled={busy}>
-            Activate
+            {back ? "Roll back" : "Activate"}
           </Button>
         </div>
       </form>

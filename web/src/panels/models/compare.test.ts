@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { ModelEntry } from "../../api/types";
-import { compare, headline, metricsText, text } from "./compare";
+import { compare, qualityOf, text } from "./compare";
 
 const model = (version: string, given: Partial<ModelEntry>): ModelEntry => ({
   version,
@@ -35,14 +35,17 @@ it("shows every value of either model and which differ", () => {
   ]);
 });
 
-it("shows a few of many metrics, those of what was bought first", () => {
-  const many = { coverage: 0.3, novelty: 5, warm: { "hr@3": 0.04, "ndcg@10": 0.03 }, other: 1, others: 2 };
-  expect(headline(many)).toEqual({ "warm hr@3": 0.04, "warm ndcg@10": 0.03 });
-  expect(headline({ a: 1, b: 2, c: 3, d: 4, e: 5 })).toEqual({ a: 1, b: 2, c: 3, d: 4 });
+it("tells how good a model was with known customers, as far as that was measured", () => {
+  const warm = { "hr@3": [0.04, 0.03, 0.05], "ndcg@10": [0.02, 0.01, 0.03] };
+  expect(qualityOf({ metrics: { protocol: "rolling", warm } })).toEqual({ hits: 0.04, ndcg: 0.02 });
+  expect(qualityOf({ metrics: { warm: { "hr@3": [0.04, 0.03, 0.05] } } })).toEqual({ hits: 0.04, ndcg: null });
+  expect(qualityOf({ metrics: { warm: { "hr@3": "good" } } })).toEqual({ hits: null, ndcg: null });
+  expect(qualityOf({ metrics: {} })).toEqual({ hits: null, ndcg: null });
 });
 
 it("writes values out", () => {
   expect(text(null)).toBe("—");
   expect(text([1, 2])).toBe("[1,2]");
-  expect(metricsText({ hits: { at_3: 0.5 } })).toBe("hits at 3 0.5");
+  expect(text([0.2, 0.1, 0.3])).toBe("0.2 (0.1 to 0.3)");
+  expect(text([3, 1, 2])).toBe("[3,1,2]");
 });

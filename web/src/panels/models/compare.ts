@@ -1,5 +1,5 @@
 /** Two models side by side: every setting, count and metric of either. */
-import type { ModelEntry } from "../../api/types";
+import type { Interval, ModelEntry } from "../../api/types";
 
 export interface Comparison {
   group: string;
@@ -48,19 +48,30 @@ const number = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 6 })
 export function text(value: unknown): string {
   if (value === null || value === undefined) return NOTHING;
   if (typeof value === "number") return Number.isInteger(value) ? String(value) : number.format(value);
+  if (isInterval(value)) return `${text(value[0])} (${text(value[1])} to ${text(value[2])})`;
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-const SHOWN = 4;
-const HEADLINE = /^(warm|all|rolling|static)? ?(warm|all)? ?(hr|ndcg)@\d+$/;
+/** A value that lies between its bounds, as every metric of an evaluation does. */
+const isInterval = (value: unknown): value is Interval =>
+  Array.isArray(value) &&
+  value.length === 3 &&
+  value.every((each) => typeof each === "number") &&
+  value[1] <= value[0] &&
+  value[0] <= value[2];
 
-/** The metrics that tell most, a few of many: how often a product shown was bought. All are in the comparison. */
-export function headline(metrics: Record<string, unknown>): Record<string, unknown> {
-  const all = [...flat(metrics)];
-  const telling = all.filter(([name]) => HEADLINE.test(name));
-  return Object.fromEntries((telling.length > 0 ? telling : all).slice(0, SHOWN));
+export interface Quality {
+  /** The share of known customers' orders with one of the three products shown; null where it was not measured. */
+  hits: number | null;
+  ndcg: number | null;
 }
 
-/** The metrics as one line. */
-export const metricsText = (metrics: Record<string, unknown>): string =>
-  [...flat(metrics)].map(([name, value]) => `${name} ${text(value)}`).join(" · ");
+/** How good a model was on the newest purchases, before it was published. */
+export function qualityOf({ metrics: { warm } }: Pick<ModelEntry, "metrics">): Quality {
+  const figures = isRecord(warm) ? warm : {};
+  const middle = (name: string): number | null => {
+    const value = figures[name];
+    return isInterval(value) ? value[0] : null;
+  };
+  return { hits: middle("hr@3"), ndcg: middle("ndcg@10") };
+}

@@ -5,7 +5,7 @@ const STRATEGY: Record<Strategy, string> = {
   personal: "Chosen for this customer",
   basket: "Goes with this basket",
   similar: "Like this product",
-  popular: "Popular with everybody: too little is known of this customer",
+  popular: "Popular with everybody: too little is known for a closer choice",
   popular_fallback: "Popular with everybody: no model gave an answer",
 };
 
