@@ -8,11 +8,10 @@ is forgotten, read again from Redis, and reading goes back to there. What Kafka 
 import asyncio
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
@@ -22,7 +21,9 @@ from services.aggregator.calendar import Calendar
 from services.aggregator.fold import Setting, ShardDelta, fold
 from services.aggregator.history import History, Span
 from services.aggregator.payload import Change, Move
-from services.aggregator.store import Moved, ShardState, TableStore
+from services.aggregator.progress import Progress, RebuildNeeded, another_topic, lost, name_of, require_same_log
+from services.aggregator.store import Moved, TableStore
+from services.aggregator.underway import Underway
 from services.aggregator.verdicts import (
     Record,
     Refusal,
@@ -48,15 +49,9 @@ from services.common.telemetry import Health
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# Turns of the event loop until a request is on its way; only then may the next chunk take the processor.
-_TURNS_TO_SEND = 8
 _RETRY_AFTER_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 # `realign` reads history; records of a partition that waits for it are only fetched again.
 _BEHIND_PAUSE_S = 1.0
-
-
-class RebuildNeeded(Exception):
-    """The tables cannot be continued from this topic; the message says why and what to do."""
 
 
 class DeadLetterSink(Protocol):
@@ -76,37 +71,6 @@ class LogRange(Protocol):
         """Offset and broker's time (epoch ms) of the first record at an offset or after it; None where none is told."""
 
 
-@dataclass(slots=True)
-class _Progress:
-    """What is known of one partition: where each shard stands, by shard number.
-
-    `begun`: a batch was applied since the marks were read.
-    `log_begin`: the first offset that Kafka held when it was last asked.
-    """
-
-    shards: dict[int, ShardState]
-    begun: bool = False
-    log_begin: int = 0
-    skipped_to: int = 0
-
-    @property
-    def next(self) -> int:
-        """Where reading has to go on: at the lowest mark, or after what is accepted as missing."""
-        return max(self.skipped_to, min(state.mark for state in self.shards.values()))
-
-    @property
-    def behind(self) -> bool:
-        """Whether records that come next are no longer in Kafka."""
-        return self.next < self.log_begin
-
-    def groups(self) -> list[tuple[int, list[int]]]:
-        """Shards by mark: one group, but after a crash between two shards' scripts."""
-        by_mark: defaultdict[int, list[int]] = defaultdict(list)
-        for shard, state in self.shards.items():
-            by_mark[state.mark].append(shard)
-        return sorted(by_mark.items())
-
-
 @dataclass(frozen=True, slots=True)
 class _Step:
     """One script call."""
@@ -115,35 +79,6 @@ class _Step:
     move: Move
     delta: ShardDelta
     change: Change
-
-
-class _Applying:
-    """Runs one chunk's script calls beside the caller, so that Redis works while the next chunk is folded."""
-
-    def __init__(self) -> None:
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self, calls: Coroutine[Any, Any, None]) -> None:
-        """Begin these calls once the ones before have succeeded."""
-        try:
-            await self.settle()
-        except BaseException:
-            calls.close()
-            raise
-        self._task = asyncio.create_task(calls)
-        for _ in range(_TURNS_TO_SEND):
-            await asyncio.sleep(0)
-
-    async def settle(self) -> None:
-        """Wait for the calls that were begun; raises what they raise."""
-        task, self._task = self._task, None
-        if task is not None:
-            await task
-
-    async def abandon(self) -> None:
-        """Let calls that are under way come to their end, whatever it is: they are fenced by the marks."""
-        if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
 
 
 class Applier:
@@ -183,7 +118,7 @@ class Applier:
         self._live = live
         self._generation: Generation | None = None
         self._missing_since: dict[TopicPartition, float] = {}
-        self._progress: dict[TopicPartition, _Progress] = {}
+        self._progress: dict[TopicPartition, Progress] = {}
         self._floors = [0] * store.shards
         self._asked_floor = 0
         self._lock = asyncio.Lock()
@@ -239,7 +174,7 @@ class Applier:
         moved = {}
         for partition in partitions:
             known = self._progress.get(partition)
-            marks = await self._store.marks(_name(partition))
+            marks = await self._store.marks(name_of(partition))
             if known is None or any(state.mark != marks[shard] for shard, state in known.shards.items()):
                 moved[partition] = (await self._load(partition)).next
         behind = [partition for partition in partitions if self.is_behind(partition)]
@@ -251,7 +186,7 @@ class Applier:
     async def _read_history(self, partitions: Sequence[TopicPartition]) -> None:
         """Apply what Kafka no longer holds, as far as the archive has it. Raises RebuildNeeded where it lacks some."""
         known = {partition: self._progress[partition] for partition in partitions}
-        logger.warning("reading %s from the archive: Kafka no longer holds all of it", ", ".join(map(_name, known)))
+        logger.warning("reading %s from the archive: Kafka no longer holds all of it", ", ".join(map(name_of, known)))
         try:
             await self._apply_history(known)
         except Moved as moved:
@@ -262,16 +197,16 @@ class Applier:
                 await self._miss(partition, progress)
         self._health.report("history", None)
 
-    async def _apply_history(self, known: Mapping[TopicPartition, _Progress]) -> None:
+    async def _apply_history(self, known: Mapping[TopicPartition, Progress]) -> None:
         spans = {partition: Span(progress.next, progress.log_begin) for partition, progress in known.items()}
-        applying = _Applying()
+        applying = Underway()
         try:
             async with aclosing(self._history.read(spans)) as history:
                 async for partition, records in history:
                     progress = known[partition]
                     if self._progress.get(partition) is not progress:
                         return  # forgotten, as by a rebalance: the next realignment goes on with what is ours by then
-                    _require_same_log(partition, progress, records)
+                    require_same_log(partition, progress, records)
                     if records[0].offset > progress.next:
                         await self._miss_between(partition, progress, records[0].offset)
                     self._missing_since.pop(partition, None)
@@ -281,32 +216,32 @@ class Applier:
         finally:
             await applying.abandon()
 
-    def _tell_history(self, partition: TopicPartition, progress: _Progress) -> None:
+    def _tell_history(self, partition: TopicPartition, progress: Progress) -> None:
         self._health.beat()
-        self._health.report("history", f"{_name(partition)} at {progress.next} of {progress.log_begin}")
+        self._health.report("history", f"{name_of(partition)} at {progress.next} of {progress.log_begin}")
 
-    async def _miss_between(self, partition: TopicPartition, progress: _Progress, found: int) -> None:
+    async def _miss_between(self, partition: TopicPartition, progress: Progress, found: int) -> None:
         """The archive has later records but not the next ones: its chain begins late or has a hole."""
         if not self._accept_missing_history:
-            raise RebuildNeeded(_lost(partition, progress.next, found - 1))
+            raise RebuildNeeded(lost(partition, progress.next, found - 1))
         await self._skip(partition, progress, found)
 
-    async def _miss(self, partition: TopicPartition, progress: _Progress) -> None:
+    async def _miss(self, partition: TopicPartition, progress: Progress) -> None:
         """The archive ends before Kafka begins: the archiver may still hold the records that lie between."""
         since = self._missing_since.setdefault(partition, time.monotonic())
         if time.monotonic() - since < self._history_patience_s:
             last = progress.log_begin - 1
-            logger.warning("%s: waiting for records %d to %d in the archive", _name(partition), progress.next, last)
+            logger.warning("%s: waiting for records %d to %d in the archive", name_of(partition), progress.next, last)
         elif self._accept_missing_history:
             await self._skip(partition, progress, progress.log_begin)
         else:
-            raise RebuildNeeded(_lost(partition, progress.next, progress.log_begin - 1))
+            raise RebuildNeeded(lost(partition, progress.next, progress.log_begin - 1))
 
-    async def _skip(self, partition: TopicPartition, progress: _Progress, to: int) -> None:
+    async def _skip(self, partition: TopicPartition, progress: Progress, to: int) -> None:
         """Go on without records that nobody has any more, and keep in mind which."""
-        logger.error("%s: going on without records %d to %d", _name(partition), progress.next, to - 1)
+        logger.error("%s: going on without records %d to %d", name_of(partition), progress.next, to - 1)
         AGGREGATOR_MISSING.inc(to - progress.next)
-        await self._store.note_missing(self._home(partition), _name(partition), progress.next, to - 1)
+        await self._store.note_missing(self._home(partition), name_of(partition), progress.next, to - 1)
         progress.skipped_to = to
 
     async def _apply(self, partition: TopicPartition, records: Sequence[Record]) -> int | None:
@@ -322,7 +257,7 @@ class Applier:
         progress.begun = True
         if records[0].offset < progress.next:
             AGGREGATOR_REFETCHED.inc(sum(record.offset < progress.next for record in records))
-        applying = _Applying()
+        applying = Underway()
         try:
             await self._advance(applying, partition, progress, records)
             await applying.settle()
@@ -342,7 +277,7 @@ class Applier:
         return first is not None and first[0] >= found
 
     async def _advance(
-        self, applying: _Applying, partition: TopicPartition, progress: _Progress, records: Sequence[Record]
+        self, applying: Underway, partition: TopicPartition, progress: Progress, records: Sequence[Record]
     ) -> None:
         """Apply what lies past the marks, chunk by chunk; the last calls may still be under way."""
         wanted = [record for record in records if record.offset >= progress.next]
@@ -353,7 +288,7 @@ class Applier:
         logger.warning("the tables were moved by another hand, reading again from their marks: %s", moved)
         AGGREGATOR_MISMATCHES.inc()
 
-    async def _prepare(self, partition: TopicPartition, progress: _Progress, records: Sequence[Record]) -> list[_Step]:
+    async def _prepare(self, partition: TopicPartition, progress: Progress, records: Sequence[Record]) -> list[_Step]:
         """What brings each shard past these records. Progress is moved already: a step that fails drops it."""
         if partition.topic == self._dead_letters_topic:
             steps = [self._count_dead_letters(partition, progress, records)]
@@ -372,14 +307,14 @@ class Applier:
             AGGREGATOR_LINES.inc(step.delta.events)
 
     async def _add_purchases(
-        self, partition: TopicPartition, progress: _Progress, records: Sequence[Record]
+        self, partition: TopicPartition, progress: Progress, records: Sequence[Record]
     ) -> list[_Step]:
         lines, refusals = judge(records)
         if not progress.behind:  # what is read from the archive was told when it came
             self._watch(partition, records, refusals)
         if refusals:
             await self._refuse(partition, refusals)
-        wanted = claimed_ids(lines, _name(partition))
+        wanted = claimed_ids(lines, name_of(partition))
         owners = await self._store.claim(wanted, replayed_ids(lines)) if wanted else {}
         next_offset = records[-1].offset + 1
         steps: list[_Step] = []
@@ -388,12 +323,12 @@ class Applier:
                 continue
             pending = [line for line in lines if line.offset >= mark]
             rows = progress.shards[shards[0]].rows
-            fresh, moved_rows = without_repeats(pending, rows, owners, _name(partition))
+            fresh, moved_rows = without_repeats(pending, rows, owners, name_of(partition))
             AGGREGATOR_REPEATS.inc(len(pending) - len(fresh))
             deltas = fold(fresh, self._setting(partition))
             newest = max((line.purchase.event_time for line in fresh), default=0)
             change = self._change(records, moved_rows, newest)
-            move = Move(_name(partition), mark, next_offset)
+            move = Move(name_of(partition), mark, next_offset)
             steps += [_Step(shard, move, deltas[shard], change) for shard in shards]
         return steps
 
@@ -401,7 +336,7 @@ class Applier:
         """Tell of too many refusals before anything of these records is done. Raises TooManyRefused."""
         refused = [refusal.record.offset for refusal in refusals]
         reason = refusals[-1].rejected.reason.value if refusals else ""
-        self._refusals.observe(_name(partition), records[0].offset, records[-1].offset + 1, refused, reason)
+        self._refusals.observe(name_of(partition), records[0].offset, records[-1].offset + 1, refused, reason)
 
     async def _refuse(self, partition: TopicPartition, refusals: Sequence[Refusal]) -> None:
         """Flush the dead letters before any mark moves past their records."""
@@ -409,11 +344,11 @@ class Applier:
         for refusal in refusals:
             AGGREGATOR_DEAD_LETTERS.labels(refusal.rejected.reason.value).inc()
 
-    def _count_dead_letters(self, partition: TopicPartition, progress: _Progress, records: Sequence[Record]) -> _Step:
+    def _count_dead_letters(self, partition: TopicPartition, progress: Progress, records: Sequence[Record]) -> _Step:
         home = self._home(partition)
         state = progress.shards[home]
         reasons, moved_rows = count_dead_letters(records, state.rows)
-        move = Move(_name(partition), state.mark, records[-1].offset + 1)
+        move = Move(name_of(partition), state.mark, records[-1].offset + 1)
         return _Step(home, move, ShardDelta(dead_letters=reasons), self._change(records, moved_rows, 0))
 
     def _change(self, records: Sequence[Record], moved_rows: dict[str, int], newest_event: int) -> Change:
@@ -436,38 +371,38 @@ class Applier:
         self._calendar = Calendar(generation.time_zone)
         self._floors, self._asked_floor = [0] * generation.shards, 0
 
-    async def _load(self, partition: TopicPartition) -> _Progress:
+    async def _load(self, partition: TopicPartition) -> Progress:
         await self._follow()
-        name = _name(partition)
+        name = name_of(partition)
         states = await self._store.load(name)
         home = self._home(partition)
         only_home = partition.topic == self._dead_letters_topic
-        progress = _Progress({shard: state for shard, state in enumerate(states) if shard == home or not only_home})
+        progress = Progress({shard: state for shard, state in enumerate(states) if shard == home or not only_home})
         await self._check_range(partition, progress)
         self._floors, self._asked_floor = await self._store.minute_floors(), 0
         self._progress[partition] = progress
         return progress
 
-    async def _check_range(self, partition: TopicPartition, progress: _Progress) -> None:
+    async def _check_range(self, partition: TopicPartition, progress: Progress) -> None:
         earliest, end = await self._log_range.offsets(partition)
         progress.log_begin = earliest
         if progress.behind and partition.topic == self._dead_letters_topic:
             await self._skip(partition, progress, earliest)  # dead letters are not archived
         highest = max(state.mark for state in progress.shards.values())
         if highest > end:
-            raise RebuildNeeded(_another_topic(partition, f"at offset {highest}, but the topic ends at {end}"))
+            raise RebuildNeeded(another_topic(partition, f"at offset {highest}, but the topic ends at {end}"))
         for state in progress.shards.values():
             if state.stamp is not None and state.mark > earliest:
                 offset, stamp = await self._log_range.first(partition, state.mark - 1) or (None, None)
                 if offset == state.mark - 1 and stamp != state.stamp:
                     raise RebuildNeeded(
-                        _another_topic(
+                        another_topic(
                             partition, f"after a record of {state.stamp} ms, where Kafka has one of {stamp} ms"
                         )
                     )
 
     def _setting(self, partition: TopicPartition) -> Setting:
-        return Setting(_name(partition), self._home(partition), self._store.shards, self._calendar, min(self._floors))
+        return Setting(name_of(partition), self._home(partition), self._store.shards, self._calendar, min(self._floors))
 
     def _home(self, partition: TopicPartition) -> int:
         return int(partition.partition) % self._store.shards
@@ -495,36 +430,3 @@ class Applier:
 def _chunks(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:
     for start in range(0, len(records), size):
         yield records[start : start + size]
-
-
-def _require_same_log(partition: TopicPartition, progress: _Progress, records: Sequence[Record]) -> None:
-    """The archive's record before a mark must be the one that was applied there. Raises RebuildNeeded."""
-    for state in progress.shards.values():
-        if state.stamp is None or not records[0].offset < state.mark <= records[-1].offset + 1:
-            continue
-        for record in records:
-            if record.offset == state.mark - 1 and record.timestamp != state.stamp:
-                raise RebuildNeeded(
-                    _another_topic(
-                        partition, f"after a record of {state.stamp} ms, where the archive has {record.timestamp} ms"
-                    )
-                )
-
-
-def _lost(partition: TopicPartition, first: int, last: int) -> str:
-    return (
-        f"{_name(partition)}: records {first} to {last} come next, but neither Kafka nor the archive in S3 holds them; "
-        "restore their objects below raw/purchases/, or set TILLSTREAM_AGGREGATOR_ACCEPT_MISSING_HISTORY=true to go "
-        "on without them (the tables remember under `missing` which ones the figures lack)"
-    )
-
-
-def _another_topic(partition: TopicPartition, where: str) -> str:
-    return (
-        f"{_name(partition)}: the tables stand {where}: it is another topic than the one they were built from; "
-        "rebuild the tables or point to the right cluster"
-    )
-
-
-def _name(partition: TopicPartition) -> str:
-    return f"{partition.topic}/{partition.partition}"

@@ -19,12 +19,13 @@ from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisError
 from tqdm import tqdm
 
-from services.aggregator.applier import Applier, DeadLetterSink, RebuildNeeded
+from services.aggregator.applier import Applier, DeadLetterSink
 from services.aggregator.calendar import Calendar
 from services.aggregator.carryover import carry_dead_letters
 from services.aggregator.follower import CountedHistory, Follower
 from services.aggregator.history import ArchivedHistory, UnusableObject
 from services.aggregator.kafka import KafkaDeadLetters, KafkaLogRange
+from services.aggregator.progress import RebuildNeeded
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import RedisClient, TableStore
 from services.aggregator.sweep import sweep

@@ -14,12 +14,13 @@ import redis
 from aiokafka import TopicPartition
 from redis.asyncio import Redis
 
-from services.aggregator.applier import Applier, RebuildNeeded
+from services.aggregator.applier import Applier
 from services.aggregator.calendar import Calendar
 from services.aggregator.fold import ShardDelta
 from services.aggregator.history import ArchiveAway, Merged, Span
 from services.aggregator.livetables import LiveTables
 from services.aggregator.payload import Change, Move
+from services.aggregator.progress import RebuildNeeded
 from services.aggregator.store import Moved, ShardState, TableStore
 from services.aggregator.sweep import sweep
 from services.aggregator.verdicts import Refusal
