@@ -134,9 +134,11 @@ class Histories:
         recent, past = self._recent.get(customer), self._past.of_span(start, end)
         if not recent or not _count(recent):
             return _listed(past.newest(n).rows)
+        if (newest := _newest_of_lines(recent, n, past)) is not None:
+            return newest
         changed = np.isin(past.rows, recent[_FIRST::_FIELDS])
-        newest = History(past.rows[~changed], past.pieces[~changed], past.at_ms[~changed]).newest(n)
-        kept = np.sort(np.concatenate((np.flatnonzero(changed), np.searchsorted(past.rows, newest.rows))))
+        older = History(past.rows[~changed], past.pieces[~changed], past.at_ms[~changed]).newest(n)
+        kept = np.sort(np.concatenate((np.flatnonzero(changed), np.searchsorted(past.rows, older.rows))))
         return _listed(_net(History(past.rows[kept], past.pieces[kept], past.at_ms[kept]), recent).newest(n).rows)
 
     def add(self, customer: str, product: int, pieces: int, at_ms: int) -> None:
@@ -207,6 +209,27 @@ def _each(lines: "Lines[int] | None") -> Iterator[Line]:
 def _columns(lines: "Lines[int]") -> Int64s:
     """Products, pieces and times of the lines: [3, lines], a view that must not outlive the next change."""
     return np.frombuffer(lines, np.int64)[_FIRST:].reshape(-1, _FIELDS).T
+
+
+def _newest_of_lines(lines: "Lines[int]", n: int, past: History) -> list[int] | None:
+    """The n products bought last, ascending, told from the newest lines alone; None where more has to be looked at.
+
+    That is where something was returned to the past, lines came out of order, or the n are not all in the lines.
+    """
+    _, pieces, times = _columns(lines)
+    if pieces.min() < 0 or (times[1:] < times[:-1]).any():
+        return None
+    bought_ms: dict[int, int] = {}
+    oldest_ms = 0
+    for product, at_ms in zip(lines[-_FIELDS::-_FIELDS], lines[:_FIRST:-_FIELDS], strict=True):
+        if len(bought_ms) >= n and at_ms < oldest_ms:
+            break
+        if product not in bought_ms:
+            bought_ms[product] = oldest_ms = at_ms
+    if len(bought_ms) < n or (len(past) and past.at_ms.max() >= oldest_ms):
+        return None
+    # Of equal times at the end those of the higher rows.
+    return sorted(sorted(bought_ms, key=lambda product: (bought_ms[product], product))[-n:])
 
 
 def _listed(rows: NDArray[np.int64]) -> list[int]:

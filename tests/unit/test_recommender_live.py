@@ -1,10 +1,14 @@
 """What follows the stream: histories, co-purchases and popularity after known purchases and returns."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.recommender.decay import DAY_MS, HOUR_MS
-from services.recommender.history import NO_PAST, PastPurchases
+from services.recommender.history import NO_PAST, Histories, PastPurchases
 from services.recommender.live import NEVER_MS, Bounds, LiveState, Purchase
 from services.recommender.neighbours import CoPurchases, no_co_purchases
 
@@ -164,6 +168,47 @@ def test_a_customer_of_many_purchases_keeps_the_newest_products() -> None:
     for number in range(100):
         bought(state, "ann", 99 - number, at_ms=NOW_MS + number)
     assert state.history("ann").newest(3).rows.tolist() == [0, 1, 2]
+
+
+Lines = list[tuple[int, int, int]]  # product, pieces, milliseconds since the line before
+
+
+def after_each(lines: Lines) -> Iterator[Histories]:
+    """What `ann` holds, who held products 0 to 3 before, line by line."""
+    past = PastPurchases(
+        users={"ann": 0},
+        starts=np.array([0, 4]),
+        rows=np.arange(4, dtype=np.int32),
+        pieces=np.array([1.0, 2.0, 1.0, 1.0]),
+        at_ms=np.array([5, 2, 9, 2]),
+    )
+    histories, at_ms = Histories(past, lines=8, customers=10, total=100), 8
+    for product, pieces, later in lines:
+        at_ms = max(0, at_ms + later)
+        if pieces > 0:
+            histories.add("ann", product, pieces, at_ms)
+        else:
+            histories.take_back("ann", product, -pieces, at_ms)
+        yield histories
+
+
+def lines_of(pieces: list[int], later_ms: list[int]) -> st.SearchStrategy[Lines]:
+    line = st.tuples(st.integers(0, 9), st.sampled_from(pieces), st.sampled_from(later_ms))
+    return st.lists(line, min_size=5, max_size=30)
+
+
+@settings(deadline=None, max_examples=300)
+@given(lines_of([1], [0, 0, 1]) | lines_of([1, 1, -1], [1, 2]) | lines_of([1], [1, 1, 2, -3]))
+def test_the_products_beside_a_new_one_are_those_bought_last(lines: Lines) -> None:
+    for histories in after_each(lines):
+        held = histories.of("ann")
+        for product in range(11):
+            beside = histories.beside("ann", product, 3)
+            if product in held.rows:
+                assert beside is None
+            else:
+                assert beside is not None
+                assert sorted(beside) == held.newest(3).rows.tolist()
 
 
 def test_a_state_seeded_from_counts_equals_one_that_saw_the_sales() -> None:
