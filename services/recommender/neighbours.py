@@ -92,25 +92,19 @@ class Neighbours:
         return both.astype(np.int64), np.maximum(sums, 0.0)
 
     def _count(self, product: int, held: Sequence[int], times: int) -> None:
+        own = self._fresh.setdefault(product, {})
+        before, others = len(own), 0
         for other in held:
-            self._count_one(product, other, times)
-            self._count_one(other, product, times)
+            _add(own, other, times)
+            theirs = self._fresh.setdefault(other, {})
+            others += _add(theirs, product, times)
+            if len(theirs) > 2 * self._limit:
+                self._keep(other, self._limit)
+        self.fresh += len(own) - before + others
+        if len(own) > 2 * self._limit:
+            self._keep(product, self._limit)
         while self.fresh > self._total:
             self._forget_some()
-
-    def _count_one(self, product: int, other: int, times: int) -> None:
-        fresh = self._fresh.get(product)
-        if fresh is None:
-            fresh = self._fresh[product] = {}
-        count = fresh.get(other, 0) + times
-        if count == times:
-            self.fresh += 1
-        fresh[other] = count
-        if not count:
-            del fresh[other]
-            self.fresh -= 1
-        elif len(fresh) > 2 * self._limit:
-            self._keep(product, self._limit)
 
     def _keep(self, product: int, limit: int) -> None:
         """Forget a product's weakest fresh neighbours. What was taken back from the model counts like what came."""
@@ -124,3 +118,16 @@ class Neighbours:
         product, self._turn = self._turn, (self._turn + 1) % len(self._buyers)
         if fresh := self._fresh.get(product):
             self._keep(product, len(fresh) // 2)
+
+
+def _add(counts: dict[int, int], key: int, times: int) -> int:
+    """Change a count, which is not kept where it is zero; by how many entries there are more."""
+    before = counts.get(key)
+    if before is None:
+        counts[key] = times
+        return 1
+    if before + times:
+        counts[key] = before + times
+        return 0
+    del counts[key]
+    return -1
