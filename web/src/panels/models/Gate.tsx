@@ -3,7 +3,7 @@ import { formatScore, formatShare } from "../../format/numbers";
 import { formatMoment, modelTime } from "../../format/time";
 import { CheckIcon, CrossIcon } from "../../ui/icons";
 import { Panel } from "../../ui/Panel";
-import { checkName, recipeRows, verdictText } from "./gate";
+import { recipeRows, verdictText } from "./gate";
 import styles from "./Models.module.css";
 
 const NUMBERS = { share: formatShare, score: formatScore };
@@ -81,8 +81,8 @@ function Checks({ gate }: { gate: GateRecord }) {
           {passed ? <CheckIcon /> : <CrossIcon />}
           <span>
             <span className="visually-hidden">{passed ? "Passed: " : "Failed: "}</span>
-            {checkName(name)}
-            <span className={styles.detail}> {detail}</span>
+            {name}
+            <span className={styles.detail}>: {detail}</span>
           </span>
         </li>
       ))}

@@ -53,12 +53,11 @@ export function text(value: unknown): string {
 }
 
 /** A value that lies between its bounds, as every metric of an evaluation does. */
-const isInterval = (value: unknown): value is Interval =>
-  Array.isArray(value) &&
-  value.length === 3 &&
-  value.every((each) => typeof each === "number") &&
-  value[1] <= value[0] &&
-  value[0] <= value[2];
+function isInterval(value: unknown): value is Interval {
+  if (!Array.isArray(value) || value.length !== 3 || !value.every((each) => typeof each === "number")) return false;
+  const [middle, low, high] = value as Interval;
+  return low <= middle && middle <= high;
+}
 
 export interface Quality {
   /** The share of known customers' orders with one of the three products shown; null where it was not measured. */

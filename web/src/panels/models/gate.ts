@@ -7,13 +7,6 @@ const RECIPE: Record<string, string> = {
   popularity: "What everybody buys",
 };
 
-const CHECK: Record<string, string> = {
-  files: "Its files are whole",
-  finite: "Its numbers are numbers",
-  catalogue: "It knows what was sold last week",
-  answers: "It gives sane answers to known customers",
-};
-
 /** The record of the newest run of the batch job, if the gateway knows one that holds a verdict. */
 export const latestGate = ({ gate }: Pick<ModelList, "gate">): GateRecord | null =>
   gate !== null && hasVerdict(gate) ? gate : null;
@@ -28,7 +21,6 @@ const hasVerdict = (gate: object): gate is GateRecord =>
 export const variantsOf = (current: ModelList["current"]): readonly Variant[] => current?.variants ?? [];
 
 export const recipeName = ({ name }: GateRecipe): string => RECIPE[name] ?? name.replaceAll("_", " ");
-export const checkName = (name: string): string => CHECK[name] ?? name.replaceAll("_", " ");
 
 /** The verdict in one line. */
 export function verdictText({ verdict, winner }: GateRecord): string {
