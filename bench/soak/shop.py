@@ -1,9 +1,9 @@
 """A made-up shop: `python -m bench.soak.shop FILE --rows N --first-row R --rate N --since SECONDS`.
 
 Customers and products are bounded, orders are not: four lines make an order, and each is new, as in a real shop. One
-order in five has no customer. At 5,000 rows a second a customer buys two lines a second, so that what the services keep
-of each is at its bound (500 lines, services/recommender/live.py) before a soak's warm-up is over. A row is a function of
-its number, so that two files never share an order.
+order in five has no customer. At 5,000 rows a second a customer buys two lines a second: what the services keep of each
+is at its bound (500 lines, services/recommender/live.py) before a soak's warm-up is over. A row is a function of its
+number, so that two files never share an order.
 """
 
 import argparse

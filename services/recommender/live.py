@@ -36,7 +36,7 @@ class Bounds:
     all_lines: int = 10_000_000
     neighbours: int = 200  # fresh ones a product
     all_neighbours: int = 4_000_000
-    pairs: int = 50  # newest products of a customer that a new purchase is paired with
+    pairs: int = 20  # newest products of a customer that a new purchase is paired with
 
 
 @dataclass(frozen=True, slots=True)

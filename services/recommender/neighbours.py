@@ -54,6 +54,7 @@ class Neighbours:
         self._total = total
         self._fresh: dict[int, dict[int, int]] = {}
         self._buyers = past.buyers.astype(np.float64)
+        self._changes = np.zeros(len(past.buyers))  # for one product at a time, zeros in between
         self._turn = 0
         self.fresh = 0
 
@@ -82,14 +83,20 @@ class Neighbours:
         return rows, counts, float(self._buyers[product]), self._buyers[rows]
 
     def _counts(self, product: int) -> tuple[NDArray[np.int64], Float64s]:
+        """Neighbours in any order, each once."""
         rows, counts = self._past.of(product)
         fresh = self._fresh.get(product)
         if not fresh:
             return rows.astype(np.int64), counts.astype(np.float64)
-        both, places = np.unique(np.concatenate((rows, list(fresh))), return_inverse=True)
-        sums = np.zeros(len(both))
-        np.add.at(sums, places, np.concatenate((counts, list(fresh.values()))))
-        return both.astype(np.int64), np.maximum(sums, 0.0)
+        newer, changes = np.fromiter(fresh, np.int64, len(fresh)), self._changes
+        changes[newer] = np.fromiter(fresh.values(), np.float64, len(fresh))
+        known = counts + changes[rows]
+        changes[rows] = 0
+        added = changes[newer]  # a change is never 0, but where the model knows the neighbour
+        changes[newer] = 0
+        beyond = np.flatnonzero(added)
+        sums = np.concatenate((known, added[beyond]))
+        return np.concatenate((rows, newer[beyond])), np.maximum(sums, 0.0)
 
     def _count(self, product: int, held: Sequence[int], times: int) -> None:
         own = self._fresh.setdefault(product, {})

@@ -89,11 +89,14 @@ def test_disk_is_what_the_files_take(tmp_path: Path) -> None:
     assert 8_192 <= disk_bytes(tmp_path) <= 20_480
 
 
+HEAPS = {"kafka": MB, "s3": 250 * MB}
+
+
 def sample(second: float, **more: object) -> Sample:
     summary = {"orders": int(1250 * second), "events": int(5000 * second), "freshness_ms": 300, "lag": 900}
     steady = Sample(
         at=second,
-        rss={"gateway": 150 * MB, "valkey": 200 * MB, "kafka": int(300 * MB + 100_000 * second)},
+        rss={**HEAPS, "gateway": 150 * MB, "valkey": 200 * MB, "kafka": int(300 * MB + 100_000 * second)},
         cpu_s={"gateway": second / 2, "valkey": 0.0},
         disk={"kafka": 100 * MB, "logs": MB},
         redis_bytes=int(100 * MB + 100 * 1250 * second),
@@ -133,11 +136,12 @@ def test_a_steady_stack_breaks_no_bound() -> None:
     ("found", "name"),
     [
         (
-            findings([sample(s, rss={"gateway": 150 * MB + 20_000 * s, "kafka": MB}) for s in SECONDS]),
+            findings([sample(s, rss={**HEAPS, "gateway": 150 * MB + 20_000 * s}) for s in SECONDS]),
             "memory of gateway",
         ),
-        (findings([sample(s, rss={"gateway": 150 * MB, "kafka": 810 * MB}) for s in SECONDS]), "memory of kafka"),
-        (findings([sample(s, rss={"gateway": 150 * MB}) for s in SECONDS]), "memory of kafka"),
+        (findings([sample(s, rss={**HEAPS, "kafka": 810 * MB}) for s in SECONDS]), "memory of kafka"),
+        (findings([sample(s, rss={**HEAPS, "s3": 540 * MB}) for s in SECONDS]), "memory of s3"),
+        (findings([sample(s, rss={"s3": MB, "gateway": 150 * MB}) for s in SECONDS]), "memory of kafka"),
         (findings([sample(s, stalls={"gateway": Stalls(2 + (s > 300), 0.3)}) for s in SECONDS]), "stalls of gateway"),
         (findings([sample(s, redis_bytes=1000 * 1250 * s) for s in SECONDS]), "Redis's data"),
         (findings([sample(s, disk={"kafka": 401 * MB, "logs": MB}) for s in SECONDS]), "Kafka's folder"),
