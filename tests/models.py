@@ -195,7 +195,7 @@ def publish(store: Writable, spec: ModelSpec) -> None:
     point_at(store, spec.version)
 
 
-def standing_still(model: Model, _instead_of: LiveModel | None = None) -> LiveModel:
+def standing_still(model: Model) -> LiveModel:
     """A model that answers from what it was trained on, without a stream."""
     return LiveModel(Recommender(model, model.live_state()), loaded_at_ms=1_600_000_000_000)
 

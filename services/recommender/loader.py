@@ -132,15 +132,14 @@ class ModelLoader:
         poll_s: float,
         on_change: Callable[[Serving], None],
         *,
-        bring_up: Callable[[Model, LiveModel | None], LiveModel],
+        bring_up: Callable[[Model], LiveModel],
         let_go: Callable[[LiveModel], None] = lambda live: None,
         spare: int = 0,
     ) -> None:
         """All callbacks are called in the loader's thread.
 
-        `on_change` after each swap or refusal; `bring_up` gives a verified model its live state, also given what
-        answers so far, and returns when it should answer; `let_go` after a model has been replaced. `spare`: rows for
-        products yet to be sold first.
+        `on_change` after each swap or refusal; `bring_up` gives a verified model its live state, and returns when it
+        should answer; `let_go` after a model has been replaced. `spare`: rows for products yet to be sold first.
         """
         self.serving = Serving()
         self._source = source
@@ -221,7 +220,7 @@ class ModelLoader:
             )
         if self._stop.is_set():
             raise InterruptedError(version)
-        return self._bring_up(model, self.serving.live)
+        return self._bring_up(model)
 
     def _publish(self, serving: Serving) -> None:
         self.serving = serving

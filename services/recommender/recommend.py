@@ -109,11 +109,6 @@ class Recommender:
         self._moment_ms = 0
         self._strangers: dict[tuple[int, Filters], Answer] = {}
 
-    @property
-    def asked_for(self) -> list[str]:
-        """Customers that are known by heart, those asked for last first."""
-        return list(reversed(self._kept))
-
     def for_user(self, user_id: str, k: int, filters: Filters, now_ms: int) -> Answer:
         """The k products a customer is most likely to buy next; what is popular for an unknown customer."""
         return self.for_users([user_id], k, filters, now_ms)[0]

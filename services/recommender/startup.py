@@ -10,7 +10,6 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from services.recommender.catalogue import Filters
 from services.recommender.following import Follower, StreamStart
 from services.recommender.intake import Intake, Repeats
 from services.recommender.loader import LiveModel
@@ -22,9 +21,6 @@ from services.recommender.settings import RecommenderSettings
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 0.05
-# A new model gets to know so many customers before it answers, for so long at most.
-_WARMED = 2_000
-_WARM_UP_S = 5.0
 
 
 class Progress(Protocol):
@@ -82,12 +78,9 @@ class StartUp:
         self._loop = loop
         self._followed: dict[str, Followed] = {}  # by version
 
-    def bring_up(self, model: Model, instead_of: LiveModel | None = None) -> LiveModel:
-        """A model that knows the stream, as far as Kafka tells, and the customers who were asked for last.
-
-        The first one of all answers at once and catches up meanwhile, since nothing better is there. `instead_of` is
-        what answers so far. Blocks; raises InterruptedError where the service ends.
-        """
+    def bring_up(self, model: Model) -> LiveModel:
+        """A model that knows the stream, as far as Kafka tells; the first one of all answers at once and catches up
+        meanwhile, since nothing better is there. Blocks; raises InterruptedError where the service ends."""
         seed = model.seed
         live = model.live_state()
         training = seed.training
@@ -96,10 +89,7 @@ class StartUp:
         first = not self._followed
         followed = Followed(Follower(self._settings, start, intake, model.version))
         self._on_loop(self._start(model.version, followed, wait=not first))
-        recommender = Recommender(model, live)
-        if instead_of is not None:
-            self._on_loop(warm_up(recommender, instead_of.recommender))
-        return LiveModel(recommender, clock_ms(), followed)
+        return LiveModel(Recommender(model, live), clock_ms(), followed)
 
     def let_go(self, live: LiveModel) -> None:
         """Stop following for a model that answers no more; its state is freed with it."""
@@ -126,18 +116,6 @@ class StartUp:
         except (concurrent.futures.CancelledError, RuntimeError) as ended:  # the loop is closed or closing
             work.close()
             raise InterruptedError("the service ends") from ended
-
-
-async def warm_up(recommender: Recommender, before: Recommender) -> None:
-    """Answer the customers of the one before, unheard: a first answer takes ten times as long where thousands of
-    products were bought, and after a swap all would be first ones. Other requests have their turn in between."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + _WARM_UP_S
-    for customer in before.asked_for[:_WARMED]:
-        if loop.time() > until:
-            return
-        recommender.for_user(customer, 1, Filters(), clock_ms())
-        await asyncio.sleep(0)
 
 
 async def until_level(version: str, following: Progress, patience_s: float) -> None:

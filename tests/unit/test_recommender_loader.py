@@ -496,7 +496,7 @@ def test_a_version_that_answers_already_is_kept_with_its_state_whatever_its_part
     brought: list[str] = []
     gone: list[str] = []
 
-    def bring_up(model: Model, _instead_of: LiveModel | None) -> LiveModel:
+    def bring_up(model: Model) -> LiveModel:
         brought.append(model.version)
         return standing_still(model)
 
