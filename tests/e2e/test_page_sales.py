@@ -56,6 +56,22 @@ IS_DRAWN = """(canvas) => {
 }"""
 
 
+# A pixel that is no shade of grey or ink.
+IS_COLOURED = """() => [...document.querySelectorAll("main canvas")].some((canvas) => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  for (let at = 0; at < data.length; at += 4) {
+    const channels = data.slice(at, at + 3);
+    if (data[at + 3] === 255 && Math.max(...channels) - Math.min(...channels) > 80) return true;
+  }
+  return false;
+})"""
+
+
+def test_charts_have_their_colours_where_motion_is_not_wanted(open_page: OpenPage) -> None:
+    page = open_page("/sales", reduced_motion="reduce")
+    page.wait_for_function(IS_COLOURED, timeout=SOON_MS)
+
+
 def test_the_address_holds_what_was_chosen(stack: LiveShop, open_page: OpenPage) -> None:
     page = open_page("/sales")
     page.get_by_role("radio", name="Day", exact=True).check()
