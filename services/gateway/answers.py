@@ -36,13 +36,15 @@ class Bucket(Answer):
 
 
 class TopItem(Answer):
-    """One place of a top list. `name` is a product's, where known; `share` of all revenue, null where that is 0."""
+    """One place of a top list. `share` of all revenue, null where that is 0; name, category, brand: a product's."""
 
     id: Id
     revenue: Money
     quantity: int
     share: Annotated[float | None, Field(examples=[0.0421])]
     name: str | None = None
+    category_code: str | None = None
+    brand: str | None = None
 
 
 class Summary(Answer):

@@ -241,6 +241,6 @@ def _ranked(sums: Mapping[str, Figures], revenue: int) -> list[Ranked]:
 async def _named(shards: ShardReader, ranked: Sequence[Ranked]) -> list[Ranked]:
     products = await read_products(shards, [place.id for place in ranked])
     return [
-        Ranked(place.id, place.figures, place.share, product.facts.product_name if product.facts else None)
+        Ranked(place.id, place.figures, place.share, product.facts)
         for place, product in zip(ranked, products, strict=True)
     ]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from services.common.tables import Figures
+from services.common.tables import Figures, ProductFacts
 from services.gateway.figures import by_revenue, figures_sum, hash_sum, merge_ranked, share
 from services.gateway.live import Product, read_products, read_totals
 from services.gateway.shards import ShardReader
@@ -19,12 +19,12 @@ _RANKING_PAGES = 10
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """One place of a top list. `share` of all revenue, None where that is zero."""
+    """One place of a top list. `share` of all revenue, None where that is zero; `facts` of a product."""
 
     id: str
     figures: Figures
     share: float | None
-    name: str | None = None
+    facts: ProductFacts | None = None
 
 
 async def read_top(shards: ShardReader, board: Board, n: int) -> list[Ranked]:
@@ -40,12 +40,9 @@ async def read_top(shards: ShardReader, board: Board, n: int) -> list[Ranked]:
 
 
 async def top_products(shards: ShardReader, n: int, revenue: int) -> list[Ranked]:
-    """The n best-selling products with their names."""
+    """The n best-selling products with their facts."""
     products = await read_ranked_products(shards, n)
-    return [
-        Ranked(p.product_id, p.total, share(p.total.revenue, revenue), p.facts.product_name if p.facts else None)
-        for p in products
-    ]
+    return [Ranked(p.product_id, p.total, share(p.total.revenue, revenue), p.facts) for p in products]
 
 
 async def read_ranked_products(shards: ShardReader, n: int) -> list[Product]:

@@ -60,12 +60,15 @@ class Snapshot:
 
 def top_item(ranked: Ranked) -> TopItem:
     """A place of a top list as the routes answer it."""
+    facts = ranked.facts
     return TopItem(
         id=ranked.id,
         revenue=format_cents(ranked.figures.revenue),
         quantity=ranked.figures.quantity,
         share=ranked.share,
-        name=ranked.name,
+        name=facts and facts.product_name,
+        category_code=facts and facts.category_code,
+        brand=facts and facts.brand,
     )
 
 

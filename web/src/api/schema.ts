@@ -1253,7 +1253,7 @@ export interface components {
         };
         /**
          * TopItem
-         * @description One place of a top list. `name` is a product's, where known; `share` of all revenue, null where that is 0.
+         * @description One place of a top list. `share` of all revenue, null where that is 0; name, category, brand: a product's.
          */
         TopItem: {
             /**
@@ -1278,6 +1278,16 @@ export interface components {
              * @default null
              */
             name: string | null;
+            /**
+             * Category Code
+             * @default null
+             */
+            category_code: string | null;
+            /**
+             * Brand
+             * @default null
+             */
+            brand: string | null;
         };
         /**
          * Variant

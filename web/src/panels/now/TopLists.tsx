@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import type { TopEntry, TopKind } from "../../api/types";
 import { formatShare } from "../../format/numbers";
-import { categoryPath, known } from "../../format/product";
+import { categoryPath, productTitle } from "../../format/product";
 import { useLive } from "../../live/LiveContext";
 import { useMoney } from "../../live/ShopContext";
 import { Link } from "../../router/Link";
@@ -20,7 +20,7 @@ const LISTS: [kind: TopKind, title: string, name: (entry: TopEntry) => ReactNode
       </Link>
     ),
   ],
-  ["products", "Top products", ({ id, name }) => <Link to={productPath(id)}>{known(name ?? null) ?? id}</Link>],
+  ["products", "Top products", (entry) => <ProductName entry={entry} />],
   [
     "categories",
     "Top categories",
@@ -28,6 +28,18 @@ const LISTS: [kind: TopKind, title: string, name: (entry: TopEntry) => ReactNode
   ],
   ["brands", "Top brands", ({ id }) => id],
 ];
+
+/** What a product is called, above its id where that is another text. */
+function ProductName({ entry }: { entry: TopEntry }) {
+  const { id, name = null, category_code = null, brand = null } = entry;
+  const title = productTitle({ product_id: id, product_name: name, category_code, brand });
+  return (
+    <>
+      <Link to={productPath(id)}>{title}</Link>
+      {!title.includes(id) && <small className={`${styles.product} id`}>{id}</small>}
+    </>
+  );
+}
 
 /** Who and what sells most, as of the newest snapshot; a place that changes is seen to move. */
 export function TopLists() {
