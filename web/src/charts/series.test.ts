@@ -56,8 +56,8 @@ it("knows no growth from nothing", () => {
 
 describe("categoryShares", () => {
   const top = [
-    { id: "electronics.smartphone", revenue: "60.00", quantity: 1, share: 0.6, name: null },
-    { id: "unknown", revenue: "30.01", quantity: 1, share: 0.3001, name: null },
+    { id: "electronics.smartphone", revenue: "60.00", quantity: 1, share: 0.6, name: null, category_code: null, brand: null },
+    { id: "unknown", revenue: "30.01", quantity: 1, share: 0.3001, name: null, category_code: null, brand: null },
   ];
 
   it("adds what the top ones leave over, exact to the cent", () => {
@@ -73,7 +73,7 @@ describe("categoryShares", () => {
 });
 
 it("takes the best category that has a name", () => {
-  const entry = { revenue: "1.00", quantity: 1, share: 1, name: null };
+  const entry = { revenue: "1.00", quantity: 1, share: 1, name: null, category_code: null, brand: null };
   expect(bestCategory([{ id: "unknown", ...entry }, { id: "shoes", ...entry }])).toBe("shoes");
   expect(bestCategory([{ id: "unknown", ...entry }])).toBeNull();
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { allCategories, categoryLevel, categoryTrail } from "./categories";
 
-const entry = (id: string, revenue: string, quantity = 1) => ({ id, revenue, quantity, share: null, name: null });
+const entry = (id: string, revenue: string, quantity = 1) => ({ id, revenue, quantity, share: null, name: null, category_code: null, brand: null });
 const TOP = [
   entry("electronics.audio.headphone", "30.00", 3),
   entry("electronics.audio", "10.10"),

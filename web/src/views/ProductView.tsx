@@ -43,10 +43,10 @@ function BestSelling() {
       {data === undefined && (error ? <Failed error={error} retry={retry} /> : <Loading label="Loading products" />)}
       {data?.length === 0 && <Empty>Nothing has been sold yet.</Empty>}
       <ol className={styles.best}>
-        {data?.map(({ id, name, revenue, quantity }) => (
+        {data?.map(({ id, name, category_code, brand, revenue, quantity }) => (
           <li key={id}>
             <Link to={productPath(id)}>
-              {productTitle({ product_id: id, product_name: name ?? null, category_code: null, brand: null })}
+              {productTitle({ product_id: id, product_name: name, category_code, brand })}
             </Link>
             <span className="id">{id}</span>
             <span className="number">{formatCount(quantity)} pieces</span>

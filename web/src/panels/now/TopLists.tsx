@@ -31,7 +31,7 @@ const LISTS: [kind: TopKind, title: string, name: (entry: TopEntry) => ReactNode
 
 /** What a product is called, above its id where that is another text. */
 function ProductName({ entry }: { entry: TopEntry }) {
-  const { id, name = null, category_code = null, brand = null } = entry;
+  const { id, name, category_code, brand } = entry;
   const title = productTitle({ product_id: id, product_name: name, category_code, brand });
   return (
     <>

@@ -2,7 +2,15 @@ import { expect, it } from "vitest";
 import { categoryShares } from "../../charts/series";
 import { categoryFigures, MOST_CATEGORIES } from "./categoryFigures";
 
-const entry = (id: string, revenue: string) => ({ id, name: null, revenue, quantity: 1, share: null });
+const entry = (id: string, revenue: string) => ({
+  id,
+  name: null,
+  category_code: null,
+  brand: null,
+  revenue,
+  quantity: 1,
+  share: null,
+});
 const newer = () => Promise.resolve("999.99");
 
 it("takes all revenue from the same reading, so that what the others sold is exact", async () => {
