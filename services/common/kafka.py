@@ -78,6 +78,7 @@ async def stop_producer(producer: AIOKafkaProducer, within_s: float) -> None:
 
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
     """A topic's partitions, ascending. Raises KafkaError where the topic does not exist."""
-    # Asking for any offset lets a client that reads nothing yet learn of the topic.
-    await consumer.end_offsets([TopicPartition(topic, 0)])
+    if not consumer.partitions_for_topic(topic):
+        # Asking for any offset lets a client that reads nothing yet learn of the topic.
+        await consumer.end_offsets([TopicPartition(topic, 0)])
     return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]

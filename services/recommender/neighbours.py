@@ -100,14 +100,11 @@ class Neighbours:
 
     def _count(self, product: int, held: Sequence[int], times: int) -> None:
         own = self._fresh.setdefault(product, {})
-        before, others = len(own), 0
         for other in held:
-            _add(own, other, times)
             theirs = self._fresh.setdefault(other, {})
-            others += _add(theirs, product, times)
+            self.fresh += _add(own, other, times) + _add(theirs, product, times)
             if len(theirs) > 2 * self._limit:
                 self._keep(other, self._limit)
-        self.fresh += len(own) - before + others
         if len(own) > 2 * self._limit:
             self._keep(product, self._limit)
         while self.fresh > self._total:
