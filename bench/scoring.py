@@ -56,6 +56,7 @@ def random_recommender(users: int, items: int, rank: int, seed: int = 1) -> Reco
         rng.pareto(1.0, items),
         Categories(catalogue.categories.codes, rng.random((CATEGORIES, CATEGORIES)) / CATEGORIES),
     )
+    scorer = ComposedScorer(knowledge, COMPOSITION)
     model = Model(
         version="random",
         created_at_ms=NOW_MS,
@@ -63,7 +64,8 @@ def random_recommender(users: int, items: int, rank: int, seed: int = 1) -> Reco
         users=users,
         items=items,
         catalogue=catalogue,
-        scorer=ComposedScorer(knowledge, COMPOSITION),
+        scorer=scorer,
+        still=scorer,
         similar=InnerProductIndex(unit_vectors(item_factors)),
         seed=_random_seed(users, items, rng),
         gate=Gate(),

@@ -25,7 +25,7 @@ from spark.evaluate.knowledge import Background, background
 from spark.evaluate.log import ANONYMOUS, COLUMNS, Log, log_of_table
 from spark.evaluate.recipes import COMPOSED, DEFAULT, Fits, Recipe, compared, methods
 from spark.evaluate.rolling import Method, Protocol
-from spark.evaluate.search import Choice, Window, choose, impersonal
+from spark.evaluate.search import Choice, Window, choose, impersonal, with_still
 from spark.evaluate.summary import summary
 from spark.gate import CANDIDATE, LIVE, POPULARITY, Judgement
 from spark.settings import AlsSettings, EvaluationSettings
@@ -107,7 +107,9 @@ def strongest(choice: Choice) -> Recipe:
     if gate.personalises(choice.recipe.composition) or not personal:
         return choice.recipe
     best = max(personal, key=lambda trial: trial.value)
-    return Recipe(choice.recipe.als, best.composition, choice.recipe.live)
+    still = choice.recipe.composition.still
+    composition = with_still(best.composition, still) if still else best.composition
+    return Recipe(choice.recipe.als, composition, choice.recipe.live)
 
 
 class Evaluation:

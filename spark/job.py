@@ -17,7 +17,6 @@ from services.common.events import format_time
 from services.common.modelregistry import BY_JOB, Change, UnknownVersion, encode, folder_of, put_once
 from services.common.objectstore import ObjectStore
 from services.common.reconciliation import Reconciliation, in_words
-from services.recommender.composition import Composition
 from services.recommender.moment import WITNESSES, newest_of
 from spark import books, curate, evaluation, knowledge, publish, report, sanity, train
 from spark.curate import Curation
@@ -243,7 +242,7 @@ def train_step(job: Job, purchases: DataFrame, held: DataFrame, recipe: Recipe) 
             "known_purchases": knowledge.known_purchases(held),
             "co_purchases": knowledge.co_purchases(held),
             "category_ties": knowledge.category_ties(held, products),
-            "trends": knowledge.trends(purchases, held, half_lives_h(recipe.composition), newest_ms),
+            "trends": knowledge.trends(purchases, held, recipe.composition.half_lives_h, newest_ms),
         }
         folder = job.url(folder_of(job.version))
         for name, table in tables.items():
@@ -260,11 +259,6 @@ def span(purchases: DataFrame) -> tuple[int, int]:
     assert oldest is not None
     latest = purchases.select("event_time").orderBy(F.desc("event_time")).limit(WITNESSES).collect()
     return oldest.oldest, newest_of(row.event_time for row in latest)
-
-
-def half_lives_h(composition: Composition) -> set[float]:
-    """The half-lives that the composition's live popularity follows."""
-    return {part.half_life_h for part in (*composition.trends, *composition.steady)}
 
 
 @dataclass(frozen=True, slots=True)

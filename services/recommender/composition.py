@@ -25,6 +25,9 @@ class Composition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     where a purchase's recency is Σ weight · 2^(−age / half-life), and `fading` is the same of `fade` and the age of
     the customer's newest purchase, or 1 without `fade`. `steady` holds against a product what it has sold for long: a
     regular who has not bought it so far is less likely to than its sales say.
+
+    `still` are the weights for a state that stands still, where Kafka is away for long: trends of hours say nothing
+    then of the days that follow.
     """
 
     factors: float = 0.0
@@ -42,11 +45,18 @@ class Composition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     purchases: int = 50  # the newest ones, to which neighbours and categories look
     mask_bought: bool = True
     sold_within_days: int = 30
+    still: "Composition | None" = None
+
+    @property
+    def half_lives_h(self) -> tuple[float, ...]:
+        """The half-lives of the counts that a live state must follow, in hours."""
+        own = (part.half_life_h for part in (*self.trends, *self.steady))
+        return tuple(dict.fromkeys((*own, *(self.still.half_lives_h if self.still else ()))))
 
     @property
     def half_lives_ms(self) -> tuple[float, ...]:
-        """The half-lives of the counts that a live state must follow."""
-        return tuple(dict.fromkeys(part.half_life_h * HOUR_MS for part in (*self.trends, *self.steady)))
+        """The same in milliseconds."""
+        return tuple(hours * HOUR_MS for hours in self.half_lives_h)
 
     def __post_init__(self) -> None:
         fading = (*self.trends, *self.steady, *self.recency, *self.fade)
@@ -58,6 +68,8 @@ class Composition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             raise ValueError(f"shrink {self.shrink} must be above 0, balance {self.balance} within 0 to 1")
         if self.purchases < 1 or self.sold_within_days < 1:
             raise ValueError("purchases and sold_within_days must be 1 or more")
+        if self.still is not None and self.still.still is not None:
+            raise ValueError("still: the weights for a state that stands still have none of their own for that")
 
 
 PARTS = ("factors", "popularity", "live", "neighbours", "categories", "repeats")
@@ -68,7 +80,8 @@ def in_words(composition: Composition) -> str:
     weights = ", ".join(f"{part} {weight:.3g}" for part in PARTS if (weight := getattr(composition, part)))
     trends = " + ".join(f"{part.weight:.3g} × {part.half_life_h:g} h" for part in composition.trends)
     bought = "left out" if composition.mask_bought else "shown again"
+    still = f"; while the stream is away: {in_words(composition.still)}" if composition.still else ""
     return (
         f"{weights or 'nothing'}; live counts {trends}; what a customer has bought is {bought}; "
-        f"sold within {composition.sold_within_days} days"
+        f"sold within {composition.sold_within_days} days{still}"
     )

@@ -60,6 +60,7 @@ class Model:
     items: int  # products with factors
     catalogue: Catalogue
     scorer: ComposedScorer
+    still: ComposedScorer  # for a state that stands still; the same one where no weights were chosen for that
     similar: InnerProductIndex  # [rows, rank], factors of length 1; zeros where there are none
     seed: Seed
     gate: Gate
@@ -113,6 +114,8 @@ def build_model(manifest: Manifest, tables: Tables, spare: int = 0) -> Model:
         _popularity(tables["popularity"], catalogue, rows),
         _categories(tables["category_ties"], catalogue, rows),
     )
+    composition = manifest.composition
+    scorer = ComposedScorer(knowledge, composition)
     return Model(
         version=manifest.version,
         created_at_ms=_time(manifest.created_at, "created_at"),
@@ -120,13 +123,14 @@ def build_model(manifest: Manifest, tables: Tables, spare: int = 0) -> Model:
         users=manifest.users,
         items=len(item_ids),
         catalogue=catalogue,
-        scorer=ComposedScorer(knowledge, manifest.composition),
+        scorer=scorer,
+        still=scorer if composition.still is None else ComposedScorer(knowledge, composition.still),
         similar=InnerProductIndex(_with_rows(unit_vectors(item_factors), rows)),
         seed=Seed(
             cut_off_ms=_time(manifest.training.to, "training.to"),
             past=_past(tables["known_purchases"], catalogue),
             co_purchases=_co_purchases(tables["co_purchases"], catalogue, rows),
-            trends=_trends(tables["trends"], catalogue, rows, manifest.composition),
+            trends=_trends(tables["trends"], catalogue, rows, composition),
             sold_ms=_padded(sold_ms, rows, NEVER_MS),
             training=manifest.training,
         ),

@@ -5,7 +5,7 @@ that are played again are recent to one another, and one event from tomorrow doe
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from services.recommender.catalogue import Filters
 from services.recommender.composed import Customer, Explanation, Moment
+from services.recommender.decay import DAY_MS
 from services.recommender.history import History
 from services.recommender.live import LiveState
 from services.recommender.model import Model
@@ -25,6 +26,8 @@ _ANSWERS_KEPT = 64
 # Bound on the products in kept histories, with one for each customer: some 500 bytes each at rank 64.
 _PRODUCTS_KEPT = 200_000
 _HALF = np.float32(0.5)
+# From this age of what is known on, the weights for a state that stands still are in force.
+_STILL_AFTER_MS = DAY_MS
 
 
 class Strategy(StrEnum):
@@ -99,9 +102,12 @@ class _Wanted:
 class Recommender:
     """Answers from one model and its live state."""
 
-    def __init__(self, model: Model, live: LiveState) -> None:
+    def __init__(self, model: Model, live: LiveState, age_ms: Callable[[int], int | None] = lambda now_ms: 0) -> None:
+        """`age_ms` tells from the clock's time how old what `live` knows of the stream is; None: it knows the model's
+        training data alone."""
         self.model = model
         self.live = live
+        self._age_ms = age_ms
         self._scorer = model.scorer
         self._kept: OrderedDict[str, _Known] = OrderedDict()
         self._products_kept = 0
@@ -156,10 +162,22 @@ class Recommender:
     def _at(self, now_ms: int) -> Moment:
         """What everybody shares, as of the last tenth of a second."""
         if self._moment is None or not 0 <= now_ms - self._moment_ms < _MOMENT_MS:
+            self._choose_scorer(now_ms)
             self._moment = self._scorer.moment(self.live, min(now_ms, self.live.newest_ms))
             self._moment_ms = now_ms
             self._strangers.clear()
         return self._moment
+
+    def _choose_scorer(self, now_ms: int) -> None:
+        """By the age of what is known. What is kept of customers was made for other weights, and goes."""
+        age_ms = self._age_ms(now_ms)
+        if age_ms is None:
+            age_ms = now_ms - self.model.created_at_ms
+        scorer = self.model.still if age_ms >= _STILL_AFTER_MS else self.model.scorer
+        if scorer is not self._scorer:
+            self._scorer = scorer
+            self._kept.clear()
+            self._products_kept = 0
 
     def _known(self, user_id: str) -> _Known:
         """The customer as of their last purchase, kept until the next one or until others push it out."""

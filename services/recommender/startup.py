@@ -89,7 +89,7 @@ class StartUp:
         first = not self._followed
         followed = Followed(Follower(self._settings, start, intake, model.version))
         self._on_loop(self._start(model.version, followed, wait=not first))
-        return LiveModel(Recommender(model, live), clock_ms(), followed)
+        return LiveModel(Recommender(model, live, followed.age_ms), clock_ms(), followed)
 
     def let_go(self, live: LiveModel) -> None:
         """Stop following for a model that answers no more; its state is freed with it."""

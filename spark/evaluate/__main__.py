@@ -118,7 +118,7 @@ def _measured(
     if options.until == "rolling":
         return
     with progress.step("static") as step:
-        answers = static.evaluate(known, until_ms, methods(known, recipe, fits, live=False), protocol)
+        answers = static.evaluate(known, until_ms, methods(known, recipe, fits, live=False), rolling.Protocol())
         step.says(_in_words(answers))
     yield "static", answers
     if recipe.composition.mask_bought:
@@ -219,7 +219,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--sample", type=float, default=1.0, help="share of the validation's orders (default: 1)")
     parser.add_argument(
-        "--test-sample", type=float, default=1.0, help="share of the orders after the split (default: 1)"
+        "--test-sample",
+        type=float,
+        default=1.0,
+        help="share of the orders after the split (default: 1); static asks every customer",
     )
     parser.add_argument("--seed", type=int, default=1, help="of samples and search (default: 1)")
     parser.add_argument(

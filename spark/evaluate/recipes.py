@@ -129,6 +129,7 @@ def methods(background: Background, recipe: Recipe, fits: Fits, live: bool, mask
     def scorer(knowledge: Knowledge, composition: Composition) -> ComposedScorer:
         return ComposedScorer(knowledge, msgspec.structs.replace(composition, mask_bought=mask_bought))
 
+    composition = recipe.composition if live else recipe.composition.still or recipe.composition
     week = fits.knowledge(background, recipe.als)
     ever = fits.knowledge(background, recipe.als, days=None)
     predecessor = fits.knowledge(background, PREDECESSOR)
@@ -136,7 +137,7 @@ def methods(background: Background, recipe: Recipe, fits: Fits, live: bool, mask
     factors = scorer(week, _FACTORS)
     item_item = Composition(neighbours=1.0, recency=(Fading(336.0, 1.0),))
     all_of_them = [
-        Method(COMPOSED, scorer(week, recipe.composition), not live),
+        Method(COMPOSED, scorer(week, composition), not live),
         Method(POPULAR_EVER, scorer(ever, _POPULAR), frozen=True),
         Method(POPULAR_WEEK, popular, frozen=True),
         Method(POPULAR_LIVE, scorer(week, recipe.live), not live),

@@ -54,7 +54,8 @@ WORDS = {
     "coverage": "The share of all products on sale that were shown to anybody.",
     "novelty, popularity": "How surprising the shown products are, in bits, and their mean share of all sales.",
     "rolling": "Each order answered from what was known just before it.",
-    "static": "Each customer answered once, at the split, and held to everything they bought after it.",
+    "static": "Each customer answered once, at the split, by the weights for a state that stands still, and held to "
+    "everything they bought after it.",
     "repeats": "Rolling, with everything in an order to be found and products shown again that the customer has.",
     "warm, cold": "Customers with and without a purchase before.",
     "±, intervals": "95 %, by drawing whole days anew 2,000 times; methods are compared on the same days.",
@@ -244,10 +245,10 @@ def _half(figure: list[float]) -> float:
 
 
 def _choice(document: Json) -> str:
-    composition, trials = document["recipe"]["composition"], document["search"]
-    rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{escape(_value(value))}</td></tr>" for name, value in composition.items()
-    )
+    moving, trials = document["recipe"]["composition"], document["search"]
+    compositions = f"<p>The chosen composition:</p>{_weights(moving)}"
+    if still := moving.get("still"):
+        compositions += f"<p>While the stream is away:</p>{_weights(still)}"
     als = ", ".join(f"{name} {value}" for name, value in document["recipe"]["als"].items())
     seconds = ", ".join(f"{name} {took:.0f} s" for name, took in document["seconds"].items())
     tried = sum(document["tried"].values())
@@ -255,10 +256,16 @@ def _choice(document: Json) -> str:
         f"<h2>How it was chosen</h2><p>{tried:,} candidates were compared on the purchases from "
         f"{_day(document['validation']['from'])} to {_day(document['split'])}, before the ones reported here. "
         f"These were looked at {document['looks']} time{'s' if document['looks'] > 1 else ''}.</p>"
-        f"<details><summary>The chosen composition</summary><table>{rows}</table><p>ALS: {escape(als)}</p></details>"
+        f"<details><summary>The chosen weights</summary>{compositions}<p>ALS: {escape(als)}</p></details>"
         f"<details><summary>The candidates that led at some time</summary>{_trials(trials)}</details>"
         f"<p class=soft>{seconds}</p>"
     )
+
+
+def _weights(composition: Json) -> str:
+    shown = {name: value for name, value in composition.items() if name != "still"}
+    rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(_value(value))}</td></tr>" for name, value in shown.items())
+    return f"<table>{rows}</table>"
 
 
 def _trials(trials: list[Json]) -> str:
@@ -274,7 +281,7 @@ def _trials(trials: list[Json]) -> str:
 
 
 def _differences(trial: Json) -> str:
-    parts = {name: value for name, value in trial["composition"].items() if value not in (0.0, True)}
+    parts = {name: value for name, value in trial["composition"].items() if value not in (0.0, True, None)}
     return f"ALS rank {trial['als']['rank']}, " + ", ".join(f"{name} {_value(value)}" for name, value in parts.items())
 
 

@@ -2,7 +2,7 @@
 
 First what strangers get (which trends, how much of the model's popularity), then which factors, then what purchases
 add, by trials on a table of score parts; the leaders then meet in answers of the serving scorer to orders that the
-table does not hold. Last, whether bought products are shown again.
+table does not hold. Last, whether bought products are shown again, and the weights for a state that stands still.
 """
 
 import time
@@ -20,7 +20,7 @@ from spark.evaluate.log import ANONYMOUS
 from spark.evaluate.metrics import Blocks, values
 from spark.evaluate.recipes import Fits, Recipe
 from spark.evaluate.rolling import Answers, Method, Protocol, evaluate
-from spark.evaluate.table import HALF_LIVES_H, Table, tabulate
+from spark.evaluate.table import HALF_LIVES_H, Table, tabulate, tabulate_still
 from spark.settings import AlsSettings
 
 PARENTS = 4
@@ -30,6 +30,8 @@ QUESTIONS = 5000
 """Orders of warm, and of cold, customers that the table holds at most: more would take longer than they tell."""
 FINAL_QUESTIONS = 2000
 """Orders of warm customers on which the leaders meet at most."""
+STILL_QUESTIONS = 1000
+"""Customers at most by whom the weights for a state that stands still are chosen."""
 TABLE_SHARE = 0.6
 """Of the warm orders, at most: the leaders meet on the others."""
 Draw = np.random.Generator
@@ -46,6 +48,7 @@ RECENCIES_H = (24.0, 72.0, 168.0, 336.0, 1000.0, 3000.0)
 FADES_H = (6.0, 24.0, 72.0, 168.0, 336.0)
 LASTING_H = 1e6
 """A half-life that outlasts every shop's memory: a part that does not fade."""
+STILL_TRENDS_H = (168.0, 720.0, 2160.0)
 BALANCES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)
 
 
@@ -102,10 +105,18 @@ class Window:
 
     def table(self, models: dict[str, Knowledge], given: Sequence[Composition]) -> tuple[Table, Table]:
         """The parts of the scores, of warm and of cold customers' orders, also those of the given compositions."""
-        trends = (part.half_life_h for one in given for part in (*one.trends, *one.steady))
-        half_lives_h = tuple(dict.fromkeys((*HALF_LIVES_H, *trends)))
+        half_lives_h = _followed(given)
         return tabulate(
             self.background, self.until_ms, models, half_lives_h=half_lives_h, shares=self.shares, seed=self.seed
+        )
+
+    def still_table(self, models: dict[str, Knowledge], given: Sequence[Composition]) -> Table:
+        """The same of warm customers who get one answer at the window's beginning, for all that they buy in it."""
+        log, half_lives_h = self.background.log, _followed(given)
+        customers = len(np.unique(log.customers[self.background.last : log.at(self.until_ms)]))
+        share = min(self.sample, STILL_QUESTIONS / max(customers - self.newcomers, 1))
+        return tabulate_still(
+            self.background, self.until_ms, models, half_lives_h=half_lives_h, share=share, seed=self.seed
         )
 
     def protocol(self, **special: Any) -> Protocol:
@@ -137,7 +148,7 @@ def choose(
 ) -> Choice:
     """Search for about `seconds`, once factors are fitted and the table is made; `start` is among the first tried."""
     models = {str(place): fits.knowledge(window.background, als) for place, als in enumerate(candidates)}
-    given = [] if start is None else [start.composition]
+    given = [] if start is None else [msgspec.structs.replace(start.composition, still=None)]
     warm, cold = window.table(models, given)
     regulars = window.newcomers < ENOUGH_NEWCOMERS
     draw, started = np.random.default_rng(window.seed), _now()
@@ -161,16 +172,27 @@ def choose(
     finals.try_all([popular, *leaders], window.protocol())
     again = Finals("repeats", window, models[best.model], best.als)
     again.try_all(repeating(finals.winner()), window.protocol(new_only=False))
+    chosen = again.best.composition
 
-    stages = (strangers, *factors, personal, finals, again)
+    # A state that stands still may choose its factors where those that follow the stream have none.
+    some = {best.model: best.als} if chosen.factors else dict(zip(models, candidates, strict=True))
+    before = start.composition.still if start else None
+    starts = [*still_starts(finals.winner()), *([before] if before else ())]
+    table = window.still_table({name: models[name] for name in some}, starts)
+    still = [Stage("still", table, name, als) for name, als in some.items()]
+    for stage in still:
+        stage.try_all(starts)
+    lasting = max(still, key=lambda stage: stage.best.value).best
+
+    stages = (strangers, *factors, personal, finals, again, *still)
     return Choice(
-        Recipe(best.als, again.best.composition, live_alone(strangers.trials)),
+        Recipe(lasting.als, with_still(chosen, lasting.composition), live_alone(strangers.trials)),
         tuple(trial for stage in stages for trial in stage.notable),
         {name: sum(len(stage.trials) for stage in stages if stage.name == name) for name in STAGES},
     )
 
 
-STAGES = ("strangers", "factors", "personal", "finals", "repeats")
+STAGES = ("strangers", "factors", "personal", "finals", "repeats", "still")
 
 
 class Trials:
@@ -312,7 +334,8 @@ def personal_starts(strangers: Composition) -> list[Composition]:
 
 def impersonal(composition: Composition) -> Composition:
     """What a composition gives to strangers."""
-    return msgspec.structs.replace(composition, factors=0.0, neighbours=0.0, categories=0.0, repeats=0.0)
+    still = impersonal(composition.still) if composition.still else None
+    return msgspec.structs.replace(composition, factors=0.0, neighbours=0.0, categories=0.0, repeats=0.0, still=still)
 
 
 def scaled(composition: Composition, scale: float) -> Composition:
@@ -368,9 +391,51 @@ def regulars_change(parent: Composition, draw: Draw) -> Composition:
 
 def repeating(masked: Composition) -> list[Composition]:
     """The composition as it is, and with bought products shown again at some weights of their own."""
-    largest = max(masked.factors, masked.neighbours, masked.categories, masked.live)
-    weights = (0.0, 0.03, 0.3, 3.0)
+    largest, weights = _largest(masked), (0.0, 0.03, 0.3, 3.0)
     return [masked, *(msgspec.structs.replace(masked, mask_bought=False, repeats=w * largest) for w in weights)]
+
+
+def still_starts(moving: Composition) -> list[Composition]:
+    """For a state that stands still: the weights as they are, and what lasts for weeks, alone and together."""
+    lasting = msgspec.structs.replace(
+        moving,
+        **dict.fromkeys(("factors", "popularity", "live", "neighbours", "categories"), 0.0),
+        steady=(),
+        fade=(),
+        recency=(Fading(1000.0, 1.0),),
+        shrink=20.0,
+        balance=0.2,
+        still=None,
+    )
+    popular = [
+        msgspec.structs.replace(lasting, live=weight, trends=(Fading(hours, 1.0),))
+        for hours in STILL_TRENDS_H
+        for weight in (0.01, 0.03, 0.1, 0.3)
+    ]
+    personal = [
+        msgspec.structs.replace(base, factors=factors, neighbours=neighbours)
+        for factors, neighbours in ((1.0, 0.0), (0.0, 1.0), (1.0, 0.1), (1.0, 0.5))
+        for base in (lasting, *popular)
+    ]
+    return [msgspec.structs.replace(moving, still=None), *popular[:: len(popular) // len(STILL_TRENDS_H)], *personal]
+
+
+def with_still(moving: Composition, still: Composition) -> Composition:
+    """The weights for both states; whether and how strongly what was bought is shown again is the same in both."""
+    repeats = moving.repeats / _largest(moving) * _largest(still) if moving.repeats else 0.0
+    return msgspec.structs.replace(
+        moving, still=msgspec.structs.replace(still, mask_bought=moving.mask_bought, repeats=repeats)
+    )
+
+
+def _largest(composition: Composition) -> float:
+    """The weight that a weight of repeats is measured by."""
+    return max(composition.factors, composition.neighbours, composition.categories, composition.live)
+
+
+def _followed(given: Sequence[Composition]) -> tuple[float, ...]:
+    """Half-lives of live counts that a table holds: the usual ones, and those of the given compositions."""
+    return tuple(dict.fromkeys((*HALF_LIVES_H, *(hours for one in given for hours in one.half_lives_h))))
 
 
 def _recency(draw: Draw) -> tuple[Fading, ...]:

@@ -1,21 +1,48 @@
 """Static evaluation: each customer gets one answer at the split, held to all their purchases after it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
+from services.recommender.history import History
+from services.recommender.live import LiveState
 from spark.evaluate.knowledge import Background
 from spark.evaluate.log import ANONYMOUS
 from spark.evaluate.rolling import Answers, Method, Protocol, Recorder, Shop, Shown, gap_of, targets_of
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One customer, what they held, and the products they bought after it."""
+
+    at_ms: int  # of the first of these purchases
+    customer: str
+    history: History
+    targets: NDArray[np.int64]
+
+
 def evaluate(background: Background, until_ms: int, methods: Sequence[Method], protocol: Protocol) -> Answers:
     """Ask once for each known customer who bought something from the background's moment to `until_ms`."""
-    log, now_ms = background.log, background.moment_ms
-    shop, recorder = Shop(background, methods), Recorder(methods, len(log.products))
+    now_ms = background.moment_ms
+    shop, recorder = Shop(background, methods), Recorder(methods, len(background.log.products))
     on_sale = shop.live.on_sale(now_ms, protocol.candidate_days)
     strangers: list[Shown] = []  # the same for all of them
+    for one in each_question(background, until_ms, shop.live, protocol):
+        shown = [] if len(one.history) else strangers
+        if not shown:
+            shown = shop.shown(methods, one.customer, now_ms, on_sale, protocol.new_only)
+        if not len(one.history):
+            strangers = shown
+        recorder.add(one.at_ms, gap_of(one.history, now_ms), one.targets, on_sale, shown)
+    return recorder.answers()
+
+
+def each_question(background: Background, until_ms: int, live: LiveState, protocol: Protocol) -> Iterator[Question]:
+    """The questions to a state of the background's moment, which is left as it is."""
+    log = background.log
     lines = np.arange(background.last, log.at(until_ms))
     lines = lines[log.customers[lines] != ANONYMOUS]
     lines = lines[np.argsort(log.customers[lines], kind="stable")]
@@ -25,14 +52,7 @@ def evaluate(background: Background, until_ms: int, methods: Sequence[Method], p
         if not protocol.draws(chance.random()):
             continue
         customer = log.users[int(log.customers[theirs[0]])]
-        history = shop.live.history(customer)
+        history = live.history(customer)
         targets = targets_of(log, theirs, history, protocol.new_only)
-        if not len(targets) or not protocol.asks(history):
-            continue
-        shown = [] if len(history) else strangers
-        if not shown:
-            shown = shop.shown(methods, customer, now_ms, on_sale, protocol.new_only)
-        if not len(history):
-            strangers = shown
-        recorder.add(int(log.at_ms[theirs[0]]), gap_of(history, now_ms), targets, on_sale, shown)
-    return recorder.answers()
+        if len(targets) and protocol.asks(history):
+            yield Question(int(log.at_ms[theirs[0]]), customer, history, targets)

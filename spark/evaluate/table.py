@@ -21,6 +21,7 @@ from services.recommender.history import History
 from services.recommender.scoring import Float64s, Int64s
 from spark.evaluate.knowledge import Background
 from spark.evaluate.rolling import Protocol, gap_of, targets_of
+from spark.evaluate.static import each_question
 
 HALF_LIVES_H = (1.0, 2.0, 6.0, 12.0, 24.0, 72.0, 168.0, 720.0, 2160.0)
 """Of the live counts that are written down by default: a composition's trends must be among them."""
@@ -179,6 +180,27 @@ def tabulate(
         _table(number, some, names, knowledge, half_lives_h) for number, some in zip(asked, noted, strict=True)
     )
     return warm, cold
+
+
+def tabulate_still(
+    background: Background,
+    until_ms: int,
+    models: Mapping[str, Knowledge],
+    *,
+    half_lives_h: tuple[float, ...] = HALF_LIVES_H,
+    share: float,
+    seed: int,
+) -> Table:
+    """What a share of the warm customers ask who are answered once, at the background's moment."""
+    desk = _Desk(background, models, half_lives_h)
+    protocol = Protocol(who="warm", sample=share, seed=seed)
+    asked, noted = 0, list[_Question]()
+    for one in each_question(background, until_ms, desk.live, protocol):
+        asked += 1
+        question = desk.question(one.history, background.moment_ms, one.targets)
+        if question.hit.any():
+            noted.append(question)
+    return _table(asked, noted, list(models), next(iter(models.values())), half_lives_h)
 
 
 class _Desk:

@@ -34,7 +34,12 @@ def document() -> Json:
         hits=hits,
         candidates=np.ones(1, np.bool_),
     )
-    composition = Composition(neighbours=1.0, live=0.01, trends=(Fading(6.0, 1.0), Fading(168.0, 0.1)))
+    composition = Composition(
+        neighbours=1.0,
+        live=0.01,
+        trends=(Fading(6.0, 1.0), Fading(168.0, 0.1)),
+        still=Composition(factors=1.0, live=0.1, trends=(Fading(720.0, 1.0),)),
+    )
     trial = Trial("personal", composition, ALS, 0.1, {"hr@3": 0.06, "ndcg@10": 0.04})
     figures = summary(answers, np.ones(1), COMPOSED)
     return {

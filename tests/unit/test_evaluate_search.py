@@ -25,6 +25,7 @@ from spark.evaluate.search import (
     regulars_change,
     repeating,
     strangers_change,
+    with_still,
 )
 from spark.settings import AlsSettings
 from tests.purchase_log import START_MS, two_worlds
@@ -95,7 +96,8 @@ def test_the_record_gives_the_recipe_back(tmp_path: Path) -> None:
     choice = chosen(two_worlds(60, seed=4), tmp_path)
     record = msgspec.json.decode(msgspec.json.encode(choice.record()))
     assert Recipe.read(record) == choice.recipe
-    assert record["tried"] == {"strangers": 7, "factors": 11, "personal": 11, "finals": 4, "repeats": 5}
+    tried = {"strangers": 7, "factors": 11, "personal": 11, "finals": 4, "repeats": 5, "still": 56}
+    assert record["tried"] == tried
     assert {trial["stage"] for trial in record["trials"]} == set(record["tried"])
 
 
@@ -150,6 +152,48 @@ def test_a_given_recipe_is_among_the_first_tried(tmp_path: Path) -> None:
     assert given in [trial.composition for trial in trials if trial.stage == "personal"]
     popular = [trial.composition for trial in trials if trial.stage == "strangers"]
     assert msgspec.structs.replace(given, neighbours=0.0) in popular
+
+
+def test_where_a_trend_says_nothing_of_the_weeks_after_it_a_state_that_stands_still_gets_what_lasts(
+    tmp_path: Path,
+) -> None:
+    log = two_worlds(300, seed=6)
+    # On the eve of the window everybody buys the last product; afterwards nobody does.
+    rows = log.rows.copy()
+    rows[log.at(VALIDATION_MS - HOUR_MS * 12) : log.at(VALIDATION_MS)] = 39
+    later = np.arange(log.at(VALIDATION_MS), len(log))
+    rows[later] = np.minimum(rows[later], 38)
+    window = Window(background(replace(log, rows=rows), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
+    choice = choose(window, Fits(tmp_path), seconds=0.0, candidates=[SMALL])
+    trials = [trial for trial in choice.trials if trial.stage == "still"]
+    best, still = max(trials, key=lambda trial: trial.value), choice.recipe.composition.still
+    assert still is not None
+    assert best.value > trials[0].value, "the weights for a moving state are among the tried"
+    assert still == with_still(choice.recipe.composition, best.composition).still
+
+
+def test_what_was_bought_is_shown_again_in_both_states_or_in_none() -> None:
+    moving = Composition(live=2.0, neighbours=0.5, mask_bought=False, repeats=6.0)
+    still = with_still(moving, Composition(factors=0.5, live=0.1)).still
+    assert still == Composition(factors=0.5, live=0.1, mask_bought=False, repeats=1.5)
+    assert with_still(Composition(live=1.0), Composition(live=2.0)).still == Composition(live=2.0)
+
+
+def test_the_live_model_s_weights_for_it_are_among_the_tried(tmp_path: Path) -> None:
+    window = Window(background(two_worlds(60, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
+    before = Composition(neighbours=0.7, live=0.02, trends=(Fading(99.0, 1.0),))
+    start = Recipe(SMALL, Composition(live=1.0, still=before), Composition(live=1.0))
+    trials = choose(window, Fits(tmp_path), seconds=0.0, candidates=[SMALL], start=start).trials
+    assert before in [trial.composition for trial in trials if trial.stage == "still"]
+    assert all(trial.composition.still is None for trial in trials)
+
+
+def test_static_asks_by_the_weights_for_a_state_that_stands_still(tmp_path: Path) -> None:
+    known, still = background(two_worlds(60, seed=4), SPLIT_MS), Composition(factors=1.0)
+    recipe = Recipe(SMALL, Composition(live=1.0, still=still), Composition(live=1.0))
+    for live, composition in ((True, recipe.composition), (False, still)):
+        composed = recipes.methods(known, recipe, Fits(tmp_path), live=live)[0]
+        assert (composed.name, composed.scorer.composition) == (COMPOSED, composition)
 
 
 def test_the_table_and_the_finals_ask_different_orders(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from services.recommender.composed import ComposedScorer, Knowledge
 from services.recommender.composition import Composition, Fading
 from services.recommender.decay import DAY_MS
 from services.recommender.scoring import Float32s
-from spark.evaluate import rolling
+from spark.evaluate import rolling, static
 from spark.evaluate.knowledge import Background, background
 from spark.evaluate.metrics import groups, values
 from spark.evaluate.rolling import Answers, Method, Protocol
-from spark.evaluate.table import HALF_LIVES_H, Table, tabulate
+from spark.evaluate.table import HALF_LIVES_H, Table, tabulate, tabulate_still
 from spark.settings import AlsSettings
 from tests.purchase_log import START_MS, two_worlds
 
@@ -69,6 +69,17 @@ def test_a_trial_gives_what_the_scorer_s_answers_give(name: str, both: tuple[Ans
         assert figures["ndcg@10"] > 0.02
         for metric, figure in figures.items():
             assert figure == pytest.approx(found[metric][place, chosen].mean(), abs=1e-9), (group, metric)
+
+
+@pytest.mark.parametrize("name", COMPOSITIONS)
+def test_so_it_does_where_the_state_stands_still(name: str) -> None:
+    shop, knowledge = known()
+    method = Method(name, ComposedScorer(knowledge, COMPOSITIONS[name]))
+    answers = static.evaluate(shop, END_MS, [method], Protocol(who="warm"))
+    table = tabulate_still(shop, END_MS, {"one": knowledge}, share=1.0, seed=1)
+    assert table.asked == len(answers) > 20
+    for metric, figure in table.values(COMPOSITIONS[name], "one").items():
+        assert figure == pytest.approx(values(answers)[metric].mean(), abs=1e-9), metric
 
 
 def test_the_share_of_the_orders_is_asked_and_the_others_are_left_for_the_scorer() -> None:

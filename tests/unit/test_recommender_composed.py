@@ -318,6 +318,7 @@ def test_products_without_factors_take_part_by_everything_else() -> None:
         {"balance": 1.5},
         {"purchases": 0},
         {"sold_within_days": 0},
+        {"still": Composition(still=Composition())},
     ],
 )
 def test_senseless_compositions_are_refused(senseless: dict[str, object]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from services.recommender import recommend
 from services.recommender.catalogue import Filters
 from services.recommender.composition import Composition, Fading
-from services.recommender.decay import DAY_MS
+from services.recommender.decay import DAY_MS, HOUR_MS
 from services.recommender.live import Purchase
 from services.recommender.model import load_model
 from services.recommender.recommend import Answer, Pick, ReasonCode, Recommender, Strategy
@@ -49,7 +49,7 @@ def composed(composition: Composition, spec: ModelSpec | None = None) -> Recomme
     return recommender_of(replace(spec or checkerboard(), composition=composition, category_ties=TIES))
 
 
-def only(**weights: float) -> Composition:
+def only(**weights: float | Composition) -> Composition:
     return Composition(trends=(Fading(24.0, 1.0),), shrink=1.0, **weights)  # type: ignore[arg-type]
 
 
@@ -245,6 +245,39 @@ def test_now_is_the_newest_purchase_and_never_beyond_the_clock() -> None:
     assert later == pytest.approx(before / 2), "half a life later"
     clock_ms = CUT_OFF_MS + 7 * DAY_MS
     assert for_user(board, "u00", 1, now_ms=clock_ms).picks[0].score == pytest.approx(before / 2**0.5)
+
+
+@pytest.mark.parametrize("still_h", [24.0, 30.0])
+def test_after_a_day_without_the_stream_the_weights_for_that_are_in_force(still_h: float) -> None:
+    store, spec = Objects(), replace(checkerboard(), composition=only(live=1.0, still=only(factors=1.0)))
+    publish(store, spec)
+    model = load_model(store, f"{MODELS}/{spec.version}", spec.version)
+    age_ms = 0
+    board = Recommender(model, model.live_state(), lambda now_ms: age_ms)
+    assert for_user(board, "u00", 1).strategy == Strategy.POPULAR
+    age_ms = round(still_h * HOUR_MS)
+    late = for_user(board, "u00", 1, now_ms=CLOCK_MS + 100)
+    assert (late.strategy, shown(board, late)) == (Strategy.PERSONAL, ["p00"])
+    assert for_basket(board, ["p00", "p04"], 1).strategy == Strategy.BASKET
+    age_ms = 24 * HOUR_MS - 1
+    assert for_user(board, "u00", 1, now_ms=CLOCK_MS + 200).strategy == Strategy.POPULAR, "the stream is back"
+
+
+def test_before_the_first_contact_with_the_stream_what_is_known_is_as_old_as_the_model() -> None:
+    store, spec = Objects(), replace(checkerboard(), composition=only(live=1.0, still=only(factors=1.0)))
+    publish(store, spec)
+    model = load_model(store, f"{MODELS}/{spec.version}", spec.version)
+    for age_ms, strategy in ((DAY_MS - 1, Strategy.POPULAR), (DAY_MS, Strategy.PERSONAL)):
+        board = Recommender(model, model.live_state(), lambda now_ms: None)
+        assert for_user(board, "u00", 1, now_ms=model.created_at_ms + age_ms).strategy == strategy
+
+
+def test_without_weights_for_it_a_state_that_stands_still_is_answered_from_as_ever() -> None:
+    store, spec = Objects(), checkerboard()
+    publish(store, spec)
+    model = load_model(store, f"{MODELS}/{spec.version}", spec.version)
+    new, old = Recommender(model, model.live_state()), Recommender(model, model.live_state(), lambda now_ms: 9 * DAY_MS)
+    assert for_user(old, "u00", 3) == for_user(new, "u00", 3)
 
 
 def test_where_too_few_were_sold_lately_those_of_longer_ago_come_after_them() -> None:
