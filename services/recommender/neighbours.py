@@ -99,13 +99,16 @@ class Neighbours:
         return np.concatenate((rows, newer[beyond])), np.maximum(sums, 0.0)
 
     def _count(self, product: int, held: Sequence[int], times: int) -> None:
-        own = self._fresh.setdefault(product, {})
+        if not held:
+            return
+        fresh, most = self._fresh, 2 * self._limit
+        own = fresh.setdefault(product, {})
         for other in held:
-            theirs = self._fresh.setdefault(other, {})
+            theirs = fresh.setdefault(other, {})
             self.fresh += _add(own, other, times) + _add(theirs, product, times)
-            if len(theirs) > 2 * self._limit:
+            if len(theirs) > most:
                 self._keep(other, self._limit)
-        if len(own) > 2 * self._limit:
+        if len(own) > most:
             self._keep(product, self._limit)
         while self.fresh > self._total:
             self._forget_some()
