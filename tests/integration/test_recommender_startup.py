@@ -13,7 +13,12 @@ from prometheus_client import REGISTRY
 
 from services.common.events import format_time
 from services.recommender.answerlog import AnswerLog, Shown
+from services.recommender.catalogue import Filters
+from services.recommender.composition import Composition
+from services.recommender.decay import DAY_MS
 from services.recommender.loader import ModelLoader
+from services.recommender.recommend import Strategy
+from services.recommender.service import clock_ms
 from services.recommender.settings import RecommenderSettings
 from services.recommender.startup import StartUp
 from tests.conftest import TopicFactory
@@ -132,6 +137,23 @@ async def test_with_kafka_away_a_model_answers_all_the_same_and_says_so(caplog: 
         assert live is not None
         assert (live.model.version, live.age_ms(0), live.recommender.live.history("u00").rows.size) == (NEWER, None, 3)
         assert "is behind the stream by an unknown number of records" in caplog.text
+
+
+async def test_the_age_of_what_is_known_of_the_stream_decides_by_which_weights_it_is_answered(
+    kafka: str, topics: TopicFactory
+) -> None:
+    store = Objects()
+    publish(store, replace(checkerboard(), composition=Composition(live=1.0, still=Composition(factors=1.0))))
+    async with loading(settings_of(kafka, topics(partitions=2).purchases), store) as loader:
+        await asyncio.to_thread(loader.poll)
+        live = loader.serving.live
+        assert live is not None
+        async with asyncio.timeout(30):
+            while live.age_ms(clock_ms()) not in range(5000):  # noqa: ASYNC110 (the model is of 2020)
+                await asyncio.sleep(0.05)
+        now_ms = clock_ms()
+        for later_ms, strategy in ((0, Strategy.POPULAR), (DAY_MS + 5000, Strategy.PERSONAL)):
+            assert live.recommender.for_user("u00", 1, Filters(), now_ms + later_ms).strategy == strategy
 
 
 def shown(user_id: str) -> Shown:
