@@ -396,7 +396,10 @@ def repeating(masked: Composition) -> list[Composition]:
 
 
 def still_starts(moving: Composition) -> list[Composition]:
-    """For a state that stands still: the weights as they are, and what lasts for weeks, alone and together."""
+    """For a state that stands still: the weights as they are, and what lasts for weeks, alone and together.
+
+    Something popular is in all of them: strangers get nothing else.
+    """
     lasting = msgspec.structs.replace(
         moving,
         **dict.fromkeys(("factors", "popularity", "live", "neighbours", "categories"), 0.0),
@@ -409,15 +412,15 @@ def still_starts(moving: Composition) -> list[Composition]:
     )
     popular = [
         msgspec.structs.replace(lasting, live=weight, trends=(Fading(hours, 1.0),))
+        for weight in (0.001, 0.01, 0.03, 0.1, 0.3)
         for hours in STILL_TRENDS_H
-        for weight in (0.01, 0.03, 0.1, 0.3)
     ]
     personal = [
         msgspec.structs.replace(base, factors=factors, neighbours=neighbours)
         for factors, neighbours in ((1.0, 0.0), (0.0, 1.0), (1.0, 0.1), (1.0, 0.5))
-        for base in (lasting, *popular)
+        for base in popular
     ]
-    return [msgspec.structs.replace(moving, still=None), *popular[:: len(popular) // len(STILL_TRENDS_H)], *personal]
+    return [msgspec.structs.replace(moving, still=None), *popular[: len(STILL_TRENDS_H)], *personal]
 
 
 def with_still(moving: Composition, still: Composition) -> Composition:

@@ -21,9 +21,11 @@ from spark.evaluate.search import (
     Stage,
     Window,
     choose,
+    impersonal,
     personal_change,
     regulars_change,
     repeating,
+    still_starts,
     strangers_change,
     with_still,
 )
@@ -96,7 +98,7 @@ def test_the_record_gives_the_recipe_back(tmp_path: Path) -> None:
     choice = chosen(two_worlds(60, seed=4), tmp_path)
     record = msgspec.json.decode(msgspec.json.encode(choice.record()))
     assert Recipe.read(record) == choice.recipe
-    tried = {"strangers": 7, "factors": 11, "personal": 11, "finals": 4, "repeats": 5, "still": 56}
+    tried = {"strangers": 7, "factors": 11, "personal": 11, "finals": 4, "repeats": 5, "still": 64}
     assert record["tried"] == tried
     assert {trial["stage"] for trial in record["trials"]} == set(record["tried"])
 
@@ -170,6 +172,12 @@ def test_where_a_trend_says_nothing_of_the_weeks_after_it_a_state_that_stands_st
     assert still is not None
     assert best.value > trials[0].value, "the weights for a moving state are among the tried"
     assert still == with_still(choice.recipe.composition, best.composition).still
+
+
+def test_strangers_get_popular_products_also_where_the_state_stands_still() -> None:
+    moving = Composition(live=0.02, neighbours=1.0)
+    assert all(one.live > 0 and one.trends for one in map(impersonal, still_starts(moving)))
+    assert len({str(one) for one in still_starts(moving)}) == 1 + 3 + 4 * 15
 
 
 def test_what_was_bought_is_shown_again_in_both_states_or_in_none() -> None:
