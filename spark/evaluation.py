@@ -109,7 +109,7 @@ def strongest(choice: Choice) -> Recipe:
     best = max(personal, key=lambda trial: trial.value)
     still = choice.recipe.composition.still
     composition = with_still(best.composition, still) if still else best.composition
-    return Recipe(choice.recipe.als, composition, choice.recipe.live)
+    return Recipe(best.als, composition, choice.recipe.live)
 
 
 class Evaluation:

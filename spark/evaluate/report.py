@@ -5,6 +5,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from services.recommender.composition import Composition
 from spark.evaluate.charts import Bar, bars, grouped
 from spark.evaluate.metrics import GAPS
 from spark.evaluate.recipes import (
@@ -54,8 +57,8 @@ WORDS = {
     "coverage": "The share of all products on sale that were shown to anybody.",
     "novelty, popularity": "How surprising the shown products are, in bits, and their mean share of all sales.",
     "rolling": "Each order answered from what was known just before it.",
-    "static": "Each customer answered once, at the split, by the weights for a state that stands still, and held to "
-    "everything they bought after it.",
+    "static": "Each customer answered once, at the split, and held to everything they bought after it; the composition "
+    "answers by its weights for a state that stands still.",
     "repeats": "Rolling, with everything in an order to be found and products shown again that the customer has.",
     "warm, cold": "Customers with and without a purchase before.",
     "±, intervals": "95 %, by drawing whole days anew 2,000 times; methods are compared on the same days.",
@@ -281,7 +284,8 @@ def _trials(trials: list[Json]) -> str:
 
 
 def _differences(trial: Json) -> str:
-    parts = {name: value for name, value in trial["composition"].items() if value not in (0.0, True, None)}
+    usual = msgspec.to_builtins(Composition())
+    parts = {name: value for name, value in trial["composition"].items() if _value(value) != _value(usual[name])}
     return f"ALS rank {trial['als']['rank']}, " + ", ".join(f"{name} {_value(value)}" for name, value in parts.items())
 
 
