@@ -22,8 +22,8 @@ from services.recommender.responses import Source, write_answer, write_model, wr
 
 SERVICE_NAME: str = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 
-# Users of a batch answered in one go (about 10 ms): between two such slices other requests and the stream get their turn,
-# and a batch whose deadline has passed ends.
+# Users of a batch answered in one go (about 10 ms): between two such slices other requests and the stream get their
+# turn, and a batch whose deadline has passed ends.
 _SLICE = 16
 
 Context = aio.ServicerContext[Any, Any]

@@ -424,7 +424,11 @@ def still_starts(moving: Composition) -> list[Composition]:
 
 
 def with_still(moving: Composition, still: Composition) -> Composition:
-    """The weights for both states; whether and how strongly what was bought is shown again is the same in both."""
+    """The weights for both states.
+
+    Whether what was bought is shown again, and how strongly against the largest weight, is carried over from the moving
+    one: the static questions are about new products.
+    """
     repeats = moving.repeats / _largest(moving) * _largest(still) if moving.repeats else 0.0
     return msgspec.structs.replace(
         moving, still=msgspec.structs.replace(still, mask_bought=moving.mask_bought, repeats=repeats)
