@@ -268,11 +268,15 @@ class Follower:
             for partition in partitions:
                 await self._observe(consumer, partition)
             self._note_level()
+            known = consumer.partitions_for_topic(self._settings.purchases_topic)
+            if known is None:
+                # Created anew and filled before it is read again, it would seem to go on where it was left.
+                raise _Reopen("Kafka does not know the topic any more")
             elapsed_s = time.monotonic() - reported_at
             if elapsed_s >= _REPORT_S:
                 reported_at += elapsed_s
                 self._report(elapsed_s)
-                if len(consumer.partitions_for_topic(self._settings.purchases_topic) or ()) > len(partitions):
+                if len(known) > len(partitions):
                     raise _Reopen("the topic has got more partitions")
 
     async def _fetch(

@@ -187,7 +187,26 @@ async def test_a_topic_created_anew_is_read_from_its_beginning_and_said(
     assert "partition 0 is not the log that model m1 followed" in caplog.text
 
 
+async def test_a_topic_that_is_gone_is_noticed_before_another_one_takes_its_place(
+    kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings, intake = settings_for(kafka, topics(partitions=1).purchases), empty()
+    await produce(settings, [purchase("ann", f"old{number}") for number in range(3)])
+    async with following(settings, FROM_THE_BEGINNING, intake):
+        await until(lambda: len(held(intake)) == 3, "the old topic is known")
+        await delete(settings)
+        await until(lambda: "Kafka does not know the topic any more" in caplog.text, "noticed")
+        await create(settings, [replace(PURCHASES, name=settings.purchases_topic, partitions=1)])
+        await produce(settings, [purchase("ann", f"new{number}") for number in range(5)])
+        await until(lambda: len(held(intake)) == 8, "the new topic is known")
+
+
 async def recreate(settings: KafkaSettings) -> None:
+    await delete(settings)
+    await create(settings, [replace(PURCHASES, name=settings.purchases_topic, partitions=1)])
+
+
+async def delete(settings: KafkaSettings) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     await admin.start()
     try:
@@ -198,7 +217,6 @@ async def recreate(settings: KafkaSettings) -> None:
             await asyncio.sleep(0.05)
     finally:
         await admin.close()
-    await create(settings, [replace(PURCHASES, name=settings.purchases_topic, partitions=1)])
 
 
 async def test_a_broker_that_stops_and_comes_back_loses_nothing_and_the_age_tells(tmp_path: Path) -> None:
