@@ -101,14 +101,13 @@ class Neighbours:
     def _count(self, product: int, held: Sequence[int], times: int) -> None:
         if not held:
             return
-        fresh, most = self._fresh, 2 * self._limit
-        own = fresh.setdefault(product, {})
+        own = self._fresh.setdefault(product, {})
         for other in held:
-            theirs = fresh.setdefault(other, {})
+            theirs = self._fresh.setdefault(other, {})
             self.fresh += _add(own, other, times) + _add(theirs, product, times)
-            if len(theirs) > most:
+            if len(theirs) > 2 * self._limit:
                 self._keep(other, self._limit)
-        if len(own) > most:
+        if len(own) > 2 * self._limit:
             self._keep(product, self._limit)
         while self.fresh > self._total:
             self._forget_some()

@@ -175,11 +175,11 @@ def choose(
     chosen = again.best.composition
 
     # A state that stands still may choose its factors where those that follow the stream have none.
-    some = {best.model: best.als} if chosen.factors else dict(zip(models, candidates, strict=True))
+    some = [personal] if chosen.factors else factors
     before = start.composition.still if start else None
     starts = [*still_starts(finals.winner()), *([before] if before else ())]
-    table = window.still_table({name: models[name] for name in some}, starts)
-    still = [Stage("still", table, name, als) for name, als in some.items()]
+    table = window.still_table({stage.model: models[stage.model] for stage in some}, starts)
+    still = [Stage("still", table, stage.model, stage.als) for stage in some]
     for stage in still:
         stage.try_all(starts)
     lasting = max(still, key=lambda stage: stage.best.value).best
@@ -408,7 +408,6 @@ def still_starts(moving: Composition) -> list[Composition]:
         recency=(Fading(1000.0, 1.0),),
         shrink=20.0,
         balance=0.2,
-        still=None,
     )
     popular = [
         msgspec.structs.replace(lasting, live=weight, trends=(Fading(hours, 1.0),))
@@ -420,7 +419,7 @@ def still_starts(moving: Composition) -> list[Composition]:
         for factors, neighbours in ((1.0, 0.0), (0.0, 1.0), (1.0, 0.1), (1.0, 0.5))
         for base in popular
     ]
-    return [msgspec.structs.replace(moving, still=None), *popular[: len(STILL_TRENDS_H)], *personal]
+    return [moving, *popular[: len(STILL_TRENDS_H)], *personal]
 
 
 def with_still(moving: Composition, still: Composition) -> Composition:

@@ -1,6 +1,7 @@
 """Recommendations from a checkerboard of purchases, where the right answers are known."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -38,11 +39,11 @@ TIES = {
 }
 
 
-def recommender_of(spec: ModelSpec) -> Recommender:
+def recommender_of(spec: ModelSpec, age_ms: Callable[[int], int | None] = lambda now_ms: 0) -> Recommender:
     store = Objects()
     publish(store, spec)
     model = load_model(store, f"{MODELS}/{spec.version}", spec.version)
-    return Recommender(model, model.live_state())
+    return Recommender(model, model.live_state(), age_ms)
 
 
 def composed(composition: Composition, spec: ModelSpec | None = None) -> Recommender:
@@ -51,6 +52,9 @@ def composed(composition: Composition, spec: ModelSpec | None = None) -> Recomme
 
 def only(**weights: float | Composition) -> Composition:
     return Composition(trends=(Fading(24.0, 1.0),), shrink=1.0, **weights)  # type: ignore[arg-type]
+
+
+MOVING_AND_STILL = only(live=1.0, still=only(factors=1.0))
 
 
 @pytest.fixture(scope="module")
@@ -249,11 +253,8 @@ def test_now_is_the_newest_purchase_and_never_beyond_the_clock() -> None:
 
 @pytest.mark.parametrize("still_h", [24.0, 30.0])
 def test_after_a_day_without_the_stream_the_weights_for_that_are_in_force(still_h: float) -> None:
-    store, spec = Objects(), replace(checkerboard(), composition=only(live=1.0, still=only(factors=1.0)))
-    publish(store, spec)
-    model = load_model(store, f"{MODELS}/{spec.version}", spec.version)
     age_ms = 0
-    board = Recommender(model, model.live_state(), lambda now_ms: age_ms)
+    board = recommender_of(replace(checkerboard(), composition=MOVING_AND_STILL), lambda now_ms: age_ms)
     assert for_user(board, "u00", 1).strategy == Strategy.POPULAR
     age_ms = round(still_h * HOUR_MS)
     late = for_user(board, "u00", 1, now_ms=CLOCK_MS + 100)
@@ -264,19 +265,13 @@ def test_after_a_day_without_the_stream_the_weights_for_that_are_in_force(still_
 
 
 def test_before_the_first_contact_with_the_stream_what_is_known_is_as_old_as_the_model() -> None:
-    store, spec = Objects(), replace(checkerboard(), composition=only(live=1.0, still=only(factors=1.0)))
-    publish(store, spec)
-    model = load_model(store, f"{MODELS}/{spec.version}", spec.version)
     for age_ms, strategy in ((DAY_MS - 1, Strategy.POPULAR), (DAY_MS, Strategy.PERSONAL)):
-        board = Recommender(model, model.live_state(), lambda now_ms: None)
-        assert for_user(board, "u00", 1, now_ms=model.created_at_ms + age_ms).strategy == strategy
+        board = recommender_of(replace(checkerboard(), composition=MOVING_AND_STILL), lambda now_ms: None)
+        assert for_user(board, "u00", 1, now_ms=board.model.created_at_ms + age_ms).strategy == strategy
 
 
 def test_without_weights_for_it_a_state_that_stands_still_is_answered_from_as_ever() -> None:
-    store, spec = Objects(), checkerboard()
-    publish(store, spec)
-    model = load_model(store, f"{MODELS}/{spec.version}", spec.version)
-    new, old = Recommender(model, model.live_state()), Recommender(model, model.live_state(), lambda now_ms: 9 * DAY_MS)
+    new, old = recommender_of(checkerboard()), recommender_of(checkerboard(), lambda now_ms: 9 * DAY_MS)
     assert for_user(old, "u00", 3) == for_user(new, "u00", 3)
 
 
