@@ -23,7 +23,7 @@ from bench import recommend
 from bench.machine import machine
 from bench.soak.feeder import Feeder
 from bench.soak.report import Findings, checks, render
-from bench.soak.samples import Sample, Sampler
+from bench.soak.samples import Sample, Sampler, told_stalls
 from bench.stacks import own_stack
 from local.console import say
 from local.http import get_json
@@ -67,12 +67,15 @@ def main(arguments: list[str] | None = None) -> int:
         first_recommendation(stack)
         samples, outcome, followers = asyncio.run(soak(stack, feeder, load))
         findings = _findings(stack, load, samples, outcome, followers)
+        long_stalls = told_stalls(stack.layout.logs)
     made = checks(findings)
-    print(f"\n{options.minutes:g} min of {load} on {machine()}\n{render(findings)}")
+    print(f"\n{options.minutes:g} min of {load} on {machine()}\n{render(findings)}\n")
+    print(*(long_stalls or ["no service tells of a long stall"]), sep="\n")
     report = {
         "machine": machine(),
         "load": asdict(load),
         "followers": followers,
+        "long_stalls": long_stalls,
         "samples": [s.as_json() for s in samples],
     }
     report["checks"] = [asdict(check) for check in made]

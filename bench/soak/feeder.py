@@ -71,7 +71,7 @@ class Feeder:
             producer.require_alive()
 
     async def _written(self, number: int) -> Path:
-        """The file number `number`, written by a process that yields to all others."""
+        """The file number `number`, written by a process that rests most of its time."""
         if self._csv is not None:
             return self._csv
         file = self._file(str(number))
@@ -90,7 +90,7 @@ class Feeder:
     def _shop(self, file: Path, rows: int, first_row: int, rate: float, since: float) -> Program:
         figures = {"--rows": rows, "--first-row": first_row, "--rate": rate, "--since": since}
         options = [part for name, value in figures.items() for part in (name, str(value))]
-        argv = ["nice", "-n", "19", sys.executable, "-m", "bench.soak.shop", str(file), *options]
+        argv = [sys.executable, "-m", "bench.soak.shop", str(file), *options]
         return Program("shop", argv, self._stack.layout.log("soak-shop"), REPOSITORY)
 
     def _file(self, name: str) -> Path:

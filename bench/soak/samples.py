@@ -1,8 +1,9 @@
 """What is looked at every few seconds: memory, CPU and disk of each part, Redis, lag, freshness, stalls."""
 
+import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from redis.asyncio import Redis
 from bench.machine import cpu_seconds
 from bench.stacks import pids
 from local.stack import Stack
+from services.common import loopwatch
 
 STALL_BOUND_S = "0.25"
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -125,6 +127,18 @@ def stalls(metrics: str) -> Stalls | None:
         return None
     within = values.get(("tillstream_loop_stall_seconds_bucket", STALL_BOUND_S), 0.0)
     return Stalls(int(count - within), values.get(("tillstream_loop_longest_stall_seconds", ""), 0.0))
+
+
+def told_stalls(logs: Path) -> list[str]:
+    """What the services' logs tell of long stalls, oldest first: when, who, how long, and how much was its own work."""
+    return sorted(line for log in logs.glob("*.log") for line in _stalls_of(log))
+
+
+def _stalls_of(log: Path) -> Iterator[str]:
+    for line in log.read_text(errors="replace").splitlines():
+        if loopwatch.__name__ in line:
+            entry = json.loads(line)
+            yield f"{entry['time']} {entry['service']}: {entry['message']}"
 
 
 def dropped(metrics: str) -> dict[str, int]:

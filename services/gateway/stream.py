@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
 from http import HTTPStatus
+from itertools import islice
 
 import msgspec
 
@@ -20,6 +22,8 @@ _RETRY = b"retry: 2000\n\n"
 _FIRST_ARRIVALS = 20
 # Each write to a client takes some 50 µs of the event loop, so with many clients arrivals go out less often.
 _TICKER_WRITES_A_SECOND = 2_000
+# So many are written to between two turns of the event loop: a thousand in one go would hold up every other answer.
+_TOGETHER = 50
 
 
 def message(event: str, data: bytes, cursor: Cursor | None = None) -> bytes:
@@ -90,6 +94,7 @@ class StreamHub:
         self._lines = lines
         self._writes = writes
         self._clients: set[Client] = set()
+        self._outbox: deque[tuple[bytes, Iterator[Client]]] = deque()  # messages, and who has not got them yet
         self._snapshot: Snapshot | None = None
         self._waiting: list[Arrival] = []
         self._sent_arrivals_at = 0.0
@@ -138,9 +143,9 @@ class StreamHub:
         return message("snapshot", body.model_dump_json().encode(), self._ticker.cursor)
 
     def on_snapshot(self, snapshot: Snapshot | None) -> None:
-        """Send the figures of this second."""
+        """Send the figures of this second; none where those before are still on their way."""
         self._snapshot = snapshot
-        if self._clients:
+        if self._clients and not self._outbox:
             self._send(self._taken_arrivals() + self._snapshot_message())
 
     def on_arrivals(self, arrivals: Sequence[Arrival]) -> None:
@@ -149,7 +154,7 @@ class StreamHub:
         With many clients they wait for a while for those that come next, or for the next snapshot.
         """
         self._waiting = [*self._waiting, *arrivals][-self._lines :]
-        if time.monotonic() - self._sent_arrivals_at >= len(self._clients) / self._writes:
+        if not self._outbox and time.monotonic() - self._sent_arrivals_at >= len(self._clients) / self._writes:
             self._send_arrivals()
 
     async def beat(self) -> None:
@@ -171,7 +176,24 @@ class StreamHub:
 
     def _send(self, chunk: bytes) -> None:
         self._sent_at = time.monotonic()
-        for client in [client for client in self._clients if not client.offer(chunk)]:
+        self._outbox.append((chunk, iter(list(self._clients))))
+        if len(self._outbox) == 1:
+            self._deliver()
+
+    def _deliver(self) -> None:
+        """Hand out what waits, oldest first, to some clients now and to the others when the event loop has turned."""
+        while self._outbox:
+            chunk, waiting = self._outbox[0]
+            some = list(islice(waiting, _TOGETHER))
+            for client in some:
+                self._offer(client, chunk)
+            if len(some) == _TOGETHER:
+                asyncio.get_running_loop().call_soon(self._deliver)
+                return
+            self._outbox.popleft()
+
+    def _offer(self, client: Client, chunk: bytes) -> None:
+        if client in self._clients and not client.offer(chunk):
             self._drop(client, f"too slow: {self._queue} messages or {self._patience:g} s behind", "slow")
 
     def _drop(self, client: Client, reason: str, label: str) -> None:

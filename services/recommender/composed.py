@@ -4,7 +4,7 @@ The model's part is one inner product, [customer's vector | weight] · [product'
 the stream is added to it, and the exact search of `scoring` finds the best of the sum.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -50,13 +50,14 @@ class Customer:
     counted: Int64s  # places in the history, of the purchases that neighbours and categories look to, oldest first
     vector: Float32s  # [rank], folded in; zeros for a stranger, or where factors are unused
     parts: Float32s | None = None
-    ties: "tuple[Moment, Sequence[_Tie]] | None" = None
+    ties: "tuple[Moment, _Ties] | None" = None
 
 
-class _Tie(NamedTuple):
-    """What one purchase, by its place in the history, adds to the scores of its neighbours."""
+class _Ties(NamedTuple):
+    """What purchases, by their places in the history, add to the scores of their neighbours [n each]. The same pair may
+    be there twice, with two parts of its sum."""
 
-    place: int
+    places: NDArray[np.int64]
     products: NDArray[np.int64]
     added: Float64s
 
@@ -228,11 +229,10 @@ class ComposedScorer:
         history = customer.history
         if not len(history):
             return moment.scores
-        added, weights = moment.scores.copy(), self._recency(customer, moment.now_ms)
-        ties = [*self._ties(customer, weights, live)]
-        for tie in ties:
-            added[tie.products] += tie.added
+        weights = self._recency(customer, moment.now_ms)
+        ties = self._ties(customer, weights, live)
         customer.ties = moment, ties
+        added = moment.scores + np.bincount(ties.products, ties.added, minlength=len(moment.scores))
         added[history.rows] += self._repeats(history, weights)
         if self.composition.categories:
             # The one column more, of zeros, is what products without a category (-1) find.
@@ -247,26 +247,26 @@ class ComposedScorer:
             weights[counted] += part.weight * halvings(age_ms, part.half_life_h * HOUR_MS)
         return weights
 
-    def _ties(self, customer: Customer, weights: Float64s, live: LiveState) -> Iterator[_Tie]:
-        """Of each purchase that counts."""
+    def _ties(self, customer: Customer, weights: Float64s, live: LiveState) -> _Ties:
+        """Of the purchases that count."""
         shape = self.composition
-        for place in np.flatnonzero(weights).tolist() if shape.neighbours else ():
-            products, ties = live.neighbours.weights(int(customer.history.rows[place]), shape.shrink, shape.balance)
-            yield _Tie(place, products, shape.neighbours * weights[place] * ties)
+        places = np.flatnonzero(weights if shape.neighbours else np.empty(0))
+        ties = live.neighbours.weights_each(customer.history.rows[places], shape.shrink, shape.balance)
+        owners = places[ties.places]
+        return _Ties(owners, ties.neighbours, shape.neighbours * weights[owners] * ties.strengths)
 
-    def _taken_ties(self, customer: Customer, weights: Float64s, live: LiveState, moment: Moment) -> Iterable[_Tie]:
+    def _taken_ties(self, customer: Customer, weights: Float64s, live: LiveState, moment: Moment) -> _Ties:
         """Those that the scores of this moment were made of, which are not kept any longer."""
         kept, customer.ties = customer.ties, None
         return kept[1] if kept is not None and kept[0] is moment else self._ties(customer, weights, live)
 
-    def _together(self, ties: Iterable[_Tie], purchases: int, rows: Rows) -> Float64s:
+    def _together(self, ties: _Ties, purchases: int, rows: Rows) -> Float64s:
         """What each purchase adds to the scores of some products: [purchases, rows]."""
         together, column_of = np.zeros((purchases, len(rows))), np.full(len(self._items), -1)
         column_of[rows] = np.arange(len(rows))
-        for tie in ties:
-            columns = column_of[tie.products]
-            shown = columns >= 0
-            together[tie.place, columns[shown]] = tie.added[shown]
+        columns = column_of[ties.products]
+        shown = columns >= 0
+        np.add.at(together, (ties.places[shown], columns[shown]), ties.added[shown])
         return together
 
     def _repeats(self, history: History, weights: Float64s) -> Float64s:

@@ -7,6 +7,8 @@ so that a purchase of this second changes the very same statistic.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +44,17 @@ def no_co_purchases(products: int) -> CoPurchases:
     return CoPurchases(np.zeros(products + 1, np.int64), none, none, np.zeros(products, np.int64))
 
 
+class Ties(NamedTuple):
+    """How strongly some products are tied to their neighbours [n each]: by place among those asked for.
+
+    A neighbour that the model knows and that was bought with the product since is there twice, with a part each.
+    """
+
+    places: NDArray[np.int64]
+    neighbours: NDArray[np.int64]
+    strengths: Float64s
+
+
 class Neighbours:
     """The model's co-purchases, and newer ones: at most 2 · `fresh` neighbours of each product, `total` of all.
 
@@ -61,12 +74,25 @@ class Neighbours:
     def add(self, product: int, held: Sequence[int]) -> None:
         """A customer who holds these products has bought a new one."""
         self._buyers[product] += 1
-        self._count(product, held, 1)
+        if not held:
+            return
+        own = self._fresh.setdefault(product, {})
+        for other in held:
+            theirs = self._fresh.setdefault(other, {})
+            self.fresh += _add(own, other, 1) + _add(theirs, product, 1)
+            if len(theirs) > 2 * self._limit:
+                self._keep(other, self._limit)
+        if len(own) > 2 * self._limit:
+            self._keep(product, self._limit)
+        while self.fresh > self._total:
+            self._forget_some()
 
     def take_back(self, product: int, held: Sequence[int]) -> None:
         """The customer does not hold the product any more."""
         self._buyers[product] -= 1
-        self._count(product, held, -1)
+        for other in held:
+            self._take_back(product, other)
+            self._take_back(other, product)
 
     def weights(self, product: int, shrink: float, balance: float) -> tuple[NDArray[np.int64], Float64s]:
         """The neighbours of a product and how strongly each is tied to it: n_ij / ((n_i + s)^(1−b) · (n_j + s)^b).
@@ -76,6 +102,19 @@ class Neighbours:
         """
         rows, counts, own, others = self.tied(product)
         return rows, counts / ((own + shrink) ** (1 - balance) * (others + shrink) ** balance)
+
+    def weights_each(self, products: NDArray[np.int64], shrink: float, balance: float) -> Ties:
+        """`weights` of each of these products [n], in one go."""
+        past = [self._past.of(product) for product in products.tolist()]
+        fresh = [self._fresh.get(product, {}) for product in products.tolist()]
+        lengths = [len(rows) for rows, _ in past] + [len(counts) for counts in fresh]
+        newer = sum(lengths[len(past) :])
+        rows = np.concatenate([*(rows for rows, _ in past), np.fromiter(chain(*fresh), np.int64, newer)])
+        newer_counts = chain.from_iterable(counts.values() for counts in fresh)
+        counts = np.concatenate([*(counts for _, counts in past), np.fromiter(newer_counts, np.float64, newer)])
+        places = np.repeat(np.tile(np.arange(len(products)), 2), lengths)
+        own = (self._buyers[products] + shrink) ** (1 - balance)
+        return Ties(places, rows, counts / (own[places] * (self._buyers[rows] + shrink) ** balance))
 
     def tied(self, product: int) -> tuple[NDArray[np.int64], Float64s, float, Float64s]:
         """The neighbours of a product, the customers in common with each, its own buyers and each neighbour's."""
@@ -95,22 +134,16 @@ class Neighbours:
         added = changes[newer]  # a change is never 0, but where the model knows the neighbour
         changes[newer] = 0
         beyond = np.flatnonzero(added)
-        sums = np.concatenate((known, added[beyond]))
-        return np.concatenate((rows, newer[beyond])), np.maximum(sums, 0.0)
+        return np.concatenate((rows, newer[beyond])), np.concatenate((known, added[beyond]))
 
-    def _count(self, product: int, held: Sequence[int], times: int) -> None:
-        if not held:
-            return
-        own = self._fresh.setdefault(product, {})
-        for other in held:
-            theirs = self._fresh.setdefault(other, {})
-            self.fresh += _add(own, other, times) + _add(theirs, product, times)
-            if len(theirs) > 2 * self._limit:
-                self._keep(other, self._limit)
-        if len(own) > 2 * self._limit:
-            self._keep(product, self._limit)
-        while self.fresh > self._total:
-            self._forget_some()
+    def _take_back(self, product: int, other: int) -> None:
+        """One customer in common less; never below none, where what is taken back was forgotten."""
+        rows, counts = self._past.of(product)
+        fresh = self._fresh.get(product, {})
+        if fresh.get(other, 0) + counts[rows == other].sum() > 0:
+            self.fresh += _add(self._fresh.setdefault(product, fresh), other, -1)
+            if len(fresh) > 2 * self._limit:
+                self._keep(product, self._limit)
 
     def _keep(self, product: int, limit: int) -> None:
         """Forget a product's weakest fresh neighbours. What was taken back from the model counts like what came."""

@@ -178,3 +178,37 @@ async def test_a_heartbeat_comes_where_nothing_else_was_sent() -> None:
     streams.on_snapshot(None)
     assert b"event: stale" in await anext(messages)
     assert b"event: stale" in await anext(messages), "no heartbeat while snapshots come"
+
+
+async def test_others_get_their_turn_while_many_clients_are_written_to() -> None:
+    streams = hub(clients=120)
+    following = [streams.open(None).messages() for _client in range(120)]
+    for messages in following:
+        await anext(messages)
+    taken: list[bytes] = []
+
+    async def take(messages: AsyncIterator[bytes]) -> None:
+        taken.append(await anext(messages))
+
+    taking = [asyncio.create_task(take(messages)) for messages in following]
+    await asyncio.sleep(0)
+    streams.on_snapshot(None)
+    await asyncio.sleep(0)
+    assert 0 < len(taken) < 60
+    await asyncio.gather(*taking)
+    assert all(b"event: stale" in chunk for chunk in taken)
+
+
+async def test_what_comes_while_clients_are_written_to_waits_for_the_next_snapshot() -> None:
+    streams = hub(clients=120)
+    following = [streams.open(None).messages() for _client in range(120)]
+    for messages in following:
+        await anext(messages)
+    streams.on_snapshot(None)
+    streams.on_snapshot(None)
+    streams.on_arrivals([arrival(1)])
+    chunks = [await anext(messages) for messages in following]
+    assert not any(map(orders, chunks))
+    streams.on_snapshot(None)
+    chunks = [await anext(messages) for messages in following]
+    assert all(orders(chunk) == ["order-1"] and chunk.count(b"event: stale") == 1 for chunk in chunks)

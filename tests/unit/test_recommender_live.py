@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.recommender.decay import DAY_MS, HOUR_MS
 from services.recommender.history import NO_PAST, Histories, PastPurchases
 from services.recommender.live import NEVER_MS, Bounds, LiveState, Purchase
-from services.recommender.neighbours import CoPurchases, no_co_purchases
+from services.recommender.neighbours import CoPurchases, Neighbours, no_co_purchases
 
 NOW_MS = 1_600_000_000_000
 HALF_LIFE = HOUR_MS
@@ -152,6 +152,31 @@ def test_fresh_co_purchases_add_to_those_of_the_model() -> None:
     bought(state, "cid", 3, 4)
     assert ties(state, 3) == pytest.approx({1: 2 / 4, 4: 1 / 4})
     assert ties(state, 1) == pytest.approx({3: 2 / 3})
+
+
+def test_many_products_have_the_ties_that_each_has_alone() -> None:
+    state = with_past()
+    bought(state, "bob", 1)
+    bought(state, "cid", 3, 4)
+    asked = np.array([3, 1, 2, 4])
+    together = np.zeros((len(asked), 5))
+    places, neighbours, strengths = state.neighbours.weights_each(asked, 1.0, 0.3)
+    np.add.at(together, (places, neighbours), strengths)
+    for row, product in zip(together, asked.tolist(), strict=True):
+        alone = ties(state, product, balance=0.3)
+        assert {int(other): row[other] for other in np.flatnonzero(row)} == pytest.approx(alone)
+    assert [len(part) for part in state.neighbours.weights_each(asked[:0], 1.0, 0.3)] == [0, 0, 0]
+
+
+def test_what_was_forgotten_is_not_taken_back_from_others() -> None:
+    neighbours = Neighbours(no_co_purchases(4), fresh=1, total=100)
+    for other in (1, 2, 3):
+        neighbours.add(0, [other])
+    assert neighbours.tied(0)[0].tolist() == [3], "1 and 2 are forgotten"
+    neighbours.take_back(0, [1])
+    assert neighbours.tied(0)[0].tolist() == [3]
+    neighbours.add(0, [1])
+    assert dict(zip(*map(np.ndarray.tolist, neighbours.tied(0)[:2]), strict=True)) == {3: 1.0, 1: 1.0}
 
 
 def test_memory_is_bounded() -> None:

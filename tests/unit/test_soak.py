@@ -1,5 +1,6 @@
 """What a soak computes: slopes, made-up purchases, stalls and drops read from metrics, bounds."""
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 
 from bench.recommend import Answered, Outcome
 from bench.soak.report import MB, Findings, checks, render
-from bench.soak.samples import Sample, Stalls, disk_bytes, dropped, stalls
+from bench.soak.samples import Sample, Stalls, disk_bytes, dropped, stalls, told_stalls
 from bench.soak.shop import CUSTOMERS, PRODUCTS, rows
 from bench.soak.trend import trend
 from services.common.events import Purchase, parse
@@ -81,6 +82,23 @@ tillstream_gateway_stream_dropped_total{reason="slow"} 5.0
     assert stalls(text) == Stalls(3, 0.31)
     assert dropped(text) == {"slow": 5}
     assert stalls("") is None
+
+
+def test_long_stalls_are_read_from_the_logs(tmp_path: Path) -> None:
+    def log(service: str, *entries: tuple[str, str, str]) -> None:
+        lines = (
+            json.dumps({"time": time, "service": service, "logger": logger, "message": message}) + "\n"
+            for time, logger, message in entries
+        )
+        (tmp_path / f"{service}.log").write_text("".join(lines))
+
+    log("gateway", ("12:00", "gateway", "serving"), ("12:05", "services.common.loopwatch", "stood still for 310 ms"))
+    log("archiver", ("12:04", "services.common.loopwatch", "stood still for 260 ms"))
+    (tmp_path / "kafka.log").write_text("no JSON here\n")
+    assert told_stalls(tmp_path) == [
+        "12:04 archiver: stood still for 260 ms",
+        "12:05 gateway: stood still for 310 ms",
+    ]
 
 
 def test_disk_is_what_the_files_take(tmp_path: Path) -> None:
