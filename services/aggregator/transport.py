@@ -18,6 +18,9 @@ from faust.types import TP, Message
 
 # A fetch that waits for records holds up seeks and commits, which go through the same thread.
 _FETCH_WAIT_S = 0.2
+# A partition whose batches wait to be applied is left out of a fetch. It may have room again in no time, and then it
+# must not wait until the others have records.
+_CROWDED_WAIT_S = 0.02
 
 
 # How often all positions were set anew, and how often reading of the partition was sent elsewhere.
@@ -69,6 +72,11 @@ class BatchConsumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 (Faust's signature)
         """Fetch what is there. What was fetched before a rebalance is dropped: positions are set anew after it."""
+        if self._buffered_partitions:
+            if not self._get_active_partitions():  # where Faust itself would sleep for a second
+                await asyncio.sleep(_CROWDED_WAIT_S)
+                return
+            timeout = min(timeout, _CROWDED_WAIT_S)
         resets, seeks = self.resets, dict(self._seeks)  # before the fetch: a seek meanwhile makes it stale
         records, active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id

@@ -1,6 +1,8 @@
 """What a batch tells about its place: whether it may be taken as what comes next."""
 
+import asyncio
 from collections.abc import Mapping
+from types import SimpleNamespace
 
 import pytest
 from aiokafka.errors import IllegalStateError
@@ -63,3 +65,37 @@ async def test_going_to_an_offset_concerns_one_partition(consumer: BatchConsumer
     assert consumer.is_current(PLACE, before)
     await consumer.go_to({PLACE: 5})
     assert not consumer.is_current(PLACE, before)
+
+
+async def waits(
+    consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch, full: set[TP], others: set[TP]
+) -> list[float]:
+    """How long a fetch may wait, given the partitions with and without room; nothing where none is asked."""
+    asked: list[float] = []
+
+    async def wait_next_records(_: object, timeout: float) -> tuple[dict[TP, list[object]], set[TP]]:  # noqa: ASYNC109
+        asked.append(timeout)
+        return {}, others
+
+    app = SimpleNamespace(consumer_generation_id=1)
+    for name, value in {"app": app, "_buffered_partitions": full, "_active_partitions": others}.items():
+        monkeypatch.setattr(consumer, name, value, raising=False)
+    monkeypatch.setattr(driver.Consumer, "_wait_next_records", wait_next_records)
+    async with asyncio.timeout(0.5):  # Faust sleeps for a second where no partition has room
+        assert [message async for message in consumer.getmany(timeout=0.2)] == []
+    return asked
+
+
+async def test_a_partition_that_has_room_again_does_not_wait_for_records_of_others(
+    consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = TP("dead-letters", 0)
+    assert await waits(consumer, monkeypatch, full=set(), others={PLACE, quiet}) == [0.2]
+    (wait,) = await waits(consumer, monkeypatch, full={PLACE}, others={quiet})
+    assert wait < 0.05
+
+
+async def test_nothing_is_fetched_while_no_partition_has_room(
+    consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await waits(consumer, monkeypatch, full={PLACE}, others=set()) == []
