@@ -1,13 +1,16 @@
 """The aggregator as a process, on real Kafka and Valkey: figures stay exact however it ends."""
 
 import asyncio
+import itertools
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -19,7 +22,7 @@ from services.common.deadletters import RecordOrigin, origin_of, reason_of
 from services.common.events import Purchase, parse
 from services.common.tables import shard_keys
 from tests.conftest import TopicFactory, TopicNames
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import Proxy, RedisProxy
 from tests.feeding import read_topic
 from tests.integration.test_aggregator_tables import encode, random_events
 from tests.live_tables import expected, hash_of, held, totals
@@ -98,11 +101,11 @@ class Feed:
         self.lines: list[Purchase] = []
         self.refused = 0
 
-    async def send(self, seed: int, count: int) -> None:
+    async def send(self, seed: int, count: int, *, invalid: bool = True) -> None:
         async with AIOKafkaProducer(bootstrap_servers=self._kafka, enable_idempotence=True) as producer:
             for number, event in enumerate(random_events(seed, count)):
                 # No identity: a repeat of an id may win in either partition, and these lines must all count.
-                value = b"{" if number % 50 == 7 else encode(event | {"event_id": None})
+                value = b"{" if invalid and number % 50 == 7 else encode(event | {"event_id": None})
                 await producer.send(self._names.purchases, value)
                 verdict = parse(value, 1_790_000_000_000)
                 if isinstance(verdict, Purchase):
@@ -242,6 +245,50 @@ async def test_started_while_kafka_is_away_it_waits(
         await assert_exact(client, feed)
     finally:
         way_to_kafka.stop()
+
+
+async def test_after_a_slow_time_lines_are_counted_as_they_come(
+    make: Callable[..., Aggregator], feed: Feed, client: redis.Redis, redis_url: str
+) -> None:
+    """A fetch for the idle topic alone, sent while the busy one's records waited, held up all others for 1.5 s."""
+    address = urlsplit(redis_url)
+    assert address.port is not None
+    way_to_redis = RedisProxy(address.port)
+    way_to_redis.start()
+    stopped = asyncio.Event()
+
+    async def keep_sending() -> None:
+        for seed in itertools.count(100):
+            if stopped.is_set():
+                return
+            await feed.send(seed, 20, invalid=False)
+            await asyncio.sleep(0.02)
+
+    async def longest_pause(seconds: float) -> float:
+        moved_at, longest, seen = time.monotonic(), 0.0, marks(client)
+        end = moved_at + seconds
+        while (now := time.monotonic()) < end:
+            if (found := marks(client)) != seen:
+                moved_at, seen = now, found
+            longest = max(longest, now - moved_at)
+            await asyncio.sleep(0.01)
+        return longest
+
+    sending = asyncio.create_task(keep_sending())
+    try:
+        aggregator = make(REDIS_URL=f"redis://{address.hostname}:{way_to_redis.port}{address.path}")
+        await until_assigned(aggregator, 2 * PARTITIONS)
+        way_to_redis.delay_s = 0.3
+        await asyncio.sleep(1)
+        way_to_redis.delay_s = 0.02
+        await longest_pause(2)  # what was left undone
+        assert await longest_pause(4) < 0.7
+        stopped.set()
+        await sending
+        await assert_exact(client, feed)
+    finally:
+        sending.cancel()
+        way_to_redis.stop()
 
 
 async def test_started_again_under_its_name_it_has_its_partitions_at_once(make: Callable[..., Aggregator]) -> None:
