@@ -1,6 +1,7 @@
 """What a batch tells about its place: whether it may be taken as what comes next."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from services.aggregator import transport
 from services.aggregator.transport import Batch, BatchConsumer
 
 PLACE = TP("purchases", 0)
@@ -99,3 +101,28 @@ async def test_nothing_is_fetched_while_no_partition_has_room(
     consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert await waits(consumer, monkeypatch, full={PLACE}, others=set()) == []
+
+
+async def test_in_busy_times_lines_are_gathered_and_the_first_after_a_pause_does_not_wait(
+    consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = iter([{PLACE: [object()]}, {PLACE: [object()]}, {}, {PLACE: [object()]}])
+    fetched_at: list[float] = []
+
+    async def wait_next_records(*_: object) -> tuple[dict[TP, list[object]], set[TP]]:
+        fetched_at.append(time.monotonic())
+        return next(fetched), {PLACE}
+
+    app = SimpleNamespace(consumer_generation_id=1)
+    for name, value in {"app": app, "_buffered_partitions": set(), "flow_active": True}.items():
+        monkeypatch.setattr(consumer, name, value, raising=False)
+    monkeypatch.setattr(transport, "_GATHER_S", 0.3)
+    monkeypatch.setattr(driver.Consumer, "should_stop", False)
+    monkeypatch.setattr(driver.Consumer, "_wait_next_records", wait_next_records)
+    monkeypatch.setattr(driver.Consumer, "_to_message", lambda *_: SimpleNamespace())
+    counts = [len([message async for message in consumer.getmany(timeout=0.2)]) for _fetch in range(4)]
+    assert counts == [1, 1, 0, 1]
+    first, second, third, fourth = fetched_at
+    assert second - first >= 0.29
+    assert third - second >= 0.29
+    assert fourth - third < 0.25
