@@ -203,6 +203,7 @@ async def test_a_topic_that_is_gone_is_noticed_before_another_one_takes_its_plac
 
 async def recreate(settings: KafkaSettings) -> None:
     await delete(settings)
+    await asyncio.sleep(1)  # made anew and filled at once, its going may pass unnoticed
     await create(settings, [replace(PURCHASES, name=settings.purchases_topic, partitions=1)])
 
 
