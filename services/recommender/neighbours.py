@@ -84,8 +84,7 @@ class Neighbours:
                 self._keep(other, self._limit)
         if len(own) > 2 * self._limit:
             self._keep(product, self._limit)
-        while self.fresh > self._total:
-            self._forget_some()
+        self._forget_too_many()
 
     def take_back(self, product: int, held: Sequence[int]) -> None:
         """The customer does not hold the product any more."""
@@ -93,6 +92,7 @@ class Neighbours:
         for other in held:
             self._take_back(product, other)
             self._take_back(other, product)
+        self._forget_too_many()
 
     def weights(self, product: int, shrink: float, balance: float) -> tuple[NDArray[np.int64], Float64s]:
         """The neighbours of a product and how strongly each is tied to it: n_ij / ((n_i + s)^(1−b) · (n_j + s)^b).
@@ -151,6 +151,10 @@ class Neighbours:
         strongest = sorted(fresh.items(), key=lambda pair: abs(pair[1]))[len(fresh) - limit :]
         self.fresh -= len(fresh) - len(strongest)
         self._fresh[product] = dict(strongest)
+
+    def _forget_too_many(self) -> None:
+        while self.fresh > self._total:
+            self._forget_some()
 
     def _forget_some(self) -> None:
         """Halve the fresh neighbours of the product whose turn it is: of one only, since answers are waiting."""

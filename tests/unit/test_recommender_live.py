@@ -179,6 +179,15 @@ def test_what_was_forgotten_is_not_taken_back_from_others() -> None:
     assert dict(zip(*map(np.ndarray.tolist, neighbours.tied(0)[:2]), strict=True)) == {3: 1.0, 1: 1.0}
 
 
+def test_what_is_taken_back_from_the_model_is_bounded_too() -> None:
+    everybody = np.array([row for product in range(6) for row in range(6) if row != product], np.int32)
+    known = CoPurchases(np.arange(7) * 5, everybody, np.ones(30, np.int32), np.full(6, 5))
+    neighbours = Neighbours(known, fresh=10, total=4)
+    for product in range(5):
+        neighbours.take_back(product, [product + 1])
+        assert neighbours.fresh <= 4
+
+
 def test_memory_is_bounded() -> None:
     state = empty(products=300, bounds=Bounds(lines=10, customers=3, neighbours=5, pairs=4))
     for customer in ("ann", "bob", "cid", "dan"):
