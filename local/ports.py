@@ -1,13 +1,16 @@
 """Ports on the loopback address."""
 
+import itertools
 import random
 import socket
+from collections.abc import Iterator
 
 from services.common.telemetry import PortInUse
 
 LOOPBACK = "127.0.0.1"
 # Below the range from which Linux takes the ports of outgoing connections, so that none of those comes between.
-_CHOICE = range(20_000, 32_000)
+_NAMED = range(20_000, 27_000)
+_INNER = range(27_000, 32_000)
 
 
 def is_free(port: int) -> bool:
@@ -35,16 +38,26 @@ def require_free(port: int, setting: str) -> None:
 
 
 def free_port() -> int:
-    """A port that is free now."""
+    """A port that is free now, and that this process has not been given before."""
     return free_ports(1)[0]
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports that are free now."""
-    found: list[int] = []
-    for port in random.sample(_CHOICE, len(_CHOICE)):
-        if len(found) == count:
-            break
-        if is_free(port):
-            found.append(port)
-    return found
+    """Different ports that are free now, and that this process has not been given before."""
+    return list(itertools.islice(_named, count))
+
+
+def inner_ports(count: int) -> list[int]:
+    """Different ports on which the parts of one program find each other.
+
+    None of them is one of `free_port`, which may have been given away already and be listened on later.
+    """
+    return list(itertools.islice(_inner, count))
+
+
+def _free_among(choice: range) -> Iterator[int]:
+    """All that are free when it is their turn, in an order made by chance, over and over."""
+    return filter(is_free, itertools.cycle(random.sample(choice, len(choice))))
+
+
+_named, _inner = _free_among(_NAMED), _free_among(_INNER)

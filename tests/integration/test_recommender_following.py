@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -201,9 +202,30 @@ async def test_a_topic_that_is_gone_is_noticed_before_another_one_takes_its_plac
         await until(lambda: len(held(intake)) == 8, "the new topic is known")
 
 
+async def test_a_topic_created_anew_and_filled_between_two_fetches_is_noticed_a_while_later(
+    kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.recommender.following._LOOK_EVERY_S", 2.0)
+    settings, intake = settings_for(kafka, topics(partitions=1).purchases), empty()
+    await produce(settings, [purchase("ann", f"old{number}") for number in range(3)])
+
+    async def another_topic() -> None:
+        await recreate(settings)
+        await produce(settings, [purchase("ann", f"new{number}", event_id=f"new-{number}") for number in range(6)])
+
+    async with following(settings, FROM_THE_BEGINNING, intake):
+        await until(lambda: len(held(intake)) == 3, "the old topic is known")
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, another_topic()).result()  # the follower waits with this event loop
+        await until(lambda: len(held(intake)) == 6, "it goes on as if nothing had happened")
+        assert "new0" not in held(intake)
+        await until(lambda: len(held(intake)) == 9, "the new topic is known")
+    assert held(intake)["new5"][0] == 1, "read twice, counted once"
+    assert "its record 2 is of another time than before" in caplog.text
+
+
 async def recreate(settings: KafkaSettings) -> None:
     await delete(settings)
-    await asyncio.sleep(1)  # made anew and filled at once, its going may pass unnoticed
     await create(settings, [replace(PURCHASES, name=settings.purchases_topic, partitions=1)])
 
 

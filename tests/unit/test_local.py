@@ -17,6 +17,7 @@ from local.http import readiness_of
 from local.lag import Lag, LagProbe, applied, behind
 from local.layout import REPOSITORY, Layout
 from local.parts import services
+from local.ports import free_port, inner_ports
 from local.prerequisites import MissingPrerequisite, java, node, version_in
 from local.process import tail
 from local.settings import StackSettings, free_port_settings
@@ -185,6 +186,13 @@ def test_ports_must_differ_and_an_engines_address_may_be_given() -> None:
     with pytest.raises(ValidationError, match=r"TILLSTREAM_GATEWAY_PORT and TILLSTREAM_S3_PORT are both 8080"):
         StackSettings(s3_port=8080)
     assert len(set(free_port_settings().values())) == len(StackSettings().ports())
+
+
+def test_no_port_is_given_away_twice_whether_it_is_listened_on_yet_or_not() -> None:
+    given = [free_port() for _ in range(100)]
+    inner = [port for _ in range(700) for port in inner_ports(7)]  # about as many as there are
+    assert len(set(given)) == 100
+    assert not set(given) & set(inner)
 
 
 def test_every_service_is_told_the_ports_of_the_others(tmp_path: Path) -> None:
