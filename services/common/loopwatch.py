@@ -2,15 +2,17 @@
 
 Nothing else is answered while the loop is held, so every service measures it: a task sleeps for a short time, again
 and again, and what it wakes too late is how long something else had the loop, or how long the machine had no
-processor for this process. The time that the loop's own thread has computed meanwhile tells the two apart.
+processor for this process. The time that the loop's own thread has computed meanwhile tells the two apart, and the
+time of garbage collections what of it was no request's fault.
 """
 
 import asyncio
+import gc
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from services.common.metrics import LOOP_LONGEST_STALL_SECONDS, LOOP_STALL_SECONDS
 
@@ -42,23 +44,55 @@ class Longest:
         return max(kept, default=0.0)
 
 
+class Collections:
+    """Seconds spent in garbage collections, of all threads: each holds the interpreter, and so the loop."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._begun = 0.0
+
+    def __call__(self, phase: str, _: object) -> None:
+        """For `gc.callbacks`."""
+        if phase == "start":
+            self._begun = time.monotonic()
+        else:
+            self.seconds += time.monotonic() - self._begun
+
+
+@contextmanager
+def counted_collections() -> Iterator[Collections]:
+    """What is collected until the block is left."""
+    collections = Collections()
+    gc.callbacks.append(collections)
+    try:
+        yield collections
+    finally:
+        gc.callbacks.remove(collections)
+
+
 async def watch_loop() -> None:
     """Measure the running event loop until cancelled."""
+    with counted_collections() as collections:
+        await _watch(collections)
+
+
+async def _watch(collections: Collections) -> None:
     longest = Longest()
     LOOP_LONGEST_STALL_SECONDS.set_function(lambda: longest.value(time.monotonic()))
     while True:
-        asleep, computed = time.monotonic(), time.thread_time()
+        asleep, computed, collected_s = time.monotonic(), time.thread_time(), collections.seconds
         await asyncio.sleep(TICK_S)
         now = time.monotonic()
         late = max(0.0, now - asleep - TICK_S)
         LOOP_STALL_SECONDS.observe(late)
         longest.add(late, now)
         if late >= LONG_STALL_S:
-            busy_ms = (time.thread_time() - computed) * 1000
             logger.warning(
-                "the event loop stood still for %.0f ms, %.0f ms of them at work in its own thread",
+                "the event loop stood still for %.0f ms, %.0f ms of them at work in its own thread, "
+                "%.0f ms collecting garbage",
                 late * 1000,
-                busy_ms,
+                (time.thread_time() - computed) * 1000,
+                (collections.seconds - collected_s) * 1000,
             )
 
 

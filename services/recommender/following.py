@@ -337,8 +337,11 @@ class Follower:
         anchors = {p: at for p in partitions if (at := self._places[p.partition].anchor) is not None}
         if not anchors:
             return
-        first = await consumer.offsets_for_times({partition: time_ms for partition, (_, time_ms) in anchors.items()})
-        begins = await consumer.beginning_offsets(list(anchors))
+        # Sent one after the other and awaited together: a fetch in between may be held by the broker.
+        first, begins = await asyncio.gather(
+            consumer.offsets_for_times({partition: time_ms for partition, (_, time_ms) in anchors.items()}),
+            consumer.beginning_offsets(list(anchors)),
+        )
         for partition, (offset, time_ms) in anchors.items():
             place, found = self._places[partition.partition], first[partition]
             if offset >= begins[partition] and (found is None or found.timestamp != time_ms):

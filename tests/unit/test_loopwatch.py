@@ -1,13 +1,15 @@
 """Stalls of an event loop are measured."""
 
 import asyncio
+import gc
 import logging
+import re
 import time
 
 import pytest
 from prometheus_client import REGISTRY
 
-from services.common.loopwatch import Longest, watched_loop
+from services.common.loopwatch import Collections, Longest, watched_loop
 
 
 def measured(above_s: str) -> float:
@@ -26,6 +28,22 @@ async def test_a_held_loop_is_measured_and_told(caplog: pytest.LogCaptureFixture
     assert measured("0.25") - before == 1
     assert (REGISTRY.get_sample_value("tillstream_loop_longest_stall_seconds") or 0) >= 0.3
     assert "the event loop stood still for" in caplog.text
+
+
+async def test_collections_of_garbage_are_told_from_other_work(caplog: pytest.LogCaptureFixture) -> None:
+    kept = [[number] for number in range(300_000)]  # to be walked
+    async with watched_loop():
+        await asyncio.sleep(0.01)
+        time.sleep(0.3)  # noqa: ASYNC251 (what no service may do)
+        begun = time.monotonic()
+        gc.collect()
+        collected_ms = (time.monotonic() - begun) * 1000
+        await asyncio.sleep(0.01)
+    assert len(kept) == 300_000
+    told = re.search(r"(\d+) ms collecting garbage", caplog.text)
+    assert told is not None
+    assert 0 < int(told[1]) == pytest.approx(collected_ms, abs=20)
+    assert not any(isinstance(callback, Collections) for callback in gc.callbacks), "counted while it is watched only"
 
 
 async def test_an_idle_loop_is_no_stall() -> None:
