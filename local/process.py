@@ -117,9 +117,11 @@ class Process:
 
 
 def spawn(program: Program, leashed: bool) -> Process:
-    """Start a program in a session of its own, its output appended to its log.
+    """Start a program in a process group of its own, its output appended to its log.
 
-    A leashed one dies with the calling thread, and so with this process, however that ends; another one outlives it.
+    A leashed one dies with the calling thread, and so with this process, however that ends; another one outlives it, in
+    a session of its own. Leashed ones stay in ours: Linux weighs sessions against each other before the processes in
+    them (sched_autogroup), and Redis with the child that writes its snapshot would get one share between them.
     """
     prefix = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid())] if leashed else []
     with _output(program.log) as (out, errors):
@@ -130,7 +132,8 @@ def spawn(program: Program, leashed: bool) -> Process:
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=errors,
-            start_new_session=True,
+            process_group=0 if leashed else None,
+            start_new_session=not leashed,
         )
     identity = Identity(child.pid, birth_of(child.pid) or "")
     return Process(program.name, identity, program.log, program.grace_s, child)

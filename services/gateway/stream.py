@@ -96,6 +96,7 @@ class StreamHub:
         self._clients: set[Client] = set()
         self._outbox: deque[tuple[bytes, Iterator[Client]]] = deque()  # messages, and who has not got them yet
         self._snapshot: Snapshot | None = None
+        self._snapshot_due = False
         self._waiting: list[Arrival] = []
         self._sent_arrivals_at = 0.0
         self._sent_at = 0.0
@@ -143,10 +144,11 @@ class StreamHub:
         return message("snapshot", body.model_dump_json().encode(), self._ticker.cursor)
 
     def on_snapshot(self, snapshot: Snapshot | None) -> None:
-        """Send the figures of this second; none where those before are still on their way."""
+        """Send the figures of this second, as soon as what is on its way has gone out."""
         self._snapshot = snapshot
-        if self._clients and not self._outbox:
-            self._send(self._taken_arrivals() + self._snapshot_message())
+        self._snapshot_due = True
+        if not self._outbox:
+            self._send_snapshot()
 
     def on_arrivals(self, arrivals: Sequence[Arrival]) -> None:
         """Send the newest of these arrivals; more than a person can read are sampled.
@@ -161,6 +163,11 @@ class StreamHub:
         """Send a heartbeat where nothing else was sent for a while."""
         if time.monotonic() - self._sent_at >= HEARTBEAT_SECONDS:
             self._send(_HEARTBEAT)
+
+    def _send_snapshot(self) -> None:
+        self._snapshot_due = False
+        if self._clients:
+            self._send(self._taken_arrivals() + self._snapshot_message())
 
     def _send_arrivals(self) -> None:
         if chunk := self._taken_arrivals():
@@ -191,6 +198,8 @@ class StreamHub:
                 asyncio.get_running_loop().call_soon(self._deliver)
                 return
             self._outbox.popleft()
+        if self._snapshot_due:
+            self._send_snapshot()
 
     def _offer(self, client: Client, chunk: bytes) -> None:
         if client in self._clients and not client.offer(chunk):

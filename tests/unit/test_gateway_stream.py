@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 
@@ -199,16 +200,25 @@ async def test_others_get_their_turn_while_many_clients_are_written_to() -> None
     assert all(b"event: stale" in chunk for chunk in taken)
 
 
-async def test_what_comes_while_clients_are_written_to_waits_for_the_next_snapshot() -> None:
+async def test_what_comes_while_clients_are_written_to_goes_out_next_with_the_newest_figures() -> None:
     streams = hub(clients=120)
     following = [streams.open(None).messages() for _client in range(120)]
     for messages in following:
         await anext(messages)
-    streams.on_snapshot(None)
-    streams.on_snapshot(None)
+    for _second in range(3):
+        streams.on_snapshot(None)
     streams.on_arrivals([arrival(1)])
     chunks = [await anext(messages) for messages in following]
     assert not any(map(orders, chunks))
-    streams.on_snapshot(None)
-    chunks = [await anext(messages) for messages in following]
+    chunks = [await asyncio.wait_for(anext(messages), 1) for messages in following]
     assert all(orders(chunk) == ["order-1"] and chunk.count(b"event: stale") == 1 for chunk in chunks)
+    await asyncio.sleep(0.01)
+    assert not any([await waits(messages) for messages in following]), "the second and the third are one"
+
+
+async def waits(messages: AsyncIterator[bytes]) -> bool:
+    """Whether there is another message now."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(anext(messages), 0.001)
+        return True
+    return False
