@@ -192,8 +192,14 @@ async def by_time(streams: Mapping[K, Batches]) -> AsyncIterator[tuple[K, Sequen
 
     What is compared across partitions (event ids among the newest N) so meets in about the order in which it came.
     """
-    firsts = await asyncio.gather(*(anext(stream, None) for stream in streams.values()))
-    heads = {key: first for key, first in zip(streams, firsts, strict=True) if first}
+    # All come to an end, of one kind or the other: a stream that is still being read could not be closed.
+    firsts = await asyncio.gather(*(anext(stream, None) for stream in streams.values()), return_exceptions=True)
+    heads: dict[K, Sequence[Record]] = {}
+    for key, first in zip(streams, firsts, strict=True):
+        if isinstance(first, BaseException):
+            raise first
+        if first:
+            heads[key] = first
     while heads:
         earliest = min(heads, key=lambda key: heads[key][0].timestamp)
         yield earliest, heads.pop(earliest)
