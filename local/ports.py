@@ -38,21 +38,21 @@ def require_free(port: int, setting: str) -> None:
 
 
 def free_port() -> int:
-    """A port that is free now, and that this process has not been given before."""
+    """A port that is free now, and that this process has not been given for long."""
     return free_ports(1)[0]
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports that are free now, and that this process has not been given before."""
+    """Different ports that are free now, and that this process has not been given for long."""
     return list(itertools.islice(_named, count))
 
 
-def inner_ports(count: int) -> list[int]:
-    """Different ports on which the parts of one program find each other.
+def inner_ports(count: int, own: int) -> list[int]:
+    """Different ports on which the parts of one program find each other; never its `own`, on which it will listen.
 
     None of them is one of `free_port`, which may have been given away already and be listened on later.
     """
-    return list(itertools.islice(_inner, count))
+    return list(itertools.islice((port for port in _inner if port != own), count))
 
 
 def _free_among(choice: range) -> Iterator[int]:

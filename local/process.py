@@ -121,7 +121,8 @@ def spawn(program: Program, leashed: bool) -> Process:
 
     A leashed one dies with the calling thread, and so with this process, however that ends; another one outlives it, in
     a session of its own. Leashed ones stay in ours: Linux weighs sessions against each other before the processes in
-    them (sched_autogroup), and Redis with the child that writes its snapshot would get one share between them.
+    them (sched_autogroup). Where Redis has a session to itself, as below `make up`, it gets one share together with
+    the child that writes its snapshot.
     """
     prefix = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid())] if leashed else []
     with _output(program.log) as (out, errors):

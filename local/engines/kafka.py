@@ -49,7 +49,7 @@ class KafkaEngine(Engine):
     def _program(self) -> Program:
         java = self._java()
         config = self.folder / "server.properties"
-        config.write_text(server_properties(self.folder / "log", self.port, inner_ports(1)[0]))
+        config.write_text(server_properties(self.folder / "log", self.port, inner_ports(1, self.port)[0]))
         if not (self.folder / "log" / "meta.properties").exists():
             self._format(java, config)
         return Program(self.name, [*java, "kafka.Kafka", str(config)], self.log, self.folder, grace_s=30)

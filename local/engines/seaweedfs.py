@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import SecretStr
 
 from local.engines.engine import Engine
-from local.ports import LOOPBACK, inner_ports, is_listening
+from local.ports import LOOPBACK, inner_ports, is_free, is_listening
 from local.prerequisites import MissingPrerequisite
 from local.process import Program
 from services.common.objectstore import ObjectStore
@@ -53,8 +53,8 @@ class S3Engine(Engine):
 
     def sweep(self) -> None:
         """Remove the sockets that it puts into /tmp wherever its data is."""
-        for port in self._grpc_ports().values():
-            # Those of an engine that was killed may be of another part, which had the port then.
+        for port in filter(is_free, self._grpc_ports().values()):
+            # Of any part: another engine that was killed may have left one at the same port.
             for left in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):
                 left.unlink(missing_ok=True)
 
@@ -74,7 +74,7 @@ class S3Engine(Engine):
         stored_keys(self.folder)
         data = self.folder / "data"
         data.mkdir(exist_ok=True)
-        master, volume, filer, *grpc = inner_ports(7)
+        master, volume, filer, *grpc = inner_ports(7, self.port)
         self.sweep()
         grpc_ports = dict(zip(("master", "volume", "filer", "s3"), grpc, strict=True))
         self._grpc_ports_file.write_text(json.dumps(grpc_ports))

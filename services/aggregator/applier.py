@@ -52,9 +52,6 @@ T = TypeVar("T")
 _RETRY_AFTER_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 # `realign` reads history; records of a partition that waits for it are only fetched again.
 _BEHIND_PAUSE_S = 1.0
-# How often the log is looked at, and for how long records may have to wait for that.
-_LOOK_EVERY_S = 60.0
-_LOOK_WITHIN_S = 1.0
 
 
 class DeadLetterSink(Protocol):
@@ -180,10 +177,6 @@ class Applier:
             marks = await self._store.marks(name_of(partition))
             if known is None or any(state.mark != marks[shard] for shard, state in known.shards.items()):
                 moved[partition] = (await self._load(partition)).next
-            elif known.anchor is None:
-                known.anchor = known.last
-            elif time.monotonic() - known.looked_at >= _LOOK_EVERY_S:
-                await self._look(partition, known, *known.anchor)
         behind = [partition for partition in partitions if self.is_behind(partition)]
         if behind:
             await self._read_history(behind)
@@ -400,29 +393,13 @@ class Applier:
             raise RebuildNeeded(another_topic(partition, f"at offset {highest}, but the topic ends at {end}"))
         for state in progress.shards.values():
             if state.stamp is not None and state.mark > earliest:
-                await self._require_in_log(partition, state.mark - 1, state.stamp)
-
-    async def _look(self, partition: TopicPartition, progress: Progress, offset: int, stamp: int) -> None:
-        """Notice a topic that was created anew, and filled beyond the marks between two fetches. Raises RebuildNeeded.
-
-        The record before a mark tells nothing by then: it is of the new topic already.
-        """
-        progress.looked_at = time.monotonic()
-        try:
-            async with asyncio.timeout(_LOOK_WITHIN_S):
-                earliest, _ = await self._log_range.offsets(partition)
-                if offset >= earliest:
-                    await self._require_in_log(partition, offset, stamp)
-        except (KafkaError, OSError, TimeoutError):
-            return  # the anchor stays for the next look: nothing waits for this one
-        progress.anchor = progress.last
-
-    async def _require_in_log(self, partition: TopicPartition, offset: int, stamp: int) -> None:
-        """Raises RebuildNeeded where Kafka has a record of another time there."""
-        found, found_stamp = await self._log_range.first(partition, offset) or (None, None)
-        if found == offset and found_stamp != stamp:
-            where = f"after a record of {stamp} ms, where Kafka has one of {found_stamp} ms"
-            raise RebuildNeeded(another_topic(partition, where))
+                offset, stamp = await self._log_range.first(partition, state.mark - 1) or (None, None)
+                if offset == state.mark - 1 and stamp != state.stamp:
+                    raise RebuildNeeded(
+                        another_topic(
+                            partition, f"after a record of {state.stamp} ms, where Kafka has one of {stamp} ms"
+                        )
+                    )
 
     def _setting(self, partition: TopicPartition) -> Setting:
         return Setting(name_of(partition), self._home(partition), self._store.shards, self._calendar, min(self._floors))

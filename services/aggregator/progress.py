@@ -1,9 +1,8 @@
 """How far a partition of the topic is applied, and when the tables cannot go on from there."""
 
-import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
@@ -21,27 +20,17 @@ class Progress:
 
     `begun`: a batch was applied since the marks were read.
     `log_begin`: the first offset that Kafka held when it was last asked.
-    `anchor`: offset and broker's time (epoch ms) of a record that was the last applied when the log was `looked_at`
-    (seconds of the monotonic clock), to be found there again.
     """
 
     shards: dict[int, ShardState]
     begun: bool = False
     log_begin: int = 0
     skipped_to: int = 0
-    anchor: tuple[int, int] | None = None
-    looked_at: float = field(default_factory=time.monotonic)
 
     @property
     def next(self) -> int:
         """Where reading has to go on: at the lowest mark, or after what is accepted as missing."""
         return max(self.skipped_to, min(state.mark for state in self.shards.values()))
-
-    @property
-    def last(self) -> tuple[int, int] | None:
-        """Offset and broker's time of the last record that was applied; None before the first."""
-        applied = ((state.mark - 1, state.stamp) for state in self.shards.values() if state.stamp is not None)
-        return max(applied, default=None)
 
     @property
     def behind(self) -> bool:

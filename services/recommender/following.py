@@ -47,6 +47,7 @@ _FIRST_WAIT_MS = 50
 _LOST_CONTACT_MS = 5000
 # How often it is asked whether there are new partitions, and whether the log is still the same one.
 _LOOK_EVERY_S = 20.0
+_LOOK_WITHIN_S = 2.0
 _ANSWER_WITHIN_S = 10.0
 _STOP_WITHIN_S = 3.0
 _RETRY_S = (0.2, 0.5, 1.0, 2.0)
@@ -268,8 +269,7 @@ class Follower:
         while True:
             if time.monotonic() - looked_at >= _LOOK_EVERY_S:
                 looked_at = time.monotonic()
-                async with asyncio.timeout(_ANSWER_WITHIN_S):
-                    await self._check_anchors(consumer, partitions)
+                await self._check_anchors(consumer, partitions)
             fetched = await self._fetch(consumer, alone.pop() if alone else ())
             for partition, records in fetched.items():
                 await self._apply(partition.partition, records)
@@ -329,26 +329,34 @@ class Follower:
             raise _Reopen("the topic was created anew")
 
     async def _check_anchors(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
-        """Notice a topic that was created anew, and filled beyond the place in it between two fetches.
+        """Notice a topic that was created anew, and filled beyond the place in it between two fetches. Raises _Reopen.
 
-        A record read a while ago has the time of the first record that is not older; in a topic created since, that
-        first one is younger. Raises _Reopen.
+        All records of such a topic are younger than one that was read a while ago: the first that is not older than
+        that one is where the log begins, and of another time.
         """
         anchors = {p: at for p in partitions if (at := self._places[p.partition].anchor) is not None}
         if not anchors:
             return
-        # Sent one after the other and awaited together: a fetch in between may be held by the broker.
-        first, begins = await asyncio.gather(
-            consumer.offsets_for_times({partition: time_ms for partition, (_, time_ms) in anchors.items()}),
-            consumer.beginning_offsets(list(anchors)),
-        )
+        try:
+            async with asyncio.timeout(_LOOK_WITHIN_S):
+                # Sent one after the other and awaited together: a fetch in between may be held by the broker.
+                first, begins = await asyncio.gather(
+                    consumer.offsets_for_times({partition: time_ms for partition, (_, time_ms) in anchors.items()}),
+                    consumer.beginning_offsets(list(anchors)),
+                )
+        except (KafkaError, OSError, TimeoutError):
+            return  # a broker that is away is noticed by reading; the next look has the same anchors
+        anew = False
         for partition, (offset, time_ms) in anchors.items():
-            place, found = self._places[partition.partition], first[partition]
-            if offset >= begins[partition] and (found is None or found.timestamp != time_ms):
+            place, found, begin = self._places[partition.partition], first[partition], begins[partition]
+            if offset >= begin and (found is None or (found.offset <= begin and found.timestamp != time_ms)):
                 why = f"its record {offset} is of another time than before"
-                self._begin_anew(partition.partition, place, begins[partition], why)
-                raise _Reopen("the topic was created anew")
-            place.anchor = place.stamp
+                self._begin_anew(partition.partition, place, begin, why)
+                anew = True
+            else:
+                place.anchor = place.stamp
+        if anew:
+            raise _Reopen("the topic was created anew")
 
     async def _observe(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
         """Note lag and age by what the newest fetch told. Raises _Reopen where none came for long."""

@@ -388,38 +388,6 @@ async def test_an_emptied_redis_is_filled_from_the_archive(connection: Redis, cl
     assert_equal(client, counted(events, records), shards=1)
 
 
-async def test_a_topic_created_anew_and_filled_between_two_fetches_is_noticed_a_while_later(
-    connection: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ((partition, records),) = partitions_of(random_events(8, 60), 8, count=1).items()
-    log = Log()
-    applier = applier_of(store_of(connection), log=log)
-    await applier.apply(partition, records[:10])
-    await applier.realign([partition])
-    log.stamps[9] = NOW + 1
-    await applier.apply(partition, records[10:20])
-    assert await applier.realign([partition]) == {}, "it is looked at once a minute only"
-    monkeypatch.setattr("services.aggregator.applier._LOOK_EVERY_S", 0)
-    with pytest.raises(RebuildNeeded, match="another topic"):
-        await applier.realign([partition])
-
-
-async def test_a_record_that_has_left_the_log_does_not_tell_whether_it_is_another(
-    connection: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.aggregator.applier._LOOK_EVERY_S", 0)
-    ((partition, records),) = partitions_of(random_events(8, 60), 8, count=1).items()
-    log = Log()
-    applier = applier_of(store_of(connection), log=log)
-    await applier.apply(partition, records[:10])
-    await applier.realign([partition])
-    log.stamps[9] = NOW + 1
-    log.earliest = 10
-    await applier.apply(partition, records[10:20])
-    for _ in range(2):
-        assert await applier.realign([partition]) == {}
-
-
 async def test_a_log_that_ends_before_the_mark_is_another_topic(connection: Redis) -> None:
     ((partition, records),) = partitions_of(random_events(8, 60), 8, count=1).items()
     await applier_of(store_of(connection)).apply(partition, records[:10])

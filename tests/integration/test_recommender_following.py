@@ -205,28 +205,35 @@ async def test_a_topic_that_is_gone_is_noticed_before_another_one_takes_its_plac
 async def test_a_topic_created_anew_and_filled_between_two_fetches_is_noticed_a_while_later(
     kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.recommender.following._LOOK_EVERY_S", 2.0)
-    settings, intake = settings_for(kafka, topics(partitions=1).purchases), empty()
-    await produce(settings, [purchase("ann", f"old{number}") for number in range(3)])
+    look_every_s = "services.recommender.following._LOOK_EVERY_S"
+    monkeypatch.setattr(look_every_s, 3600.0)
+    settings, intake = settings_for(kafka, topics(partitions=2).purchases), empty()
+    both = StreamStart({0: 0, 1: 0}, {}, 0)
+    for partition in range(2):
+        await produce(settings, [purchase("ann", f"old{partition}-{number}") for number in range(3)], partition)
 
     async def another_topic() -> None:
-        await recreate(settings)
-        await produce(settings, [purchase("ann", f"new{number}", event_id=f"new-{number}") for number in range(6)])
+        await recreate(settings, partitions=2)
+        for partition in range(2):
+            names = [f"new{partition}-{number}" for number in range(6)]
+            await produce(settings, [purchase("ann", name, event_id=name) for name in names], partition)
 
-    async with following(settings, FROM_THE_BEGINNING, intake):
-        await until(lambda: len(held(intake)) == 3, "the old topic is known")
+    async with following(settings, both, intake):
+        await until(lambda: len(held(intake)) == 6, "the old topic is known")
         with ThreadPoolExecutor(1) as thread:
             thread.submit(asyncio.run, another_topic()).result()  # the follower waits with this event loop
-        await until(lambda: len(held(intake)) == 6, "it goes on as if nothing had happened")
-        assert "new0" not in held(intake)
-        await until(lambda: len(held(intake)) == 9, "the new topic is known")
-    assert held(intake)["new5"][0] == 1, "read twice, counted once"
-    assert "its record 2 is of another time than before" in caplog.text
+        await until(lambda: len(held(intake)) == 12, "it goes on as if nothing had happened")
+        assert "new0-0" not in held(intake)
+        monkeypatch.setattr(look_every_s, 0.0)
+        await until(lambda: len(held(intake)) == 18, "the new topic is known")
+    assert held(intake)["new0-5"][0] == 1, "read twice, counted once"
+    assert caplog.text.count("its record 2 is of another time than before") == 2
+    assert caplog.text.count("the topic was created anew") == 1, "set up anew once for both"
 
 
-async def recreate(settings: KafkaSettings) -> None:
+async def recreate(settings: KafkaSettings, partitions: int = 1) -> None:
     await delete(settings)
-    await create(settings, [replace(PURCHASES, name=settings.purchases_topic, partitions=1)])
+    await create(settings, [replace(PURCHASES, name=settings.purchases_topic, partitions=partitions)])
 
 
 async def delete(settings: KafkaSettings) -> None:
@@ -285,6 +292,8 @@ async def test_new_partitions_are_read(kafka: str, topics: TopicFactory) -> None
         await admin.start()
         try:
             await admin.create_partitions({settings.purchases_topic: NewPartitions(2)})
+            while len((await admin.describe_topics([settings.purchases_topic]))[0]["partitions"]) < 2:
+                await asyncio.sleep(0.05)
         finally:
             await admin.close()
         await produce(settings, [purchase("ann", "tea")], partition=1)

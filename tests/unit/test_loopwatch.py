@@ -40,9 +40,8 @@ async def test_collections_of_garbage_are_told_from_other_work(caplog: pytest.Lo
         collected_ms = (time.monotonic() - begun) * 1000
         await asyncio.sleep(0.01)
     assert len(kept) == 300_000
-    told = re.search(r"(\d+) ms collecting garbage", caplog.text)
-    assert told is not None
-    assert 0 < int(told[1]) == pytest.approx(collected_ms, abs=20)
+    *_, told = re.findall(r"(\d+) ms collecting garbage", caplog.text)
+    assert 0 < int(told) == pytest.approx(collected_ms, abs=20)
     assert not any(isinstance(callback, Collections) for callback in gc.callbacks), "counted while it is watched only"
 
 
