@@ -41,7 +41,7 @@ def build_app(settings: AggregatorSettings, health: Health, applier: Applier) ->
     app = _faust(settings)
     topics = {settings.purchases_topic, settings.dead_letters_topic}
     pulse = Pulse(health)
-    resets = _Resets(applier)
+    resets = _Resets()
 
     async def on_assigned(*_: Any, **__: Any) -> None:
         cast(BatchConsumer, app.consumer).invalidate()
@@ -80,9 +80,9 @@ def build_app(settings: AggregatorSettings, health: Health, applier: Applier) ->
             health.set("assigned", False, "rebalancing")
             health.beat()
             return
-        resets.notice(consumer)
         assigned = [partition for partition in consumer.assignment() if partition.topic in topics]
-        moved = await applier.realign([TopicPartition(*partition) for partition in assigned])
+        partitions = [TopicPartition(*partition) for partition in assigned]
+        moved = await applier.realign(partitions, lambda: resets.noticed(consumer))
         if moved:
             await consumer.go_to({TP(*partition): offset for partition, offset in moved.items()})
         health.set("assigned", True, f"{len(assigned)} partitions")
@@ -128,15 +128,13 @@ def _faust(settings: AggregatorSettings) -> AppT:
 class _Resets:
     """Positions that Faust has set come from committed offsets, which may lie past the marks: nothing is known then."""
 
-    def __init__(self, applier: Applier) -> None:
-        self._applier = applier
+    def __init__(self) -> None:
         self._noticed = 0
 
-    def notice(self, consumer: BatchConsumer) -> None:
-        """Let the applier read marks again, once after each reset."""
-        if self._noticed != consumer.resets:
-            self._noticed = consumer.resets
-            self._applier.forget()
+    def noticed(self, consumer: BatchConsumer) -> bool:
+        """Whether there were any since this was asked last."""
+        before, self._noticed = self._noticed, consumer.resets
+        return before != consumer.resets
 
 
 class Pulse:

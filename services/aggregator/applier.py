@@ -146,13 +146,19 @@ class Applier:
             await asyncio.sleep(_BEHIND_PAUSE_S)
         return back_to
 
-    async def realign(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    async def realign(
+        self, partitions: Sequence[TopicPartition], moved: Callable[[], bool] = lambda: False
+    ) -> dict[TopicPartition, int]:
         """Where reading has to go on in each partition whose mark is not the one that is remembered.
 
         This finds a Redis that was restored from a snapshot, or emptied, while no record came in. What Kafka no longer
-        holds is read from the archive and applied before it returns. Raises RebuildNeeded.
+        holds is read from the archive and applied before it returns. Where reading was `moved` by another hand, nothing
+        is remembered: that is asked once nothing is applied any more, since a batch from before may wait for Redis for
+        long, and bring marks back to mind without reading being sent to them. Raises RebuildNeeded.
         """
         async with self._lock:
+            if moved():
+                self.forget()
             return await self._persist(lambda: self._realign(partitions))
 
     async def close(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:

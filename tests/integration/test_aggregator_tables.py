@@ -327,6 +327,32 @@ async def test_records_that_left_the_log_under_a_running_reader_are_no_gap(
     assert_equal(client, counted(events, records), shards=1)
 
 
+async def test_a_batch_from_before_a_rebalance_that_waited_for_redis_leaves_no_partition_behind(
+    connection: Redis,
+) -> None:
+    """Positions were set to committed offsets meanwhile, past the marks of a Redis that came back older: seed 41079."""
+
+    class Away(CrashingStore):
+        away = True
+
+        async def load(self, partition: str) -> list[ShardState]:
+            if self.away:
+                raise redis.ConnectionError("away")
+            return await super().load(partition)
+
+    ((partition, records),) = partitions_of(random_events(8, 60), 8, count=1).items()
+    await applier_of(store_of(connection)).apply(partition, records[:10])
+    store = Away(connection, shard_keys(1), event_ids_kept=1000)
+    applier = applier_of(store)
+    waiting = asyncio.create_task(applier.apply(partition, records[20:]))
+    await asyncio.sleep(0.05)
+    realigning = asyncio.create_task(applier.realign([partition], lambda: True))
+    await asyncio.sleep(0.05)
+    store.away = False
+    assert await waiting == 10, "which nobody follows: the batch is not current any more"
+    assert await realigning == {partition: 10}
+
+
 async def test_a_log_with_another_record_before_the_mark_is_another_topic(connection: Redis) -> None:
     ((partition, records),) = partitions_of(random_events(8, 60), 8, count=1).items()
     await applier_of(store_of(connection)).apply(partition, records[:10])

@@ -292,7 +292,9 @@ async def test_new_partitions_are_read(kafka: str, topics: TopicFactory) -> None
         await admin.start()
         try:
             await admin.create_partitions({settings.purchases_topic: NewPartitions(2)})
+            deadline = time.monotonic() + 30
             while len((await admin.describe_topics([settings.purchases_topic]))[0]["partitions"]) < 2:
+                assert time.monotonic() < deadline, "the new partition is not known"
                 await asyncio.sleep(0.05)
         finally:
             await admin.close()

@@ -75,6 +75,14 @@ const TALL: Layout = {
       ],
       label: { x: 166, y: 370 },
     },
+    // Straight, but its label would stand where the arrow above comes in.
+    "recommender gateway": {
+      way: [
+        { x: 185, y: 560 },
+        { x: 143, y: 560 },
+      ],
+      label: { x: 164, y: 578 },
+    },
   },
 };
 
