@@ -43,6 +43,7 @@ class Sample:
     summary: dict[str, Any] | None
     stalls: dict[str, Stalls]
     dropped: dict[str, int]
+    knowledge_age_s: float | None  # how old what the recommender knows of the stream is
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -80,6 +81,7 @@ class Sampler:
             summary=await self._summary(),
             stalls={name: found for name, text in metrics.items() if (found := stalls(text)) is not None},
             dropped=dropped(metrics.get("gateway", "")),
+            knowledge_age_s=knowledge_age_s(metrics.get("recommender", "")),
         )
 
     async def _metrics(self, address: str) -> str:
@@ -145,6 +147,11 @@ def dropped(metrics: str) -> dict[str, int]:
     """Stream clients that the gateway let go, by reason."""
     values = _values(metrics, "tillstream_gateway_stream_dropped")
     return {label: int(value) for (name, label), value in values.items() if name.endswith("_total")}
+
+
+def knowledge_age_s(metrics: str) -> float | None:
+    """Of the model that the recommender serves; of the older one where it follows for two."""
+    return max(_values(metrics, "tillstream_recommender_stream_age_seconds").values(), default=None)
 
 
 def _values(metrics: str, prefix: str) -> dict[tuple[str, str], float]:

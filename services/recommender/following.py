@@ -42,8 +42,12 @@ _CLOCK_EVERY = 16  # records
 # What one call of getmany decodes at once, in about the time of a slice.
 _FETCH_RECORDS = 400
 _FETCH_WAIT_MS = 200
-_FIRST_WAIT_MS = 50
+_ALONE_WAIT_MS = 50
+# What a partition may send at once: some 2,000 records. All that was fetched is applied before more is, so a partition
+# waits for that much of each other one.
+_FETCH_BYTES = 256 * 1024
 # A broker that is there answers a fetch within half a second, records or not.
+_UNHEARD_MS = 1000
 _LOST_CONTACT_MS = 5000
 # How often it is asked whether there are new partitions, and whether the log is still the same one.
 _LOOK_EVERY_S = 20.0
@@ -185,6 +189,7 @@ class Follower:
             enable_auto_commit=False,
             auto_offset_reset="none",
             fetch_max_wait_ms=_LOST_CONTACT_MS // 10,
+            max_partition_fetch_bytes=_FETCH_BYTES,
             metadata_max_age_ms=int(_LOOK_EVERY_S * 1000),
             **client_options(self._settings),
         )
@@ -249,6 +254,9 @@ class Follower:
             place.cut_off = place.next = begin
             place.stamp = place.anchor = None
 
+    def _begin_replaced(self, number: int, place: _Place, begin: int, offset: int) -> None:
+        self._begin_anew(number, place, begin, f"its record {offset} is of another time than before")
+
     def _begin_anew(self, number: int, place: _Place, begin: int, why: str) -> None:
         RECOMMENDER_STREAM_RESETS.inc()
         logger.error(
@@ -265,16 +273,19 @@ class Follower:
     async def _read(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
         reported_at = looked_at = time.monotonic()
         # One by one at first: of the batch in whose middle reading begins, all before it is unpacked in one go.
-        alone = [[partition] for partition in partitions]
+        alone = list(partitions)
         while True:
             if time.monotonic() - looked_at >= _LOOK_EVERY_S:
                 looked_at = time.monotonic()
                 await self._check_anchors(consumer, partitions)
-            fetched = await self._fetch(consumer, alone.pop() if alone else ())
+            asked = [alone.pop()] if alone else []
+            fetched = await self._fetch(consumer, asked)
             for partition, records in fetched.items():
                 await self._apply(partition.partition, records)
             for partition in partitions:
                 await self._observe(consumer, partition)
+            if asked and not fetched:
+                self._require_contact(asked[0])
             self._note_level()
             known = consumer.partitions_for_topic(self._settings.purchases_topic)
             if known is None:
@@ -283,6 +294,8 @@ class Follower:
             if elapsed_s >= _REPORT_S:
                 reported_at += elapsed_s
                 self._report(elapsed_s)
+                # It may be that others only kept them waiting.
+                alone = alone or self._unheard(partitions)
                 if len(known) > len(partitions):
                     raise _Reopen("the topic has got more partitions")
 
@@ -292,7 +305,7 @@ class Follower:
         """What is there of some partitions; of all where none is named."""
         try:
             fetched: Mapping[TopicPartition, Sequence[Any]] = await consumer.getmany(
-                *some, timeout_ms=_FIRST_WAIT_MS if some else _FETCH_WAIT_MS, max_records=_FETCH_RECORDS
+                *some, timeout_ms=_ALONE_WAIT_MS if some else _FETCH_WAIT_MS, max_records=_FETCH_RECORDS
             )
         except OffsetOutOfRangeError as error:
             raise _Reopen(f"the log does not hold what comes next: {error}") from None
@@ -325,7 +338,7 @@ class Follower:
     def _check_stamp(self, number: int, place: _Place, record: "ConsumerRecord[Any, Any]") -> None:
         """A topic that was created anew may already be as long as the old one was: its records are of other times."""
         if place.stamp is not None and record.offset == place.stamp[0] and record.timestamp != place.stamp[1]:
-            self._begin_anew(number, place, 0, f"its record {record.offset} is of another time than before")
+            self._begin_replaced(number, place, 0, record.offset)
             raise _Reopen("the topic was created anew")
 
     async def _check_anchors(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
@@ -350,8 +363,7 @@ class Follower:
         for partition, (offset, time_ms) in anchors.items():
             place, found, begin = self._places[partition.partition], first[partition], begins[partition]
             if offset >= begin and (found is None or (found.offset <= begin and found.timestamp != time_ms)):
-                why = f"its record {offset} is of another time than before"
-                self._begin_anew(partition.partition, place, begin, why)
+                self._begin_replaced(partition.partition, place, begin, offset)
                 anew = True
             else:
                 place.anchor = place.stamp
@@ -359,7 +371,7 @@ class Follower:
             raise _Reopen("the topic was created anew")
 
     async def _observe(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
-        """Note lag and age by what the newest fetch told. Raises _Reopen where none came for long."""
+        """Note lag and age by what the newest fetch told."""
         place, polled_ms = self._places[partition.partition], consumer.last_poll_timestamp(partition)
         if polled_ms is not None:
             # A position past the last record: what is left before the end are marks of transactions.
@@ -367,7 +379,15 @@ class Follower:
             place.heard_ms = max(place.heard_ms, polled_ms)
             if not place.lag:
                 place.as_of_ms = max(place.as_of_ms, polled_ms)
-        if _now_ms() - place.heard_ms > _LOST_CONTACT_MS:
+
+    def _unheard(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        """Those of which Kafka has told nothing for a while."""
+        since = _now_ms() - _UNHEARD_MS
+        return [partition for partition in partitions if self._places[partition.partition].heard_ms < since]
+
+    def _require_contact(self, partition: TopicPartition) -> None:
+        """Raises _Reopen for a partition of which nothing is there, and nothing was told for long."""
+        if _now_ms() - self._places[partition.partition].heard_ms > _LOST_CONTACT_MS:
             raise _Reopen(f"Kafka has told nothing of partition {partition.partition} for {_LOST_CONTACT_MS} ms")
 
     def _note_level(self) -> None:

@@ -314,6 +314,29 @@ async def test_the_event_loop_turns_while_a_long_log_is_read(kafka: str, topics:
     assert sum(each for each in lasted if each > 0.02) < 0.1 * sum(lasted)
 
 
+async def test_a_partition_that_waits_for_the_others_has_not_lost_contact(
+    kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine applying what was fetched takes longer than a broker may be silent."""
+    for name, milliseconds in (("_UNHEARD_MS", 100), ("_LOST_CONTACT_MS", 500)):
+        monkeypatch.setattr(f"services.recommender.following.{name}", milliseconds)
+    monkeypatch.setattr("services.recommender.following._REPORT_S", 0.05)
+    settings, intake = settings_for(kafka, topics(partitions=3).purchases), empty()
+    for partition in range(3):
+        await produce(settings, (line(number) for number in range(2000)), partition)
+    slow = StreamStart({0: 0, 1: 0, 2: 0}, {}, 0)
+    take = intake.take
+
+    def take_slowly(partition: int, value: bytes | None, at_ms: int) -> None:
+        time.sleep(0.0005)
+        take(partition, value, at_ms)
+
+    monkeypatch.setattr(intake, "take", take_slowly)
+    async with following(settings, slow, intake):
+        await until(lambda: applied(intake) == 6000, "all is applied")
+    assert "set up anew" not in caplog.text
+
+
 async def test_what_was_said_of_a_version_is_gone_with_its_follower(kafka: str, topics: TopicFactory) -> None:
     settings = settings_for(kafka, topics().purchases)
     async with following(settings, FROM_THE_BEGINNING, empty(), "gone") as follower:

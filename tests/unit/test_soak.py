@@ -10,7 +10,7 @@ import pytest
 
 from bench.recommend import Answered, Outcome
 from bench.soak.report import MB, Findings, checks, render
-from bench.soak.samples import Sample, Stalls, disk_bytes, dropped, stalls, told_stalls
+from bench.soak.samples import Sample, Stalls, disk_bytes, dropped, knowledge_age_s, stalls, told_stalls
 from bench.soak.shop import CUSTOMERS, PRODUCTS, rows
 from bench.soak.trend import trend
 from services.common.events import Purchase, parse
@@ -78,10 +78,15 @@ tillstream_loop_stall_seconds_count 100.0
 tillstream_loop_longest_stall_seconds 0.31
 # TYPE tillstream_gateway_stream_dropped_total counter
 tillstream_gateway_stream_dropped_total{reason="slow"} 5.0
+# TYPE tillstream_recommender_stream_age_seconds gauge
+tillstream_recommender_stream_age_seconds{version="new"} 0.4
+tillstream_recommender_stream_age_seconds{version="old"} 0.6
 """
     assert stalls(text) == Stalls(3, 0.31)
     assert dropped(text) == {"slow": 5}
+    assert knowledge_age_s(text) == 0.6
     assert stalls("") is None
+    assert knowledge_age_s("") is None
 
 
 def test_long_stalls_are_read_from_the_logs(tmp_path: Path) -> None:
@@ -121,6 +126,7 @@ def sample(second: float, **more: object) -> Sample:
         summary=summary,
         stalls={"gateway": Stalls(2, 0.05)},
         dropped={"slow": 5},
+        knowledge_age_s=0.5,
     )
     return replace(steady, **more)  # type: ignore[arg-type]
 
@@ -163,6 +169,11 @@ def test_a_steady_stack_breaks_no_bound() -> None:
         (findings([sample(s, stalls={"gateway": Stalls(2 + (s > 300), 0.3)}) for s in SECONDS]), "stalls of gateway"),
         (findings([sample(s, redis_bytes=1000 * 1250 * s) for s in SECONDS]), "Redis's data"),
         (findings([sample(s, disk={"kafka": 401 * MB, "logs": MB}) for s in SECONDS]), "Kafka's folder"),
+        (
+            findings([sample(s, knowledge_age_s=40.0 if s > 300 else 0.5) for s in SECONDS]),
+            "age of what",
+        ),
+        (findings([sample(s, knowledge_age_s=None) for s in SECONDS]), "age of what"),
         (replace(findings(STEADY), events=2_999_999), "records lost"),
         (replace(findings(STEADY), followers={**FOLLOWERS, "lost": {"closed": 1}}), "followers lost"),
         (replace(findings(STEADY), followers={**FOLLOWERS, "deaf_due": 6}), "deaf clients"),
