@@ -49,9 +49,10 @@ class Feeder:
 
     async def run(self) -> None:
         """Send until cancelled; the producer is then asked to stop. Raises ProcessDied where it fails."""
-        following = await self._written(1)
+        following = await self._written(1, time.time())
         for number in itertools.count(1):
-            file, making = following, asyncio.create_task(self._written(number + 1))
+            next_since = time.time() + FILE_S
+            file, making = following, asyncio.create_task(self._written(number + 1, next_since))
             try:
                 await self._send(file, f"soak-{number}")
                 following = await making
@@ -70,13 +71,13 @@ class Feeder:
         if producer.exit_code:
             producer.require_alive()
 
-    async def _written(self, number: int) -> Path:
-        """The file number `number`, written by a process that rests most of its time."""
+    async def _written(self, number: int, since: float) -> Path:
+        """The file number `number`, sold from `since` on; written by a process that rests most of its time."""
         if self._csv is not None:
             return self._csv
         file = self._file(str(number))
         first_row = self._history_rows + (number - 1) * self._file_rows
-        writer = spawn(self._shop(file, self._file_rows, first_row, self._rate, time.time()), leashed=True)
+        writer = spawn(self._shop(file, self._file_rows, first_row, self._rate, since), leashed=True)
         try:
             await _ended(writer)
         finally:

@@ -2,7 +2,7 @@
 
 import itertools
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -68,8 +68,8 @@ class PastPurchases:
 
 NO_PAST = PastPurchases({}, np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))
 
-# What is remembered of a customer: the number of the last change, then line after line product, pieces, epoch ms.
-# 24 bytes a line, where a tuple would take 130.
+# What is remembered of a customer: the number of the last change, then line after line product, pieces, epoch ms, by
+# time. 24 bytes a line, where a tuple would take 130.
 Lines = array  # of type code "q"
 _FIELDS = 3
 _FIRST = 1
@@ -148,10 +148,10 @@ class Histories:
     def _newest_of_lines(self, lines: "Lines[int]", n: int, past: History) -> list[int] | None:
         """The n products bought last, ascending, told from the newest lines alone; None where more has to be looked at.
 
-        That is where something was returned to the past, lines came out of order, or the n are not all in the lines.
+        That is where something was returned to the past, or the n are not all in the lines.
         """
-        _, pieces, times = _columns(lines)
-        if np.count_nonzero(pieces < 0) or np.count_nonzero(times[1:] < times[:-1]):
+        _, pieces, _ = _columns(lines)
+        if np.count_nonzero(pieces < 0):
             return None
         bought_ms: dict[int, int] = {}
         oldest_ms = 0
@@ -173,7 +173,7 @@ class Histories:
             lines = self._recent[customer] = array("q", (0,))
         else:
             self._recent.move_to_end(customer)
-        lines.extend((product, pieces, at_ms))
+        _insert(lines, array("q", (product, pieces, at_ms)))
         self._changes += 1
         lines[0] = self._changes
         self.lines += 1
@@ -225,6 +225,16 @@ class Histories:
         kept = array("q", [self._changes, *itertools.chain.from_iterable(lines)])
         self.lines += _count(kept) - _count(self._recent[customer])
         self._recent[customer] = kept
+
+
+def _insert(lines: "Lines[int]", line: "Lines[int]") -> None:
+    """Put a line behind all that are not younger: a till may send its sales late."""
+    at_ms = line[-1]
+    if len(lines) == _FIRST or at_ms >= lines[-1]:
+        lines.extend(line)
+    else:
+        place = _FIRST + _FIELDS * bisect_right(lines[_FIRST + _FIELDS - 1 :: _FIELDS], at_ms)
+        lines[place:place] = line
 
 
 def _count(lines: "Lines[int] | None") -> int:

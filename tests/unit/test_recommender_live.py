@@ -245,6 +245,16 @@ def test_the_products_beside_a_new_one_are_those_bought_last(lines: Lines) -> No
                 assert sorted(beside) == held.newest(3).rows.tolist()
 
 
+@given(st.permutations(range(8)))
+def test_lines_may_come_in_any_order(order: list[int]) -> None:
+    histories = Histories(NO_PAST, lines=5, customers=10, total=100)
+    for number in order:
+        histories.add("ann", product=number % 6, pieces=1, at_ms=100 + number)
+    held = histories.of("ann")
+    assert dict(zip(held.rows.tolist(), held.at_ms.tolist(), strict=True)) == {0: 106, 1: 107, 3: 103, 4: 104, 5: 105}
+    assert histories.beside("ann", 9, 3) == [0, 1, 5]
+
+
 def test_a_state_seeded_from_counts_equals_one_that_saw_the_sales() -> None:
     rows, at_ms = np.array([0, 0, 2]), NOW_MS - HOUR_MS * np.array([1, 3, 2])
     saw, seeded = empty(), empty()
