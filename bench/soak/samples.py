@@ -1,6 +1,7 @@
 """What is looked at every few seconds: memory, CPU and disk of each part, Redis, lag, freshness, stalls."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -150,8 +151,9 @@ def dropped(metrics: str) -> dict[str, int]:
 
 
 def knowledge_age_s(metrics: str) -> float | None:
-    """Of the model that the recommender serves; of the older one where it follows for two."""
-    return max(_values(metrics, "tillstream_recommender_stream_age_seconds").values(), default=None)
+    """The oldest of all models that the recommender follows for; None before it was in contact with Kafka."""
+    ages = _values(metrics, "tillstream_recommender_stream_age_seconds").values()
+    return max((age for age in ages if not math.isnan(age)), default=None)
 
 
 def _values(metrics: str, prefix: str) -> dict[tuple[str, str], float]:

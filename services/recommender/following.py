@@ -43,10 +43,12 @@ _CLOCK_EVERY = 16  # records
 _FETCH_RECORDS = 400
 _FETCH_WAIT_MS = 200
 _ALONE_WAIT_MS = 50
-# What a partition may send at once: some 2,000 records. All that was fetched is applied before more is, so a partition
-# waits for that much of each other one.
+# What a partition may send at once: some thousand records, compressed. Partitions take turns, so each waits for that
+# much of every other one.
 _FETCH_BYTES = 256 * 1024
-# A broker that is there answers a fetch within half a second, records or not.
+# A fetch for partitions that have nothing holds back the next one for those that have.
+_FETCH_HELD_MS = 100
+# A broker that is there answers sooner, records or not.
 _UNHEARD_MS = 1000
 _LOST_CONTACT_MS = 5000
 # How often it is asked whether there are new partitions, and whether the log is still the same one.
@@ -188,7 +190,7 @@ class Follower:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            fetch_max_wait_ms=_LOST_CONTACT_MS // 10,
+            fetch_max_wait_ms=_FETCH_HELD_MS,
             max_partition_fetch_bytes=_FETCH_BYTES,
             metadata_max_age_ms=int(_LOOK_EVERY_S * 1000),
             **client_options(self._settings),

@@ -167,7 +167,7 @@ class Histories:
         return sorted(bought_ms)
 
     def add(self, customer: str, product: int, pieces: int, at_ms: int) -> None:
-        """Remember a line; the oldest of too many, and the customer who bought longest ago, are forgotten."""
+        """Remember a line; the oldest of too many (perhaps this one), and who bought longest ago, are forgotten."""
         lines = self._recent.get(customer)
         if lines is None:
             lines = self._recent[customer] = array("q", (0,))
@@ -210,7 +210,10 @@ class Histories:
         place = int(np.searchsorted(past.rows, product))
         if place == len(past) or past.rows[place] != product or self.pieces(customer, product) <= 0:
             return []
-        self.add(customer, product, -pieces, at_ms)
+        # Behind the newest line: among the oldest of too many it would be forgotten, and the product held again.
+        recent = self._recent.get(customer)
+        newest_ms = recent[-1] if recent and _count(recent) else at_ms
+        self.add(customer, product, -pieces, max(at_ms, newest_ms))
         if self.pieces(customer, product) > 0:
             return []
         return [Line(product, int(past.pieces[place]), int(past.at_ms[place]))]

@@ -23,7 +23,7 @@ def empty(products: int = 5, bounds: Bounds = WIDE) -> LiveState:
     return LiveState(NO_PAST, no_co_purchases(products), [HALF_LIFE], bounds)
 
 
-def with_past() -> LiveState:
+def with_past(bounds: Bounds | None = None) -> LiveState:
     """`ann` holds two of product 1 and one of 3, `bob` three of 3; of 1 and 3 one customer, `ann`, is common."""
     past = PastPurchases(
         users={"ann": 0, "bob": 1},
@@ -38,7 +38,7 @@ def with_past() -> LiveState:
         counts=np.array([1, 1], np.int32),
         buyers=np.array([0, 1, 0, 2, 0]),
     )
-    return LiveState(past, pairs, [HALF_LIFE])
+    return LiveState(past, pairs, [HALF_LIFE], bounds or Bounds())
 
 
 def bought(state: LiveState, customer: str | None, *products: int, at_ms: int = NOW_MS, pieces: int = 1) -> None:
@@ -232,7 +232,7 @@ def lines_of(pieces: list[int], later_ms: list[int]) -> st.SearchStrategy[Lines]
 
 
 @settings(deadline=None, max_examples=300)
-@given(lines_of([1], [0, 0, 1]) | lines_of([1, 1, -1], [1, 2]) | lines_of([1], [1, 1, 2, -3]))
+@given(lines_of([1], [0, 0, 1]) | lines_of([1, 1, -1], [1, 2, -3]) | lines_of([1], [1, 1, 2, -3]))
 def test_the_products_beside_a_new_one_are_those_bought_last(lines: Lines) -> None:
     for histories in after_each(lines):
         held = histories.of("ann")
@@ -253,6 +253,13 @@ def test_lines_may_come_in_any_order(order: list[int]) -> None:
     held = histories.of("ann")
     assert dict(zip(held.rows.tolist(), held.at_ms.tolist(), strict=True)) == {0: 106, 1: 107, 3: 103, 4: 104, 5: 105}
     assert histories.beside("ann", 9, 3) == [0, 1, 5]
+
+
+def test_a_late_return_to_the_past_is_remembered_among_many_newer_lines() -> None:
+    state = with_past(Bounds(lines=3))
+    bought(state, "ann", 0, 2, 4)
+    bought(state, "ann", 1, pieces=-2, at_ms=NOW_MS - HOUR_MS)
+    assert 1 not in state.history("ann").rows
 
 
 def test_a_state_seeded_from_counts_equals_one_that_saw_the_sales() -> None:

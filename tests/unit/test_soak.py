@@ -81,6 +81,7 @@ tillstream_gateway_stream_dropped_total{reason="slow"} 5.0
 # TYPE tillstream_recommender_stream_age_seconds gauge
 tillstream_recommender_stream_age_seconds{version="new"} 0.4
 tillstream_recommender_stream_age_seconds{version="old"} 0.6
+tillstream_recommender_stream_age_seconds{version="next"} NaN
 """
     assert stalls(text) == Stalls(3, 0.31)
     assert dropped(text) == {"slow": 5}
