@@ -21,13 +21,13 @@ from local.feed import demo_data
 from services.common.events import parse
 from services.producer.rows import Record, RowEncoder
 from services.producer.source import PurchaseFile
-from services.recommender.catalogue import Catalogue, Labels
-from services.recommender.categories import no_categories
-from services.recommender.decay import HOUR_MS
-from services.recommender.history import NO_PAST
-from services.recommender.intake import Intake, Repeats
-from services.recommender.live import LiveState
-from services.recommender.neighbours import no_co_purchases
+from recsys.catalogue import Catalogue, Labels
+from recsys.category_affinity import no_categories
+from recsys.decayed_counts import HOUR_MS
+from recsys.purchase_history import NO_PAST
+from recsys.stream_apply import Intake, Repeats
+from recsys.live_state import LiveState
+from recsys.co_purchases import no_co_purchases
 
 PRODUCTS = 100_000
 HALF_LIVES_H = (6.0, 168.0)

@@ -10,21 +10,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from services.recommender.catalogue import Catalogue, Filters, Labels
-from services.recommender.categories import Categories
-from services.recommender.composed import ComposedScorer, Knowledge
-from services.recommender.composition import Composition, Fading
-from services.recommender.decay import DAY_MS
-from services.recommender.folder import Gate, Training
-from services.recommender.foldin import FoldIn
-from services.recommender.history import PastPurchases
-from services.recommender.live import Purchase
-from services.recommender.loader import LiveModel
-from services.recommender.model import Model, Seed
-from services.recommender.neighbours import CoPurchases
-from services.recommender.recommend import Answer, Recommender
+from recsys.catalogue import Catalogue, Filters, Labels
+from recsys.category_affinity import Categories
+from recsys.scorer import ComposedScorer, Knowledge
+from recsys.score_weights import Composition, Fading
+from recsys.decayed_counts import DAY_MS
+from recsys.model_format import Gate, Training
+from recsys.fold_in import FoldIn
+from recsys.purchase_history import PastPurchases
+from recsys.live_state import Purchase
+from services.recommender.model_loader import LiveModel
+from recsys.model import Model, Seed
+from recsys.co_purchases import CoPurchases
+from recsys.recommender import Answer, Recommender
 from services.recommender.responses import Source, write_answer
-from services.recommender.scoring import Float32s, InnerProductIndex, unit_vectors
+from recsys.topk import Float32s, InnerProductIndex, unit_vectors
 
 K = 3
 BOUGHT = 2  # products a known customer of that shop bought, on average

@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from services.common.events import MAX_ROW_DIGITS
-from services.recommender.intake import SOURCES
+from recsys.stream_apply import SOURCES
 from spark.records import CHECKED, ORIGIN, PURCHASE, checker, ddl
 
 CURATED = (*ORIGIN, *PURCHASE, ("month", "string"))

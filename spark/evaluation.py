@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from services.common.events import format_time
 from services.common.objectstore import ObjectStore
-from services.recommender.composition import Composition
-from services.recommender.decay import DAY_MS
+from recsys.score_weights import Composition
+from recsys.decayed_counts import DAY_MS
 from spark import gate
 from spark.evaluate import report, rolling
 from spark.evaluate.knowledge import Background, background

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from services.recommender.composition import Composition
-from services.recommender.decay import DAY_MS
-from services.recommender.scoring import Float64s
+from recsys.score_weights import Composition
+from recsys.decayed_counts import DAY_MS
+from recsys.topk import Float64s
 from spark.evaluate.metrics import Blocks, Chosen, Interval, groups, interval, values
 from spark.evaluate.rolling import Answers
 

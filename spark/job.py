@@ -17,7 +17,7 @@ from services.common.events import format_time
 from services.common.modelregistry import BY_JOB, Change, UnknownVersion, encode, folder_of, put_once
 from services.common.objectstore import ObjectStore
 from services.common.reconciliation import Reconciliation, in_words
-from services.recommender.moment import WITNESSES, newest_of
+from recsys.event_clock import WITNESSES, newest_of
 from spark import books, curate, evaluation, knowledge, publish, report, sanity, train
 from spark.curate import Curation
 from spark.evaluate.recipes import Recipe

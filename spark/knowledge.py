@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from services.recommender.categories import MOST
-from services.recommender.decay import DAY_MS, HOUR_MS
+from recsys.category_affinity import MOST
+from recsys.decayed_counts import DAY_MS, HOUR_MS
 from spark.evaluate.knowledge import NEIGHBOURS, NEWEST_PRODUCTS, POPULAR_DAYS
 from spark.train import numbered
 

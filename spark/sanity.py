@@ -8,10 +8,10 @@ from collections.abc import Collection, Sequence
 
 from services.common.modelregistry import encode, folder_of, manifest_key
 from services.common.objectstore import ObjectStore
-from services.recommender.catalogue import Filters
-from services.recommender.folder import Refused
-from services.recommender.model import Model, load_model
-from services.recommender.recommend import Answer, Recommender
+from recsys.catalogue import Filters
+from recsys.model_format import Refused
+from recsys.model import Model, load_model
+from recsys.recommender import Answer, Recommender
 from spark.gate import Check, Json
 
 COVERED = 0.95

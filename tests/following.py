@@ -14,14 +14,14 @@ import numpy as np
 
 from services.common.events import Purchase as Event
 from services.common.events import Rejected, format_time, parse
-from services.recommender.catalogue import Catalogue, Labels
-from services.recommender.categories import Categories
-from services.recommender.decay import HOUR_MS
-from services.recommender.following import StreamStart
-from services.recommender.history import PastPurchases
-from services.recommender.intake import REMEMBERED_IDS, Intake, Repeats
-from services.recommender.live import NEVER_MS, LiveState
-from services.recommender.neighbours import CoPurchases
+from recsys.catalogue import Catalogue, Labels
+from recsys.category_affinity import Categories
+from recsys.decayed_counts import HOUR_MS
+from services.recommender.stream_follower import StreamStart
+from recsys.purchase_history import PastPurchases
+from recsys.stream_apply import REMEMBERED_IDS, Intake, Repeats
+from recsys.live_state import NEVER_MS, LiveState
+from recsys.co_purchases import CoPurchases
 
 HALF_LIFE = 6 * HOUR_MS
 START_MS = 1_600_000_000_000

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from services.common.objectstore import NoSuchObject
-from services.recommender.composition import Composition, Fading
-from services.recommender.decay import DAY_MS, HOUR_MS
-from services.recommender.loader import LiveModel
-from services.recommender.model import Model
-from services.recommender.recommend import Recommender
+from recsys.score_weights import Composition, Fading
+from recsys.decayed_counts import DAY_MS, HOUR_MS
+from services.recommender.model_loader import LiveModel
+from recsys.model import Model
+from recsys.recommender import Recommender
 
 Pieces = Mapping[str, Mapping[str, int]]  # user → product → net pieces
 Files = dict[str, bytes]

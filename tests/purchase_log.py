@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from services.recommender.decay import DAY_MS
+from recsys.decayed_counts import DAY_MS
 from spark.evaluate.log import ANONYMOUS, Log
 
 START_MS = 1_600_041_600_000  # 2020-09-14T00:00:00Z

@@ -2,7 +2,7 @@
 
 Customers and products are bounded, orders are not: four lines make an order, and each is new, as in a real shop. One
 order in five has no customer. At 5,000 rows a second a customer buys two lines a second: what the services keep of each
-is at its bound (500 lines, services/recommender/live.py) before a soak's warm-up is over. A row is a function of its
+is at its bound (500 lines, recsys/live_state.py) before a soak's warm-up is over. A row is a function of its
 number, so that two files never share an order.
 """
 

@@ -66,7 +66,7 @@ RECOMMENDER_MODEL = Gauge("tillstream_recommender_model_info", "The versions tha
 RECOMMENDER_MODEL_CREATED = Gauge(
     "tillstream_recommender_model_created_timestamp_seconds", "Creation of the served model, Unix time"
 )
-# Models refused, by the kind of fault (services/recommender/folder.py); the wording is in /readyz and GetModel.
+# Models refused, by the kind of fault (recsys/model_format.py); the wording is in /readyz and GetModel.
 RECOMMENDER_MODEL_REFUSALS = Counter("tillstream_recommender_model_refusals", "Models refused", ["fault"])
 # 1 while the version that the pointer names is refused and an older one, or none, answers.
 RECOMMENDER_MODEL_REFUSED = Gauge("tillstream_recommender_model_refused", "Whether the newest version is refused")

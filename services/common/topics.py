@@ -46,7 +46,7 @@ DEAD_LETTERS = Topic(
 
 RECOMMENDATIONS = Topic(
     name="recommendations",
-    description="Who was shown what by which model, a sample of customers, JSON (services/recommender/answerlog.py).",
+    description="Who was shown what by which model, a sample of customers, JSON (services/recommender/impressions.py).",
     key="user_id",
     producers=("recommender",),
     consumers=(),

@@ -11,12 +11,12 @@ from services.common.loopwatch import watched_loop
 from services.common.objectstore import ObjectStore
 from services.common.settings import explain
 from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
-from services.recommender.answerlog import AnswerLog
-from services.recommender.loader import ModelLoader, Serving
+from services.recommender.impressions import AnswerLog
+from services.recommender.model_loader import ModelLoader, Serving
 from services.recommender.server import RecommenderServer
 from services.recommender.service import clock_ms
 from services.recommender.settings import RecommenderSettings
-from services.recommender.startup import StartUp
+from services.recommender.model_startup import StartUp
 
 SERVICE = "recommender"
 GRACE_S = 5.0

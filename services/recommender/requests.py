@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from services.common.events import MAX_ID_LENGTH, MAX_TEXT_LENGTH
-from services.recommender.catalogue import Filters
+from recsys.catalogue import Filters
 
 DEFAULT_K = 3
 MAX_K = 100

@@ -11,9 +11,9 @@ from grpc_reflection.v1alpha import reflection
 
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from services.common.telemetry import PortInUse
-from services.recommender.answerlog import AnswerLog
+from services.recommender.impressions import AnswerLog
 from services.recommender.interceptors import Boundary
-from services.recommender.loader import Serving
+from services.recommender.model_loader import Serving
 from services.recommender.service import SERVICE_NAME, RecommenderService, clock_ms
 
 # Whoever watches the health has turned elsewhere, and nothing waits to be taken.

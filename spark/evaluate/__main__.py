@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from services.common.events import format_time
 from services.common.settings import explain
 from services.producer.source import BadFile
-from services.recommender.decay import DAY_MS
+from recsys.decayed_counts import DAY_MS
 from spark.evaluate import report, rolling, static
 from spark.evaluate.knowledge import Background, background
 from spark.evaluate.log import ANONYMOUS, Log, read_log

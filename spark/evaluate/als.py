@@ -1,6 +1,6 @@
 """Implicit ALS in NumPy on one core: the equations that MLlib solves, for fits that are compared by the dozen.
 
-Hu, Koren, Volinsky (2008) with the regularisation multiplied by the number of ratings, as `services.recommender.foldin`
+Hu, Koren, Volinsky (2008) with the regularisation multiplied by the number of ratings, as `recsys.fold_in`
 states them. A customer of n ≤ rank products costs a system of n × n instead of rank × rank:
 
     (B + YᵀDY)⁻¹ Yᵀc = B⁻¹ Yᵀ (I + D·Y B⁻¹ Yᵀ)⁻¹ c,    B = gramian + λnI, D = diag(c − 1),
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from services.recommender.scoring import Float32s, Float64s, Int64s
+from recsys.topk import Float32s, Float64s, Int64s
 from spark.settings import AlsSettings
 
 _CELLS = 2**21  # of the largest temporary array

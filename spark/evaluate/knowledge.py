@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.recommender.categories import MOST, Categories
-from services.recommender.composed import Knowledge
-from services.recommender.decay import DAY_MS
-from services.recommender.foldin import FoldIn
-from services.recommender.history import PastPurchases
-from services.recommender.live import LiveState
-from services.recommender.neighbours import CoPurchases
-from services.recommender.scoring import Float32s, Float64s, Int64s
+from recsys.category_affinity import MOST, Categories
+from recsys.scorer import Knowledge
+from recsys.decayed_counts import DAY_MS
+from recsys.fold_in import FoldIn
+from recsys.purchase_history import PastPurchases
+from recsys.live_state import LiveState
+from recsys.co_purchases import CoPurchases
+from recsys.topk import Float32s, Float64s, Int64s
 from spark.evaluate.log import ANONYMOUS, Log
 from spark.settings import AlsSettings
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.recommender.decay import DAY_MS, HOUR_MS
-from services.recommender.scoring import Float64s
+from recsys.decayed_counts import DAY_MS, HOUR_MS
+from recsys.topk import Float64s
 from spark.evaluate.rolling import Answers
 
 CUTS = (3, 10)

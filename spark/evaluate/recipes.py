@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from services.recommender.composed import ComposedScorer, Knowledge
-from services.recommender.composition import Composition, Fading
-from services.recommender.scoring import Float32s
+from recsys.scorer import ComposedScorer, Knowledge
+from recsys.score_weights import Composition, Fading
+from recsys.topk import Float32s
 from spark.evaluate import als
 from spark.evaluate.knowledge import Background
 from spark.evaluate.rolling import Method

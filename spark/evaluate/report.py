@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from services.recommender.composition import Composition
+from recsys.score_weights import Composition
 from spark.evaluate.charts import Bar, bars, grouped
 from spark.evaluate.metrics import GAPS
 from spark.evaluate.recipes import (

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from services.recommender.composed import ComposedScorer, Moment
-from services.recommender.history import History
-from services.recommender.scoring import Allowed
+from recsys.scorer import ComposedScorer, Moment
+from recsys.purchase_history import History
+from recsys.topk import Allowed
 from spark.evaluate.knowledge import Background
 from spark.evaluate.log import Log, Order
 

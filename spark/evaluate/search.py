@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from services.recommender.composed import ComposedScorer, Knowledge
-from services.recommender.composition import Composition, Fading
+from recsys.scorer import ComposedScorer, Knowledge
+from recsys.score_weights import Composition, Fading
 from spark.evaluate.knowledge import Background
 from spark.evaluate.log import ANONYMOUS
 from spark.evaluate.metrics import Blocks, values

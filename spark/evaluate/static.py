@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from services.recommender.history import History
-from services.recommender.live import LiveState
+from recsys.purchase_history import History
+from recsys.live_state import LiveState
 from spark.evaluate.knowledge import Background
 from spark.evaluate.log import ANONYMOUS
 from spark.evaluate.rolling import Answers, Method, Protocol, Recorder, Shop, Shown, gap_of, targets_of

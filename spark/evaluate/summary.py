@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from services.recommender.scoring import Float64s
+from recsys.topk import Float64s
 from spark.evaluate.metrics import CUTS, Blocks, Chosen, Interval, coverage, groups, interval, novelty, values
 from spark.evaluate.rolling import Answers
 

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from services.recommender.composed import ComposedScorer, Knowledge
-from services.recommender.composition import Composition, Fading
-from services.recommender.decay import HOUR_MS, halvings
-from services.recommender.history import History
-from services.recommender.scoring import Float64s, Int64s
+from recsys.scorer import ComposedScorer, Knowledge
+from recsys.score_weights import Composition, Fading
+from recsys.decayed_counts import HOUR_MS, halvings
+from recsys.purchase_history import History
+from recsys.topk import Float64s, Int64s
 from spark.evaluate.knowledge import Background
 from spark.evaluate.rolling import Protocol, gap_of, targets_of
 from spark.evaluate.static import each_question

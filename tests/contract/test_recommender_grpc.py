@@ -16,11 +16,11 @@ from prometheus_client import REGISTRY
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from services.common.telemetry import PortInUse
-from services.recommender.loader import LiveModel, Refusal, Serving, Variant
-from services.recommender.model import load_model
+from services.recommender.model_loader import LiveModel, Refusal, Serving, Variant
+from recsys.model import load_model
 from services.recommender.server import RecommenderServer
 from services.recommender.service import SERVICE_NAME
-from services.recommender.variants import chosen
+from services.recommender.ab_assignment import chosen
 from tests.models import MODELS, VERSION, Objects, checkerboard, publish, standing_still
 
 if TYPE_CHECKING:  # the generated stubs know it, the generated code does not

@@ -12,15 +12,15 @@ from aiokafka import AIOKafkaProducer
 from prometheus_client import REGISTRY
 
 from services.common.events import format_time
-from services.recommender.answerlog import AnswerLog, Shown
-from services.recommender.catalogue import Filters
-from services.recommender.composition import Composition
-from services.recommender.decay import DAY_MS
-from services.recommender.loader import ModelLoader
-from services.recommender.recommend import Strategy
+from services.recommender.impressions import AnswerLog, Shown
+from recsys.catalogue import Filters
+from recsys.score_weights import Composition
+from recsys.decayed_counts import DAY_MS
+from services.recommender.model_loader import ModelLoader
+from recsys.recommender import Strategy
 from services.recommender.service import clock_ms
 from services.recommender.settings import RecommenderSettings
-from services.recommender.startup import StartUp
+from services.recommender.model_startup import StartUp
 from tests.conftest import TopicFactory
 from tests.feeding import TopicRecord, read_topic
 from tests.models import CUT_OFF_MS, VERSION, ModelSpec, Objects, checkerboard, point_at, publish, write_model

@@ -13,7 +13,7 @@ from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from services.common.objectstore import ObjectStore
 from services.common.settings import S3Settings
-from services.recommender.loader import ModelLoader, Serving
+from services.recommender.model_loader import ModelLoader, Serving
 from services.recommender.server import RecommenderServer
 from tests.models import MODELS, ModelSpec, checkerboard, model_files, point_at, publish, standing_still, write_model
 

@@ -26,8 +26,8 @@ from local.engines import S3Engine
 from services.common.events import format_time
 from services.common.objectstore import ObjectStore
 from services.common.settings import S3Settings
-from services.recommender.folder import Refused
-from services.recommender.model import load_model
+from recsys.model_format import Refused
+from recsys.model import load_model
 from spark.jars import JarsMissing, connector_jars
 from spark.settings import JobSettings
 from tests.purchase_log import two_worlds

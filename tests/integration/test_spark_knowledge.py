@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from local.datasets import write_completejourney
-from services.recommender.decay import HOUR_MS, DecayedCounts
+from recsys.decayed_counts import HOUR_MS, DecayedCounts
 from spark import knowledge, train
 from spark.evaluate.knowledge import Background, background
 from spark.evaluate.log import ANONYMOUS, Log, read_log

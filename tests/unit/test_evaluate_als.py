@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from services.recommender.foldin import FoldIn
+from recsys.fold_in import FoldIn
 from spark.evaluate.als import _batches, _half_step, item_factors
 from spark.settings import AlsSettings
 from tests.models import half_step

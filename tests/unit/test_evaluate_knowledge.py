@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.recommender.decay import DAY_MS, HOUR_MS
+from recsys.decayed_counts import DAY_MS, HOUR_MS
 from spark.evaluate.knowledge import Background, background, categories_of, co_purchases_of, counted, held_before
 from spark.evaluate.log import Log, Order, read_log
 from tests.purchase_log import START_MS, Line, log_of, two_worlds

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.recommender.decay import DAY_MS, HOUR_MS
+from recsys.decayed_counts import DAY_MS, HOUR_MS
 from spark.evaluate.metrics import Blocks, coverage, groups, interval, novelty, paired, values
 from spark.evaluate.rolling import NO_PURCHASE_BEFORE, NOTHING_LEFT, Answers
 from spark.evaluate.summary import summary

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from services.recommender.composition import Composition, Fading
+from recsys.score_weights import Composition, Fading
 from spark.evaluate import report
 from spark.evaluate.charts import LABEL, Bar, bars, grouped
 from spark.evaluate.metrics import GAPS

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from services.recommender.composed import ComposedScorer
-from services.recommender.composition import Composition, Fading
-from services.recommender.decay import DAY_MS
+from recsys.scorer import ComposedScorer
+from recsys.score_weights import Composition, Fading
+from recsys.decayed_counts import DAY_MS
 from spark.evaluate import rolling, static
 from spark.evaluate.knowledge import Background, background
 from spark.evaluate.rolling import NO_PURCHASE_BEFORE, NOTHING_LEFT, Answers, Method, Protocol

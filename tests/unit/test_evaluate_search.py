@@ -7,9 +7,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from services.recommender.composed import ComposedScorer
-from services.recommender.composition import Composition, Fading
-from services.recommender.decay import DAY_MS, HOUR_MS
+from recsys.scorer import ComposedScorer
+from recsys.score_weights import Composition, Fading
+from recsys.decayed_counts import DAY_MS, HOUR_MS
 from spark.evaluate import recipes, rolling, search
 from spark.evaluate.knowledge import background
 from spark.evaluate.log import Log

@@ -4,10 +4,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from services.recommender.composed import ComposedScorer, Knowledge
-from services.recommender.composition import Composition, Fading
-from services.recommender.decay import DAY_MS
-from services.recommender.scoring import Float32s
+from recsys.scorer import ComposedScorer, Knowledge
+from recsys.score_weights import Composition, Fading
+from recsys.decayed_counts import DAY_MS
+from recsys.topk import Float32s
 from spark.evaluate import rolling, static
 from spark.evaluate.knowledge import Background, background
 from spark.evaluate.metrics import groups, values

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.recommender.composition import Composition, Fading
-from services.recommender.decay import DAY_MS, HOUR_MS
+from recsys.score_weights import Composition, Fading
+from recsys.decayed_counts import DAY_MS, HOUR_MS
 from spark import gate
 from spark.evaluate import recipes
 from spark.evaluate.log import Log

@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from services.recommender.composition import Composition, Fading
-from services.recommender.decay import DAY_MS
+from recsys.score_weights import Composition, Fading
+from recsys.decayed_counts import DAY_MS
 from spark.evaluate.rolling import NO_PURCHASE_BEFORE, Answers, K
 from spark.evaluate.search import impersonal
 from spark.gate import (

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from services.common.objectstore import ObjectStore
-from services.recommender.recommend import Answer, Pick, Reason, ReasonCode, Strategy
+from recsys.recommender import Answer, Pick, Reason, ReasonCode, Strategy
 from spark import sanity
 from spark.gate import Check
 from spark.sanity import fault_of

@@ -1,0 +1,176 @@
+"""Products that the same customers bought: counts from the model, and fresh ones from the stream. NumPy only; bounded.
+
+Item-item neighbours as in Deshpande and Karypis, "Item-Based Top-N Recommendation Algorithms" (2004): how often two
+products have a customer in common, against how often each was bought. The counts are kept rather than the quotients,
+so that a purchase of this second changes the very same statistic.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.topk import Float64s, Int64s
+
+
+@dataclass(frozen=True, slots=True)
+class CoPurchases:
+    """Product p's neighbours are `rows[starts[p]:starts[p + 1]]`; `counts`: customers that the two have in common."""
+
+    starts: Int64s  # [products + 1]
+    rows: NDArray[np.int32]
+    counts: NDArray[np.int32]
+    buyers: Int64s  # [products], customers who bought each
+
+    def of(self, product: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """One product's neighbours and their counts."""
+        span = slice(self.starts[product], self.starts[product + 1])
+        return self.rows[span], self.counts[span]
+
+    def padded(self, products: int) -> "CoPurchases":
+        """The same with rows for products that nobody has bought yet, `products` in all."""
+        more = products - len(self.buyers)
+        return CoPurchases(
+            np.pad(self.starts, (0, more), "edge"), self.rows, self.counts, np.pad(self.buyers, (0, more))
+        )
+
+
+def no_co_purchases(products: int) -> CoPurchases:
+    """A shop about which nothing is known yet."""
+    none = np.empty(0, np.int32)
+    return CoPurchases(np.zeros(products + 1, np.int64), none, none, np.zeros(products, np.int64))
+
+
+class Ties(NamedTuple):
+    """How strongly some products are tied to their neighbours [n each]: by place among those asked for.
+
+    A neighbour that the model knows and that was bought with the product since is there twice, with a part each.
+    """
+
+    places: NDArray[np.int64]
+    neighbours: NDArray[np.int64]
+    strengths: Float64s
+
+
+class Neighbours:
+    """The model's co-purchases, and newer ones: at most 2 · `fresh` neighbours of each product, `total` of all.
+
+    Beyond that a product keeps the `fresh` ones that it was bought with most often, of equal ones the newer.
+    """
+
+    def __init__(self, past: CoPurchases, fresh: int, total: int) -> None:
+        self._past = past
+        self._limit = fresh
+        self._total = total
+        self._fresh: dict[int, dict[int, int]] = {}
+        self._buyers = past.buyers.astype(np.float64)
+        self._changes = np.zeros(len(past.buyers))  # for one product at a time, zeros in between
+        self._turn = 0
+        self.fresh = 0
+
+    def add(self, product: int, held: Sequence[int]) -> None:
+        """A customer who holds these products has bought a new one."""
+        self._buyers[product] += 1
+        if not held:
+            return
+        own = self._fresh.setdefault(product, {})
+        for other in held:
+            theirs = self._fresh.setdefault(other, {})
+            self.fresh += _add(own, other, 1) + _add(theirs, product, 1)
+            if len(theirs) > 2 * self._limit:
+                self._keep(other, self._limit)
+        if len(own) > 2 * self._limit:
+            self._keep(product, self._limit)
+        self._forget_too_many()
+
+    def take_back(self, product: int, held: Sequence[int]) -> None:
+        """The customer does not hold the product any more."""
+        self._buyers[product] -= 1
+        for other in held:
+            self._take_back(product, other)
+            self._take_back(other, product)
+        self._forget_too_many()
+
+    def weights(self, product: int, shrink: float, balance: float) -> tuple[NDArray[np.int64], Float64s]:
+        """The neighbours of a product and how strongly each is tied to it: n_ij / ((n_i + s)^(1−b) · (n_j + s)^b).
+
+        Balance 0 is the share of the product's buyers who bought the neighbour too (popular neighbours lead), 1 the
+        share of the neighbour's buyers; the shrinkage s keeps pairs seen once or twice from looking certain.
+        """
+        rows, counts, own, others = self.tied(product)
+        return rows, counts / ((own + shrink) ** (1 - balance) * (others + shrink) ** balance)
+
+    def weights_each(self, products: NDArray[np.int64], shrink: float, balance: float) -> Ties:
+        """`weights` of each of these products [n], in one go."""
+        past = [self._past.of(product) for product in products.tolist()]
+        fresh = [self._fresh.get(product, {}) for product in products.tolist()]
+        lengths = [len(rows) for rows, _ in past] + [len(counts) for counts in fresh]
+        newer = sum(lengths[len(past) :])
+        rows = np.concatenate([*(rows for rows, _ in past), np.fromiter(chain(*fresh), np.int64, newer)])
+        newer_counts = chain.from_iterable(counts.values() for counts in fresh)
+        counts = np.concatenate([*(counts for _, counts in past), np.fromiter(newer_counts, np.float64, newer)])
+        places = np.repeat(np.tile(np.arange(len(products)), 2), lengths)
+        own = (self._buyers[products] + shrink) ** (1 - balance)
+        return Ties(places, rows, counts / (own[places] * (self._buyers[rows] + shrink) ** balance))
+
+    def tied(self, product: int) -> tuple[NDArray[np.int64], Float64s, float, Float64s]:
+        """The neighbours of a product, the customers in common with each, its own buyers and each neighbour's."""
+        rows, counts = self._counts(product)
+        return rows, counts, float(self._buyers[product]), self._buyers[rows]
+
+    def _counts(self, product: int) -> tuple[NDArray[np.int64], Float64s]:
+        """Neighbours in any order, each once."""
+        rows, counts = self._past.of(product)
+        fresh = self._fresh.get(product)
+        if not fresh:
+            return rows.astype(np.int64), counts.astype(np.float64)
+        newer, changes = np.fromiter(fresh, np.int64, len(fresh)), self._changes
+        changes[newer] = np.fromiter(fresh.values(), np.float64, len(fresh))
+        known = counts + changes[rows]
+        changes[rows] = 0
+        added = changes[newer]  # a change is never 0, but where the model knows the neighbour
+        changes[newer] = 0
+        beyond = np.flatnonzero(added)
+        return np.concatenate((rows, newer[beyond])), np.concatenate((known, added[beyond]))
+
+    def _take_back(self, product: int, other: int) -> None:
+        """One customer in common less; never below none, where what is taken back was forgotten."""
+        rows, counts = self._past.of(product)
+        fresh = self._fresh.get(product, {})
+        if fresh.get(other, 0) + counts[rows == other].sum() > 0:
+            self.fresh += _add(self._fresh.setdefault(product, fresh), other, -1)
+            if len(fresh) > 2 * self._limit:
+                self._keep(product, self._limit)
+
+    def _keep(self, product: int, limit: int) -> None:
+        """Forget a product's weakest fresh neighbours. What was taken back from the model counts like what came."""
+        fresh = self._fresh[product]
+        strongest = sorted(fresh.items(), key=lambda pair: abs(pair[1]))[len(fresh) - limit :]
+        self.fresh -= len(fresh) - len(strongest)
+        self._fresh[product] = dict(strongest)
+
+    def _forget_too_many(self) -> None:
+        while self.fresh > self._total:
+            self._forget_some()
+
+    def _forget_some(self) -> None:
+        """Halve the fresh neighbours of the product whose turn it is: of one only, since answers are waiting."""
+        product, self._turn = self._turn, (self._turn + 1) % len(self._buyers)
+        if fresh := self._fresh.get(product):
+            self._keep(product, len(fresh) // 2)
+
+
+def _add(counts: dict[int, int], key: int, times: int) -> int:
+    """Change a count, which is not kept where it is zero; by how many entries there are more."""
+    before = counts.get(key)
+    if before is None:
+        counts[key] = times
+        return 1
+    if before + times:
+        counts[key] = before + times
+        return 0
+    del counts[key]
+    return -1

@@ -1,0 +1,334 @@
+"""A model as it is served: immutable but for its spare rows, built once from verified tables, replaced whole."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from services.common.events import parse_time
+from services.common.objectstore import NoSuchObject
+from recsys.catalogue import NO_PRICE, Catalogue, Labels
+from recsys.category_affinity import Categories
+from recsys.scorer import ComposedScorer, Knowledge
+from recsys.score_weights import Composition
+from recsys.decayed_counts import HOUR_MS
+from recsys.model_format import (
+    Fault,
+    Gate,
+    Manifest,
+    ModelSource,
+    Refused,
+    Tables,
+    Training,
+    read_manifest,
+    read_tables,
+)
+from recsys.fold_in import FoldIn
+from recsys.purchase_history import PastPurchases
+from recsys.live_state import NEVER_MS, Bounds, LiveState
+from recsys.co_purchases import CoPurchases
+from recsys.topk import Float32s, Float64s, InnerProductIndex, Int64s, unit_vectors
+
+_LARGEST_FACTOR = 1e6  # far beyond any sane factor; keeps every inner product finite in float32
+_LARGEST_COUNT = 1e12  # of anything that is counted or scored; keeps every sum finite
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What the state that follows the stream begins with: everything up to the model's cut-off."""
+
+    cut_off_ms: int
+    past: PastPurchases
+    co_purchases: CoPurchases
+    trends: Mapping[float, Float64s]  # half-life in ms → live counts [rows] at the cut-off
+    sold_ms: Int64s  # [rows], NEVER_MS where never
+    training: Training  # where in the stream the cut-off lies
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Everything that answers are made of. What is per product has a row for each of the catalogue, and spare ones."""
+
+    version: str
+    created_at_ms: int
+    rank: int
+    users: int
+    items: int  # products with factors
+    catalogue: Catalogue
+    scorer: ComposedScorer
+    still: ComposedScorer  # for a state that stands still; the same one where no weights were chosen for that
+    similar: InnerProductIndex  # [rows, rank], factors of length 1; zeros where there are none
+    seed: Seed
+    gate: Gate
+
+    @property
+    def composition(self) -> Composition:
+        """How a score is put together."""
+        return self.scorer.composition
+
+    def live_state(self, bounds: Bounds | None = None) -> LiveState:
+        """A fresh state as of the cut-off, to follow the stream from there."""
+        seed = self.seed
+        live = LiveState(seed.past, seed.co_purchases, self.composition.half_lives_ms, bounds or Bounds())
+        live.seed(seed.trends, seed.cut_off_ms, seed.sold_ms)
+        return live
+
+
+def load_model(
+    source: ModelSource,
+    folder: str,
+    version: str,
+    stopping: Callable[[], bool] = lambda: False,
+    spare: int = 0,
+) -> Model:
+    """Read, verify and build the model in `folder`, with rows for `spare` products that are yet to be sold first.
+
+    Raises Refused; whatever `source` raises passes through.
+    """
+    manifest = read_manifest(_manifest_body(source, folder))
+    if manifest.version != version:
+        raise Refused(Fault.MANIFEST, f"manifest.json names version {manifest.version!r}, not {version!r}")
+    return build_model(manifest, read_tables(source, folder, manifest, stopping), spare)
+
+
+def _manifest_body(source: ModelSource, folder: str) -> bytes:
+    try:
+        return source.get(f"{folder}/manifest.json")
+    except NoSuchObject:
+        raise Refused(Fault.MISSING_FILE, "manifest.json is missing") from None
+
+
+def build_model(manifest: Manifest, tables: Tables, spare: int = 0) -> Model:
+    """The model that these tables describe. Raises Refused."""
+    item_ids, item_factors = _factors(tables["item_factors"], "item_factors", "product_id", manifest.rank)
+    _expect_count("items", manifest.items, len(item_ids))
+    catalogue, sold_ms = _catalogue(tables["catalogue"], item_ids, spare)
+    rows = catalogue.capacity
+    knowledge = Knowledge(
+        item_factors,
+        FoldIn(item_factors, manifest.settings.alpha, manifest.settings.regularisation),
+        _popularity(tables["popularity"], catalogue, rows),
+        _categories(tables["category_ties"], catalogue, rows),
+    )
+    composition = manifest.composition
+    scorer = ComposedScorer(knowledge, composition)
+    return Model(
+        version=manifest.version,
+        created_at_ms=_time(manifest.created_at, "created_at"),
+        rank=manifest.rank,
+        users=manifest.users,
+        items=len(item_ids),
+        catalogue=catalogue,
+        scorer=scorer,
+        still=scorer if composition.still is None else ComposedScorer(knowledge, composition.still),
+        similar=InnerProductIndex(_with_rows(unit_vectors(item_factors), rows)),
+        seed=Seed(
+            cut_off_ms=_time(manifest.training.to, "training.to"),
+            past=_past(tables["known_purchases"], catalogue),
+            co_purchases=_co_purchases(tables["co_purchases"], catalogue, rows),
+            trends=_trends(tables["trends"], catalogue, rows, composition),
+            sold_ms=_padded(sold_ms, rows, NEVER_MS),
+            training=manifest.training,
+        ),
+        gate=manifest.gate or Gate(),
+    )
+
+
+def _time(text: str, name: str) -> int:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise Refused(Fault.MANIFEST, f"manifest.json: {name} {error}") from None
+
+
+def _expect_count(what: str, promised: int, found: int) -> None:
+    if promised != found:
+        raise Refused(Fault.SHAPE, f"there are {found} {what}, not {promised} as in the manifest")
+
+
+def _factors(table: pa.Table, name: str, key: str, rank: int) -> tuple[list[str], Float32s]:
+    """Ids in ascending order, and their factors [ids, rank]."""
+    lengths = _numpy(pc.list_value_length(table["factors"]))
+    if (lengths != rank).any():
+        raise Refused(Fault.SHAPE, f"{name}: not every vector has {rank} factors")
+    factors = _numpy(pc.list_flatten(table["factors"])).reshape(-1, rank)
+    if not (np.abs(factors) <= _LARGEST_FACTOR).all():  # false for NaN too
+        raise Refused(Fault.VALUES, f"{name}: a factor is not a number, or beyond ±{_LARGEST_FACTOR:,.0f}")
+    ids = _distinct(table[key], name)
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    return [ids[row] for row in order], np.ascontiguousarray(factors[order], dtype=np.float32)
+
+
+def _catalogue(table: pa.Table, item_ids: list[str], spare: int) -> tuple[Catalogue, Int64s]:
+    """The products, those with factors first, and when each was sold last."""
+    place = {id_: row for row, id_ in enumerate(_distinct(table["product_id"], "catalogue"))}
+    scored = set(item_ids)
+    if missing := sorted(scored - place.keys())[:3]:
+        raise Refused(Fault.VALUES, f"item_factors: products that the catalogue lacks, such as {', '.join(missing)}")
+    product_ids = item_ids + sorted(place.keys() - scored)
+    ordered = table.take(pa.array([place[id_] for id_ in product_ids], pa.int64()))
+    sold_ms = _filled(ordered["last_sold_ms"], NEVER_MS)
+    catalogue = Catalogue(
+        product_ids,
+        scored=len(item_ids),
+        names=_labels(ordered["product_name"]),
+        categories=_labels(ordered["category_code"]),
+        brands=_labels(ordered["brand"]),
+        prices=_filled(ordered["price_cents"], NO_PRICE),
+        spare=spare,
+        told_ms=sold_ms,
+    )
+    return catalogue, sold_ms
+
+
+def _filled(column: Any, instead_of_null: int) -> Int64s:
+    return _numpy(column.fill_null(instead_of_null))
+
+
+def _labels(column: Any) -> Labels:
+    encoded = column.fill_null("").combine_chunks().dictionary_encode()
+    return Labels(_numpy(encoded.indices), encoded.dictionary.to_pylist())
+
+
+def _popularity(table: pa.Table, catalogue: Catalogue, rows: int) -> Float64s:
+    _distinct(table["product_id"], "popularity")
+    scores = np.zeros(rows)
+    scores[_rows(table["product_id"], catalogue, "popularity")] = _amounts(table["score"], "popularity", "score")
+    return scores
+
+
+def _categories(table: pa.Table, catalogue: Catalogue, rows: int) -> Categories:
+    """Only categories with a tie get a number, which are few (`categories.MOST`): the matrix of ties is square."""
+    one: list[str] = table["category_code"].to_pylist()  # type: ignore[assignment]  # nulls were refused
+    other: list[str] = table["towards"].to_pylist()  # type: ignore[assignment]
+    if len(set(zip(one, other, strict=True))) != len(one):
+        raise Refused(Fault.VALUES, "category_ties: a pair of categories occurs twice")
+    number = {code: place for place, code in enumerate(sorted({*one, *other}))}
+    ties = np.zeros((len(number), len(number)))
+    ties[[number[code] for code in one], [number[code] for code in other]] = _amounts(
+        table["tie"], "category_ties", "tie"
+    )
+    by_label = np.array([number.get(code, -1) for code in catalogue.categories.values], np.int32)
+    of = by_label[catalogue.categories.codes[: len(catalogue)]] if len(catalogue) else np.empty(0, np.int32)
+    return Categories(of, ties, number).padded(rows)
+
+
+def _past(table: pa.Table, catalogue: Catalogue) -> PastPurchases:
+    """What customers held, as compressed rows with ascending products."""
+    name, users = "known_purchases", _distinct(table["user_id"], "known_purchases")
+    owners, products = _lists(table, name, ("pieces", "bought_ms"), "product_ids")
+    rows = _rows(products, catalogue, name)
+    pieces = _amounts(pc.list_flatten(table["pieces"]), name, "pieces")
+    if not (pieces > 0).all():
+        raise Refused(Fault.VALUES, f"{name}: pieces must be above 0")
+    order = np.lexsort((rows, owners))
+    _expect_no_pair_twice(owners[order], rows[order], name)
+    return PastPurchases(
+        users={user: place for place, user in enumerate(users)},
+        starts=_starts(owners, len(users)),
+        rows=rows[order].astype(np.int32),
+        pieces=pieces[order],
+        at_ms=_numpy(pc.list_flatten(table["bought_ms"]))[order],
+    )
+
+
+def _co_purchases(table: pa.Table, catalogue: Catalogue, rows: int) -> CoPurchases:
+    name = "co_purchases"
+    _distinct(table["product_id"], name)
+    products = _rows(table["product_id"], catalogue, name)
+    owners, neighbour_ids = _lists(table, name, ("counts",), "neighbour_ids")
+    owners, neighbours = products[owners], _rows(neighbour_ids, catalogue, name)
+    counts = _amounts(pc.list_flatten(table["counts"]), name, "counts")
+    if not (counts > 0).all():
+        raise Refused(Fault.VALUES, f"{name}: counts must be above 0")
+    order = np.lexsort((neighbours, owners))
+    _expect_no_pair_twice(owners[order], neighbours[order], name)
+    buyers = np.zeros(rows, np.int64)
+    buyers[products] = _amounts(table["buyers"], name, "buyers")
+    return CoPurchases(
+        starts=_starts(owners, rows),
+        rows=neighbours[order].astype(np.int32),
+        counts=counts[order].astype(np.int32),
+        buyers=buyers,
+    )
+
+
+def _trends(table: pa.Table, catalogue: Catalogue, rows: int, composition: Composition) -> Mapping[float, Float64s]:
+    """The counts of every half-life that the composition follows; other half-lives may be there."""
+    half_lives, products = _numpy(table["half_life_h"]), _rows(table["product_id"], catalogue, "trends")
+    counts = _amounts(table["count"], "trends", "count")
+    order = np.lexsort((products, half_lives))
+    _expect_no_pair_twice(half_lives[order], products[order], "trends")
+    trends = {}
+    for half_life_ms in composition.half_lives_ms:
+        of_it = half_lives * HOUR_MS == half_life_ms
+        trends[half_life_ms] = np.zeros(rows)
+        trends[half_life_ms][products[of_it]] = counts[of_it]
+    return trends
+
+
+def _lists(table: pa.Table, name: str, columns: Iterable[str], ids: str) -> tuple[Int64s, Any]:
+    """Which row of the table each element of its lists belongs to, and the elements of the list `ids`.
+
+    Raises Refused where the lists of `columns` are not as long.
+    """
+    lengths = _numpy(pc.list_value_length(table[ids]))
+    for column in columns:
+        if (_numpy(pc.list_value_length(table[column])) != lengths).any():
+            raise Refused(Fault.SHAPE, f"{name}: {column} and {ids} differ in length")
+    return np.repeat(np.arange(len(lengths)), lengths), pc.list_flatten(table[ids])
+
+
+def _starts(owners: Int64s, number: int) -> Int64s:
+    return np.concatenate(([0], np.cumsum(np.bincount(owners, minlength=number))))
+
+
+def _expect_no_pair_twice(first: NDArray[Any], second: NDArray[Any], name: str) -> None:
+    """Both sorted, by `first`, then by `second`."""
+    if ((first[1:] == first[:-1]) & (second[1:] == second[:-1])).any():
+        raise Refused(Fault.VALUES, f"{name}: a product occurs twice")
+
+
+def _rows(product_ids: Any, catalogue: Catalogue, name: str) -> Int64s:
+    """Catalogue rows of product ids. Raises Refused for one that the catalogue lacks."""
+    found = _numpy(pc.index_in(product_ids, value_set=pa.array(catalogue.product_ids, pa.string())).fill_null(-1))
+    unknown = np.flatnonzero(found < 0)
+    if len(unknown):
+        raise Refused(Fault.VALUES, f"{name}: product {product_ids[int(unknown[0])]} is not in the catalogue")
+    return found.astype(np.int64)
+
+
+def _amounts(column: Any, name: str, what: str) -> Float64s:
+    """Numbers of 0 or more. Raises Refused."""
+    amounts: Float64s = _numpy(column).astype(np.float64)
+    if not ((amounts >= 0) & (amounts <= _LARGEST_COUNT)).all():  # false for NaN too
+        raise Refused(Fault.VALUES, f"{name}: a {what} is not a number of 0 or more")
+    return amounts
+
+
+def _padded(values: NDArray[Any], rows: int, spare: int) -> NDArray[Any]:
+    return np.concatenate((values, np.full(rows - len(values), spare, values.dtype)))
+
+
+def _with_rows(vectors: Float32s, rows: int) -> Float32s:
+    padded = np.zeros((rows, vectors.shape[1]), np.float32)
+    padded[: len(vectors)] = vectors
+    return padded
+
+
+def _distinct(column: Any, name: str) -> list[str]:
+    ids: list[str] = column.to_pylist()
+    if len(set(ids)) != len(ids):
+        raise Refused(Fault.VALUES, f"{name}: an id occurs twice")
+    return ids
+
+
+def _numpy(column: Any) -> NDArray[Any]:
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    array: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return array

@@ -1,0 +1,352 @@
+"""The follower on a real Kafka: what is bought counts, once, through restarts of the broker and of the log."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
+
+from local.engines import KafkaEngine
+from local.ports import free_port
+from local.topics import create
+from services.common.metrics import RECOMMENDER_STREAM_LAG, RECOMMENDER_STREAM_LOST, RECOMMENDER_STREAM_RESETS
+from services.common.settings import KafkaSettings
+from services.common.topics import PURCHASES
+from recsys.decayed_counts import HOUR_MS
+from services.recommender.stream_follower import Follower, StreamStart
+from recsys.stream_apply import Intake
+from tests.conftest import TopicFactory, running
+from tests.feeding import TopicRecord, read_topic
+from tests.following import START_MS, Model, known, purchase
+
+NOW_MS = START_MS + 10 * HOUR_MS
+FROM_THE_BEGINNING = StreamStart({0: 0}, {}, 0)
+CUSTOMERS = tuple(f"c{number}" for number in range(20))
+
+
+def settings_for(kafka: str, topic: str) -> KafkaSettings:
+    return KafkaSettings(kafka_bootstrap=kafka, purchases_topic=topic)
+
+
+async def whole(settings: KafkaSettings) -> list[TopicRecord]:
+    """All records of the topic."""
+    return await asyncio.to_thread(read_topic, settings.kafka_bootstrap, settings.purchases_topic)
+
+
+async def produce(settings: KafkaSettings, values: Iterable[bytes], partition: int | None = None) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, linger_ms=2) as producer:
+        for number, value in enumerate(values):
+            await producer.send(settings.purchases_topic, value, key=str(number).encode(), partition=partition)
+        await producer.flush()
+
+
+@asynccontextmanager
+async def following(
+    settings: KafkaSettings, start: StreamStart, intake: Intake, version: str = "m1"
+) -> AsyncIterator[Follower]:
+    follower = Follower(settings, start, intake, version)
+    await follower.start()
+    try:
+        yield follower
+    finally:
+        await follower.close()
+
+
+async def until(condition: Callable[[], object], what: str, timeout_s: float = 30) -> None:
+    """Wait for a condition that others bring about."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"never: {what}"
+        await asyncio.sleep(0.01)
+
+
+def held(intake: Intake, customer: str = "ann") -> Mapping[str, tuple[float, int]]:
+    return known(intake, [customer], NOW_MS).held.get(customer, {})
+
+
+def empty() -> Intake:
+    return Model([]).intake()
+
+
+def applied(intake: Intake) -> int:
+    return intake.outcomes.total()
+
+
+async def test_a_purchase_is_known_at_once_and_a_return_undoes_it(kafka: str, topics: TopicFactory) -> None:
+    settings, intake = settings_for(kafka, topics().purchases), empty()
+    async with following(settings, FROM_THE_BEGINNING, intake) as follower:
+        assert follower.age_ms(NOW_MS) is None
+        await asyncio.wait_for(follower.caught_up.wait(), 30)
+        await produce(settings, [purchase("ann", "tea")])
+        sent = time.monotonic()
+        await until(lambda: held(intake), "ann holds tea")
+        assert time.monotonic() - sent < 5
+        age_ms = follower.age_ms(int(time.time() * 1000))
+        assert age_ms is not None
+        assert age_ms < 2000
+        assert follower.lag == 0
+        await produce(settings, [purchase("ann", "tea", -1)])
+        await until(lambda: not held(intake), "ann has brought it back")
+
+
+async def test_a_new_model_whose_cut_off_lies_in_the_middle_knows_the_same(kafka: str, topics: TopicFactory) -> None:
+    """What a swap does: the old model has followed all along, the new one begins where its training data ended."""
+    settings = settings_for(kafka, topics().purchases)
+    await produce(settings, (line(number) for number in range(3000)))
+    records = await whole(settings)
+    middle = [record for record in records if record.offset < 300 + 100 * record.partition]
+    old, new = empty(), Model(middle).intake()
+    async with (
+        following(settings, FROM_THE_BEGINNING, old, "old"),
+        following(settings, Model(middle).start(), new, "new"),
+    ):
+        await produce(settings, (line(number) for number in range(2500, 4000)))  # 500 of them once more
+        await until(lambda: applied(old) == 4500 and applied(new) == 4500 - len(middle), "both have read everything")
+    at_once = Model(await whole(settings)).intake()
+    assert known(old, CUSTOMERS, NOW_MS) == known(new, CUSTOMERS, NOW_MS) == known(at_once, CUSTOMERS, NOW_MS)
+    assert len(known(new, CUSTOMERS, NOW_MS).held) == len(CUSTOMERS)
+
+
+def line(number: int) -> bytes:
+    """Purchases of some customers; the ids name no rows, since the partitions are chosen by chance."""
+    customer = CUSTOMERS[number % 20] if number % 3 else None
+    return purchase(customer, f"p{number % 19}", hours=number / 1000, event_id=f"id-{number}")
+
+
+async def test_a_repeat_of_what_the_model_knows_is_one_though_its_id_names_no_row(
+    kafka: str, topics: TopicFactory
+) -> None:
+    settings = settings_for(kafka, topics(partitions=1).purchases)
+    await produce(settings, [purchase("ann", "tea", event_id="till-7/a")])
+    model = Model(await whole(settings))
+    intake = model.intake()
+    await produce(settings, [purchase("ann", "tea", event_id="till-7/a"), purchase("ann", "milk")])
+    async with following(settings, model.start(), intake):
+        await until(lambda: "milk" in held(intake), "milk came after the repeat")
+    assert held(intake)["tea"] == (1, START_MS)
+
+
+async def test_a_model_without_offsets_is_followed_from_its_creation_on(
+    kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings, intake = settings_for(kafka, topics(partitions=1).purchases), empty()
+    await produce(settings, [purchase("ann", "before")])
+    await asyncio.sleep(0.05)
+    created_ms = int(time.time() * 1000)
+    await asyncio.sleep(0.05)
+    await produce(settings, [purchase("ann", "after")])
+    async with following(settings, StreamStart({}, {}, created_ms), intake):
+        await until(lambda: held(intake), "what came after is known")
+    assert set(held(intake)) == {"after"}
+    assert "does not say at which offsets its training data ended" in caplog.text
+
+
+async def test_what_left_the_log_before_it_was_read_is_said(
+    kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings, intake = settings_for(kafka, topics(partitions=1).purchases), empty()
+    await produce(settings, [purchase("ann", f"p{number}") for number in range(5)])
+    await delete_before(settings, 3)
+    lost = RECOMMENDER_STREAM_LOST._value.get()
+    async with following(settings, StreamStart({0: 1}, {}, 0), intake):
+        await until(lambda: len(held(intake)) == 2, "the rest is known")
+    assert RECOMMENDER_STREAM_LOST._value.get() - lost == 2
+    assert "2 records left Kafka before model m1 could follow them" in caplog.text
+
+
+async def delete_before(settings: KafkaSettings, offset: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    await admin.start()
+    try:
+        partition = TopicPartition(settings.purchases_topic, 0)
+        await admin.delete_records({partition: RecordsToDelete(before_offset=offset)})
+    finally:
+        await admin.close()
+
+
+@pytest.mark.parametrize("records", [1, 4])
+async def test_a_topic_created_anew_is_read_from_its_beginning_and_said(
+    kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture, records: int
+) -> None:
+    """Shorter than the old one, and as long: only the times of its records tell that it is another."""
+    settings, intake = settings_for(kafka, topics(partitions=1).purchases), empty()
+    await produce(settings, [purchase("ann", f"old{number}") for number in range(3)])
+    resets = RECOMMENDER_STREAM_RESETS._value.get()
+    async with following(settings, FROM_THE_BEGINNING, intake):
+        await until(lambda: len(held(intake)) == 3, "the old topic is known")
+        await recreate(settings)
+        await produce(settings, [purchase("ann", f"new{number}") for number in range(records)])
+        await until(lambda: len(held(intake)) == 3 + records, "the new topic is known")
+    assert RECOMMENDER_STREAM_RESETS._value.get() - resets == 1
+    assert "partition 0 is not the log that model m1 followed" in caplog.text
+
+
+async def test_a_topic_that_is_gone_is_noticed_before_another_one_takes_its_place(
+    kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings, intake = settings_for(kafka, topics(partitions=1).purchases), empty()
+    await produce(settings, [purchase("ann", f"old{number}") for number in range(3)])
+    async with following(settings, FROM_THE_BEGINNING, intake):
+        await until(lambda: len(held(intake)) == 3, "the old topic is known")
+        await delete(settings)
+        await until(lambda: "Kafka does not know the topic any more" in caplog.text, "noticed")
+        await create(settings, [replace(PURCHASES, name=settings.purchases_topic, partitions=1)])
+        await produce(settings, [purchase("ann", f"new{number}") for number in range(5)])
+        await until(lambda: len(held(intake)) == 8, "the new topic is known")
+
+
+async def test_a_topic_created_anew_and_filled_between_two_fetches_is_noticed_a_while_later(
+    kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_every_s = "services.recommender.stream_follower._LOOK_EVERY_S"
+    monkeypatch.setattr(look_every_s, 3600.0)
+    settings, intake = settings_for(kafka, topics(partitions=2).purchases), empty()
+    both = StreamStart({0: 0, 1: 0}, {}, 0)
+    for partition in range(2):
+        await produce(settings, [purchase("ann", f"old{partition}-{number}") for number in range(3)], partition)
+
+    async def another_topic() -> None:
+        await recreate(settings, partitions=2)
+        for partition in range(2):
+            names = [f"new{partition}-{number}" for number in range(6)]
+            await produce(settings, [purchase("ann", name, event_id=name) for name in names], partition)
+
+    async with following(settings, both, intake):
+        await until(lambda: len(held(intake)) == 6, "the old topic is known")
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, another_topic()).result()  # the follower waits with this event loop
+        await until(lambda: len(held(intake)) == 12, "it goes on as if nothing had happened")
+        assert "new0-0" not in held(intake)
+        monkeypatch.setattr(look_every_s, 0.0)
+        await until(lambda: len(held(intake)) == 18, "the new topic is known")
+    assert held(intake)["new0-5"][0] == 1, "read twice, counted once"
+    assert caplog.text.count("its record 2 is of another time than before") == 2
+    assert caplog.text.count("the topic was created anew") == 1, "set up anew once for both"
+
+
+async def recreate(settings: KafkaSettings, partitions: int = 1) -> None:
+    await delete(settings)
+    await create(settings, [replace(PURCHASES, name=settings.purchases_topic, partitions=partitions)])
+
+
+async def delete(settings: KafkaSettings) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics([settings.purchases_topic])
+        deadline = time.monotonic() + 30
+        while settings.purchases_topic in await admin.list_topics():
+            assert time.monotonic() < deadline, "the topic is not deleted"
+            await asyncio.sleep(0.05)
+    finally:
+        await admin.close()
+
+
+async def test_a_broker_that_stops_and_comes_back_loses_nothing_and_the_age_tells(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.recommender.stream_follower._LOST_CONTACT_MS", 1500)
+    port = free_port()
+    engine = KafkaEngine(tmp_path / "data", tmp_path / "log", port)
+    settings, intake = settings_for(engine.address, "purchases"), empty()
+    async with following(settings, FROM_THE_BEGINNING, intake) as follower:
+        await asyncio.sleep(1)
+        assert follower.age_ms(NOW_MS) is None, "Kafka is away at the start"
+        async with started(engine):
+            await create(settings, [PURCHASES])
+            await produce(settings, (line(number) for number in range(1000)))
+            await until(lambda: applied(intake) == 1000, "known after a late start", 60)
+        stopped_ms = int(time.time() * 1000)
+        await until(lambda: "Kafka has told nothing of partition" in caplog.text, "the loss of contact is noticed")
+        age_ms = follower.age_ms(stopped_ms + 60_000)
+        assert age_ms is not None
+        assert age_ms > 55_000
+        async with started(engine):
+            await produce(settings, (line(number) for number in range(900, 2000)))
+            await until(lambda: applied(intake) == 2100, "known after the stop", 60)
+            await until(lambda: (follower.age_ms(int(time.time() * 1000)) or 0) < 2000, "up to date", 30)
+            everything = Model(await whole(settings)).intake()
+    assert known(intake, CUSTOMERS, NOW_MS) == known(everything, CUSTOMERS, NOW_MS)
+
+
+@asynccontextmanager
+async def started(engine: KafkaEngine) -> AsyncIterator[None]:
+    """The engine runs; starting and stopping wait in a thread."""
+    broker = running(engine)
+    await asyncio.to_thread(broker.__enter__)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(broker.__exit__, None, None, None)
+
+
+async def test_new_partitions_are_read(kafka: str, topics: TopicFactory) -> None:
+    settings, intake = settings_for(kafka, topics(partitions=1).purchases), empty()
+    async with following(settings, FROM_THE_BEGINNING, intake) as follower:
+        await asyncio.wait_for(follower.caught_up.wait(), 30)
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+        await admin.start()
+        try:
+            await admin.create_partitions({settings.purchases_topic: NewPartitions(2)})
+            deadline = time.monotonic() + 30
+            while len((await admin.describe_topics([settings.purchases_topic]))[0]["partitions"]) < 2:
+                assert time.monotonic() < deadline, "the new partition is not known"
+                await asyncio.sleep(0.05)
+        finally:
+            await admin.close()
+        await produce(settings, [purchase("ann", "tea")], partition=1)
+        await until(lambda: held(intake), "the new partition is read", 60)
+
+
+async def test_the_event_loop_turns_while_a_long_log_is_read(kafka: str, topics: TopicFactory) -> None:
+    settings, intake = settings_for(kafka, topics().purchases), empty()
+    await produce(settings, (line(number) for number in range(30_000)))
+    turns: list[float] = []
+    async with following(settings, FROM_THE_BEGINNING, intake):
+        while applied(intake) < 30_000:
+            turns.append(time.thread_time())  # of this thread alone: others may be on the processor meanwhile
+            await asyncio.sleep(0)
+    lasted = [later - sooner for sooner, later in itertools.pairwise(turns)]
+    assert sum(each for each in lasted if each > 0.02) < 0.1 * sum(lasted)
+
+
+async def test_a_partition_that_waits_for_the_others_has_not_lost_contact(
+    kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine applying what was fetched takes longer than a broker may be silent."""
+    for name, milliseconds in (("_UNHEARD_MS", 200), ("_LOST_CONTACT_MS", 1000)):
+        monkeypatch.setattr(f"services.recommender.stream_follower.{name}", milliseconds)
+    monkeypatch.setattr("services.recommender.stream_follower._REPORT_S", 0.05)
+    settings, intake = settings_for(kafka, topics(partitions=3).purchases), empty()
+    for partition in range(3):
+        await produce(settings, (line(number) for number in range(2000)), partition)
+    all_three = StreamStart({0: 0, 1: 0, 2: 0}, {}, 0)
+    take = intake.take
+
+    def take_slowly(partition: int, value: bytes | None, at_ms: int) -> None:
+        time.sleep(0.001)
+        take(partition, value, at_ms)
+
+    monkeypatch.setattr(intake, "take", take_slowly)
+    async with following(settings, all_three, intake):
+        await until(lambda: applied(intake) == 6000, "all is applied")
+    assert "set up anew" not in caplog.text
+
+
+async def test_what_was_said_of_a_version_is_gone_with_its_follower(kafka: str, topics: TopicFactory) -> None:
+    settings = settings_for(kafka, topics().purchases)
+    async with following(settings, FROM_THE_BEGINNING, empty(), "gone") as follower:
+        await asyncio.wait_for(follower.caught_up.wait(), 30)
+        await until(lambda: "gone" in versions_told(), "its lag is told")
+    assert "gone" not in versions_told()
+
+
+def versions_told() -> Sequence[str]:
+    return [sample.labels["version"] for metric in RECOMMENDER_STREAM_LAG.collect() for sample in metric.samples]

@@ -1,0 +1,59 @@
+"""Who is answered by which model: stable, in proportion, independent of the sample."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import pytest
+
+from services.recommender.ab_assignment import check_weights, chosen, sampled
+
+CUSTOMERS = [f"15159156254{number:08d}" for number in range(20_000)]
+
+
+@dataclass(frozen=True)
+class Arm:
+    name: str
+    weight: float
+
+
+A, B = Arm("a", 0.2), Arm("b", 0.05)
+
+
+def names(*arms: Arm) -> list[str]:
+    return [arm.name if (arm := chosen(user, arms)) else "main" for user in CUSTOMERS]
+
+
+def test_the_share_of_each_variant_is_its_weight() -> None:
+    counts = Counter(names(A, B))
+    assert counts["a"] == pytest.approx(4000, abs=250)
+    assert counts["b"] == pytest.approx(1000, abs=130)
+
+
+def test_a_customer_s_place_never_changes() -> None:
+    # Written down: another hash would move every customer in the middle of a trial.
+    assert [user for user in ("ann", "bob", "cid", "dan", "eve", "ü") if chosen(user, [Arm("half", 0.5)])] == [
+        "cid",
+        "dan",
+    ]
+
+
+def test_customers_move_only_by_the_weight_that_changes() -> None:
+    before, after = names(A, B), names(A, Arm("b", 0.1))
+    moved = Counter((old, new) for old, new in zip(before, after, strict=True) if old != new)
+    assert set(moved) == {("main", "b")}
+    assert moved["main", "b"] == pytest.approx(1000, abs=130)
+
+
+def test_the_sample_is_the_same_share_of_each_variant() -> None:
+    taken = Counter(name for name, user in zip(names(A, B), CUSTOMERS, strict=True) if sampled(user, 0.1))
+    assert taken["a"] == pytest.approx(400, abs=80)
+    assert taken["main"] == pytest.approx(1500, abs=160)
+    assert not any(sampled(user, 0.0) for user in CUSTOMERS)
+    assert all(sampled(user, 1.0) for user in CUSTOMERS)
+
+
+@pytest.mark.parametrize("weights", [[0.0], [-0.1], [float("nan")], [0.5, 0.5], [1.2]])
+def test_weights_must_leave_something_for_the_main_model(weights: list[float]) -> None:
+    with pytest.raises(ValueError, match="weights of variants"):
+        check_weights(weights)
+    check_weights([0.5, 0.4])

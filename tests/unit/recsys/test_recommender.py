@@ -1,0 +1,432 @@
+"""Recommendations from a checkerboard of purchases, where the right answers are known."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+
+from recsys import recommender
+from recsys.catalogue import Filters
+from recsys.score_weights import Composition, Fading
+from recsys.decayed_counts import DAY_MS, HOUR_MS
+from recsys.live_state import Purchase
+from recsys.model import load_model
+from recsys.recommender import Answer, Pick, ReasonCode, Recommender, Strategy
+from tests.models import CUT_OFF_MS, MODELS, ModelSpec, Objects, Product, checkerboard, publish, trained
+
+CLOCK_MS = CUT_OFF_MS + 3600 * DAY_MS  # the shop's purchases are of another decade
+ANY = Filters()
+
+EVERYTHING = Composition(
+    factors=0.3,
+    popularity=0.02,
+    live=0.03,
+    neighbours=0.5,
+    categories=0.1,
+    repeats=0.2,
+    trends=(Fading(6.0, 1.0), Fading(168.0, 0.5)),
+    recency=(Fading(336.0, 1.0), Fading(1.0, 0.5)),
+    shrink=2.0,
+    balance=0.3,
+)
+TIES = {
+    ("electronics.audio", "electronics.audio"): 0.5,
+    ("electronics.audio", "furniture.kitchen"): 0.1,
+    ("furniture.kitchen", "furniture.kitchen"): 0.3,
+}
+
+
+def recommender_of(spec: ModelSpec, age_ms: Callable[[int], int | None] = lambda now_ms: 0) -> Recommender:
+    store = Objects()
+    publish(store, spec)
+    model = load_model(store, f"{MODELS}/{spec.version}", spec.version)
+    return Recommender(model, model.live_state(), age_ms)
+
+
+def composed(composition: Composition, spec: ModelSpec | None = None) -> Recommender:
+    return recommender_of(replace(spec or checkerboard(), composition=composition, category_ties=TIES))
+
+
+def only(**weights: float | Composition) -> Composition:
+    return Composition(trends=(Fading(24.0, 1.0),), shrink=1.0, **weights)  # type: ignore[arg-type]
+
+
+MOVING_AND_STILL = only(live=1.0, still=only(factors=1.0))
+
+
+@pytest.fixture(scope="module")
+def board() -> Recommender:
+    """Factors, and popularity where they say nothing."""
+    return recommender_of(checkerboard(size=8))
+
+
+def for_user(recommender: Recommender, user_id: str, k: int, filters: Filters = ANY, now_ms: int = CLOCK_MS) -> Answer:
+    return recommender.for_user(user_id, k, filters, now_ms)
+
+
+def for_basket(recommender: Recommender, product_ids: list[str], k: int, filters: Filters = ANY) -> Answer:
+    return recommender.for_basket(product_ids, k, filters, CLOCK_MS)
+
+
+def ids(recommender: Recommender, picks: tuple[Pick, ...]) -> list[str]:
+    return [recommender.model.catalogue.product_ids[pick.product] for pick in picks]
+
+
+def shown(recommender: Recommender, answer: Answer) -> list[str]:
+    return ids(recommender, answer.picks)
+
+
+def row(recommender: Recommender, product_id: str) -> int:
+    found = recommender.model.catalogue.row(product_id)
+    assert found is not None
+    return found
+
+
+def buy(
+    recommender: Recommender, user_id: str | None, product_id: str, pieces: int = 1, at_ms: int = CUT_OFF_MS
+) -> None:
+    recommender.live.apply(Purchase(user_id, row(recommender, product_id), pieces, at_ms))
+
+
+@pytest.mark.parametrize("part", ["factors", "neighbours", "categories"])
+@pytest.mark.parametrize("number", range(8))
+def test_each_personal_part_gives_a_customer_the_product_of_their_colour_that_they_lack(part: str, number: int) -> None:
+    answer = for_user(composed(only(**{part: 1.0})), f"u{number:02d}", 1)
+    assert answer.strategy == Strategy.PERSONAL
+    assert [pick.product for pick in answer.picks] == [number]
+
+
+@pytest.mark.parametrize(
+    ("part", "code", "product"),
+    [
+        ("neighbours", ReasonCode.BOUGHT_TOGETHER, "p02"),
+        ("factors", ReasonCode.CUSTOMERS_LIKE_YOU, None),
+        ("categories", ReasonCode.CATEGORY, None),
+    ],
+)
+def test_the_reason_is_the_part_and_its_weight_the_score(part: str, code: ReasonCode, product: str | None) -> None:
+    board = composed(only(**{part: 1.0}))
+    (pick,) = for_user(board, "u00", 1).picks
+    assert pick.reason.code == code
+    assert pick.reason.product == (None if product is None else row(board, product))
+    assert pick.reason.weight == pytest.approx(pick.score, rel=1e-6)
+
+
+def test_of_several_parts_the_largest_is_the_reason() -> None:
+    board = composed(EVERYTHING)
+    (pick,) = for_user(board, "u00", 1).picks
+    scorer, moment = board.model.scorer, board.model.scorer.moment(board.live, CUT_OFF_MS)
+    parts = scorer.explain(scorer.customer(board.live.history("u00")), board.live, moment, np.array([pick.product]))
+    sizes = {
+        ReasonCode.BOUGHT_TOGETHER: parts.neighbours[0],
+        ReasonCode.CUSTOMERS_LIKE_YOU: parts.factors[0],
+        ReasonCode.CATEGORY: parts.categories[0],
+        ReasonCode.POPULAR: parts.popular[0],
+    }
+    assert min(sizes.values()) > 0, "every part has a say"
+    assert (sizes[pick.reason.code], pick.reason.weight) == (max(sizes.values()), max(sizes.values()))
+    assert sum(sizes.values()) == pytest.approx(pick.score, rel=1e-6)
+
+
+def test_bought_together_names_the_purchase_that_contributes_most() -> None:
+    spec = replace(
+        checkerboard(),
+        purchases={"ann": {"p00": 1, "p02": 1, "p04": 1}},
+        co_purchases={
+            "p00": (10, {"p06": 3}),
+            "p02": (10, {"p06": 7}),
+            "p04": (10, {"p01": 5}),
+            "p06": (10, {"p00": 3, "p02": 7}),
+            "p01": (10, {"p04": 5}),
+        },
+    )
+    board = composed(only(neighbours=2.0), spec)
+    first, second = for_user(board, "ann", 2).picks
+    assert ids(board, (first, second)) == ["p06", "p01"]
+    assert (first.reason.product, second.reason.product) == (row(board, "p02"), row(board, "p04"))
+    recency = 2.0 ** (-1 / 14)  # bought a day before the cut-off
+    assert first.reason.weight == first.score == pytest.approx(2 * recency * (3 + 7) / 11)
+
+
+def test_bought_before_is_why_groceries_are_shown_again() -> None:
+    board = composed(msgspec.structs.replace(only(repeats=1.0, neighbours=0.01), mask_bought=False))
+    answer = for_user(board, "u00", 3)
+    assert shown(board, answer) == ["p02", "p04", "p06"]
+    assert {(pick.reason.code, pick.reason.product) for pick in answer.picks} == {(ReasonCode.BOUGHT_BEFORE, None)}
+    assert shown(board, for_user(board, "u00", 1, Filters(exclude_purchased=True))) == ["p00"]
+
+
+def test_purchases_are_shown_again_if_asked_for(board: Recommender) -> None:
+    answer = for_user(board, "u00", 4, Filters(exclude_purchased=False))
+    assert sorted(shown(board, answer)) == ["p00", "p02", "p04", "p06"]
+
+
+def test_equal_scores_come_in_order_of_product_id(board: Recommender) -> None:
+    # The products of the other colour are all alike to this customer.
+    answer = for_user(board, "u00", 6)
+    assert shown(board, answer)[0] == "p00"
+    alike = [pick for pick in answer.picks if pick.product % 2]
+    assert ids(board, tuple(alike)) == ["p01", "p03", "p05", "p07"]
+    assert len({pick.score for pick in alike}) == 1
+
+
+def test_filters_narrow_a_personal_answer(board: Recommender) -> None:
+    assert shown(board, for_user(board, "u00", 2, Filters(category="furniture"))) == ["p01", "p03"]
+    assert shown(board, for_user(board, "u00", 3, Filters(min_price=3000, max_price=5000))) == ["p03", "p05"]
+    assert "p00" not in shown(board, for_user(board, "u00", 1, Filters(exclude=("p00",))))
+
+
+def test_an_unknown_customer_gets_popular_products_and_the_score_as_reason(board: Recommender) -> None:
+    answer = for_user(board, "nobody", 3)
+    assert answer.strategy == Strategy.POPULAR
+    assert shown(board, answer) == ["p90", "p00", "p01"]
+    expected = 0.001 * np.log([51, 11, 11])
+    assert [pick.score for pick in answer.picks] == pytest.approx(expected, rel=1e-6)
+    assert [(pick.reason.code, pick.reason.weight) for pick in answer.picks] == [
+        (ReasonCode.POPULAR, pick.score) for pick in answer.picks
+    ]
+
+
+def test_filters_narrow_a_popular_answer(board: Recommender) -> None:
+    assert shown(board, for_user(board, "nobody", 2, Filters(brand="unknown"))) == ["p01", "p03"]
+    assert shown(board, for_user(board, "nobody", 2, Filters(category="nothing"))) == []
+
+
+def test_where_no_purchase_contributes_the_answer_is_popular_and_says_so(board: Recommender) -> None:
+    answer = for_user(board, "u00", 3, Filters(brand="zeta"))
+    assert (answer.strategy, shown(board, answer)) == (Strategy.POPULAR, ["p90"])
+
+
+def test_a_shop_whose_composition_is_popularity_alone_gives_that_to_everybody() -> None:
+    board = composed(only(popularity=1.0))
+    assert for_user(board, "u00", 3).strategy == Strategy.POPULAR
+
+
+def test_a_batch_equals_its_single_answers() -> None:
+    board = composed(EVERYTHING)
+    users = [f"u{number:02d}" for number in range(8)] + ["nobody", "u00"]
+    for filters in (Filters(), Filters(category="electronics", exclude=("p02",)), Filters(brand="zeta")):
+        single = [for_user(board, user, 3, filters) for user in users]
+        assert board.for_users(users, 3, filters, CLOCK_MS) == single
+
+
+def test_no_users_no_answers(board: Recommender) -> None:
+    assert board.for_users([], 3, Filters(), CLOCK_MS) == []
+
+
+def test_a_purchase_counts_for_the_next_answer_and_is_masked_from_it() -> None:
+    board = composed(EVERYTHING)
+    assert shown(board, for_user(board, "u00", 1)) == ["p00"]
+    assert for_user(board, "new", 1).strategy == Strategy.POPULAR
+    buy(board, "u00", "p00")
+    buy(board, "new", "p03")
+    assert "p00" not in shown(board, for_user(board, "u00", 9))
+    answer = for_user(board, "new", 3)
+    assert answer.strategy == Strategy.PERSONAL
+    assert {pick.product % 2 for pick in answer.picks} == {1}
+    buy(board, "u00", "p00", pieces=-1)
+    assert shown(board, for_user(board, "u00", 1)) == ["p00"]
+
+
+def test_popularity_follows_within_a_tenth_of_a_second() -> None:
+    board = composed(only(live=1.0))
+    assert shown(board, for_user(board, "nobody", 1)) == ["p90"]
+    for _ in range(100):
+        buy(board, None, "p05")
+    assert shown(board, for_user(board, "nobody", 1, now_ms=CLOCK_MS + 99)) == ["p90"]
+    assert shown(board, for_user(board, "nobody", 1, now_ms=CLOCK_MS + 100)) == ["p05"]
+
+
+def test_now_is_the_newest_purchase_and_never_beyond_the_clock() -> None:
+    board = composed(only(neighbours=1.0))
+    before = for_user(board, "u00", 1).picks[0].score
+    for _ in range(20):  # one event of a far day would not be believed
+        buy(board, None, "p90", at_ms=CUT_OFF_MS + 14 * DAY_MS)
+    later = for_user(board, "u00", 1, now_ms=CLOCK_MS + 1000).picks[0].score
+    assert later == pytest.approx(before / 2), "half a life later"
+    clock_ms = CUT_OFF_MS + 7 * DAY_MS
+    assert for_user(board, "u00", 1, now_ms=clock_ms).picks[0].score == pytest.approx(before / 2**0.5)
+
+
+@pytest.mark.parametrize("still_h", [24.0, 30.0])
+def test_after_a_day_without_the_stream_the_weights_for_that_are_in_force(still_h: float) -> None:
+    age_ms = 0
+    board = recommender_of(replace(checkerboard(), composition=MOVING_AND_STILL), lambda now_ms: age_ms)
+    assert for_user(board, "u00", 1).strategy == Strategy.POPULAR
+    age_ms = round(still_h * HOUR_MS)
+    late = for_user(board, "u00", 1, now_ms=CLOCK_MS + 100)
+    assert (late.strategy, shown(board, late)) == (Strategy.PERSONAL, ["p00"])
+    assert for_basket(board, ["p00", "p04"], 1).strategy == Strategy.BASKET
+    age_ms = 24 * HOUR_MS - 1
+    assert for_user(board, "u00", 1, now_ms=CLOCK_MS + 200).strategy == Strategy.POPULAR, "the stream is back"
+
+
+def test_before_the_first_contact_with_the_stream_what_is_known_is_as_old_as_the_model() -> None:
+    for age_ms, strategy in ((DAY_MS - 1, Strategy.POPULAR), (DAY_MS, Strategy.PERSONAL)):
+        board = recommender_of(replace(checkerboard(), composition=MOVING_AND_STILL), lambda now_ms: None)
+        assert for_user(board, "u00", 1, now_ms=board.model.created_at_ms + age_ms).strategy == strategy
+
+
+def test_without_weights_for_it_a_state_that_stands_still_is_answered_from_as_ever() -> None:
+    new, old = recommender_of(checkerboard()), recommender_of(checkerboard(), lambda now_ms: 9 * DAY_MS)
+    assert for_user(old, "u00", 3) == for_user(new, "u00", 3)
+
+
+def test_where_too_few_were_sold_lately_those_of_longer_ago_come_after_them() -> None:
+    board = recommender_of(replace(checkerboard(), last_sold_ms=CUT_OFF_MS - 40 * DAY_MS))
+    buy(board, None, "p05")
+    assert shown(board, for_user(board, "nobody", 3)) == ["p05", "p90", "p00"]
+    assert shown(board, for_user(board, "u00", 3)) == ["p05", "p00", "p90"]
+    assert shown(board, for_user(board, "u00", 3, Filters(category="electronics")))[0] == "p00"
+    assert len(for_user(board, "u00", 100).picks) == 6
+
+
+def test_a_basket_finds_its_colour_and_names_the_product_that_explains_it() -> None:
+    board = composed(only(neighbours=1.0, factors=0.01))
+    answer = for_basket(board, ["p00", "p02"], 2)
+    assert answer.strategy == Strategy.BASKET
+    assert shown(board, answer) == ["p04", "p06"]
+    assert {(pick.reason.code, pick.reason.product) for pick in answer.picks} <= {
+        (ReasonCode.BOUGHT_TOGETHER, row(board, "p00")),
+        (ReasonCode.BOUGHT_TOGETHER, row(board, "p02")),
+    }
+
+
+def test_a_basket_of_a_customer_s_purchases_scores_like_that_customer() -> None:
+    board = composed(EVERYTHING)
+    for product in ("p01", "p03"):
+        buy(board, "new", product)
+    assert for_basket(board, ["p03", "p01"], 8).picks == for_user(board, "new", 8).picks
+
+
+def test_a_product_twice_in_the_basket_is_two_pieces() -> None:
+    board = recommender_of(trained({"ann": {"tea": 1, "cup": 1}, "bob": {"tea": 2}}, rank=2))
+    basket, customer = for_basket(board, ["tea", "tea"], 1), for_user(board, "bob", 1)
+    assert basket.picks[0].score == pytest.approx(customer.picks[0].score, rel=1e-5)
+
+
+def test_unknown_products_of_a_basket_are_reported_once_and_ignored(board: Recommender) -> None:
+    answer = for_basket(board, ["p00", "ghost", "p02", "ghost", "spook"], 2)
+    assert answer.unknown_product_ids == ("ghost", "spook")
+    assert answer.picks == for_basket(board, ["p00", "p02"], 2).picks
+
+
+def test_a_basket_of_which_nothing_is_known_gets_popular_products(board: Recommender) -> None:
+    answer = for_basket(board, ["ghost"], 2)
+    assert (answer.strategy, answer.unknown_product_ids) == (Strategy.POPULAR, ("ghost",))
+    assert shown(board, answer) == ["p90", "p00"]
+
+
+def test_what_lies_in_the_basket_is_shown_again_only_where_that_is_asked_for() -> None:
+    board = composed(msgspec.structs.replace(EVERYTHING, mask_bought=False))
+    assert "p90" not in shown(board, for_basket(board, ["p90"], 9))
+    assert "p90" in shown(board, for_basket(board, ["p90"], 9, Filters(exclude_purchased=False)))
+
+
+def similar(board: Recommender, product_id: str, k: int, filters: Filters = ANY) -> tuple[Pick, ...]:
+    return board.similar(row(board, product_id), k, filters, CLOCK_MS)
+
+
+def test_similarity_is_half_factors_and_half_common_buyers() -> None:
+    board = composed(only(neighbours=1.0))
+    picks = similar(board, "p02", 3)
+    assert ids(board, picks) == ["p00", "p04", "p06"]
+    # Three of four even customers bought each even product, two of them any pair: 2 / ((3 + 1)^½ · (3 + 1)^½).
+    factors = board.model.similar.vectors.astype(np.float64)
+    expected = [0.5 * factors[2] @ factors[pick.product] + 0.5 * 2 / 4 for pick in picks]
+    assert [pick.score for pick in picks] == pytest.approx(expected)
+    assert {(pick.reason.code, pick.reason.product) for pick in picks} == {(ReasonCode.SIMILAR, 2)}
+    assert [pick.reason.weight for pick in picks] == pytest.approx([pick.score - 0.25 for pick in picks])
+    assert similar(board, "p02", 3, Filters(category="electronics", max_price=0))[0].product == 0
+
+
+def test_a_product_without_factors_is_like_what_is_bought_with_it(board: Recommender) -> None:
+    assert similar(board, "p90", 3) == ()
+    fresh = recommender_of(checkerboard())
+    buy(fresh, "u00", "p90")
+    (first, *_) = similar(fresh, "p90", 3)
+    assert first.reason.code == ReasonCode.BOUGHT_TOGETHER
+    assert ids(fresh, (first,)) == ["p02"]
+    # One common buyer; of p90 one, of p02 three, and the shrinkage of 100.
+    assert first.score == first.reason.weight == pytest.approx(0.5 / (101 * 103) ** 0.5)
+
+
+def test_similar_products_of_longer_ago_come_last() -> None:
+    board = recommender_of(replace(checkerboard(), last_sold_ms=CUT_OFF_MS - 40 * DAY_MS))
+    buy(board, None, "p06")
+    assert ids(board, similar(board, "p02", 3)) == ["p06", "p00", "p04"]
+    assert ids(board, similar(board, "p02", 1)) == ["p06"]
+
+
+def test_k_beyond_the_catalogue_gives_what_there_is(board: Recommender) -> None:
+    assert len(for_user(board, "u00", 100).picks) == 6
+    assert len(for_user(board, "nobody", 100).picks) == 9
+
+
+def test_a_model_of_no_purchases_answers_with_nothing() -> None:
+    board = recommender_of(
+        ModelSpec(
+            user_factors={},
+            item_factors={},
+            catalogue={},
+            popularity={},
+            purchases={},
+            rank=4,
+            alpha=1.0,
+            regularisation=0.1,
+        )
+    )
+    assert for_user(board, "u00", 3) == Answer(Strategy.POPULAR, ())
+    assert for_basket(board, ["p00"], 3) == Answer(Strategy.POPULAR, (), ("p00",))
+
+
+def test_a_customer_with_fifty_thousand_purchases_is_answered_quickly() -> None:
+    products, bought = 60_000, 50_000
+    rng = np.random.default_rng(1)
+    names = [f"p{number:05d}" for number in range(products)]
+    factors = rng.normal(scale=0.2, size=(products, 64)).tolist()
+    spec = ModelSpec(
+        user_factors={},
+        item_factors=dict(zip(names, factors, strict=True)),
+        catalogue=dict.fromkeys(names, Product(category="electronics.audio")),
+        popularity={},
+        purchases={"reseller": dict.fromkeys(names[:bought], 1)},
+        co_purchases={},
+        rank=64,
+        alpha=40.0,
+        regularisation=0.1,
+        composition=msgspec.structs.replace(EVERYTHING, categories=0.1),
+        category_ties=TIES,
+    )
+    board = recommender_of(spec)
+    for_user(board, "nobody", 3)
+    took = []
+    for number in range(5):
+        buy(board, "reseller", names[bought + number], at_ms=CUT_OFF_MS + number)
+        started = time.thread_time()  # of this thread, whatever else the machine does
+        answer = for_user(board, "reseller", 3)
+        took.append(time.thread_time() - started)
+        assert min(pick.product for pick in answer.picks) > bought + number
+    assert sorted(took)[2] < 0.1, took
+
+
+def test_what_is_kept_of_customers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recommender, "_PRODUCTS_KEPT", 12)  # three of four entries each: one and three products
+    board = recommender_of(checkerboard())
+    solved: list[int] = []
+    monkeypatch.setattr(board.model.scorer._fold_in, "vector", counted(solved, board.model.scorer._fold_in.vector))
+    asked = ["u00", "u01", "u00", "u02", "u00", "u03", "u00", "u01"]
+    for user in asked:
+        for_user(board, user, 1)
+    assert len(solved) == 5, "u01 alone was asked again after three others"
+
+
+def counted(calls: list[int], function: object) -> object:
+    def call(*arguments: object) -> object:
+        calls.append(1)
+        return function(*arguments)  # type: ignore[operator]
+
+    return call

@@ -1,0 +1,326 @@
+"""The composed score from parts whose sums were worked out by hand."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from recsys.category_affinity import Categories, no_categories
+from recsys.scorer import FOLDED, ComposedScorer, Explanation, Knowledge
+from recsys.score_weights import Composition, Fading
+from recsys.decayed_counts import DAY_MS, HOUR_MS
+from recsys.fold_in import FoldIn
+from recsys.purchase_history import NO_PAST, NOTHING, History, PastPurchases
+from recsys.live_state import LiveState, Purchase
+from recsys.co_purchases import CoPurchases, no_co_purchases
+from recsys.topk import Allowed, Float32s, Float64s, Rows
+from tests.models import als
+
+NOW_MS = 1_600_000_000_000
+PRODUCTS = 8
+SHORT, LONG = Fading(1.0, 1.0), Fading(24.0, 0.5)
+
+
+def knowledge(
+    factors: Float32s | None = None, popularity: Float64s | None = None, categories: Categories | None = None
+) -> Knowledge:
+    items = np.zeros((PRODUCTS, 2), np.float32) if factors is None else factors
+    return Knowledge(
+        items,
+        FoldIn(items, alpha=40.0, regularisation=0.01),
+        np.zeros(PRODUCTS) if popularity is None else popularity,
+        categories or no_categories(PRODUCTS),
+    )
+
+
+def state(past: PastPurchases = NO_PAST, pairs: CoPurchases | None = None) -> LiveState:
+    """All products were sold a day ago, once."""
+    live = LiveState(
+        past, pairs or no_co_purchases(PRODUCTS), [SHORT.half_life_h * HOUR_MS, LONG.half_life_h * HOUR_MS]
+    )
+    live.warm_up(np.arange(PRODUCTS), np.full(PRODUCTS, NOW_MS - DAY_MS))
+    return live
+
+
+def board() -> tuple[Knowledge, LiveState]:
+    """Even customers hold even products, odd ones odd products, each all but the one of their own number."""
+    ratings = np.array(
+        [[np.log(2) * (u % 2 == p % 2 and u != p) for p in range(PRODUCTS)] for u in range(PRODUCTS)], np.float64
+    )
+    _, items = als(ratings, 2, alpha=40.0, regularisation=0.01, seed=7)
+    owners, rows = np.nonzero(ratings)
+    past = PastPurchases(
+        users={f"u{number}": number for number in range(PRODUCTS)},
+        starts=np.concatenate(([0], np.cumsum(np.bincount(owners)))),
+        rows=rows,
+        pieces=np.ones(len(rows)),
+        at_ms=np.full(len(rows), NOW_MS - DAY_MS),
+    )
+    together = (ratings > 0).astype(int).T @ (ratings > 0).astype(int)
+    np.fill_diagonal(together, 0)
+    of, others = np.nonzero(together)
+    pairs = CoPurchases(
+        starts=np.concatenate(([0], np.cumsum(np.bincount(of)))),
+        rows=others.astype(np.int32),
+        counts=together[of, others].astype(np.int32),
+        buyers=(ratings > 0).sum(axis=0),
+    )
+    colours = Categories(np.arange(PRODUCTS, dtype=np.int32) % 2, np.eye(2))
+    popularity = np.arange(PRODUCTS, dtype=np.float64)
+    return knowledge(items.astype(np.float32), popularity, colours), state(past, pairs)
+
+
+EVERYTHING = Composition(
+    factors=1.0,
+    popularity=0.01,
+    live=0.02,
+    neighbours=0.5,
+    categories=0.25,
+    repeats=0.125,
+    trends=(SHORT, LONG),
+    steady=(Fading(24.0, 0.015),),
+    recency=(Fading(336.0, 1.0), Fading(1.0, 0.5)),
+    fade=(Fading(24.0, 0.7), Fading(1e6, 0.3)),
+    shrink=2.0,
+    balance=0.3,
+)
+
+
+def allowed(scorer: ComposedScorer, history: History, live: LiveState, mask_bought: bool | None = None) -> Allowed:
+    return scorer.allowed(history, scorer.moment(live, NOW_MS), mask_bought=mask_bought)
+
+
+def explained(scorer: ComposedScorer, history: History, live: LiveState, rows: Rows) -> Explanation:
+    return scorer.explain(scorer.customer(history), live, scorer.moment(live, NOW_MS), rows)
+
+
+def answer(scorer: ComposedScorer, live: LiveState, customer: str, k: int) -> tuple[list[int], list[float]]:
+    history = live.history(customer)
+    ranked = scorer.top_k(history, live, NOW_MS, k, allowed(scorer, history, live))
+    return ranked.rows.tolist(), ranked.scores.tolist()
+
+
+@pytest.mark.parametrize("part", ["factors", "neighbours", "categories"])
+@pytest.mark.parametrize("number", range(PRODUCTS))
+def test_each_personal_part_alone_finds_the_one_product_of_the_colour_that_is_missing(part: str, number: int) -> None:
+    parts, live = board()
+    alone = msgspec.structs.replace(Composition(trends=(SHORT,), shrink=1.0), **{part: 1.0})
+    scorer = ComposedScorer(parts, alone)
+    assert answer(scorer, live, f"u{number}", 1)[0] == [number]
+
+
+def test_the_live_part_is_the_logarithm_of_the_faded_counts() -> None:
+    live = state()
+    for _ in range(3):
+        live.apply(Purchase(None, 5, 1, NOW_MS - HOUR_MS))
+    scorer = ComposedScorer(knowledge(), Composition(live=2.0, trends=(SHORT, LONG)))
+    rows, scores = answer(scorer, live, "nobody", 2)
+    assert rows == [5, 0], "of equals the smaller row"
+    day_old = 2.0**-24 + 0.5 * 2.0**-1
+    assert scores == pytest.approx(
+        [2 * np.log1p(day_old + 3 * 2.0**-1 + 0.5 * 3 * 2.0 ** (-1 / 24)), 2 * np.log1p(day_old)], rel=1e-12
+    )
+
+
+def test_what_has_sold_for_long_can_be_held_against_a_product() -> None:
+    live = state()
+    live.warm_up(np.full(9, 3), np.full(9, NOW_MS - DAY_MS))
+    live.apply(Purchase(None, 5, 1, NOW_MS))
+    scorer = ComposedScorer(knowledge(), Composition(live=1.0, trends=(SHORT,), steady=(Fading(24.0, 0.5),)))
+    rows, scores = answer(scorer, live, "nobody", PRODUCTS)
+    assert (rows[0], rows[-1]) == (5, 3)
+    day_old = 2.0**-24
+    assert scores[0] == pytest.approx(np.log1p(day_old + 1) - 0.5 * np.log1p(0.5 + 1), rel=1e-12)
+    assert scores[-1] == pytest.approx(np.log1p(10 * day_old) - 0.5 * np.log1p(10 * 0.5), rel=1e-12)
+
+
+def test_factors_fade_with_the_time_since_the_newest_purchase() -> None:
+    parts, live = board()
+    fresh = ComposedScorer(parts, Composition(factors=1.0, trends=(SHORT,)))
+    fading = ComposedScorer(
+        parts, Composition(factors=1.0, trends=(SHORT,), fade=(Fading(24.0, 0.5), Fading(1e9, 0.25)))
+    )
+    rows = np.arange(PRODUCTS)
+    # u0 bought a day ago: half of a half and, as good as lasting, a quarter.
+    before, after = (explained(scorer, live.history("u0"), live, rows) for scorer in (fresh, fading))
+    assert after.factors == pytest.approx(0.5 * before.factors, rel=1e-6)
+    assert after.purchases == pytest.approx(0.5 * before.purchases, rel=1e-6)
+    live.apply(Purchase("u0", 0, 1, NOW_MS))
+    before, after = (explained(scorer, live.history("u0"), live, rows) for scorer in (fresh, fading))
+    assert after.factors == pytest.approx(0.75 * before.factors, rel=1e-6), "the newest purchase counts"
+
+
+def test_what_was_kept_gives_the_same_answer_bit_for_bit() -> None:
+    parts, live = board()
+    scorer, history, everything = ComposedScorer(parts, EVERYTHING), live.history("u3"), [np.ones(PRODUCTS, np.bool_)]
+    customer, moment = scorer.customer(history), scorer.moment(live, NOW_MS)
+    fresh = scorer.top_k(history, live, NOW_MS, 5, everything[0])
+    for _ in range(2):
+        (again,) = scorer.top_k_each([customer], live, moment, 5, everything)
+        assert (again.rows.tolist(), again.scores.tobytes()) == (fresh.rows.tolist(), fresh.scores.tobytes())
+
+
+def test_of_very_many_purchases_the_newest_are_scored_and_all_are_masked() -> None:
+    products = FOLDED + 3
+    factors = np.random.default_rng(1).normal(size=(products, 2)).astype(np.float32)
+    popularity = np.zeros(products)
+    parts = Knowledge(factors, FoldIn(factors, 40.0, 0.01), popularity, no_categories(products))
+    rows = np.arange(products - 1)
+    history = History(rows, np.ones(len(rows)), NOW_MS - DAY_MS + rows)
+    live = LiveState(NO_PAST, no_co_purchases(products), [SHORT.half_life_h * HOUR_MS])
+    live.warm_up(np.arange(products), np.full(products, NOW_MS))
+    scorer = ComposedScorer(parts, Composition(factors=1.0, trends=(SHORT,)))
+    assert np.flatnonzero(allowed(scorer, history, live)).tolist() == [products - 1]
+    newest = History(rows[2:], history.pieces[2:], history.at_ms[2:])
+    assert scorer.customer(history).vector.tolist() == scorer.customer(newest).vector.tolist()
+
+
+def test_the_popularity_of_the_model_is_one_more_dimension() -> None:
+    scorer = ComposedScorer(knowledge(popularity=np.arange(8.0)), Composition(popularity=0.5, trends=(SHORT,)))
+    rows, scores = answer(scorer, state(), "nobody", 3)
+    assert rows == [7, 6, 5]
+    assert scores == pytest.approx(0.5 * np.log([8, 7, 6]), rel=1e-6)
+
+
+def test_neighbours_count_by_the_recency_of_the_purchase() -> None:
+    # 0 and 1 have one of their two buyers in common each with 2 and 3; 0 was bought a half-life before 1.
+    pairs = CoPurchases(
+        starts=np.array([0, 1, 2, 2, 2, 2, 2, 2, 2]),
+        rows=np.array([2, 3], np.int32),
+        counts=np.array([1, 1], np.int32),
+        buyers=np.array([2, 2, 1, 1, 0, 0, 0, 0]),
+    )
+    live = state(pairs=pairs)
+    live.apply(Purchase("ann", 0, 1, NOW_MS - HOUR_MS))
+    live.apply(Purchase("ann", 1, 1, NOW_MS))
+    scorer = ComposedScorer(
+        knowledge(), Composition(neighbours=4.0, shrink=1.0, recency=(Fading(1.0, 1.0),), trends=(SHORT,))
+    )
+    rows, scores = answer(scorer, live, "ann", 2)
+    # Ann is a third buyer of each, and the shrinkage is one more.
+    assert rows == [3, 2]
+    assert scores == (pytest.approx([4 * 1 / 4, 4 * 0.5 * 1 / 4]))
+
+
+def test_categories_lead_to_what_sells_in_them() -> None:
+    ties = np.array([[0.2, 0.6], [0.0, 0.1]])
+    categories = Categories(np.array([0, 1, 1, 0, -1, -1, -1, -1], np.int32), ties)
+    live = state()
+    live.apply(Purchase(None, 2, 1, NOW_MS - DAY_MS))  # 2 sold twice, 1 once, 0 and 3 once
+    live.apply(Purchase("ann", 0, 1, NOW_MS - DAY_MS))  # and 0 once more, by ann
+    scorer = ComposedScorer(
+        knowledge(categories=categories), Composition(categories=1.0, recency=(Fading(24.0, 1.0),), trends=(LONG,))
+    )
+    rows, scores = answer(scorer, live, "ann", 4)
+    assert rows == [2, 1, 3, 4]
+    assert scores == (pytest.approx([0.5 * 0.6 * 2 / 3, 0.5 * 0.6 / 3, 0.5 * 0.2 / 3, 0.0]))
+
+
+def test_a_purchase_counts_for_the_next_answer_and_a_return_undoes_it() -> None:
+    parts, live = board()
+    scorer = ComposedScorer(parts, EVERYTHING)
+    before = answer(scorer, live, "u0", 3)
+    live.apply(Purchase("u0", 0, 1, NOW_MS))
+    assert 0 not in answer(scorer, live, "u0", PRODUCTS)[0]
+    live.apply(Purchase("u0", 0, -1, NOW_MS))
+    rows, scores = answer(scorer, live, "u0", 3)
+    assert rows == before[0]
+    assert scores == (pytest.approx(before[1], rel=1e-12))
+
+
+def test_a_stranger_s_first_purchase_makes_the_answer_personal() -> None:
+    parts, live = board()
+    scorer = ComposedScorer(parts, EVERYTHING)
+    live.apply(Purchase("new", 3, 1, NOW_MS))
+    assert [row % 2 for row in answer(scorer, live, "new", 3)[0]] == [1, 1, 1]
+
+
+def test_a_batch_equals_its_single_answers_bit_for_bit() -> None:
+    parts, live = board()
+    live.apply(Purchase("u1", 4, 2, NOW_MS - HOUR_MS))
+    scorer = ComposedScorer(parts, EVERYTHING)
+    histories = [live.history(f"u{number}") for number in range(PRODUCTS)] + [NOTHING]
+    masks = [allowed(scorer, history, live) for history in histories]
+    customers, moment = [scorer.customer(history) for history in histories], scorer.moment(live, NOW_MS)
+    for history, mask, ranked in zip(
+        histories, masks, scorer.top_k_each(customers, live, moment, 3, masks), strict=True
+    ):
+        single = scorer.top_k(history, live, NOW_MS, 3, mask)
+        assert (ranked.rows.tolist(), ranked.scores.tobytes()) == (single.rows.tolist(), single.scores.tobytes())
+
+
+@pytest.mark.parametrize("customer", ["u0", "u1", "new", "nobody"])
+def test_the_parts_sum_to_the_score_and_the_purchases_to_the_personal_parts(customer: str) -> None:
+    parts, live = board()
+    live.apply(Purchase("new", 3, 2, NOW_MS - 2 * HOUR_MS))
+    live.apply(Purchase("new", 6, 1, NOW_MS))
+    live.apply(Purchase("u0", 5, 1, NOW_MS - HOUR_MS))
+    scorer, history = ComposedScorer(parts, EVERYTHING), live.history(customer)
+    ranked = scorer.top_k(history, live, NOW_MS, PRODUCTS, np.ones(PRODUCTS, np.bool_))
+    explanation = explained(scorer, history, live, ranked.rows)
+    assert explanation.scores == pytest.approx(ranked.scores, rel=1e-6, abs=1e-9)
+    assert explanation.purchases.shape == (PRODUCTS, len(history))
+    assert explanation.purchases.sum(axis=1) == pytest.approx(explanation.personal, rel=1e-5, abs=1e-6)
+    assert explanation.together.sum(axis=1) == pytest.approx(explanation.neighbours)
+
+
+def test_purchases_are_shown_again_where_the_shop_or_the_request_says_so() -> None:
+    parts, live = board()
+    history = live.history("u0")
+    shop = Composition(factors=1.0, mask_bought=False, trends=(SHORT,))
+    again, never = ComposedScorer(parts, shop), ComposedScorer(parts, EVERYTHING)
+    assert allowed(again, history, live).all()
+    assert allowed(again, history, live, mask_bought=True).tolist() == allowed(never, history, live).tolist()
+    assert np.flatnonzero(~allowed(never, history, live)).tolist() == [2, 4, 6]
+
+
+def test_a_purchase_speaks_for_buying_the_same_again() -> None:
+    live = state()
+    live.apply(Purchase("ann", 4, 4, NOW_MS - HOUR_MS))
+    live.apply(Purchase("ann", 2, 1, NOW_MS))
+    shop = Composition(repeats=2.0, mask_bought=False, recency=(Fading(1.0, 1.0),), trends=(SHORT,))
+    rows, scores = answer(ComposedScorer(knowledge(), shop), live, "ann", 3)
+    assert rows == [4, 2, 0]
+    assert scores == pytest.approx([2 * 0.5 * np.log(5), 2 * np.log(2), 0.0])
+
+
+def test_only_what_sold_lately_and_passes_the_filters_is_allowed() -> None:
+    scorer = ComposedScorer(knowledge(), Composition(sold_within_days=2, trends=(SHORT,)))
+    live = state()
+    passing = np.arange(PRODUCTS) > 2
+    moment = scorer.moment(live, NOW_MS)
+    assert np.flatnonzero(scorer.allowed(NOTHING, moment, passing)).tolist() == [3, 4, 5, 6, 7]
+    live.apply(Purchase(None, 6, 1, NOW_MS + DAY_MS))
+    assert np.flatnonzero(scorer.moment(live, NOW_MS + 2 * DAY_MS).on_sale).tolist() == [6]
+    assert np.flatnonzero(moment.on_sale).tolist() == list(range(PRODUCTS))
+
+
+def test_products_without_factors_take_part_by_everything_else() -> None:
+    parts, live = board()
+    untrained = Knowledge(
+        parts.item_factors[:6], FoldIn(parts.item_factors[:6], 40.0, 0.01), parts.popularity, parts.categories
+    )
+    scorer = ComposedScorer(untrained, EVERYTHING)
+    assert answer(scorer, live, "u6", 1)[0] == [6]
+    explanation = explained(scorer, live.history("u6"), live, np.array([6, 7]))
+    assert explanation.factors.tolist() == [0.0, 0.0]
+    assert (explanation.neighbours[0], explanation.categories[0]) > (0, 0)
+
+
+@pytest.mark.parametrize(
+    "senseless",
+    [
+        {"trends": ()},
+        {"trends": (Fading(0.0, 1.0),)},
+        {"recency": (Fading(1.0, -1.0),)},
+        {"steady": (Fading(-1.0, 1.0),)},
+        {"fade": (Fading(1.0, -1.0),)},
+        {"shrink": 0.0},
+        {"balance": 1.5},
+        {"purchases": 0},
+        {"sold_within_days": 0},
+        {"still": Composition(still=Composition())},
+    ],
+)
+def test_senseless_compositions_are_refused(senseless: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(senseless))):
+        Composition(**senseless)  # type: ignore[arg-type]
