@@ -24,7 +24,7 @@ from local.ports import free_port
 from services.common.objectstore import ObjectStore
 from services.common.settings import S3Settings
 from services.producer.source import PurchaseFile
-from spark.evaluate.source import events
+from spark.import_csv import events
 
 LINES_AN_OBJECT = 100_000
 

@@ -45,7 +45,7 @@ examples:
   python -m spark reconcile --strict         compare the books and nothing else; status 3 where they differ
   TILLSTREAM_ALS_RANK=32 python -m spark run
   TILLSTREAM_SEARCH_SECONDS=0 python -m spark run    no search for a new recipe
-  python -m spark.models list                what was published, what serves; activate, roll back
+  python -m services.models list                what was published, what serves; activate, roll back
 
 on a cluster (TILLSTREAM_SPARK_MASTER= leaves master, memory and jars to spark-submit):
   spark-submit --py-files tillstream.zip spark/__main__.py run

@@ -18,11 +18,16 @@ from services.common.modelregistry import BY_JOB, Change, UnknownVersion, encode
 from services.common.objectstore import ObjectStore
 from services.common.reconciliation import Reconciliation, in_words
 from recsys.event_clock import WITNESSES, newest_of
-from spark import books, curate, evaluation, knowledge, publish, report, sanity, train
+from spark import curate, publish, train
+from spark import figure_diff
+from recsys.evaluation import run_evaluation
+from spark import features
+from spark import figures
+from spark import model_checks
 from spark.curate import Curation
-from spark.evaluate.recipes import Recipe
-from spark.evaluation import Evaluated, Evaluation
-from spark.gate import Check, Judgement
+from recsys.evaluation.methods import Recipe
+from recsys.evaluation.run_evaluation import Evaluated, Evaluation
+from recsys.evaluation.gate import Check, Judgement
 from spark.progress import Progress
 from spark.reconcile import reconcile
 from spark.session import blas_in_use
@@ -143,10 +148,10 @@ def _curation_in_words(curation: Curation) -> str:
 def report_step(job: Job, purchases: DataFrame, curation: Curation, refusal: str | None) -> None:
     """The batch figures → `reports/<version>/`, `figures.json` last; then `reports/latest.json`."""
     with job.progress.step("report") as step:
-        lines = report.by_order(purchases).persist()
-        figures = report.figures(lines, curation, job.settings.time_zone)
-        for name, column in report.TABLES.items():
-            report.table(lines, column).write.parquet(job.url(f"{REPORTS}{job.version}/{name}"))
+        lines = figures.by_order(purchases).persist()
+        batch_figures = figures.figures(lines, curation, job.settings.time_zone)
+        for name, column in figures.TABLES.items():
+            figures.table(lines, column).write.parquet(job.url(f"{REPORTS}{job.version}/{name}"))
         lines.unpersist()
         document = {
             "version": job.version,
@@ -154,11 +159,11 @@ def report_step(job: Job, purchases: DataFrame, curation: Curation, refusal: str
             "currency": job.settings.currency,
             "curated": job.curated_folder,
             "no_model": refusal,
-            **figures,
+            **batch_figures,
         }
         put_once(job.store, f"{REPORTS}{job.version}/figures.json", encode(document))
         publish.move_forward(job.store, f"{REPORTS}latest.json", {"version": job.version})
-        totals = figures["totals"]
+        totals = batch_figures["totals"]
         step.says(
             f"revenue {totals['revenue']} {job.settings.currency}, {totals['quantity']:,} pieces, "
             f"{totals['orders']:,} orders, {totals['buyers']:,} buyers"
@@ -197,7 +202,7 @@ def reconcile_step(job: Job, checked: DataFrame, curation: Curation) -> Reconcil
         else:
             step.says(f"{in_words(found)} ({found.compared:,} figures, by {found.basis})")
     for difference in found.differences if found else ():
-        job.progress.line(f"  {books.in_words(difference)}")
+        job.progress.line(f"  {figure_diff.in_words(difference)}")
     return found
 
 
@@ -205,7 +210,7 @@ def evaluate_step(job: Job, curation: Curation) -> Evaluated:
     """Recipes compared on the newest of this run's curated purchases; nothing is written yet."""
     with job.progress.step("evaluate") as step:
         share = min(1.0, job.settings.evaluation_lines / curation.accepted)
-        log = evaluation.read_purchases(job.store, job.curated_folder, share)
+        log = run_evaluation.read_purchases(job.store, job.curated_folder, share)
         job.settings.spark_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="factors-", dir=job.settings.spark_dir) as scratch:
             evaluated = Evaluation(log, job.settings, job.settings.als, _live_recipe(job.store)).run(Path(scratch))
@@ -217,7 +222,7 @@ def _live_recipe(store: ObjectStore) -> Recipe | None:
     """The recipe of what serves; None where nothing does, or nothing that names one."""
     pointer, _etag = modelregistry.read_pointer(store)
     try:
-        return evaluation.recipe_of(modelregistry.read_manifest(store, pointer.version)) if pointer else None
+        return run_evaluation.recipe_of(modelregistry.read_manifest(store, pointer.version)) if pointer else None
     except UnknownVersion:
         return None
 
@@ -233,16 +238,16 @@ def train_step(job: Job, purchases: DataFrame, held: DataFrame, recipe: Recipe) 
         job.spark.sparkContext.setCheckpointDir(job.url(job.checkpoint_folder))
         factors = train.factorise(held, recipe.als)
         _, newest_ms = span(purchases)
-        products = knowledge.catalogue(purchases).persist()
+        products = features.catalogue(purchases).persist()
         tables = {
             "user_factors": factors.users,
             "item_factors": factors.products,
             "catalogue": products,
-            "popularity": knowledge.popularity(purchases, newest_ms),
-            "known_purchases": knowledge.known_purchases(held),
-            "co_purchases": knowledge.co_purchases(held),
-            "category_ties": knowledge.category_ties(held, products),
-            "trends": knowledge.trends(purchases, held, recipe.composition.half_lives_h, newest_ms),
+            "popularity": features.popularity(purchases, newest_ms),
+            "known_purchases": features.known_purchases(held),
+            "co_purchases": features.co_purchases(held),
+            "category_ties": features.category_ties(held, products),
+            "trends": features.trends(purchases, held, recipe.composition.half_lives_h, newest_ms),
         }
         folder = job.url(folder_of(job.version))
         for name, table in tables.items():
@@ -314,10 +319,10 @@ def _file_checks(files: list[publish.ModelFile]) -> list[Check]:
 
 def _sanity_checks(job: Job, training: Training, manifest: dict[str, Any]) -> list[Check]:
     newest_ms = span(training.purchases)[1]
-    week = knowledge.in_week(newest_ms)
-    sold = knowledge.sold(training.purchases).where(week).select("product_id").distinct().collect()
-    customers = training.held.select("user_id").distinct().orderBy(F.xxhash64("user_id")).limit(sanity.CUSTOMERS)
-    return sanity.checks(
+    week = features.in_week(newest_ms)
+    sold = features.sold(training.purchases).where(week).select("product_id").distinct().collect()
+    customers = training.held.select("user_id").distinct().orderBy(F.xxhash64("user_id")).limit(model_checks.CUSTOMERS)
+    return model_checks.checks(
         job.store,
         manifest,
         {row.product_id for row in sold},

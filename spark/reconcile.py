@@ -21,9 +21,9 @@ from services.common.objectstore import NoSuchObject, ObjectStore
 from services.common.reconciliation import FOLDER, LATEST, Reconciliation, Table
 from services.common.tables import UNKNOWN
 from spark import publish
-from spark.books import HOUR_MS, Book, Place, Scope, fitting, fitting_by_hours, live_book, reconciliation
+from spark.figure_diff import HOUR_MS, Book, Place, Scope, fitting, fitting_by_hours, live_book, reconciliation
 from spark.curate import Curation, arrival_order
-from spark.report import start_of
+from spark.figures import start_of
 
 logger = logging.getLogger(__name__)
 

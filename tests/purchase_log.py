@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from recsys.decayed_counts import DAY_MS
-from spark.evaluate.log import ANONYMOUS, Log
+from recsys.evaluation.purchase_log import ANONYMOUS, Log
 
 START_MS = 1_600_041_600_000  # 2020-09-14T00:00:00Z
 

@@ -139,7 +139,7 @@ def rollback(store: ObjectStore, change: Change) -> Pointer:
 
     def back(current: Pointer | None) -> Pointer:
         if current is None or current.previous is None:
-            raise NothingBefore("no version served before this one; `python -m spark.models list` shows what there is")
+            raise NothingBefore("no version served before this one; `python -m services.models list` shows what there is")
         read_manifest(store, current.previous)
         return activated(current, current.previous, change)
 

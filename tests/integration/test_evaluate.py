@@ -8,8 +8,8 @@ import pytest
 
 from services.common.events import format_time
 from services.producer.source import REQUIRED
-from spark.evaluate.__main__ import main
-from spark.evaluate.recipes import BASELINES, COMPOSED
+from spark.evaluate import main
+from recsys.evaluation.methods import BASELINES, COMPOSED
 from tests.purchase_log import two_worlds
 
 SPLIT = "2020-10-12"  # day 28 of the log

@@ -1,0 +1,58 @@
+"""Static evaluation: each customer gets one answer at the split, held to all their purchases after it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from recsys.purchase_history import History
+from recsys.live_state import LiveState
+from recsys.evaluation.training_view import Background
+from recsys.evaluation.purchase_log import ANONYMOUS
+from recsys.evaluation.rolling import Answers, Method, Protocol, Recorder, Shop, Shown, gap_of, targets_of
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One customer, what they held, and the products they bought after it."""
+
+    at_ms: int  # of the first of these purchases
+    customer: str
+    history: History
+    targets: NDArray[np.int64]
+
+
+def evaluate(background: Background, until_ms: int, methods: Sequence[Method], protocol: Protocol) -> Answers:
+    """Ask once for each known customer who bought something from the background's moment to `until_ms`."""
+    now_ms = background.moment_ms
+    shop, recorder = Shop(background, methods), Recorder(methods, len(background.log.products))
+    on_sale = shop.live.on_sale(now_ms, protocol.candidate_days)
+    strangers: list[Shown] = []  # the same for all of them
+    for one in each_question(background, until_ms, shop.live, protocol):
+        shown = [] if len(one.history) else strangers
+        if not shown:
+            shown = shop.shown(methods, one.customer, now_ms, on_sale, protocol.new_only)
+        if not len(one.history):
+            strangers = shown
+        recorder.add(one.at_ms, gap_of(one.history, now_ms), one.targets, on_sale, shown)
+    return recorder.answers()
+
+
+def each_question(background: Background, until_ms: int, live: LiveState, protocol: Protocol) -> Iterator[Question]:
+    """The questions to a state of the background's moment, which is left as it is."""
+    log = background.log
+    lines = np.arange(background.last, log.at(until_ms))
+    lines = lines[log.customers[lines] != ANONYMOUS]
+    lines = lines[np.argsort(log.customers[lines], kind="stable")]
+    customers = np.split(lines, np.flatnonzero(np.diff(log.customers[lines])) + 1) if len(lines) else []
+    chance = np.random.default_rng(protocol.seed)
+    for theirs in tqdm(customers, desc="static", unit=" customers"):
+        if not protocol.draws(chance.random()):
+            continue
+        customer = log.users[int(log.customers[theirs[0]])]
+        history = live.history(customer)
+        targets = targets_of(log, theirs, history, protocol.new_only)
+        if len(targets) and protocol.asks(history):
+            yield Question(int(log.at_ms[theirs[0]]), customer, history, targets)

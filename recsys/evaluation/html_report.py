@@ -1,0 +1,308 @@
+"""metrics.json as a page for people, and as a few lines for a terminal."""
+
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from recsys.score_weights import Composition
+from recsys.evaluation.charts import Bar, bars, grouped
+from recsys.evaluation.metrics import GAPS
+from recsys.evaluation.methods import (
+    ALS_AS_IT_WAS,
+    ALS_FOLDED,
+    ALS_FROZEN,
+    ALS_PREDECESSOR,
+    COMPOSED,
+    ITEM_ITEM,
+    POPULAR_EVER,
+    POPULAR_LIVE,
+    POPULAR_WEEK,
+)
+
+Json = dict[str, Any]
+SHOWN_BY_GAP = (COMPOSED, ALS_FOLDED, POPULAR_LIVE)
+INTERVALS = ("hr@3", "hr@10", "ndcg@3", "ndcg@10", "recall@3", "recall@10")
+PLAIN = ("coverage@3", "coverage@10", "novelty@3", "popularity@3")
+
+LABELS = {
+    COMPOSED: "our recommendations",
+    POPULAR_EVER: "best sellers of all time",
+    POPULAR_WEEK: "best sellers of a week",
+    POPULAR_LIVE: "best sellers right now",
+    ALS_AS_IT_WAS: "the old system, as it was",
+    ALS_PREDECESSOR: "the old system, filled up",
+    ALS_FROZEN: "customers alike, kept still",
+    ALS_FOLDED: "customers alike, up to date",
+    ITEM_ITEM: "bought together",
+}
+"""What a merchandiser calls the methods."""
+RECIPES = {
+    "candidate": "the new recipe",
+    "live": "today's recipe",
+    "popularity": "best sellers, by the new recipe",
+}
+"""And what a run of the batch job compares beside them (recsys/evaluation/gate.py)."""
+
+WORDS = {
+    "the old system": "ALS with the settings of the predecessor. As it was, it had nothing for customers who were new "
+    "to its model; filled up, it gives them the best sellers of the week.",
+    "customers alike": "ALS: what customers with similar purchases bought. Kept still: as known at the split; up to "
+    "date: with every purchase since.",
+    "hit rate at 3": "Of all orders asked about, those with at least one of the first three products.",
+    "NDCG at 10": "Between 0 and 1: ten products of which the best stand first would be 1.",
+    "recall": "The share of an order's new products that were shown.",
+    "coverage": "The share of all products on sale that were shown to anybody.",
+    "novelty, popularity": "How surprising the shown products are, in bits, and their mean share of all sales.",
+    "rolling": "Each order answered from what was known just before it.",
+    "static": "Each customer answered once, at the split, and held to everything they bought after it; the composition "
+    "answers by its weights for a state that stands still.",
+    "repeats": "Rolling, with everything in an order to be found and products shown again that the customer has.",
+    "warm, cold": "Customers with and without a purchase before.",
+    "±, intervals": "95 %, by drawing whole days anew 2,000 times; methods are compared on the same days.",
+}
+STYLE = Path(__file__).with_name("report.css").read_text()
+
+
+def page(document: Json) -> str:
+    """The whole report as one HTML file that needs nothing else."""
+    sections = (
+        _headline(document),
+        *_charts(document["rolling"]),
+        _range(document["rolling"]),
+        _ratios(document),
+        _details(document),
+        _choice(document),
+        _glossary(document),
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Recommendations: {escape(document['file'])}</title><style>{STYLE}</style></head>"
+        f"<body>{''.join(sections)}</body></html>\n"
+    )
+
+
+def text(document: Json) -> str:
+    """The figures that matter most, a line a method."""
+    lines = []
+    for protocol in _protocols(document):
+        for name in ("warm", "all"):
+            group = document[protocol].get(name)
+            if group:
+                lines.append(f"{protocol}, {name}: {group['questions']:,} questions")
+                lines += [f"  {method:24s} {_line(figures)}" for method, figures in group["methods"].items()]
+    return "\n".join(lines)
+
+
+def _protocols(document: Json) -> list[str]:
+    return [protocol for protocol in ("rolling", "static", "repeats") if protocol in document]
+
+
+def _line(figures: Json) -> str:
+    return "  ".join(
+        f"{metric} {figures[metric][0]:.4f} [{figures[metric][1]:.4f}, {figures[metric][2]:.4f}]"
+        for metric in ("hr@3", "ndcg@10")
+    )
+
+
+def _headline(document: Json) -> str:
+    group = document["rolling"].get("warm") or document["rolling"]["all"]
+    own, popular = (group["methods"][name]["hr@3"][0] for name in (COMPOSED, POPULAR_LIVE))
+    return (
+        f"<h1>Would our recommendations have been bought?</h1><p class=soft>{escape(document['file'])}, "
+        f"purchases from {_day(document['split'])} to {_day(document['until'])}</p>"
+        f'<p class="lead">Of 1,000 orders of customers who had bought before, <b>{own * 1000:.0f}</b> contain a new '
+        f"product that would have been among the first three shown to them. With the products that sell best at that "
+        f"moment it would have been {popular * 1000:.0f}.</p>"
+        f"<p>Each of {group['questions']:,} such orders{_sampled(document)} was answered with what was known a moment "
+        "before it, by the code that answers customers. Purchases that customers made without being shown anything are "
+        "what it is held to; what a recommendation would have brought about on top, no figure here can tell.</p>"
+    )
+
+
+def _sampled(document: Json) -> str:
+    return "" if document["sample"] == 1 else f" (a sample of {document['sample']:.0%})"
+
+
+def _charts(rolling: Json) -> Iterable[str]:
+    for name, words in (("warm", "customers who bought before"), ("all", "all known customers")):
+        if name in rolling:
+            yield f"<h2>Hit rate of three products: {words}</h2><p>The share of orders with at least one hit.</p>"
+            yield _scrolled(bars(_bars(rolling[name], rolling[name]["methods"], "hr@3"), f"Hit rate at 3, {words}"))
+    if "warm" in rolling:
+        yield "<h2>Quality of the order of ten: customers who bought before</h2>"
+        yield "<p>NDCG at 10: a hit counts more the higher it stands.</p>"
+        yield _scrolled(bars(_bars(rolling["warm"], rolling["warm"]["methods"], "ndcg@10"), "NDCG at 10, warm"))
+    gaps = {name: rolling[name] for name, _, _ in GAPS if name in rolling}
+    if gaps:
+        yield "<h2>By the time since the customer's last purchase</h2><p>Hit rate of three products.</p>"
+        charts = {
+            f"{name} ({group['questions']:,} orders)": _bars(group, SHOWN_BY_GAP, "hr@3")
+            for name, group in gaps.items()
+        }
+        yield _scrolled(grouped(charts, "Hit rate at 3 by time since the last purchase"))
+
+
+def _bars(group: Json, names: Iterable[str], metric: str) -> list[Bar]:
+    figures = ((name, group["methods"][name][metric]) for name in names)
+    return [Bar(_label(name), value, low, high, leading=name == COMPOSED) for name, (value, low, high) in figures]
+
+
+def _label(method: str) -> str:
+    return LABELS.get(method) or RECIPES.get(method, method)
+
+
+def _range(rolling: Json) -> str:
+    """How much of the assortment is shown."""
+    group = rolling.get("warm") or rolling["all"]
+    rows = "".join(
+        f"<tr{_own(name)}>{_named(name)}<td>{figures['coverage@3']:.1%}</td><td>{figures['coverage@10']:.1%}</td>"
+        f"<td>{figures['popularity@3']:.3%}</td></tr>"
+        for name, figures in group["methods"].items()
+    )
+    return (
+        "<h2>How much of the range customers get to see</h2><p>The share of all products on sale that at least one "
+        "customer was shown, and the mean share of all sales that a shown product has.</p>"
+        + _scrolled(
+            "<table><tr><th></th><th class=words>method</th><th>among three</th><th>among ten</th>"
+            f"<th>share of sales</th></tr>{rows}</table>"
+        )
+    )
+
+
+def _ratios(document: Json) -> str:
+    return (
+        "<h2>How many times better than the alternatives</h2><p>An interval that lies wholly above 1 is an advantage "
+        "that chance does not explain.</p>"
+        + "".join(
+            f"<h3>{name.capitalize()}</h3>{_scrolled(_ratio_table(document[name]))}" for name in _protocols(document)
+        )
+    )
+
+
+def _ratio_table(groups: Json) -> str:
+    """Customers who bought before, and all of them, beside each other."""
+    names = [name for name in ("warm", "all") if name in groups]
+    heads = "".join(f"<th colspan=2>{'bought before' if name == 'warm' else 'all customers'}</th>" for name in names)
+    metrics = "<th>hit rate at 3</th><th>NDCG at 10</th>" * len(names)
+    rows = "".join(
+        f"<tr><td>{escape(_label(method))}</td>"
+        + "".join(
+            _ratio(groups[name]["ratios"][method]["hr@3"]) + _ratio(groups[name]["ratios"][method]["ndcg@10"])
+            for name in names
+        )
+        + "</tr>"
+        for method in groups[names[0]]["ratios"]
+    )
+    return f"<table><tr><th></th>{heads}</tr><tr><th>compared with</th>{metrics}</tr>{rows}</table>"
+
+
+def _scrolled(wide: str) -> str:
+    return f'<div class="scroll">{wide}</div>'
+
+
+def _named(method: str) -> str:
+    return f'<td>{escape(_label(method))}</td><td class="words soft">{escape(method)}</td>'
+
+
+def _own(method: str) -> str:
+    return " class=own" if method == COMPOSED else ""
+
+
+def _ratio(found: Json) -> str:
+    if found["ratio"] is None:
+        return "<td>–</td>"
+    value, low, high = found["ratio"]
+    return f"<td>{value:.2f} <small>{low:.2f} – {high:.2f}</small></td>"
+
+
+def _details(document: Json) -> str:
+    return "<h2>All figures</h2>" + "".join(
+        f"<details><summary>{protocol}: {escape(name)}, {group['questions']:,} questions</summary>"
+        f"{_table(group)}</details>"
+        for protocol in _protocols(document)
+        for name, group in document[protocol].items()
+    )
+
+
+def _table(group: Json) -> str:
+    head = "".join(f"<th>{metric}</th>" for metric in (*INTERVALS, *PLAIN))
+    rows = "".join(
+        f"<tr{_own(name)}><td>{escape(name)}</td>"
+        + "".join(
+            f"<td>{figures[metric][0]:.4f}<br><small>± {_half(figures[metric]):.4f}</small></td>"
+            for metric in INTERVALS
+        )
+        + "".join(f"<td>{figures[metric]:.4f}</td>" for metric in PLAIN)
+        + "</tr>"
+        for name, figures in group["methods"].items()
+    )
+    return f'<div class="scroll"><table><tr><th>method</th>{head}</tr>{rows}</table></div>'
+
+
+def _half(figure: list[float]) -> float:
+    return (figure[2] - figure[1]) / 2
+
+
+def _choice(document: Json) -> str:
+    moving, trials = document["recipe"]["composition"], document["search"]
+    compositions = f"<p>The chosen composition:</p>{_weights(moving)}"
+    if still := moving.get("still"):
+        compositions += f"<p>While the stream is away:</p>{_weights(still)}"
+    als = ", ".join(f"{name} {value}" for name, value in document["recipe"]["als"].items())
+    seconds = ", ".join(f"{name} {took:.0f} s" for name, took in document["seconds"].items())
+    tried = sum(document["tried"].values())
+    return (
+        f"<h2>How it was chosen</h2><p>{tried:,} candidates were compared on the purchases from "
+        f"{_day(document['validation']['from'])} to {_day(document['split'])}, before the ones reported here. "
+        f"These were looked at {document['looks']} time{'s' if document['looks'] > 1 else ''}.</p>"
+        f"<details><summary>The chosen weights</summary>{compositions}<p>ALS: {escape(als)}</p></details>"
+        f"<details><summary>The candidates that led at some time</summary>{_trials(trials)}</details>"
+        f"<p class=soft>{seconds}</p>"
+    )
+
+
+def _weights(composition: Json) -> str:
+    shown = {name: value for name, value in composition.items() if name != "still"}
+    rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(_value(value))}</td></tr>" for name, value in shown.items())
+    return f"<table>{rows}</table>"
+
+
+def _trials(trials: list[Json]) -> str:
+    rows = "".join(
+        f"<tr><td>{place}</td><td>{escape(trial['stage'])}</td><td>{trial['figures']['hr@3']:.4f}</td>"
+        f"<td>{trial['figures']['ndcg@10']:.4f}</td><td class=words>{escape(_differences(trial))}</td></tr>"
+        for place, trial in enumerate(trials, 1)
+    )
+    return (
+        '<div class="scroll"><table><tr><th></th><th>stage</th><th>hr@3</th><th>ndcg@10</th>'
+        f"<th class=words>candidate</th></tr>{rows}</table></div>"
+    )
+
+
+def _differences(trial: Json) -> str:
+    usual = msgspec.to_builtins(Composition())
+    parts = {name: value for name, value in trial["composition"].items() if _value(value) != _value(usual[name])}
+    return f"ALS rank {trial['als']['rank']}, " + ", ".join(f"{name} {_value(value)}" for name, value in parts.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " + ".join(f"{part['weight']:g} × half-life {part['half_life_h']:g} h" for part in value)
+    return str(value)
+
+
+def _glossary(document: Json) -> str:
+    words = "".join(f"<dt><b>{word}</b></dt><dd>{meaning}</dd>" for word, meaning in WORDS.items())
+    return (
+        f"<h2>Words</h2><dl>{words}</dl><p class=soft>What is to be found are products new to the customer; products "
+        "the customer has are not shown; only what was sold within 30 days is. Candidates of the search were compared "
+        f"on {document['validation']['sample']:.0%} of the orders.</p>"
+    )
+
+
+def _day(moment: str) -> str:
+    return moment[:10]

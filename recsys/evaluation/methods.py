@@ -1,0 +1,162 @@
+"""The methods that are compared, and the factors they need. What was fitted or chosen before is read again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from recsys.scorer import ComposedScorer, Knowledge
+from recsys.score_weights import Composition, Fading
+from recsys.topk import Float32s
+from recsys.evaluation import numpy_als
+from recsys.evaluation.training_view import Background
+from recsys.evaluation.rolling import Method
+from spark.settings import AlsSettings
+
+SEED = 20200424
+
+
+def _als(rank: int, regularisation: float, alpha: float, iterations: int) -> AlsSettings:
+    return AlsSettings(
+        rank=rank, regularisation=regularisation, alpha=alpha, iterations=iterations, seed=SEED, blocks=1
+    )
+
+
+PREDECESSOR = _als(rank=10, regularisation=0.01, alpha=1.0, iterations=5)
+CANDIDATES = (_als(64, 1.0, 40.0, 10), _als(128, 1.0, 40.0, 10), _als(64, 1.0, 10.0, 10))
+"""What factors are chosen from: two ranks, and less confidence in a purchase."""
+
+
+def als_candidates(text: str) -> tuple[AlsSettings, ...]:
+    """Settings written as `rank:regularisation:alpha,…`. Raises ValueError for anything else."""
+    settings = []
+    for one in text.split(","):
+        rank, regularisation, alpha = one.split(":")
+        settings.append(_als(int(rank), float(regularisation), float(alpha), 10))
+    if any(one.rank < 1 or one.regularisation <= 0 or one.alpha < 0 for one in settings):
+        raise ValueError(text)
+    return tuple(settings)
+
+
+# The names of the methods, as tables and charts show them.
+COMPOSED = "composed"
+POPULAR_EVER = "popularity, all time"
+POPULAR_WEEK = "popularity, 7 days"
+POPULAR_LIVE = "popularity, live"
+ALS_PREDECESSOR = "ALS of the predecessor"
+ALS_AS_IT_WAS = "ALS of the predecessor, as it was"
+"""The predecessor had products only for customers that its model knew; the others got none."""
+ALS_FROZEN = "ALS, frozen"
+ALS_FOLDED = "ALS, folded in"
+ITEM_ITEM = "item-item"
+BASELINES = (
+    POPULAR_EVER,
+    POPULAR_WEEK,
+    POPULAR_LIVE,
+    ALS_AS_IT_WAS,
+    ALS_PREDECESSOR,
+    ALS_FROZEN,
+    ALS_FOLDED,
+    ITEM_ITEM,
+)
+
+DEFAULT = Composition(factors=0.3, popularity=0.01, live=0.01, neighbours=1.0, shrink=20.0, balance=0.2)
+"""What serves where nothing could be evaluated yet: near what two shops chose (docs/recommendations.md)."""
+
+_POPULAR = Composition(popularity=1.0)
+_FACTORS = Composition(factors=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What was chosen before the split: everything else follows from the purchases before it."""
+
+    als: AlsSettings
+    composition: Composition
+    live: Composition  # the best popularity that follows the stream
+
+    def record(self) -> dict[str, Any]:
+        """As JSON; `Recipe.read` is the way back."""
+        return {
+            "als": self.als.model_dump(),
+            "composition": msgspec.to_builtins(self.composition),
+            "live": msgspec.to_builtins(self.live),
+        }
+
+    @staticmethod
+    def read(record: dict[str, Any]) -> "Recipe":
+        """The recipe that was recorded."""
+        return Recipe(
+            AlsSettings(**record["als"]),
+            msgspec.convert(record["composition"], Composition),
+            msgspec.convert(record["live"], Composition),
+        )
+
+
+class Fits:
+    """Factors by moment and settings, kept in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def knowledge(self, background: Background, settings: AlsSettings, days: int | None = 7) -> Knowledge:
+        """A model with these factors, and the popularity of so many days."""
+        return background.knowledge(self.factors(background, settings), settings, background.popularity(days))
+
+    def factors(self, background: Background, settings: AlsSettings) -> Float32s:
+        """Factors [scored, rank] learnt from what was held at the background's moment."""
+        kept = self._folder / f"{background.moment_ms}-{_name(settings)}.npy"
+        if not kept.exists():
+            held = background.held
+            _, customers = np.unique(held.customers, return_inverse=True)
+            np.save(kept, numpy_als.item_factors(customers, held.rows, held.pieces, settings))
+        factors: Float32s = np.load(kept)
+        return factors
+
+
+def methods(background: Background, recipe: Recipe, fits: Fits, live: bool, mask_bought: bool = True) -> list[Method]:
+    """The composition and its baselines; where nothing is live, what follows the stream stands still as well.
+
+    Methods that know nothing of strangers give them the week's popular products, as serving does; only the predecessor
+    as it was gives them none. What is bought
+    already is masked for all of them or for none.
+    """
+
+    def scorer(knowledge: Knowledge, composition: Composition) -> ComposedScorer:
+        return ComposedScorer(knowledge, msgspec.structs.replace(composition, mask_bought=mask_bought))
+
+    composition = recipe.composition if live else recipe.composition.still or recipe.composition
+    week = fits.knowledge(background, recipe.als)
+    ever = fits.knowledge(background, recipe.als, days=None)
+    predecessor = fits.knowledge(background, PREDECESSOR)
+    popular = scorer(week, _POPULAR)
+    factors = scorer(week, _FACTORS)
+    item_item = Composition(neighbours=1.0, recency=(Fading(336.0, 1.0),))
+    all_of_them = [
+        Method(COMPOSED, scorer(week, composition), not live),
+        Method(POPULAR_EVER, scorer(ever, _POPULAR), frozen=True),
+        Method(POPULAR_WEEK, popular, frozen=True),
+        Method(POPULAR_LIVE, scorer(week, recipe.live), not live),
+        Method(ALS_AS_IT_WAS, scorer(predecessor, _FACTORS), frozen=True, silent=True),
+        Method(ALS_PREDECESSOR, scorer(predecessor, _FACTORS), frozen=True, strangers=popular),
+        Method(ALS_FROZEN, factors, frozen=True, strangers=popular),
+        Method(ALS_FOLDED, factors, strangers=popular),
+        Method(ITEM_ITEM, scorer(week, item_item), not live, strangers=popular),
+    ]
+    return [method for method in all_of_them if live or method.name != ALS_FOLDED]
+
+
+def compared(background: Background, recipes: Mapping[str, Recipe], fits: Fits) -> list[Method]:
+    """Recipes side by side, each with the factors of its own settings, fitted at the background's moment."""
+    return [
+        Method(name, ComposedScorer(fits.knowledge(background, recipe.als), recipe.composition))
+        for name, recipe in recipes.items()
+    ]
+
+
+def _name(settings: AlsSettings) -> str:
+    return f"rank{settings.rank}-reg{settings.regularisation:g}-alpha{settings.alpha:g}-{settings.iterations}it"

@@ -1,0 +1,219 @@
+"""Rolling evaluation: each order is answered from the state just before it, then the whole order is applied.
+
+The answers come from the very scorer and state that serve customers. Every method sees the same orders, the same
+candidates and the same masks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from recsys.scorer import ComposedScorer, Moment
+from recsys.purchase_history import History
+from recsys.topk import Allowed
+from recsys.evaluation.training_view import Background
+from recsys.evaluation.purchase_log import Log, Order
+
+K = 10
+NOTHING_LEFT = -1
+"""In `Answers.shown`: fewer than K products could be shown."""
+NO_PURCHASE_BEFORE = -1
+"""In `Answers.gap_ms`: the customer is new."""
+
+Shown = NDArray[np.int32]  # [K] rows, best first
+Who = Literal["all", "warm", "cold"]
+"""Customers: all that are known, with a purchase before, without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A way to recommend. A frozen one keeps the state of the model's moment.
+
+    Customers new to it get what `strangers` answers, or nothing at all where it is `silent` about them.
+    """
+
+    name: str
+    scorer: ComposedScorer
+    frozen: bool = False
+    strangers: ComposedScorer | None = None
+    silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """What is asked. `sample` of the orders of `who` are questions, chosen by `seed`; all orders are applied.
+
+    With `skip` they are others than the ones that a sample of that size chooses.
+    """
+
+    who: Who = "all"
+    new_only: bool = True
+    candidate_days: int = 30
+    skip: float = 0.0
+    sample: float = 1.0
+    seed: int = 1
+
+    def draws(self, drawn: float) -> bool:
+        """Whether a number drawn from 0 to 1 makes a question of an order."""
+        return self.skip <= drawn < self.skip + self.sample
+
+    def asks(self, history: History) -> bool:
+        """Whether a customer with this history is asked about."""
+        return self.who in ("all", "warm" if len(history) else "cold")
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What every method showed in answer to each question [questions], and how much of it was bought."""
+
+    methods: tuple[str, ...]
+    at_ms: NDArray[np.int64]
+    gap_ms: NDArray[np.int64]  # since the customer's last purchase
+    targets: NDArray[np.int64]  # number of products to be found
+    shown: NDArray[np.int32]  # [methods, questions, K]
+    hits: NDArray[np.bool_]  # [methods, questions, K]
+    candidates: NDArray[np.bool_]  # [products]: could be shown in some answer
+
+    def __len__(self) -> int:
+        return len(self.at_ms)
+
+
+class Recorder:
+    """Collects questions and what each method showed."""
+
+    def __init__(self, methods: Sequence[Method], products: int) -> None:
+        self._methods = methods
+        self._questions: list[tuple[int, int, int]] = []
+        self._shown: list[NDArray[np.int32]] = []
+        self._hits: list[NDArray[np.bool_]] = []
+        self._candidates = np.zeros(products, np.bool_)
+
+    def add(
+        self, at_ms: int, gap_ms: int, targets: NDArray[np.int64], on_sale: Allowed, shown: Sequence[Shown]
+    ) -> None:
+        """One question, and each method's answer."""
+        rows = np.array(shown, np.int32)
+        self._questions.append((at_ms, gap_ms, len(targets)))
+        self._shown.append(rows)
+        self._hits.append(np.isin(rows, targets))
+        self._candidates |= on_sale
+
+    def answers(self) -> Answers:
+        """All of them."""
+        at_ms, gap_ms, targets = np.array(self._questions, np.int64).reshape(-1, 3).T
+        shape = (len(self._questions), len(self._methods), K)
+        return Answers(
+            methods=tuple(method.name for method in self._methods),
+            at_ms=at_ms,
+            gap_ms=gap_ms,
+            targets=targets,
+            shown=np.array(self._shown, np.int32).reshape(shape).transpose(1, 0, 2),
+            hits=np.array(self._hits, np.bool_).reshape(shape).transpose(1, 0, 2),
+            candidates=self._candidates,
+        )
+
+
+class Shop:
+    """The two states that methods answer from: one moves on with the stream, one stays at the model's moment."""
+
+    def __init__(self, background: Background, methods: Sequence[Method]) -> None:
+        half_lives = tuple({ms for method in methods for ms in method.scorer.composition.half_lives_ms})
+        self._moment_ms = background.moment_ms
+        self.live, self._frozen = background.live_state(half_lives), background.live_state(half_lives)
+        self._first: dict[ComposedScorer, Moment] = {}
+
+    def shown(
+        self, methods: Sequence[Method], customer: str, now_ms: int, on_sale: Allowed, new_only: bool
+    ) -> list[Shown]:
+        """Each method's answer, filled up with NOTHING_LEFT."""
+        held, same = self.live.history(customer), dict[tuple[ComposedScorer, bool, bool], Shown]()
+        return [
+            self._shown(method, customer, now_ms, _mask(on_sale, held, method, new_only), same) for method in methods
+        ]
+
+    def _shown(
+        self,
+        method: Method,
+        customer: str,
+        now_ms: int,
+        allowed: Allowed,
+        same: dict[tuple[ComposedScorer, bool, bool], Shown],
+    ) -> Shown:
+        """One method's answer. `same`: what a scorer gave before to this customer as a stranger."""
+        state = self._frozen if method.frozen else self.live
+        history = state.history(customer)
+        if len(history):
+            return self._best(method.scorer, method.frozen, history, now_ms, allowed)
+        if method.silent:
+            return np.full(K, NOTHING_LEFT, np.int32)
+        scorer = method.strangers or method.scorer
+        key = scorer, method.frozen, method.scorer.composition.mask_bought
+        if key not in same:
+            same[key] = self._best(scorer, method.frozen, history, now_ms, allowed)
+        return same[key]
+
+    def _best(self, scorer: ComposedScorer, frozen: bool, history: History, now_ms: int, allowed: Allowed) -> Shown:
+        state = self._frozen if frozen else self.live
+        moment = self._at_first(scorer) if frozen else scorer.moment(state, now_ms)
+        ranked = next(scorer.top_k_each([scorer.customer(history)], state, moment, K, [allowed]))
+        return np.pad(ranked.rows.astype(np.int32), (0, K - len(ranked.rows)), constant_values=NOTHING_LEFT)
+
+    def _at_first(self, scorer: ComposedScorer) -> Moment:
+        """What a frozen method knows of the moment: always that of the model."""
+        if scorer not in self._first:
+            self._first[scorer] = scorer.moment(self._frozen, self._moment_ms)
+        return self._first[scorer]
+
+
+def evaluate(
+    background: Background, until_ms: int, methods: Sequence[Method], protocol: Protocol, title: str
+) -> Answers:
+    """Ask at each order of a known customer from the background's moment to `until_ms`."""
+    log, first, last = background.log, background.last, background.log.at(until_ms)
+    shop, recorder = Shop(background, methods), Recorder(methods, len(log.products))
+    chance = np.random.default_rng(protocol.seed)
+    with tqdm(total=last - first, desc=title, unit=" lines", unit_scale=True) as bar:
+        for order in log.each_order(first, last):
+            if protocol.draws(chance.random()):
+                _ask(log, order, methods, shop, protocol, recorder=recorder)
+            for purchase in log.purchases(order):
+                shop.live.apply(purchase)
+            bar.update(order.last - order.first)
+    return recorder.answers()
+
+
+def _ask(
+    log: Log, order: Order, methods: Sequence[Method], shop: Shop, protocol: Protocol, *, recorder: Recorder
+) -> None:
+    customer, now_ms = log.user(order.first), int(log.at_ms[order.first])
+    if customer is None:
+        return
+    history = shop.live.history(customer)
+    targets = targets_of(log, slice(order.first, order.last), history, protocol.new_only)
+    if not len(targets) or not protocol.asks(history):
+        return
+    on_sale = shop.live.on_sale(now_ms, protocol.candidate_days)
+    shown = shop.shown(methods, customer, now_ms, on_sale, protocol.new_only)
+    recorder.add(now_ms, gap_of(history, now_ms), targets, on_sale, shown)
+
+
+def _mask(on_sale: Allowed, held: History, method: Method, new_only: bool) -> Allowed:
+    allowed = on_sale.copy()
+    if new_only or method.scorer.composition.mask_bought:
+        allowed[held.rows] = False
+    return allowed
+
+
+def targets_of(log: Log, lines: slice | NDArray[np.int64], history: History, new_only: bool) -> NDArray[np.int64]:
+    """The distinct products that these lines sold, without those already held where only new ones count."""
+    sold = np.unique(log.rows[lines][log.pieces[lines] > 0])
+    return np.setdiff1d(sold, history.rows) if new_only else sold
+
+
+def gap_of(history: History, now_ms: int) -> int:
+    """Milliseconds since the newest purchase of the history."""
+    return now_ms - int(history.at_ms.max()) if len(history) else NO_PURCHASE_BEFORE

@@ -1,0 +1,209 @@
+"""What a model knows at a moment: learnt from the purchases before it, and from nothing else. NumPy, no Spark."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.category_affinity import MOST, Categories
+from recsys.scorer import Knowledge
+from recsys.decayed_counts import DAY_MS
+from recsys.fold_in import FoldIn
+from recsys.purchase_history import PastPurchases
+from recsys.live_state import LiveState
+from recsys.co_purchases import CoPurchases
+from recsys.topk import Float32s, Float64s, Int64s
+from recsys.evaluation.purchase_log import ANONYMOUS, Log
+from spark.settings import AlsSettings
+
+POPULAR_DAYS = 7
+NEWEST_PRODUCTS = 100
+"""A customer's newest products from which co-purchases are counted: their pairs grow with the square."""
+NEIGHBOURS = 100
+"""Neighbours of a product that are kept."""
+_CHUNK = 4096
+_PAIRS = 2**23
+"""Pairs of products that are counted at once: 64 MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What compositions share at a moment: the log as the model numbers its products, and who held what."""
+
+    log: Log
+    moment_ms: int
+    scored: int  # products that known customers hold; they come first
+    held: "Held"
+    past: PastPurchases
+    co_purchases: CoPurchases
+    categories: Categories
+
+    @property
+    def last(self) -> int:
+        """The first line that is not before the moment."""
+        return self.log.at(self.moment_ms)
+
+    def live_state(self, half_lives_ms: tuple[float, ...]) -> LiveState:
+        """The state at the moment, as serving would have it."""
+        live = LiveState(self.past, self.co_purchases, half_lives_ms)
+        sold = np.flatnonzero((self.log.pieces[: self.last] > 0) & self._kept())
+        live.warm_up(self.log.rows[sold], self.log.at_ms[sold])
+        return live
+
+    def _kept(self) -> NDArray[np.bool_]:
+        """Which lines [last] were not wholly returned, as the live state takes back what is: anonymous ones stay."""
+        log, products = self.log, len(self.log.products)
+        known = np.flatnonzero(log.customers[: self.last] != ANONYMOUS)
+        keys, held = log.customers[known] * products + log.rows[known], self.held.customers * products + self.held.rows
+        kept = np.ones(self.last, np.bool_)
+        places = np.searchsorted(held, keys)  # held is sorted by both
+        kept[known] = np.append(held, -1)[places] == keys
+        return kept
+
+    def knowledge(self, item_factors: Float32s, als: AlsSettings, popularity: Float64s) -> Knowledge:
+        """One model, given its factors [scored, rank]."""
+        return Knowledge(item_factors, FoldIn(item_factors, als.alpha, als.regularisation), popularity, self.categories)
+
+    def popularity(self, days: int | None = POPULAR_DAYS) -> Float64s:
+        """Lines sold of each product [products] in the last `days` before the moment, or ever."""
+        first = 0 if days is None else self.log.at(self.moment_ms - days * DAY_MS)
+        sold = self.log.rows[first : self.last][self.log.pieces[first : self.last] > 0]
+        return np.bincount(sold, minlength=len(self.log.products)).astype(np.float64)
+
+
+def background(log: Log, moment_ms: int) -> Background:
+    """What is known at the moment."""
+    bought = np.unique(held_before(log, log.at(moment_ms)).rows)
+    log = log.with_first([log.products[row] for row in bought.tolist()])
+    held = held_before(log, log.at(moment_ms))
+    return Background(
+        log,
+        moment_ms,
+        len(bought),
+        held,
+        past_of(log, held),
+        co_purchases_of(held, len(log.products)),
+        categories_of(log, held),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Who held what before a moment: one entry a customer and product, sorted by both."""
+
+    customers: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    pieces: NDArray[np.float64]
+    at_ms: NDArray[np.int64]  # newest purchase
+
+
+def held_before(log: Log, last: int) -> Held:
+    """What known customers hold by the lines before `last`: net pieces above 0."""
+    known = np.flatnonzero(log.customers[:last] != ANONYMOUS)
+    keys, places = np.unique(log.customers[known] * len(log.products) + log.rows[known], return_inverse=True)
+    net = np.zeros(len(keys))
+    np.add.at(net, places, log.pieces[known])
+    newest = np.zeros(len(keys), np.int64)
+    bought = log.pieces[known] > 0
+    np.maximum.at(newest, places[bought], log.at_ms[known][bought])
+    kept = net > 0
+    customers, rows = np.divmod(keys[kept], len(log.products))
+    return Held(customers, rows, net[kept], newest[kept])
+
+
+def past_of(log: Log, held: Held) -> PastPurchases:
+    """The histories that serving starts from."""
+    buyers, first = np.unique(held.customers, return_index=True)
+    return PastPurchases(
+        users={log.users[buyer]: place for place, buyer in enumerate(buyers.tolist())},
+        starts=np.append(first, len(held.customers)).astype(np.int64),
+        rows=held.rows,
+        pieces=held.pieces,
+        at_ms=held.at_ms,
+    )
+
+
+def categories_of(log: Log, held: Held, shrink: float = 10.0, most: int = MOST) -> Categories:
+    """Which categories are bought by the same customers."""
+    of = _most_bought(log.category, held, most)
+    number = int(of.max(initial=-1)) + 1
+    known = of[held.rows] >= 0
+    keys, products = np.unique(held.customers[known] * number + of[held.rows[known]], return_counts=True)
+    customers, categories = np.divmod(keys, max(number, 1))
+    together = np.zeros((number, number))
+    for start in range(0, int(customers.max(initial=-1)) + 1, _CHUNK):
+        chosen = slice(*np.searchsorted(customers, (start, start + _CHUNK)))
+        bought = np.zeros((_CHUNK, number), np.float32)
+        bought[customers[chosen] - start, categories[chosen]] = 1
+        together += bought.T @ bought
+    buyers = together.diagonal().copy()
+    np.fill_diagonal(together, np.bincount(categories[products > 1], minlength=number))
+    return Categories(of, together / (buyers + shrink)[:, np.newaxis])
+
+
+def _most_bought(category: NDArray[np.int32], held: Held, most: int) -> NDArray[np.int32]:
+    """Each product's category, −1 (unknown) where it is none of the `most` of most buyers."""
+    number = int(category.max(initial=-1)) + 1
+    if number <= most:
+        return category
+    known = category[held.rows] >= 0
+    pairs = np.unique(held.customers[known] * number + category[held.rows[known]])
+    buyers = np.bincount(pairs % number, minlength=number)
+    kept = np.sort(np.argsort(-buyers, kind="stable")[:most])
+    renumbered = np.full(number + 1, -1, np.int32)  # the last stands for unknown
+    renumbered[kept] = np.arange(most)
+    return renumbered[category]
+
+
+def co_purchases_of(held: Held, products: int, newest: int = NEWEST_PRODUCTS, kept: int = NEIGHBOURS) -> CoPurchases:
+    """The `kept` products that share most customers with each one, counted from each customer's `newest` products."""
+    buyers = np.bincount(held.rows, minlength=products)
+    pairs, counts = counted(_pairs(held, newest, products))
+    first, second = np.divmod(pairs, products)
+    order = np.lexsort((second, -counts, first))
+    starts = np.searchsorted(first, np.arange(products + 1))
+    order = order[np.arange(len(order)) - starts[first] < kept]
+    return CoPurchases(
+        starts=np.concatenate(([0], np.cumsum(np.bincount(first[order], minlength=products)))),
+        rows=second[order].astype(np.int32),
+        counts=counts[order].astype(np.int32),
+        buyers=buyers,
+    )
+
+
+def _pairs(held: Held, newest: int, products: int) -> Iterator[Int64s]:
+    """first · products + second of every ordered pair of products in common, customers of equal size at once."""
+    order = np.lexsort((-held.at_ms, held.customers))
+    _, first, sizes = np.unique(held.customers[order], return_index=True, return_counts=True)
+    sizes = np.minimum(sizes, newest)
+    for size in np.unique(sizes[sizes > 1]).tolist():
+        one, other = np.nonzero(~np.eye(size, dtype=np.bool_))
+        starts, at_once = first[sizes == size], max(1, _PAIRS // len(one))
+        for some in range(0, len(starts), at_once):
+            rows = held.rows[order[starts[some : some + at_once, np.newaxis] + np.arange(size)]]
+            yield (rows[:, one] * products + rows[:, other]).ravel()
+
+
+def counted(parts: Iterable[Int64s], at_once: int = _PAIRS) -> tuple[Int64s, Int64s]:
+    """The distinct values of all parts, ascending, and how often each occurs; some `at_once` values are held at a time,
+    beside the distinct ones."""
+    values, counts = np.empty(0, np.int64), np.empty(0, np.int64)
+    for batch in _batches(parts, at_once):
+        new, times = np.unique(batch, return_counts=True)
+        values, places = np.unique(np.concatenate((values, new)), return_inverse=True)
+        counts = np.bincount(places, np.concatenate((counts, times)), len(values)).astype(np.int64)
+    return values, counts
+
+
+def _batches(parts: Iterable[Int64s], at_once: int) -> Iterator[Int64s]:
+    """The same values in arrays of at least `at_once`, but for the last."""
+    waiting, size = list[Int64s](), 0
+    for part in parts:
+        waiting.append(part)
+        size += len(part)
+        if size >= at_once:
+            yield np.concatenate(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield np.concatenate(waiting)

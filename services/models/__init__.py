@@ -1,0 +1,1 @@
+"""Command line of the model registry: list, show, compare, activate, roll back. Start with `python -m services.models`."""

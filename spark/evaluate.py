@@ -1,0 +1,257 @@
+"""Command line of the evaluation."""
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from services.common.events import format_time
+from services.common.settings import explain
+from services.producer.source import BadFile
+from recsys.decayed_counts import DAY_MS
+from recsys.evaluation import html_report
+from recsys.evaluation import rolling
+from recsys.evaluation import holdout
+from recsys.evaluation.training_view import Background, background
+from recsys.evaluation.purchase_log import ANONYMOUS, Log, read_log
+from recsys.evaluation.methods import CANDIDATES, COMPOSED, Fits, Recipe, als_candidates, methods
+from recsys.evaluation.rolling import Answers
+from recsys.evaluation.weight_search import Window, choose
+from spark.import_csv import import_file
+from recsys.evaluation.summary import summary
+from spark.jars import JarsMissing
+from spark.progress import Progress
+from spark.session import spark_session
+from spark.settings import STATE, AlsSettings, JobSettings
+
+DESCRIPTION = """\
+How good are the recommendations? Every order after a split is answered by the scorer that serves customers, from what
+was known just before it, and held against what was bought. Beside it stand popular products, ALS and item-item.
+
+  import      the file's purchases, as the batch job curates them (Spark)
+  choose      weights and settings, on the two weeks before the split, by a search of --seconds
+  rolling     the orders after the split, one by one, state following
+  static      one answer a customer at the split
+  repeats     rolling once more with all products of an order to be found, where the choice is to show bought ones again
+"""
+EPILOG = """\
+examples:
+  python -m spark.evaluate --csv kz.csv.gz
+  python -m spark.evaluate --csv kz.csv.gz --split 2020-10-22 --seconds 1800
+  python -m spark.evaluate --csv shop.csv --until choose       without a look at what comes after the split
+
+Writes metrics.json and report.html into --out. What was imported, fitted and chosen there is used again: delete the
+folder to begin anew. Each look at the purchases after the split is counted in looks.json; the report tells how many.
+
+Exit status: 0 done, 1 failed, 2 wrong usage or settings.
+"""
+Json = dict[str, Any]
+
+
+class TooLittle(Exception):
+    """There is nothing to measure; the message says what is missing."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        run(options, JobSettings(), Progress(sys.stderr))
+    except ValidationError as error:
+        return _fail(explain(error), 2)
+    except (BadFile, JarsMissing, TooLittle) as error:
+        return _fail(str(error), 1)
+    return 0
+
+
+def run(options: argparse.Namespace, settings: JobSettings, progress: Progress) -> None:
+    """All steps. Raises BadFile, JarsMissing, TooLittle."""
+    out: Path = (options.out or STATE / "evaluate" / options.csv.name.split(".")[0]).resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    with progress.step("import") as step:
+        step.says(_imported(options.csv, out, settings))
+    log = read_log(out / "purchases")
+    split_ms, until_ms = _window(log, options)
+    fits = Fits(out / "factors")
+    with progress.step("choose") as step:
+        choice = _chosen(log, split_ms, fits, options, out / "choice.json")
+        step.says(f"{sum(choice['tried'].values()):,} trials; {choice['composition']}")
+    if options.until == "choose":
+        return
+    recipe = Recipe.read(choice)
+    known = background(log, split_ms)
+    document: Json = {
+        "file": options.csv.name,
+        "split": format_time(split_ms),
+        "until": format_time(until_ms),
+        "sample": options.test_sample,
+        "validation": choice["validation"],
+        "looks": _look(out / "looks.json"),
+        "recipe": recipe.record(),
+        "tried": choice["tried"],
+        "search": choice["trials"],
+        "seconds": progress.seconds,
+    }
+    for protocol, answers in _measured(known, until_ms, recipe, fits, options=options, progress=progress):
+        document[protocol] = summary(answers, known.popularity(None), COMPOSED)
+        # What is measured stays, even if the next step is stopped.
+        (out / "metrics.json").write_text(json.dumps(document, indent=1))
+        (out / "report.html").write_text(html_report.page(document))
+    print(html_report.text(document), flush=True)
+    print(f"{out / 'report.html'}", file=sys.stderr)
+
+
+def _measured(
+    known: Background, until_ms: int, recipe: Recipe, fits: Fits, *, options: argparse.Namespace, progress: Progress
+) -> Iterator[tuple[str, Answers]]:
+    """The answers after the split, by protocol; with repeats only where the shop shows bought products again."""
+    protocol = rolling.Protocol(sample=options.test_sample)
+    with progress.step("rolling") as step:
+        answers = rolling.evaluate(known, until_ms, methods(known, recipe, fits, live=True), protocol, "rolling")
+        step.says(_in_words(answers))
+    yield "rolling", answers
+    if options.until == "rolling":
+        return
+    with progress.step("static") as step:
+        answers = holdout.evaluate(known, until_ms, methods(known, recipe, fits, live=False), rolling.Protocol())
+        step.says(_in_words(answers))
+    yield "static", answers
+    if recipe.composition.mask_bought:
+        return
+    with progress.step("repeats") as step:
+        again = methods(known, recipe, fits, live=True, mask_bought=False)
+        protocol = rolling.Protocol(who="warm", sample=options.test_sample, new_only=False)
+        answers = rolling.evaluate(known, until_ms, again, protocol, "repeats")
+        step.says(_in_words(answers))
+    yield "repeats", answers
+
+
+def _in_words(answers: Answers) -> str:
+    return f"{len(answers):,} questions to {len(answers.methods)} methods"
+
+
+def _imported(csv: Path, out: Path, settings: JobSettings) -> str:
+    """Import the file unless that was done before."""
+    if (out / "purchases" / "_SUCCESS").exists():
+        return "was there already"
+    shutil.rmtree(out / "raw", ignore_errors=True)
+    shutil.rmtree(out / "purchases", ignore_errors=True)
+    with spark_session(settings) as spark:
+        imported = import_file(spark, csv, out / "raw", out / "purchases")
+    shutil.rmtree(out / "raw")
+    return f"{imported.rows:,} rows, {imported.refused:,} refused"
+
+
+def _window(log: Log, options: argparse.Namespace) -> tuple[int, int]:
+    """The split and the end of what is asked, epoch ms: by default the days up to the newest purchase."""
+    if not len(log):
+        raise TooLittle("the file holds no valid purchase")
+    until_ms = log.newest_ms + 1
+    split_ms = options.split or (until_ms // DAY_MS - options.test_days + 1) * DAY_MS
+    validation_ms = split_ms - options.validation_days * DAY_MS
+    for name, first, last in (
+        ("before", 0, validation_ms),
+        ("in", validation_ms, split_ms),
+        ("after", split_ms, until_ms),
+    ):
+        lines = slice(log.at(first), log.at(last))
+        if not (log.customers[lines] != ANONYMOUS).any():
+            raise TooLittle(
+                f"no known customer bought anything {name} the validation window before {format_time(split_ms)}"
+            )
+    return split_ms, until_ms
+
+
+def _chosen(log: Log, split_ms: int, fits: Fits, options: argparse.Namespace, kept: Path) -> Json:
+    """The choice made before, or a search now."""
+    if kept.exists():
+        choice: Json = json.loads(kept.read_text())
+        if choice["split"] != format_time(split_ms):
+            raise TooLittle(f"{kept} was chosen for a split at {choice['split']}: give --split, or delete the file")
+        return choice
+    first_ms = split_ms - options.validation_days * DAY_MS
+    window = Window(background(log, first_ms), split_ms, options.sample, options.seed)
+    choice = {
+        "split": format_time(split_ms),
+        "validation": {"from": format_time(first_ms), "sample": options.sample, "seed": options.seed},
+        **choose(window, fits, options.seconds, options.als).record(),
+    }
+    kept.write_text(json.dumps(choice, indent=1))
+    return choice
+
+
+def _look(ledger: Path) -> int:
+    """Count this look at the purchases after the split; returns how many there were, this one included."""
+    looks: list[str] = json.loads(ledger.read_text()) if ledger.exists() else []
+    looks.append(format_time(time.time_ns() // 1_000_000_000 * 1000))
+    ledger.write_text(json.dumps(looks))
+    return len(looks)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m spark.evaluate",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument(
+        "--csv", type=Path, required=True, metavar="FILE", help="purchases in the seed layout, plain or .gz"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where everything goes (default: .tillstream/evaluate/FILE)"
+    )
+    parser.add_argument("--split", type=_date, metavar="DATE", help="first day (UTC) that no model has seen")
+    parser.add_argument("--test-days", type=int, default=31, help="days after the split, without --split (default: 31)")
+    parser.add_argument("--validation-days", type=int, default=14, help="days before it to choose on (default: 14)")
+    parser.add_argument("--seconds", type=float, default=300, help="time for the search (default: 300)")
+    parser.add_argument(
+        "--als",
+        type=_als,
+        default=CANDIDATES,
+        metavar="LIST",
+        help="factors to choose from, as rank:regularisation:alpha (default: 64:1:40,128:1:40,64:1:10)",
+    )
+    parser.add_argument("--sample", type=float, default=1.0, help="share of the validation's orders (default: 1)")
+    parser.add_argument(
+        "--test-sample",
+        type=float,
+        default=1.0,
+        help="share of the orders after the split (default: 1); static asks every customer",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of samples and search (default: 1)")
+    parser.add_argument(
+        "--until", choices=("choose", "rolling", "report"), default="report", help="the last step to do"
+    )
+    return parser
+
+
+def _als(text: str) -> tuple[AlsSettings, ...]:
+    try:
+        return als_candidates(text)
+    except ValueError:
+        message = f"{text!r} is not a list of rank:regularisation:alpha such as 64:1:40,128:1:40"
+        raise argparse.ArgumentTypeError(message) from None
+
+
+def _date(text: str) -> int:
+    try:
+        return int(datetime.fromisoformat(f"{text}T00:00:00+00:00").timestamp() * 1000)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2020-10-22") from None
+
+
+def _fail(text: str, status: int) -> int:
+    print(f"error: {text}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,1 +1,0 @@
-"""How good recommendations are, measured on purchases no model has seen. Start with `python -m spark.evaluate`."""

@@ -1,0 +1,177 @@
+"""What an answer needs beside the factors, as tables: the Spark side of `recsys/evaluation/training_view.py`.
+
+The same numbers come out of both (tests/integration/test_spark_features.py): what was evaluated is what serves.
+"""
+
+from collections.abc import Iterable
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from recsys.category_affinity import MOST
+from recsys.decayed_counts import DAY_MS, HOUR_MS
+from recsys.evaluation.training_view import NEIGHBOURS, NEWEST_PRODUCTS, POPULAR_DAYS
+from spark.train import numbered
+
+POPULAR_AT_LEAST = 100
+CATEGORY_SHRINK = 10.0
+FADED = 1e-9
+"""A trend at or below this is left out of the table."""
+
+
+def catalogue(purchases: DataFrame) -> DataFrame:
+    """Each product as its newest line by event time describes it (later arrival wins), texts null where unknown.
+
+    `last_sold_ms` is the newest line with pieces, null where none was sold.
+    """
+    newest = F.struct("event_time", "timestamp", "partition", "offset")
+    facts = F.struct("product_name", "category_code", "brand", "price")
+    products = purchases.groupBy("product_id").agg(
+        F.max_by(facts, newest).alias("facts"),
+        F.max(F.when(F.col("quantity") > 0, F.col("event_time"))).alias("last_sold_ms"),
+    )
+    return products.select(
+        "product_id",
+        "facts.product_name",
+        "facts.category_code",
+        "facts.brand",
+        F.col("facts.price").alias("price_cents"),
+        "last_sold_ms",
+    )
+
+
+def popularity(purchases: DataFrame, newest_ms: int) -> DataFrame:
+    """product_id, score, best first: lines sold in the 7 days up to the newest event, none of those ahead of it.
+
+    A week with fewer than 100 products is filled up with the best of all time, scaled to score below all of the week.
+    """
+    counts = F.count_if(in_week(newest_ms)).alias("week"), F.count(F.lit(1)).alias("ever")
+    lines = sold(purchases).groupBy("product_id").agg(*counts)
+    week = lines.where(F.col("week") > 0).select("product_id", F.col("week").cast("double").alias("score"))
+    missing = POPULAR_AT_LEAST - week.count()
+    ranked = week if missing <= 0 else week.unionByName(_all_time(lines, missing))
+    return ranked.coalesce(1).sortWithinPartitions(F.desc("score"), F.asc("product_id"))
+
+
+def in_week(newest_ms: int) -> Column:
+    """Whether a line is of the 7 days up to the newest event; lines ahead of it are not."""
+    return (F.col("event_time") > newest_ms - POPULAR_DAYS * DAY_MS) & (F.col("event_time") <= newest_ms)
+
+
+def _all_time(lines: DataFrame, n: int) -> DataFrame:
+    """The best `n` products outside the week. Lines are whole, so a score below 1 is below all of the week."""
+    others = lines.where(F.col("week") == 0)
+    return (
+        others.orderBy(F.desc("ever"), F.asc("product_id"))
+        .limit(n)
+        .select("product_id", (F.col("ever") / (F.col("ever") + 1)).alias("score"))
+    )
+
+
+def sold(purchases: DataFrame) -> DataFrame:
+    """The lines that sold something; the others give back or correct."""
+    return purchases.where(F.col("quantity") > 0)
+
+
+def known_purchases(held: DataFrame) -> DataFrame:
+    """user_id, product_ids (ascending), pieces and bought_ms (of each): what each known user holds."""
+    each = F.struct("product_id", F.col("pieces").cast("double").alias("pieces"), "bought_ms")
+    holdings = held.groupBy("user_id").agg(F.sort_array(F.collect_list(each)).alias("held"))
+    return holdings.select(
+        "user_id",
+        F.col("held.product_id").alias("product_ids"),
+        F.col("held.pieces").alias("pieces"),
+        F.col("held.bought_ms").alias("bought_ms"),
+    )
+
+
+def co_purchases(held: DataFrame) -> DataFrame:
+    """product_id, buyers, neighbour_ids, counts: who holds each, and the products that share most customers with it."""
+    products = numbered(held, "product_id").withColumnRenamed("product_id_number", "number").persist()
+    pairs = _ordered_pairs(_newest_products(held.join(products, "product_id")), "number")
+    commonest = Window.partitionBy("one").orderBy(F.desc("customers"), F.asc("other"))
+    kept = pairs.withColumn("place", F.row_number().over(commonest)).where(F.col("place") <= NEIGHBOURS)
+    named = kept.join(products, F.col("other") == F.col("number")).select("one", "place", "product_id", "customers")
+    neighbours = named.groupBy("one").agg(
+        F.sort_array(F.collect_list(F.struct("place", "product_id", "customers"))).alias("found")
+    )
+    buyers = held.groupBy("product_id").agg(F.count(F.lit(1)).alias("buyers")).join(products, "product_id")
+    with_neighbours = buyers.join(neighbours, F.col("number") == F.col("one"), "left")
+    return with_neighbours.select(
+        "product_id",
+        "buyers",
+        _or_none("found.product_id", "array<string>").alias("neighbour_ids"),
+        _or_none("found.customers", "array<int>").alias("counts"),
+    )
+
+
+def _newest_products(held: DataFrame) -> DataFrame:
+    """Each customer's newest products: pairs grow with the square of them."""
+    newest = Window.partitionBy("user_id").orderBy(F.desc("bought_ms"), F.asc("number"))
+    return held.withColumn("age", F.row_number().over(newest)).where(F.col("age") <= NEWEST_PRODUCTS)
+
+
+def _ordered_pairs(of_customers: DataFrame, column: str) -> DataFrame:
+    """one, other, customers: how many customers have both values of `column` among their rows, both ways round."""
+    ones = of_customers.select("user_id", F.col(column).alias("one"))
+    others = of_customers.select("user_id", F.col(column).alias("other"))
+    together = ones.join(others, "user_id").where(F.col("one") < F.col("other"))
+    counts = together.groupBy("one", "other").agg(F.count(F.lit(1)).alias("customers")).persist()
+    mirrored = counts.select(F.col("other").alias("one"), F.col("one").alias("other"), "customers")
+    return counts.unionByName(mirrored)
+
+
+def _or_none(column: str, kind: str) -> Column:
+    return F.coalesce(F.col(column), F.array()).cast(kind)
+
+
+def category_ties(held: DataFrame, products: DataFrame) -> DataFrame:
+    """category_code, towards, tie: the share of the buyers of one category who bought in another, or a second product
+    of the same, shrunk. Only ties above 0, and only between the `MOST` categories of most buyers."""
+    categories = products.where(F.col("category_code").isNotNull()).select("product_id", "category_code")
+    bought = held.join(categories, "product_id").groupBy("user_id", "category_code")
+    by_customer = _of_most_bought(bought.agg(F.count(F.lit(1)).alias("products"))).persist()
+    buyers = by_customer.groupBy("category_code").agg(
+        F.count(F.lit(1)).alias("buyers"), F.count_if(F.col("products") > 1).alias("again")
+    )
+    again = buyers.select("category_code", F.col("category_code").alias("towards"), F.col("again").alias("customers"))
+    pairs = _ordered_pairs(by_customer, "category_code").select(
+        F.col("one").alias("category_code"), F.col("other").alias("towards"), "customers"
+    )
+    together = pairs.unionByName(again.where(F.col("customers") > 0))
+    share = F.col("customers") / (F.col("buyers") + CATEGORY_SHRINK)
+    return together.join(buyers, "category_code").select("category_code", "towards", share.alias("tie"))
+
+
+def _of_most_bought(by_customer: DataFrame) -> DataFrame:
+    """The rows of the `MOST` categories of most buyers."""
+    buyers = by_customer.groupBy("category_code").agg(F.count(F.lit(1)).alias("buyers"))
+    most = buyers.orderBy(F.desc("buyers"), F.asc("category_code")).limit(MOST).select("category_code")
+    return by_customer.join(most, "category_code", "left_semi")
+
+
+def trends(purchases: DataFrame, held: DataFrame, half_lives_h: Iterable[float], at_ms: int) -> DataFrame:
+    """product_id, half_life_h, count: lines sold, fading with each half-life, as they stand at `at_ms`.
+
+    Lines ahead of it are left out. A customer who has given a product back altogether has not bought it, before the
+    cut-off as after it.
+    """
+    age_ms = F.lit(at_ms) - F.col("event_time")
+    counts = [
+        F.struct(
+            F.lit(float(hours)).alias("half_life_h"),
+            F.sum(F.pow(F.lit(2.0), -age_ms / F.lit(hours * HOUR_MS))).alias("count"),
+        )
+        for hours in sorted(set(half_lives_h))
+    ]
+    lines = sold(purchases).where(F.col("event_time") <= at_ms)
+    by_product = _not_given_back(lines, held).groupBy("product_id").agg(F.array(*counts).alias("counts"))
+    each = by_product.select("product_id", F.explode("counts").alias("trend"))
+    return each.select("product_id", "trend.half_life_h", "trend.count").where(F.col("count") > FADED)
+
+
+def _not_given_back(lines: DataFrame, held: DataFrame) -> DataFrame:
+    """The lines of products that their customers hold still, and those of nobody known."""
+    pairs = held.select("user_id", "product_id", F.lit(True).alias("holds"))
+    marked = lines.join(pairs, ["user_id", "product_id"], "left")
+    return marked.where(F.col("user_id").isNull() | F.col("holds"))

@@ -1,0 +1,212 @@
+"""Two books of the same shop, live and batch, and where they differ. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from services.common.events import format_time
+from services.common.livesnapshot import Buckets, LiveSnapshot
+from services.common.money import format_cents
+from services.common.reconciliation import Basis, Difference, Drift, Figure, Reconciliation, Table
+from spark.figures import bucket_start
+
+HOUR_MS = 3_600_000
+TOLD_A_TABLE = 20
+"""So many differences of a table are listed; `differing` counts them all."""
+
+FIGURES: dict[Table, tuple[Figure, ...]] = {
+    "totals": ("revenue", "quantity", "events", "orders", "buyers"),
+    "partition": ("revenue", "quantity", "events"),
+    **dict.fromkeys(("month", "day", "hour", "category", "brand"), ("revenue", "quantity", "orders")),
+}
+"""What is kept in each table of a book, the broadest table first."""
+KEPT_BY_ENTITY: frozenset[Figure] = frozenset({"orders", "buyers"})
+BUCKETS: frozenset[Table] = frozenset({"month", "day", "hour"})
+
+Place = tuple[Table, str]
+"""A table and an entry of it: a bucket's start (epoch seconds), a partition's number, a name; "" for totals."""
+Amounts = Mapping[Figure, int]
+Book = Mapping[Place, Amounts]
+_NOTHING: Amounts = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which figures of the two books speak of the same records.
+
+    By offsets: all of them as of the snapshot's marks; what is kept by entity only where the shards were level.
+    By hours: the hours that had been over for an hour when the snapshot was taken, so that a line which came up to an
+    hour late is in both books.
+    """
+
+    basis: Basis
+    snapshot: LiveSnapshot
+
+    @property
+    def as_of_ms(self) -> int:
+        """The moment up to which the books are compared, epoch milliseconds."""
+        if self.basis == "offsets":
+            return self.snapshot.newest
+        return (self.snapshot.taken_at // HOUR_MS - 1) * HOUR_MS
+
+    def covers(self, place: Place) -> bool:
+        """Whether an entry is compared."""
+        if self.basis == "offsets":
+            return True
+        table, entry = place
+        return table == "hour" and int(entry) * 1000 + HOUR_MS <= self.as_of_ms
+
+    def figures(self, table: Table) -> Iterator[Figure]:
+        """The figures of a table that are compared."""
+        return (figure for figure in FIGURES[table] if self.snapshot.level or figure not in KEPT_BY_ENTITY)
+
+
+class Unequal(NamedTuple):
+    """A figure that is not the same in both books."""
+
+    place: Place
+    figure: Figure
+    live: int
+    batch: int
+
+
+def fitting(
+    snapshots: Iterable[tuple[str, LiveSnapshot]], offsets: Mapping[int, int], time_zone: str
+) -> tuple[str, LiveSnapshot] | None:
+    """The first snapshot whose marks the archive has reached. `offsets`: partition → offset after the last archived."""
+    for key, snapshot in snapshots:
+        reached = all(offsets.get(partition, 0) >= mark for partition, mark in snapshot.marks.items())
+        if reached and snapshot.time_zone == time_zone:
+            return key, snapshot
+    return None
+
+
+def fitting_by_hours(
+    snapshots: Iterable[tuple[str, LiveSnapshot]], archived_until_ms: int, time_zone: str
+) -> tuple[str, LiveSnapshot] | None:
+    """The first snapshot that was taken before the newest archived line arrived: all hours before it are archived."""
+    for key, snapshot in snapshots:
+        if snapshot.taken_at < archived_until_ms and snapshot.time_zone == time_zone:
+            return key, snapshot
+    return None
+
+
+def live_book(snapshot: LiveSnapshot) -> Book:
+    """The live figures as a book."""
+    totals = snapshot.totals
+    book: dict[Place, Amounts] = {
+        ("totals", ""): {
+            "revenue": totals.revenue,
+            "quantity": totals.quantity,
+            "events": totals.events,
+            "orders": totals.orders,
+            "buyers": totals.buyers,
+        }
+    }
+    for partition, entry in snapshot.ledger.items():
+        book["partition", str(partition)] = {
+            "revenue": entry.revenue,
+            "quantity": entry.quantity,
+            "events": entry.events,
+        }
+    tables: dict[Table, Buckets] = {
+        "month": snapshot.months,
+        "day": snapshot.days,
+        "hour": snapshot.hours,
+        "category": snapshot.categories,
+        "brand": snapshot.brands,
+    }
+    for table, buckets in tables.items():
+        for name, figures in buckets.items():
+            book[table, name] = {
+                "revenue": figures.revenue,
+                "quantity": figures.quantity,
+                "orders": figures.orders,
+            }
+    return book
+
+
+def compare(live: Book, batch: Book, scope: Scope) -> tuple[int, list[Unequal]]:
+    """How many figures were compared, and those that differ, in the order of the tables and their entries."""
+    compared, unequal = 0, []
+    for place in sorted((place for place in live.keys() | batch.keys() if scope.covers(place)), key=_order):
+        here, there = live.get(place, _NOTHING), batch.get(place, _NOTHING)
+        for figure in scope.figures(place[0]):
+            compared += 1
+            if here.get(figure, 0) != there.get(figure, 0):
+                unequal.append(Unequal(place, figure, here.get(figure, 0), there.get(figure, 0)))
+    return compared, unequal
+
+
+def _order(place: Place) -> tuple[int, int, str]:
+    table, entry = place
+    return list(FIGURES).index(table), int(entry) if table in BUCKETS or table == "partition" else 0, entry
+
+
+def drift(live: Book, batch: Book, scope: Scope) -> Drift:
+    """Live less batch over all that was compared: of the totals, or the sum of the hours."""
+    table: Table = "totals" if scope.basis == "offsets" else "hour"
+    compared = [place for place in live.keys() | batch.keys() if place[0] == table and scope.covers(place)]
+
+    def of(figure: Figure) -> int:
+        return sum(
+            live.get(place, _NOTHING).get(figure, 0) - batch.get(place, _NOTHING).get(figure, 0) for place in compared
+        )
+
+    # An order may lie in several hours, so their orders add up to nothing that has a name.
+    whole = scope.basis == "offsets"
+    return Drift(
+        revenue=format_cents(of("revenue")),
+        quantity=of("quantity"),
+        events=of("events") if whole else None,
+        orders=of("orders") if whole and scope.snapshot.level else None,
+        buyers=of("buyers") if whole and scope.snapshot.level else None,
+    )
+
+
+def reconciliation(
+    live: Book, batch: Book, scope: Scope, *, version: str, checked_ms: int, snapshot_key: str
+) -> Reconciliation:
+    """The comparison as it is stored."""
+    compared, unequal = compare(live, batch, scope)
+    return Reconciliation(
+        version=version,
+        status="differ" if unequal else "agree",
+        basis=scope.basis,
+        as_of=format_time(scope.as_of_ms),
+        checked_at=format_time(checked_ms),
+        snapshot=snapshot_key,
+        compared=compared,
+        differing=len(unequal),
+        drift=drift(live, batch, scope),
+        differences=tuple(told(unequal, scope.snapshot)),
+    )
+
+
+def told(unequal: Iterable[Unequal], snapshot: LiveSnapshot) -> Iterator[Difference]:
+    """The first differences of each table, for people."""
+    zone, listed = ZoneInfo(snapshot.time_zone), dict.fromkeys(FIGURES, 0)
+    for (table, entry), figure, live, batch in unequal:
+        listed[table] += 1
+        if listed[table] <= TOLD_A_TABLE:
+            yield Difference(
+                table=table,
+                figure=figure,
+                live=_amount(figure, live),
+                batch=_amount(figure, batch),
+                bucket=bucket_start(int(entry), zone) if table in BUCKETS else None,
+                partition=f"{snapshot.topic}/{entry}" if table == "partition" else None,
+                entry=entry if table in ("category", "brand") else None,
+            )
+
+
+def _amount(figure: Figure, value: int) -> str:
+    return format_cents(value) if figure == "revenue" else str(value)
+
+
+def in_words(difference: Difference) -> str:
+    """`hour 2026-11-22T13:00:00Z: revenue 10.00 live, 22.50 in the batch`."""
+    place = difference.bucket or difference.partition or difference.entry or ""
+    where = f"{difference.table} {place}".rstrip()
+    return f"{where}: {difference.figure} {difference.live} live, {difference.batch} in the batch"

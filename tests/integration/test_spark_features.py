@@ -1,0 +1,150 @@
+"""The tables that Spark makes for serving, held to what the evaluation knows of the same purchases (NumPy)."""
+
+import csv
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from local.datasets import write_completejourney
+from recsys.decayed_counts import HOUR_MS, DecayedCounts
+from spark import train
+from spark import features
+from recsys.evaluation.training_view import Background, background
+from recsys.evaluation.purchase_log import ANONYMOUS, Log, read_log
+from spark.import_csv import import_file, purchases
+from spark.session import spark_session
+from spark.settings import JobSettings
+
+ROWS = 12_000
+RETURNED = 40
+"""Every so many rows one is given back later; every third of those rows stays anonymous."""
+
+
+def write_shop(file: Path, scratch: Path) -> None:
+    """The first real till lines of the grocery chain, some of them anonymous, some returned."""
+    whole = scratch / "whole.csv"
+    write_completejourney(whole)
+    with whole.open(newline="") as source, file.open("w", newline="") as out:
+        reader = csv.DictReader(source)
+        assert reader.fieldnames is not None
+        writer = csv.DictWriter(out, reader.fieldnames)
+        writer.writeheader()
+        for number, row in zip(range(ROWS), reader, strict=False):
+            writer.writerow(row | ({"user_id": ""} if number % 31 == 0 else {}))
+            if number % RETURNED == 0:
+                writer.writerow(row | {"quantity": f"-{row['quantity']}", "order_id": f"back-{number}"})
+
+
+class Shop:
+    """One log, as Spark and as NumPy know it at the moment after the newest purchase."""
+
+    def __init__(self, spark: SparkSession, folder: Path) -> None:
+        self.purchases: DataFrame = purchases(spark, folder).persist()
+        self.held = train.interactions(self.purchases).persist()
+        self.log: Log = read_log(folder)
+        self.newest_ms = int(self.log.at_ms[-1])
+        self.known: Background = background(self.log, self.newest_ms + 1)
+
+    @property
+    def ids(self) -> list[str]:
+        return list(self.known.log.products)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    scratch = tmp_path_factory.mktemp("knowledge")
+    write_shop(scratch / "shop.csv", scratch)
+    settings = JobSettings(
+        spark_master="local[2]", spark_driver_memory="1g", spark_dir=scratch / "spark", spark_shuffle_partitions=2
+    )
+    with spark_session(settings) as spark:
+        import_file(spark, scratch / "shop.csv", scratch / "raw", scratch / "purchases")
+        yield Shop(spark, scratch / "purchases")
+
+
+def rows(table: DataFrame) -> list[dict[str, Any]]:
+    return [row.asDict() for row in table.collect()]
+
+
+def test_the_log_has_what_makes_it_hard(shop: Shop) -> None:
+    assert (shop.log.pieces < 0).sum() > ROWS // RETURNED - 5
+    assert (shop.log.customers < 0).sum() > ROWS // 40
+    assert np.bincount(shop.known.held.customers).max() > 100, "a customer of more than 100 products"
+    assert np.diff(shop.known.co_purchases.starts).max() == 100, "a product with more neighbours than are kept"
+
+
+def test_known_purchases_are_the_histories(shop: Shop) -> None:
+    found = {
+        row["user_id"]: list(zip(row["product_ids"], row["pieces"], row["bought_ms"], strict=True))
+        for row in rows(features.known_purchases(shop.held))
+    }
+    past = shop.known.past
+    assert set(found) == set(past.users)
+    for customer in past.users:
+        history = past.of(customer)
+        products = [shop.ids[row] for row in history.rows.tolist()]
+        assert found[customer] == list(zip(products, history.pieces.tolist(), history.at_ms.tolist(), strict=True))
+
+
+def test_co_purchases_are_the_same_counts_of_the_same_neighbours(shop: Shop) -> None:
+    found = {row["product_id"]: row for row in rows(features.co_purchases(shop.held))}
+    pairs = shop.known.co_purchases
+    assert set(found) == {shop.ids[row] for row in np.flatnonzero(pairs.buyers).tolist()}
+    for product, row in found.items():
+        place = shop.ids.index(product)
+        neighbours, counts = pairs.of(place)
+        assert row["buyers"] == pairs.buyers[place]
+        assert row["neighbour_ids"] == [shop.ids[each] for each in neighbours.tolist()]
+        assert row["counts"] == counts.tolist()
+
+
+def test_ties_of_categories_are_the_same_shares(shop: Shop) -> None:
+    table = features.category_ties(shop.held, features.catalogue(shop.purchases))
+    found = {(row["category_code"], row["towards"]): row["tie"] for row in rows(table)}
+    names = category_names(shop)
+    ties = shop.known.categories.ties
+    expected = {(names[a], names[b]): float(ties[a, b]) for a, b in zip(*np.nonzero(ties), strict=True)}
+    assert len(expected) > 500
+    assert found == expected
+
+
+def category_names(shop: Shop) -> dict[int, str]:
+    """The category that each number of the log stands for."""
+    codes = {row["product_id"]: row["category_code"] for row in rows(features.catalogue(shop.purchases))}
+    numbers = zip(shop.ids, shop.known.log.category.tolist(), strict=True)
+    return {number: codes[product] for product, number in numbers if number >= 0}
+
+
+def test_popularity_is_lines_sold_in_the_week(shop: Shop) -> None:
+    found = {row["product_id"]: row["score"] for row in rows(features.popularity(shop.purchases, shop.newest_ms))}
+    week = shop.known.popularity()
+    assert (week > 0).sum() > features.POPULAR_AT_LEAST
+    assert found == {shop.ids[row]: float(week[row]) for row in np.flatnonzero(week).tolist()}
+
+
+@pytest.mark.parametrize("half_life_h", [2.0, 24.0])
+def test_trends_fade_and_leave_out_what_was_given_back(shop: Shop, half_life_h: float) -> None:
+    table = rows(features.trends(shop.purchases, shop.held, {2.0, 24.0}, shop.newest_ms))
+    found = {row["product_id"]: row["count"] for row in table if row["half_life_h"] == half_life_h}
+    log, held = shop.known.log, shop.known.held
+    keys = held.customers * len(log.products) + held.rows
+    kept = np.isin(log.customers * len(log.products) + log.rows, keys) | (log.customers == ANONYMOUS)
+    lines = np.flatnonzero(kept & (log.pieces > 0))
+    following = DecayedCounts(len(log.products), half_life_h * HOUR_MS)
+    following.add_each(log.rows[lines], log.at_ms[lines])
+    counts = following.at(shop.newest_ms)
+    expected = {shop.ids[row]: float(counts[row]) for row in np.flatnonzero(counts > features.FADED).tolist()}
+    assert set(found) == set(expected)
+    assert all(math.isclose(found[product], expected[product], rel_tol=1e-9) for product in expected)
+
+
+def test_the_newest_sale_of_a_product_is_when_it_last_was_on_sale(shop: Shop) -> None:
+    found = {row["product_id"]: row["last_sold_ms"] for row in rows(features.catalogue(shop.purchases))}
+    for product, last_ms in found.items():
+        lines = (shop.log.rows == shop.log.products.index(product)) & (shop.log.pieces > 0)
+        assert last_ms == (int(shop.log.at_ms[lines].max()) if lines.any() else None)

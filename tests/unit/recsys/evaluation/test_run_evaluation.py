@@ -1,0 +1,197 @@
+"""Evaluation as a step of a run: what is chosen, compared and refused on shops whose best recipe is known."""
+
+import io
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recsys.score_weights import Composition, Fading
+from recsys.decayed_counts import DAY_MS, HOUR_MS
+from recsys.evaluation import gate
+from recsys.evaluation import methods
+from recsys.evaluation.purchase_log import Log
+from recsys.evaluation.methods import DEFAULT, Recipe
+from recsys.evaluation.weight_search import impersonal
+from recsys.evaluation.run_evaluation import Evaluated, Evaluation, read_purchases, recipe_of, sample, spans_of
+from recsys.evaluation.gate import CANDIDATE, LIVE, POPULARITY
+from spark.settings import AlsSettings, EvaluationSettings
+from tests.bucket import Bucket
+from tests.purchase_log import START_MS, log_of, two_worlds
+
+SMALL = AlsSettings(rank=4, regularisation=1.0, alpha=10.0, iterations=4, seed=1, blocks=1)
+OTHER = AlsSettings(rank=3, regularisation=1.0, alpha=10.0, iterations=4, seed=1, blocks=1)
+QUICK = EvaluationSettings(search_seconds=0.0, search_days=8, gate_days=8, gate_questions=50)
+PERSONAL = Composition(live=0.01, neighbours=1.0, trends=(Fading(24.0, 1.0),))
+POPULAR = Composition(live=0.01, trends=(Fading(24.0, 1.0),))
+
+
+@pytest.fixture(autouse=True)
+def small_factors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "PREDECESSOR", SMALL)
+
+
+def made_by(composition: Composition, als: AlsSettings = SMALL) -> Recipe:
+    return Recipe(als, composition, impersonal(composition))
+
+
+def evaluated(log: Log, folder: Path, live: Recipe | None = None, settings: EvaluationSettings = QUICK) -> Evaluated:
+    return Evaluation(log, settings, SMALL, live).run(folder)
+
+
+def refusals(found: Evaluated) -> dict[str, str | None]:
+    return {standing.name: standing.refused for standing in found.judgement.standings}
+
+
+def test_where_customers_keep_to_their_world_the_personal_recipe_wins(tmp_path: Path) -> None:
+    found = evaluated(two_worlds(500, seed=2), tmp_path)
+    assert (found.judgement.winner, found.recipe.composition) == (CANDIDATE, DEFAULT)
+    assert found.metrics["warm"]["hr@3"][0] > 0.3
+    assert found.metrics["protocol"] == "rolling"
+
+
+def test_plant_customers_permuted_among_the_orders(tmp_path: Path) -> None:
+    """What sells stays as it is and nothing personal is left: what serves is refused, and popular products win."""
+    found = evaluated(two_worlds(500, seed=2, permuted=True), tmp_path, live=made_by(PERSONAL))
+    assert found.judgement.winner == POPULARITY
+    assert not gate.personalises(found.recipe.composition)
+    for name in (LIVE, CANDIDATE):
+        assert "does not serve customers with purchases better than popular products" in (refusals(found)[name] or "")
+    assert "was refused" in found.judgement.reason
+    assert found.judgement.verdict == "published", "something always serves"
+
+
+def test_plant_the_search_is_told_why_as_well(tmp_path: Path) -> None:
+    settings = QUICK.model_copy(update={"search_seconds": 0.1})
+    found = evaluated(two_worlds(500, seed=2, permuted=True), tmp_path, settings=settings)
+    assert "popular products" in (refusals(found)[CANDIDATE] or "")
+    assert found.judgement.winner == POPULARITY
+    assert sum(found.search["tried"].values()) >= 15
+
+
+def test_each_recipe_is_fitted_with_its_own_settings(tmp_path: Path) -> None:
+    evaluated(two_worlds(300, seed=2), tmp_path, live=made_by(PERSONAL, OTHER))
+    fitted = {file.name.split("-")[1] for file in tmp_path.iterdir()}
+    assert fitted == {"rank4", "rank3"}
+
+
+def test_purchases_after_the_split_do_not_change_the_candidate(tmp_path: Path) -> None:
+    log, settings = two_worlds(300, seed=3), QUICK.model_copy(update={"search_seconds": 0.1})
+    split = spans_of(log, settings).split
+    rows = log.rows.copy()
+    rows[log.at(split) :] = 0
+    other = Log(log.at_ms, log.orders, log.customers, rows, log.pieces, log.users, log.products, log.category)
+    ours, theirs = (evaluated(each, tmp_path / name, settings=settings) for each, name in ((log, "a"), (other, "b")))
+    starts = [[trial for trial in each.search["trials"] if trial["stage"] == "factors"] for each in (ours, theirs)]
+    assert starts[0] == starts[1] != []
+
+
+def test_where_bought_products_are_shown_again_they_are_to_be_found(tmp_path: Path) -> None:
+    again = Composition(live=0.01, neighbours=1.0, repeats=0.1, mask_bought=False, trends=(Fading(24.0, 1.0),))
+    found = evaluated(two_worlds(300, seed=2), tmp_path, live=made_by(again))
+    assert found.document is not None
+    assert found.document["judged_by"] == "repeats"
+    assert found.document["repeats"]["warm"]["questions"] > found.document["rolling"]["warm"]["questions"]
+
+
+@pytest.mark.parametrize("live", [None, made_by(PERSONAL, OTHER)])
+def test_too_little_decides_nothing_and_says_so(live: Recipe | None, tmp_path: Path) -> None:
+    found = evaluated(two_worlds(20, seed=2), tmp_path, live=live)
+    assert found.recipe == (live or made_by(DEFAULT))
+    assert found.judgement.winner == (LIVE if live else CANDIDATE)
+    assert found.judgement.reason.startswith("Too few purchases to compare recipes by")
+    assert (found.document, found.page, found.metrics) == (None, None, {})
+
+
+def test_a_single_purchase_is_too_little(tmp_path: Path) -> None:
+    found = evaluated(log_of([(0, "a", "ann", 0)], 1), tmp_path)
+    assert found.judgement.reason.startswith("Too few")
+
+
+def test_metrics_and_page_are_whole(tmp_path: Path) -> None:
+    found = evaluated(two_worlds(300, seed=2), tmp_path, live=made_by(PERSONAL))
+    document = json.loads(json.dumps(found.document))
+    assert {CANDIDATE, LIVE, POPULARITY, methods.COMPOSED, *methods.BASELINES} == set(
+        document["rolling"]["all"]["methods"]
+    )
+    page = found.page or ""
+    assert "Would our recommendations have been bought?" in page
+    assert all(words in page for words in ("the new recipe", "today&#x27;s recipe", "best sellers, by the new recipe"))
+
+
+def test_spans_never_take_more_than_a_quarter() -> None:
+    log = log_of([(0, "a", "ann", 0), (40, "b", "ann", 0)], 1)
+    spans = spans_of(log, EvaluationSettings(search_days=14, gate_days=2))
+    assert spans.until == START_MS + 40 * DAY_MS + 1
+    assert spans.until - spans.split == 2 * DAY_MS
+    assert spans.split - spans.chosen == 10 * DAY_MS
+
+
+def test_a_line_of_a_later_year_moves_no_span() -> None:
+    hourly = [(number / 24, f"o{number}", "ann", 0) for number in range(40 * 24)]
+    settings = EvaluationSettings(search_days=14, gate_days=2)
+    later = log_of([*hourly, (2000, "o-later", "bob", 0)], 1)
+    assert spans_of(later, settings) == spans_of(log_of(hourly, 1), settings)
+    assert spans_of(later, settings).until == START_MS + 40 * DAY_MS - HOUR_MS + 1
+
+
+def lines(users: list[str | None]) -> pa.Table:
+    count = len(users)
+    return pa.table(
+        {
+            "event_time": pa.array(range(count), pa.int64()),
+            "order_id": [f"o{number // 2}" for number in range(count)],
+            "user_id": pa.array(users, pa.string()),
+            "product_id": [f"p{number % 7}" for number in range(count)],
+            "category_code": pa.array([None] * count, pa.string()),
+            "quantity": pa.array([1] * count, pa.int64()),
+        }
+    )
+
+
+def test_a_sample_takes_customers_whole_and_always_the_same() -> None:
+    users: list[str | None] = [f"u{number % 500}" for number in range(2000)] + [None] * 1000
+    some, more = sample(lines(users), 0.3), sample(lines(users), 0.6)
+    kept = Counter(user for user in some["user_id"].to_pylist() if user)
+    assert set(kept.values()) == {4}
+    assert 100 < len(kept) < 200
+    assert 200 < some["user_id"].null_count < 400
+    assert set(some["order_id"].to_pylist()) <= set(more["order_id"].to_pylist())
+    assert sample(lines(users), 1.0) == lines(users)
+
+
+def test_purchases_are_read_from_every_month(tmp_path: Path) -> None:
+    bucket = Bucket()
+    for month, users in (("2020-04", ["ann", "bob"]), ("2020-05", ["cid", None])):
+        out = io.BytesIO()
+        pq.write_table(lines([*users]), out)
+        bucket.objects[f"curated/purchases/v/month={month}/part-0.parquet"] = out.getvalue()
+        bucket.objects["curated/purchases/v/_SUCCESS"] = b""
+    log = read_purchases(bucket, "curated/purchases/v/", 1.0)
+    assert list(log.users) == ["ann", "bob", "cid"]
+    assert np.array_equal(log.at_ms, [0, 0, 1, 1])
+
+
+def test_a_manifest_gives_its_recipe_back() -> None:
+    manifest = {
+        "settings": {**SMALL.model_dump(), "time_zone": "UTC"},
+        "composition": {"neighbours": 1.0, "trends": [{"half_life_h": 24.0, "weight": 1.0}], "live": 0.01},
+    }
+    assert recipe_of(manifest) == made_by(PERSONAL)
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {},
+        {"composition": {"of_another_time": 1.0}, "settings": SMALL.model_dump()},
+        {"composition": {}, "settings": {}},
+    ],
+)
+def test_a_manifest_of_another_format_has_no_recipe(manifest: dict[str, Any]) -> None:
+    assert recipe_of(manifest) is None

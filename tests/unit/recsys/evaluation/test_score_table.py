@@ -1,0 +1,115 @@
+"""The table of score parts: a trial on it gives what the serving scorer's own answers give."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from recsys.scorer import ComposedScorer, Knowledge
+from recsys.score_weights import Composition, Fading
+from recsys.decayed_counts import DAY_MS
+from recsys.topk import Float32s
+from recsys.evaluation import rolling
+from recsys.evaluation import holdout
+from recsys.evaluation.training_view import Background, background
+from recsys.evaluation.metrics import groups, values
+from recsys.evaluation.rolling import Answers, Method, Protocol
+from recsys.evaluation.score_table import HALF_LIVES_H, Table, tabulate, tabulate_still
+from spark.settings import AlsSettings
+from tests.purchase_log import START_MS, two_worlds
+
+MOMENT_MS, END_MS = START_MS + 20 * DAY_MS, START_MS + 30 * DAY_MS
+ALS = AlsSettings(rank=4, regularisation=0.1, alpha=5.0, iterations=1, seed=1, blocks=1)
+EVERYTHING = Composition(
+    factors=0.3,
+    popularity=0.02,
+    live=0.05,
+    neighbours=1.0,
+    categories=0.4,
+    trends=(Fading(6.0, 1.0), Fading(168.0, 0.2)),
+    steady=(Fading(720.0, 0.02),),
+    recency=(Fading(72.0, 1.0), Fading(1.0, 0.5)),
+    fade=(Fading(24.0, 0.7), Fading(1e6, 0.3)),
+    shrink=3.0,
+    balance=0.3,
+)
+COMPOSITIONS = {
+    "everything": EVERYTHING,
+    **{
+        f"without {part}": msgspec.structs.replace(EVERYTHING, **{part: type(getattr(EVERYTHING, part))()})
+        for part in ("factors", "popularity", "live", "neighbours", "categories", "steady", "fade")
+    },
+    "another balance": msgspec.structs.replace(EVERYTHING, shrink=30.0, balance=0.7),
+    "another trend": msgspec.structs.replace(EVERYTHING, trends=(Fading(24.0, 1.0),), live=0.5),
+    "older purchases": msgspec.structs.replace(EVERYTHING, recency=(Fading(1000.0, 1.0),)),
+}
+
+
+def known() -> tuple[Background, Knowledge]:
+    shop = background(two_worlds(300, seed=4), MOMENT_MS)
+    factors: Float32s = np.random.default_rng(1).normal(size=(shop.scored, 4)).astype(np.float32)
+    return shop, shop.knowledge(factors, ALS, shop.popularity())
+
+
+@pytest.fixture(scope="module")
+def both() -> tuple[Answers, tuple[Table, Table]]:
+    """All compositions' answers by the scorer, and the tables of the same orders."""
+    shop, knowledge = known()
+    methods = [Method(name, ComposedScorer(knowledge, composition)) for name, composition in COMPOSITIONS.items()]
+    answers = rolling.evaluate(shop, END_MS, methods, Protocol(), "test")
+    return answers, tabulate(shop, END_MS, {"one": knowledge}, shares=(1.0, 1.0), seed=1)
+
+
+@pytest.mark.parametrize("name", COMPOSITIONS)
+def test_a_trial_gives_what_the_scorer_s_answers_give(name: str, both: tuple[Answers, tuple[Table, Table]]) -> None:
+    answers, tables = both
+    place, found = answers.methods.index(name), values(answers)
+    for table, group in zip(tables, ("warm", "cold"), strict=True):
+        chosen = groups(answers)[group]
+        figures = table.values(COMPOSITIONS[name], "one")
+        assert table.asked == chosen.sum() > 50
+        assert figures["ndcg@10"] > 0.02
+        for metric, figure in figures.items():
+            assert figure == pytest.approx(found[metric][place, chosen].mean(), abs=1e-9), (group, metric)
+
+
+@pytest.mark.parametrize("name", COMPOSITIONS)
+def test_so_it_does_where_the_state_stands_still(name: str) -> None:
+    shop, knowledge = known()
+    method = Method(name, ComposedScorer(knowledge, COMPOSITIONS[name]))
+    answers = holdout.evaluate(shop, END_MS, [method], Protocol(who="warm"))
+    table = tabulate_still(shop, END_MS, {"one": knowledge}, share=1.0, seed=1)
+    assert table.asked == len(answers) > 20
+    for metric, figure in table.values(COMPOSITIONS[name], "one").items():
+        assert figure == pytest.approx(values(answers)[metric].mean(), abs=1e-9), metric
+
+
+def test_the_share_of_the_orders_is_asked_and_the_others_are_left_for_the_scorer() -> None:
+    shop, knowledge = known()
+    whole, _ = tabulate(shop, END_MS, {"one": knowledge}, shares=(1.0, 1.0), seed=1)
+    some, none = tabulate(shop, END_MS, {"one": knowledge}, shares=(0.3, 0.0), seed=1)
+    assert 0.2 * whole.asked < some.asked < 0.4 * whole.asked
+    assert none.asked == len(none.rows) == 0
+    rest = rolling.evaluate(
+        shop,
+        END_MS,
+        [Method("one", ComposedScorer(knowledge, EVERYTHING))],
+        Protocol(who="warm", skip=0.3, sample=1.0, seed=1),
+        "test",
+    )
+    assert len(rest) == whole.asked - some.asked
+
+
+def test_models_are_told_apart_and_other_half_lives_can_be_had() -> None:
+    shop, knowledge = known()
+    other = shop.knowledge(-knowledge.item_factors[::-1], ALS, shop.popularity())
+    table, _ = tabulate(
+        shop, END_MS, {"one": knowledge, "other": other}, half_lives_h=(*HALF_LIVES_H, 5.0), shares=(1.0, 0.0), seed=1
+    )
+    odd = Composition(factors=1.0, live=0.1, trends=(Fading(5.0, 1.0),))
+    assert table.values(odd, "one") != table.values(odd, "other")
+
+
+def test_where_nothing_can_be_found_there_is_nothing() -> None:
+    shop, knowledge = known()
+    warm, cold = tabulate(shop, shop.moment_ms, {"one": knowledge}, shares=(1.0, 1.0), seed=1)
+    assert warm.values(EVERYTHING, "one") == cold.values(EVERYTHING, "one") == {"hr@3": 0.0, "ndcg@10": 0.0}

@@ -1,0 +1,238 @@
+"""What may become a model, and how the pointer moves."""
+
+import io
+import json
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from services.common.modelregistry import POINTER, published_versions, put_once
+from services.common.objectstore import AlreadyExists
+from recsys.evaluation.methods import DEFAULT, Recipe
+from recsys.evaluation.run_evaluation import Evaluated
+from recsys.evaluation.gate import Check, Judgement
+from spark.job import Job, Outcome, go_live, verified
+from spark.progress import Progress
+from spark.publish import TABLES, ModelRefused, PointerContended, manifest, move_forward, verified_files, write_manifest
+from spark.settings import AlsSettings, JobSettings
+from tests.bucket import Bucket
+
+NOW_MS = 1_700_000_000_000
+
+
+def pointer(version: str, note: str = "") -> bytes:
+    return json.dumps({"version": version, "note": note}).encode()
+
+
+def parquet(**columns: "pa.Array[Any]") -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.table(columns), out)
+    return out.getvalue()
+
+
+def factors(*rows: list[float]) -> "pa.Array[Any]":
+    return pa.array([np.array(row, np.float32) for row in rows], pa.list_(pa.float32()))
+
+
+def model(**replaced: bytes) -> Bucket:
+    """A bucket with the tables of version v, rank 2, two users and one product."""
+    tables = {
+        "user_factors": parquet(user_id=pa.array(["1", "2"]), factors=factors([0.1, 0.2], [0.3, 0.0])),
+        "item_factors": parquet(product_id=pa.array(["9"]), factors=factors([1.0, -1.0])),
+        "catalogue": parquet(product_id=pa.array(["9"])),
+        "popularity": parquet(product_id=pa.array(["9"])),
+        "known_purchases": parquet(user_id=pa.array(["1"])),
+        "co_purchases": parquet(product_id=pa.array(["9"])),
+        "category_ties": parquet(tie=pa.array([], pa.float64())),
+        "trends": parquet(count=pa.array([0.5])),
+    } | replaced
+    bucket = Bucket()
+    bucket.objects = {f"models/als/v/{name}/part-0.parquet": body for name, body in tables.items()}
+    bucket.objects["models/als/v/catalogue/_SUCCESS"] = b""
+    return bucket
+
+
+def test_every_parquet_file_is_named_with_its_shape_and_hash() -> None:
+    bucket = model(catalogue=parquet(product_id=pa.array(["8", "9"])))
+    files = {file.path: file for file in verified_files(bucket, "v", rank=2)}
+    assert set(files) == {f"{table}/part-0.parquet" for table in TABLES}
+    catalogue = files["catalogue/part-0.parquet"]
+    assert catalogue.rows == 2
+    assert catalogue.bytes == len(bucket.objects["models/als/v/catalogue/part-0.parquet"])
+    assert len(catalogue.sha256) == 64
+
+
+@pytest.mark.parametrize(
+    ("table", "body", "words"),
+    [
+        ("user_factors", parquet(user_id=pa.array(["1"]), factors=factors([0.1, float("nan")])), "not a finite number"),
+        (
+            "item_factors",
+            parquet(product_id=pa.array(["9"]), factors=factors([float("inf"), 1.0])),
+            "not a finite number",
+        ),
+        ("item_factors", parquet(product_id=pa.array(["9"]), factors=factors([1.0])), "has not 2 factors"),
+        ("user_factors", parquet(user_id=pa.array(["1"]), factors=factors([1e-11, 0.0])), "all factors have vanished"),
+        ("popularity", parquet(product_id=pa.array([], pa.string())), "popularity has no rows"),
+        ("item_factors", b"PAR1 and no more", "item_factors/part-0.parquet cannot be read"),
+    ],
+)
+def test_a_broken_table_is_refused_by_name(table: str, body: bytes, words: str) -> None:
+    with pytest.raises(ModelRefused, match=words):
+        verified_files(model(**{table: body}), "v", rank=2)
+
+
+def test_plant_a_corrupt_factor_file() -> None:
+    """The gate's record says why, no manifest makes the version complete, and what serves goes on."""
+    bucket = model(item_factors=b"PAR1 and no more")
+    bucket.objects[POINTER] = pointer("u")
+    als = AlsSettings(rank=2, regularisation=1.0, alpha=40.0, iterations=1, seed=1, blocks=1)
+    evaluated = Evaluated(Recipe(als, DEFAULT, DEFAULT), Judgement("candidate", "It does best."), {})
+    with pytest.raises(ModelRefused, match="cannot be read"):
+        verified(Job(cast(SparkSession, None), bucket, JobSettings(), Progress(), "v", NOW_MS), evaluated)
+    gate = json.loads(bucket.objects["reports/gate/latest.json"])
+    assert (gate["version"], gate["verdict"]) == ("v", "refused")
+    assert "item_factors/part-0.parquet cannot be read" in gate["reason"]
+    assert gate == json.loads(bucket.objects["reports/gate/v.json"])
+    assert published_versions(bucket) == []
+    assert bucket.objects[POINTER] == pointer("u")
+
+
+class Written(Bucket):
+    """A bucket that remembers the order of writes."""
+
+    def __init__(self, *versions: str) -> None:
+        super().__init__()
+        self.objects = {f"models/als/{version}/manifest.json": b"{}" for version in versions}
+        self.order: list[str] = []
+
+    def _written(self, key: str, body: bytes) -> None:
+        self.order.append(key)
+        super()._written(key, body)
+
+
+def job_of(store: Bucket, version: str) -> Job:
+    return Job(cast(SparkSession, None), store, JobSettings(models_kept=2), Progress(), version, NOW_MS)
+
+
+def test_the_gate_says_published_once_the_pointer_has_moved() -> None:
+    bucket = Written("v1", "v2", "v3")
+    assert go_live(job_of(bucket, "v3"), Judgement("candidate", "It does best.")) == Outcome("v3")
+    assert bucket.order == [POINTER, "reports/gate/v3.json", "reports/gate/latest.json"]
+    assert published_versions(bucket) == ["v2", "v3"]
+
+
+def test_a_run_that_was_overtaken_says_so() -> None:
+    bucket = Written("v1", "v2")
+    bucket.objects[POINTER] = pointer("v2")
+    outcome = go_live(job_of(bucket, "v1"), Judgement("candidate", "It does best."))
+    assert outcome == Outcome(None, "v1 is complete, but a later run's model is live already")
+    gate = json.loads(bucket.objects["reports/gate/v1.json"])
+    assert gate["reason"] == f"It does best. It does not serve: {outcome.reason}."
+    assert bucket.objects[POINTER] == pointer("v2")
+
+
+def test_old_versions_go_after_a_refused_run_too() -> None:
+    bucket = Written("v1", "v2", "v3", "v4")
+    bucket.objects[POINTER] = pointer("v2")
+    refused = Judgement("candidate", "It does best.").checked([Check("answers", False, "nobody was answered")])
+    outcome = go_live(job_of(bucket, "v4"), refused)
+    assert outcome == Outcome(None, "The model was not published: nobody was answered.")
+    assert bucket.objects[POINTER] == pointer("v2")
+    assert published_versions(bucket) == ["v2", "v3", "v4"]
+    assert json.loads(bucket.objects["reports/gate/latest.json"])["verdict"] == "refused"
+
+
+@pytest.mark.parametrize(
+    ("table", "words"), [("item_factors", "item_factors has no rows"), ("category_ties", "category_ties has no file")]
+)
+def test_a_missing_table_is_refused_by_name(table: str, words: str) -> None:
+    bucket = model()
+    del bucket.objects[f"models/als/v/{table}/part-0.parquet"]
+    with pytest.raises(ModelRefused, match=words):
+        verified_files(bucket, "v", rank=2)
+
+
+def test_the_manifest_counts_users_and_products() -> None:
+    bucket = model()
+    files = verified_files(bucket, "v", rank=2)
+    content = manifest("v", NOW_MS, files, rank=2)
+    assert (content["users"], content["items"], content["rank"]) == (2, 1, 2)
+    assert content["created_at"] == "2023-11-14T22:13:20Z"
+
+
+def test_a_pointer_that_changed_meanwhile_is_read_again() -> None:
+    bucket = Bucket()
+    bucket.objects["p"] = pointer("1")
+    bucket.rivals = [pointer("1", note="an administrator was here")]
+    assert move_forward(bucket, "p", {"version": "2"})
+    assert json.loads(bucket.objects["p"]) == {"version": "2"}
+
+
+def test_a_newer_version_keeps_the_pointer_even_where_it_wins_the_race() -> None:
+    bucket = Bucket()
+    bucket.rivals = [pointer("3")]
+    assert not move_forward(bucket, "p", {"version": "2"})
+    assert json.loads(bucket.objects["p"])["version"] == "3"
+
+
+def test_endless_contention_is_said() -> None:
+    bucket = Bucket()
+    bucket.rivals = [pointer("1", note=str(number)) for number in range(20)]
+    with pytest.raises(PointerContended):
+        move_forward(bucket, "p", {"version": "2"})
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{", b"\xff", b"null", b"[]", b"{}", b'{"version": 3}'])
+def test_a_damaged_pointer_is_replaced(damaged: bytes) -> None:
+    bucket = Bucket()
+    bucket.objects["p"] = damaged
+    assert move_forward(bucket, "p", {"version": "2"})
+    assert json.loads(bucket.objects["p"]) == {"version": "2"}
+
+
+def test_a_pointer_repaired_meanwhile_is_read_again() -> None:
+    bucket = Bucket()
+    bucket.objects["p"] = b"{"
+    bucket.rivals = [pointer("3")]
+    assert not move_forward(bucket, "p", {"version": "2"})
+    assert json.loads(bucket.objects["p"])["version"] == "3"
+
+
+@pytest.mark.parametrize("before", [None, pointer("1")])
+def test_a_pointer_whose_answer_was_lost_is_moved(before: bytes | None) -> None:
+    bucket = Bucket()
+    bucket.objects = {} if before is None else {"p": before}
+    bucket.answers_lost = True
+    assert move_forward(bucket, "p", {"version": "2"})
+    assert json.loads(bucket.objects["p"]) == {"version": "2"}
+
+
+def test_a_manifest_whose_answer_was_lost_is_accepted_as_ours() -> None:
+    bucket = Bucket()
+    bucket.answers_lost = True
+    write_manifest(bucket, {"version": "v"})
+    assert json.loads(bucket.objects["models/als/v/manifest.json"]) == {"version": "v"}
+
+
+def test_another_manifest_is_never_replaced() -> None:
+    bucket = Bucket()
+    write_manifest(bucket, {"version": "v", "rank": 2})
+    with pytest.raises(AlreadyExists):
+        write_manifest(bucket, {"version": "v", "rank": 3})
+    assert json.loads(bucket.objects["models/als/v/manifest.json"])["rank"] == 2
+
+
+def test_a_refused_write_that_left_nothing_is_no_success() -> None:
+    bucket = Bucket()
+
+    def refuse(key: str, body: bytes, metadata: dict[str, str] | None = None) -> None:
+        raise AlreadyExists(key)
+
+    bucket.put_new = refuse  # type: ignore[method-assign]
+    with pytest.raises(AlreadyExists):
+        put_once(bucket, "key", b"body")
