@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from services.common.settings import explain
 from services.common.telemetry import PortInUse, configure_logging
 from services.gateway.app import create_app
-from services.gateway.parts import Parts
+from services.gateway.dependencies import Parts
 from services.gateway.settings import GatewaySettings
 
 logger = logging.getLogger("gateway")

@@ -10,31 +10,34 @@ from fastapi import FastAPI
 from services.common.loopwatch import watched_loop
 from services.common.objectstore import ObjectStore
 from services.common.telemetry import Health, service_version
-from services.gateway import docs, openapi, page, problems
-from services.gateway.background import repeating
-from services.gateway.books import BooksWatch
-from services.gateway.hosts import AllowedHosts
-from services.gateway.intake import Intake
-from services.gateway.offsets import OffsetWatch
-from services.gateway.parts import Parts
-from services.gateway.popular import PopularShelf
-from services.gateway.pulse import Pulse
-from services.gateway.ranges import RangeRankings
-from services.gateway.recommendations import Recommender
-from services.gateway.recommender import ModelWatch, RecommenderClient
-from services.gateway.registry import Registry
+from services.gateway.api import docs
+from services.gateway.api import openapi
+from services.gateway.api import static_page
+from services.gateway.api import problems
+from services.gateway.upstreams.periodic import repeating
+from services.gateway.upstreams.reconciliation import BooksWatch
+from services.gateway.api.hosts import AllowedHosts
+from services.gateway.upstreams.event_intake import Intake
+from services.gateway.upstreams.offsets import OffsetWatch
+from services.gateway.dependencies import Parts
+from services.gateway.upstreams.bestsellers import PopularShelf
+from services.gateway.stream.totals_history import Pulse
+from services.gateway.queries.ranges import RangeRankings
+from services.gateway.upstreams.recommendations import Recommender
+from services.gateway.upstreams.recommender_client import ModelWatch, RecommenderClient
+from services.gateway.upstreams.model_registry import Registry
 from services.gateway.routes import customers, events, models, products, recommendations, stats
 from services.gateway.routes import health as health_routes
 from services.gateway.routes import stream as stream_routes
 from services.gateway.routes import system as system_routes
 from services.gateway.settings import GatewaySettings
-from services.gateway.shards import open_shards
-from services.gateway.shell import Shell
-from services.gateway.shopschoice import ShopsChoice
-from services.gateway.snapshot import SnapshotWatch
-from services.gateway.stream import HEARTBEAT_SECONDS, StreamHub
-from services.gateway.system import BucketWatch, SystemWatch
-from services.gateway.ticker import Ticker
+from services.gateway.queries.shards import open_shards
+from services.gateway.api.middleware import Shell
+from services.gateway.upstreams.mask_policy import ShopsChoice
+from services.gateway.stream.shop_state import SnapshotWatch
+from services.gateway.stream.hub import HEARTBEAT_SECONDS, StreamHub
+from services.gateway.system_status import BucketWatch, SystemWatch
+from services.gateway.stream.ticker import Ticker
 
 ROUTERS = (stats, stream_routes, customers, recommendations, products, events, models, system_routes, health_routes)
 
@@ -62,7 +65,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     for module in ROUTERS:
         app.include_router(module.router)
     docs.install(app)
-    page.install(app, settings.web_dist)
+    static_page.install(app, settings.web_dist)
     app.add_middleware(Shell, hosts=AllowedHosts(settings.gateway_hosts), max_body_bytes=settings.max_body_bytes)
     return app
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.gateway.problems import ProblemDocument
+from services.gateway.api.problems import ProblemDocument
 from tests.gateway_app import client_of, settings_of
 
 

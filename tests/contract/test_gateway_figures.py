@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from services.common.settings import RedisSettings
-from services.gateway.answers import Bucket, CustomerAnswer, ProductAnswer, PulseReading, Summary, TopItem
-from services.gateway.buckets import Range
-from services.gateway.ranges import RangeRankings, TooManyProducts
-from services.gateway.shards import LiveShards, ShardReader, open_shards
+from services.gateway.api.schemas import Bucket, CustomerAnswer, ProductAnswer, PulseReading, Summary, TopItem
+from services.gateway.queries.buckets import Range
+from services.gateway.queries.ranges import RangeRankings, TooManyProducts
+from services.gateway.queries.shards import LiveShards, ShardReader, open_shards
 from tests.gateway_app import client_of, settings_of
 from tests.gateway_tables import CHAIR, HEADPHONES, MYSTERY, PHONE, RETURN, SHOP, Line, TableWriter
 

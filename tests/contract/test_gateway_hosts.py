@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from services.gateway.hosts import host_name
+from services.gateway.api.hosts import host_name
 from services.gateway.settings import GatewaySettings
 from tests.gateway_app import client_of, settings_of
 

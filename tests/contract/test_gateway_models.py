@@ -11,9 +11,9 @@ import pytest
 
 from services.common.objectstore import ObjectStore
 from services.common.settings import S3Settings
-from services.gateway.answers import ModelList, Pointer
-from services.gateway.problems import Problem
-from services.gateway.registry import Registry
+from services.gateway.api.schemas import ModelList, Pointer
+from services.gateway.api.problems import Problem
+from services.gateway.upstreams.model_registry import Registry
 from tests.gateway_app import FakeRecommender, client_of, serving, settings_of
 
 TOKEN = "a-token"

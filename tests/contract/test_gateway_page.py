@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from services.common.telemetry import Health, TelemetryServer
-from services.gateway.answers import ConfigAnswer, SystemAnswer
+from services.gateway.api.schemas import ConfigAnswer, SystemAnswer
 from tests.gateway_app import AWAY, client_of, settings_of
 
 

@@ -12,7 +12,7 @@ import pytest
 from services.common.objectstore import ObjectStore
 from services.common.reconciliation import LATEST, Difference, Drift, Reconciliation
 from services.common.settings import S3Settings
-from services.gateway.answers import ReconciliationAnswer
+from services.gateway.api.schemas import ReconciliationAnswer
 from tests.gateway_app import client_of, settings_of
 
 AGREED = Reconciliation(

@@ -26,8 +26,8 @@ from services.common.events import (
     parse,
 )
 from services.common.money import MAX_UNIT_PRICE_CENTS, format_cents
-from services.gateway.intake import read_events
-from services.gateway.problems import Problem
+from services.gateway.upstreams.event_intake import read_events
+from services.gateway.api.problems import Problem
 from spark.records import PURCHASE, checked_row
 from tests.shop import SEED_COLUMNS
 

@@ -24,9 +24,9 @@ from local.topics import create
 from services.common.objectstore import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.topics import PURCHASES
-from services.gateway.answers import StreamSnapshot
+from services.gateway.api.schemas import StreamSnapshot
 from services.gateway.app import create_app
-from services.gateway.problems import CONTENT_TYPE, ProblemDocument
+from services.gateway.api.problems import CONTENT_TYPE, ProblemDocument
 from tests.feeding import eventually, readiness, running
 from tests.gateway_app import settings_of
 from tests.gateway_tables import SHOP, TableWriter

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from services.gateway.answers import IntakeAnswer
+from services.gateway.api.schemas import IntakeAnswer
 from tests.conftest import TopicFactory, TopicNames
 from tests.gateway_app import client_of, settings_of
 from tests.gateway_tables import PHONE, TableWriter

@@ -8,9 +8,9 @@ from redis.asyncio import Redis
 
 from services.common.generations import Generation, live_generation, make_live, remember_layout
 from services.common.tables import TickerLine
-from services.gateway import shards as shards_module
-from services.gateway.shards import LiveShards
-from services.gateway.ticker import Arrival, Ticker
+from services.gateway.queries import shards as shards_module
+from services.gateway.queries.shards import LiveShards
+from services.gateway.stream.ticker import Arrival, Ticker
 
 OLD, NEW = Generation("1", 1, "UTC"), Generation("2", 2, "Europe/Berlin")
 

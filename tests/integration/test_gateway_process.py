@@ -19,7 +19,7 @@ import pytest
 import redis
 
 from local.ports import free_port
-from services.gateway.answers import StreamSnapshot, TickerEntry
+from services.gateway.api.schemas import StreamSnapshot, TickerEntry
 from tests.feeding import eventually
 from tests.gateway_app import AWAY
 from tests.gateway_tables import PHONE, SHOP, TableWriter, ticker_line

@@ -10,8 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.common.events import format_time
 from services.common.telemetry import service_version
-from services.gateway.answers import ClockAnswer, ConfigAnswer
-from services.gateway.parts import parts_of
+from services.gateway.api.schemas import ClockAnswer, ConfigAnswer
+from services.gateway.dependencies import parts_of
 
 router = APIRouter(tags=["health"])
 

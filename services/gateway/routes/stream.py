@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
-from services.gateway.parts import parts_of
+from services.gateway.dependencies import parts_of
 
 router = APIRouter(prefix="/v1/stats", tags=["figures"])
 

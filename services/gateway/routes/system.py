@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter, Request
 
-from services.gateway.answers import SystemAnswer
-from services.gateway.parts import parts_of
+from services.gateway.api.schemas import SystemAnswer
+from services.gateway.dependencies import parts_of
 
 router = APIRouter(prefix="/v1/system", tags=["system"])
 

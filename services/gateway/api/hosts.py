@@ -1,0 +1,40 @@
+"""Under which names the gateway answers: a foreign page that points its own name here (DNS rebinding) reads nothing."""
+
+import re
+from collections.abc import Collection
+from http import HTTPStatus
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from services.gateway.api.problems import Problem
+
+ANY = "*"
+# The platform's probes and Prometheus ask by the pod's address. No figure and no customer is told there.
+_OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+_HOST = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]+)(?::\d*)?")
+
+
+class AllowedHosts:
+    """Checks the `Host` of requests against the allowed names; ports do not matter."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = frozenset(names)
+
+    def check(self, scope: Scope) -> None:
+        """Raises Problem 400 where the request asks for another name."""
+        if ANY in self._names or scope["path"] in _OPEN_PATHS:
+            return
+        host = Headers(scope=scope).get("host", "")
+        if host_name(host) not in self._names:
+            raise Problem(
+                HTTPStatus.BAD_REQUEST,
+                f"the gateway does not answer for host {host!r}: add its name to TILLSTREAM_GATEWAY_HOSTS",
+                title="The host is not in TILLSTREAM_GATEWAY_HOSTS",
+            )
+
+
+def host_name(header: str) -> str | None:
+    """The name in a `Host` header, in lower case: `[::1]:8080` → `[::1]`; None where it has none."""
+    match = _HOST.fullmatch(header)
+    return match[1].lower() if match else None

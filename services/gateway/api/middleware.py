@@ -1,0 +1,119 @@
+"""The outermost layer of the app: undecoded paths, allowed hosts, headers, body limit, latency, last resort."""
+
+import logging
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.common.metrics import GATEWAY_REQUEST_SECONDS
+from services.gateway.api.hosts import AllowedHosts
+from services.gateway.api.problems import Problem, problem_response
+
+logger = logging.getLogger(__name__)
+
+# Everything comes from the gateway itself. Style attributes (not sheets) are allowed inline: chart tooltips set them.
+_CONTENT_SECURITY_POLICY = "; ".join(
+    [
+        "default-src 'self'",
+        "style-src-attr 'unsafe-inline'",
+        "img-src 'self' data:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+SECURITY_HEADERS = {
+    "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Shell:
+    """ASGI middleware around the whole app."""
+
+    def __init__(self, app: ASGIApp, hosts: AllowedHosts, max_body_bytes: int) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        _route_undecoded(scope)
+        exchange = _Exchange(scope, receive, send, self._max_body_bytes)
+        try:
+            self._hosts.check(scope)
+            exchange.check_length()
+            await self._app(scope, exchange.receive, exchange.send)
+        except Problem as problem:
+            await exchange.fail(HTTPStatus(problem.status_code), problem.detail, problem.more)
+        except Exception:
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            await exchange.fail(HTTPStatus.INTERNAL_SERVER_ERROR, "the gateway failed; its log says why")
+
+
+def _route_undecoded(scope: Scope) -> None:
+    """Let `%2F` within an id be no path separator; params.py decodes each parameter by itself."""
+    raw_path: bytes | None = scope.get("raw_path")
+    if raw_path and raw_path.startswith(b"/v1/"):
+        scope["path"] = raw_path.decode("ascii", errors="replace")
+
+
+class _Exchange:
+    """One request and its response."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, max_body_bytes: int) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._max_body_bytes = max_body_bytes
+        self._received = 0
+        self._started_at = time.perf_counter()
+        self._response_started = False
+
+    def check_length(self) -> None:
+        """Refuse a body that announces itself as too large."""
+        length = Headers(scope=self._scope).get("content-length", "0")
+        if length.isdecimal() and int(length) > self._max_body_bytes:
+            raise self._too_large()
+
+    async def receive(self) -> Message:
+        """The next part of the body, refused where the sum is too large."""
+        message = await self._receive()
+        self._received += len(message.get("body", b""))
+        if self._received > self._max_body_bytes:
+            raise self._too_large()
+        return message
+
+    def _too_large(self) -> Problem:
+        return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {self._max_body_bytes:,} bytes")
+
+    async def send(self, message: Message) -> None:
+        """Pass the response on, with the headers every response has."""
+        if message["type"] == "http.response.start":
+            self._response_started = True
+            MutableHeaders(scope=message).update(SECURITY_HEADERS)
+            self._observe(message["status"])
+        await self._send(message)
+
+    def _observe(self, status: int) -> None:
+        route = getattr(self._scope.get("route"), "path", "none")
+        GATEWAY_REQUEST_SECONDS.labels(self._scope["method"], route, str(status)).observe(
+            time.perf_counter() - self._started_at
+        )
+
+    async def fail(self, status: HTTPStatus, detail: str, more: Mapping[str, Any] | None = None) -> None:
+        """Answer with a problem; once the response has begun, only cutting it off is left."""
+        if self._response_started:
+            raise ConnectionAbortedError(detail)
+        await problem_response(status, detail, more)(self._scope, self.receive, self.send)

@@ -1,0 +1,57 @@
+"""The OpenAPI document: FastAPI's, with the errors as they really are (problem documents)."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from services.gateway.api.schemas import StreamSnapshot, TickerEntry
+from services.gateway.api.problems import CONTENT_TYPE, ProblemDocument
+
+_DESCRIPTION = """\
+Live sales figures exact to the cent, best customers, and the products each customer will buy next.
+
+Ids are strings. Money is a decimal string with two places, in the shop's currency (`/v1/config`). Times are RFC 3339.
+Buckets follow the shop's time zone. Errors are problem documents (RFC 9457) that name the offending field.
+"""
+ADMIN = "admin"
+"""The security scheme of routes for the bearer of the admin's token."""
+
+_REF = "#/components/schemas/{model}"
+
+
+def install(app: FastAPI) -> None:
+    """Make the app answer with this document."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes)
+    schemas = document["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    problem = ProblemDocument.model_json_schema(ref_template=_REF)
+    schemas.update(problem.pop("$defs"))
+    schemas["ProblemDocument"] = problem
+    document["components"]["securitySchemes"] = {ADMIN: {"type": "http", "scheme": "bearer"}}
+    # The stream's answers are text to OpenAPI; its events' data is described beside.
+    for model in (StreamSnapshot, TickerEntry):
+        schema = model.model_json_schema(ref_template=_REF)
+        schemas.update(schema.pop("$defs", {}))
+        schemas[model.__name__] = schema
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+            operation["responses"]["default"] = _problem()
+    return document
+
+
+def _problem() -> dict[str, Any]:
+    schema = {"$ref": _REF.format(model="ProblemDocument")}
+    return {"description": "A problem (RFC 9457)", "content": {CONTENT_TYPE: {"schema": schema}}}

@@ -1,0 +1,1 @@
+"""Reads of the live tables in Redis."""

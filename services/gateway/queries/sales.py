@@ -1,0 +1,108 @@
+"""Sales over time from the live tables: of the shop, of a category, of a product."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from services.common.tables import Figures, Granularity, period_of
+from services.gateway.queries.buckets import Range, periods
+from services.gateway.queries.figures import Hash, figures_sum, hash_sum
+from services.gateway.queries.entities import read_totals
+from services.gateway.queries.shards import ShardReader
+
+MAX_BUCKETS = 10_000
+_PERIODS_A_READ = 8
+
+Coarse = Literal["month", "day"]
+Row = tuple[int, Figures]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Buckets oldest first as (start in epoch seconds, figures).
+
+    `cut` says that older buckets were left out to keep the limit; `minute_floor` (epoch seconds) is the start
+    of the oldest minute kept, for minutes only.
+    """
+
+    rows: list[Row]
+    cut: bool = False
+    minute_floor: int | None = None
+
+
+async def read_shop_sales(shards: ShardReader, zone: ZoneInfo, granularity: Granularity, wanted: Range) -> Series:
+    """The shop's sales by bucket, read newest period first so that the limit bounds the reading too."""
+    totals = await read_totals(shards)
+    floor = totals.minute_floor if granularity == "minute" else None
+    if totals.first_event is None or totals.last_event is None:
+        return Series([], minute_floor=floor)
+    first, last = wanted.within(max(totals.first_event, (floor or 0) * 1000), totals.last_event)
+    rows: list[Row] = []
+    for names in _chunks(periods(granularity, zone, first, last), _PERIODS_A_READ):
+        for buckets in await _read_periods(shards, granularity, names):
+            rows += _rows(buckets.items(), wanted, floor)
+        if len(rows) > MAX_BUCKETS:
+            break
+    return _series(rows, floor)
+
+
+async def read_day(shards: ShardReader, zone: ZoneInfo, at_ms: int) -> Row:
+    """The shop's sales of the day that an instant lies in."""
+    day = datetime.fromtimestamp(at_ms // 1000, zone).replace(hour=0, minute=0, second=0, fold=0)
+    start = int(day.timestamp())
+    (packed,) = await shards.ask(lambda pipe, keys: pipe.hget(keys(f"sales:day:{period_of('day', day)}"), str(start)))
+    return start, figures_sum(packed)
+
+
+async def _read_periods(
+    shards: ShardReader, granularity: Granularity, names: Sequence[str]
+) -> Iterator[dict[str, Figures]]:
+    def commands(pipe: Any, keys: Any) -> None:
+        for name in names:
+            pipe.hgetall(keys(f"sales:{granularity}:{name}"))
+
+    return map(hash_sum, await shards.ask(commands))
+
+
+async def read_category_sales(shards: ShardReader, category: str, granularity: Coarse, wanted: Range) -> Series:
+    """A category's sales, with those of the categories below it."""
+    return await _read_entity_sales(shards, f"category:{category}", granularity, wanted)
+
+
+async def read_product_sales(shards: ShardReader, product_id: str, granularity: Coarse, wanted: Range) -> Series:
+    """A product's sales."""
+    return await _read_entity_sales(shards, f"product:{product_id}", granularity, wanted)
+
+
+async def _read_entity_sales(shards: ShardReader, table: str, granularity: Coarse, wanted: Range) -> Series:
+    (hashes,) = await shards.ask(lambda pipe, keys: pipe.hgetall(keys(table)))
+    prefix = f"{granularity}:"
+    buckets = hash_sum([_fields_below(prefix, fields) for fields in hashes])
+    return _series(_rows(buckets.items(), wanted, None), None)
+
+
+def _fields_below(prefix: str, fields: Hash) -> Hash:
+    return {field.removeprefix(prefix): packed for field, packed in fields.items() if field.startswith(prefix)}
+
+
+def _rows(buckets: Iterable[tuple[str, Figures]], wanted: Range, floor: int | None) -> list[Row]:
+    starts = ((int(start), figures) for start, figures in buckets)
+    return [
+        (start, figures)
+        for start, figures in starts
+        if figures != Figures() and wanted.holds(start) and (floor is None or start >= floor)
+    ]
+
+
+def _series(rows: list[Row], floor: int | None) -> Series:
+    rows.sort()
+    return Series(rows[-MAX_BUCKETS:], len(rows) > MAX_BUCKETS, floor)
+
+
+def _chunks(items: Iterable[str], size: int) -> Iterator[list[str]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,22 @@
+"""Who may change what is served: the bearer of the token from the settings."""
+
+import secrets
+from http import HTTPStatus
+
+from fastapi import Request
+
+from services.gateway.dependencies import parts_of
+from services.gateway.api.problems import Problem
+
+
+def require_admin(request: Request) -> None:
+    """Raises a 403 problem where no token is set, a 401 problem where the request does not bear it."""
+    token = parts_of(request).settings.admin_token
+    if token is None or not token.get_secret_value():
+        raise Problem(HTTPStatus.FORBIDDEN, "admin routes are off: set TILLSTREAM_ADMIN_TOKEN to turn them on")
+    scheme, _space, given = request.headers.get("authorization", "").partition(" ")
+    expected = token.get_secret_value().encode()
+    if scheme.lower() != "bearer" or not secrets.compare_digest(given.strip().encode(), expected):
+        raise Problem(
+            HTTPStatus.UNAUTHORIZED, "the admin's bearer token is missing or wrong", {"WWW-Authenticate": "Bearer"}
+        )

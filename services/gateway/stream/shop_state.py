@@ -1,0 +1,159 @@
+"""The shop as of now, read once a second for everybody: the summary and the stream share it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+from redis.exceptions import RedisError
+
+from services.common.events import format_time
+from services.common.metrics import GATEWAY_SNAPSHOT_AGE_SECONDS
+from services.common.money import format_cents
+from services.common.telemetry import Health
+from services.gateway.api.schemas import Bucket, Summary, TopItem
+from services.gateway.queries.buckets import bucket_time
+from services.gateway.queries.figures import Totals, by_revenue, count_sum, events_per_second, hash_sum, lag, share, totals_of
+from services.gateway.upstreams.offsets import OffsetWatch
+from services.gateway.upstreams.outages import Outages
+from services.gateway.queries.rankings import Board, Ranked, top_products, top_spenders
+from services.gateway.upstreams.recommender_client import ModelWatch
+from services.gateway.queries.sales import Row, read_day
+from services.gateway.queries.shards import LiveShards, ShardReader
+
+_TOP = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one round of reading found."""
+
+    taken_ms: int
+    totals: Totals
+    dead_letters: int
+    events_per_second: float
+    lag: int | None
+    model_version: str | None
+    today: Bucket | None = None
+    top: dict[Board, list[Ranked]] = field(default_factory=dict)
+
+    def summary(self) -> Summary:
+        """The answer of the summary route."""
+        totals = self.totals
+        return Summary(
+            revenue=format_cents(totals.revenue),
+            quantity=totals.quantity,
+            orders=totals.orders,
+            buyers=totals.buyers,
+            events=totals.events,
+            events_per_second=self.events_per_second,
+            dead_letters=self.dead_letters,
+            freshness_ms=totals.freshness_ms,
+            lag=self.lag,
+            model_version=self.model_version,
+            first_event=None if totals.first_event is None else format_time(totals.first_event),
+            last_event=None if totals.last_event is None else format_time(totals.last_event),
+            today=self.today,
+            as_of=format_time(self.taken_ms),
+        )
+
+
+def top_item(ranked: Ranked) -> TopItem:
+    """A place of a top list as the routes answer it."""
+    facts = ranked.facts
+    return TopItem(
+        id=ranked.id,
+        revenue=format_cents(ranked.figures.revenue),
+        quantity=ranked.figures.quantity,
+        share=ranked.share,
+        name=facts and facts.product_name,
+        category_code=facts and facts.category_code,
+        brand=facts and facts.brand,
+    )
+
+
+class SnapshotWatch:
+    """Keeps the newest snapshot; `latest` is None before the first and while the live tables cannot be read."""
+
+    def __init__(self, tables: LiveShards, topic: str, offsets: OffsetWatch, model: ModelWatch, health: Health) -> None:
+        self._tables = tables
+        self._topic = topic
+        self._offsets = offsets
+        self._model = model
+        self._health = health
+        self._outages = Outages()
+        self._listeners: list[Callable[[Snapshot | None], None]] = []
+        self.latest: Snapshot | None = None
+        GATEWAY_SNAPSHOT_AGE_SECONDS.set_function(self._age)
+
+    def listen(self, listener: Callable[[Snapshot | None], None]) -> None:
+        """Call the listener with each snapshot, and with None where one could not be read."""
+        self._listeners.append(listener)
+
+    async def refresh(self) -> None:
+        """Read once and tell the listeners."""
+        try:
+            await self._tables.follow()
+            snapshot = await self._read(self._tables.reader)
+        except RedisError as error:
+            self.latest = None
+            self._health.set("redis", False, self._outages.begun("redis", error))
+        else:
+            self._outages.over("redis")
+            self.latest = snapshot
+            self._health.set("redis", True)
+        for listener in self._listeners:
+            listener(self.latest)
+
+    def _age(self) -> float:
+        return time.time() - self.latest.taken_ms / 1000 if self.latest else float("nan")
+
+    async def _read(self, shards: ShardReader) -> Snapshot:
+        now_ms = time.time_ns() // 1_000_000
+        # Ends first: what is appended meanwhile must not look like lag.
+        log_end = self._offsets.latest
+        totals_hashes, marks, arrivals, dead_letters, categories, brands = await shards.ask(
+            lambda pipe, keys: [
+                pipe.hgetall(keys(table))
+                for table in ("totals", "marks", "arrivals", "dead_letters", "categories", "brands")
+            ]
+        )
+        totals = totals_of(totals_hashes)
+        return Snapshot(
+            taken_ms=now_ms,
+            totals=totals,
+            dead_letters=count_sum(dead_letters),
+            events_per_second=events_per_second(arrivals, now_ms // 1000),
+            lag=None if log_end is None else lag(marks, self._topic, log_end.offsets),
+            model_version=self._model.version,
+            today=await _read_today(shards, totals),
+            top={
+                "spenders": await top_spenders(shards, _TOP, totals.revenue),
+                "products": await top_products(shards, _TOP, totals.revenue),
+                "categories": _top_entries(categories, totals.revenue),
+                "brands": _top_entries(brands, totals.revenue),
+            },
+        )
+
+
+async def _read_today(shards: ShardReader, totals: Totals) -> Bucket | None:
+    if totals.last_event is None:
+        return None
+    zone = shards.generation.zone
+    return bucket_of(await read_day(shards, zone, totals.last_event), zone)
+
+
+def bucket_of(row: Row, zone: ZoneInfo) -> Bucket:
+    """A time bucket as the routes answer it."""
+    start, figures = row
+    return Bucket(
+        bucket=bucket_time(start, zone),
+        revenue=format_cents(figures.revenue),
+        quantity=figures.quantity,
+        orders=figures.orders,
+    )
+
+
+def _top_entries(hashes: list[dict[str, str]], revenue: int) -> list[Ranked]:
+    ranked = by_revenue(hash_sum(hashes))[:_TOP]
+    return [Ranked(entry, figures, share(figures.revenue, revenue)) for entry, figures in ranked]

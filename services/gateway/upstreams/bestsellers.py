@@ -1,0 +1,77 @@
+"""Popular products from the live tables: the answer of last resort, when the recommender gives none."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection, Sequence
+from itertools import islice
+
+from redis.exceptions import RedisError
+
+from services.common.tables import UNKNOWN
+from services.gateway.queries.figures import share
+from services.gateway.queries.entities import Product, read_totals
+from services.gateway.queries.rankings import read_ranked_products
+from services.gateway.upstreams.recommender_client import Filters
+from services.gateway.queries.shards import LiveShards
+
+logger = logging.getLogger(__name__)
+
+_DEPTH = 1_000
+_MAX_AGE_SECONDS = 5.0
+
+# A product with its share of all revenue.
+ShelfEntry = tuple[Product, float]
+
+
+class PopularShelf:
+    """The best-selling products, read at most every few seconds however many ask; survives an absent Redis."""
+
+    def __init__(self, tables: LiveShards) -> None:
+        self._tables = tables
+        self._lock = asyncio.Lock()
+        self._read_at = float("-inf")
+        self._entries: list[ShelfEntry] = []
+
+    async def entries(self) -> Sequence[ShelfEntry]:
+        """The best-selling products, the best first; empty where nothing was sold or nothing is known."""
+        async with self._lock:
+            if time.monotonic() - self._read_at > _MAX_AGE_SECONDS:
+                await self._refresh()
+        return self._entries
+
+    async def _refresh(self) -> None:
+        try:
+            shards = self._tables.reader
+            revenue = (await read_totals(shards)).revenue
+            products = await read_ranked_products(shards, _DEPTH)
+        except RedisError as error:
+            logger.warning("popular products cannot be read: %s", error)
+            self._read_at = time.monotonic()
+            return
+        self._entries = [(product, share(product.total.revenue, revenue) or 0.0) for product in products]
+        # What was empty may fill up any moment.
+        self._read_at = time.monotonic() if products else float("-inf")
+
+
+def pick(entries: Sequence[ShelfEntry], k: int, filters: Filters, excluded: Collection[str]) -> list[ShelfEntry]:
+    """The first k products that pass the filters and are not excluded."""
+    left_out = {*excluded, *filters.exclude_product_ids}
+    return list(islice((e for e in entries if e[0].product_id not in left_out and _passes(e[0], filters)), k))
+
+
+def _passes(product: Product, filters: Filters) -> bool:
+    facts = product.facts
+    if facts is None:
+        return filters == Filters(exclude_purchased=filters.exclude_purchased)
+    return (
+        (filters.category is None or in_category(facts.category_code or UNKNOWN, filters.category))
+        and (filters.brand is None or (facts.brand or UNKNOWN) == filters.brand)
+        and (filters.min_price is None or facts.price >= filters.min_price)
+        and (filters.max_price is None or facts.price <= filters.max_price)
+    )
+
+
+def in_category(code: str, category: str) -> bool:
+    """Whether a category code is the category or lies below it."""
+    return code == category or code.startswith(f"{category}.")

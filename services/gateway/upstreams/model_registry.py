@@ -1,0 +1,114 @@
+"""The published models in S3 as the API shows them, and the pointer moved by an admin. Calls block."""
+
+import logging
+import time
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from services.common import modelregistry
+from services.common.modelregistry import (
+    Change,
+    Contended,
+    RefusedByGate,
+    RegistryError,
+    UnknownVersion,
+    published_versions,
+    read_pointer,
+)
+from services.common.objectstore import NoSuchObject, ObjectStore
+from services.gateway.api.schemas import ModelEntry, Pointer
+from services.gateway.api.problems import Problem
+
+logger = logging.getLogger(__name__)
+
+_LATEST_GATE = "reports/gate/latest.json"
+_STATUS: dict[type[RegistryError], HTTPStatus] = {
+    UnknownVersion: HTTPStatus.NOT_FOUND,
+    RefusedByGate: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Contended: HTTPStatus.CONFLICT,
+}
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What the gateway reads of a manifest."""
+
+    version: str
+    format_version: int | None = None
+    created_at: str | None = None
+    algorithm: str | None = None
+    rank: int | None = None
+    users: int | None = None
+    items: int | None = None
+    training: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
+    composition: dict[str, Any] | None = None
+    gate: dict[str, Any] | None = None
+
+
+class Registry:
+    """Reads manifests, each once, and moves the pointer. Raises botocore's errors where S3 is away."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._manifests: dict[str, Manifest] = {}
+
+    def current(self) -> Pointer | None:
+        """Where the pointer points; None where there is none that can be read."""
+        pointer, _etag = read_pointer(self._store)
+        return _answer(pointer) if pointer else None
+
+    def models(self) -> list[ModelEntry]:
+        """All published versions, the newest first."""
+        current, _etag = read_pointer(self._store)
+        versions = published_versions(self._store)
+        self._manifests = {version: self._manifests[version] for version in versions if version in self._manifests}
+        return [_entry(self._manifest(version), current) for version in reversed(versions)]
+
+    def composition(self, version: str) -> dict[str, Any]:
+        """How a model puts its scores together, by its manifest; empty where that does not say."""
+        return self._manifest(version).composition or {}
+
+    def latest_gate(self) -> dict[str, Any] | None:
+        """What the newest training run decided, published or not; None where none has decided anything."""
+        try:
+            return msgspec.json.decode(self._store.get(_LATEST_GATE), type=dict[str, Any])
+        except NoSuchObject:
+            return None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            logger.warning("%s cannot be read: %s", _LATEST_GATE, error)
+            return None
+
+    def activate(self, version: str, note: str) -> Pointer:
+        """Point to the version, unless the pointer does already. Raises Problem 404, 409 or 422."""
+        change = Change("admin", note, time.time_ns() // 1_000_000)
+        try:
+            pointer = modelregistry.activate(self._store, version, change)
+        except RegistryError as error:
+            raise Problem(_STATUS.get(type(error), HTTPStatus.CONFLICT), str(error)) from None
+        logger.info("model %s activated by an admin: %s", version, note or "no note")
+        return _answer(pointer)
+
+    def _manifest(self, version: str) -> Manifest:
+        if version not in self._manifests:
+            self._manifests[version] = self._read_manifest(version)
+        return self._manifests[version]
+
+    def _read_manifest(self, version: str) -> Manifest:
+        try:
+            return msgspec.json.decode(self._store.get(modelregistry.manifest_key(version)), type=Manifest)
+        except (msgspec.DecodeError, UnicodeDecodeError, NoSuchObject) as error:
+            logger.warning("the manifest of model %s cannot be read: %s", version, error)
+            return Manifest(version)
+
+
+def _answer(pointer: modelregistry.Pointer) -> Pointer:
+    return Pointer.model_validate(msgspec.to_builtins(pointer))
+
+
+def _entry(manifest: Manifest, current: modelregistry.Pointer | None) -> ModelEntry:
+    live = current is not None and current.version == manifest.version
+    return ModelEntry(live=live, **msgspec.structs.asdict(manifest))

@@ -1,0 +1,182 @@
+"""Recommendations: the recommender's answer, or popular products where it gives none. Always an answer."""
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from proto.tillstream.recommender.v1 import recommender_pb2 as pb
+from services.common.metrics import GATEWAY_RECOMMENDATIONS
+from services.common.money import format_cents
+from services.common.tables import UNKNOWN
+from services.gateway.queries.entities import Product, read_product, read_purchased
+from services.gateway.upstreams.bestsellers import PopularShelf, ShelfEntry, pick
+from services.gateway.upstreams.recommender_client import Filters, RecommenderAway, RecommenderClient, UnknownToModel
+from services.gateway.queries.shards import LiveShards
+from services.gateway.upstreams.mask_policy import ShopsChoice
+
+logger = logging.getLogger(__name__)
+
+# An answer as plain JSON values, in the shape of answers.Recommendations: this is the hot path, so it goes from
+# here to bytes without a model in between; the contract tests hold it against the model.
+Json = dict[str, Any]
+
+FALLBACK = "popular_fallback"
+NOTHING_SOLD = "there are no purchases yet, so nothing is popular; come back after the first ones"
+NOTHING_FITS = "no product passes these filters"
+
+_STRATEGIES: Mapping[int, str] = {
+    pb.STRATEGY_PERSONAL: "personal",
+    pb.STRATEGY_BASKET: "basket",
+    pb.STRATEGY_POPULAR: "popular",
+}
+
+
+class Recommender:
+    """Answers for customers, baskets and products; the recommender's absence never shows as an error."""
+
+    def __init__(self, client: RecommenderClient, shelf: PopularShelf, tables: LiveShards, choice: ShopsChoice) -> None:
+        self._client = client
+        self._shelf = shelf
+        self._tables = tables
+        self._choice = choice
+
+    async def for_customer(self, user_id: str, k: int, filters: Filters) -> Json:
+        """The k products for one customer."""
+        try:
+            answer = _recommendations(user_id, await self._client.recommend(user_id, k, filters))
+        except (RecommenderAway, UnknownToModel) as error:
+            answer = await self._popular(user_id, k, filters, error)
+        return _counted(answer)
+
+    async def for_customers(self, user_ids: Sequence[str], k: int, filters: Filters) -> list[Json]:
+        """The same for many customers, in their order."""
+        try:
+            results = await self._client.recommend_batch(user_ids, k, filters)
+            answers = [_recommendations(user, result) for user, result in zip(user_ids, results, strict=True)]
+        except (RecommenderAway, UnknownToModel) as error:
+            answers = [await self._popular(user_id, k, filters, error) for user_id in user_ids]
+        return [_counted(answer) for answer in answers]
+
+    async def for_basket(self, product_ids: Sequence[str], k: int, filters: Filters) -> Json:
+        """The k products for an anonymous basket."""
+        try:
+            answer = _recommendations(None, await self._client.recommend_for_items(product_ids, k, filters))
+        except (RecommenderAway, UnknownToModel) as error:
+            answer = await self._popular(None, k, filters, error, product_ids)
+        return _counted(answer)
+
+    async def similar(self, product_id: str, k: int) -> Json | None:
+        """The k products most like one; popular ones of its category where the recommender gives none.
+
+        None where neither the model nor the live tables know the product.
+        """
+        try:
+            found = await self._client.similar_items(product_id, k)
+        except (RecommenderAway, UnknownToModel) as error:
+            product = await read_product(self._tables.reader, product_id)
+            return await self._popular_beside(product, k, error) if product else None
+        return _counted(
+            {
+                "product_id": product_id,
+                "strategy": "similar",
+                "model_version": found.model_version or None,
+                **_knowledge(found),
+                "items": [_item(item) for item in found.items],
+                "message": None,
+            }
+        )
+
+    async def _popular_beside(self, product: Product, k: int, error: Exception) -> Json:
+        filters = Filters(category=product.facts.category_code if product.facts else None)
+        answer = await self._popular(None, k, filters, error, [product.product_id])
+        kept = ("strategy", "model_version", "variant", "state_age_ms", "items", "message")
+        return _counted({"product_id": product.product_id, **{name: answer[name] for name in kept}})
+
+    async def _popular(
+        self, user_id: str | None, k: int, filters: Filters, error: Exception, excluded: Collection[str] = ()
+    ) -> Json:
+        logger.debug("popular products instead of a recommendation: %s", error)
+        entries = await self._shelf.entries()
+        if user_id is not None and self._leaves_out_bought(filters):
+            excluded = await self._purchased(user_id)
+        items = [_popular_item(entry) for entry in pick(entries, k, filters, excluded)]
+        message = None if items else NOTHING_FITS if entries else NOTHING_SOLD
+        return {
+            "user_id": user_id,
+            "strategy": FALLBACK,
+            "model_version": None,
+            "variant": None,
+            "state_age_ms": None,
+            "items": items,
+            "message": message,
+            "unknown_product_ids": None,
+        }
+
+    def _leaves_out_bought(self, filters: Filters) -> bool:
+        asked = filters.exclude_purchased
+        return self._choice.leaves_out_bought if asked is None else asked
+
+    async def _purchased(self, user_id: str) -> Collection[str]:
+        try:
+            return await read_purchased(self._tables.reader, user_id)
+        except RedisError:
+            return ()
+
+
+def _counted(answer: Json) -> Json:
+    GATEWAY_RECOMMENDATIONS.labels(answer["strategy"]).inc()
+    return answer
+
+
+def _recommendations(user_id: str | None, answer: pb.RecommendResponse) -> Json:
+    items = [_item(item) for item in answer.items]
+    return {
+        "user_id": user_id,
+        "strategy": _STRATEGIES.get(answer.strategy, "popular"),
+        "model_version": answer.model_version or None,
+        **_knowledge(answer),
+        "items": items,
+        "message": None if items else NOTHING_FITS,
+        "unknown_product_ids": list(answer.unknown_product_ids) or None,
+    }
+
+
+def _knowledge(answer: pb.RecommendResponse | pb.SimilarItemsResponse) -> Json:
+    """Which model answered, and how old what it knows of the stream is."""
+    return {
+        "variant": answer.variant or None,
+        "state_age_ms": answer.state_age_ms if answer.HasField("state_age_ms") else None,
+    }
+
+
+def _item(item: pb.Item) -> Json:
+    reason = item.reason
+    return {
+        "product_id": item.product_id,
+        "product_name": item.product_name or UNKNOWN,
+        "category_code": item.category_code or UNKNOWN,
+        "brand": item.brand or UNKNOWN,
+        "price": format_cents(item.price_cents) if item.HasField("price_cents") else None,
+        "score": item.score,
+        "reason": {
+            "code": reason.code or "popular",
+            "product_id": reason.product_id or None,
+            "weight": reason.weight,
+        },
+    }
+
+
+def _popular_item(entry: ShelfEntry) -> Json:
+    product, revenue_share = entry
+    facts = product.facts
+    return {
+        "product_id": product.product_id,
+        "product_name": (facts and facts.product_name) or UNKNOWN,
+        "category_code": (facts and facts.category_code) or UNKNOWN,
+        "brand": (facts and facts.brand) or UNKNOWN,
+        "price": format_cents(facts.price) if facts else None,
+        "score": revenue_share,
+        "reason": {"code": "popular", "product_id": None, "weight": revenue_share},
+    }

@@ -1,0 +1,82 @@
+"""Whether the books agree: the batch job's newest comparison with the live figures, read from S3 in the background."""
+
+import asyncio
+import time
+from concurrent.futures import Executor
+from datetime import datetime
+
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+
+from services.common.metrics import (
+    RECONCILIATION_AGE_SECONDS,
+    RECONCILIATION_DIFFERENCES,
+    RECONCILIATION_DRIFT_CENTS,
+    RECONCILIATION_DRIFT_EVENTS,
+)
+from services.common.money import parse_cents
+from services.common.objectstore import NoSuchObject, ObjectStore
+from services.common.reconciliation import LATEST, Reconciliation, in_words
+from services.gateway.api.schemas import ReconciliationAnswer
+from services.gateway.upstreams.outages import Outages
+
+_UNKNOWN = float("nan")
+_PART = "the latest comparison in reports/"
+
+
+class BooksWatch:
+    """Keeps the newest comparison. While S3 is away, or the newest is damaged, the last one that was read stays."""
+
+    def __init__(self, store: ObjectStore, threads: Executor) -> None:
+        self._store = store
+        self._threads = threads
+        self._outages = Outages()
+        self._found: ReconciliationAnswer | None = None
+        self._none = "the comparison has not been looked for yet"
+        RECONCILIATION_AGE_SECONDS.set_function(self._age)
+        self._tell()
+
+    async def refresh(self) -> None:
+        """Read once."""
+        try:
+            body = await asyncio.get_running_loop().run_in_executor(self._threads, self._store.get, LATEST)
+            self._found = read_comparison(body)
+        except NoSuchObject:
+            self._found, self._none = None, "the batch job has not compared the books yet"
+        except (BotoCoreError, ClientError) as error:
+            self._none = f"the store that holds the comparison: {self._outages.begun(_PART, error)}"
+            return
+        except ValueError as error:
+            self._outages.begun(_PART, error)
+            self._none = "the comparison is damaged; the next run of the batch job replaces it"
+            return
+        self._outages.over(_PART)
+        self._tell()
+
+    def answer(self) -> ReconciliationAnswer:
+        """As answered."""
+        return self._found or ReconciliationAnswer(status="none", message=self._none)
+
+    def _tell(self) -> None:
+        found = self._found
+        drift = found.drift if found else None
+        RECONCILIATION_DRIFT_CENTS.set(parse_cents(drift.revenue) if drift else _UNKNOWN)
+        RECONCILIATION_DRIFT_EVENTS.set(_UNKNOWN if drift is None or drift.events is None else drift.events)
+        RECONCILIATION_DIFFERENCES.set(found.differing if found else _UNKNOWN)
+
+    def _age(self) -> float:
+        if self._found is None or self._found.checked_at is None:
+            return _UNKNOWN
+        return time.time() - datetime.fromisoformat(self._found.checked_at).timestamp()
+
+
+def read_comparison(body: bytes) -> ReconciliationAnswer:
+    """The answer from what the batch job wrote. Raises ValueError where it is damaged."""
+    try:
+        found = msgspec.json.decode(body, type=Reconciliation)
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from None
+    datetime.fromisoformat(found.checked_at)
+    told = msgspec.to_builtins(found)
+    del told["snapshot"]
+    return ReconciliationAnswer(message=in_words(found), **told)
