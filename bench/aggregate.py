@@ -15,9 +15,9 @@ from pathlib import Path
 from bench.log import Log, Offsets, open_log
 from bench.machine import CpuMeter, cpu_table, machine, table
 from bench.stacks import own_stack, pids
-from local.feed import Feed, demo_data
-from local.parts import SERVICES
 from local.process import Process, spawn, stop_together
+from local.producer_run import Feed, demo_data
+from local.services import SERVICES
 from local.stack import Stack
 from local.steps import send
 

@@ -18,10 +18,10 @@ import grpc
 from bench.machine import CpuMeter, machine, table
 from bench.recommend import percentile
 from bench.stacks import own_stack
-from local.feed import Feed, demo_data
 from local.http import readiness
 from local.ports import LOOPBACK
 from local.process import Process, spawn, stop_together
+from local.producer_run import Feed, demo_data
 from local.stack import Stack
 from local.steps import lag_now, send, train, wait_settled
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb

@@ -17,17 +17,17 @@ from pathlib import Path
 import numpy as np
 
 from bench.machine import machine, table
-from local.feed import demo_data
+from local.producer_run import demo_data
+from recsys.catalogue import Catalogue, Labels
+from recsys.category_affinity import no_categories
+from recsys.co_purchases import no_co_purchases
+from recsys.decayed_counts import HOUR_MS
+from recsys.live_state import LiveState
+from recsys.purchase_history import NO_PAST
+from recsys.stream_apply import Intake, Repeats
 from services.common.events import parse
 from services.producer.rows import Record, RowEncoder
 from services.producer.source import PurchaseFile
-from recsys.catalogue import Catalogue, Labels
-from recsys.category_affinity import no_categories
-from recsys.decayed_counts import HOUR_MS
-from recsys.purchase_history import NO_PAST
-from recsys.stream_apply import Intake, Repeats
-from recsys.live_state import LiveState
-from recsys.co_purchases import no_co_purchases
 
 PRODUCTS = 100_000
 HALF_LIVES_H = (6.0, 168.0)

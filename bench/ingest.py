@@ -17,8 +17,8 @@ from pathlib import Path
 from bench.log import Log, open_log
 from bench.machine import CpuMeter, cpu_table, machine, table
 from bench.stacks import own_stack, pids, running_stack
-from local.feed import Feed, demo_data
 from local.process import Process, spawn, stop_together
+from local.producer_run import Feed, demo_data
 from local.stack import FEEDER, Stack
 
 POLL_S = 0.05

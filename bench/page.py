@@ -32,9 +32,9 @@ from bench.machine import CpuMeter, cpu_table, machine, table
 from bench.recommend import percentile
 from bench.stacks import own_stack, pids
 from local.browser import chromium
-from local.feed import Feed, demo_data
 from local.layout import REPOSITORY
 from local.process import spawn, stop_together
+from local.producer_run import Feed, demo_data
 from local.stack import Stack
 from local.steps import ensure_page
 
@@ -140,7 +140,7 @@ def _streaming(stack: Stack, feed: Feed) -> Iterator[None]:
 
 @contextmanager
 def _readers(stack: Stack, clients: int) -> Iterator[None]:
-    command = [sys.executable, "-m", "bench.soak.followers", "--port", str(stack.settings.gateway_port)]
+    command = [sys.executable, "-m", "bench.soak.sse_clients", "--port", str(stack.settings.gateway_port)]
     readers = subprocess.Popen([*command, "--clients", str(clients)], stdout=subprocess.DEVNULL)
     try:
         yield

@@ -12,19 +12,19 @@ import numpy as np
 
 from recsys.catalogue import Catalogue, Filters, Labels
 from recsys.category_affinity import Categories
-from recsys.scorer import ComposedScorer, Knowledge
-from recsys.score_weights import Composition, Fading
-from recsys.decayed_counts import DAY_MS
-from recsys.model_format import Gate, Training
-from recsys.fold_in import FoldIn
-from recsys.purchase_history import PastPurchases
-from recsys.live_state import Purchase
-from services.recommender.model_loader import LiveModel
-from recsys.model import Model, Seed
 from recsys.co_purchases import CoPurchases
+from recsys.decayed_counts import DAY_MS
+from recsys.fold_in import FoldIn
+from recsys.live_state import Purchase
+from recsys.model import Model, Seed
+from recsys.model_format import Gate, Training
+from recsys.purchase_history import PastPurchases
 from recsys.recommender import Answer, Recommender
-from services.recommender.responses import Source, write_answer
+from recsys.score_weights import Composition, Fading
+from recsys.scorer import ComposedScorer, Knowledge
 from recsys.topk import Float32s, InnerProductIndex, unit_vectors
+from services.recommender.model_loader import LiveModel
+from services.recommender.responses import Source, write_answer
 
 K = 3
 BOUGHT = 2  # products a known customer of that shop bought, on average

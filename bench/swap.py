@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from services.common import modelregistry
-from services.common.modelregistry import POINTER, Change, encode, folder_of, put_in_place
-from services.common.objectstore import AlreadyExists, ObjectStore
+from services.common import model_registry
+from services.common.model_registry import POINTER, Change, encode, folder_of, put_in_place
+from services.common.object_store import AlreadyExists, ObjectStore
 from services.common.settings import S3Settings
 
 NOTE = "benchmark of a swap under load"
@@ -37,7 +37,7 @@ class ModelCopy:
 
     def _point_at(self, version: str) -> None:
         now_ms = time.time_ns() // 1_000_000
-        modelregistry.activate(self.store, version, Change("admin", NOTE, now_ms))
+        model_registry.activate(self.store, version, Change("admin", NOTE, now_ms))
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def copied_model() -> Iterator[ModelCopy]:
 @contextmanager
 def copied_in(store: ObjectStore) -> Iterator[ModelCopy]:
     """The same in a given bucket."""
-    live, _etag = modelregistry.read_pointer(store)
+    live, _etag = model_registry.read_pointer(store)
     if live is None:
         raise SystemExit(f"there is no model yet in bucket {store.bucket}: `make train` first")
     copy = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
@@ -77,7 +77,7 @@ def _copy(models: ModelCopy) -> None:
 def _put_pointer_back(models: ModelCopy) -> None:
     """Let nothing name the copy: not what serves, and not what a roll back would go to."""
     while True:
-        pointer, etag = modelregistry.read_pointer(models.store)
+        pointer, etag = model_registry.read_pointer(models.store)
         if pointer is None:
             return
         if pointer.note == NOTE:

@@ -21,7 +21,7 @@ from bench.machine import machine
 from local.engines import S3Engine
 from local.layout import REPOSITORY, STATE
 from local.ports import free_port
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 from services.producer.source import PurchaseFile
 from spark.import_csv import events

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from local import commands, leash
+from local import commands, parent_death
 from local.demo import RATE, demo
 from local.engines import NotReady
 from local.guard import Busy, Stopped, stoppable
@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
     match options.command:
         case "demo":
             if options.stop_with_parent:
-                leash.die_with_parent(os.getppid(), signal.SIGTERM)
+                parent_death.die_with_parent(os.getppid(), signal.SIGTERM)
             demo(options.csv, options.rate)
         case "up":
             commands.up(options.csv, options.rate)

@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from local.console import say
-from local.feed import Feed, demo_data
 from local.guard import Stopped, exclusive
 from local.lag import Lag
 from local.layout import Layout
 from local.model import current_version
+from local.producer_run import Feed, demo_data
 from local.settings import StackSettings
 from local.stack import FEEDER, Stack, StackError
 from local.steps import (

@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 from local.console import say
-from local.feed import Feed, demo_data
 from local.guard import Stopped, exclusive
 from local.layout import Layout
+from local.producer_run import Feed, demo_data
 from local.settings import StackSettings
 from local.stack import FEEDER, Stack
 from local.steps import blaming_crashes, ensure_page, first_recommendation, send, train, wait_gateway, wait_settled

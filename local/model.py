@@ -11,8 +11,8 @@ from local.http import readiness
 from local.layout import REPOSITORY
 from local.process import Program
 from local.stack import Stack, StackError
-from services.common.modelregistry import read_pointer
-from services.common.objectstore import ObjectStore
+from services.common.model_registry import read_pointer
+from services.common.object_store import ObjectStore
 
 TIMEOUT_S = 120
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from local import leash
+from local import parent_death
 
 TAIL_LINES = 20
 LOG_KEPT_BYTES = 20 * 1024 * 1024  # at the next start a longer log makes room; one older log is kept
@@ -124,7 +124,7 @@ def spawn(program: Program, leashed: bool) -> Process:
     them (sched_autogroup). Where Redis has a session to itself, as below `make up`, it gets one share together with
     the child that writes its snapshot.
     """
-    prefix = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid())] if leashed else []
+    prefix = [sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid())] if leashed else []
     with _output(program.log) as (out, errors):
         child = subprocess.Popen(
             [*prefix, *program.argv],

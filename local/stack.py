@@ -10,13 +10,13 @@ from local.console import Ticker, say
 from local.engines import Engine, KafkaEngine, S3Engine, ValkeyEngine
 from local.http import readiness
 from local.layout import Layout
-from local.ledger import Ledger
-from local.parts import SERVICES, Part, engine_environment, services
+from local.pidfiles import Ledger
 from local.ports import require_free
 from local.process import Process, Program, spawn, stop_together, tail
+from local.services import SERVICES, Part, engine_environment, services
 from local.settings import StackSettings
 from local.topics import create_topics
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 
 ENGINE_TIMEOUT_S = 180  # patience costs nothing: a process that ends is noticed at once

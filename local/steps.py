@@ -15,12 +15,12 @@ from redis.exceptions import RedisError
 
 from local import prerequisites
 from local.console import Ticker, say
-from local.feed import Feed
 from local.http import NoAnswer, get_json, readiness
 from local.lag import Lag, LagProbe, Offsets, lag_probe
 from local.layout import REPOSITORY
 from local.model import batch_job, current_version, wait_served
 from local.process import Process, Program, spawn, stop_together
+from local.producer_run import Feed
 from local.stack import Stack, StackError
 from services.common.tables import UNKNOWN
 

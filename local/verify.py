@@ -1,6 +1,6 @@
 """Hold every live figure against the shop's own files: `python -m local.verify --csv kz.csv.gz`.
 
-`local.truth` computes the figures straight from the files, sharing no code with the services. They are compared to
+`local.reference` computes the figures straight from the files, sharing no code with the services. They are compared to
 the cent with the gateway's answers and, where TILLSTREAM_S3_* name the object store, with the newest batch report.
 A table shows what was compared and each difference. Exit status: 0 all equal, 1 any difference, 2 could not compare.
 """
@@ -22,7 +22,7 @@ import duckdb
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.truth import (
+from local.reference import (
     GRANULARITIES,
     TOP_LENGTHS,
     Section,
@@ -33,7 +33,7 @@ from local.truth import (
     sales_section,
     top_section,
 )
-from services.common.objectstore import NoSuchObject, ObjectStore
+from services.common.object_store import NoSuchObject, ObjectStore
 from services.common.settings import S3Settings, ShopSettings
 
 SHARE_TOLERANCE = 1e-6  # shares are quotients, not money

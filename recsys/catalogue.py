@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.tables import UNKNOWN
 from recsys.event_clock import NEVER_MS
 from recsys.topk import Allowed
+from services.common.tables import UNKNOWN
 
 NO_PRICE = -1
 _NEW_TEXTS = 100_000

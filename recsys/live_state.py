@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recsys.decayed_counts import DAY_MS, DecayedCounts
-from recsys.purchase_history import Histories, History, PastPurchases
-from recsys.event_clock import NEVER_MS, Moment
 from recsys.co_purchases import CoPurchases, Neighbours
+from recsys.decayed_counts import DAY_MS, DecayedCounts
+from recsys.event_clock import NEVER_MS, Moment
+from recsys.purchase_history import Histories, History, PastPurchases
 from recsys.topk import Allowed, Float64s, Int64s, Rows
 
 __all__ = ["NEVER_MS", "Bounds", "LiveState", "Purchase", "Sizes"]

@@ -9,13 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from services.common.events import parse_time
-from services.common.objectstore import NoSuchObject
 from recsys.catalogue import NO_PRICE, Catalogue, Labels
 from recsys.category_affinity import Categories
-from recsys.scorer import ComposedScorer, Knowledge
-from recsys.score_weights import Composition
+from recsys.co_purchases import CoPurchases
 from recsys.decayed_counts import HOUR_MS
+from recsys.fold_in import FoldIn
+from recsys.live_state import NEVER_MS, Bounds, LiveState
 from recsys.model_format import (
     Fault,
     Gate,
@@ -27,11 +26,12 @@ from recsys.model_format import (
     read_manifest,
     read_tables,
 )
-from recsys.fold_in import FoldIn
 from recsys.purchase_history import PastPurchases
-from recsys.live_state import NEVER_MS, Bounds, LiveState
-from recsys.co_purchases import CoPurchases
+from recsys.score_weights import Composition
+from recsys.scorer import ComposedScorer, Knowledge
 from recsys.topk import Float32s, Float64s, InnerProductIndex, Int64s, unit_vectors
+from services.common.events import parse_time
+from services.common.object_store import NoSuchObject
 
 _LARGEST_FACTOR = 1e6  # far beyond any sane factor; keeps every inner product finite in float32
 _LARGEST_COUNT = 1e12  # of anything that is counted or scored; keeps every sum finite

@@ -10,8 +10,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from services.common.objectstore import NoSuchObject
 from recsys.score_weights import Composition
+from services.common.object_store import NoSuchObject
 
 FORMAT_VERSION = 2
 

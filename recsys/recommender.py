@@ -12,11 +12,11 @@ from enum import StrEnum
 import numpy as np
 
 from recsys.catalogue import Filters
-from recsys.scorer import Customer, Explanation, Moment
 from recsys.decayed_counts import DAY_MS
-from recsys.purchase_history import History
 from recsys.live_state import LiveState
 from recsys.model import Model
+from recsys.purchase_history import History
+from recsys.scorer import Customer, Explanation, Moment
 from recsys.topk import Allowed, Float32s, Float64s, Ranked
 
 # What everybody shares is computed anew after so long: popularity may lag by it, never what a customer bought.

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.category_affinity import Categories
-from recsys.score_weights import Composition
 from recsys.decayed_counts import HOUR_MS, halvings
 from recsys.fold_in import FoldIn
-from recsys.purchase_history import History
 from recsys.live_state import LiveState
+from recsys.purchase_history import History
+from recsys.score_weights import Composition
 from recsys.topk import Allowed, Float32s, Float64s, InnerProductIndex, Int64s, Ranked, Rows
 
 FOLDED = 2_000

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from itertools import islice
 
-from services.common.events import Purchase as Event
-from services.common.events import Rejected, parse, row_of
 from recsys.catalogue import Catalogue, Facts
 from recsys.category_affinity import Categories
 from recsys.live_state import LiveState, Purchase
+from services.common.events import Purchase as Event
+from services.common.events import Rejected, parse, row_of
 
 REMEMBERED_IDS = 100_000
 SOURCES = 100_000

@@ -15,8 +15,8 @@ from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pydantic import ValidationError
 from pyspark.errors import PySparkException
 
-from services.common.modelregistry import RegistryError
-from services.common.objectstore import ObjectStore
+from services.common.model_registry import RegistryError
+from services.common.object_store import ObjectStore
 from services.common.reconciliation import Reconciliation
 from services.common.settings import explain
 from spark.jars import JarsMissing, fetch_jars

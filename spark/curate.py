@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from services.common.events import MAX_ROW_DIGITS
 from recsys.stream_apply import SOURCES
+from services.common.events import MAX_ROW_DIGITS
 from spark.records import CHECKED, ORIGIN, PURCHASE, checker, ddl
 
 CURATED = (*ORIGIN, *PURCHASE, ("month", "string"))

@@ -12,20 +12,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from recsys.decayed_counts import DAY_MS
+from recsys.evaluation import holdout, html_report, rolling
+from recsys.evaluation.methods import CANDIDATES, COMPOSED, Fits, Recipe, als_candidates, methods
+from recsys.evaluation.purchase_log import ANONYMOUS, Log, read_log
+from recsys.evaluation.rolling import Answers
+from recsys.evaluation.summary import summary
+from recsys.evaluation.training_view import Background, background
+from recsys.evaluation.weight_search import Window, choose
 from services.common.events import format_time
 from services.common.settings import explain
 from services.producer.source import BadFile
-from recsys.decayed_counts import DAY_MS
-from recsys.evaluation import html_report
-from recsys.evaluation import rolling
-from recsys.evaluation import holdout
-from recsys.evaluation.training_view import Background, background
-from recsys.evaluation.purchase_log import ANONYMOUS, Log, read_log
-from recsys.evaluation.methods import CANDIDATES, COMPOSED, Fits, Recipe, als_candidates, methods
-from recsys.evaluation.rolling import Answers
-from recsys.evaluation.weight_search import Window, choose
 from spark.import_csv import import_file
-from recsys.evaluation.summary import summary
 from spark.jars import JarsMissing
 from spark.progress import Progress
 from spark.session import spark_session

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from services.common.events import format_time
-from services.common.livesnapshot import Buckets, LiveSnapshot
+from services.common.live_snapshot import Buckets, LiveSnapshot
 from services.common.money import format_cents
 from services.common.reconciliation import Basis, Difference, Drift, Figure, Reconciliation, Table
 from spark.figures import bucket_start

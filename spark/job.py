@@ -12,22 +12,18 @@ import msgspec
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from services.common import modelregistry
-from services.common.events import format_time
-from services.common.modelregistry import BY_JOB, Change, UnknownVersion, encode, folder_of, put_once
-from services.common.objectstore import ObjectStore
-from services.common.reconciliation import Reconciliation, in_words
-from recsys.event_clock import WITNESSES, newest_of
-from spark import curate, publish, train
-from spark import figure_diff
 from recsys.evaluation import run_evaluation
-from spark import features
-from spark import figures
-from spark import model_checks
-from spark.curate import Curation
+from recsys.evaluation.gate import Check, Judgement
 from recsys.evaluation.methods import Recipe
 from recsys.evaluation.run_evaluation import Evaluated, Evaluation
-from recsys.evaluation.gate import Check, Judgement
+from recsys.event_clock import WITNESSES, newest_of
+from services.common import model_registry
+from services.common.events import format_time
+from services.common.model_registry import BY_JOB, Change, UnknownVersion, encode, folder_of, put_once
+from services.common.object_store import ObjectStore
+from services.common.reconciliation import Reconciliation, in_words
+from spark import curate, features, figure_diff, figures, model_checks, publish, train
+from spark.curate import Curation
 from spark.progress import Progress
 from spark.reconcile import reconcile
 from spark.session import blas_in_use
@@ -220,9 +216,9 @@ def evaluate_step(job: Job, curation: Curation) -> Evaluated:
 
 def _live_recipe(store: ObjectStore) -> Recipe | None:
     """The recipe of what serves; None where nothing does, or nothing that names one."""
-    pointer, _etag = modelregistry.read_pointer(store)
+    pointer, _etag = model_registry.read_pointer(store)
     try:
-        return run_evaluation.recipe_of(modelregistry.read_manifest(store, pointer.version)) if pointer else None
+        return run_evaluation.recipe_of(model_registry.read_manifest(store, pointer.version)) if pointer else None
     except UnknownVersion:
         return None
 
@@ -293,13 +289,13 @@ def go_live(job: Job, judgement: Judgement) -> Outcome:
     outcome = Outcome(None, judgement.reason)
     if judgement.verdict == "published":
         change = Change(BY_JOB, judgement.reason, job.now_ms)
-        if modelregistry.publish(job.store, job.version, change):
+        if model_registry.publish(job.store, job.version, change):
             outcome = Outcome(job.version)
         else:
             outcome = Outcome(None, f"{job.version} is complete, but a later run's model is live already")
             judgement = replace(judgement, reason=f"{judgement.reason} It does not serve: {outcome.reason}.")
     record_gate(job, judgement)
-    modelregistry.prune(job.store, job.settings.models_kept)
+    model_registry.prune(job.store, job.settings.models_kept)
     return outcome
 
 
@@ -309,7 +305,7 @@ def verified(job: Job, evaluated: Evaluated) -> list[publish.ModelFile]:
         return publish.verified_files(job.store, job.version, evaluated.recipe.als.rank)
     except publish.ModelRefused as refused:
         record_gate(job, evaluated.judgement.checked([Check("files are whole", False, str(refused))]))
-        modelregistry.prune(job.store, job.settings.models_kept)
+        model_registry.prune(job.store, job.settings.models_kept)
         raise
 
 

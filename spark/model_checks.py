@@ -6,13 +6,13 @@ Whether a recipe is good the gate has said; here is only found out whether what 
 import math
 from collections.abc import Collection, Sequence
 
-from services.common.modelregistry import encode, folder_of, manifest_key
-from services.common.objectstore import ObjectStore
 from recsys.catalogue import Filters
-from recsys.model_format import Refused
-from recsys.model import Model, load_model
-from recsys.recommender import Answer, Recommender
 from recsys.evaluation.gate import Check, Json
+from recsys.model import Model, load_model
+from recsys.model_format import Refused
+from recsys.recommender import Answer, Recommender
+from services.common.model_registry import encode, folder_of, manifest_key
+from services.common.object_store import ObjectStore
 
 COVERED = 0.95
 """The share of the products sold in the last week that the catalogue must know."""

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from services.common.events import format_time
-from services.common.modelregistry import encode, folder_of, manifest_key, put_in_place, put_once
-from services.common.objectstore import AlreadyExists, NoSuchObject, ObjectStore
+from services.common.model_registry import encode, folder_of, manifest_key, put_in_place, put_once
+from services.common.object_store import AlreadyExists, NoSuchObject, ObjectStore
 
 logger = logging.getLogger(__name__)
 

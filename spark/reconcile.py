@@ -14,15 +14,15 @@ import msgspec
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from services.common import livesnapshot
-from services.common.livesnapshot import BadSnapshot, LiveSnapshot
-from services.common.modelregistry import encode, put_once
-from services.common.objectstore import NoSuchObject, ObjectStore
+from services.common import live_snapshot
+from services.common.live_snapshot import BadSnapshot, LiveSnapshot
+from services.common.model_registry import encode, put_once
+from services.common.object_store import NoSuchObject, ObjectStore
 from services.common.reconciliation import FOLDER, LATEST, Reconciliation, Table
 from services.common.tables import UNKNOWN
 from spark import publish
-from spark.figure_diff import HOUR_MS, Book, Place, Scope, fitting, fitting_by_hours, live_book, reconciliation
 from spark.curate import Curation, arrival_order
+from spark.figure_diff import HOUR_MS, Book, Place, Scope, fitting, fitting_by_hours, live_book, reconciliation
 from spark.figures import start_of
 
 logger = logging.getLogger(__name__)
@@ -41,10 +41,10 @@ def find_scope(store: ObjectStore, checked: DataFrame, curation: Curation, time_
 
 def newest_first(store: ObjectStore) -> Iterator[tuple[str, LiveSnapshot]]:
     """The snapshots and their keys. One that is damaged, or gone meanwhile, is left out."""
-    keys = [key for key, _size in store.list(livesnapshot.FOLDER) if livesnapshot.is_snapshot(key)]
+    keys = [key for key, _size in store.list(live_snapshot.FOLDER) if live_snapshot.is_snapshot(key)]
     for key in reversed(keys):
         try:
-            yield key, livesnapshot.decode(store.get(key))
+            yield key, live_snapshot.decode(store.get(key))
         except (BadSnapshot, NoSuchObject) as error:
             logger.warning("the snapshot %s is left out: %s", key, error)
 

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from services.common.archive import hour_end_ms
-from services.common.archivelines import read_line
+from services.common.archive.keys import hour_end_ms
+from services.common.archive.lines import read_line
 from services.common.events import Purchase, Rejected, parse
 
 ORIGIN = (("partition", "int"), ("offset", "bigint"), ("timestamp", "bigint"))

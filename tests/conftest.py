@@ -17,7 +17,7 @@ import redis
 from local.engines import Engine, KafkaEngine, S3Engine, ValkeyEngine
 from local.ports import free_port
 from local.topics import create
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.topics import DEAD_LETTERS, PURCHASES
 

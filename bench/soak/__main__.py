@@ -121,7 +121,7 @@ async def soak(stack: Stack, feeder: Feeder, load: Load) -> tuple[list[Sample], 
 def _follow(stack: Stack, load: Load, seen: Path) -> Process:
     figures = {"--port": stack.settings.gateway_port, "--clients": load.clients, "--deaf": load.deaf}
     options = [part for name, value in figures.items() for part in (name, str(value))]
-    argv = [sys.executable, "-m", "bench.soak.followers", *options]
+    argv = [sys.executable, "-m", "bench.soak.sse_clients", *options]
     return spawn(Program(FOLLOWERS, argv, seen, REPOSITORY), leashed=True)
 
 

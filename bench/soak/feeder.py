@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 from bench.soak.shop import LINES_AN_ORDER
-from local.feed import Feed
 from local.layout import REPOSITORY
 from local.process import Process, Program, spawn, stop_together
+from local.producer_run import Feed
 from local.stack import FEEDER, Stack
 from local.steps import run_beside
 

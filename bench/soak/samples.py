@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from bench.machine import cpu_seconds
 from bench.stacks import pids
 from local.stack import Stack
-from services.common import loopwatch
+from services.common import eventloop_lag
 
 STALL_BOUND_S = "0.25"
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -139,7 +139,7 @@ def told_stalls(logs: Path) -> list[str]:
 
 def _stalls_of(log: Path) -> Iterator[str]:
     for line in log.read_text(errors="replace").splitlines():
-        if loopwatch.__name__ in line:
+        if eventloop_lag.__name__ in line:
             entry = json.loads(line)
             yield f"{entry['time']} {entry['service']}: {entry['message']}"
 

@@ -15,7 +15,7 @@ from local.engines.engine import Engine
 from local.ports import LOOPBACK, inner_ports, is_free, is_listening
 from local.prerequisites import MissingPrerequisite
 from local.process import Program
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 
 

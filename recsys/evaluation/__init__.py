@@ -1,1 +1,1 @@
-"""Offline evaluation: how good recommendations are, measured on purchases no model has seen. NumPy and Arrow, no Spark."""
+"""Offline evaluation: recommendations measured on purchases that no model has seen. NumPy and Arrow, no Spark."""

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recsys.score_weights import Composition
 from recsys.decayed_counts import DAY_MS
-from recsys.topk import Float64s
 from recsys.evaluation.metrics import Blocks, Chosen, Interval, groups, interval, values
 from recsys.evaluation.rolling import Answers
+from recsys.score_weights import Composition
+from recsys.topk import Float64s
 
 Json = dict[str, Any]
 Verdict = Literal["published", "refused"]

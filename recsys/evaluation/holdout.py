@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from recsys.purchase_history import History
-from recsys.live_state import LiveState
-from recsys.evaluation.training_view import Background
 from recsys.evaluation.purchase_log import ANONYMOUS
 from recsys.evaluation.rolling import Answers, Method, Protocol, Recorder, Shop, Shown, gap_of, targets_of
+from recsys.evaluation.training_view import Background
+from recsys.live_state import LiveState
+from recsys.purchase_history import History
 
 
 @dataclass(frozen=True, slots=True)

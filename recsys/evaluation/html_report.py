@@ -7,9 +7,7 @@ from typing import Any
 
 import msgspec
 
-from recsys.score_weights import Composition
 from recsys.evaluation.charts import Bar, bars, grouped
-from recsys.evaluation.metrics import GAPS
 from recsys.evaluation.methods import (
     ALS_AS_IT_WAS,
     ALS_FOLDED,
@@ -21,6 +19,8 @@ from recsys.evaluation.methods import (
     POPULAR_LIVE,
     POPULAR_WEEK,
 )
+from recsys.evaluation.metrics import GAPS
+from recsys.score_weights import Composition
 
 Json = dict[str, Any]
 SHOWN_BY_GAP = (COMPOSED, ALS_FOLDED, POPULAR_LIVE)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.decayed_counts import DAY_MS, HOUR_MS
-from recsys.topk import Float64s
 from recsys.evaluation.rolling import Answers
+from recsys.topk import Float64s
 
 CUTS = (3, 10)
 RESAMPLES = 2000

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from recsys.live_state import Purchase
 from recsys.event_clock import WITNESSES, newest_of
+from recsys.live_state import Purchase
 
 ANONYMOUS = -1
 COLUMNS = ("event_time", "order_id", "user_id", "product_id", "category_code", "quantity")

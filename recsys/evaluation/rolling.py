@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from recsys.scorer import ComposedScorer, Moment
-from recsys.purchase_history import History
-from recsys.topk import Allowed
-from recsys.evaluation.training_view import Background
 from recsys.evaluation.purchase_log import Log, Order
+from recsys.evaluation.training_view import Background
+from recsys.purchase_history import History
+from recsys.scorer import ComposedScorer, Moment
+from recsys.topk import Allowed
 
 K = 10
 NOTHING_LEFT = -1

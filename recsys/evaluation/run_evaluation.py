@@ -15,20 +15,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from services.common.events import format_time
-from services.common.objectstore import ObjectStore
-from recsys.score_weights import Composition
 from recsys.decayed_counts import DAY_MS
-from recsys.evaluation import gate
-from recsys.evaluation import html_report
-from recsys.evaluation import rolling
-from recsys.evaluation.training_view import Background, background
-from recsys.evaluation.purchase_log import ANONYMOUS, COLUMNS, Log, log_of_table
-from recsys.evaluation.methods import COMPOSED, DEFAULT, Fits, Recipe, compared, methods
-from recsys.evaluation.rolling import Method, Protocol
-from recsys.evaluation.weight_search import Choice, Window, choose, impersonal, with_still
-from recsys.evaluation.summary import summary
+from recsys.evaluation import gate, html_report, rolling
 from recsys.evaluation.gate import CANDIDATE, LIVE, POPULARITY, Judgement
+from recsys.evaluation.methods import COMPOSED, DEFAULT, Fits, Recipe, compared, methods
+from recsys.evaluation.purchase_log import ANONYMOUS, COLUMNS, Log, log_of_table
+from recsys.evaluation.rolling import Method, Protocol
+from recsys.evaluation.summary import summary
+from recsys.evaluation.training_view import Background, background
+from recsys.evaluation.weight_search import Choice, Window, choose, impersonal, with_still
+from recsys.score_weights import Composition
+from services.common.events import format_time
+from services.common.object_store import ObjectStore
 from spark.settings import AlsSettings, EvaluationSettings
 
 Json = dict[str, Any]

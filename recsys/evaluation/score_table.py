@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from recsys.scorer import ComposedScorer, Knowledge
-from recsys.score_weights import Composition, Fading
 from recsys.decayed_counts import HOUR_MS, halvings
-from recsys.purchase_history import History
-from recsys.topk import Float64s, Int64s
-from recsys.evaluation.training_view import Background
-from recsys.evaluation.rolling import Protocol, gap_of, targets_of
 from recsys.evaluation.holdout import each_question
+from recsys.evaluation.rolling import Protocol, gap_of, targets_of
+from recsys.evaluation.training_view import Background
+from recsys.purchase_history import History
+from recsys.score_weights import Composition, Fading
+from recsys.scorer import ComposedScorer, Knowledge
+from recsys.topk import Float64s, Int64s
 
 HALF_LIVES_H = (1.0, 2.0, 6.0, 12.0, 24.0, 72.0, 168.0, 720.0, 2160.0)
 """Of the live counts that are written down by default: a composition's trends must be among them."""

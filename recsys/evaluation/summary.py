@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from recsys.topk import Float64s
 from recsys.evaluation.metrics import CUTS, Blocks, Chosen, Interval, coverage, groups, interval, novelty, values
 from recsys.evaluation.rolling import Answers
+from recsys.topk import Float64s
 
 Json = dict[str, Any]
 RATIOS = ("hr@3", "ndcg@10")

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.category_affinity import MOST, Categories
-from recsys.scorer import Knowledge
-from recsys.decayed_counts import DAY_MS
-from recsys.fold_in import FoldIn
-from recsys.purchase_history import PastPurchases
-from recsys.live_state import LiveState
 from recsys.co_purchases import CoPurchases
-from recsys.topk import Float32s, Float64s, Int64s
+from recsys.decayed_counts import DAY_MS
 from recsys.evaluation.purchase_log import ANONYMOUS, Log
+from recsys.fold_in import FoldIn
+from recsys.live_state import LiveState
+from recsys.purchase_history import PastPurchases
+from recsys.scorer import Knowledge
+from recsys.topk import Float32s, Float64s, Int64s
 from spark.settings import AlsSettings
 
 POPULAR_DAYS = 7

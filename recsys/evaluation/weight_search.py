@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from recsys.scorer import ComposedScorer, Knowledge
-from recsys.score_weights import Composition, Fading
-from recsys.evaluation.training_view import Background
-from recsys.evaluation.purchase_log import ANONYMOUS
-from recsys.evaluation.metrics import Blocks, values
 from recsys.evaluation.methods import Fits, Recipe
+from recsys.evaluation.metrics import Blocks, values
+from recsys.evaluation.purchase_log import ANONYMOUS
 from recsys.evaluation.rolling import Answers, Method, Protocol, evaluate
 from recsys.evaluation.score_table import HALF_LIVES_H, Table, tabulate, tabulate_still
+from recsys.evaluation.training_view import Background
+from recsys.score_weights import Composition, Fading
+from recsys.scorer import ComposedScorer, Knowledge
 from spark.settings import AlsSettings
 
 PARENTS = 4

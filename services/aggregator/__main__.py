@@ -17,17 +17,17 @@ from redis.asyncio.cluster import RedisCluster
 
 from services.aggregator.app import build_app
 from services.aggregator.applier import Applier
+from services.aggregator.archive_reader import ArchivedHistory
 from services.aggregator.calendar import Calendar
-from services.aggregator.history import ArchivedHistory
 from services.aggregator.kafka import KafkaDeadLetters, KafkaLogRange
-from services.aggregator.livetables import LiveTables
+from services.aggregator.live_generation import LiveTables
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.snapshots import LiveFigures, Snapshots
 from services.aggregator.store import RedisClient, TableStore
+from services.common.dlq_limits import RefusalAlarm
+from services.common.eventloop_lag import watch_loop
 from services.common.kafka import client_options
-from services.common.loopwatch import watch_loop
-from services.common.objectstore import ObjectStore
-from services.common.refusals import RefusalAlarm
+from services.common.object_store import ObjectStore
 from services.common.settings import explain
 from services.common.tables import shard_keys
 from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging

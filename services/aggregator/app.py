@@ -14,9 +14,9 @@ from yarl import URL
 from services.aggregator.applier import Applier
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.transport import Batch, BatchConsumer, BatchTransport
+from services.common.dlq_limits import TooManyRefused
 from services.common.kafka import MskTokenProvider
 from services.common.metrics import AGGREGATOR_LAG
-from services.common.refusals import TooManyRefused
 from services.common.telemetry import Health
 
 logger = logging.getLogger(__name__)

@@ -17,14 +17,14 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
+from services.aggregator.archive_reader import History, Span
 from services.aggregator.calendar import Calendar
 from services.aggregator.fold import Setting, ShardDelta, fold
-from services.aggregator.history import History, Span
+from services.aggregator.in_flight import Underway
+from services.aggregator.partition_state import Progress, RebuildNeeded, another_topic, lost, name_of, require_same_log
 from services.aggregator.payload import Change, Move
-from services.aggregator.progress import Progress, RebuildNeeded, another_topic, lost, name_of, require_same_log
 from services.aggregator.store import Moved, TableStore
-from services.aggregator.underway import Underway
-from services.aggregator.verdicts import (
+from services.aggregator.validation import (
     Record,
     Refusal,
     claimed_ids,
@@ -33,6 +33,7 @@ from services.aggregator.verdicts import (
     replayed_ids,
     without_repeats,
 )
+from services.common.dlq_limits import RefusalAlarm
 from services.common.generations import Generation
 from services.common.metrics import (
     AGGREGATOR_DEAD_LETTERS,
@@ -42,7 +43,6 @@ from services.common.metrics import (
     AGGREGATOR_REFETCHED,
     AGGREGATOR_REPEATS,
 )
-from services.common.refusals import RefusalAlarm
 from services.common.tables import MINUTES_KEPT_SECONDS
 from services.common.telemetry import Health
 

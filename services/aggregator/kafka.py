@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from services.aggregator.verdicts import Refusal
-from services.common.deadletters import RecordOrigin, cut, dead_letter_headers
+from services.aggregator.validation import Refusal
+from services.common.dead_letters import RecordOrigin, cut, dead_letter_headers
 
 _FIRST_TIMEOUT_MS = 3000
 

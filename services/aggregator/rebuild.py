@@ -20,20 +20,20 @@ from redis.exceptions import LockError, RedisError
 from tqdm import tqdm
 
 from services.aggregator.applier import Applier, DeadLetterSink
+from services.aggregator.archive_reader import ArchivedHistory, UnusableObject
 from services.aggregator.calendar import Calendar
-from services.aggregator.carryover import carry_dead_letters
-from services.aggregator.follower import CountedHistory, Follower
-from services.aggregator.history import ArchivedHistory, UnusableObject
+from services.aggregator.dlq_counts import carry_dead_letters
 from services.aggregator.kafka import KafkaDeadLetters, KafkaLogRange
-from services.aggregator.progress import RebuildNeeded
+from services.aggregator.partition_state import RebuildNeeded
+from services.aggregator.rebuild_reader import CountedHistory, Follower
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import RedisClient, TableStore
 from services.aggregator.sweep import sweep
-from services.aggregator.verdicts import Refusal
+from services.aggregator.validation import Refusal
+from services.common.dlq_limits import RefusalAlarm
 from services.common.generations import Generation, live_generation, make_live, remember_layout
 from services.common.kafka import client_options
-from services.common.objectstore import ObjectStore
-from services.common.refusals import RefusalAlarm
+from services.common.object_store import ObjectStore
 from services.common.settings import explain
 from services.common.telemetry import Health, configure_logging
 

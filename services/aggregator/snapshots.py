@@ -19,11 +19,11 @@ from redis.exceptions import RedisError
 from services.aggregator.payload import stamp_field
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import RedisClient
-from services.common import livesnapshot
+from services.common import live_snapshot
 from services.common.generations import live_generation
-from services.common.livesnapshot import Buckets, LiveSnapshot, SnapshotTotals
+from services.common.live_snapshot import Buckets, LiveSnapshot, SnapshotTotals
 from services.common.metrics import AGGREGATOR_SNAPSHOT_FAILURES, AGGREGATOR_SNAPSHOT_SECONDS, AGGREGATOR_SNAPSHOTS
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.tables import Figures, Keys, period_of, unpack, unpack_entry
 
 logger = logging.getLogger(__name__)
@@ -234,14 +234,14 @@ class Snapshots:
         snapshot = summed(source, shards, taken_at)
         if snapshot is None:
             return None
-        key = livesnapshot.snapshot_key(taken_at)
-        self._store.put(key, livesnapshot.encode(snapshot))
+        key = live_snapshot.snapshot_key(taken_at)
+        self._store.put(key, live_snapshot.encode(snapshot))
         AGGREGATOR_SNAPSHOTS.inc()
         self._prune()
         return key
 
     def _prune(self) -> None:
-        keys = [key for key, _size in self._store.list(livesnapshot.FOLDER) if livesnapshot.is_snapshot(key)]
+        keys = [key for key, _size in self._store.list(live_snapshot.FOLDER) if live_snapshot.is_snapshot(key)]
         for key in keys[: -self._kept]:
             self._store.delete(key)
 

@@ -18,15 +18,15 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
-from services.archiver.archive import Archive
-from services.archiver.s3calls import S3Calls
+from services.archiver.s3_calls import S3Calls
+from services.archiver.segments import Archive
 from services.archiver.service import Archiver
 from services.archiver.settings import ArchiverSettings
 from services.archiver.start import OtherLog
-from services.common.archive import ForeignObject
+from services.common.archive.keys import ForeignObject
+from services.common.eventloop_lag import watched_loop
 from services.common.kafka import client_options
-from services.common.loopwatch import watched_loop
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.settings import explain
 from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
 

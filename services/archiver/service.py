@@ -10,10 +10,10 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from services.archiver.archive import Archive, Link
-from services.archiver.lane import Lane
-from services.archiver.openobject import ConsumedRecord, OpenObject
-from services.archiver.s3calls import S3Calls
+from services.archiver.open_object import ConsumedRecord, OpenObject
+from services.archiver.partition_archiver import Lane
+from services.archiver.s3_calls import S3Calls
+from services.archiver.segments import Archive, Link
 from services.archiver.settings import ArchiverSettings
 from services.archiver.start import Start, find_start
 from services.common import metrics

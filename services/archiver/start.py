@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, Protocol
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from services.archiver.archive import Archive, Link
-from services.archiver.s3calls import S3Calls
+from services.archiver.s3_calls import S3Calls
+from services.archiver.segments import Archive, Link
 from services.common import metrics
-from services.common.objectstore import NoSuchObject
+from services.common.object_store import NoSuchObject
 
 log = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from redis.exceptions import RedisError
 from tqdm import tqdm
 
 from services.common.settings import explain
-from services.deadletters import words
+from services.deadletters import formatting
 from services.deadletters.command import parse_command
-from services.deadletters.letters import Filter, Letter
+from services.deadletters.dead_letter import Filter, Letter
 from services.deadletters.repair import Accepted, BadRepairs, Outcome, Repair, as_is, load_repairs, mend
 from services.deadletters.replay import check_events, read_events, send_events
 from services.deadletters.replays import Replays
@@ -59,7 +59,7 @@ def main() -> int:
 
 async def list_letters(options: argparse.Namespace, settings: DeadLettersSettings) -> int:
     """Print the newest letters that match, oldest first."""
-    told = words.letter_json if options.json else words.letter_line
+    told = formatting.letter_json if options.json else formatting.letter_line
     async with connected(settings) as topics:
         if not options.limit:
             async for letter in _matching(topics, options):
@@ -84,7 +84,7 @@ async def show(options: argparse.Namespace, settings: DeadLettersSettings) -> in
         async for letter in _matching(topics, options):
             if letter.name == options.origin:
                 whole = await topics.whole(letter)
-                print(words.letter_json(whole) if options.json else words.letter_whole(whole))
+                print(formatting.letter_json(whole) if options.json else formatting.letter_whole(whole))
                 return 0
     return _refuse(1, f"no dead letter of {options.origin}: `list` prints the origins that there are")
 
@@ -96,7 +96,7 @@ async def stats(options: argparse.Namespace, settings: DeadLettersSettings) -> i
         async for letter in _matching(topics, options):
             counted.add(letter)
             await replayed.look_up(letter.replay_id)
-    for line in (words.stats_json if options.json else words.stats_lines)(counted, await replayed.result()):
+    for line in (formatting.stats_json if options.json else formatting.stats_lines)(counted, await replayed.result()):
         print(line)
     return 0
 
@@ -106,7 +106,7 @@ async def repair(options: argparse.Namespace, settings: DeadLettersSettings) -> 
     mending = load_repairs(options.repairs)
     out = None if options.dry_run else options.out
     outcome = await _mend_all(options, settings, mending, out)
-    for line in words.outcome_lines(outcome):
+    for line in formatting.outcome_lines(outcome):
         print(line)
     if out is not None:
         print(f"{outcome.accepted:,} events are in {out}; send them: python -m services.deadletters replay {out}")
@@ -121,7 +121,7 @@ async def replay(options: argparse.Namespace, settings: DeadLettersSettings) -> 
     with tempfile.TemporaryDirectory(prefix="tillstream-") as folder:
         file = Path(folder) / "repaired.jsonl"
         outcome = await _mend_all(options, settings, mending, file)
-        for line in words.outcome_lines(outcome):
+        for line in formatting.outcome_lines(outcome):
             print(line)
         status = await _replay_file(file, options, settings)
         return status or (1 if outcome.refused else 0)
@@ -131,7 +131,7 @@ async def _replay_file(file: Path, options: argparse.Namespace, settings: DeadLe
     now_ms = _now_ms()
     outcome = check_events(file, now_ms)
     if options.file is not None:
-        for line in words.outcome_lines(outcome):
+        for line in formatting.outcome_lines(outcome):
             print(line)
     if not outcome.accepted:
         return _refuse(1, "there is nothing to send")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from services.common.events import Purchase, Rejected, parse
-from services.deadletters.letters import Event, Letter
+from services.deadletters.dead_letter import Event, Letter
 
 Repair = Callable[[Event, Letter], Event | None]
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from services.deadletters.letters import Letter
+from services.deadletters.dead_letter import Letter
 
 
 @dataclass(slots=True)

@@ -9,9 +9,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaTimeoutError
 
-from services.common.deadletters import RecordOrigin
+from services.common.dead_letters import RecordOrigin
 from services.common.kafka import client_options
-from services.deadletters.letters import Letter, OnceEach, read_letter
+from services.deadletters.dead_letter import Letter, OnceEach, read_letter
 from services.deadletters.settings import DeadLettersSettings
 
 _FETCH_WAIT_MS = 1000

@@ -7,37 +7,34 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.common.loopwatch import watched_loop
-from services.common.objectstore import ObjectStore
+from services.common.eventloop_lag import watched_loop
+from services.common.object_store import ObjectStore
 from services.common.telemetry import Health, service_version
-from services.gateway.api import docs
-from services.gateway.api import openapi
-from services.gateway.api import static_page
-from services.gateway.api import problems
-from services.gateway.upstreams.periodic import repeating
-from services.gateway.upstreams.reconciliation import BooksWatch
+from services.gateway.api import docs, openapi, problems, static_page
 from services.gateway.api.hosts import AllowedHosts
-from services.gateway.upstreams.event_intake import Intake
-from services.gateway.upstreams.offsets import OffsetWatch
+from services.gateway.api.middleware import Shell
 from services.gateway.dependencies import Parts
-from services.gateway.upstreams.bestsellers import PopularShelf
-from services.gateway.stream.totals_history import Pulse
 from services.gateway.queries.ranges import RangeRankings
-from services.gateway.upstreams.recommendations import Recommender
-from services.gateway.upstreams.recommender_client import ModelWatch, RecommenderClient
-from services.gateway.upstreams.model_registry import Registry
+from services.gateway.queries.shards import open_shards
 from services.gateway.routes import customers, events, models, products, recommendations, stats
 from services.gateway.routes import health as health_routes
 from services.gateway.routes import stream as stream_routes
 from services.gateway.routes import system as system_routes
 from services.gateway.settings import GatewaySettings
-from services.gateway.queries.shards import open_shards
-from services.gateway.api.middleware import Shell
-from services.gateway.upstreams.mask_policy import ShopsChoice
-from services.gateway.stream.shop_state import SnapshotWatch
 from services.gateway.stream.hub import HEARTBEAT_SECONDS, StreamHub
-from services.gateway.system_status import BucketWatch, SystemWatch
+from services.gateway.stream.shop_state import SnapshotWatch
 from services.gateway.stream.ticker import Ticker
+from services.gateway.stream.totals_history import Pulse
+from services.gateway.system_status import BucketWatch, SystemWatch
+from services.gateway.upstreams.bestsellers import PopularShelf
+from services.gateway.upstreams.event_intake import Intake
+from services.gateway.upstreams.mask_policy import ShopsChoice
+from services.gateway.upstreams.model_registry import Registry
+from services.gateway.upstreams.offsets import OffsetWatch
+from services.gateway.upstreams.periodic import repeating
+from services.gateway.upstreams.recommendations import Recommender
+from services.gateway.upstreams.recommender_client import ModelWatch, RecommenderClient
+from services.gateway.upstreams.reconciliation import BooksWatch
 
 ROUTERS = (stats, stream_routes, customers, recommendations, products, events, models, system_routes, health_routes)
 

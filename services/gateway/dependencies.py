@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from services.common.telemetry import Health
-from services.gateway.upstreams.reconciliation import BooksWatch
-from services.gateway.upstreams.event_intake import Intake
-from services.gateway.upstreams.bestsellers import PopularShelf
-from services.gateway.stream.totals_history import Pulse
 from services.gateway.queries.ranges import RangeRankings
+from services.gateway.queries.shards import LiveShards, ShardReader
+from services.gateway.settings import GatewaySettings
+from services.gateway.stream.hub import StreamHub
+from services.gateway.stream.shop_state import SnapshotWatch
+from services.gateway.stream.totals_history import Pulse
+from services.gateway.system_status import SystemWatch
+from services.gateway.upstreams.bestsellers import PopularShelf
+from services.gateway.upstreams.event_intake import Intake
+from services.gateway.upstreams.model_registry import Registry
 from services.gateway.upstreams.recommendations import Recommender
 from services.gateway.upstreams.recommender_client import ModelWatch
-from services.gateway.upstreams.model_registry import Registry
-from services.gateway.settings import GatewaySettings
-from services.gateway.queries.shards import LiveShards, ShardReader
-from services.gateway.stream.shop_state import SnapshotWatch
-from services.gateway.stream.hub import StreamHub
-from services.gateway.system_status import SystemWatch
+from services.gateway.upstreams.reconciliation import BooksWatch
 
 
 @dataclass(frozen=True, slots=True)

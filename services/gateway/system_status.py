@@ -11,14 +11,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from services.common.events import format_time
 from services.common.metrics import GATEWAY_RECOMMENDATIONS
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.telemetry import Health
 from services.gateway.api.schemas import Part, SystemAnswer
+from services.gateway.settings import GatewaySettings
+from services.gateway.stream.shop_state import SnapshotWatch
 from services.gateway.upstreams.offsets import OffsetWatch
 from services.gateway.upstreams.outages import Outages
 from services.gateway.upstreams.recommender_client import RecommenderClient
-from services.gateway.settings import GatewaySettings
-from services.gateway.stream.shop_state import SnapshotWatch
 
 _TIMEOUT_SECONDS = 1.0
 _HANGS_SECONDS = 5.0

@@ -1,1 +1,1 @@
-"""Command line of the model registry: list, show, compare, activate, roll back. Start with `python -m services.models`."""
+"""Command line of the model registry: `python -m services.models list`, show, compare, activate, rollback."""

@@ -10,9 +10,9 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
-from services.common import modelregistry
-from services.common.modelregistry import Change, Pointer, RegistryError, Variant
-from services.common.objectstore import ObjectStore
+from services.common import model_registry
+from services.common.model_registry import Change, Pointer, RegistryError, Variant
+from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings, ServiceSettings, explain
 
 DESCRIPTION = """\
@@ -68,19 +68,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 def list_command(store: ObjectStore, _options: argparse.Namespace) -> Iterator[str]:
     """One line a version, the newest first."""
-    pointer, _etag = modelregistry.read_pointer(store)
-    versions = modelregistry.published_versions(store)
+    pointer, _etag = model_registry.read_pointer(store)
+    versions = model_registry.published_versions(store)
     if not versions:
         yield "no model is published yet: `make train`, or `python -m spark run`"
     for version in reversed(versions):
-        manifest = modelregistry.read_manifest(store, version)
+        manifest = model_registry.read_manifest(store, version)
         yield f"{version}  {role(version, pointer):<16} {verdict(manifest):<24} {_quality(manifest)}".rstrip()
 
 
 def show_command(store: ObjectStore, options: argparse.Namespace) -> Iterator[str]:
     """One version in words."""
-    pointer, _etag = modelregistry.read_pointer(store)
-    manifest = modelregistry.read_manifest(store, options.version)
+    pointer, _etag = model_registry.read_pointer(store)
+    manifest = model_registry.read_manifest(store, options.version)
     for name, value in facts(options.version, manifest, pointer).items():
         yield f"{name:<22} {value}"
     gate = _part(manifest, "gate")
@@ -92,9 +92,9 @@ def show_command(store: ObjectStore, options: argparse.Namespace) -> Iterator[st
 
 def compare_command(store: ObjectStore, options: argparse.Namespace) -> Iterator[str]:
     """Two versions side by side; `*` marks where they differ."""
-    pointer, _etag = modelregistry.read_pointer(store)
+    pointer, _etag = model_registry.read_pointer(store)
     one, other = (
-        facts(version, modelregistry.read_manifest(store, version), pointer)
+        facts(version, model_registry.read_manifest(store, version), pointer)
         for version in (options.version, options.other)
     )
     for name, value in one.items():
@@ -106,17 +106,17 @@ def compare_command(store: ObjectStore, options: argparse.Namespace) -> Iterator
 def activate_command(store: ObjectStore, options: argparse.Namespace) -> Iterator[str]:
     """Move the pointer, or start or stop a variant."""
     if options.stop_variant is not None:
-        yield serving(modelregistry.stop_variant(store, options.stop_variant))
+        yield serving(model_registry.stop_variant(store, options.stop_variant))
     elif options.variant is not None:
         variant = Variant(options.variant, options.version, options.weight)
-        yield serving(modelregistry.start_variant(store, variant, _change(options)))
+        yield serving(model_registry.start_variant(store, variant, _change(options)))
     else:
-        yield serving(modelregistry.activate(store, options.version, _change(options)))
+        yield serving(model_registry.activate(store, options.version, _change(options)))
 
 
 def rollback_command(store: ObjectStore, options: argparse.Namespace) -> Iterator[str]:
     """Back to what served before."""
-    yield serving(modelregistry.rollback(store, _change(options)))
+    yield serving(model_registry.rollback(store, _change(options)))
 
 
 def serving(pointer: Pointer) -> str:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import msgspec
 from pydantic import ValidationError
 
-from services.common.refusals import TooManyRefused
+from services.common.dlq_limits import TooManyRefused
 from services.common.settings import explain
 from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
 from services.producer.checkpoint import BadCheckpoint

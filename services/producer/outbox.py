@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
-from services.common.deadletters import Headers
+from services.common.dead_letters import Headers
 from services.producer.partitioner import keyed_partitioner
 from services.producer.rows import DeadLetter, Record
 

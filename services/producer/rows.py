@@ -8,7 +8,7 @@ from operator import itemgetter
 
 import msgspec
 
-from services.common.deadletters import COLUMNS_HEADER, FileOrigin, Headers, cut, dead_letter_headers
+from services.common.dead_letters import COLUMNS_HEADER, FileOrigin, Headers, cut, dead_letter_headers
 from services.common.events import Invalid, Purchase, Reason, Rejected, parse
 from services.producer.source import REQUIRED, Block, Row, Unreadable, csv_line, original_bytes
 

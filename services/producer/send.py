@@ -13,7 +13,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from services.common import metrics
-from services.common.refusals import RefusalAlarm, TooManyRefused
+from services.common.dlq_limits import RefusalAlarm, TooManyRefused
 from services.common.telemetry import Health
 from services.producer.checkpoint import BadCheckpoint, Checkpoint, CheckpointFile
 from services.producer.kafka import Cluster, KafkaAway, connected
@@ -21,7 +21,7 @@ from services.producer.outbox import Outbox, Portion, Unacknowledged
 from services.producer.pace import Pace, portions
 from services.producer.partitioner import keyed_partitioner
 from services.producer.plan import Plan, Span, make_plan
-from services.producer.progress import Progress
+from services.producer.progress_bar import Progress
 from services.producer.rows import DeadLetter, Record, RowEncoder
 from services.producer.settings import ProducerSettings
 from services.producer.source import BadFile, PurchaseFile, count_lines, head_of

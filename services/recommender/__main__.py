@@ -7,16 +7,16 @@ import sys
 
 from pydantic import ValidationError
 
-from services.common.loopwatch import watched_loop
-from services.common.objectstore import ObjectStore
+from services.common.eventloop_lag import watched_loop
+from services.common.object_store import ObjectStore
 from services.common.settings import explain
 from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
 from services.recommender.impressions import AnswerLog
 from services.recommender.model_loader import ModelLoader, Serving
+from services.recommender.model_startup import StartUp
 from services.recommender.server import RecommenderServer
 from services.recommender.service import clock_ms
 from services.recommender.settings import RecommenderSettings
-from services.recommender.model_startup import StartUp
 
 SERVICE = "recommender"
 GRACE_S = 5.0

@@ -8,6 +8,9 @@ from typing import Annotated, Protocol
 
 import msgspec
 
+from recsys.model import Model, load_model
+from recsys.model_format import Fault, ModelSource, Refused
+from recsys.recommender import Recommender
 from services.common.metrics import (
     RECOMMENDER_LOAD_SECONDS,
     RECOMMENDER_MODEL,
@@ -16,11 +19,8 @@ from services.common.metrics import (
     RECOMMENDER_MODEL_REFUSED,
     RECOMMENDER_POLL_FAILURES,
 )
-from services.common.modelregistry import MAIN, POINTER, VARIANT_NAME_LENGTH, folder_of
-from services.common.objectstore import NoSuchObject
-from recsys.model_format import Fault, ModelSource, Refused
-from recsys.model import Model, load_model
-from recsys.recommender import Recommender
+from services.common.model_registry import MAIN, POINTER, VARIANT_NAME_LENGTH, folder_of
+from services.common.object_store import NoSuchObject
 from services.recommender.ab_assignment import check_weights, chosen
 
 log = logging.getLogger(__name__)

@@ -10,13 +10,13 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from services.recommender.stream_follower import Follower, StreamStart
-from recsys.stream_apply import Intake, Repeats
-from services.recommender.model_loader import LiveModel
 from recsys.model import Model
 from recsys.recommender import Recommender
+from recsys.stream_apply import Intake, Repeats
+from services.recommender.model_loader import LiveModel
 from services.recommender.service import clock_ms
 from services.recommender.settings import RecommenderSettings
+from services.recommender.stream_follower import Follower, StreamStart
 
 logger = logging.getLogger(__name__)
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
-from services.common.events import MAX_ID_LENGTH, MAX_TEXT_LENGTH
 from recsys.catalogue import Filters
+from services.common.events import MAX_ID_LENGTH, MAX_TEXT_LENGTH
 
 DEFAULT_K = 3
 MAX_K = 100

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
-from recsys.score_weights import in_words
-from services.recommender.model_loader import LiveModel, Serving, Variant
 from recsys.model import Model
 from recsys.recommender import Answer, Pick, Reason, Strategy
+from recsys.score_weights import in_words
+from services.recommender.model_loader import LiveModel, Serving, Variant
 
 _STRATEGIES = {
     Strategy.PERSONAL: pb.STRATEGY_PERSONAL,

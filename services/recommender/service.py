@@ -9,14 +9,14 @@ from grpc import aio
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
+from recsys.catalogue import Filters
+from recsys.recommender import Answer
 from services.common.events import format_time
 from services.common.metrics import RECOMMENDER_ANSWERS
-from services.common.modelregistry import MAIN
+from services.common.model_registry import MAIN
 from services.recommender.impressions import AnswerLog, Shown
-from recsys.catalogue import Filters
 from services.recommender.interceptors import NoModel, UnknownProduct
 from services.recommender.model_loader import LiveModel, Serving
-from recsys.recommender import Answer
 from services.recommender.requests import read_filters, read_id, read_ids, read_k
 from services.recommender.responses import Source, write_answer, write_model, write_similar
 

@@ -16,6 +16,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from recsys.stream_apply import REMEMBERED_IDS, Intake, Outcome
 from services.common.events import format_time
 from services.common.kafka import client_options, partitions_of, stop
 from services.common.metrics import (
@@ -29,7 +30,6 @@ from services.common.metrics import (
     RECOMMENDER_STREAM_RESETS,
 )
 from services.common.settings import KafkaSettings
-from recsys.stream_apply import REMEMBERED_IDS, Intake, Outcome
 
 logger = logging.getLogger(__name__)
 

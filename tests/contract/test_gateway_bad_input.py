@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from services.gateway.api.problems import ProblemDocument
-from tests.gateway_app import client_of, settings_of
+from tests.support.gateway_app import client_of, settings_of
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from local.engines import ValkeyEngine
 from local.ports import free_port
 from local.process import Program
 from tests.conftest import running
-from tests.gateway_app import client_of, settings_of
-from tests.gateway_tables import MYSTERY, PHONE, SHOP, TableWriter
+from tests.support.gateway_app import client_of, settings_of
+from tests.support.gateway_tables import MYSTERY, PHONE, SHOP, TableWriter
 
 
 class ClusterEngine(ValkeyEngine):

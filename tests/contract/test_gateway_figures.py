@@ -15,8 +15,8 @@ from services.gateway.api.schemas import Bucket, CustomerAnswer, ProductAnswer, 
 from services.gateway.queries.buckets import Range
 from services.gateway.queries.ranges import RangeRankings, TooManyProducts
 from services.gateway.queries.shards import LiveShards, ShardReader, open_shards
-from tests.gateway_app import client_of, settings_of
-from tests.gateway_tables import CHAIR, HEADPHONES, MYSTERY, PHONE, RETURN, SHOP, Line, TableWriter
+from tests.support.gateway_app import client_of, settings_of
+from tests.support.gateway_tables import CHAIR, HEADPHONES, MYSTERY, PHONE, RETURN, SHOP, Line, TableWriter
 
 
 @pytest.fixture(params=[1, 3], ids=["one shard", "three shards"])

@@ -7,7 +7,7 @@ import pytest
 
 from services.gateway.api.hosts import host_name
 from services.gateway.settings import GatewaySettings
-from tests.gateway_app import client_of, settings_of
+from tests.support.gateway_app import client_of, settings_of
 
 FOREIGN = {"Host": "rebound.example:8080"}
 

@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
-from services.gateway.api.schemas import ModelList, Pointer
 from services.gateway.api.problems import Problem
+from services.gateway.api.schemas import ModelList, Pointer
 from services.gateway.upstreams.model_registry import Registry
-from tests.gateway_app import FakeRecommender, client_of, serving, settings_of
+from tests.support.gateway_app import FakeRecommender, client_of, serving, settings_of
 
 TOKEN = "a-token"
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}

@@ -13,7 +13,7 @@ import pytest
 
 from services.common.telemetry import Health, TelemetryServer
 from services.gateway.api.schemas import ConfigAnswer, SystemAnswer
-from tests.gateway_app import AWAY, client_of, settings_of
+from tests.support.gateway_app import AWAY, client_of, settings_of
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import httpx
 import pytest
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 from services.gateway.api.schemas import RecommendationList, Recommendations, SimilarProducts
-from tests.gateway_app import FakeRecommender, client_of, item, product_ids, serving, settings_of
-from tests.gateway_tables import CHAIR, HEADPHONES, MYSTERY, PHONE, SHOP, TableWriter
+from tests.support.gateway_app import FakeRecommender, client_of, item, product_ids, serving, settings_of
+from tests.support.gateway_tables import CHAIR, HEADPHONES, MYSTERY, PHONE, SHOP, TableWriter
 
 POPULAR = [PHONE.product_id, CHAIR.product_id, HEADPHONES.product_id, MYSTERY.product_id]
 

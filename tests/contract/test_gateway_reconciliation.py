@@ -9,11 +9,11 @@ import httpx
 import msgspec
 import pytest
 
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.reconciliation import LATEST, Difference, Drift, Reconciliation
 from services.common.settings import S3Settings
 from services.gateway.api.schemas import ReconciliationAnswer
-from tests.gateway_app import client_of, settings_of
+from tests.support.gateway_app import client_of, settings_of
 
 AGREED = Reconciliation(
     version="20261122T143500Z-0a1b2c",

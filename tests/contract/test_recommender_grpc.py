@@ -15,13 +15,13 @@ from prometheus_client import REGISTRY
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
-from services.common.telemetry import PortInUse
-from services.recommender.model_loader import LiveModel, Refusal, Serving, Variant
 from recsys.model import load_model
+from services.common.telemetry import PortInUse
+from services.recommender.ab_assignment import chosen
+from services.recommender.model_loader import LiveModel, Refusal, Serving, Variant
 from services.recommender.server import RecommenderServer
 from services.recommender.service import SERVICE_NAME
-from services.recommender.ab_assignment import chosen
-from tests.models import MODELS, VERSION, Objects, checkerboard, publish, standing_still
+from tests.support.models import MODELS, VERSION, Objects, checkerboard, publish, standing_still
 
 if TYPE_CHECKING:  # the generated stubs know it, the generated code does not
     from proto.tillstream.recommender.v1.recommender_pb2_grpc import RecommenderAsyncStub

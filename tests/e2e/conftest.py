@@ -10,16 +10,16 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
 
-from local.feed import Feed
 from local.http import get_json
 from local.layout import Layout
 from local.process import Process, spawn
+from local.producer_run import Feed
 from local.settings import StackSettings, free_port_settings
 from local.stack import Stack
 from local.steps import run_beside, send, train, wait_gateway, wait_settled
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 from tests.e2e.browser import DESK, SOON_MS, OpenPage, launch
-from tests.shop import SEED_COLUMNS, TILL_COLUMNS, Row, bare_message, seed_rows, till_rows, write_csv
+from tests.support.shop import SEED_COLUMNS, TILL_COLUMNS, Row, bare_message, seed_rows, till_rows, write_csv
 
 HISTORY_SEED = 424
 HISTORY_ROWS = 3_000
@@ -57,7 +57,7 @@ class LiveShop:
         return self.files[:2]
 
     def replay(self, rows: Iterable[Row], columns: Sequence[str] = SEED_COLUMNS, rate: str = "max") -> Path:
-        """Send rows (see tests/shop.py) through the producer; returns their file once all is applied and archived."""
+        """Send rows (tests/support/shop.py) through the producer; returns their file once all is applied and archived."""
         feed = self.prepare(rows, columns, rate)
         send(self.stack, feed)
         wait_settled(self.stack)

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from local.feed import Feed
-from local.truth import Truth
+from local.producer_run import Feed
+from local.reference import Truth
 from local.verify import compare_report, main
-from tests.archive import as_archived
 from tests.e2e.conftest import LiveShop
-from tests.shop import seed_rows
+from tests.support.archive import as_archived
+from tests.support.shop import seed_rows
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.e2e.browser import DESK, SOON_MS, OpenPage, aside, dollars, figure, panel
 from tests.e2e.conftest import LiveShop
-from tests.shop import seed_rows
+from tests.support.shop import seed_rows
 
 pytestmark = pytest.mark.timeout(600)
 

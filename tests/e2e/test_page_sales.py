@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.browser import SOON_MS, OpenPage, aside, dollars, panel
 from tests.e2e.conftest import LiveShop
-from tests.shop import seed_rows
+from tests.support.shop import seed_rows
 
 pytestmark = pytest.mark.timeout(600)
 

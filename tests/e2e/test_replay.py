@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from local.reference import Truth
 from local.steps import run_batch_job, wait_settled
-from local.truth import Truth
 from local.verify import compare_report
 from tests.e2e.conftest import LiveShop
 from tests.e2e.test_main_job import assert_archive_exact, assert_exact, figures, summary
-from tests.feeding import ROOT
-from tests.shop import SEED_COLUMNS, Row
+from tests.support.producer import ROOT
+from tests.support.shop import SEED_COLUMNS, Row
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.truth import Sections, Value
+from local.reference import Sections, Value
 from local.verify import Comparison, compare
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 
 SHOWN = 12
 Place = tuple[int, int]
@@ -43,7 +43,7 @@ class Toll:
 
 
 def toll_of_figures(expected: Sections, found: Sections, what: str) -> Toll:
-    """The toll in figures that `local.truth` and `local.verify` name alike.
+    """The toll in figures that `local.reference` and `local.verify` name alike.
 
     Lost and doubled are counted hour by hour, where each event is one piece, so that a loss and a doubling in
     different hours do not make up for each other; what only the totals show counts as well.

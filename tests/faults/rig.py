@@ -18,18 +18,18 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from local.engines import Engine, KafkaEngine, ValkeyEngine
-from local.feed import Feed
 from local.http import get_json, readiness
 from local.lag import lag_probe
 from local.layout import Layout
 from local.model import batch_job
-from local.parts import SERVICES
 from local.ports import LOOPBACK, free_port
 from local.process import Process, Program, spawn, stop_together, tail
+from local.producer_run import Feed
+from local.services import SERVICES
 from local.settings import StackSettings, free_port_settings
 from local.stack import Stack
 from local.topics import create_topics
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 from tests.conftest import SMALL_JOBS
 from tests.faults.proxy import RedisProxy, S3Proxy
 from tests.faults.schedule import RATE

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tests.shop import Row, seed_rows
+from tests.support.shop import Row, seed_rows
 
 TRIALS_A_ROUND = 20
 RATE = 250  # rows a second

@@ -14,16 +14,16 @@ from typing import Any, Self
 import httpx
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from local.truth import Truth
+from local.reference import Truth
 from local.verify import NoAnswer, details, live_sections, report_expected, report_sections, wait_until_applied
 from services.common.topics import PURCHASES
-from tests.archive import as_archived
 from tests.faults.compare import Lines, Place, Toll, archived, toll_of_archive, toll_of_figures
 from tests.faults.injuries import NEED_MOUNT, Wound, wound
 from tests.faults.results import Result
 from tests.faults.rig import Rig
 from tests.faults.schedule import Trial, rows_of
-from tests.shop import write_csv
+from tests.support.archive import as_archived
+from tests.support.shop import write_csv
 
 RECOVERED_WITHIN_S = 150
 FED_WITHIN_S = 150

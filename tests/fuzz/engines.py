@@ -18,20 +18,20 @@ from aiokafka import AIOKafkaProducer
 from local.engines import KafkaEngine, S3Engine, ValkeyEngine
 from local.ports import free_port
 from local.topics import create
-from services.common.deadletters import RecordOrigin, origin_of, reason_of
+from services.common.dead_letters import RecordOrigin, origin_of, reason_of
 from services.common.events import Purchase, Rejected, parse
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.tables import shard_keys
 from services.common.topics import ALL, DEAD_LETTERS, PURCHASES
 from spark.records import Row, checked_row
 from tests.conftest import TopicNames, running
-from tests.feeding import Running, TopicRecord, archived_lines, eventually, read_topic, readiness
-from tests.feeding import running as service
 from tests.fuzz.invariants import Broken, outcome_of
 from tests.fuzz.mutator import messages
 from tests.fuzz.seeds import BROKER_MS
-from tests.live_tables import expected, hash_of, held, totals
+from tests.support.live_tables import expected, hash_of, held, totals
+from tests.support.producer import Running, TopicRecord, archived_lines, eventually, read_topic, readiness
+from tests.support.producer import running as service
 
 _APPLIED_WITHIN_S = 300
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.common.archivelines import archive_line
-from services.common.deadletters import RecordOrigin, cut, dead_letter_headers, origin_of, reason_of
+from services.common.archive.lines import archive_line
+from services.common.dead_letters import RecordOrigin, cut, dead_letter_headers, origin_of, reason_of
 from services.common.events import (
     EARLIEST_EVENT_MS,
     FUTURE_TOLERANCE_MS,
@@ -26,10 +26,10 @@ from services.common.events import (
     parse,
 )
 from services.common.money import MAX_UNIT_PRICE_CENTS, format_cents
-from services.gateway.upstreams.event_intake import read_events
 from services.gateway.api.problems import Problem
+from services.gateway.upstreams.event_intake import read_events
 from spark.records import PURCHASE, checked_row
-from tests.shop import SEED_COLUMNS
+from tests.support.shop import SEED_COLUMNS
 
 LONGEST_NS = 250_000_000
 """Time of the processor that no message may take; an honest one takes some 5,000 ns."""

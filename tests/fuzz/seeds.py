@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from services.common.events import format_time
-from tests.shop import SEED_COLUMNS, TILL_COLUMNS, Row, bare_message, seed_rows, till_rows, whole_rows
+from tests.support.shop import SEED_COLUMNS, TILL_COLUMNS, Row, bare_message, seed_rows, till_rows, whole_rows
 
 BROKER_MS = 1_700_000_000_123
 FIELDS = [*TILL_COLUMNS, "event_id", "replay_of"]

@@ -21,16 +21,16 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from local.engines import S3Engine
 from local.ports import free_port
 from local.topics import create
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.topics import PURCHASES
+from services.gateway.api.problems import CONTENT_TYPE, ProblemDocument
 from services.gateway.api.schemas import StreamSnapshot
 from services.gateway.app import create_app
-from services.gateway.api.problems import CONTENT_TYPE, ProblemDocument
-from tests.feeding import eventually, readiness, running
-from tests.gateway_app import settings_of
-from tests.gateway_tables import SHOP, TableWriter
-from tests.models import checkerboard, publish
+from tests.support.gateway_app import settings_of
+from tests.support.gateway_tables import SHOP, TableWriter
+from tests.support.models import checkerboard, publish
+from tests.support.producer import eventually, readiness, running
 
 DOCUMENT = create_app(settings_of()).openapi()
 STREAM, READY = "/v1/stats/stream", "/readyz"

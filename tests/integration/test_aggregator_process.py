@@ -18,14 +18,14 @@ import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from local.ports import free_port
-from services.common.deadletters import RecordOrigin, origin_of, reason_of
+from services.common.dead_letters import RecordOrigin, origin_of, reason_of
 from services.common.events import Purchase, parse
 from services.common.tables import shard_keys
 from tests.conftest import TopicFactory, TopicNames
 from tests.faults.proxy import Proxy, RedisProxy
-from tests.feeding import read_topic
 from tests.integration.test_aggregator_tables import encode, random_events
-from tests.live_tables import expected, hash_of, held, totals
+from tests.support.live_tables import expected, hash_of, held, totals
+from tests.support.producer import read_topic
 
 REPOSITORY = Path(__file__).parents[2]
 PARTITIONS = 2

@@ -12,15 +12,15 @@ from redis.asyncio import Redis
 
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.snapshots import TURN, LiveFigures, Snapshots
-from services.common import livesnapshot
+from services.common import live_snapshot
 from services.common.events import Purchase, parse
-from services.common.livesnapshot import LiveSnapshot
-from services.common.objectstore import ObjectStore
+from services.common.live_snapshot import LiveSnapshot
+from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 from services.common.tables import Entry, Figures, shard_keys
 from tests.integration.test_aggregator_tables import DLQ, NOW, TOPIC, applier_of, encode, random_events, store_of
-from tests.live_tables import expected
-from tests.unit.test_aggregator_verdicts import FakeRecord
+from tests.support.live_tables import expected
+from tests.unit.aggregator.test_validation import FakeRecord
 
 Logs = dict[TopicPartition, list[FakeRecord]]
 
@@ -109,7 +109,7 @@ def assert_exact(snapshot: LiveSnapshot, logs: Logs) -> None:
 
 
 def stored(store: ObjectStore) -> list[LiveSnapshot]:
-    return [livesnapshot.decode(store.get(key)) for key, _size in store.list(livesnapshot.FOLDER)]
+    return [live_snapshot.decode(store.get(key)) for key, _size in store.list(live_snapshot.FOLDER)]
 
 
 @pytest.mark.parametrize("shards", [1, 3])
@@ -121,11 +121,11 @@ async def test_a_snapshot_is_what_its_marks_say(connection: Redis, store: Object
     await applier.apply(TopicPartition(DLQ, 0), [FakeRecord(0, b"{")])
     key = await snapshots_of(connection, store, shards).turn()
     assert key is not None
-    snapshot = livesnapshot.decode(store.get(key))
+    snapshot = live_snapshot.decode(store.get(key))
     assert snapshot.level
     assert snapshot.marks == {p.partition: len(log) for p, log in logs.items()}
     assert (snapshot.generation, snapshot.topic, snapshot.time_zone) == ("1", TOPIC, "UTC")
-    assert livesnapshot.snapshot_key(snapshot.taken_at) == key
+    assert live_snapshot.snapshot_key(snapshot.taken_at) == key
     assert sum(snapshot.dead_letters.values()) == 1
     assert_exact(snapshot, logs)
 
@@ -157,7 +157,7 @@ async def test_shards_that_stand_apart_are_said_to(connection: Redis, store: Obj
         client.hset(shard_keys(3)[1]("marks"), f"{TOPIC}/0", "50")
     key = await snapshots_of(connection, store, 3).turn()
     assert key is not None
-    snapshot = livesnapshot.decode(store.get(key))
+    snapshot = live_snapshot.decode(store.get(key))
     assert not snapshot.level
     assert snapshot.marks[0] == 100
     assert_exact(snapshot, logs)
@@ -198,13 +198,13 @@ async def test_nothing_applied_gives_the_turn_back(connection: Redis, store: Obj
 
 async def test_the_newest_are_kept(connection: Redis, store: ObjectStore) -> None:
     await applier_of(store_of(connection)).apply(TopicPartition(TOPIC, 0), logs_of(7, 5, 1)[TopicPartition(TOPIC, 0)])
-    store.put(f"{livesnapshot.FOLDER}notes.txt", b"not a snapshot")
+    store.put(f"{live_snapshot.FOLDER}notes.txt", b"not a snapshot")
     snapshots = snapshots_of(connection, store, seconds=0.001, kept=2)
     taken = []
     for _ in range(4):
         taken.append(await snapshots.turn())
         await asyncio.sleep(0.005)
-    assert [key for key, _size in store.list(livesnapshot.FOLDER)] == [*taken[-2:], f"{livesnapshot.FOLDER}notes.txt"]
+    assert [key for key, _size in store.list(live_snapshot.FOLDER)] == [*taken[-2:], f"{live_snapshot.FOLDER}notes.txt"]
 
 
 class AwayAtFirst(ObjectStore):

@@ -15,25 +15,25 @@ from aiokafka import TopicPartition
 from redis.asyncio import Redis
 
 from services.aggregator.applier import Applier
+from services.aggregator.archive_reader import ArchiveAway, Merged, Span
 from services.aggregator.calendar import Calendar
 from services.aggregator.fold import ShardDelta
-from services.aggregator.history import ArchiveAway, Merged, Span
-from services.aggregator.livetables import LiveTables
+from services.aggregator.live_generation import LiveTables
+from services.aggregator.partition_state import RebuildNeeded
 from services.aggregator.payload import Change, Move
-from services.aggregator.progress import RebuildNeeded
 from services.aggregator.store import Moved, ShardState, TableStore
 from services.aggregator.sweep import sweep
-from services.aggregator.verdicts import Refusal
-from services.common.deadletters import FileOrigin, dead_letter_headers
+from services.aggregator.validation import Refusal
+from services.common.dead_letters import FileOrigin, dead_letter_headers
+from services.common.dlq_limits import RefusalAlarm, TooManyRefused
 from services.common.events import Purchase, Reason, Rejected, format_time, parse
 from services.common.generations import FIRST_GENERATION, Generation, make_live, remember_layout
 from services.common.money import format_cents
-from services.common.refusals import RefusalAlarm, TooManyRefused
 from services.common.settings import DeadLetterCaps
 from services.common.tables import MINUTES_KEPT_SECONDS, PURCHASES_KEPT, shard_keys
 from services.common.telemetry import Health
-from tests.live_tables import expected, hash_of, held, minutes, scores, stamp, totals
-from tests.unit.test_aggregator_verdicts import FakeRecord
+from tests.support.live_tables import expected, hash_of, held, minutes, scores, stamp, totals
+from tests.unit.aggregator.test_validation import FakeRecord
 
 TOPIC, DLQ = "purchases", "purchases.dlq"
 NOW = 1_790_000_000_000

@@ -14,13 +14,13 @@ import pytest
 from local.engines import KafkaEngine, S3Engine
 from local.ports import free_port
 from local.topics import create
-from services.common.archive import Extent, object_key
-from services.common.archivelines import read_line
-from services.common.objectstore import ObjectStore
+from services.common.archive.keys import Extent, object_key
+from services.common.archive.lines import read_line
+from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.topics import ALL, PURCHASES
 from tests.conftest import TopicFactory, TopicNames
-from tests.feeding import archived_lines, committed, eventually, read_topic, readiness, running, send
+from tests.support.producer import archived_lines, committed, eventually, read_topic, readiness, running, send
 
 ARCHIVER = "services.archiver"
 

@@ -12,11 +12,11 @@ import pytest
 import redis
 from aiokafka import AIOKafkaProducer
 
-from services.common.deadletters import FileOrigin, Origin, RecordOrigin, cut, dead_letter_headers
+from services.common.dead_letters import FileOrigin, Origin, RecordOrigin, cut, dead_letter_headers
 from services.common.events import Reason, Rejected
 from services.common.tables import shard_keys
 from tests.conftest import TopicFactory, TopicNames
-from tests.feeding import ROOT, read_topic, row
+from tests.support.producer import ROOT, read_topic, row
 
 BAD_TIME = row(7).replace("2020-04-24", "1970-01-01")
 BIG = b'{"note":"%s"}' % (b"x" * 950_000)

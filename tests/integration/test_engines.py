@@ -26,7 +26,7 @@ from local.prerequisites import MissingPrerequisite
 from local.process import ProcessDied, birth_of
 from local.settings import StackSettings
 from local.topics import create_topics
-from services.common.objectstore import AlreadyExists, ObjectStore
+from services.common.object_store import AlreadyExists, ObjectStore
 from services.common.settings import S3Settings
 from services.common.telemetry import PortInUse
 from tests.conftest import TopicFactory, running

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from recsys.evaluation.methods import BASELINES, COMPOSED
 from services.common.events import format_time
 from services.producer.source import REQUIRED
 from spark.evaluate import main
-from recsys.evaluation.methods import BASELINES, COMPOSED
-from tests.purchase_log import two_worlds
+from tests.support.purchase_log import two_worlds
 
 SPLIT = "2020-10-12"  # day 28 of the log
 

@@ -12,8 +12,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.gateway.api.schemas import IntakeAnswer
 from tests.conftest import TopicFactory, TopicNames
-from tests.gateway_app import client_of, settings_of
-from tests.gateway_tables import PHONE, TableWriter
+from tests.support.gateway_app import client_of, settings_of
+from tests.support.gateway_tables import PHONE, TableWriter
 
 EVENT = {
     "event_time": "2020-04-24 11:50:39 UTC",

@@ -20,9 +20,9 @@ import redis
 
 from local.ports import free_port
 from services.gateway.api.schemas import StreamSnapshot, TickerEntry
-from tests.feeding import eventually
-from tests.gateway_app import AWAY
-from tests.gateway_tables import PHONE, SHOP, TableWriter, ticker_line
+from tests.support.gateway_app import AWAY
+from tests.support.gateway_tables import PHONE, SHOP, TableWriter, ticker_line
+from tests.support.producer import eventually
 
 ROOT = Path(__file__).parents[2]
 

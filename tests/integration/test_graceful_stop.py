@@ -24,12 +24,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from local.ports import free_port
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 from services.common.tables import shard_keys
 from services.producer.checkpoint import CheckpointFile
 from tests.conftest import TopicFactory, TopicNames
-from tests.feeding import (
+from tests.support.models import checkerboard, publish
+from tests.support.producer import (
     Running,
     archived_lines,
     committed,
@@ -40,7 +41,6 @@ from tests.feeding import (
     running,
     write_file,
 )
-from tests.models import checkerboard, publish
 
 PARTITIONS = 2
 GRACE_S = 15.0  # what one machine and a cluster leave at least; on a quiet machine a stop takes less than ten

@@ -19,14 +19,14 @@ from aiokafka.partitioner import DefaultPartitioner
 from local.engines import KafkaEngine
 from local.ports import free_port
 from local.topics import create
-from services.common.deadletters import FileOrigin, origin_of, reason_of
+from services.common.dead_letters import FileOrigin, origin_of, reason_of
 from services.common.settings import KafkaSettings
 from services.common.topics import ALL
 from services.producer.checkpoint import CheckpointFile
 from services.producer.kafka import connected
 from services.producer.settings import ProducerSettings
 from tests.conftest import TopicFactory, TopicNames
-from tests.feeding import Running, TopicRecord, eventually, read_topic, row, running, write_file
+from tests.support.producer import Running, TopicRecord, eventually, read_topic, row, running, write_file
 
 PRODUCER = "services.producer"
 BAD_TIME = row(1).replace("2020-04-24", "1970-01-01")

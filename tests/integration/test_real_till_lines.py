@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 
 from local.datasets import write_completejourney
-from local.truth import Truth
+from local.reference import Truth
 
 
 def test_every_line_of_the_set_is_an_event_and_every_cent_is_kept(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from services.common.generations import FIRST_GENERATION, LIVE_KEY
 from services.common.settings import S3Settings
 from services.common.tables import shard_keys
 from tests.conftest import TopicFactory, TopicNames
-from tests.feeding import Running, archived_lines, read_topic, running
 from tests.integration.test_aggregator_process import PARTITIONS, Aggregator, Feed, assert_exact, until
-from tests.live_tables import expected, hash_of, held, totals
+from tests.support.live_tables import expected, hash_of, held, totals
+from tests.support.producer import Running, archived_lines, read_topic, running
 
 
 @dataclass

@@ -20,9 +20,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from local.ports import free_port
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
-from tests.models import VERSION, checkerboard, point_at, publish
+from tests.support.models import VERSION, checkerboard, point_at, publish
 
 
 def environment(s3: S3Settings, **settings: object) -> dict[str, str]:

@@ -11,19 +11,19 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from prometheus_client import REGISTRY
 
+from recsys.catalogue import Filters
+from recsys.decayed_counts import DAY_MS
+from recsys.recommender import Strategy
+from recsys.score_weights import Composition
 from services.common.events import format_time
 from services.recommender.impressions import AnswerLog, Shown
-from recsys.catalogue import Filters
-from recsys.score_weights import Composition
-from recsys.decayed_counts import DAY_MS
 from services.recommender.model_loader import ModelLoader
-from recsys.recommender import Strategy
+from services.recommender.model_startup import StartUp
 from services.recommender.service import clock_ms
 from services.recommender.settings import RecommenderSettings
-from services.recommender.model_startup import StartUp
 from tests.conftest import TopicFactory
-from tests.feeding import TopicRecord, read_topic
-from tests.models import CUT_OFF_MS, VERSION, ModelSpec, Objects, checkerboard, point_at, publish, write_model
+from tests.support.models import CUT_OFF_MS, VERSION, ModelSpec, Objects, checkerboard, point_at, publish, write_model
+from tests.support.producer import TopicRecord, read_topic
 
 NEWER = "20200502T000000Z-000002"
 AWAY = "127.0.0.1:1"

@@ -16,15 +16,15 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 from local.engines import KafkaEngine
 from local.ports import free_port
 from local.topics import create
+from recsys.decayed_counts import HOUR_MS
+from recsys.stream_apply import Intake
 from services.common.metrics import RECOMMENDER_STREAM_LAG, RECOMMENDER_STREAM_LOST, RECOMMENDER_STREAM_RESETS
 from services.common.settings import KafkaSettings
 from services.common.topics import PURCHASES
-from recsys.decayed_counts import HOUR_MS
 from services.recommender.stream_follower import Follower, StreamStart
-from recsys.stream_apply import Intake
 from tests.conftest import TopicFactory, running
-from tests.feeding import TopicRecord, read_topic
-from tests.following import START_MS, Model, known, purchase
+from tests.support.producer import TopicRecord, read_topic
+from tests.support.reference_features import START_MS, Model, known, purchase
 
 NOW_MS = START_MS + 10 * HOUR_MS
 FROM_THE_BEGINNING = StreamStart({0: 0}, {}, 0)

@@ -11,11 +11,20 @@ from grpc import aio
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 from services.recommender.model_loader import ModelLoader, Serving
 from services.recommender.server import RecommenderServer
-from tests.models import MODELS, ModelSpec, checkerboard, model_files, point_at, publish, standing_still, write_model
+from tests.support.models import (
+    MODELS,
+    ModelSpec,
+    checkerboard,
+    model_files,
+    point_at,
+    publish,
+    standing_still,
+    write_model,
+)
 
 VERSIONS = [f"20200501T00000{number}Z-00000{number}" for number in range(6)]
 USERS = [f"u{number:02d}" for number in range(8)]

@@ -16,9 +16,9 @@ from redis.asyncio import Redis
 
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.snapshots import LiveFigures, Snapshots
-from services.common import livesnapshot
+from services.common import live_snapshot
 from services.common.events import format_time
-from services.common.objectstore import ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.reconciliation import FOLDER, LATEST, Reconciliation
 from services.common.settings import S3Settings
 from services.common.tables import shard_keys
@@ -27,8 +27,8 @@ from spark.progress import Progress
 from spark.session import spark_session
 from spark.settings import JobSettings
 from tests.integration.test_aggregator_tables import NOW, TOPIC, Log, applier_of, encode, random_events, store_of
-from tests.live_tables import hash_of
-from tests.unit.test_aggregator_verdicts import FakeRecord
+from tests.support.live_tables import hash_of
+from tests.unit.aggregator.test_validation import FakeRecord
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTITIONS = 3
@@ -207,7 +207,7 @@ async def test_without_a_snapshot_that_fits_nothing_is_said_of_the_books(shop: S
     logs = logs_of(4, 60)
     await shop.apply(logs)
     await shop.snapshot()
-    shop.store.put(f"{livesnapshot.FOLDER}0000000000001.json.gz", b"damaged")
+    shop.store.put(f"{live_snapshot.FOLDER}0000000000001.json.gz", b"damaged")
     shop.archive("2026/09/21/14/some", envelopes(below(logs, {0: 5, 1: 5, 2: 5})))
     found, said = shop.reconcile()
     assert found is None
@@ -219,7 +219,7 @@ async def test_plain_lines_are_compared_by_hours_that_were_over(shop: Shop) -> N
     """The archive tells of no offsets; the event of the last hour is not compared, nor what came after the snapshot."""
     logs = logs_of(5, 90)
     await shop.apply(logs)
-    taken = livesnapshot.decode(shop.store.get(await shop.snapshot())).taken_at
+    taken = live_snapshot.decode(shop.store.get(await shop.snapshot())).taken_at
     hour = taken // 3_600_000 * 3_600_000
     plain = [(r.value or b"").decode() for log in logs.values() for r in log[:-1]]  # without the repeats
     late = encode(random_events(6, 1)[0] | {"event_id": None}).decode()

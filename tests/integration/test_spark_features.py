@@ -12,10 +12,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from local.datasets import write_completejourney
 from recsys.decayed_counts import HOUR_MS, DecayedCounts
-from spark import train
-from spark import features
-from recsys.evaluation.training_view import Background, background
 from recsys.evaluation.purchase_log import ANONYMOUS, Log, read_log
+from recsys.evaluation.training_view import Background, background
+from spark import features, train
 from spark.import_csv import import_file, purchases
 from spark.session import spark_session
 from spark.settings import JobSettings

@@ -23,14 +23,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from local.engines import S3Engine
-from services.common.events import format_time
-from services.common.objectstore import ObjectStore
-from services.common.settings import S3Settings
-from recsys.model_format import Refused
 from recsys.model import load_model
+from recsys.model_format import Refused
+from services.common.events import format_time
+from services.common.object_store import ObjectStore
+from services.common.settings import S3Settings
 from spark.jars import JarsMissing, connector_jars
 from spark.settings import JobSettings
-from tests.purchase_log import two_worlds
+from tests.support.purchase_log import two_worlds
 
 ROOT = Path(__file__).resolve().parents[2]
 BROKER_MS = 1_712_275_200_000  # 2024-04-05T00:00:00Z

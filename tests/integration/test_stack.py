@@ -17,7 +17,7 @@ import pytest
 
 from local.http import get_json
 from local.layout import REPOSITORY, STATE, Layout
-from local.ledger import Ledger
+from local.pidfiles import Ledger
 from local.process import Identity, Process, Program, spawn
 from local.settings import StackSettings, free_port_settings
 from local.stack import Stack, StackError

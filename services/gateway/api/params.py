@@ -9,8 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, StringConstraints, WithJso
 
 from services.common.events import MAX_ID_LENGTH, MAX_TEXT_LENGTH, parse_time
 from services.common.money import format_cents, parse_cents
-from services.gateway.queries.buckets import Range
 from services.gateway.api.problems import bad_field
+from services.gateway.queries.buckets import Range
 
 MAX_K = 100
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 from services.common.tables import Figures, Keys, unpack
 from services.gateway.queries.buckets import Range
-from services.gateway.queries.figures import by_revenue, figures_sum, share
 from services.gateway.queries.entities import read_products, read_totals
+from services.gateway.queries.figures import by_revenue, figures_sum, share
 from services.gateway.queries.rankings import Ranked
 from services.gateway.queries.sales import read_shop_sales
 from services.gateway.queries.shards import ShardReader

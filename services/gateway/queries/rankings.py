@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from services.common.tables import Figures, ProductFacts
-from services.gateway.queries.figures import by_revenue, figures_sum, hash_sum, merge_ranked, share
 from services.gateway.queries.entities import Product, read_products, read_totals
+from services.gateway.queries.figures import by_revenue, figures_sum, hash_sum, merge_ranked, share
 from services.gateway.queries.shards import ShardReader
 
 Board = Literal["spenders", "products", "categories", "brands"]

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 from services.common.tables import Figures, Granularity, period_of
 from services.gateway.queries.buckets import Range, periods
-from services.gateway.queries.figures import Hash, figures_sum, hash_sum
 from services.gateway.queries.entities import read_totals
+from services.gateway.queries.figures import Hash, figures_sum, hash_sum
 from services.gateway.queries.shards import ShardReader
 
 MAX_BUCKETS = 10_000

@@ -5,8 +5,8 @@ from http import HTTPStatus
 
 from fastapi import Request
 
-from services.gateway.dependencies import parts_of
 from services.gateway.api.problems import Problem
+from services.gateway.dependencies import parts_of
 
 
 def require_admin(request: Request) -> None:

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Query, Request, Response
 from services.common.events import format_time
 from services.common.money import format_cents
 from services.common.tables import UNKNOWN, PurchaseLine
-from services.gateway.api.schemas import CustomerAnswer, Id, PurchaseEntry, Recommendations
-from services.gateway.queries.entities import Customer, read_customer
 from services.gateway.api.params import Brand, Category, K, MaxPrice, MinPrice, Prefix, UserId, check_prices
-from services.gateway.dependencies import parts_of
 from services.gateway.api.problems import Problem
+from services.gateway.api.schemas import CustomerAnswer, Id, PurchaseEntry, Recommendations
+from services.gateway.dependencies import parts_of
+from services.gateway.queries.entities import Customer, read_customer
 from services.gateway.queries.rankings import find_customers
-from services.gateway.upstreams.recommender_client import Filters
 from services.gateway.stream.shop_state import bucket_of
+from services.gateway.upstreams.recommender_client import Filters
 
 router = APIRouter(prefix="/v1/users", tags=["customers"])
 

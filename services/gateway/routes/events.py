@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from services.gateway.api.schemas import IntakeAnswer, Verdict
-from services.gateway.upstreams.event_intake import MAX_EVENTS, KafkaAway, read_events
-from services.gateway.dependencies import parts_of
 from services.gateway.api.problems import Problem
+from services.gateway.api.schemas import IntakeAnswer, Verdict
+from services.gateway.dependencies import parts_of
+from services.gateway.upstreams.event_intake import MAX_EVENTS, KafkaAway, read_events
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 

@@ -10,13 +10,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.gateway.routes.admin import require_admin
-from services.gateway.api.schemas import ModelList, Pointer
 from services.gateway.api.openapi import ADMIN
-from services.gateway.upstreams.outages import short_reason
 from services.gateway.api.params import Version
-from services.gateway.dependencies import Parts, parts_of
 from services.gateway.api.problems import Problem
+from services.gateway.api.schemas import ModelList, Pointer
+from services.gateway.dependencies import Parts, parts_of
+from services.gateway.routes.admin import require_admin
+from services.gateway.upstreams.outages import short_reason
 
 logger = logging.getLogger(__name__)
 

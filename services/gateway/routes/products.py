@@ -8,14 +8,14 @@ from fastapi import APIRouter, Query, Request, Response
 
 from services.common.money import format_cents
 from services.common.tables import UNKNOWN, Granularity
-from services.gateway.api.schemas import Bucket, ProductAnswer, SimilarProducts
-from services.gateway.queries.entities import Product, read_product
 from services.gateway.api.params import From, K, ProductId, Search, To, time_range
-from services.gateway.dependencies import parts_of
 from services.gateway.api.problems import Problem
-from services.gateway.routes.stats import SERIES_HEADERS, answer_series, coarse
+from services.gateway.api.schemas import Bucket, ProductAnswer, SimilarProducts
+from services.gateway.dependencies import parts_of
+from services.gateway.queries.entities import Product, read_product
 from services.gateway.queries.sales import read_product_sales
 from services.gateway.queries.search import find_products
+from services.gateway.routes.stats import SERIES_HEADERS, answer_series, coarse
 
 router = APIRouter(prefix="/v1/products", tags=["products"])
 

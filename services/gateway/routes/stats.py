@@ -10,12 +10,12 @@ from fastapi import APIRouter, Query, Request, Response
 from services.common.events import format_time
 from services.common.money import format_cents
 from services.common.tables import Granularity
+from services.gateway.api.params import Category, From, To, time_range
+from services.gateway.api.problems import Problem, bad_field
 from services.gateway.api.schemas import Bucket, DeadLetterCount, PulseReading, ReconciliationAnswer, Summary, TopItem
+from services.gateway.dependencies import Parts, parts_of
 from services.gateway.queries.buckets import Range
 from services.gateway.queries.figures import by_count
-from services.gateway.api.params import Category, From, To, time_range
-from services.gateway.dependencies import Parts, parts_of
-from services.gateway.api.problems import Problem, bad_field
 from services.gateway.queries.ranges import MOST_PLACES, TooManyProducts
 from services.gateway.queries.rankings import Board, Ranked, read_top
 from services.gateway.queries.sales import MAX_BUCKETS, Coarse, Series, read_category_sales, read_shop_sales

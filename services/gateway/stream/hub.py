@@ -10,8 +10,8 @@ from itertools import islice
 import msgspec
 
 from services.common.metrics import GATEWAY_STREAM_CLIENTS, GATEWAY_STREAM_DROPPED
-from services.gateway.api.schemas import StreamSnapshot
 from services.gateway.api.problems import Problem
+from services.gateway.api.schemas import StreamSnapshot
 from services.gateway.stream.shop_state import Snapshot, top_item
 from services.gateway.stream.ticker import Arrival, Cursor, Ticker, cursor_text, parse_cursor
 

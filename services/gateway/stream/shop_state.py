@@ -13,13 +13,22 @@ from services.common.money import format_cents
 from services.common.telemetry import Health
 from services.gateway.api.schemas import Bucket, Summary, TopItem
 from services.gateway.queries.buckets import bucket_time
-from services.gateway.queries.figures import Totals, by_revenue, count_sum, events_per_second, hash_sum, lag, share, totals_of
-from services.gateway.upstreams.offsets import OffsetWatch
-from services.gateway.upstreams.outages import Outages
+from services.gateway.queries.figures import (
+    Totals,
+    by_revenue,
+    count_sum,
+    events_per_second,
+    hash_sum,
+    lag,
+    share,
+    totals_of,
+)
 from services.gateway.queries.rankings import Board, Ranked, top_products, top_spenders
-from services.gateway.upstreams.recommender_client import ModelWatch
 from services.gateway.queries.sales import Row, read_day
 from services.gateway.queries.shards import LiveShards, ShardReader
+from services.gateway.upstreams.offsets import OffsetWatch
+from services.gateway.upstreams.outages import Outages
+from services.gateway.upstreams.recommender_client import ModelWatch
 
 _TOP = 10
 

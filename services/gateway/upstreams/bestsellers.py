@@ -9,11 +9,11 @@ from itertools import islice
 from redis.exceptions import RedisError
 
 from services.common.tables import UNKNOWN
-from services.gateway.queries.figures import share
 from services.gateway.queries.entities import Product, read_totals
+from services.gateway.queries.figures import share
 from services.gateway.queries.rankings import read_ranked_products
-from services.gateway.upstreams.recommender_client import Filters
 from services.gateway.queries.shards import LiveShards
+from services.gateway.upstreams.recommender_client import Filters
 
 logger = logging.getLogger(__name__)
 

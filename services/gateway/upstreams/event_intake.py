@@ -15,8 +15,8 @@ from aiokafka.structs import RecordMetadata
 from services.common.events import Purchase, Rejected, parse
 from services.common.kafka import client_options
 from services.common.metrics import GATEWAY_INTAKE
-from services.gateway.api.schemas import Verdict
 from services.gateway.api.problems import bad_field
+from services.gateway.api.schemas import Verdict
 from services.gateway.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)

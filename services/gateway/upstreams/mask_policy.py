@@ -5,9 +5,9 @@ from concurrent.futures import Executor
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from services.gateway.upstreams.model_registry import Registry
 from services.gateway.upstreams.outages import Outages
 from services.gateway.upstreams.recommender_client import ModelWatch
-from services.gateway.upstreams.model_registry import Registry
 
 _PART = "the served model's manifest"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from services.common import modelregistry
-from services.common.modelregistry import (
+from services.common import model_registry
+from services.common.model_registry import (
     Change,
     Contended,
     RefusedByGate,
@@ -17,9 +17,9 @@ from services.common.modelregistry import (
     published_versions,
     read_pointer,
 )
-from services.common.objectstore import NoSuchObject, ObjectStore
-from services.gateway.api.schemas import ModelEntry, Pointer
+from services.common.object_store import NoSuchObject, ObjectStore
 from services.gateway.api.problems import Problem
+from services.gateway.api.schemas import ModelEntry, Pointer
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Registry:
         """Point to the version, unless the pointer does already. Raises Problem 404, 409 or 422."""
         change = Change("admin", note, time.time_ns() // 1_000_000)
         try:
-            pointer = modelregistry.activate(self._store, version, change)
+            pointer = model_registry.activate(self._store, version, change)
         except RegistryError as error:
             raise Problem(_STATUS.get(type(error), HTTPStatus.CONFLICT), str(error)) from None
         logger.info("model %s activated by an admin: %s", version, note or "no note")
@@ -99,16 +99,16 @@ class Registry:
 
     def _read_manifest(self, version: str) -> Manifest:
         try:
-            return msgspec.json.decode(self._store.get(modelregistry.manifest_key(version)), type=Manifest)
+            return msgspec.json.decode(self._store.get(model_registry.manifest_key(version)), type=Manifest)
         except (msgspec.DecodeError, UnicodeDecodeError, NoSuchObject) as error:
             logger.warning("the manifest of model %s cannot be read: %s", version, error)
             return Manifest(version)
 
 
-def _answer(pointer: modelregistry.Pointer) -> Pointer:
+def _answer(pointer: model_registry.Pointer) -> Pointer:
     return Pointer.model_validate(msgspec.to_builtins(pointer))
 
 
-def _entry(manifest: Manifest, current: modelregistry.Pointer | None) -> ModelEntry:
+def _entry(manifest: Manifest, current: model_registry.Pointer | None) -> ModelEntry:
     live = current is not None and current.version == manifest.version
     return ModelEntry(live=live, **msgspec.structs.asdict(manifest))

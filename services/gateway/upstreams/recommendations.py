@@ -11,10 +11,10 @@ from services.common.metrics import GATEWAY_RECOMMENDATIONS
 from services.common.money import format_cents
 from services.common.tables import UNKNOWN
 from services.gateway.queries.entities import Product, read_product, read_purchased
-from services.gateway.upstreams.bestsellers import PopularShelf, ShelfEntry, pick
-from services.gateway.upstreams.recommender_client import Filters, RecommenderAway, RecommenderClient, UnknownToModel
 from services.gateway.queries.shards import LiveShards
+from services.gateway.upstreams.bestsellers import PopularShelf, ShelfEntry, pick
 from services.gateway.upstreams.mask_policy import ShopsChoice
+from services.gateway.upstreams.recommender_client import Filters, RecommenderAway, RecommenderClient, UnknownToModel
 
 logger = logging.getLogger(__name__)
 

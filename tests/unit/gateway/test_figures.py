@@ -7,6 +7,7 @@ import pytest
 
 from services.common.tables import Figures, Granularity, ProductFacts
 from services.gateway.queries.buckets import Range, bucket_time, periods
+from services.gateway.queries.entities import Product
 from services.gateway.queries.figures import (
     by_revenue,
     events_per_second,
@@ -17,10 +18,9 @@ from services.gateway.queries.figures import (
     share,
     totals_of,
 )
-from services.gateway.queries.entities import Product
+from services.gateway.stream.ticker import cursor_text, parse_cursor
 from services.gateway.upstreams.bestsellers import pick
 from services.gateway.upstreams.recommender_client import Filters
-from services.gateway.stream.ticker import cursor_text, parse_cursor
 
 
 def ms(*moment: int) -> int:

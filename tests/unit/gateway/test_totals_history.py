@@ -1,8 +1,8 @@
 """The pulse: the newest readings of the totals."""
 
 from services.gateway.queries.figures import Totals
-from services.gateway.stream.totals_history import Pulse, Reading
 from services.gateway.stream.shop_state import Snapshot
+from services.gateway.stream.totals_history import Pulse, Reading
 
 
 def at(second: int, events: int) -> Snapshot:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from services.common.modelregistry import POINTER, InvalidVariants, NothingBefore, RefusedByGate, read_pointer
+from services.common.model_registry import POINTER, InvalidVariants, NothingBefore, RefusedByGate, read_pointer
 from services.models.__main__ import _parser, facts, main
-from tests.bucket import Bucket
+from tests.support.bucket import Bucket
 
 OLD, LAST, NEW = "20261101T000000Z-aaaaaa", "20261102T000000Z-bbbbbb", "20261103T000000Z-cccccc"
 REFUSED_WORDS = "The model was not published: customer 9 gets nothing."

@@ -16,10 +16,10 @@ from prometheus_client import REGISTRY
 
 from recsys.catalogue import Filters
 from recsys.live_state import Purchase
-from services.recommender.model_loader import LiveModel, ModelLoader, Refusal, Serving
 from recsys.model import Model, load_model
 from recsys.recommender import Recommender
-from tests.models import (
+from services.recommender.model_loader import LiveModel, ModelLoader, Refusal, Serving
+from tests.support.models import (
     CUT_OFF_MS,
     MODELS,
     VERSION,

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from services.recommender.stream_follower import failures_after, pause_s
 from services.recommender.model_startup import until_level
+from services.recommender.stream_follower import failures_after, pause_s
 
 PATIENCE_S = 0.2
 

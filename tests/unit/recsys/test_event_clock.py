@@ -5,11 +5,11 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.decayed_counts import DAY_MS, HOUR_MS
-from recsys.purchase_history import NO_PAST
-from recsys.live_state import LiveState, Purchase
-from recsys.event_clock import WITNESSES, Moment, newest_of
 from recsys.co_purchases import no_co_purchases
+from recsys.decayed_counts import DAY_MS, HOUR_MS
+from recsys.event_clock import WITNESSES, Moment, newest_of
+from recsys.live_state import LiveState, Purchase
+from recsys.purchase_history import NO_PAST
 
 NOW_MS = 1_600_000_000_000
 YEAR_MS = 365 * DAY_MS

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.fold_in import FoldIn
-from tests.models import als
+from tests.support.models import als
 
 PURCHASES = np.array(
     [

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.decayed_counts import DAY_MS, HOUR_MS
-from recsys.purchase_history import NO_PAST, Histories, PastPurchases
-from recsys.live_state import NEVER_MS, Bounds, LiveState, Purchase
 from recsys.co_purchases import CoPurchases, Neighbours, no_co_purchases
+from recsys.decayed_counts import DAY_MS, HOUR_MS
+from recsys.live_state import NEVER_MS, Bounds, LiveState, Purchase
+from recsys.purchase_history import NO_PAST, Histories, PastPurchases
 
 NOW_MS = 1_600_000_000_000
 HALF_LIFE = HOUR_MS

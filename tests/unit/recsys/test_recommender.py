@@ -10,12 +10,12 @@ import pytest
 
 from recsys import recommender
 from recsys.catalogue import Filters
-from recsys.score_weights import Composition, Fading
 from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.live_state import Purchase
 from recsys.model import load_model
 from recsys.recommender import Answer, Pick, ReasonCode, Recommender, Strategy
-from tests.models import CUT_OFF_MS, MODELS, ModelSpec, Objects, Product, checkerboard, publish, trained
+from recsys.score_weights import Composition, Fading
+from tests.support.models import CUT_OFF_MS, MODELS, ModelSpec, Objects, Product, checkerboard, publish, trained
 
 CLOCK_MS = CUT_OFF_MS + 3600 * DAY_MS  # the shop's purchases are of another decade
 ANY = Filters()

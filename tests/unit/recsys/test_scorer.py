@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 
 from recsys.category_affinity import Categories, no_categories
-from recsys.scorer import FOLDED, ComposedScorer, Explanation, Knowledge
-from recsys.score_weights import Composition, Fading
+from recsys.co_purchases import CoPurchases, no_co_purchases
 from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.fold_in import FoldIn
-from recsys.purchase_history import NO_PAST, NOTHING, History, PastPurchases
 from recsys.live_state import LiveState, Purchase
-from recsys.co_purchases import CoPurchases, no_co_purchases
+from recsys.purchase_history import NO_PAST, NOTHING, History, PastPurchases
+from recsys.score_weights import Composition, Fading
+from recsys.scorer import FOLDED, ComposedScorer, Explanation, Knowledge
 from recsys.topk import Allowed, Float32s, Float64s, Rows
-from tests.models import als
+from tests.support.models import als
 
 NOW_MS = 1_600_000_000_000
 PRODUCTS = 8

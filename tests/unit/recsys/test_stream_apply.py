@@ -6,11 +6,11 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.common.events import Rejected, parse
 from recsys.catalogue import Filters
 from recsys.decayed_counts import HOUR_MS
 from recsys.stream_apply import Intake, Outcome, Repeats
-from tests.following import START_MS, Known, Model, known, purchase
+from services.common.events import Rejected, parse
+from tests.support.reference_features import START_MS, Known, Model, known, purchase
 
 PARTITIONS = 2
 CUSTOMERS = ("ann", "bob", "cid", "dan")

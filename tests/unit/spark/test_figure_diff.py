@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.common.livesnapshot import BadSnapshot, LiveSnapshot, SnapshotTotals, decode, encode
+from services.common.live_snapshot import BadSnapshot, LiveSnapshot, SnapshotTotals, decode, encode
 from services.common.reconciliation import Reconciliation
 from services.common.tables import Entry, Figures
 from spark.figure_diff import (

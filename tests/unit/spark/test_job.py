@@ -9,8 +9,8 @@ from pydantic import SecretStr, ValidationError
 
 from services.common.settings import S3Settings
 from spark.__main__ import main, spark_reason
-from spark.jars import JarsMissing, connector_jars
 from spark.figures import bucket_start
+from spark.jars import JarsMissing, connector_jars
 from spark.session import compiler_options, local_conf, s3a_conf, session_conf
 from spark.settings import JobSettings
 from spark.versions import new_version

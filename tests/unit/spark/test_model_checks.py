@@ -4,12 +4,12 @@ import json
 from dataclasses import replace
 from typing import Any, cast
 
-from services.common.objectstore import ObjectStore
-from recsys.recommender import Answer, Pick, Reason, ReasonCode, Strategy
-from spark import model_checks
 from recsys.evaluation.gate import Check
+from recsys.recommender import Answer, Pick, Reason, ReasonCode, Strategy
+from services.common.object_store import ObjectStore
+from spark import model_checks
 from spark.model_checks import fault_of
-from tests.models import MODELS, VERSION, ModelSpec, Objects, checkerboard, model_files
+from tests.support.models import MODELS, VERSION, ModelSpec, Objects, checkerboard, model_files
 
 SOLD = [f"p{number:02d}" for number in range(8)]
 CUSTOMERS = [f"u{number:02d}" for number in range(8)]

@@ -10,16 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from services.common.modelregistry import POINTER, published_versions, put_once
-from services.common.objectstore import AlreadyExists
+from recsys.evaluation.gate import Check, Judgement
 from recsys.evaluation.methods import DEFAULT, Recipe
 from recsys.evaluation.run_evaluation import Evaluated
-from recsys.evaluation.gate import Check, Judgement
+from services.common.model_registry import POINTER, published_versions, put_once
+from services.common.object_store import AlreadyExists
 from spark.job import Job, Outcome, go_live, verified
 from spark.progress import Progress
 from spark.publish import TABLES, ModelRefused, PointerContended, manifest, move_forward, verified_files, write_manifest
 from spark.settings import AlsSettings, JobSettings
-from tests.bucket import Bucket
+from tests.support.bucket import Bucket
 
 NOW_MS = 1_700_000_000_000
 

@@ -7,10 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from recsys.score_weights import Composition, Fading
 from recsys.decayed_counts import DAY_MS
-from recsys.evaluation.rolling import NO_PURCHASE_BEFORE, Answers, K
-from recsys.evaluation.weight_search import impersonal
 from recsys.evaluation.gate import (
     CANDIDATE,
     LIVE,
@@ -24,6 +21,9 @@ from recsys.evaluation.gate import (
     too_few,
     too_little,
 )
+from recsys.evaluation.rolling import NO_PURCHASE_BEFORE, Answers, K
+from recsys.evaluation.weight_search import impersonal
+from recsys.score_weights import Composition, Fading
 
 PERSONAL = Composition(live=0.01, neighbours=1.0)
 POPULAR = Composition(live=0.01)

@@ -7,14 +7,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from recsys.score_weights import Composition, Fading
 from recsys.evaluation import html_report
 from recsys.evaluation.charts import LABEL, Bar, bars, grouped
-from recsys.evaluation.metrics import GAPS
 from recsys.evaluation.methods import BASELINES, CANDIDATES, COMPOSED, Recipe
+from recsys.evaluation.metrics import GAPS
 from recsys.evaluation.rolling import Answers
-from recsys.evaluation.weight_search import Trial
 from recsys.evaluation.summary import Json, summary
+from recsys.evaluation.weight_search import Trial
+from recsys.score_weights import Composition, Fading
 
 ALS = CANDIDATES[0]
 

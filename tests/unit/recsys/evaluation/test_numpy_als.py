@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from recsys.fold_in import FoldIn
 from recsys.evaluation.numpy_als import _batches, _half_step, item_factors
+from recsys.fold_in import FoldIn
 from spark.settings import AlsSettings
-from tests.models import half_step
+from tests.support.models import half_step
 
 
 def settings(rank: int, iterations: int = 12) -> AlsSettings:

@@ -11,18 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.score_weights import Composition, Fading
 from recsys.decayed_counts import DAY_MS, HOUR_MS
-from recsys.evaluation import gate
-from recsys.evaluation import methods
-from recsys.evaluation.purchase_log import Log
-from recsys.evaluation.methods import DEFAULT, Recipe
-from recsys.evaluation.weight_search import impersonal
-from recsys.evaluation.run_evaluation import Evaluated, Evaluation, read_purchases, recipe_of, sample, spans_of
+from recsys.evaluation import gate, methods
 from recsys.evaluation.gate import CANDIDATE, LIVE, POPULARITY
+from recsys.evaluation.methods import DEFAULT, Recipe
+from recsys.evaluation.purchase_log import Log
+from recsys.evaluation.run_evaluation import Evaluated, Evaluation, read_purchases, recipe_of, sample, spans_of
+from recsys.evaluation.weight_search import impersonal
+from recsys.score_weights import Composition, Fading
 from spark.settings import AlsSettings, EvaluationSettings
-from tests.bucket import Bucket
-from tests.purchase_log import START_MS, log_of, two_worlds
+from tests.support.bucket import Bucket
+from tests.support.purchase_log import START_MS, log_of, two_worlds
 
 SMALL = AlsSettings(rank=4, regularisation=1.0, alpha=10.0, iterations=4, seed=1, blocks=1)
 OTHER = AlsSettings(rank=3, regularisation=1.0, alpha=10.0, iterations=4, seed=1, blocks=1)

@@ -4,18 +4,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from recsys.scorer import ComposedScorer, Knowledge
-from recsys.score_weights import Composition, Fading
 from recsys.decayed_counts import DAY_MS
-from recsys.topk import Float32s
-from recsys.evaluation import rolling
-from recsys.evaluation import holdout
-from recsys.evaluation.training_view import Background, background
+from recsys.evaluation import holdout, rolling
 from recsys.evaluation.metrics import groups, values
 from recsys.evaluation.rolling import Answers, Method, Protocol
 from recsys.evaluation.score_table import HALF_LIVES_H, Table, tabulate, tabulate_still
+from recsys.evaluation.training_view import Background, background
+from recsys.score_weights import Composition, Fading
+from recsys.scorer import ComposedScorer, Knowledge
+from recsys.topk import Float32s
 from spark.settings import AlsSettings
-from tests.purchase_log import START_MS, two_worlds
+from tests.support.purchase_log import START_MS, two_worlds
 
 MOMENT_MS, END_MS = START_MS + 20 * DAY_MS, START_MS + 30 * DAY_MS
 ALS = AlsSettings(rank=4, regularisation=0.1, alpha=5.0, iterations=1, seed=1, blocks=1)

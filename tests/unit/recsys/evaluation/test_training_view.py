@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.decayed_counts import DAY_MS, HOUR_MS
-from recsys.evaluation.training_view import Background, background, categories_of, co_purchases_of, counted, held_before
 from recsys.evaluation.purchase_log import Log, Order, read_log
-from tests.purchase_log import START_MS, Line, log_of, two_worlds
+from recsys.evaluation.training_view import Background, background, categories_of, co_purchases_of, counted, held_before
+from tests.support.purchase_log import START_MS, Line, log_of, two_worlds
 
 LINES: list[Line] = [
     (0, "a", "ann", 5),

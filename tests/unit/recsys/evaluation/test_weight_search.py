@@ -7,17 +7,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from recsys.scorer import ComposedScorer
-from recsys.score_weights import Composition, Fading
 from recsys.decayed_counts import DAY_MS, HOUR_MS
-from recsys.evaluation import methods
-from recsys.evaluation import rolling
-from recsys.evaluation import weight_search
-from recsys.evaluation.training_view import background
-from recsys.evaluation.purchase_log import Log
-from recsys.evaluation.metrics import groups, values
+from recsys.evaluation import methods, rolling, weight_search
 from recsys.evaluation.methods import COMPOSED, POPULAR_LIVE, Fits, Recipe
+from recsys.evaluation.metrics import groups, values
+from recsys.evaluation.purchase_log import Log
 from recsys.evaluation.rolling import Method, Protocol
+from recsys.evaluation.training_view import background
 from recsys.evaluation.weight_search import (
     Choice,
     Stage,
@@ -31,8 +27,10 @@ from recsys.evaluation.weight_search import (
     strangers_change,
     with_still,
 )
+from recsys.score_weights import Composition, Fading
+from recsys.scorer import ComposedScorer
 from spark.settings import AlsSettings
-from tests.purchase_log import START_MS, two_worlds
+from tests.support.purchase_log import START_MS, two_worlds
 
 VALIDATION_MS, SPLIT_MS, END_MS = (START_MS + day * DAY_MS for day in (20, 28, 36))
 SMALL = AlsSettings(rank=4, regularisation=1.0, alpha=10.0, iterations=4, seed=1, blocks=1)

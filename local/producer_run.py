@@ -1,0 +1,47 @@
+"""Feed a purchase file into the stack with the producer."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.console import say
+from local.datasets import main as write_dataset
+from local.layout import STATE, Layout
+from local.ports import is_free
+from local.process import Program
+from local.services import service_program
+from local.settings import StackSettings
+from local.stack import FEEDER
+
+DEMO_DATA = STATE / "datasets" / "completejourney.csv.gz"
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What to send: `rate` as the producer understands it; `rows` a span such as `:90%`, all where None."""
+
+    file: Path
+    rate: str
+    source: str | None = None
+    rows: str | None = None
+
+    def program(
+        self, settings: StackSettings, layout: Layout, environment: dict[str, str], log: Path | None
+    ) -> Program:
+        """The producer's command; its telemetry is off while another producer has the port."""
+        port = settings.producer_metrics_port if is_free(settings.producer_metrics_port) else 0
+        told = {**environment, "TILLSTREAM_METRICS_PORT": str(port)}
+        return service_program(FEEDER, self._arguments(layout.data / "producer"), log, told)
+
+    def _arguments(self, checkpoints: Path) -> list[str]:
+        options = {"--rate": self.rate, "--source": self.source, "--rows": self.rows, "--state": str(checkpoints)}
+        given = [part for name, value in options.items() if value for part in (name, value)]
+        return [str(self.file.absolute()), *given]
+
+
+def demo_data() -> Path:
+    """The grocery set as a seed CSV, written at first use."""
+    if not DEMO_DATA.exists():
+        say("mapping the till lines of completejourney to purchases, once")
+        DEMO_DATA.parent.mkdir(parents=True, exist_ok=True)
+        write_dataset(["completejourney", str(DEMO_DATA)])
+    return DEMO_DATA

@@ -1,0 +1,55 @@
+"""Calls to S3 from async code: in threads, and again until S3 answers."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from services.common import metrics
+from services.common.object_store import NoSuchObject
+from services.common.telemetry import Health
+
+log = logging.getLogger(__name__)
+
+# NoSuchObject: a competing conditional write may still fail after ours was refused; then the key is free again.
+_FAILURES = (BotoCoreError, ClientError, OSError, NoSuchObject)
+
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 15.0
+_THREADS = 8
+
+T = TypeVar("T")
+
+
+class S3Calls:
+    """Runs blocking calls with patience. While S3 fails, the check `s3` of the health says so."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")
+
+    async def __call__(self, call: Callable[[], T]) -> T:
+        """The call's result, however long S3 is away; what the call raises for other reasons passes."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                result = await asyncio.get_running_loop().run_in_executor(self._threads, call)
+            except _FAILURES as error:
+                self._failed(error, pause_s)
+            else:
+                self._health.set("s3", True)
+                return result
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    def close(self) -> None:
+        """Take no more calls; those that run are not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _failed(self, error: Exception, pause_s: float) -> None:
+        metrics.ARCHIVER_S3_FAILURES.inc()
+        self._health.set("s3", False, str(error))
+        log.error("S3 failed, trying again in %g s: %s", pause_s, error)

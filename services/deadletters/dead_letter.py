@@ -1,0 +1,159 @@
+"""One dead letter: what its headers say, its payload as fields, and the identity of its replay. Pure."""
+
+import csv
+import io
+import json
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from services.common.dead_letters import (
+    COLUMNS_HEADER,
+    MAX_VALUE_BYTES,
+    FileOrigin,
+    Headers,
+    Origin,
+    RecordOrigin,
+    origin_of,
+    reason_of,
+    with_values,
+)
+from services.common.events import source_row
+
+Event = dict[str, Any]
+
+SEED_COLUMNS = ("event_time", "order_id", "product_id", "category_id", "category_code", "brand", "price", "user_id")
+_SHORT_ROW = ("event_time", "order_id", "product_id", "", "price", "user_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A record that was refused. `failed_at` is epoch milliseconds, `value` the original bytes.
+
+    `columns` is the header of the file that it is a row of. `headers` are all headers as text.
+    """
+
+    origin: Origin
+    reason: str
+    detail: str
+    failed_at: int
+    service: str
+    value: bytes
+    columns: Sequence[str] = SEED_COLUMNS
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The origin as one text: `<file>:<row>` or `<topic>/<partition>/<offset>`."""
+        return self.origin.name
+
+    @property
+    def source(self) -> str:
+        """The file, or `<topic>/<partition>`."""
+        return self.origin.source
+
+    @property
+    def text(self) -> str:
+        """The payload as text; bytes that are no UTF-8 are escaped."""
+        return self.value.decode(errors="backslashreplace")
+
+    @property
+    def failed(self) -> datetime:
+        """When it was refused, in UTC."""
+        return datetime.fromtimestamp(self.failed_at / 1000, UTC)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the value may be only the beginning of the payload."""
+        return len(self.value) >= MAX_VALUE_BYTES
+
+    @property
+    def event(self) -> Event:
+        """The payload as fields: those of a JSON object, or a row's by its file's columns; none where it is neither.
+
+        A JSON number with a fraction is the text that stood there, so that no digit is lost.
+        """
+        return _row(self.value, self.columns) if isinstance(self.origin, FileOrigin) else _object(self.value)
+
+    @property
+    def replay_id(self) -> str:
+        """The event_id of its replay: its own where that is opaque, else one made from the origin."""
+        own = self.event.get("event_id")
+        return own if isinstance(own, str) and own and source_row(own) is None else f"{self.name}:replay"
+
+
+def read_letter(place: RecordOrigin, headers: Headers, value: bytes | None, timestamp: int) -> Letter:
+    """The letter in a record of the dead-letter topic; without a readable origin its own place is its origin."""
+    named = with_values(headers)
+    told = {name: text.decode(errors="backslashreplace") for name, text in named.items()}
+    failed_at = told.get("failed-at", "")
+    return Letter(
+        origin_of(headers) or place,
+        reason_of(headers),
+        told.get("detail", ""),
+        int(failed_at) if failed_at.isascii() and failed_at.isdigit() and len(failed_at) <= 14 else timestamp,
+        told.get("service", ""),
+        value or b"",
+        _fields(told.get(COLUMNS_HEADER, "")) or SEED_COLUMNS,
+        told,
+    )
+
+
+def _object(value: bytes) -> Event:
+    try:
+        decoded = json.loads(value, parse_float=str, parse_constant=str)
+    except (ValueError, RecursionError):
+        return {}
+    return decoded if isinstance(decoded, dict) else {}
+
+
+def _row(value: bytes, columns: Sequence[str]) -> Event:
+    """The row's fields by column; a short row's as the producer reads them, what is beyond the columns is left out."""
+    fields = _fields(value.decode(errors="surrogateescape"))
+    if tuple(columns[: len(SEED_COLUMNS)]) == SEED_COLUMNS and len(fields) == len(_SHORT_ROW) and fields[3] == "":
+        return {name: text for name, text in zip(_SHORT_ROW, fields, strict=True) if name}
+    return dict(zip(columns, fields, strict=False))
+
+
+def _fields(line: str) -> list[str]:
+    try:
+        return next(csv.reader(io.StringIO(line, newline="")), [])
+    except csv.Error:
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which letters are asked for. `since` (inclusive) and `until` (exclusive) are epoch milliseconds of failed-at."""
+
+    reasons: Container[str] = ()
+    since: int | None = None
+    until: int | None = None
+    source: str | None = None
+
+    def takes(self, letter: Letter) -> bool:
+        """Whether the letter is one of them. A source is a file, a topic, or one partition `<topic>/<partition>`."""
+        return (
+            (not self.reasons or letter.reason in self.reasons)
+            and (self.since is None or letter.failed_at >= self.since)
+            and (self.until is None or letter.failed_at < self.until)
+            and (self.source is None or letter.source == self.source or letter.source.startswith(f"{self.source}/"))
+        )
+
+
+class OnceEach:
+    """Tells the letters of new origins from those that a sender wrote again after a crash.
+
+    By the rule of the figure `dead_letters`: within a source, rows rise.
+    """
+
+    def __init__(self) -> None:
+        self._highest: dict[str, int] = {}
+
+    def is_new(self, letter: Letter) -> bool:
+        """Whether this is the first letter of its origin."""
+        if letter.origin.row <= self._highest.get(letter.source, -1):
+            return False
+        self._highest[letter.source] = letter.origin.row
+        return True

@@ -1,0 +1,153 @@
+"""The protocol of the archive under every order of events that hypothesis finds.
+
+Several archivers, most of them zombies, work on one partition of one log. Each may stand still for any time between
+any two steps, crash, lose its commit, or begin from an older commit. After every step the objects in S3 must be a chain
+of the log's records without gap or overlap.
+"""
+
+import gzip
+from dataclasses import dataclass, field
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from services.archiver.open_object import OpenObject
+from services.archiver.partition_archiver import Lane
+from services.archiver.segments import Archive, Link
+from services.archiver.start import Start
+from services.common.archive.keys import Extent, partition_and_first_offset
+from services.common.object_store import AlreadyExists, NoSuchObject, ObjectStore
+
+HOUR_MS = 3600 * 1000
+
+
+@dataclass(frozen=True)
+class LogRecord:
+    offset: int
+    timestamp: int
+    value: bytes | None
+
+
+class MemoryStore(ObjectStore):
+    """The conditional write, metadata and listing of S3."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, tuple[bytes, dict[str, str]]] = {}
+
+    def put_new(self, key: str, body: bytes, metadata: dict[str, str] | None = None) -> None:
+        if key in self.objects:
+            raise AlreadyExists(key)
+        self.objects[key] = (body, metadata or {})
+
+    def metadata(self, key: str) -> dict[str, str]:
+        if key not in self.objects:
+            raise NoSuchObject(key)
+        return self.objects[key][1]
+
+    def list(self, prefix: str, start_after: str = ""):  # type: ignore[no-untyped-def]
+        return ((key, len(body)) for key, (body, _) in sorted(self.objects.items()) if key.startswith(prefix))
+
+
+@dataclass
+class Worker:
+    """An archiver's lane with the consumer's position and the upload it has in hand."""
+
+    lane: Lane
+    fetch_from: int
+    in_hand: list[OpenObject] = field(default_factory=list)
+
+
+class ArchiverMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[LogRecord] = []
+        self.store = MemoryStore()
+        self.archive = Archive(self.store)
+        self.commits: list[Link] = []
+        self.workers: list[Worker] = []
+
+    @initialize(steps=st.lists(st.sampled_from([0, 1, HOUR_MS]), min_size=30, max_size=30), workers=st.integers(1, 3))
+    def log_and_workers(self, steps: list[int], workers: int) -> None:
+        timestamp = 1_587_729_039_000
+        for offset, step in enumerate(steps):
+            timestamp += step
+            self.log.append(LogRecord(offset, timestamp, b'{"n":%d}' % offset))
+        for _ in range(workers):
+            self.begin("no commit", 0)
+
+    @rule(how=st.sampled_from(["newest commit", "any commit", "no commit"]), pick=st.integers(0, 99))
+    def begin(self, how: str, pick: int) -> None:
+        """A new member of the group; a commit that it sees may be older than what others have archived since."""
+        if how == "no commit" or not self.commits:
+            link = self.archive.newest(0)
+        else:
+            link = self.commits[-1 if how == "newest commit" else pick % len(self.commits)]
+        lane = Lane(0)
+        fetch_from = lane.begin(Start(link.extent.next_offset if link else 0, link))
+        self.workers.append(Worker(lane, fetch_from))
+
+    @precondition(lambda self: self.workers)
+    @rule(pick=st.integers(0, 99), fetches=st.lists(st.integers(1, 4), min_size=1, max_size=2))
+    def fill(self, pick: int, fetches: list[int]) -> None:
+        """Fetch, and close the object; it stays in hand until `upload`, however much happens in between."""
+        worker = self._pick(pick)
+        if worker.in_hand:
+            return
+        for count in fetches:
+            records = self.log[worker.fetch_from : worker.fetch_from + count]
+            if records:
+                worker.lane.take(records, 0.0)
+                worker.fetch_from = records[-1].offset + 1
+        if closed := worker.lane.close():
+            worker.in_hand.append(closed)
+
+    @precondition(lambda self: self.workers)
+    @rule(pick=st.integers(0, 99), commits=st.booleans(), crashes=st.sampled_from([False, False, False, True]))
+    def upload(self, pick: int, commits: bool, crashes: bool) -> None:
+        worker = self._pick(pick)
+        if not worker.in_hand:
+            return
+        closed = worker.in_hand.pop()
+        link = self.archive.add(closed.key, closed.extent, closed.finish())
+        if crashes:
+            self.workers.remove(worker)  # before it could commit
+            return
+        elsewhere = worker.lane.archived_to(link)
+        worker.fetch_from = worker.fetch_from if elsewhere is None else elsewhere
+        if commits:
+            self.commits.append(link)
+
+    @invariant()
+    def the_archive_is_a_chain_of_the_log(self) -> None:
+        lines = b"".join(gzip.decompress(body) for body, _ in self._in_offset_order())
+        expected = (
+            b'{"partition":0,"offset":%d,"timestamp":%d,"value":%b}\n' % (r.offset, r.timestamp, r.value or b"null")
+            for r in self.log[: lines.count(b"\n")]
+        )
+        assert lines == b"".join(expected)
+
+    @invariant()
+    def metadata_tells_the_extent(self) -> None:
+        following = 0
+        for body, metadata in self._in_offset_order():
+            extent = Extent.read("", metadata)
+            assert extent.first_offset == following
+            following = extent.next_offset
+            assert gzip.decompress(body).count(b"\n") == extent.last_offset - extent.first_offset + 1
+
+    def _pick(self, pick: int) -> Worker:
+        return self.workers[pick % len(self.workers)]
+
+    def _in_offset_order(self) -> list[tuple[bytes, dict[str, str]]]:
+        return [self.store.objects[key] for key in sorted(self.store.objects, key=_first_offset)]
+
+
+def _first_offset(key: str) -> int:
+    named = partition_and_first_offset(key)
+    assert named
+    return named[1]
+
+
+ArchiverMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestArchiverMachine = ArchiverMachine.TestCase

@@ -1,0 +1,62 @@
+"""Stalls of an event loop are measured."""
+
+import asyncio
+import gc
+import logging
+import re
+import time
+
+import pytest
+from prometheus_client import REGISTRY
+
+from services.common.eventloop_lag import Collections, Longest, watched_loop
+
+
+def measured(above_s: str) -> float:
+    """Sleeps that woke later than a bucket's bound."""
+    bucket = REGISTRY.get_sample_value("tillstream_loop_stall_seconds_bucket", {"le": above_s}) or 0
+    return (REGISTRY.get_sample_value("tillstream_loop_stall_seconds_count") or 0) - bucket
+
+
+async def test_a_held_loop_is_measured_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    before = measured("0.25")
+    with caplog.at_level(logging.WARNING):
+        async with watched_loop():
+            await asyncio.sleep(0.01)
+            time.sleep(0.4)  # noqa: ASYNC251 (what no service may do)
+            await asyncio.sleep(0.01)
+    assert measured("0.25") - before == 1
+    assert (REGISTRY.get_sample_value("tillstream_loop_longest_stall_seconds") or 0) >= 0.3
+    assert "the event loop stood still for" in caplog.text
+
+
+async def test_collections_of_garbage_are_told_from_other_work(caplog: pytest.LogCaptureFixture) -> None:
+    kept = [[number] for number in range(300_000)]  # to be walked
+    async with watched_loop():
+        await asyncio.sleep(0.01)
+        time.sleep(0.3)  # noqa: ASYNC251 (what no service may do)
+        begun = time.monotonic()
+        gc.collect()
+        collected_ms = (time.monotonic() - begun) * 1000
+        await asyncio.sleep(0.01)
+    assert len(kept) == 300_000
+    *_, told = re.findall(r"(\d+) ms collecting garbage", caplog.text)
+    assert 0 < int(told) == pytest.approx(collected_ms, abs=20)
+    assert not any(isinstance(callback, Collections) for callback in gc.callbacks), "counted while it is watched only"
+
+
+async def test_an_idle_loop_is_no_stall() -> None:
+    before = measured("0.25")
+    async with watched_loop():
+        await asyncio.sleep(0.3)
+    assert measured("0.25") == before
+
+
+def test_the_longest_is_forgotten_after_a_minute() -> None:
+    longest = Longest()
+    assert longest.value(0) == 0
+    longest.add(0.3, now=10)
+    for second in range(11, 60):
+        longest.add(0.01, now=second)
+    assert longest.value(60) == 0.3
+    assert longest.value(10 + 60) == 0.01

@@ -1,0 +1,150 @@
+"""Files as numbered rows: formats, oddities, and what is refused with one clear line."""
+
+import gzip
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from services.producer import source
+from services.producer.source import (
+    BadFile,
+    PurchaseFile,
+    Unreadable,
+    count_lines,
+    default_source,
+    head_of,
+    original_bytes,
+)
+from tests.support.producer import HEADER, row, write_file
+
+
+def texts(path: Path, start: int = 1, end: int | None = None) -> dict[int, str]:
+    """Row number → original text."""
+    found: dict[int, str] = {}
+    with PurchaseFile(path) as file:
+        for block in file.blocks(start, end):
+            assert len(block.rows) == len(block.texts)
+            found |= {block.first + at: text.rstrip("\r\n") for at, text in enumerate(block.texts)}
+    return found
+
+
+def rows(path: Path) -> list[source.Row]:
+    with PurchaseFile(path) as file:
+        return [row for block in file.blocks() for row in block.rows]
+
+
+@pytest.mark.parametrize("name", ["kz.csv", "kz.csv.gz"])
+def test_rows_are_numbered_from_one(tmp_path: Path, name: str) -> None:
+    path = write_file(tmp_path / name, [row(1), row(2), row(3)])
+    assert texts(path) == {1: row(1), 2: row(2), 3: row(3)}
+    assert default_source(path) == "kz.csv"
+
+
+def test_a_packed_file_needs_no_gz_in_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "kz.csv"
+    path.write_bytes(gzip.compress(f"{HEADER}\n{row(1)}\n".encode()))
+    assert texts(path) == {1: row(1)}
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_line_ends_and_blank_lines(tmp_path: Path, newline: str) -> None:
+    path = tmp_path / "kz.csv"
+    path.write_bytes(f"\ufeff{newline.join([HEADER, row(1), '', row(2), '', ''])}".encode())
+    assert texts(path) == {1: row(1), 2: row(2)}
+
+
+@pytest.mark.parametrize("block_chars", [1, 300, 10_000])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_any_span_gives_the_same_rows_whatever_the_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_chars: int, quoted: bool
+) -> None:
+    monkeypatch.setattr(source, "BLOCK_CHARS", block_chars)
+    odd = ['a,"one\ntwo\n\nthree",b', 'a,"say ""x""",b'] if quoted else ["a,b,c", "d"]
+    path = write_file(tmp_path / "kz.csv", [row(1), odd[0], "", row(2), odd[1], row(3)])
+    whole = texts(path)
+    assert list(whole.values()) == [row(1), odd[0], row(2), odd[1], row(3)]
+    for start in range(1, 7):
+        for end in [*range(start, 7), None]:
+            expected = {number: text for number, text in whole.items() if start <= number and (not end or number < end)}
+            assert texts(path, start, end) == expected
+
+
+def test_one_unreadable_row_harms_no_other(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "kz.csv", [row(1), "x" * 200_000, row(2)])
+    first, bad, last = rows(path)
+    assert isinstance(bad, Unreadable)
+    assert "field larger than field limit" in bad.detail
+    assert [first, last] == [row(1).split(","), row(2).split(",")]
+    assert texts(path)[2] == "x" * 200_000
+
+
+def test_an_open_quote_swallows_no_more_than_a_field_may_hold(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "kz.csv", [row(1), '"' + row(2), *(row(number) for number in range(3, 3000))])
+    numbers = texts(path)
+    assert "\n".join(numbers.values()) == "\n".join([row(1), '"' + row(2), *(row(n) for n in range(3, 3000))])
+    assert len(numbers) > 1000
+
+
+def test_bytes_that_are_not_utf8_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "kz.csv"
+    path.write_bytes(HEADER.encode() + b"\nK\xe4nnchen,1\n")
+    assert original_bytes(texts(path)[1]) == b"K\xe4nnchen,1"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (HEADER.replace(",price", "").encode(), r"lacks the column price \(found: event_time"),
+        (HEADER.replace(",", ";").encode(), "lacks the columns event_time, order_id"),
+        ((HEADER + ",price").encode(), "names a column twice: price"),
+        (HEADER.encode("utf-16"), "is not UTF-8 text"),
+        (b"K\xe4se,b\n", "is not UTF-8 text"),
+        (b"\x1f\x8b\x08\x00garbage", "cannot be read"),
+    ],
+)
+def test_what_is_no_purchase_file_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "kz.csv"
+    path.write_bytes(content)
+    with pytest.raises(BadFile, match=message) as refused:
+        PurchaseFile(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "nothing.csv", tmp_path):
+        with pytest.raises(BadFile, match="cannot be read"):
+            PurchaseFile(path)
+
+
+def test_a_damaged_file_names_the_last_row(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "kz.csv.gz", [f"{row(number)}{number**9}" for number in range(9000)])
+    path.write_bytes(path.read_bytes()[:-20_000])
+    with PurchaseFile(path) as file, pytest.raises(BadFile, match=r"cannot be read after row [\d,]+:"):
+        for _ in file.blocks():
+            pass
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_lines_are_counted(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "kz.csv"
+    path.write_text("\n".join([HEADER, *(row(number) for number in range(20_000))]) + end)
+    counts = list(count_lines(path))
+    assert counts[-1] == 20_000
+    assert all(before <= after for before, after in pairwise(counts))
+
+
+def test_an_empty_table_counts_nothing(tmp_path: Path) -> None:
+    assert [*count_lines(write_file(tmp_path / "kz.csv", []))][-1] == 0
+
+
+def test_head_is_the_same_packed_or_not_and_after_growth(tmp_path: Path) -> None:
+    plain = write_file(tmp_path / "kz.csv", [row(1)])
+    packed = write_file(tmp_path / "kz.csv.gz", [row(1)])
+    head = head_of(plain)
+    assert head == head_of(packed)
+    write_file(plain, [row(1), row(2)])
+    assert head_of(plain, head.length) == head
+    assert head_of(plain) != head
