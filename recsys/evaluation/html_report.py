@@ -63,7 +63,7 @@ WORDS = {
     "warm, cold": "Customers with and without a purchase before.",
     "±, intervals": "95 %, by drawing whole days anew 2,000 times; methods are compared on the same days.",
 }
-STYLE = Path(__file__).with_name("report.css").read_text()
+STYLE = Path(__file__).with_name("html_report.css").read_text()
 
 
 def page(document: Json) -> str:

@@ -26,7 +26,7 @@ from services.common.money import MAX_UNIT_PRICE_CENTS, format_cents
 from tests.fuzz.invariants import judge
 from tests.fuzz.mutator import message
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOW = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1000)
 CLEAN = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])
 IDS = st.text(CLEAN, min_size=1, max_size=128)
