@@ -57,7 +57,7 @@ class LiveShop:
         return self.files[:2]
 
     def replay(self, rows: Iterable[Row], columns: Sequence[str] = SEED_COLUMNS, rate: str = "max") -> Path:
-        """Send rows (see tests.support.shop) by the producer; returns their file once all is applied and archived."""
+        """Send rows by the producer; returns their file once all is applied and archived."""
         feed = self.prepare(rows, columns, rate)
         send(self.stack, feed)
         wait_settled(self.stack)
