@@ -12,8 +12,9 @@ import msgspec
 
 from services.common import model_registry
 from services.common.model_registry import POINTER, Change, encode, folder_of, put_in_place
-from services.common.object_store import AlreadyExists, ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
+from services.common.storage_errors import AlreadyExists
 
 NOTE = "benchmark of a swap under load"
 

@@ -33,8 +33,9 @@ from local.reference import (
     sales_section,
     top_section,
 )
-from services.common.object_store import NoSuchObject, ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings, ShopSettings
+from services.common.storage_errors import NoSuchObject
 
 SHARE_TOLERANCE = 1e-6  # shares are quotients, not money
 DIFFERENCES_SHOWN = 20

@@ -31,7 +31,7 @@ from recsys.score_weights import Composition
 from recsys.scorer import ComposedScorer, Knowledge
 from recsys.topk import Float32s, Float64s, InnerProductIndex, Int64s, unit_vectors
 from services.common.events import parse_time
-from services.common.object_store import NoSuchObject
+from services.common.storage_errors import NoSuchObject
 
 _LARGEST_FACTOR = 1e6  # far beyond any sane factor; keeps every inner product finite in float32
 _LARGEST_COUNT = 1e12  # of anything that is counted or scored; keeps every sum finite

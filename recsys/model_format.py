@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.score_weights import Composition
-from services.common.object_store import NoSuchObject
+from services.common.storage_errors import NoSuchObject
 
 FORMAT_VERSION = 2
 

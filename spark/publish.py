@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from services.common.events import format_time
 from services.common.model_registry import encode, folder_of, manifest_key, put_in_place, put_once
-from services.common.object_store import AlreadyExists, NoSuchObject, ObjectStore
+from services.common.object_store import ObjectStore
+from services.common.storage_errors import AlreadyExists, NoSuchObject
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,9 @@ from pyspark.sql import functions as F
 from services.common import live_snapshot
 from services.common.live_snapshot import BadSnapshot, LiveSnapshot
 from services.common.model_registry import encode, put_once
-from services.common.object_store import NoSuchObject, ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.reconciliation import FOLDER, LATEST, Reconciliation, Table
+from services.common.storage_errors import NoSuchObject
 from services.common.tables import UNKNOWN
 from spark import publish
 from spark.curate import Curation, arrival_order

@@ -19,7 +19,8 @@ from isal import igzip_lib
 from services.aggregator.validation import Record
 from services.common.archive.keys import PREFIX, hour_end_ms, object_key, partition_and_first_offset
 from services.common.archive.lines import read_line
-from services.common.object_store import NoSuchObject, ObjectStore
+from services.common.object_store import ObjectStore
+from services.common.storage_errors import NoSuchObject
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from services.common import metrics
-from services.common.object_store import NoSuchObject
+from services.common.storage_errors import NoSuchObject
 from services.common.telemetry import Health
 
 log = logging.getLogger(__name__)

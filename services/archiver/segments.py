@@ -7,7 +7,8 @@ with any number of archivers at work, slow or frozen ones too (docs/adr/0008).
 from typing import NamedTuple
 
 from services.common.archive.keys import PREFIX, Extent, ForeignObject, partition_and_first_offset
-from services.common.object_store import AlreadyExists, ObjectStore
+from services.common.object_store import ObjectStore
+from services.common.storage_errors import AlreadyExists
 
 
 class Link(NamedTuple):

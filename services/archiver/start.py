@@ -13,7 +13,7 @@ from aiokafka.structs import OffsetAndMetadata
 from services.archiver.s3_calls import S3Calls
 from services.archiver.segments import Archive, Link
 from services.common import metrics
-from services.common.object_store import NoSuchObject
+from services.common.storage_errors import NoSuchObject
 
 log = logging.getLogger(__name__)
 

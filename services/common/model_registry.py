@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from services.common.events import format_time
-from services.common.object_store import AlreadyExists, NoSuchObject, ObjectStore
+from services.common.object_store import ObjectStore
+from services.common.storage_errors import AlreadyExists, NoSuchObject
 
 logger = logging.getLogger(__name__)
 

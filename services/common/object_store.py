@@ -8,18 +8,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from services.common.settings import S3Settings
+from services.common.storage_errors import AlreadyExists, NoSuchObject
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
-
-
-class AlreadyExists(Exception):
-    """A conditional write lost: the key exists (`put_new`) or has changed (`replace`)."""
-
-
-class NoSuchObject(Exception):
-    """There is nothing under the key."""
 
 
 class ObjectStore:

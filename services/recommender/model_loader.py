@@ -20,7 +20,7 @@ from services.common.metrics import (
     RECOMMENDER_POLL_FAILURES,
 )
 from services.common.model_registry import MAIN, POINTER, VARIANT_NAME_LENGTH, folder_of
-from services.common.object_store import NoSuchObject
+from services.common.storage_errors import NoSuchObject
 from services.recommender.ab_assignment import check_weights, chosen
 
 log = logging.getLogger(__name__)

@@ -26,8 +26,9 @@ from local.prerequisites import MissingPrerequisite
 from local.process import ProcessDied, birth_of
 from local.settings import StackSettings
 from local.topics import create_topics
-from services.common.object_store import AlreadyExists, ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
+from services.common.storage_errors import AlreadyExists
 from services.common.telemetry import PortInUse
 from tests.conftest import TopicFactory, running
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from services.common.object_store import AlreadyExists, NoSuchObject, ObjectStore
+from services.common.object_store import ObjectStore
+from services.common.storage_errors import AlreadyExists, NoSuchObject
 
 
 class Bucket(ObjectStore):

@@ -17,7 +17,7 @@ from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.model import Model
 from recsys.recommender import Recommender
 from recsys.score_weights import Composition, Fading
-from services.common.object_store import NoSuchObject
+from services.common.storage_errors import NoSuchObject
 from services.recommender.model_loader import LiveModel
 
 Pieces = Mapping[str, Mapping[str, int]]  # user → product → net pieces

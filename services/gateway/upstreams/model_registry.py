@@ -17,7 +17,8 @@ from services.common.model_registry import (
     published_versions,
     read_pointer,
 )
-from services.common.object_store import NoSuchObject, ObjectStore
+from services.common.object_store import ObjectStore
+from services.common.storage_errors import NoSuchObject
 from services.gateway.api.problems import Problem
 from services.gateway.api.schemas import ModelEntry, Pointer
 

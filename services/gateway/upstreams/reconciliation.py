@@ -15,8 +15,9 @@ from services.common.metrics import (
     RECONCILIATION_DRIFT_EVENTS,
 )
 from services.common.money import parse_cents
-from services.common.object_store import NoSuchObject, ObjectStore
+from services.common.object_store import ObjectStore
 from services.common.reconciliation import LATEST, Reconciliation, in_words
+from services.common.storage_errors import NoSuchObject
 from services.gateway.api.schemas import ReconciliationAnswer
 from services.gateway.upstreams.outages import Outages
 

@@ -21,7 +21,8 @@ from services.aggregator.archive_reader import (
 )
 from services.archiver.open_object import OpenObject
 from services.common.archive.keys import object_key
-from services.common.object_store import NoSuchObject, ObjectStore
+from services.common.object_store import ObjectStore
+from services.common.storage_errors import NoSuchObject
 
 HOUR = 3_600_000
 START = 1_790_000_000_000

@@ -17,7 +17,8 @@ from services.archiver.partition_archiver import Lane
 from services.archiver.segments import Archive, Link
 from services.archiver.start import Start
 from services.common.archive.keys import Extent, partition_and_first_offset
-from services.common.object_store import AlreadyExists, NoSuchObject, ObjectStore
+from services.common.object_store import ObjectStore
+from services.common.storage_errors import AlreadyExists, NoSuchObject
 
 HOUR_MS = 3600 * 1000
 

@@ -14,7 +14,7 @@ from recsys.evaluation.gate import Check, Judgement
 from recsys.evaluation.methods import DEFAULT, Recipe
 from recsys.evaluation.run_evaluation import Evaluated
 from services.common.model_registry import POINTER, published_versions, put_once
-from services.common.object_store import AlreadyExists
+from services.common.storage_errors import AlreadyExists
 from spark.job import Job, Outcome, go_live, verified
 from spark.progress import Progress
 from spark.publish import TABLES, ModelRefused, PointerContended, manifest, move_forward, verified_files, write_manifest
