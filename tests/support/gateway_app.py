@@ -6,9 +6,9 @@ from typing import Any
 
 import grpc
 import httpx
-from proto.tillstream.recommender.v1.recommender_pb2_grpc import RecommenderServicer, add_RecommenderServicer_to_server
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
+from proto.tillstream.recommender.v1.recommender_pb2_grpc import RecommenderServicer, add_RecommenderServicer_to_server
 from services.gateway.app import create_app
 from services.gateway.settings import GatewaySettings
 

@@ -8,9 +8,9 @@ from http import HTTPStatus
 from typing import TypeVar
 
 import grpc
-from proto.tillstream.recommender.v1.recommender_pb2_grpc import RecommenderStub
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
+from proto.tillstream.recommender.v1.recommender_pb2_grpc import RecommenderStub
 from services.gateway.api.problems import Problem
 
 logger = logging.getLogger(__name__)
