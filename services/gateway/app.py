@@ -28,7 +28,6 @@ from services.gateway.stream.totals_history import Pulse
 from services.gateway.system_status import BucketWatch, SystemWatch
 from services.gateway.upstreams.bestsellers import PopularShelf
 from services.gateway.upstreams.event_intake import Intake
-from services.gateway.upstreams.mask_policy import ShopsChoice
 from services.gateway.upstreams.model_registry import Registry
 from services.gateway.upstreams.offsets import OffsetWatch
 from services.gateway.upstreams.periodic import repeating
@@ -106,7 +105,6 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         bucket = BucketWatch(store, s3_threads)
         books = BooksWatch(store, s3_threads)
         registry = Registry(store)
-        choice = ShopsChoice(model, registry, s3_threads)
         system = SystemWatch(
             settings,
             health,
@@ -122,7 +120,6 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             (ticker.refresh, settings.ticker_seconds),
             (stream.beat, HEARTBEAT_SECONDS),
             (model.refresh, settings.refresh_seconds),
-            (choice.refresh, settings.refresh_seconds),
             (offsets.refresh, settings.refresh_seconds),
             (intake.connect, settings.probe_seconds),
             (system.refresh, settings.probe_seconds),
@@ -140,7 +137,7 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             tables=tables,
             snapshots=snapshots,
             shelf=shelf,
-            recommender=Recommender(client, shelf, tables, choice),
+            recommender=Recommender(client, model, shelf, tables),
             stream=stream,
             intake=intake,
             system=system,

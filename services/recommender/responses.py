@@ -59,6 +59,7 @@ def write_model(serving: Serving, now_ms: int) -> pb.GetModelResponse:
         response.users, response.items, response.rank = model.users, model.items, model.rank
         response.trained_at_ms, response.loaded_at_ms = model.created_at_ms, live.loaded_at_ms
         response.composition = in_words(model.composition)
+        response.masks_bought = model.composition.mask_bought
         if (age_ms := live.age_ms(now_ms)) is not None:
             response.state_age_ms = age_ms
     if serving.refusal is not None:

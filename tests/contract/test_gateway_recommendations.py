@@ -1,8 +1,8 @@
 """The user gets an answer: from the recommender, or popular products when it gives none."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +11,6 @@ import httpx
 import pytest
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
-from services.common.object_store import ObjectStore
-from services.common.settings import S3Settings
 from services.gateway.api.schemas import RecommendationList, Recommendations, SimilarProducts
 from tests.support.gateway_app import FakeRecommender, client_of, item, product_ids, serving, settings_of
 from tests.support.gateway_tables import CHAIR, HEADPHONES, MYSTERY, PHONE, SHOP, TableWriter
@@ -195,26 +193,41 @@ async def test_the_fallback_leaves_out_what_was_bought(alone: httpx.AsyncClient,
     assert PHONE.product_id in product_ids(await recommended(alone, PHONE.user_id))
 
 
-async def test_the_fallback_keeps_to_the_choice_of_the_model_served_last(
-    redis_url: str, s3: S3Settings, recommender: FakeRecommender, writer: TableWriter
+async def model_version_is(gateway: httpx.AsyncClient, version: str | None) -> None:
+    """Wait until the summary names this model."""
+    async with asyncio.timeout(10):
+        while (await get(gateway, "/v1/stats/summary"))["model_version"] != version:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def test_the_fallback_masks_purchases_as_the_model_served_last(
+    redis_url: str, recommender: FakeRecommender, writer: TableWriter
 ) -> None:
-    store = ObjectStore(s3)
-    manifest = {"version": "v1", "composition": {"factors": 1.0, "mask_bought": False}}
-    store.put("models/als/v1/manifest.json", json.dumps(manifest).encode())
-    store.close()
     writer.write(SHOP)
     assert PHONE.user_id is not None
     recommender.fails = grpc.StatusCode.UNAVAILABLE
-    async with (
-        serving(recommender) as address,
-        client_of(settings_of(**s3.model_dump(), redis_url=redis_url, recommender_address=address)) as gateway,
-    ):
-        async with asyncio.timeout(10):
-            while PHONE.product_id not in product_ids(await recommended(gateway, PHONE.user_id)):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-        for excluded in (True, False):
-            answer = await recommended(gateway, PHONE.user_id, exclude_purchased=excluded)
-            assert (PHONE.product_id in product_ids(answer)) is not excluded
+    recommender.masks_bought = False
+    async with AsyncExitStack() as up:
+        address = await up.enter_async_context(serving(recommender))
+        async with client_of(settings_of(redis_url=redis_url, recommender_address=address)) as gateway:
+            await model_version_is(gateway, "v1")
+            assert PHONE.product_id in product_ids(await recommended(gateway, PHONE.user_id))
+            for excluded in (True, False):
+                answer = await recommended(gateway, PHONE.user_id, exclude_purchased=excluded)
+                assert (PHONE.product_id in product_ids(answer)) is not excluded
+            await up.aclose()
+            await model_version_is(gateway, None)
+            assert PHONE.product_id in product_ids(await recommended(gateway, PHONE.user_id))
+
+
+async def test_the_fallback_masks_purchases_where_an_older_recommender_does_not_say(
+    gateway: httpx.AsyncClient, recommender: FakeRecommender, writer: TableWriter
+) -> None:
+    writer.write(SHOP)
+    assert PHONE.user_id is not None
+    recommender.fails = grpc.StatusCode.UNAVAILABLE
+    await model_version_is(gateway, "v1")
+    assert PHONE.product_id not in product_ids(await recommended(gateway, PHONE.user_id))
 
 
 async def test_nothing_sold_yet(alone: httpx.AsyncClient) -> None:
@@ -289,10 +302,4 @@ async def test_what_the_recommender_refuses_is_a_problem(
 
 
 async def test_the_summary_names_the_model(gateway: httpx.AsyncClient) -> None:
-    versions = []
-    for _attempt in range(100):
-        versions.append((await get(gateway, "/v1/stats/summary"))["model_version"])
-        if versions[-1] is not None:
-            break
-        await asyncio.sleep(0.05)
-    assert versions[-1] == "v1"
+    await model_version_is(gateway, "v1")

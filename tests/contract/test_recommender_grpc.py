@@ -11,6 +11,7 @@ import pytest
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from msgspec import structs
 from prometheus_client import REGISTRY
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
@@ -21,7 +22,7 @@ from services.recommender.ab_assignment import chosen
 from services.recommender.model_loader import LiveModel, Refusal, Serving, Variant
 from services.recommender.server import RecommenderServer
 from services.recommender.service import SERVICE_NAME
-from tests.support.models import MODELS, VERSION, Objects, checkerboard, publish, standing_still
+from tests.support.models import COMPOSITION, MODELS, VERSION, Objects, checkerboard, publish, standing_still
 
 if TYPE_CHECKING:  # the generated stubs know it, the generated code does not
     from proto.tillstream.recommender.v1.recommender_pb2_grpc import RecommenderAsyncStub
@@ -150,8 +151,19 @@ async def test_get_model(stub: Stub, stage: Stage) -> None:
         state_age_ms=40,
         composition="factors 1, popularity 0.001; live counts 1 × 24 h; what a customer has bought is left out; "
         "sold within 30 days",
+        masks_bought=True,
         variants=[pb.Variant(name="trial", weight=0.25, model_version="newer", refused_reason="it is broken")],
     )
+
+
+@pytest.mark.parametrize("masks_bought", [True, False])
+async def test_get_model_says_whether_purchases_are_masked(stub: Stub, stage: Stage, masks_bought: bool) -> None:
+    store = Objects()
+    weights = structs.replace(COMPOSITION, mask_bought=masks_bought)
+    publish(store, replace(checkerboard(), composition=weights))
+    stage.serving = Serving(standing_still(load_model(store, f"{MODELS}/{VERSION}", VERSION)))
+    answer = await stub.GetModel(pb.GetModelRequest())
+    assert (answer.HasField("masks_bought"), answer.masks_bought) == (True, masks_bought)
 
 
 @dataclass(frozen=True)
@@ -234,6 +246,7 @@ async def test_without_a_model_every_answer_is_unavailable_but_get_model_tells(s
         assert details == "no model is loaded yet; version bad was refused"
     model = await stub.GetModel(pb.GetModelRequest())
     assert (model.model_version, model.refused_version, model.refused_reason) == ("", "bad", "it is broken")
+    assert not model.HasField("masks_bought")
 
 
 async def test_a_fault_of_ours_is_internal_and_tells_nothing(

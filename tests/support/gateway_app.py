@@ -8,7 +8,7 @@ import grpc
 import httpx
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
-from proto.tillstream.recommender.v1.recommender_pb2_grpc import RecommenderServicer, add_RecommenderServicer_to_server
+from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from services.gateway.app import create_app
 from services.gateway.settings import GatewaySettings
 
@@ -46,7 +46,7 @@ async def client_of(settings: GatewaySettings) -> AsyncIterator[httpx.AsyncClien
             yield client
 
 
-class FakeRecommender(RecommenderServicer):
+class FakeRecommender(recommender_pb2_grpc.RecommenderServicer):
     """Answers as it is told and remembers what it was asked."""
 
     def __init__(self) -> None:
@@ -55,6 +55,8 @@ class FakeRecommender(RecommenderServicer):
             strategy=pb.STRATEGY_PERSONAL, model_version="v1", variant="trial", state_age_ms=0
         )
         self.fails: grpc.StatusCode | None = None
+        # None: as a recommender that does not know the field.
+        self.masks_bought: bool | None = None
 
     async def _asked(self, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         self.requests.append(request)
@@ -88,7 +90,13 @@ class FakeRecommender(RecommenderServicer):
 
     async def GetModel(self, request: Any, context: Any) -> pb.GetModelResponse:
         return pb.GetModelResponse(
-            model_version="v1", users=2, items=3, rank=4, state_age_ms=12, composition="factors 1"
+            model_version="v1",
+            users=2,
+            items=3,
+            rank=4,
+            state_age_ms=12,
+            composition="factors 1",
+            masks_bought=self.masks_bought,
         )
 
 
@@ -103,7 +111,7 @@ def item(product_id: str, **given: Any) -> pb.Item:
 async def serving(recommender: FakeRecommender) -> AsyncIterator[str]:
     """The address where the recommender answers."""
     server = grpc.aio.server()
-    add_RecommenderServicer_to_server(recommender, server)
+    recommender_pb2_grpc.add_RecommenderServicer_to_server(recommender, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

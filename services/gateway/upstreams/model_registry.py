@@ -69,10 +69,6 @@ class Registry:
         self._manifests = {version: self._manifests[version] for version in versions if version in self._manifests}
         return [_entry(self._manifest(version), current) for version in reversed(versions)]
 
-    def composition(self, version: str) -> dict[str, Any]:
-        """How a model puts its scores together, by its manifest; empty where that does not say."""
-        return self._manifest(version).composition or {}
-
     def latest_gate(self) -> dict[str, Any] | None:
         """What the newest training run decided, published or not; None where none has decided anything."""
         try:

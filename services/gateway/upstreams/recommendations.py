@@ -13,8 +13,13 @@ from services.common.tables import UNKNOWN
 from services.gateway.queries.entities import Product, read_product, read_purchased
 from services.gateway.queries.shards import LiveShards
 from services.gateway.upstreams.bestsellers import PopularShelf, ShelfEntry, pick
-from services.gateway.upstreams.mask_policy import ShopsChoice
-from services.gateway.upstreams.recommender_client import Filters, RecommenderAway, RecommenderClient, UnknownToModel
+from services.gateway.upstreams.recommender_client import (
+    Filters,
+    ModelWatch,
+    RecommenderAway,
+    RecommenderClient,
+    UnknownToModel,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +41,11 @@ _STRATEGIES: Mapping[int, str] = {
 class Recommender:
     """Answers for customers, baskets and products; the recommender's absence never shows as an error."""
 
-    def __init__(self, client: RecommenderClient, shelf: PopularShelf, tables: LiveShards, choice: ShopsChoice) -> None:
+    def __init__(self, client: RecommenderClient, model: ModelWatch, shelf: PopularShelf, tables: LiveShards) -> None:
         self._client = client
+        self._model = model
         self._shelf = shelf
         self._tables = tables
-        self._choice = choice
 
     async def for_customer(self, user_id: str, k: int, filters: Filters) -> Json:
         """The k products for one customer."""
@@ -99,7 +104,7 @@ class Recommender:
     ) -> Json:
         logger.debug("popular products instead of a recommendation: %s", error)
         entries = await self._shelf.entries()
-        if user_id is not None and self._leaves_out_bought(filters):
+        if user_id is not None and self._masks_bought(filters):
             excluded = await self._purchased(user_id)
         items = [_popular_item(entry) for entry in pick(entries, k, filters, excluded)]
         message = None if items else NOTHING_FITS if entries else NOTHING_SOLD
@@ -114,9 +119,9 @@ class Recommender:
             "unknown_product_ids": None,
         }
 
-    def _leaves_out_bought(self, filters: Filters) -> bool:
+    def _masks_bought(self, filters: Filters) -> bool:
         asked = filters.exclude_purchased
-        return self._choice.leaves_out_bought if asked is None else asked
+        return self._model.masks_bought if asked is None else asked
 
     async def _purchased(self, user_id: str) -> Collection[str]:
         try:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import grpc
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
-from proto.tillstream.recommender.v1.recommender_pb2_grpc import RecommenderStub
+from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from services.gateway.api.problems import Problem
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class RecommenderClient:
 
     def __init__(self, address: str, deadline_ms: int, batch_deadline_ms: int) -> None:
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
-        self._stub = RecommenderStub(self._channel)
+        self._stub = recommender_pb2_grpc.RecommenderStub(self._channel)
         # Called on the wire's level: the health package is not worth a dependency for one field.
         self._health: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
         self._health = self._channel.unary_unary("/grpc.health.v1.Health/Check")
@@ -127,12 +127,17 @@ async def _answer(call: Awaitable[Response]) -> Response:
 
 
 class ModelWatch:
-    """Keeps what the recommender says it serves; `latest` is None while it is away."""
+    """Keeps what the recommender says it serves; `latest` is None while it is away.
+
+    `masks_bought` outlives an outage: whether the model served last leaves out what a customer has bought. It is True
+    before the first model, and stays as it was where an older recommender does not send it.
+    """
 
     def __init__(self, client: RecommenderClient) -> None:
         self._client = client
         self.latest: pb.GetModelResponse | None = None
         self.detail = "not asked yet"
+        self.masks_bought = True
 
     async def refresh(self) -> None:
         """Ask once."""
@@ -142,6 +147,9 @@ class ModelWatch:
         except (RecommenderAway, Problem, UnknownToModel) as error:
             self.latest = None
             self.detail = str(error)
+        else:
+            if self.latest.HasField("masks_bought"):
+                self.masks_bought = self.latest.masks_bought
 
     @property
     def version(self) -> str | None:
