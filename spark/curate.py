@@ -1,12 +1,17 @@
 """Archive → curated purchases: every accepted line once, and a count of everything that happened on the way."""
 
+import io
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from recsys.stream_apply import SOURCES
 from services.common.events import MAX_ROW_DIGITS
+from services.common.object_store import ObjectStore
 from spark.records import CHECKED, ORIGIN, PURCHASE, checker, ddl
 
 CURATED = (*ORIGIN, *PURCHASE, ("month", "string"))
@@ -94,6 +99,13 @@ def write_curated(purchases: DataFrame, folder: str) -> None:
 def read_curated(spark: SparkSession, folder: str) -> DataFrame:
     """The purchases that `write_curated` left; empty where there was none."""
     return spark.read.schema(ddl(CURATED)).parquet(folder)
+
+
+def curated_tables(store: ObjectStore, folder: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The same files read one by one, without Spark."""
+    for key, _size in store.list(folder):
+        if key.endswith(".parquet"):
+            yield pq.read_table(io.BytesIO(store.get(key)), columns=list(columns))
 
 
 def count(checked: DataFrame) -> Curation:

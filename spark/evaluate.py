@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from recsys.als_settings import AlsSettings
 from recsys.decayed_counts import DAY_MS
 from recsys.evaluation import holdout, html_report, rolling
 from recsys.evaluation.methods import CANDIDATES, COMPOSED, Fits, Recipe, als_candidates, methods
@@ -27,7 +28,7 @@ from spark.import_csv import import_file
 from spark.jars import JarsMissing
 from spark.progress import Progress
 from spark.session import spark_session
-from spark.settings import STATE, AlsSettings, JobSettings
+from spark.settings import STATE, JobSettings
 
 DESCRIPTION = """\
 How good are the recommendations? Every order after a split is answered by the scorer that serves customers, from what

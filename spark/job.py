@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from recsys.evaluation import run_evaluation
 from recsys.evaluation.gate import Check, Judgement
 from recsys.evaluation.methods import Recipe
+from recsys.evaluation.purchase_log import COLUMNS, sampled_log
 from recsys.evaluation.run_evaluation import Evaluated, Evaluation
 from recsys.event_clock import WITNESSES, newest_of
 from services.common import model_registry
@@ -206,7 +207,7 @@ def evaluate_step(job: Job, curation: Curation) -> Evaluated:
     """Recipes compared on the newest of this run's curated purchases; nothing is written yet."""
     with job.progress.step("evaluate") as step:
         share = min(1.0, job.settings.evaluation_lines / curation.accepted)
-        log = run_evaluation.read_purchases(job.store, job.curated_folder, share)
+        log = sampled_log(curate.curated_tables(job.store, job.curated_folder, COLUMNS), share)
         job.settings.spark_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="factors-", dir=job.settings.spark_dir) as scratch:
             evaluated = Evaluation(log, job.settings, job.settings.als, _live_recipe(job.store)).run(Path(scratch))

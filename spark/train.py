@@ -6,7 +6,7 @@ from pyspark.ml.recommendation import ALS
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from spark.settings import AlsSettings
+from recsys.als_settings import AlsSettings
 
 CHECKPOINT_EVERY = 5
 """Iterations between checkpoints. Each adds to the lineage, and a task that walks a long one overflows its stack."""

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from recsys.als_settings import AlsSettings
 from recsys.evaluation import numpy_als
 from recsys.evaluation.rolling import Method
 from recsys.evaluation.training_view import Background
 from recsys.score_weights import Composition, Fading
 from recsys.scorer import ComposedScorer, Knowledge
 from recsys.topk import Float32s
-from spark.settings import AlsSettings
 
 SEED = 20200424
 

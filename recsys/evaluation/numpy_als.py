@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
+from recsys.als_settings import AlsSettings
 from recsys.topk import Float32s, Float64s, Int64s
-from spark.settings import AlsSettings
 
 _CELLS = 2**21  # of the largest temporary array
 

@@ -1,7 +1,8 @@
 """Purchases as columns in the order of time. NumPy and Arrow, no Spark."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from recsys.live_state import Purchase
 
 ANONYMOUS = -1
 COLUMNS = ("event_time", "order_id", "user_id", "product_id", "category_code", "quantity")
+_HASHES = 2**32
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,23 @@ class Log:
 def read_log(folder: Path) -> Log:
     """The log of the curated purchases in a folder."""
     return log_of_table(ds.dataset(folder, partitioning="hive").to_table(columns=list(COLUMNS)))
+
+
+def sampled_log(tables: Iterable[pa.Table], share: float) -> Log:
+    """The log of a share of the customers (and of the anonymous orders); each table has at least `COLUMNS`.
+
+    The tables are sampled one by one: of each, only its sampled lines stay in memory.
+    """
+    return log_of_table(pa.concat_tables([sample(table, share) for table in tables]))
+
+
+def sample(lines: pa.Table, share: float) -> pa.Table:
+    """All lines of a share of the customers, always the same ones; an anonymous order is a customer of its own."""
+    if share >= 1:
+        return lines
+    who: Any = pc.coalesce(lines["user_id"], lines["order_id"]).combine_chunks().dictionary_encode()
+    hashes = np.array([zlib.crc32(name.encode()) for name in who.dictionary.to_pylist()], np.int64)
+    return lines.filter(pa.array((hashes < share * _HASHES)[who.indices.to_numpy()]))
 
 
 def log_of_table(table: pa.Table) -> Log:

@@ -3,34 +3,27 @@
 By the rolling protocol of `spark.evaluate`: the code that serves answers each order from what was known before it.
 """
 
-import io
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from recsys.als_settings import AlsSettings, EvaluationSettings
 from recsys.decayed_counts import DAY_MS
 from recsys.evaluation import gate, html_report, rolling
 from recsys.evaluation.gate import CANDIDATE, LIVE, POPULARITY, Judgement
 from recsys.evaluation.methods import COMPOSED, DEFAULT, Fits, Recipe, compared, methods
-from recsys.evaluation.purchase_log import ANONYMOUS, COLUMNS, Log, log_of_table
+from recsys.evaluation.purchase_log import ANONYMOUS, Log
 from recsys.evaluation.rolling import Method, Protocol
 from recsys.evaluation.summary import summary
 from recsys.evaluation.training_view import Background, background
 from recsys.evaluation.weight_search import Choice, Window, choose, impersonal, with_still
 from recsys.score_weights import Composition
 from services.common.events import format_time
-from services.common.object_store import ObjectStore
-from spark.settings import AlsSettings, EvaluationSettings
 
 Json = dict[str, Any]
-_HASHES = 2**32
 CLIMBING = 1 / 3
 """Of the time for a search; the rest goes into its table and its finals."""
 
@@ -63,22 +56,6 @@ class Spans:
     chosen: int
     split: int
     until: int
-
-
-def read_purchases(store: ObjectStore, folder: str, share: float) -> Log:
-    """The curated purchases of a share of the customers (and of the anonymous orders), file by file."""
-    keys = [key for key, _size in store.list(folder) if key.endswith(".parquet")]
-    parts = [sample(pq.read_table(io.BytesIO(store.get(key)), columns=list(COLUMNS)), share) for key in keys]
-    return log_of_table(pa.concat_tables(parts))
-
-
-def sample(lines: pa.Table, share: float) -> pa.Table:
-    """All lines of a share of the customers, always the same ones; an anonymous order is a customer of its own."""
-    if share >= 1:
-        return lines
-    who: Any = pc.coalesce(lines["user_id"], lines["order_id"]).combine_chunks().dictionary_encode()
-    hashes = np.array([zlib.crc32(name.encode()) for name in who.dictionary.to_pylist()], np.int64)
-    return lines.filter(pa.array((hashes < share * _HASHES)[who.indices.to_numpy()]))
 
 
 def recipe_of(manifest: Json) -> Recipe | None:

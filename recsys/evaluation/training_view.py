@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.als_settings import AlsSettings
 from recsys.category_affinity import MOST, Categories
 from recsys.co_purchases import CoPurchases
 from recsys.decayed_counts import DAY_MS
@@ -15,7 +16,6 @@ from recsys.live_state import LiveState
 from recsys.purchase_history import PastPurchases
 from recsys.scorer import Knowledge
 from recsys.topk import Float32s, Float64s, Int64s
-from spark.settings import AlsSettings
 
 POPULAR_DAYS = 7
 NEWEST_PRODUCTS = 100

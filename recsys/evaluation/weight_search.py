@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from recsys.als_settings import AlsSettings
 from recsys.evaluation.methods import Fits, Recipe
 from recsys.evaluation.metrics import Blocks, values
 from recsys.evaluation.purchase_log import ANONYMOUS
@@ -21,7 +22,6 @@ from recsys.evaluation.score_table import HALF_LIVES_H, Table, tabulate, tabulat
 from recsys.evaluation.training_view import Background
 from recsys.score_weights import Composition, Fading
 from recsys.scorer import ComposedScorer, Knowledge
-from spark.settings import AlsSettings
 
 PARENTS = 4
 FINALISTS = 3

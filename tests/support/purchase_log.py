@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from recsys.decayed_counts import DAY_MS
 from recsys.evaluation.purchase_log import ANONYMOUS, Log
@@ -47,3 +48,18 @@ def two_worlds(customers: int, seed: int, permuted: bool = False, last_start: fl
             row = 20 * world + min(int(chance.exponential(6)), 19)
             lines.append((starts + visit * chance.uniform(0.5, 2), f"o{customer}-{visit}", f"u{customer:04d}", row))
     return log_of(sorted(lines), 40, [row // 20 for row in range(40)])
+
+
+def curated_lines(users: Sequence[str | None]) -> pa.Table:
+    """A table of curated purchases: one line a millisecond, two lines an order, bought by these customers."""
+    count = len(users)
+    return pa.table(
+        {
+            "event_time": pa.array(range(count), pa.int64()),
+            "order_id": [f"o{number // 2}" for number in range(count)],
+            "user_id": pa.array(users, pa.string()),
+            "product_id": [f"p{number % 7}" for number in range(count)],
+            "category_code": pa.array([None] * count, pa.string()),
+            "quantity": pa.array([1] * count, pa.int64()),
+        }
+    )

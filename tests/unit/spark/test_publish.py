@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from recsys.als_settings import AlsSettings
 from recsys.evaluation.gate import Check, Judgement
 from recsys.evaluation.methods import DEFAULT, Recipe
 from recsys.evaluation.run_evaluation import Evaluated
@@ -18,7 +19,7 @@ from services.common.storage_errors import AlreadyExists
 from spark.job import Job, Outcome, go_live, verified
 from spark.progress import Progress
 from spark.publish import TABLES, ModelRefused, PointerContended, manifest, move_forward, verified_files, write_manifest
-from spark.settings import AlsSettings, JobSettings
+from spark.settings import JobSettings
 from tests.support.bucket import Bucket
 
 NOW_MS = 1_700_000_000_000

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from recsys.als_settings import AlsSettings
 from recsys.evaluation.numpy_als import _batches, _half_step, item_factors
 from recsys.fold_in import FoldIn
-from spark.settings import AlsSettings
 from tests.support.models import half_step
 
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from recsys.als_settings import AlsSettings
 from recsys.decayed_counts import DAY_MS
 from recsys.evaluation import holdout, rolling
 from recsys.evaluation.rolling import NO_PURCHASE_BEFORE, NOTHING_LEFT, Answers, Method, Protocol
 from recsys.evaluation.training_view import Background, background
 from recsys.score_weights import Composition, Fading
 from recsys.scorer import ComposedScorer
-from spark.settings import AlsSettings
 from tests.support.purchase_log import START_MS, Line, log_of
 
 ALS = AlsSettings(rank=2, regularisation=1.0, alpha=1.0, iterations=1, seed=1, blocks=1)

@@ -1,26 +1,20 @@
 """Evaluation as a step of a run: what is chosen, compared and refused on shops whose best recipe is known."""
 
-import io
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
+from recsys.als_settings import AlsSettings, EvaluationSettings
 from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.evaluation import gate, methods
 from recsys.evaluation.gate import CANDIDATE, LIVE, POPULARITY
 from recsys.evaluation.methods import DEFAULT, Recipe
 from recsys.evaluation.purchase_log import Log
-from recsys.evaluation.run_evaluation import Evaluated, Evaluation, read_purchases, recipe_of, sample, spans_of
+from recsys.evaluation.run_evaluation import Evaluated, Evaluation, recipe_of, spans_of
 from recsys.evaluation.weight_search import impersonal
 from recsys.score_weights import Composition, Fading
-from spark.settings import AlsSettings, EvaluationSettings
-from tests.support.bucket import Bucket
 from tests.support.purchase_log import START_MS, log_of, two_worlds
 
 SMALL = AlsSettings(rank=4, regularisation=1.0, alpha=10.0, iterations=4, seed=1, blocks=1)
@@ -137,43 +131,6 @@ def test_a_line_of_a_later_year_moves_no_span() -> None:
     later = log_of([*hourly, (2000, "o-later", "bob", 0)], 1)
     assert spans_of(later, settings) == spans_of(log_of(hourly, 1), settings)
     assert spans_of(later, settings).until == START_MS + 40 * DAY_MS - HOUR_MS + 1
-
-
-def lines(users: list[str | None]) -> pa.Table:
-    count = len(users)
-    return pa.table(
-        {
-            "event_time": pa.array(range(count), pa.int64()),
-            "order_id": [f"o{number // 2}" for number in range(count)],
-            "user_id": pa.array(users, pa.string()),
-            "product_id": [f"p{number % 7}" for number in range(count)],
-            "category_code": pa.array([None] * count, pa.string()),
-            "quantity": pa.array([1] * count, pa.int64()),
-        }
-    )
-
-
-def test_a_sample_takes_customers_whole_and_always_the_same() -> None:
-    users: list[str | None] = [f"u{number % 500}" for number in range(2000)] + [None] * 1000
-    some, more = sample(lines(users), 0.3), sample(lines(users), 0.6)
-    kept = Counter(user for user in some["user_id"].to_pylist() if user)
-    assert set(kept.values()) == {4}
-    assert 100 < len(kept) < 200
-    assert 200 < some["user_id"].null_count < 400
-    assert set(some["order_id"].to_pylist()) <= set(more["order_id"].to_pylist())
-    assert sample(lines(users), 1.0) == lines(users)
-
-
-def test_purchases_are_read_from_every_month(tmp_path: Path) -> None:
-    bucket = Bucket()
-    for month, users in (("2020-04", ["ann", "bob"]), ("2020-05", ["cid", None])):
-        out = io.BytesIO()
-        pq.write_table(lines([*users]), out)
-        bucket.objects[f"curated/purchases/v/month={month}/part-0.parquet"] = out.getvalue()
-        bucket.objects["curated/purchases/v/_SUCCESS"] = b""
-    log = read_purchases(bucket, "curated/purchases/v/", 1.0)
-    assert list(log.users) == ["ann", "bob", "cid"]
-    assert np.array_equal(log.at_ms, [0, 0, 1, 1])
 
 
 def test_a_manifest_gives_its_recipe_back() -> None:

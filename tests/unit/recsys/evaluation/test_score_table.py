@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from recsys.als_settings import AlsSettings
 from recsys.decayed_counts import DAY_MS
 from recsys.evaluation import holdout, rolling
 from recsys.evaluation.metrics import groups, values
@@ -13,7 +14,6 @@ from recsys.evaluation.training_view import Background, background
 from recsys.score_weights import Composition, Fading
 from recsys.scorer import ComposedScorer, Knowledge
 from recsys.topk import Float32s
-from spark.settings import AlsSettings
 from tests.support.purchase_log import START_MS, two_worlds
 
 MOMENT_MS, END_MS = START_MS + 20 * DAY_MS, START_MS + 30 * DAY_MS

@@ -1,14 +1,10 @@
 """What is known at a moment, counted by hand, and that nothing later leaks into it."""
 
-from pathlib import Path
-
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from recsys.decayed_counts import DAY_MS, HOUR_MS
-from recsys.evaluation.purchase_log import Log, Order, read_log
+from recsys.evaluation.purchase_log import Log, Order
 from recsys.evaluation.training_view import Background, background, categories_of, co_purchases_of, counted, held_before
 from tests.support.purchase_log import START_MS, Line, log_of, two_worlds
 
@@ -144,24 +140,3 @@ def test_nothing_later_is_known() -> None:
         (whole.live_state((HOUR_MS,)).trend(HOUR_MS, moment), cut.live_state((HOUR_MS,)).trend(HOUR_MS, moment)),
     ):
         assert np.array_equal(ours, theirs)
-
-
-def test_a_log_is_read_in_the_order_of_time(tmp_path: Path) -> None:
-    table = pa.table(
-        {
-            "event_time": [30, 10, 20, 10],
-            "order_id": ["o3", "o2", "o1", "o2"],
-            "user_id": ["9007199254740993", None, "9007199254740992", None],
-            "product_id": ["b", "c", "a", "a"],
-            "category_code": [None, "tea", "cup", "cup"],
-            "quantity": [1, 2, 3, 4],
-        }
-    )
-    (tmp_path / "month=2020-09").mkdir()
-    pq.write_table(table, tmp_path / "month=2020-09" / "part-0.parquet")
-    log = read_log(tmp_path)
-    assert log.at_ms.tolist() == [10, 10, 20, 30]
-    assert [log.products[row] for row in log.rows] == ["a", "c", "a", "b"]
-    assert [log.user(line) for line in range(4)] == [None, None, "9007199254740992", "9007199254740993"]
-    assert log.pieces.tolist() == [4, 2, 3, 1]
-    assert log.category.tolist() == [0, -1, 1], "in the order of their names; b has none"

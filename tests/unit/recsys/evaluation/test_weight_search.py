@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from recsys.als_settings import AlsSettings
 from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.evaluation import methods, rolling, weight_search
 from recsys.evaluation.methods import COMPOSED, POPULAR_LIVE, Fits, Recipe
@@ -29,7 +30,6 @@ from recsys.evaluation.weight_search import (
 )
 from recsys.score_weights import Composition, Fading
 from recsys.scorer import ComposedScorer
-from spark.settings import AlsSettings
 from tests.support.purchase_log import START_MS, two_worlds
 
 VALIDATION_MS, SPLIT_MS, END_MS = (START_MS + day * DAY_MS for day in (20, 28, 36))
