@@ -1,4 +1,4 @@
-# Tillstream on one machine. `make` shows what there is.
+# Tillstream on one machine. `make` lists the targets.
 
 PYTHON3 ?= python3
 VENV    := .venv
@@ -20,66 +20,66 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 
 help:
 	@echo "Tillstream on one machine:"
-	@sed -n 's/^\([a-z]*\):.*## /  \1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "  %-9s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):.*## /  \1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "%-12s %s\n", $$1, $$2}'
 
 # --- run ---
 
-demo: setup ## everything from a fresh state, until Ctrl-C   [CSV=file] [RATE=events/s]
+demo: setup ## run everything from a fresh state until Ctrl-C   [CSV=file] [RATE=events/s]
 	@exec $(PYTHON) -m local demo --stop-with-parent $(CSV_FLAG) $(RATE_FLAG)
 
-up: setup ## the same detached, keeping its state   [CSV=file] [RATE=events/s]
+up: setup ## start the stack detached; it keeps its state   [CSV=file] [RATE=events/s]
 	@exec $(PYTHON) -m local up $(CSV_FLAG) $(RATE_FLAG)
 
-down: $(VENV)/.complete ## stop what `make up` has started; the data stays
+down: $(VENV)/.complete ## stop the stack of `make up`; the data stays
 	@exec $(PYTHON) -m local down
 
-status: $(VENV)/.complete ## what runs, how well, how far behind
+status: $(VENV)/.complete ## processes, health and lag
 	@$(PYTHON) -m local status || true
 
-replay: $(VENV)/.complete ## feed one more file into the running stack   CSV=file [RATE=n|max] [SOURCE=name]
+replay: $(VENV)/.complete ## send one more file to the running stack   CSV=file [RATE=n|max] [SOURCE=name]
 	@exec $(PYTHON) -m local replay '$(call required,CSV)' $(RATE_FLAG) $(if $(SOURCE),--source '$(SOURCE)')
 
-train: $(VENV)/.complete ## run the batch job now
+train: $(VENV)/.complete ## run the batch job now: figures, evaluation, model
 	@exec $(PYTHON) -m local train
 
-evaluate: setup ## how good are the recommendations? Figures and a page   CSV=file [ARGS='--split 2020-10-22']
+evaluate: setup ## offline evaluation of the recommendations: metrics.json and report.html   CSV=file [ARGS='--split 2020-10-22']
 	@exec $(PYTHON) -m spark.evaluate --csv '$(call required,CSV)' $(ARGS)
 
 reconcile: $(VENV)/.complete ## compare the live figures with the archive, to the cent
 	@exec $(PYTHON) -m local reconcile
 
-verify: $(VENV)/.complete ## compare every live figure with the file itself   CSV=file
+verify: $(VENV)/.complete ## compare every live figure with a computation from the file   CSV=file
 	@engines="$$($(PYTHON) -m local env)" && eval "$$engines" && \
 	exec $(PYTHON) -m local.verify --csv '$(call required,CSV)' --gateway "$$TILLSTREAM_GATEWAY"
 
-rebuild: $(VENV)/.complete ## build all live tables anew from archive and Kafka, while everything runs
+rebuild: $(VENV)/.complete ## rebuild all live tables from archive and Kafka, without downtime
 	@engines="$$($(PYTHON) -m local env)" && eval "$$engines" && exec $(PYTHON) -m services.aggregator.rebuild
 
-required = $(or $($(1)),$(error say which file: make $@ $(1)=path/to/file.csv))
+required = $(or $($(1)),$(error $(1) is missing: make $@ $(1)=path/to/file.csv))
 
 # --- develop ---
 
-test: setup browser ## unit, contract, integration and end-to-end tests on the real engines
+test: setup browser ## unit, contract, integration and end-to-end tests, on real engines
 	$(PYTHON) -m pytest
 	cd web && npm test
 
-fuzz: setup ## a million mutated messages, 30,000 of them through the engines; 2,000 requests an operation [MESSAGES=n] [SEED=n]
+fuzz: setup ## fuzzing: 1,000,000 messages, 30,000 of them on real engines; 2,000 requests per operation   [MESSAGES=n] [SEED=n]
 	$(PYTHON) -m tests.fuzz --messages $(or $(MESSAGES),1000000) --engines 30000 $(if $(SEED),--seed '$(SEED)')
 	$(PYTHON) -m pytest tests/fuzz/test_openapi.py --hypothesis-profile=fuzz --timeout 0
 
-lint: setup ## ruff, mypy and the page's linter
+lint: setup ## ruff, mypy strict, the page's linter
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy $(CHECKED)
 	cd web && npm run --silent lint
 
-faults: setup ## injure the real system at random and compare every figure   [TRIALS=200] [SEED=n] [ONLY='kill Redis']
+faults: setup ## fault injection: random faults on real engines, then every figure compared   [TRIALS=200] [SEED=n] [ONLY='kill Redis']
 	@exec $(PYTHON) -m tests.faults $(if $(TRIALS),--trials '$(TRIALS)') $(if $(SEED),--seed '$(SEED)') $(if $(ONLY),--only '$(ONLY)')
 
-bench: setup ## measure
+bench: setup ## run the benchmarks
 	$(PYTHON) -m bench
 
-soak: setup ## half an hour under load: does anything grow, stall or get lost?   [MINUTES=30] [CSV=file]
+soak: setup ## soak test: 30 minutes under load; fails on growth, stalls or loss   [MINUTES=30] [CSV=file]
 	$(PYTHON) -m bench.soak $(if $(MINUTES),--minutes '$(MINUTES)') $(CSV_FLAG)
 
 lock: ## pin the dependencies of pyproject.toml with their hashes (needs uv)
@@ -88,7 +88,7 @@ lock: ## pin the dependencies of pyproject.toml with their hashes (needs uv)
 
 # --- set up: each step once, and again when what it is made from has changed ---
 
-setup: prerequisites $(VENV)/.complete $(STUBS) $(JARS) $(PAGE) ## all that the others need; they call it themselves
+setup: prerequisites $(VENV)/.complete $(STUBS) $(JARS) $(PAGE) ## install and build what the other targets need (they call it)
 
 prerequisites:
 	@$(PYTHON3) -m local.prerequisites
@@ -98,11 +98,11 @@ $(VENV)/.complete: requirements.lock
 	$(PYTHON) -m pip install --disable-pip-version-check --no-input --require-hashes -r requirements.lock
 	@touch $@
 
-proto: $(STUBS) ## the gRPC stubs
+proto: $(STUBS) ## generate the gRPC stubs
 $(STUBS): $(PROTO).proto $(VENV)/.complete
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. $<
 
-jars: $(JARS) ## Kafka's server, and Spark's S3 connector
+jars: $(JARS) ## download Kafka's server and Spark's S3 connector
 $(STATE)/jars/kafka/.complete: local/kafka/pom.xml
 	rm -rf $(@D)
 	mvn -B -q -ntp -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(@D)
@@ -112,7 +112,7 @@ $(STATE)/jars/spark/.complete: spark/pom.xml $(VENV)/.complete
 	$(PYTHON) -m spark jars
 	@touch $@
 
-web: $(PAGE) ## the web page
+web: $(PAGE) ## build the web page
 $(PAGE): web/node_modules/.complete $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print)
 	cd web && npm run --silent build
 	@touch $@

@@ -27,27 +27,27 @@ from services.common.telemetry import PortInUse
 DESCRIPTION = """\
 Tillstream on one machine: real Kafka, Valkey and S3 without Docker or root, the services, and Spark.
 
-  demo       everything from a fresh state, in the foreground, until Ctrl-C
-  up         the same detached; keeps its state in .tillstream/ and can be called again
-  down       stop what `up` has started; the data stays
-  status     each part with its process, address, health and lag
-  replay     feed one more purchase file into the running stack
-  train      run the batch job now: figures, then a new model
+  demo       run everything from a fresh state in the foreground, until Ctrl-C
+  up         start the stack detached; it keeps its state in .tillstream/; a second call starts what is missing
+  down       stop the stack of `up`; the data stays
+  status     process, address, health and lag of each engine and service
+  replay     send one more purchase file to the running stack
+  train      run the batch job now: figures, evaluation, a new model
   reconcile  compare the live figures with the archive, to the cent
-  env        how to reach the engines, for a shell: eval "$(python -m local env)"
+  env        print the engines' addresses for a shell: eval "$(python -m local env)"
 """
 EPILOG = """\
 examples:
-  python -m local demo                           the real till lines of a grocery chain
+  python -m local demo                           a year of real purchases of a grocery chain
   python -m local demo --csv kz.csv.gz           the electronics shop's file from Kaggle
-  python -m local up --csv kz.csv.gz             load it all, train, leave it running
-  python -m local replay late.csv --rate x3600   an hour of event time a second
+  python -m local up --csv kz.csv.gz             load the file, train, keep running
+  python -m local replay late.csv --rate x3600   one hour of event time per second
 
-Every address is a setting: TILLSTREAM_GATEWAY_PORT=8081 python -m local up. An engine of your own replaces ours:
-TILLSTREAM_KAFKA_BOOTSTRAP, TILLSTREAM_REDIS_URL, TILLSTREAM_S3_ENDPOINT (with TILLSTREAM_S3_ACCESS_KEY and
+Every port is a setting: TILLSTREAM_GATEWAY_PORT=8081 python -m local up. To use an engine of your own, set its
+address: TILLSTREAM_KAFKA_BOOTSTRAP, TILLSTREAM_REDIS_URL, TILLSTREAM_S3_ENDPOINT (with TILLSTREAM_S3_ACCESS_KEY and
 TILLSTREAM_S3_SECRET_KEY). Logs are in .tillstream/logs/, those of the demo in .tillstream/demo/logs/.
 
-Exit status: 0 done, 1 failed (status: not everything is ready), 2 wrong usage or settings, or a port in use,
+Exit status: 0 success; 1 failure (`status`: something is not ready); 2 wrong usage or settings, or a port in use;
 130 interrupted.
 """
 _EXPECTED = (Busy, MissingPrerequisite, NoAnswer, NotReady, ProcessDied, StackError)
@@ -56,7 +56,7 @@ _EXPECTED = (Busy, MissingPrerequisite, NoAnswer, NotReady, ProcessDied, StackEr
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it retries is told in our words
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the commands report what it retries in one line
     try:
         with stoppable():
             return _run(options)
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
         _complain(str(error))
         return 1
     except (KafkaError, RedisError, BotoCoreError, ClientError) as error:
-        _complain(f"an engine does not answer as it should: {error}")
+        _complain(f"an engine failed: {error}")
         return 1
     except Stopped:
         return 130
@@ -105,36 +105,36 @@ def _parser() -> argparse.ArgumentParser:
     )
     parsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     csv = "a purchase file in the seed CSV layout, plain or .gz"
-    rate = "max, events a second such as 50, or x3600 to replay event times compressed"
+    rate = "max, events per second such as 50, or a speed-up of event time such as x3600"
 
-    demo_parser = parsers.add_parser("demo", help="everything, until Ctrl-C")
-    demo_parser.add_argument("--csv", type=_readable, metavar="FILE", help=f"{csv} (default: a grocery's till lines)")
-    demo_parser.add_argument("--rate", default=RATE, help=f"of the last tenth: {rate} (default: {RATE})")
+    demo_parser = parsers.add_parser("demo", help="run everything until Ctrl-C")
+    demo_parser.add_argument("--csv", type=_readable, metavar="FILE", help=f"{csv} (default: the grocery set)")
+    demo_parser.add_argument("--rate", default=RATE, help=f"rate of the last tenth: {rate} (default: {RATE})")
     demo_parser.add_argument("--stop-with-parent", action="store_true", help="stop when the calling process ends")
 
-    up_parser = parsers.add_parser("up", help="start detached")
+    up_parser = parsers.add_parser("up", help="start the stack detached")
     up_parser.add_argument(
         "--csv",
         type=_readable,
         metavar="FILE",
-        help=f"{csv} to feed\n(default: a grocery's till lines, where the stack has no data yet)",
+        help=f"{csv}, to send\n(default: the grocery set if the stack has no data yet)",
     )
     up_parser.add_argument(
         "--rate", help=f"stream in the background: {rate}\n(default: load, archive, train, then return)"
     )
 
-    replay_parser = parsers.add_parser("replay", help="feed one more file")
+    replay_parser = parsers.add_parser("replay", help="send one more file")
     replay_parser.add_argument("csv", type=_readable, metavar="FILE", help=csv)
     replay_parser.add_argument("--rate", default="max", help=f"{rate} (default: max)")
     replay_parser.add_argument(
-        "--source", metavar="NAME", help="the name its rows are counted under (default: the file's name without .gz)"
+        "--source", metavar="NAME", help="source in the event ids of the rows (default: the file's name without .gz)"
     )
 
     parsers.add_parser("down", help="stop; the data stays")
-    parsers.add_parser("status", help="what runs, and how well")
+    parsers.add_parser("status", help="processes, health and lag")
     parsers.add_parser("train", help="run the batch job now")
     parsers.add_parser("reconcile", help="compare the live figures with the archive")
-    parsers.add_parser("env", help="how to reach the engines, for a shell")
+    parsers.add_parser("env", help="print the engines' addresses for a shell")
     return parser
 
 

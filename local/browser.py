@@ -1,4 +1,4 @@
-"""The Chromium of the browser tests: the system's, else one that `python -m local.browser` may install."""
+"""Chromium for the browser tests: the system's, else the one that `python -m local.browser` installs."""
 
 import os
 import shutil

@@ -32,7 +32,7 @@ def detached_stack() -> Stack:
 
 
 def up(csv: Path | None, rate: str | None) -> None:
-    """Start what does not run. Then load the file and train the first model or, with a rate, let the file stream."""
+    """Start what does not run. Then load the file and train a model or, with a rate, stream the file."""
     ensure_page()
     stack = detached_stack()
     try:
@@ -49,13 +49,13 @@ def up(csv: Path | None, rate: str | None) -> None:
         stack.stop(stack.started)
         raise
     page = stack.settings.page
-    say(f"the page: {page}   the API: {page}/docs   to stop: make down")
+    say(f"page: {page}   API: {page}/docs   stop: make down")
 
 
 def _feed(stack: Stack, csv: Path | None, rate: str | None) -> None:
     before = lag_now(stack)
     if csv is None and before.records:
-        say("the stack has data: nothing is loaded")
+        say("the stack has data already: no file loaded")
     elif rate is not None:
         _stream(stack, Feed(csv or demo_data(), rate), before)
         return
@@ -63,7 +63,7 @@ def _feed(stack: Stack, csv: Path | None, rate: str | None) -> None:
         send(stack, Feed(csv or demo_data(), "max"))
     after = wait_settled(stack)
     if not after.records:
-        say("there are no purchases yet, and so no model")
+        say("no purchases yet, so no model is trained")
     elif after.records > before.records or current_version(stack) is None:
         train(stack)
 
@@ -71,7 +71,7 @@ def _feed(stack: Stack, csv: Path | None, rate: str | None) -> None:
 def _stream(stack: Stack, feed: Feed, before: Lag) -> None:
     running = stack.process(FEEDER)
     if running and running.alive:
-        raise StackError("a stream is running already: `make replay` feeds one more file, `make down` ends it")
+        raise StackError("a producer is streaming already: `make replay` sends one more file, `make down` stops it")
     log = stack.layout.log(FEEDER)
     feeder = stack.feed(feed.program(stack.settings, stack.layout, stack.environment, log))
     say(f"streaming {feed.file.name} at {feed.rate}; the producer's log is {log}")
@@ -79,7 +79,7 @@ def _stream(stack: Stack, feed: Feed, before: Lag) -> None:
 
 
 def down() -> None:
-    """Stop what runs; the data stays."""
+    """Stop all processes of the stack; the data stays."""
     stack = detached_stack()
     with _lock(stack):
         stack.find(wherever=True)
@@ -89,7 +89,7 @@ def down() -> None:
 
 
 def replay(csv: Path, rate: str, source: str | None) -> None:
-    """Feed one more file into the running stack, and wait until it is applied and archived."""
+    """Send one more file to the running stack, and wait until it is applied and archived."""
     stack = detached_stack()
     stack.require_running()
     with blaming_crashes(stack):
@@ -98,7 +98,7 @@ def replay(csv: Path, rate: str, source: str | None) -> None:
 
 
 def train_now() -> None:
-    """Run the batch job on what is archived."""
+    """Run the batch job on the archive."""
     stack = detached_stack()
     stack.require_running()
     with blaming_crashes(stack):
@@ -106,7 +106,7 @@ def train_now() -> None:
 
 
 def reconcile() -> None:
-    """Compare the live figures with what is archived; the outcome is told, and shown by the gateway."""
+    """Compare the live figures with the archive. The result is printed, and the gateway shows it."""
     stack = detached_stack()
     stack.require_running()
     with blaming_crashes(stack):
@@ -114,11 +114,11 @@ def reconcile() -> None:
 
 
 def print_environment() -> None:
-    """How to reach the stack, as lines that a shell evaluates. They hold the keys of this machine's own store."""
+    """Print the addresses of the stack as `export` lines for a shell, with the keys of this machine's S3 server."""
     stack = detached_stack()
     for name, value in {**stack.environment, "TILLSTREAM_GATEWAY": stack.settings.page}.items():
         print(f"export {name}={shlex.quote(value)}")
 
 
 def _lock(stack: Stack) -> AbstractContextManager[None]:
-    return exclusive(stack.layout.run / "lock", "another `make up` or `make down` is at work")
+    return exclusive(stack.layout.run / "lock", "another `make up` or `make down` is running")

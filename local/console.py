@@ -1,4 +1,4 @@
-"""What the commands tell the person in front of them: one line for each step, with the time since the start."""
+"""Progress output of the commands: one line per step, with the time since the start."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ def say(text: str) -> None:
 
 
 class Ticker:
-    """Progress of something that is waited for: a line when it changes, at most every few seconds."""
+    """Progress of a wait: a line when the text changes, at most every few seconds."""
 
     def __init__(self, every_s: float = 5) -> None:
         self._every_s = every_s
@@ -20,7 +20,7 @@ class Ticker:
         self._said = ""
 
     def __call__(self, text: str) -> None:
-        """Say it, if that is news and not too soon."""
+        """Print the text if it is new and the last line is old enough."""
         if text != self._said and time.monotonic() - self._said_at >= self._every_s:
             self._said, self._said_at = text, time.monotonic()
             say(f"  {text}")

@@ -9,7 +9,7 @@ import duckdb
 
 from local.reference import Truth, UnusableFile
 
-# Each query answers one row of figures, told by the words with as many places.
+# Sentence template → query. A query returns one row with a figure for each placeholder.
 FACTS = {
     "{:,} rows with {:,} orders, {:,} customers, {:,} products": """
         SELECT count(*), count(DISTINCT order_id), count(DISTINCT nullif(user_id, '')), count(DISTINCT product_id)
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def facts(truth: Truth) -> list[str]:
-    """One sentence a fact; a figure that there is nothing to count for is left out with its sentence."""
+    """One sentence per query; a sentence with a figure that is NULL is left out."""
     answers = ((words, truth.ask(sql)[0]) for words, sql in FACTS.items())
     refused = (f"refused: {count:,} {reason}" for reason, count in truth.counts.refused.items())
     return [*(words.format(*figures) for words, figures in answers if None not in figures), *refused]

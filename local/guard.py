@@ -1,4 +1,4 @@
-"""Signals and locks: how a command is interrupted, and kept from running beside itself."""
+"""Stop signals of a command, and its single-instance lock."""
 
 import fcntl
 import signal
@@ -11,16 +11,16 @@ _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(KeyboardInterrupt):
-    """Somebody asked this command to stop. A KeyboardInterrupt, since event loops let only that one through."""
+    """A stop signal arrived. A KeyboardInterrupt, because event loops re-raise only that one."""
 
 
 class Busy(Exception):
-    """Another command is at work on the same state."""
+    """Another command holds the lock of the same state."""
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP raise Stopped, once: what is then done to stop is not interrupted again."""
+    """Ctrl-C, SIGTERM and SIGHUP raise Stopped, once: the clean-up that follows is not interrupted."""
     before = {number: signal.signal(number, _stop) for number in _STOPS}
     try:
         yield
@@ -37,7 +37,7 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def exclusive(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock of some state, or raise Busy at once. The kernel frees it however this process ends."""
+    """Hold an exclusive lock file, or raise Busy at once. The kernel frees it when this process ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:

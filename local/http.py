@@ -1,4 +1,4 @@
-"""Small questions to the services' HTTP endpoints."""
+"""HTTP client of the services' JSON endpoints."""
 
 import json
 import urllib.error
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What /readyz says. `failing` = why it is not ready, empty where it is. `answered` = it said so itself."""
+    """Response of /readyz. `failing` = why it is not ready, else empty. `answered` = the service responded."""
 
     ready: bool
     failing: str
@@ -18,7 +18,7 @@ class Readiness:
 
 
 def readiness(address: str, timeout_s: float = 2) -> Readiness:
-    """Ask a service; one that does not answer is not ready."""
+    """Readiness of a service; one that does not respond is not ready."""
     try:
         body = get_json(f"{address}/readyz", timeout_s)
     except NoAnswer as error:

@@ -1,4 +1,4 @@
-"""How far the aggregator and the archiver are behind the log."""
+"""Lag of the aggregator and the archiver, in records."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -21,7 +21,7 @@ Offsets = Mapping[TopicPartition, int]
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """Records that ever came, and those of them that are not yet applied or archived.
+    """Records in the log so far, and how many of them are not yet applied or archived.
 
     `records` counts purchases. Applied = in the live tables of every shard, dead letters too; archived = in S3,
     purchases only.
@@ -41,7 +41,7 @@ class Lag:
 
 
 class LagProbe:
-    """Asks Kafka and Redis where everything stands."""
+    """Reads end offsets and committed offsets from Kafka, marks (applied offsets) from Redis."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class LagProbe:
         self._redis = redis
 
     async def ends(self) -> Offsets:
-        """Where both topics end now. Raises TimeoutError, KafkaError."""
+        """End offsets of both topics. Raises TimeoutError, KafkaError."""
         async with asyncio.timeout(TIMEOUT_S):
             purchases = await self._partitions(self._settings.purchases_topic)
             dead_letters = await self._partitions(self._settings.dead_letters_topic)
@@ -64,7 +64,7 @@ class LagProbe:
             return ends
 
     async def lag(self, ends: Offsets) -> Lag:
-        """What is outstanding of everything before `ends`. Raises TimeoutError, KafkaError, RedisError."""
+        """Lag of the records before `ends`. Raises TimeoutError, KafkaError, RedisError."""
         async with asyncio.timeout(TIMEOUT_S):
             begins = await self._consumer.beginning_offsets([*ends])
             purchases = {p: end for p, end in ends.items() if p.topic == self._settings.purchases_topic}
@@ -75,7 +75,7 @@ class LagProbe:
             )
 
     async def ask(self) -> Lag:
-        """What is outstanding now."""
+        """Lag now."""
         return await self.lag(await self.ends())
 
     async def _partitions(self, topic: str) -> list[TopicPartition]:
@@ -102,7 +102,7 @@ def applied(partition: TopicPartition, marks: Sequence[int], settings: StackSett
 
 
 def behind(reached: Offsets, begins: Offsets, ends: Offsets) -> int:
-    """Records of `ends` that were not reached; what the log no longer holds is not waited for."""
+    """Records before `ends` that were not reached; records that expired from the log do not count."""
     return sum(max(0, end - max(reached.get(p, 0), begins[p])) for p, end in ends.items())
 
 

@@ -1,4 +1,4 @@
-"""Where things are: the checkout, and what the one-machine stack keeps in `.tillstream/` (git-ignored)."""
+"""Paths: the checkout, and the state of the one-machine stack in `.tillstream/` (git-ignored)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ class Layout:
 
     @property
     def data(self) -> Path:
-        """What the services keep on disk, such as the producer's checkpoints."""
+        """Files of the services, such as the producer's checkpoints."""
         return self.root / "data"
 
     def engine(self, name: str) -> Path:

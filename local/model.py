@@ -1,4 +1,4 @@
-"""The model that is live: what the pointer names, and what the recommender serves."""
+"""The active model: the pointer's version, and the version that the recommender serves."""
 
 import sys
 import time
@@ -19,7 +19,7 @@ TIMEOUT_S = 120
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the recommender says: the version it answers with, and why it refused another one."""
+    """The version that the recommender serves, and why it refused another one."""
 
     version: str | None
     refused: str
@@ -28,8 +28,8 @@ class Served:
 def batch_job(stack: Stack, scratch: Path, *arguments: str) -> Program:
     """`python -m spark …`, its progress on our own output.
 
-    To stop it is to kill it: what it has published is complete, what it has not is never looked at, and a Spark that
-    is torn down in mid-task says pages about it.
+    It is stopped by SIGKILL: a published model is complete and an unpublished one is never read, while a graceful
+    stop in mid-task makes Spark print pages of errors.
     """
     argv = [sys.executable, "-m", "spark", *arguments]
     environment = {**stack.environment, "TILLSTREAM_SPARK_DIR": str(scratch)}
@@ -44,7 +44,7 @@ def current_version(stack: Stack) -> str | None:
 
 
 def wait_served(stack: Stack, version: str) -> Served:
-    """Wait until the recommender has taken a version over, or has refused it. Raises StackError after two minutes."""
+    """Wait until the recommender serves or refuses a version. Raises StackError after two minutes."""
     tick = Ticker()
     deadline = time.monotonic() + TIMEOUT_S
     while True:

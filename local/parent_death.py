@@ -1,8 +1,8 @@
-"""Become another program that dies with its parent: `python leash.py PARENT_PID PROGRAM ARGUMENT...`.
+"""Run a program that dies with its parent: `python parent_death.py PARENT_PID PROGRAM ARGUMENT...`.
 
 A supervisor that is killed with SIGKILL cannot stop its children. The kernel can (Linux, PR_SET_PDEATHSIG), if each
-child asks for it between fork and exec. A program of its own does that without the hazards of `preexec_fn` in a
-process that has threads. Elsewhere than on Linux the program runs without the leash.
+child asks for it between fork and exec. A separate program does that without the hazards of `preexec_fn` in a
+process with threads. On other systems the program outlives its parent.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What runs detached, kept on disk so that a later command finds it: one small file a process."""
+"""Pid files of detached processes: a later command finds them by these."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -30,7 +30,7 @@ class Ledger:
         self._folder = folder
 
     def write(self, process: Process, address: str) -> None:
-        """Remember a process, in place of an earlier one of the same name."""
+        """Store the entry of a process; it replaces an earlier one of the same name."""
         identity = process.identity
         entry = Entry(process.name, identity.pid, identity.born, str(process.log), process.grace_s, address)
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -39,14 +39,14 @@ class Ledger:
         partial.replace(self._path(process.name))
 
     def read(self, name: str) -> Entry | None:
-        """What is known of a process; None where none was started, or it was stopped on purpose."""
+        """The entry of a process; None if none was started, or it was stopped on purpose."""
         try:
             return Entry(**json.loads(self._path(name).read_text()))
         except FileNotFoundError:
             return None
 
     def forget(self, name: str) -> None:
-        """It was stopped on purpose."""
+        """Delete the entry: the process was stopped on purpose."""
         self._path(name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:

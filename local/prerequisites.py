@@ -1,4 +1,4 @@
-"""What the machine must bring, and one line for each thing that is missing."""
+"""Checks of the machine's prerequisites: one line for each that is missing."""
 
 import os
 import re
@@ -45,7 +45,7 @@ def maven() -> Path:
 
 
 def node() -> Path:
-    """The `node` of PATH, version 20.19 or later, with npm beside it."""
+    """The `node` of PATH, version 20.19 or later, with npm."""
     advice = "see https://nodejs.org/en/download"
     found = _on_path("node", f"Node.js 20.19 or later, {advice}")
     _require("Node.js", (20, 19), [str(found), "--version"], advice)
@@ -84,7 +84,7 @@ def _shown(version: Version) -> str:
 
 
 def main() -> int:
-    """Name everything that is missing; 0 if nothing is. Runs before anything is installed."""
+    """Print every missing prerequisite; 0 if there is none. Runs before anything is installed."""
     missing = [problem for problem in map(_problem, (python, java, maven, node)) if problem]
     for problem in missing:
         print(f"error: {problem}", file=sys.stderr)

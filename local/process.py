@@ -1,4 +1,4 @@
-"""Processes: start, recognise again, watch, stop."""
+"""Processes: start, find again, watch, stop."""
 
 import contextlib
 import os
@@ -14,18 +14,18 @@ from typing import IO
 from local import parent_death
 
 TAIL_LINES = 20
-LOG_KEPT_BYTES = 20 * 1024 * 1024  # at the next start a longer log makes room; one older log is kept
+LOG_KEPT_BYTES = 20 * 1024 * 1024  # a longer log is rotated at the next start; one older log is kept
 _POLL_S = 0.05
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class ProcessDied(Exception):
-    """A process ended that should run; the message ends with the last lines of its log."""
+    """A process died; the message ends with the last lines of its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run, and where its output goes: to our own where `log` is None. `environment` is added to ours."""
+    """What to run. Its output goes to `log`, or to ours if None; `environment` is added to ours."""
 
     name: str
     argv: Sequence[str]
@@ -37,7 +37,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A process for good: a pid alone may belong to another process by now."""
+    """Pid and start time: a pid alone may have been reused."""
 
     pid: int
     born: str
@@ -49,7 +49,7 @@ class Identity:
 
 
 class Process:
-    """One running program. `child` is there where this process started it, and not an earlier one."""
+    """One running program. `child` is set if this process started it."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Process:
         self.wait(timeout_s=10)
 
     def sweep(self) -> None:
-        """End what it started and left behind. Only just after it was seen alive: its group's number may be reused."""
+        """Kill the rest of its process group. Only call it right after it was alive: the group id may be reused."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.identity.pid, signal.SIGKILL)
 
@@ -155,7 +155,7 @@ def _output(log: Path | None) -> Iterator[tuple[IO[bytes] | None, int | None]]:
 def stop_together(processes: Sequence[Process]) -> list[Process]:
     """Ask all to stop, wait for each one's grace, then kill. Returns those that had to be killed.
 
-    A process without any grace is not even asked.
+    A process with no grace is killed at once.
     """
     running = [process for process in processes if process.alive]
     for process in running:
@@ -171,7 +171,7 @@ def stop_together(processes: Sequence[Process]) -> list[Process]:
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:
-    """The last lines of a log, as far as there are any."""
+    """The last lines of a log."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 64 * 1024))
@@ -182,7 +182,7 @@ def tail(log: Path, lines: int = TAIL_LINES) -> str:
 
 
 def birth_of(pid: int) -> str | None:
-    """When the process started, on a clock of the system's own; None where there is none, or only a zombie."""
+    """When the process started, by the system's clock; None if it does not exist or is a zombie."""
     if sys.platform != "linux":
         return _birth_by_ps(pid)
     try:

@@ -39,9 +39,9 @@ class Feed:
 
 
 def demo_data() -> Path:
-    """The grocery set as a seed CSV, written at first use."""
+    """The grocery set in the seed layout, written at first use."""
     if not DEMO_DATA.exists():
-        say("mapping the till lines of completejourney to purchases, once")
+        say("converting the completejourney set to purchases (first run only)")
         DEMO_DATA.parent.mkdir(parents=True, exist_ok=True)
         write_dataset(["completejourney", str(DEMO_DATA)])
     return DEMO_DATA

@@ -1,7 +1,7 @@
-"""Every figure of a shop straight from its CSV files, with DuckDB: what `local.verify` holds the live answers against.
+"""Reference figures of a shop, computed from its CSV files with DuckDB, for `local.verify`.
 
-Independent on purpose: nothing here comes from `services/`. The repair of short rows, the rules of validity, the
-time zone's buckets and the meanings of the figures are written a second time, from the contract alone.
+Independent on purpose: nothing here comes from `services/`. The repair of short rows, the validation, the buckets of
+the time zone and the figures are implemented a second time, from the contract alone.
 """
 
 import csv
@@ -91,19 +91,19 @@ WITH local AS (
 SELECT * EXCLUDE (refused, shop_time),
     CAST(epoch(timezone($zone, date_trunc('month', shop_time))) AS BIGINT) AS month_start,
     CAST(epoch(timezone($zone, date_trunc('day', shop_time))) AS BIGINT) AS day_start,
-    -- By the clock's distance from the full hour: the hour that a change of clocks repeats is two hours.
+    -- By the distance from the full hour of local time: the hour that a DST change repeats makes two buckets.
     CAST(epoch(happened) - epoch(shop_time) + epoch(date_trunc('hour', shop_time)) AS BIGINT) AS hour_start
 FROM local;
 """
 
 
 class UnusableFile(Exception):
-    """A file that cannot be read as the seed CSV, in words for the person who named it."""
+    """A file that cannot be read as CSV in the seed layout; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """What became of the rows. `repaired` are accepted rows that had six fields."""
+    """Row counts by result. `repaired` = accepted rows that had six fields."""
 
     rows: int
     accepted: int
@@ -117,10 +117,10 @@ class RowCounts:
 
 
 class Truth:
-    """The lines of some files in a database of their own. Close it after use."""
+    """The rows of CSV files in an in-memory database. Close it after use."""
 
     def __init__(self, files: Sequence[Path], time_zone: str = "UTC", newest: datetime | None = None) -> None:
-        """Read and judge the files; `newest` is the latest valid event time: a day past now where not given.
+        """Read and validate the files; `newest` is the latest valid event time (default: now + one day).
 
         Raises UnusableFile.
         """
@@ -135,7 +135,7 @@ class Truth:
         self.counts = self._count(unreadable)
 
     def close(self) -> None:
-        """Forget the lines."""
+        """Close the database."""
         self._database.close()
 
     def sections(self) -> Sections:

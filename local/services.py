@@ -1,4 +1,4 @@
-"""The services of the stack: how each is started, where it listens, and what it needs to be told."""
+"""The services of the stack: program, ports and environment of each."""
 
 import sys
 from collections.abc import Mapping
@@ -82,7 +82,7 @@ def _own_settings(name: str, settings: StackSettings, layout: Layout) -> dict[st
         own["TILLSTREAM_RECOMMENDER_PORT"] = str(settings.recommender_port)
     if name == "aggregator":
         own["TILLSTREAM_AGGREGATOR_METRICS_PORT"] = str(settings.aggregator_metrics_port)
-        # There is one at a time, since it holds its port: restarted after a crash, it has its partitions back at once.
+        # Its port allows one instance at a time. A static member gets its partitions back at once after a crash.
         own["TILLSTREAM_AGGREGATOR_INSTANCE"] = "local"
         own["TILLSTREAM_AGGREGATOR_SCRATCH"] = str(layout.data / "aggregator")
         own["TILLSTREAM_AGGREGATOR_SNAPSHOT_SECONDS"] = str(settings.aggregator_snapshot_seconds)

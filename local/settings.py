@@ -1,4 +1,4 @@
-"""Where the parts of the one-machine stack listen, and which engines are the user's own."""
+"""Settings of the one-machine stack: ports, retention, and addresses of engines that the user runs."""
 
 from pathlib import Path
 from typing import Self
@@ -30,11 +30,11 @@ class StackSettings(KafkaSettings, RedisSettings, ArchiveSettings, BaseSettings)
     aggregator_metrics_port: Port = 9103
     recommender_metrics_port: Port = 9104
 
-    aggregator_snapshot_seconds: float = 15  # a file is loaded within minutes, and its figures are to be compared
+    aggregator_snapshot_seconds: float = 15  # loading a file takes minutes, and reconciliation needs a snapshot
 
     state_dir: Path = STATE
     redis_max_memory: str = "4gb"
-    # What Kafka keeps of each topic: at most so much, and purchases for at most so long.
+    # Retention: bytes of each topic, hours of the purchases topic.
     kafka_retention_bytes: int = Field(default=8 * 1024**3, ge=16 * 1024**2)
     kafka_retention_hours: float = Field(default=168, ge=1)
 
@@ -69,6 +69,6 @@ class StackSettings(KafkaSettings, RedisSettings, ArchiveSettings, BaseSettings)
 
 
 def free_port_settings() -> dict[str, str]:
-    """Environment variables with which a stack may run beside another one."""
+    """Environment variables with free ports, for a second stack on the machine."""
     names = StackSettings().ports()
     return dict(zip(names, map(str, free_ports(len(names))), strict=True))

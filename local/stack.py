@@ -1,4 +1,4 @@
-"""Engines and services together: start, watch, find again, stop."""
+"""Engines and services of one stack: start, watch, find again, stop."""
 
 import asyncio
 import os
@@ -19,10 +19,10 @@ from local.topics import create_topics
 from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 
-ENGINE_TIMEOUT_S = 180  # patience costs nothing: a process that ends is noticed at once
+ENGINE_TIMEOUT_S = 180  # generous, since a process that dies is noticed at once
 SERVICE_TIMEOUT_S = 120
 FEEDER = "producer"
-PATIENT_S = 5  # a part with less grace is one whose stop is a kill
+PATIENT_S = 5  # a process with less grace is always stopped by a kill
 _POLL_S = 0.2
 
 
@@ -86,7 +86,7 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """How a program reaches the engines, and what this stack prefers where the user says nothing."""
+        """Addresses of the engines, and the preferences that the user's environment does not override."""
         preferred = {name: value for name, value in self._preferences.items() if name not in os.environ}
         return {**preferred, **engine_environment(self.settings)}
 
@@ -128,7 +128,7 @@ class Stack:
         self._start_services()
 
     def find(self, *, wherever: bool = False) -> None:
-        """Recognise what an earlier command has started.
+        """Find the processes that an earlier command has started.
 
         Raises StackError for a part that listens elsewhere than the settings say now, unless `wherever`.
         """
@@ -137,7 +137,7 @@ class Stack:
             if entry is None or not entry.process().alive:
                 continue
             if entry.address != address and not wherever:
-                raise StackError(f"{name} runs at {entry.address}, but {address} is asked for: `make down` first")
+                raise StackError(f"{name} runs at {entry.address}, but the settings say {address}: `make down` first")
             self._running[name] = entry.process()
         for engine in self.engines:
             engine.process = self._running.get(engine.name)
@@ -148,7 +148,7 @@ class Stack:
         yield FEEDER, ""
 
     def _require_ports(self) -> None:
-        """Tell of every port before anything is started."""
+        """Check every port before anything is started."""
         for engine in self.engines:
             if engine.name not in self._running:
                 require_free(engine.port, engine.setting)
@@ -187,7 +187,7 @@ class Stack:
         while not (verdict := readiness(part.health)).ready:
             self.require_alive()
             if part.name == "recommender" and verdict.answered:
-                return  # it is ready with its first model only
+                return  # it becomes ready with its first model
             if time.monotonic() > deadline:
                 raise StackError(
                     f"{part.name} is not ready after {SERVICE_TIMEOUT_S} s: {verdict.failing}\n"
@@ -197,7 +197,7 @@ class Stack:
             time.sleep(_POLL_S)
 
     def feed(self, program: Program) -> Process:
-        """Start a producer that runs beside the services."""
+        """Start a producer in the background."""
         return self._keep(spawn(program, self._leashed), "")
 
     def _keep(self, process: Process, address: str) -> Process:
@@ -254,7 +254,7 @@ class Stack:
             engines[process.name].sweep()
 
     def wipe(self) -> None:
-        """Remove the state of a stack that does not run, and what one that was killed has left elsewhere."""
+        """Delete the state of a stopped stack, and files that a killed engine left outside it."""
         for engine in self.engines:
             engine.sweep()
         shutil.rmtree(self.layout.root, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The steps that the commands are made of."""
+"""Steps that the commands share: send, train, wait."""
 
 import asyncio
 import subprocess
@@ -31,11 +31,11 @@ _UNKNOWN = (None, "", UNKNOWN)
 
 @contextmanager
 def blaming_crashes(stack: Stack) -> Iterator[None]:
-    """Tell of the process that has ended, rather than of what failed because of it."""
+    """Report the process that died instead of the error that its death caused."""
     try:
         yield
     except (KafkaError, RedisError, BotoCoreError, ClientError, NoAnswer, StackError, OSError):
-        time.sleep(_POLL_S)  # what fails first may notice a death before the death itself can be seen
+        time.sleep(_POLL_S)  # a client may fail before the death of the process can be seen
         stack.require_alive()
         raise
 
@@ -56,7 +56,7 @@ def send(stack: Stack, feed: Feed) -> None:
 
 
 def train(stack: Stack) -> None:
-    """Run the batch job, and wait until the recommender has taken its model over or refused it."""
+    """Run the batch job, and wait until the recommender serves or refuses its model."""
     before = current_version(stack)
     run_batch_job(stack, "run")
     version = current_version(stack)
@@ -77,7 +77,7 @@ def run_batch_job(stack: Stack, *arguments: str) -> None:
 
 
 def run_beside(stack: Stack, program: Program) -> None:
-    """Run a program to its end in the foreground while the stack stays whole. Raises StackError, ProcessDied."""
+    """Run a program to its end in the foreground. Raises ProcessDied if a process of the stack dies, StackError."""
     child = spawn(program, leashed=True)
     try:
         while child.alive:
@@ -90,7 +90,7 @@ def run_beside(stack: Stack, program: Program) -> None:
 
 
 def lag_now(stack: Stack) -> Lag:
-    """Where everything stands."""
+    """Lag of the aggregator and the archiver now."""
 
     async def ask() -> Lag:
         async with lag_probe(stack.settings) as probe:
@@ -100,9 +100,9 @@ def lag_now(stack: Stack) -> Lag:
 
 
 def wait_settled(stack: Stack) -> Lag:
-    """Wait until everything that is in the topics now is applied and archived.
+    """Wait until all records that are in the topics now are applied and archived.
 
-    Raises StackError where nothing moves for minutes.
+    Raises StackError after `STALL_S` without progress.
     """
     say("waiting until every record is applied and archived")
     lag = asyncio.run(_settled(stack))
@@ -114,7 +114,7 @@ async def _settled(stack: Stack) -> Lag:
     async with lag_probe(stack.settings) as probe:
         first = await probe.ends()
         await _reached(stack, probe, first)
-        # Applying them may have made dead letters, which count too. Purchases of a stream that goes on are not awaited.
+        # Applying them may have produced dead letters, which count too. Purchases that arrived since are not awaited.
         purchases = {p: end for p, end in first.items() if p.topic == stack.settings.purchases_topic}
         return await _reached(stack, probe, {**await probe.ends(), **purchases})
 
@@ -129,12 +129,12 @@ async def _reached(stack: Stack, probe: LagProbe, ends: Offsets) -> Lag:
         before, lag = lag, await probe.lag(ends)
         moved_at = moved_at if lag == before else time.monotonic()
         if time.monotonic() - moved_at > STALL_S:
-            raise StackError(f"nothing moves for {STALL_S} s: {lag}; `make status` may say why")
+            raise StackError(f"no progress for {STALL_S} s: {lag}; see `make status`")
     return lag
 
 
 def wait_flowing(stack: Stack, feeder: Process, before: Lag) -> None:
-    """Wait until purchases of a stream are in the tables, or there were none to send. Raises ProcessDied."""
+    """Wait until the first streamed purchases are applied, or the producer has ended. Raises ProcessDied."""
 
     async def wait() -> None:
         async with lag_probe(stack.settings) as probe:
@@ -151,7 +151,7 @@ def _flowed(before: Lag, now: Lag) -> bool:
 
 
 def wait_gateway(stack: Stack) -> None:
-    """Wait until the gateway can serve figures, and tells of the model that the recommender serves."""
+    """Wait until the gateway serves figures and reports the model that the recommender serves."""
     deadline = time.monotonic() + STALL_S
     while not (verdict := readiness(stack.part("gateway").health)).ready or not _knows_model(stack):
         stack.require_alive()
@@ -166,15 +166,15 @@ def _knows_model(stack: Stack) -> bool:
 
 
 def first_recommendation(stack: Stack) -> None:
-    """Ask for the three products of the best customer, as the page would, and show them."""
+    """Request the top three products of the biggest spender from the gateway, and print them."""
     page = stack.settings.page
     users = get_json(f"{page}/v1/users?limit=1")
     if not users:
-        say("no purchase names its customer yet, so there is nobody to recommend to")
+        say("no purchase has a customer id yet: no recommendation to show")
         return
     answer = get_json(f"{page}/v1/users/{quote(users[0], safe='')}/recommendations?k=3")
     products = ", ".join(map(_in_words, answer["items"]))
-    say(f"customer {users[0]} may like next: {products or 'nothing'} ({answer['strategy']})")
+    say(f"recommended to customer {users[0]}: {products or 'nothing'} ({answer['strategy']})")
 
 
 def _in_words(item: dict[str, str | None]) -> str:

@@ -1,4 +1,4 @@
-"""Create the topics of services/common/topics.py, and bound what they take on one machine's disk."""
+"""Create the topics of services/common/topics.py, with retention limits for one machine's disk."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,7 +12,7 @@ from services.common.kafka import client_options
 from services.common.settings import KafkaSettings
 from services.common.topics import DEAD_LETTERS, PURCHASES, RECOMMENDATIONS, Topic
 
-# Kafka removes whole segments, and never the one being filled: retention acts in steps of this share.
+# Kafka deletes whole segments and never the active one: retention acts in steps of this share.
 _SEGMENTS_KEPT = 8
 _MS_AN_HOUR = 3_600_000
 _SMALLEST_SEGMENT = 1024 * 1024

@@ -1,7 +1,7 @@
-"""Hold every live figure against the shop's own files: `python -m local.verify --csv kz.csv.gz`.
+"""Compare every live figure with the shop's CSV files: `python -m local.verify --csv kz.csv.gz`.
 
-`local.reference` computes the figures straight from the files, sharing no code with the services. They are compared to
-the cent with the gateway's answers and, where TILLSTREAM_S3_* name the object store, with the newest batch report.
+`local.reference` computes the figures from the files; it shares no code with the services. They are compared to the
+cent with the gateway's responses and, if TILLSTREAM_S3_* name an object store, with the newest batch report.
 A table shows what was compared and each difference. Exit status: 0 all equal, 1 any difference, 2 could not compare.
 """
 
@@ -50,12 +50,12 @@ Get = Callable[[str], Json]
 
 
 class NoAnswer(Exception):
-    """The gateway or the object store could not be asked, in words for a person."""
+    """The gateway or the object store could not be read; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One figure that is not what the files say; None where one side does not have it."""
+    """One figure that differs from the files; None if one side does not have it."""
 
     name: str
     expected: Value
@@ -93,13 +93,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.verify", description="Compare live figures with CSV files.")
     parser.add_argument(
-        "--csv", type=Path, action="append", required=True, metavar="FILE", help="repeat for more files"
+        "--csv", type=Path, action="append", required=True, metavar="FILE", help="plain or .gz; repeat for more files"
     )
     parser.add_argument("--gateway", default="http://127.0.0.1:8080", metavar="URL")
     parser.add_argument("--time-zone", default=ShopSettings().time_zone, help="the shop's zone (default: its setting)")
-    parser.add_argument(
-        "--wait", type=float, default=10, metavar="SECONDS", help="at most, for the stream to be applied"
-    )
+    parser.add_argument("--wait", type=float, default=10, metavar="SECONDS", help="timeout for the lag to reach 0")
     parser.add_argument("--no-report", action="store_true", help="do not compare the batch report")
     return parser.parse_args(arguments)
 
@@ -117,9 +115,9 @@ def verify(truth: Truth, get: Get, report: Json | None = None, wait: float = 0) 
         comparisons += compare_report(truth, report)
     print(render(comparisons))
     if behind:
-        print(f"The gateway is still behind: {behind:,} records are not applied yet, so differences are expected.")
+        print(f"The aggregator still lags by {behind:,} records: expect differences.")
     if report is not None and report["totals"]["events"] < live["totals"]["events"]:
-        print("The batch report tells of fewer events than the live tables: `make train` makes a new one of all.")
+        print("The batch report has fewer events than the live tables: `make train` computes a new one.")
     return int(any(comparison.differences for comparison in comparisons))
 
 
@@ -135,7 +133,7 @@ def report_expected(truth: Truth) -> Sections:
 
 
 def _without_live_only(sections: Sections) -> Sections:
-    """A report has no shares, and knows nothing of rows that the producer refused: they are not in the archive."""
+    """A report has no shares and no dead letters of the producer: those rows are not in the archive."""
     return {
         section: {
             name: value for name, value in figures.items() if name != "dead_letters" and not name.endswith(" share")
@@ -152,7 +150,7 @@ def _as_documented(read: Callable[P, T], *arguments: P.args, **named: P.kwargs) 
     try:
         return read(*arguments, **named)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise NoAnswer(f"an answer is not as it is documented: {error!r}") from error
+        raise NoAnswer(f"a response does not match its documented schema: {error!r}") from error
 
 
 def live_sections(get: Get, truth: Truth) -> Sections:
@@ -167,7 +165,7 @@ def live_sections(get: Get, truth: Truth) -> Sections:
 
 
 def _live_sales(get: Get, granularity: str, years: Sequence[int]) -> Section:
-    """All buckets, asked for year by year, open at both ends: an answer holds a limited number."""
+    """All buckets, requested year by year and open at both ends, because a response is limited."""
     ends = [f"{year}-01-01T00:00:00Z" for year in years[1:]]
     found: Section = {}
     for start, end in zip(["", *ends], [*ends, ""], strict=True):
@@ -181,7 +179,7 @@ def _years(truth: Truth) -> list[int]:
 
 
 def details(truth: Truth) -> Sections:
-    """What is told of single customers and categories: the ten top spenders, the best-selling category."""
+    """Figures of single customers and categories: the ten top spenders, the best-selling category."""
     found = {f"customer {user}": truth.customer(user) for user in _top_ids(truth, "spenders")}
     for category in _categories(truth):
         for granularity in ("month", "day"):
@@ -214,7 +212,7 @@ def _top_ids(truth: Truth, kind: str) -> list[str]:
 def _stored_report(settings: S3Settings) -> Json | None:
     """The figures of the newest batch report; None where there is none, or no object store is named."""
     if settings.s3_endpoint is None and settings.s3_access_key is None:
-        print("No object store is named (TILLSTREAM_S3_ENDPOINT): the batch report is not compared.")
+        print("No object store is set (TILLSTREAM_S3_ENDPOINT): the batch report is not compared.")
         return None
     store = ObjectStore(settings)
     try:
@@ -272,7 +270,7 @@ def _equal(expected: Value, found: Value) -> bool:
 
 
 def wait_until_applied(get: Get, seconds: float) -> int:
-    """Wait, at most so long, for totals read from now on that lack nothing; returns the lag in records that is left."""
+    """Wait until fresh totals have no lag, at most `seconds`; returns the remaining lag in records."""
     first = summary = get("/v1/stats/summary")
     until = time.monotonic() + seconds
     while (summary["lag"] or summary["as_of"] == first["as_of"]) and time.monotonic() < until:
@@ -345,7 +343,7 @@ def _totals(answer: Json, names: Iterable[str]) -> Section:
 
 
 def cents(text: str) -> int:
-    """Cents of a decimal string with exactly two places. Raises ValueError for anything else, a number above all."""
+    """Cents of a decimal string with exactly two places. Raises ValueError for anything else, numbers included."""
     if not isinstance(text, str) or re.fullmatch(r"-?\d+\.\d\d", text, re.ASCII) is None:
         raise ValueError(f"{text!r} is not a decimal string with two places")
     return int(text.replace(".", ""))

@@ -1,4 +1,4 @@
-"""What all engines have in common."""
+"""Base class of the engines."""
 
 import time
 from abc import ABC, abstractmethod
@@ -11,7 +11,7 @@ _POLL_S = 0.1
 
 
 class NotReady(Exception):
-    """An engine runs but does not answer in time; the message ends with the last lines of its log."""
+    """An engine did not respond in time; the message ends with the last lines of its log."""
 
 
 class Engine(ABC):
@@ -66,7 +66,7 @@ class Engine(ABC):
             time.sleep(_POLL_S)
 
     def stop(self) -> None:
-        """Stop the process; nothing happens where none runs."""
+        """Stop the process, if one runs."""
         if self.process is not None:
             stop_together([self.process])
             self.process = None

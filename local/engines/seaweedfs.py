@@ -52,9 +52,9 @@ class S3Engine(Engine):
         )
 
     def sweep(self) -> None:
-        """Remove the sockets that it puts into /tmp wherever its data is."""
+        """Delete its sockets, which it creates in /tmp wherever its data is."""
         for port in filter(is_free, self._grpc_ports().values()):
-            # Of any part: another engine that was killed may have left one at the same port.
+            # Of any component: another engine that was killed may have left one for the same port.
             for left in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):
                 left.unlink(missing_ok=True)
 
@@ -108,8 +108,8 @@ class S3Engine(Engine):
             "s3.allowDeleteBucketNotEmpty": "false",
         }
         argv = [str(_binary()), "-logtostderr=true", "server", *(f"-{name}={v}" for name, v in options.items())]
-        # Its graceful stop waits 15 s for subscriptions of its own. What it has acknowledged needs none: it is in
-        # the hands of the operating system already.
+        # Its graceful stop waits 15 s for its own subscriptions. Acknowledged writes do not need that: the operating
+        # system has them already.
         environment = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
         return Program(self.name, argv, self.log, self.folder, environment, grace_s=1)
 

@@ -15,9 +15,9 @@ from local.process import Program
 class ValkeyEngine(Engine):
     """One server.
 
-    With `durable` it writes a snapshot every five minutes in which something changed, and when it stops. That is as
-    safe as an append-only file, since the tables hold the Kafka offsets up to which they are made: what a crash takes
-    is applied again. It spares the server-side script the cost of logging every command.
+    With `durable` it writes a snapshot at its stop, and every five minutes if something changed. That is as safe as an
+    append-only file: the tables hold their applied offsets, so what a crash loses is applied again from Kafka. And the
+    server-side script is spared the cost of logging every command.
     """
 
     name = "valkey"
@@ -53,10 +53,10 @@ class ValkeyEngine(Engine):
             "dir": str(self.folder),
             "appendonly": "no",
             "save": "300 1" if self._durable else "",
-            # Takes a third from the processor time of a snapshot and adds up to three quarters to its size: on one
-            # machine, the time is what the aggregator's scripts wait for.
+            # Without compression a snapshot takes a third less CPU time and is up to three quarters larger. On one
+            # machine the aggregator's scripts wait for that CPU time.
             "rdbcompression": "no",
-            # A full server refuses writes, and the aggregator waits; it never drops a figure.
+            # A full server refuses writes and the aggregator waits; no figure is evicted.
             "maxmemory-policy": "noeviction",
             "maxmemory": self._max_memory,
         }

@@ -128,7 +128,7 @@ def test_up_loads_trains_and_is_safe_to_call_again(machine: Machine, purchases: 
 
     code, output = machine.run("up")
     assert code == 0, output
-    assert "nothing is loaded" in output
+    assert "no file loaded" in output
     assert machine.pids() == before, "what runs goes on"
 
     code, output = machine.run("status")
@@ -164,7 +164,7 @@ def test_up_with_a_header_and_no_rows_has_no_model_and_says_so(machine: Machine,
 def test_a_demo_serves_its_page_and_leaves_nothing_after_ctrl_c(machine: Machine, purchases: Path) -> None:
     with machine.start("demo", "--csv", str(purchases), "--rate", "20") as demo:
         output = read_until(demo, "the page is ready")
-        assert "may like next" in output
+        assert "recommended to customer" in output
         wait_for(lambda: get_json(f"{machine.page}/v1/stats/summary")["events"] > 360)
         demo.send_signal(signal.SIGINT)
         assert demo.wait(timeout=60) == 0
@@ -277,7 +277,7 @@ def test_a_part_that_listens_elsewhere_than_asked_is_not_taken_for_running(tmp_p
     gateway = spawn(Program("gateway", ["sleep", "60"], tmp_path / "log", REPOSITORY), leashed=True)
     try:
         Ledger(layout.run).write(gateway, "127.0.0.1:9999")
-        with pytest.raises(StackError, match=r"gateway runs at 127.0.0.1:9999, but 127.0.0.1:8080 is asked for"):
+        with pytest.raises(StackError, match=r"gateway runs at 127.0.0.1:9999, but the settings say 127.0.0.1:8080"):
             Stack(layout, StackSettings(), leashed=False).find()
     finally:
         gateway.kill()

@@ -164,7 +164,7 @@ def test_right_answers_have_no_difference(
     assert verify(truth, answers.__getitem__, report) == 0
     printed = capsys.readouterr().out
     assert "13 rows = 5 events (1 of them repaired from six fields) + 8 dead letters" in printed
-    assert "still behind" not in printed
+    assert "still lags" not in printed
 
 
 @pytest.mark.parametrize("path", ANSWERS)
@@ -242,7 +242,7 @@ def test_a_report_of_fewer_events_is_named(
 ) -> None:
     report["totals"]["events"] = 4
     assert verify(truth, answers.__getitem__, report) == 1
-    assert "tells of fewer events than the live tables: `make train`" in capsys.readouterr().out
+    assert "has fewer events than the live tables: `make train`" in capsys.readouterr().out
 
 
 def test_a_gateway_that_is_behind_is_named(
@@ -250,7 +250,7 @@ def test_a_gateway_that_is_behind_is_named(
 ) -> None:
     answers["/v1/stats/summary"] |= {"lag": 1234, "events": 4}
     assert verify(truth, answers.__getitem__) == 1
-    assert "still behind: 1,234 records" in capsys.readouterr().out
+    assert "still lags by 1,234 records" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
