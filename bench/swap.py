@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 import msgspec
 
 from services.common import model_registry
-from services.common.model_registry import POINTER, Change, encode, folder_of, put_in_place
+from services.common.conditional_write import encode, put_in_place
+from services.common.model_pointer import ChangeAuthor
+from services.common.model_registry import POINTER, folder_of
 from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 from services.common.storage_errors import AlreadyExists
@@ -38,7 +40,7 @@ class ModelCopy:
 
     def _point_at(self, version: str) -> None:
         now_ms = time.time_ns() // 1_000_000
-        model_registry.activate(self.store, version, Change("admin", NOTE, now_ms))
+        model_registry.activate(self.store, version, ChangeAuthor("admin", NOTE, now_ms))
 
 
 @contextmanager

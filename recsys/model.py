@@ -16,11 +16,11 @@ from recsys.decayed_counts import HOUR_MS
 from recsys.fold_in import FoldIn
 from recsys.live_state import NEVER_MS, Bounds, LiveState
 from recsys.model_format import (
-    Fault,
     Gate,
+    InvalidModel,
     Manifest,
+    ModelFault,
     ModelSource,
-    Refused,
     Tables,
     Training,
     read_manifest,
@@ -87,11 +87,11 @@ def load_model(
 ) -> Model:
     """Read, verify and build the model in `folder`, with rows for `spare` products that are yet to be sold first.
 
-    Raises Refused; whatever `source` raises passes through.
+    Raises InvalidModel; whatever `source` raises passes through.
     """
     manifest = read_manifest(_manifest_body(source, folder))
     if manifest.version != version:
-        raise Refused(Fault.MANIFEST, f"manifest.json names version {manifest.version!r}, not {version!r}")
+        raise InvalidModel(ModelFault.MANIFEST, f"manifest.json names version {manifest.version!r}, not {version!r}")
     return build_model(manifest, read_tables(source, folder, manifest, stopping), spare)
 
 
@@ -99,11 +99,11 @@ def _manifest_body(source: ModelSource, folder: str) -> bytes:
     try:
         return source.get(f"{folder}/manifest.json")
     except NoSuchObject:
-        raise Refused(Fault.MISSING_FILE, "manifest.json is missing") from None
+        raise InvalidModel(ModelFault.MISSING_FILE, "manifest.json is missing") from None
 
 
 def build_model(manifest: Manifest, tables: Tables, spare: int = 0) -> Model:
-    """The model that these tables describe. Raises Refused."""
+    """The model that these tables describe. Raises InvalidModel."""
     item_ids, item_factors = _factors(tables["item_factors"], "item_factors", "product_id", manifest.rank)
     _expect_count("items", manifest.items, len(item_ids))
     catalogue, sold_ms = _catalogue(tables["catalogue"], item_ids, spare)
@@ -142,22 +142,22 @@ def _time(text: str, name: str) -> int:
     try:
         return parse_time(text)
     except ValueError as error:
-        raise Refused(Fault.MANIFEST, f"manifest.json: {name} {error}") from None
+        raise InvalidModel(ModelFault.MANIFEST, f"manifest.json: {name} {error}") from None
 
 
 def _expect_count(what: str, promised: int, found: int) -> None:
     if promised != found:
-        raise Refused(Fault.SHAPE, f"there are {found} {what}, not {promised} as in the manifest")
+        raise InvalidModel(ModelFault.SHAPE, f"there are {found} {what}, not {promised} as in the manifest")
 
 
 def _factors(table: pa.Table, name: str, key: str, rank: int) -> tuple[list[str], Float32s]:
     """Ids in ascending order, and their factors [ids, rank]."""
     lengths = _numpy(pc.list_value_length(table["factors"]))
     if (lengths != rank).any():
-        raise Refused(Fault.SHAPE, f"{name}: not every vector has {rank} factors")
+        raise InvalidModel(ModelFault.SHAPE, f"{name}: not every vector has {rank} factors")
     factors = _numpy(pc.list_flatten(table["factors"])).reshape(-1, rank)
     if not (np.abs(factors) <= _LARGEST_FACTOR).all():  # false for NaN too
-        raise Refused(Fault.VALUES, f"{name}: a factor is not a number, or beyond ±{_LARGEST_FACTOR:,.0f}")
+        raise InvalidModel(ModelFault.VALUES, f"{name}: a factor is not a number, or beyond ±{_LARGEST_FACTOR:,.0f}")
     ids = _distinct(table[key], name)
     order = sorted(range(len(ids)), key=ids.__getitem__)
     return [ids[row] for row in order], np.ascontiguousarray(factors[order], dtype=np.float32)
@@ -168,7 +168,9 @@ def _catalogue(table: pa.Table, item_ids: list[str], spare: int) -> tuple[Catalo
     place = {id_: row for row, id_ in enumerate(_distinct(table["product_id"], "catalogue"))}
     scored = set(item_ids)
     if missing := sorted(scored - place.keys())[:3]:
-        raise Refused(Fault.VALUES, f"item_factors: products that the catalogue lacks, such as {', '.join(missing)}")
+        raise InvalidModel(
+            ModelFault.VALUES, f"item_factors: products that the catalogue lacks, such as {', '.join(missing)}"
+        )
     product_ids = item_ids + sorted(place.keys() - scored)
     ordered = table.take(pa.array([place[id_] for id_ in product_ids], pa.int64()))
     sold_ms = _filled(ordered["last_sold_ms"], NEVER_MS)
@@ -206,7 +208,7 @@ def _categories(table: pa.Table, catalogue: Catalogue, rows: int) -> Categories:
     one: list[str] = table["category_code"].to_pylist()  # type: ignore[assignment]  # nulls were refused
     other: list[str] = table["towards"].to_pylist()  # type: ignore[assignment]
     if len(set(zip(one, other, strict=True))) != len(one):
-        raise Refused(Fault.VALUES, "category_ties: a pair of categories occurs twice")
+        raise InvalidModel(ModelFault.VALUES, "category_ties: a pair of categories occurs twice")
     number = {code: place for place, code in enumerate(sorted({*one, *other}))}
     ties = np.zeros((len(number), len(number)))
     ties[[number[code] for code in one], [number[code] for code in other]] = _amounts(
@@ -224,7 +226,7 @@ def _past(table: pa.Table, catalogue: Catalogue) -> PastPurchases:
     rows = _rows(products, catalogue, name)
     pieces = _amounts(pc.list_flatten(table["pieces"]), name, "pieces")
     if not (pieces > 0).all():
-        raise Refused(Fault.VALUES, f"{name}: pieces must be above 0")
+        raise InvalidModel(ModelFault.VALUES, f"{name}: pieces must be above 0")
     order = np.lexsort((rows, owners))
     _expect_no_pair_twice(owners[order], rows[order], name)
     return PastPurchases(
@@ -244,7 +246,7 @@ def _co_purchases(table: pa.Table, catalogue: Catalogue, rows: int) -> CoPurchas
     owners, neighbours = products[owners], _rows(neighbour_ids, catalogue, name)
     counts = _amounts(pc.list_flatten(table["counts"]), name, "counts")
     if not (counts > 0).all():
-        raise Refused(Fault.VALUES, f"{name}: counts must be above 0")
+        raise InvalidModel(ModelFault.VALUES, f"{name}: counts must be above 0")
     order = np.lexsort((neighbours, owners))
     _expect_no_pair_twice(owners[order], neighbours[order], name)
     buyers = np.zeros(rows, np.int64)
@@ -274,12 +276,12 @@ def _trends(table: pa.Table, catalogue: Catalogue, rows: int, composition: Compo
 def _lists(table: pa.Table, name: str, columns: Iterable[str], ids: str) -> tuple[Int64s, Any]:
     """Which row of the table each element of its lists belongs to, and the elements of the list `ids`.
 
-    Raises Refused where the lists of `columns` are not as long.
+    Raises InvalidModel where the lists of `columns` are not as long.
     """
     lengths = _numpy(pc.list_value_length(table[ids]))
     for column in columns:
         if (_numpy(pc.list_value_length(table[column])) != lengths).any():
-            raise Refused(Fault.SHAPE, f"{name}: {column} and {ids} differ in length")
+            raise InvalidModel(ModelFault.SHAPE, f"{name}: {column} and {ids} differ in length")
     return np.repeat(np.arange(len(lengths)), lengths), pc.list_flatten(table[ids])
 
 
@@ -290,23 +292,23 @@ def _starts(owners: Int64s, number: int) -> Int64s:
 def _expect_no_pair_twice(first: NDArray[Any], second: NDArray[Any], name: str) -> None:
     """Both sorted, by `first`, then by `second`."""
     if ((first[1:] == first[:-1]) & (second[1:] == second[:-1])).any():
-        raise Refused(Fault.VALUES, f"{name}: a product occurs twice")
+        raise InvalidModel(ModelFault.VALUES, f"{name}: a product occurs twice")
 
 
 def _rows(product_ids: Any, catalogue: Catalogue, name: str) -> Int64s:
-    """Catalogue rows of product ids. Raises Refused for one that the catalogue lacks."""
+    """Catalogue rows of product ids. Raises InvalidModel for one that the catalogue lacks."""
     found = _numpy(pc.index_in(product_ids, value_set=pa.array(catalogue.product_ids, pa.string())).fill_null(-1))
     unknown = np.flatnonzero(found < 0)
     if len(unknown):
-        raise Refused(Fault.VALUES, f"{name}: product {product_ids[int(unknown[0])]} is not in the catalogue")
+        raise InvalidModel(ModelFault.VALUES, f"{name}: product {product_ids[int(unknown[0])]} is not in the catalogue")
     return found.astype(np.int64)
 
 
 def _amounts(column: Any, name: str, what: str) -> Float64s:
-    """Numbers of 0 or more. Raises Refused."""
+    """Numbers of 0 or more. Raises InvalidModel."""
     amounts: Float64s = _numpy(column).astype(np.float64)
     if not ((amounts >= 0) & (amounts <= _LARGEST_COUNT)).all():  # false for NaN too
-        raise Refused(Fault.VALUES, f"{name}: a {what} is not a number of 0 or more")
+        raise InvalidModel(ModelFault.VALUES, f"{name}: a {what} is not a number of 0 or more")
     return amounts
 
 
@@ -323,7 +325,7 @@ def _with_rows(vectors: Float32s, rows: int) -> Float32s:
 def _distinct(column: Any, name: str) -> list[str]:
     ids: list[str] = column.to_pylist()
     if len(set(ids)) != len(ids):
-        raise Refused(Fault.VALUES, f"{name}: an id occurs twice")
+        raise InvalidModel(ModelFault.VALUES, f"{name}: an id occurs twice")
     return ids
 
 

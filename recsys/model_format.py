@@ -51,7 +51,7 @@ _MAY_BE_NULL = {
 }
 
 
-class Fault(StrEnum):
+class ModelFault(StrEnum):
     """Why a model was refused, as a label of the metric."""
 
     POINTER = "pointer"
@@ -64,10 +64,10 @@ class Fault(StrEnum):
     VALUES = "values"
 
 
-class Refused(Exception):
+class InvalidModel(Exception):
     """The model must not be served; the message says why, for a person."""
 
-    def __init__(self, fault: Fault, detail: str) -> None:
+    def __init__(self, fault: ModelFault, detail: str) -> None:
         super().__init__(detail)
         self.fault = fault
 
@@ -132,19 +132,19 @@ class ModelSource(Protocol):
 
 
 def read_manifest(body: bytes) -> Manifest:
-    """Decode manifest.json. Raises Refused."""
+    """Decode manifest.json. Raises InvalidModel."""
     try:
         # First alone: a newer format may have another shape altogether.
         format_version = msgspec.json.decode(body, type=_Format).format_version
         if format_version != FORMAT_VERSION:
             remedy = "update the service" if format_version > FORMAT_VERSION else "run `make train`"
-            raise Refused(
-                Fault.FORMAT_VERSION,
+            raise InvalidModel(
+                ModelFault.FORMAT_VERSION,
                 f"format_version is {format_version}, and this service reads {FORMAT_VERSION}: {remedy}",
             )
         manifest = msgspec.json.decode(body, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(Fault.MANIFEST, f"manifest.json: {error}") from None
+        raise InvalidModel(ModelFault.MANIFEST, f"manifest.json: {error}") from None
     _check_settings(manifest)
     return manifest
 
@@ -152,15 +152,15 @@ def read_manifest(body: bytes) -> Manifest:
 def _check_settings(manifest: Manifest) -> None:
     settings = manifest.settings
     if manifest.rank < 1 or settings.alpha < 0 or settings.regularisation <= 0:
-        raise Refused(
-            Fault.MANIFEST,
+        raise InvalidModel(
+            ModelFault.MANIFEST,
             f"manifest.json: rank {manifest.rank}, alpha {settings.alpha}, regularisation {settings.regularisation} "
             "must be at least 1, at least 0 and above 0",
         )
 
 
 def read_tables(source: ModelSource, folder: str, manifest: Manifest, stopping: Callable[[], bool]) -> Tables:
-    """Every file of the tables that serving reads, verified; the parts of each put together. Raises Refused.
+    """Every file of the tables that serving reads, verified; the parts of each put together. Raises InvalidModel.
 
     Between two files `stopping` is asked, so that a shutdown does not wait for a download: InterruptedError.
     """
@@ -173,7 +173,7 @@ def read_tables(source: ModelSource, folder: str, manifest: Manifest, stopping: 
             parts[table].append(_part(entry, table, _verified(source, folder, entry)))
     for table, found in parts.items():
         if not found:
-            raise Refused(Fault.MISSING_FILE, f"manifest.json lists no file of {table}")
+            raise InvalidModel(ModelFault.MISSING_FILE, f"manifest.json lists no file of {table}")
     return {table: pa.concat_tables(found) for table, found in parts.items()}
 
 
@@ -181,11 +181,13 @@ def _verified(source: ModelSource, folder: str, entry: FileEntry) -> bytes:
     try:
         body = source.get(f"{folder}/{entry.path}")
     except NoSuchObject:
-        raise Refused(Fault.MISSING_FILE, f"{entry.path} is missing") from None
+        raise InvalidModel(ModelFault.MISSING_FILE, f"{entry.path} is missing") from None
     if len(body) != entry.bytes:
-        raise Refused(Fault.CHECKSUM, f"{entry.path} has {len(body)} bytes, not {entry.bytes} as in the manifest")
+        raise InvalidModel(
+            ModelFault.CHECKSUM, f"{entry.path} has {len(body)} bytes, not {entry.bytes} as in the manifest"
+        )
     if hashlib.sha256(body).hexdigest() != entry.sha256:
-        raise Refused(Fault.CHECKSUM, f"{entry.path} does not match its sha256")
+        raise InvalidModel(ModelFault.CHECKSUM, f"{entry.path} does not match its sha256")
     return body
 
 
@@ -193,12 +195,16 @@ def _part(entry: FileEntry, table: str, body: bytes) -> pa.Table:
     try:
         part = _columns(pq.read_table(io.BytesIO(body)), table)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, KeyError) as error:
-        raise Refused(Fault.SCHEMA, f"{entry.path}: {error}") from None
+        raise InvalidModel(ModelFault.SCHEMA, f"{entry.path}: {error}") from None
     if part.num_rows != entry.rows:
-        raise Refused(Fault.SHAPE, f"{entry.path} has {part.num_rows} rows, not {entry.rows} as in the manifest")
+        raise InvalidModel(
+            ModelFault.SHAPE, f"{entry.path} has {part.num_rows} rows, not {entry.rows} as in the manifest"
+        )
     for name in part.column_names:
         if (table, name) not in _MAY_BE_NULL and part.column(name).null_count:
-            raise Refused(Fault.VALUES, f"{entry.path}: {name} is null in {part.column(name).null_count} rows")
+            raise InvalidModel(
+                ModelFault.VALUES, f"{entry.path}: {name} is null in {part.column(name).null_count} rows"
+            )
     return part
 
 

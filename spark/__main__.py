@@ -15,14 +15,15 @@ from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pydantic import ValidationError
 from pyspark.errors import PySparkException
 
-from services.common.model_registry import RegistryError
+from services.common.conditional_write import Contended
+from services.common.model_pointer import RegistryError
 from services.common.object_store import ObjectStore
 from services.common.reconciliation import Reconciliation
 from services.common.settings import explain
 from spark.jars import JarsMissing, fetch_jars
 from spark.job import STEPS, Job, Outcome, run, run_reconcile
 from spark.progress import Progress
-from spark.publish import ModelRefused, PointerContended
+from spark.publish import ModelRefused
 from spark.session import spark_session
 from spark.settings import JobSettings
 from spark.versions import new_version
@@ -59,7 +60,7 @@ class BucketMissing(Exception):
     """The bucket does not exist."""
 
 
-REFUSALS = (JarsMissing, BucketMissing, ModelRefused, PointerContended, RegistryError, BotoCoreError, ClientError)
+REFUSALS = (JarsMissing, BucketMissing, ModelRefused, Contended, RegistryError, BotoCoreError, ClientError)
 """What is told in one line."""
 
 

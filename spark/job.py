@@ -19,8 +19,10 @@ from recsys.evaluation.purchase_log import COLUMNS, sampled_log
 from recsys.evaluation.run_evaluation import Evaluated, Evaluation
 from recsys.event_clock import WITNESSES, newest_of
 from services.common import model_registry
+from services.common.conditional_write import encode, put_once
 from services.common.events import format_time
-from services.common.model_registry import BY_JOB, Change, UnknownVersion, encode, folder_of, put_once
+from services.common.model_pointer import ChangeAuthor
+from services.common.model_registry import BY_JOB, UnknownVersion, folder_of
 from services.common.object_store import ObjectStore
 from services.common.reconciliation import Reconciliation, in_words
 from spark import curate, features, figure_diff, figures, model_checks, publish, train
@@ -289,8 +291,8 @@ def go_live(job: Job, judgement: Judgement) -> Outcome:
     """Move the pointer to the complete version unless it was refused, then say what was decided, then drop old ones."""
     outcome = Outcome(None, judgement.reason)
     if judgement.verdict == "published":
-        change = Change(BY_JOB, judgement.reason, job.now_ms)
-        if model_registry.publish(job.store, job.version, change):
+        author = ChangeAuthor(BY_JOB, judgement.reason, job.now_ms)
+        if model_registry.publish(job.store, job.version, author):
             outcome = Outcome(job.version)
         else:
             outcome = Outcome(None, f"{job.version} is complete, but a later run's model is live already")

@@ -9,9 +9,10 @@ from collections.abc import Collection, Sequence
 from recsys.catalogue import Filters
 from recsys.evaluation.gate import Check, Json
 from recsys.model import Model, load_model
-from recsys.model_format import Refused
+from recsys.model_format import InvalidModel
 from recsys.recommender import Answer, Recommender
-from services.common.model_registry import encode, folder_of, manifest_key
+from services.common.conditional_write import encode
+from services.common.model_registry import folder_of, manifest_key
 from services.common.object_store import ObjectStore
 
 COVERED = 0.95
@@ -43,7 +44,7 @@ def checks(
     version = manifest["version"]
     try:
         model = load_model(Unpublished(store, manifest), folder_of(version).rstrip("/"), version)
-    except Refused as refused:
+    except InvalidModel as refused:
         return [Check("serving can load it", False, f"the recommender would refuse it: {refused}")]
     loaded = Check("serving can load it", True, f"{len(manifest['files'])} files as the manifest has them")
     return [loaded, covers(model, sold), answers_well(model, customers, now_ms)]

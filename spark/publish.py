@@ -2,8 +2,6 @@
 
 import hashlib
 import io
-import json
-import logging
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,12 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from services.common.conditional_write import compare_and_set, encode, put_once
 from services.common.events import format_time
-from services.common.model_registry import encode, folder_of, manifest_key, put_in_place, put_once
+from services.common.model_registry import folder_of, manifest_key
 from services.common.object_store import ObjectStore
-from services.common.storage_errors import AlreadyExists, NoSuchObject
-
-logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 2
 FACTOR_TABLES = ("user_factors", "item_factors")
@@ -27,15 +23,10 @@ TABLES = (*FILLED, "category_ties", "trends")
 """The tables of a model. A shop without categories has no ties between them; trends may all have faded."""
 VANISHED = 1e-6
 """Where the regularisation outweighs the data, each iteration shrinks all factors; healthy ones are near 1."""
-_POINTER_ATTEMPTS = 5
 
 
 class ModelRefused(Exception):
     """The written files are not a model that may serve; the pointer stays where it is."""
-
-
-class PointerContended(Exception):
-    """Others moved the pointer at every attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,39 +105,14 @@ def manifest(version: str, created_ms: int, files: list[ModelFile], **content: A
 
 
 def move_forward(store: ObjectStore, key: str, pointer: dict[str, Any]) -> bool:
-    """Replace a pointer ({"version": …}) unless it names a newer version. Raises PointerContended.
+    """Replace a pointer ({"version": …}) unless it names a newer version. Raises Contended.
 
     A damaged pointer names no version, so any replaces it.
     """
-    for _ in range(_POINTER_ATTEMPTS):
-        current, etag = _pointed_to(store, key)
-        if current > pointer["version"]:
-            return False
-        try:
-            put_in_place(store, key, encode(pointer), etag)
-            return True
-        except AlreadyExists:
-            continue
-    raise PointerContended(f"{key} changed during each of {_POINTER_ATTEMPTS} attempts to replace it")
 
+    def newer(current: dict[str, Any] | None) -> dict[str, Any]:
+        version = current.get("version") if current else None
+        return current if current and isinstance(version, str) and version > pointer["version"] else pointer
 
-def _pointed_to(store: ObjectStore, key: str) -> tuple[str, str | None]:
-    """The version, "" where none can be read, and the etag, None where there is no pointer."""
-    try:
-        body, etag = store.get_with_etag(key)
-    except NoSuchObject:
-        return "", None
-    try:
-        return _version_in(body), etag
-    except ValueError as damage:
-        logger.warning("the pointer %s is damaged and will be replaced: %s", key, damage)
-        return "", etag
-
-
-def _version_in(body: bytes) -> str:
-    """Raises ValueError where the pointer is damaged."""
-    pointer = json.loads(body)
-    version = pointer.get("version") if isinstance(pointer, dict) else None
-    if not isinstance(version, str):
-        raise ValueError("it names no version")
-    return version
+    _before, after = compare_and_set(store, key, dict[str, Any], newer)
+    return after == pointer

@@ -7,12 +7,21 @@ named by `models/als/current.json`, which is only ever written by a conditional 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from services.common.events import format_time
+from services.common.conditional_write import compare_and_set, encode, put_in_place, put_once, read_document
+from services.common.model_pointer import (
+    ChangeAuthor,
+    Pointer,
+    RegistryError,
+    Variant,
+    activated,
+    is_version,
+    with_variant,
+    without_variant,
+)
 from services.common.object_store import ObjectStore
 from services.common.storage_errors import AlreadyExists, NoSuchObject
 
@@ -20,17 +29,8 @@ logger = logging.getLogger(__name__)
 
 MODELS = "models/als/"
 POINTER = f"{MODELS}current.json"
-MAIN = "main"
-"""The name under which answers of the live version are counted where variants run beside it."""
-VARIANT_NAME_LENGTH = 64
-"""The longest name of a variant, in characters: it labels metrics and stands in every answer."""
 BY_JOB = "job"
 _MANIFEST = "/manifest.json"
-_ATTEMPTS = 5
-
-
-class RegistryError(Exception):
-    """The pointer stays where it is; the message says why, and what to do."""
 
 
 class UnknownVersion(RegistryError):
@@ -41,50 +41,8 @@ class RefusedByGate(RegistryError):
     """The version was refused at publishing, and no note overrides that."""
 
 
-class InvalidVariants(RegistryError):
-    """The variants would leave nothing for the live version, or one is not well named."""
-
-
 class NothingBefore(RegistryError):
     """There is no version to roll back to."""
-
-
-class Contended(RegistryError):
-    """Others moved the pointer at every attempt."""
-
-
-class Variant(msgspec.Struct, frozen=True):
-    """A version that answers a share of the customers beside the live one."""
-
-    name: str
-    version: str
-    weight: float
-
-
-class Pointer(msgspec.Struct, frozen=True):
-    """What serves: `version`, or for a share of the customers a variant; `previous` is what served before."""
-
-    version: str
-    activated_at: str | None = None
-    activated_by: str | None = None
-    note: str = ""
-    variants: tuple[Variant, ...] = ()
-    previous: str | None = None
-
-    @property
-    def in_use(self) -> set[str]:
-        """Versions that serve, and the one to roll back to."""
-        before = () if self.previous is None else (self.previous,)
-        return {self.version, *before, *(variant.version for variant in self.variants)}
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Who changes the pointer, why and when (epoch milliseconds)."""
-
-    by: str
-    note: str
-    now_ms: int
 
 
 def folder_of(version: str) -> str:
@@ -105,102 +63,50 @@ def published_versions(store: ObjectStore) -> list[str]:
 
 def read_pointer(store: ObjectStore) -> tuple[Pointer | None, str | None]:
     """The pointer, None where none can be read; and its etag, None where there is none. A damaged one is replaced."""
-    try:
-        body, etag = store.get_with_etag(POINTER)
-    except NoSuchObject:
-        return None, None
-    try:
-        return msgspec.json.decode(body, type=Pointer), etag
-    except (msgspec.DecodeError, UnicodeDecodeError) as damage:
-        logger.warning("the pointer %s cannot be read and will be replaced: %s", POINTER, damage)
-        return None, etag
+    return read_document(store, POINTER, Pointer)
 
 
-def activate(store: ObjectStore, version: str, change: Change) -> Pointer:
+def activate(store: ObjectStore, version: str, author: ChangeAuthor) -> Pointer:
     """Serve the version from now on. Raises UnknownVersion, RefusedByGate, Contended.
 
     A version that the gate refused needs a note that says why it is to serve all the same.
     """
-    reason = refusal_of(read_manifest(store, version))
-    if reason and not change.note.strip():
-        raise RefusedByGate(f"{version} was refused: {reason} To serve it all the same, say why in a note.")
-    return _move(store, lambda current: activated(current, version, change))
+    _check_may_serve(store, version, author, "serve")
+    return _move(store, lambda current: activated(current, version, author))
 
 
-def publish(store: ObjectStore, version: str, change: Change) -> bool:
+def publish(store: ObjectStore, version: str, author: ChangeAuthor) -> bool:
     """Serve a version that was just made. False where a newer one serves already. Raises Contended."""
     moved = _move(
-        store, lambda current: current if current and current.version > version else activated(current, version, change)
+        store, lambda current: current if current and current.version > version else activated(current, version, author)
     )
     return moved.version == version
 
 
-def rollback(store: ObjectStore, change: Change) -> Pointer:
+def rollback(store: ObjectStore, author: ChangeAuthor) -> Pointer:
     """Serve again what served before. Raises NothingBefore, UnknownVersion, Contended."""
 
     def back(current: Pointer | None) -> Pointer:
         if current is None or current.previous is None:
             raise NothingBefore("no version served before this one; see `python -m services.models list`")
         read_manifest(store, current.previous)
-        return activated(current, current.previous, change)
+        return activated(current, current.previous, author)
 
     return _move(store, back)
 
 
-def start_variant(store: ObjectStore, variant: Variant, change: Change) -> Pointer:
+def start_variant(store: ObjectStore, variant: Variant, author: ChangeAuthor) -> Pointer:
     """Let a version answer a share of the customers, in the place of a variant of the same name.
 
     Raises UnknownVersion, RefusedByGate, InvalidVariants, Contended.
     """
-    reason = refusal_of(read_manifest(store, variant.version))
-    if reason and not change.note.strip():
-        raise RefusedByGate(f"{variant.version} was refused: {reason} To try it all the same, say why in a note.")
+    _check_may_serve(store, variant.version, author, "try")
     return _move(store, lambda current: with_variant(current, variant))
 
 
 def stop_variant(store: ObjectStore, name: str) -> Pointer:
     """Give a variant's customers back to the live version. Raises InvalidVariants, Contended."""
     return _move(store, lambda current: without_variant(current, name))
-
-
-def activated(current: Pointer | None, version: str, change: Change) -> Pointer:
-    """The pointer with another live version; variants go on, but for one that the version itself was."""
-    if current is not None and current.version == version:
-        return current
-    variants = () if current is None else tuple(each for each in current.variants if each.version != version)
-    return Pointer(
-        version,
-        format_time(change.now_ms // 1000 * 1000),
-        change.by,
-        change.note,
-        variants,
-        None if current is None else current.version,
-    )
-
-
-def with_variant(current: Pointer | None, variant: Variant) -> Pointer:
-    """The pointer with one more variant. Raises InvalidVariants."""
-    if current is None:
-        raise InvalidVariants("nothing is live yet: activate a version first")
-    if not variant.name or variant.name == MAIN:
-        raise InvalidVariants(f"{variant.name!r} cannot name a variant: {MAIN!r} stands for the live version")
-    if len(variant.name) > VARIANT_NAME_LENGTH:
-        raise InvalidVariants(f"the name of a variant has at most {VARIANT_NAME_LENGTH} characters: {variant.name!r}")
-    variants = (*(each for each in current.variants if each.name != variant.name), variant)
-    total = sum(each.weight for each in variants)
-    if not all(each.weight > 0 for each in variants) or not total < 1:
-        shares = ", ".join(f"{each.name} {each.weight:g}" for each in variants)
-        raise InvalidVariants(
-            f"weights must be above 0 and add up to less than 1, the rest is the live one's: {shares}"
-        )
-    return msgspec.structs.replace(current, variants=variants)
-
-
-def without_variant(current: Pointer | None, name: str) -> Pointer:
-    """The pointer without a variant. Raises InvalidVariants."""
-    if current is None or name not in {each.name for each in current.variants}:
-        raise InvalidVariants(f"no variant {name!r} runs")
-    return msgspec.structs.replace(current, variants=tuple(each for each in current.variants if each.name != name))
 
 
 def read_manifest(store: ObjectStore, version: str) -> dict[str, Any]:
@@ -260,51 +166,25 @@ def _folders(store: ObjectStore) -> Iterator[str]:
     return (key.removeprefix(MODELS).partition("/")[0] for key, _size in store.list(MODELS) if key != POINTER)
 
 
-def put_once(store: ObjectStore, key: str, body: bytes) -> None:
-    """Create the object. Raises AlreadyExists where something else is there."""
-    try:
-        store.put_new(key, body)
-    except AlreadyExists:
-        # S3's client asks again where the answer to a write was lost, and then finds what it wrote itself.
-        if not _holds(store, key, body):
-            raise
-
-
-def put_in_place(store: ObjectStore, key: str, body: bytes, etag: str | None) -> None:
-    """Replace what had this etag (None: nothing). Raises AlreadyExists where it has changed."""
-    if etag is None:
-        put_once(store, key, body)
-        return
-    try:
-        store.replace(key, body, etag)
-    except AlreadyExists:
-        if not _holds(store, key, body):
-            raise
-
-
-def encode(document: Any) -> bytes:
-    """JSON as it is stored: readable, with a newline at the end."""
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+def _check_may_serve(store: ObjectStore, version: str, author: ChangeAuthor, verb: str) -> None:
+    """Raises UnknownVersion, RefusedByGate."""
+    if not is_version(version):  # no pointer with such a name could be decoded
+        raise UnknownVersion(f"there is no published model {version!r}")
+    reason = refusal_of(read_manifest(store, version))
+    if reason and not author.note.strip():
+        raise RefusedByGate(f"{version} was refused: {reason} To {verb} it all the same, say why in a note.")
 
 
 def _move(store: ObjectStore, change: Callable[[Pointer | None], Pointer]) -> Pointer:
-    """Write what `change` makes of the pointer, again where somebody else was faster. Raises Contended."""
-    for _ in range(_ATTEMPTS):
-        current, etag = read_pointer(store)
-        wanted = change(current)
-        if wanted == current:
-            return wanted
-        try:
-            put_in_place(store, POINTER, encode(wanted), etag)
-        except AlreadyExists:
-            continue
-        _take_back_what_is_gone(store, wanted, current)
-        logger.info("the pointer names %s now, moved by %s: %s", wanted.version, wanted.activated_by, wanted.note)
-        return wanted
-    raise Contended(f"{POINTER} changed during each of {_ATTEMPTS} attempts to replace it: look at it and try again")
+    """Make the pointer what `change` makes of it. Raises Contended, UnknownVersion."""
+    before, moved = compare_and_set(store, POINTER, Pointer, change)
+    if moved != before:
+        _undo_move_to_deleted(store, moved, before)
+        logger.info("the pointer names %s now, moved by %s: %s", moved.version, moved.activated_by, moved.note)
+    return moved
 
 
-def _take_back_what_is_gone(store: ObjectStore, moved: Pointer, before: Pointer | None) -> None:
+def _undo_move_to_deleted(store: ObjectStore, moved: Pointer, before: Pointer | None) -> None:
     """Undo a move to a version that was pruned between the look at it and the move. Raises UnknownVersion."""
     for version in moved.in_use - (before.in_use if before else set()):
         try:
@@ -331,7 +211,3 @@ def _body(store: ObjectStore, key: str) -> bytes | None:
         return store.get(key)
     except NoSuchObject:
         return None
-
-
-def _holds(store: ObjectStore, key: str, body: bytes) -> bool:
-    return _body(store, key) == body

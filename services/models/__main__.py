@@ -11,7 +11,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
 from services.common import model_registry
-from services.common.model_registry import Change, Pointer, RegistryError, Variant
+from services.common.conditional_write import Contended
+from services.common.model_pointer import ChangeAuthor, Pointer, RegistryError, Variant
 from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings, ServiceSettings, explain
 
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     store = ObjectStore(settings)
     try:
         print("\n".join(options.command(store, options)))
-    except RegistryError as error:
+    except (RegistryError, Contended) as error:
         return _fail(str(error), 1)
     except (BotoCoreError, ClientError) as error:
         return _fail(f"the bucket {store.bucket!r} does not answer: {error}", 1)
@@ -193,8 +194,8 @@ def _part(document: Json, name: str) -> Json:
     return part if isinstance(part, dict) else {}
 
 
-def _change(options: argparse.Namespace) -> Change:
-    return Change(f"{getpass.getuser()} by command line", options.note, time.time_ns() // 1_000_000)
+def _change(options: argparse.Namespace) -> ChangeAuthor:
+    return ChangeAuthor(f"{getpass.getuser()} by command line", options.note, time.time_ns() // 1_000_000)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ What has no customer (a basket, similar products) is answered by the main model.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 _ARM = b"tillstream-arm"
@@ -44,9 +44,3 @@ def sampled(user_id: str, share: float) -> bool:
 def _place(user_id: str, person: bytes) -> float:
     digest = hashlib.blake2b(user_id.encode("utf-8", "surrogatepass"), digest_size=8, person=person).digest()
     return int.from_bytes(digest) / 2**64
-
-
-def check_weights(weights: Sequence[float]) -> None:
-    """Raise ValueError unless each weight is above 0 and something is left for the main model."""
-    if any(not weight > 0 for weight in weights) or not sum(weights) < 1:
-        raise ValueError("weights of variants must be above 0 and leave something for the main model")

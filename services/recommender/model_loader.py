@@ -4,13 +4,14 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Protocol
+from typing import Protocol
 
 import msgspec
 
 from recsys.model import Model, load_model
-from recsys.model_format import Fault, ModelSource, Refused
+from recsys.model_format import InvalidModel, ModelFault, ModelSource
 from recsys.recommender import Recommender
+from services.common import model_pointer
 from services.common.metrics import (
     RECOMMENDER_LOAD_SECONDS,
     RECOMMENDER_MODEL,
@@ -19,9 +20,10 @@ from services.common.metrics import (
     RECOMMENDER_MODEL_REFUSED,
     RECOMMENDER_POLL_FAILURES,
 )
-from services.common.model_registry import MAIN, POINTER, VARIANT_NAME_LENGTH, folder_of
+from services.common.model_pointer import MAIN, Pointer
+from services.common.model_registry import POINTER, folder_of
 from services.common.storage_errors import NoSuchObject
-from services.recommender.ab_assignment import check_weights, chosen
+from services.recommender.ab_assignment import chosen
 
 log = logging.getLogger(__name__)
 
@@ -99,26 +101,6 @@ class Serving:
         return {live.model.version for live in answering if live is not None}
 
 
-Version = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
-
-
-class _Trial(msgspec.Struct, frozen=True):
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=VARIANT_NAME_LENGTH)]
-    version: Version
-    weight: float
-
-
-class _Pointer(msgspec.Struct, frozen=True):
-    version: Version
-    variants: tuple[_Trial, ...] = ()
-
-    def __post_init__(self) -> None:
-        check_weights([trial.weight for trial in self.variants])
-        names = [MAIN, *(trial.name for trial in self.variants)]
-        if len(set(names)) != len(names):
-            raise ValueError(f"names of variants must differ, and none may be {MAIN!r}")
-
-
 class ModelLoader:
     """Polls the pointer in a thread of its own: reading and building never hold up an answer.
 
@@ -191,7 +173,7 @@ class ModelLoader:
     def _follow(self, body: bytes) -> None:
         try:
             pointer = _pointer(body)
-        except Refused as refused:
+        except InvalidModel as refused:
             self._publish(replace(self.serving, refusal=_refusal("", refused)))
             return
         live, refusal = self._answering(pointer.version)
@@ -201,7 +183,7 @@ class ModelLoader:
             self._publish(replace(self.serving, variants=tuple(map(self._tried, pointer.variants))))
         self._let_others_go()
 
-    def _tried(self, trial: _Trial) -> Variant:
+    def _tried(self, trial: model_pointer.Variant) -> Variant:
         return Variant(trial.name, trial.weight, trial.version, *self._answering(trial.version))
 
     def _answering(self, version: str) -> tuple[LiveModel | None, Refusal | None]:
@@ -209,7 +191,7 @@ class ModelLoader:
         try:
             if version not in self._up:
                 self._up[version] = self._load(version)
-        except Refused as refused:
+        except InvalidModel as refused:
             return None, _refusal(version, refused)
         return self._up[version], None
 
@@ -233,14 +215,14 @@ class ModelLoader:
             self._let_go(self._up.pop(version))
 
 
-def _pointer(body: bytes) -> _Pointer:
+def _pointer(body: bytes) -> Pointer:
     try:
-        return msgspec.json.decode(body, type=_Pointer)
+        return msgspec.json.decode(body, type=Pointer)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(Fault.POINTER, f"current.json: {error}") from None
+        raise InvalidModel(ModelFault.POINTER, f"current.json: {error}") from None
 
 
-def _refusal(version: str, refused: Refused) -> Refusal:
+def _refusal(version: str, refused: InvalidModel) -> Refusal:
     RECOMMENDER_MODEL_REFUSALS.labels(refused.fault.value).inc()
     log.error("refused model %s: %s", version, refused)
     return Refusal(version, str(refused))

@@ -13,7 +13,7 @@ from recsys.catalogue import Filters
 from recsys.recommender import Answer
 from services.common.events import format_time
 from services.common.metrics import RECOMMENDER_ANSWERS
-from services.common.model_registry import MAIN
+from services.common.model_pointer import MAIN
 from services.recommender.impressions import AnswerLog, Shown
 from services.recommender.interceptors import NoModel, UnknownProduct
 from services.recommender.model_loader import LiveModel, Serving

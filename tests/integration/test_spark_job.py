@@ -24,7 +24,7 @@ import pytest
 
 from local.engines import S3Engine
 from recsys.model import load_model
-from recsys.model_format import Refused
+from recsys.model_format import InvalidModel
 from services.common.events import format_time
 from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
@@ -475,7 +475,7 @@ def test_the_gate_lets_a_personal_recipe_pass_until_customers_are_permuted(new_s
         assert load_model(shop.store, f"models/als/{version}", version).version == version
     damaged = next(key for key, _ in shop.store.list(f"models/als/{first}/item_factors/") if key.endswith(".parquet"))
     shop.store.put(damaged, shop.store.get(damaged)[:-1] + b"?")
-    with pytest.raises(Refused, match="does not match its sha256"):
+    with pytest.raises(InvalidModel, match="does not match its sha256"):
         load_model(shop.store, f"models/als/{first}", first)
 
 

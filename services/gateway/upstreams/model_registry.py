@@ -7,16 +7,10 @@ from typing import Any
 
 import msgspec
 
-from services.common import model_registry
-from services.common.model_registry import (
-    Change,
-    Contended,
-    RefusedByGate,
-    RegistryError,
-    UnknownVersion,
-    published_versions,
-    read_pointer,
-)
+from services.common import model_pointer, model_registry
+from services.common.conditional_write import Contended
+from services.common.model_pointer import ChangeAuthor, RegistryError
+from services.common.model_registry import RefusedByGate, UnknownVersion, published_versions, read_pointer
 from services.common.object_store import ObjectStore
 from services.common.storage_errors import NoSuchObject
 from services.gateway.api.problems import Problem
@@ -25,7 +19,7 @@ from services.gateway.api.schemas import ModelEntry, Pointer
 logger = logging.getLogger(__name__)
 
 _LATEST_GATE = "reports/gate/latest.json"
-_STATUS: dict[type[RegistryError], HTTPStatus] = {
+_STATUS: dict[type[Exception], HTTPStatus] = {
     UnknownVersion: HTTPStatus.NOT_FOUND,
     RefusedByGate: HTTPStatus.UNPROCESSABLE_ENTITY,
     Contended: HTTPStatus.CONFLICT,
@@ -81,10 +75,10 @@ class Registry:
 
     def activate(self, version: str, note: str) -> Pointer:
         """Point to the version, unless the pointer does already. Raises Problem 404, 409 or 422."""
-        change = Change("admin", note, time.time_ns() // 1_000_000)
+        author = ChangeAuthor("admin", note, time.time_ns() // 1_000_000)
         try:
-            pointer = model_registry.activate(self._store, version, change)
-        except RegistryError as error:
+            pointer = model_registry.activate(self._store, version, author)
+        except (RegistryError, Contended) as error:
             raise Problem(_STATUS.get(type(error), HTTPStatus.CONFLICT), str(error)) from None
         logger.info("model %s activated by an admin: %s", version, note or "no note")
         return _answer(pointer)
@@ -102,10 +96,10 @@ class Registry:
             return Manifest(version)
 
 
-def _answer(pointer: model_registry.Pointer) -> Pointer:
+def _answer(pointer: model_pointer.Pointer) -> Pointer:
     return Pointer.model_validate(msgspec.to_builtins(pointer))
 
 
-def _entry(manifest: Manifest, current: model_registry.Pointer | None) -> ModelEntry:
+def _entry(manifest: Manifest, current: model_pointer.Pointer | None) -> ModelEntry:
     live = current is not None and current.version == manifest.version
     return ModelEntry(live=live, **msgspec.structs.asdict(manifest))

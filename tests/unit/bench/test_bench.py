@@ -11,10 +11,11 @@ from bench import page
 from bench.machine import CpuMeter, cpu_seconds, cpu_table, machine, table
 from bench.recommend import Answered, Outcome, percentile, render
 from bench.swap import copied_in
-from services.common.model_registry import POINTER, Change, activate, publish, published_versions, read_pointer
+from services.common.model_pointer import ChangeAuthor
+from services.common.model_registry import POINTER, activate, publish, published_versions, read_pointer
 from tests.support.bucket import Bucket
 
-BY_HAND = Change("ann", "", 1_700_000_000_000)
+BY_HAND = ChangeAuthor("ann", "", 1_700_000_000_000)
 
 
 def shop(*versions: str) -> Bucket:

@@ -6,16 +6,13 @@ from typing import Any
 
 import pytest
 
+from services.common.conditional_write import Contended
+from services.common.model_pointer import ChangeAuthor, InvalidVariants, Pointer, Variant
 from services.common.model_registry import (
     POINTER,
-    Change,
-    Contended,
-    InvalidVariants,
     NothingBefore,
-    Pointer,
     RefusedByGate,
     UnknownVersion,
-    Variant,
     activate,
     prune,
     publish,
@@ -28,8 +25,8 @@ from services.common.model_registry import (
 from tests.support.bucket import Bucket
 
 NOW_MS = 1_700_000_000_123
-BY_HAND = Change("ann", "", NOW_MS)
-WITH_NOTE = Change("ann", "the week of the sale is over", NOW_MS)
+BY_HAND = ChangeAuthor("ann", "", NOW_MS)
+WITH_NOTE = ChangeAuthor("ann", "the week of the sale is over", NOW_MS)
 
 
 def shop(*versions: str, **manifests: dict[str, Any]) -> Bucket:
@@ -53,7 +50,7 @@ REFUSED = {"gate": {"verdict": "refused", "reason": "Known customers got nothing
 
 def test_the_first_version_creates_the_pointer() -> None:
     bucket = shop("v1")
-    assert publish(bucket, "v1", Change("job", "", NOW_MS))
+    assert publish(bucket, "v1", ChangeAuthor("job", "", NOW_MS))
     assert json.loads(bucket.objects[POINTER]) == {
         "version": "v1",
         "activated_at": "2023-11-14T22:13:20Z",
@@ -121,7 +118,7 @@ def test_what_the_gate_refused_needs_a_note() -> None:
     activate(bucket, "v1", BY_HAND)
     for note in ("", "  "):
         with pytest.raises(RefusedByGate, match="customers got nothing"):
-            activate(bucket, "v2", Change("ann", note, NOW_MS))
+            activate(bucket, "v2", ChangeAuthor("ann", note, NOW_MS))
     with pytest.raises(RefusedByGate):
         start_variant(bucket, Variant("b", "v2", 0.1), BY_HAND)
     assert live(bucket).version == "v1"
@@ -274,3 +271,10 @@ def test_a_variant_that_goes_while_its_trial_starts_is_not_tried() -> None:
     with pytest.raises(UnknownVersion):
         start_variant(watched, Variant("old", "v1", 0.1), BY_HAND)
     assert live(bucket).variants == ()
+
+
+def test_a_name_that_no_pointer_may_hold_is_not_activated() -> None:
+    bucket = shop("a b")
+    with pytest.raises(UnknownVersion):
+        activate(bucket, "a b", BY_HAND)
+    assert POINTER not in bucket.objects

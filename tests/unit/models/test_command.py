@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.common.model_registry import POINTER, InvalidVariants, NothingBefore, RefusedByGate, read_pointer
+from services.common.model_pointer import InvalidVariants
+from services.common.model_registry import POINTER, NothingBefore, RefusedByGate, read_pointer
 from services.models.__main__ import _parser, facts, main
 from tests.support.bucket import Bucket
 

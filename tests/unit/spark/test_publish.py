@@ -14,11 +14,12 @@ from recsys.als_settings import AlsSettings
 from recsys.evaluation.gate import Check, Judgement
 from recsys.evaluation.methods import DEFAULT, Recipe
 from recsys.evaluation.run_evaluation import Evaluated
-from services.common.model_registry import POINTER, published_versions, put_once
+from services.common.conditional_write import Contended, put_once
+from services.common.model_registry import POINTER, published_versions
 from services.common.storage_errors import AlreadyExists
 from spark.job import Job, Outcome, go_live, verified
 from spark.progress import Progress
-from spark.publish import TABLES, ModelRefused, PointerContended, manifest, move_forward, verified_files, write_manifest
+from spark.publish import TABLES, ModelRefused, manifest, move_forward, verified_files, write_manifest
 from spark.settings import JobSettings
 from tests.support.bucket import Bucket
 
@@ -184,7 +185,7 @@ def test_a_newer_version_keeps_the_pointer_even_where_it_wins_the_race() -> None
 def test_endless_contention_is_said() -> None:
     bucket = Bucket()
     bucket.rivals = [pointer("1", note=str(number)) for number in range(20)]
-    with pytest.raises(PointerContended):
+    with pytest.raises(Contended):
         move_forward(bucket, "p", {"version": "2"})
 
 
