@@ -2,6 +2,10 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+# --- every service ----------------------------------------------------------------------------------------------
+# Always 1; its labels say which version and commit run.
+BUILD_INFO = Gauge("tillstream_build_info", "Version and commit that run", ["version", "commit"])
+
 # --- every service with an event loop ---------------------------------------------------------------------------
 # How late a sleep of 50 ms wakes: for so long nothing else was answered.
 LOOP_STALL_SECONDS = Histogram(

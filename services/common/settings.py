@@ -38,6 +38,12 @@ class ServiceSettings(Settings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 
+class BuildSettings(Settings):
+    """What an image says of itself; empty in a checkout."""
+
+    commit: str = Field(default="", pattern="^[0-9a-f]*$", description="the commit that the image was built from")
+
+
 class KafkaSettings(Settings):
     """Where Kafka is and how to speak to it: plaintext on one machine, IAM over TLS on MSK."""
 

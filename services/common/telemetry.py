@@ -15,11 +15,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TextIO
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from services.common.metrics import BUILD_INFO
+from services.common.version import running_version
+
+logger = logging.getLogger(__name__)
 
 # As local/process.py keeps of the logs of all processes, at their start.
 LOG_KEPT_BYTES = 20 * 1024 * 1024
@@ -34,19 +38,14 @@ class PortInUse(Exception):
         super().__init__(f"port {port} on {host} is in use: stop what listens there or set {setting}")
 
 
-def service_version() -> str:
-    """The installed version of Tillstream, or `dev` in a plain checkout."""
-    try:
-        return version("tillstream")
-    except PackageNotFoundError:
-        return "dev"
-
-
 def configure_logging(service: str, level: str = "INFO") -> None:
     """Send every log record to stderr as one JSON object a line. A file there is kept short: see BoundedLog."""
     handler = BoundedLog(sys.stderr)
     handler.setFormatter(_JsonFormatter(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    version = running_version()
+    BUILD_INFO.labels(version.number, version.commit or "").set(1)
+    logger.info("Tillstream %s", version)
 
 
 class BoundedLog(logging.StreamHandler[TextIO]):
@@ -142,9 +141,11 @@ class Health:
 
     def describe(self) -> dict[str, Any]:
         """The body of /readyz."""
+        version = running_version()
         return {
             "service": self.service,
-            "version": service_version(),
+            "version": version.number,
+            "commit": version.commit,
             "ready": self.ready,
             "checks": {name: {"ok": check.ok, "detail": check.detail} for name, check in self._checks.items()},
             "figures": dict(self._figures),

@@ -9,7 +9,8 @@ from fastapi import FastAPI
 
 from services.common.eventloop_lag import watched_loop
 from services.common.object_store import ObjectStore
-from services.common.telemetry import Health, service_version
+from services.common.telemetry import Health
+from services.common.version import running_version
 from services.gateway.api import docs, openapi, problems, static_page
 from services.gateway.api.hosts import AllowedHosts
 from services.gateway.api.middleware import Shell
@@ -51,7 +52,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
 
     app = FastAPI(
         title="Tillstream",
-        version=service_version(),
+        version=running_version().number,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

@@ -326,7 +326,8 @@ class ConfigAnswer(Answer):
 
     currency: Annotated[str, Field(examples=["USD"])]
     time_zone: Annotated[str, Field(examples=["UTC"])]
-    version: str
+    version: Annotated[str, Field(examples=["1.2.3"])]
+    commit: Annotated[str | None, Field(examples=["0123456789ab"], description="null where it is not known")]
 
 
 class BooksDrift(Answer):

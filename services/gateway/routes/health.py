@@ -9,7 +9,7 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.common.events import format_time
-from services.common.telemetry import service_version
+from services.common.version import running_version
 from services.gateway.api.schemas import ClockAnswer, ConfigAnswer
 from services.gateway.dependencies import parts_of
 
@@ -52,7 +52,13 @@ async def clock(response: Response) -> ClockAnswer:
 
 @router.get("/v1/config", summary="What a page must know first", tags=["system"])
 async def config(request: Request) -> ConfigAnswer:
-    """The shop's currency and time zone, and the version of Tillstream."""
+    """The shop's currency and time zone, and which Tillstream runs: its version and commit."""
     parts = parts_of(request)
     time_zone = parts.shards.generation.time_zone
-    return ConfigAnswer(currency=parts.settings.currency, time_zone=time_zone, version=service_version())
+    version = running_version()
+    return ConfigAnswer(
+        currency=parts.settings.currency,
+        time_zone=time_zone,
+        version=version.number,
+        commit=version.commit,
+    )

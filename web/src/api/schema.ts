@@ -508,7 +508,7 @@ export interface paths {
         };
         /**
          * What a page must know first
-         * @description The shop's currency and time zone, and the version of Tillstream.
+         * @description The shop's currency and time zone, and which Tillstream runs: its version and commit.
          */
         get: operations["config_v1_config_get"];
         put?: never;
@@ -637,8 +637,17 @@ export interface components {
              * @example UTC
              */
             time_zone: string;
-            /** Version */
+            /**
+             * Version
+             * @example 1.2.3
+             */
             version: string;
+            /**
+             * Commit
+             * @description null where it is not known
+             * @example 0123456789ab
+             */
+            commit: string | null;
         };
         /**
          * CustomerAnswer
