@@ -25,6 +25,7 @@ from services.common.live_snapshot import Buckets, LiveSnapshot, SnapshotTotals
 from services.common.metrics import AGGREGATOR_SNAPSHOT_FAILURES, AGGREGATOR_SNAPSHOT_SECONDS, AGGREGATOR_SNAPSHOTS
 from services.common.object_store import ObjectStore
 from services.common.tables import Figures, Keys, period_of, unpack, unpack_entry
+from services.common.tasks import repeat
 
 logger = logging.getLogger(__name__)
 
@@ -205,18 +206,17 @@ class Snapshots:
 
     async def run(self) -> None:
         """Look for turns until cancelled."""
-        while True:
-            try:
-                await self.turn()
-            except (RedisError, BotoCoreError, ClientError, OSError, Restless) as error:
-                AGGREGATOR_SNAPSHOT_FAILURES.inc()
-                logger.warning("no snapshot of the live figures at this turn: %s: %s", type(error).__name__, error)
-            except Exception:  # a fault here must not end the applying of purchases
-                AGGREGATOR_SNAPSHOT_FAILURES.inc()
-                logger.exception("no snapshot of the live figures at this turn")
-            if _cancelled():
-                return
-            await asyncio.sleep(min(_LOOK_EVERY_S, self._seconds))
+        await repeat(self._try_turn, min(_LOOK_EVERY_S, self._seconds))
+
+    async def _try_turn(self) -> None:
+        try:
+            await self.turn()
+        except (RedisError, BotoCoreError, ClientError, OSError, Restless) as error:
+            AGGREGATOR_SNAPSHOT_FAILURES.inc()
+            logger.warning("no snapshot of the live figures at this turn: %s: %s", type(error).__name__, error)
+        except Exception:  # a fault here must not end the applying of purchases
+            AGGREGATOR_SNAPSHOT_FAILURES.inc()
+            logger.exception("no snapshot of the live figures at this turn")
 
     async def turn(self) -> str | None:
         """Take and store a snapshot if it is this process's turn and there is anything; returns its key."""
@@ -244,9 +244,3 @@ class Snapshots:
         keys = [key for key, _size in self._store.list(live_snapshot.FOLDER) if live_snapshot.is_snapshot(key)]
         for key in keys[: -self._kept]:
             self._store.delete(key)
-
-
-def _cancelled() -> bool:
-    # A client library may turn the cancellation it was awaiting under into an error of its own.
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

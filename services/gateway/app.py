@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from services.common.eventloop_lag import watched_loop
 from services.common.object_store import ObjectStore
+from services.common.tasks import run_periodically
 from services.common.telemetry import Health
 from services.common.version import running_version
 from services.gateway.api import docs, openapi, problems, static_page
@@ -31,7 +32,6 @@ from services.gateway.upstreams.bestsellers import PopularShelf
 from services.gateway.upstreams.event_intake import Intake
 from services.gateway.upstreams.model_registry import Registry
 from services.gateway.upstreams.offsets import OffsetWatch
-from services.gateway.upstreams.periodic import repeating
 from services.gateway.upstreams.recommendations import Recommender
 from services.gateway.upstreams.recommender_client import ModelWatch, RecommenderClient
 from services.gateway.upstreams.reconciliation import BooksWatch
@@ -131,7 +131,7 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         # With the engines there, the first answer has figures; without, it starts all the same.
         await asyncio.gather(snapshots.refresh(), ticker.refresh())
         await stack.enter_async_context(watched_loop())
-        await stack.enter_async_context(repeating(rhythm))
+        await stack.enter_async_context(run_periodically(rhythm))
         yield Parts(
             settings=settings,
             health=health,

@@ -1,4 +1,4 @@
-"""Work that repeats beside the requests."""
+"""Background tasks that repeat until they are cancelled."""
 
 import asyncio
 import logging
@@ -11,9 +11,9 @@ Action = Callable[[], Awaitable[None]]
 
 
 @asynccontextmanager
-async def repeating(rhythm: Iterable[tuple[Action, float]]) -> AsyncIterator[None]:
-    """Run each action at its interval, in seconds, until the block is left."""
-    tasks = [asyncio.create_task(_repeat(action, seconds)) for action, seconds in rhythm]
+async def run_periodically(schedule: Iterable[tuple[Action, float]]) -> AsyncIterator[None]:
+    """Run each action at its interval (seconds, from the end of one run to the next) until the block is left."""
+    tasks = [asyncio.create_task(repeat(action, seconds)) for action, seconds in schedule]
     try:
         yield
     finally:
@@ -22,8 +22,8 @@ async def repeating(rhythm: Iterable[tuple[Action, float]]) -> AsyncIterator[Non
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _repeat(action: Action, seconds: float) -> None:
-    """Errors are logged, and the next turn comes all the same."""
+async def repeat(action: Action, seconds: float) -> None:
+    """Run the action every `seconds` until cancelled. An error is logged and does not end the repetition."""
     while True:
         try:
             await action()
