@@ -21,11 +21,11 @@ from services.common.object_store import ObjectStore
 from services.common.reconciliation import Reconciliation
 from services.common.settings import explain
 from spark.jars import JarsMissing, fetch_jars
-from spark.job import STEPS, Job, Outcome, run, run_reconcile
-from spark.progress import Progress
+from spark.job import STEPS, Job, JobOutcome, run, run_reconcile
 from spark.publish import ModelRefused
 from spark.session import spark_session
 from spark.settings import JobSettings
+from spark.step_log import StepLog
 from spark.versions import new_version
 
 DESCRIPTION = """\
@@ -93,14 +93,14 @@ def spark_reason(error: Exception) -> str:
 
 def run_command(settings: JobSettings, options: argparse.Namespace) -> int:
     """`run`: one run of the job."""
-    outcome = run_job(settings, Progress(), options.until)
+    outcome = run_job(settings, StepLog(), options.until)
     _say(f"model {outcome.model} is live" if outcome.model else f"no model: {outcome.reason}")
-    return _verdict(outcome.books, options.strict)
+    return _verdict(outcome.reconciliation, options.strict)
 
 
 def reconcile_command(settings: JobSettings, options: argparse.Namespace) -> int:
     """`reconcile`: compare the books."""
-    with open_job(settings, Progress()) as job:
+    with open_job(settings, StepLog()) as job:
         return _verdict(run_reconcile(job), options.strict)
 
 
@@ -108,14 +108,14 @@ def _verdict(found: Reconciliation | None, strict: bool) -> int:
     return 3 if strict and (found is None or found.status != "agree") else 0
 
 
-def run_job(settings: JobSettings, progress: Progress, until: str = "publish") -> Outcome:
+def run_job(settings: JobSettings, step_log: StepLog, until: str = "publish") -> JobOutcome:
     """Run the steps. Raises BucketMissing, JarsMissing, ModelRefused."""
-    with open_job(settings, progress) as job:
+    with open_job(settings, step_log) as job:
         return run(job, until)
 
 
 @contextmanager
-def open_job(settings: JobSettings, progress: Progress) -> Iterator[Job]:
+def open_job(settings: JobSettings, step_log: StepLog) -> Iterator[Job]:
     """Open the clients, and close them in the end. Raises BucketMissing, JarsMissing."""
     now_ms = time.time_ns() // 1_000_000
     store = ObjectStore(settings)
@@ -124,7 +124,7 @@ def open_job(settings: JobSettings, progress: Progress) -> Iterator[Job]:
             raise BucketMissing(f"there is no bucket {store.bucket!r} at {settings.s3_endpoint or 'AWS'}")
         with spark_session(settings) as spark:
             _stop_at_once()  # Spark has put its own handler in the place of ours
-            yield Job(spark, store, settings, progress, new_version(now_ms), now_ms)
+            yield Job(spark, store, settings, step_log, new_version(now_ms), now_ms)
     finally:
         store.close()
 

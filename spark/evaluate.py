@@ -15,20 +15,20 @@ from pydantic import ValidationError
 from recsys.als_settings import AlsSettings
 from recsys.decayed_counts import DAY_MS
 from recsys.evaluation import holdout, html_report, rolling
-from recsys.evaluation.methods import CANDIDATES, COMPOSED, Fits, Recipe, als_candidates, methods
-from recsys.evaluation.purchase_log import ANONYMOUS, Log, read_log
+from recsys.evaluation.methods import CANDIDATES, COMPOSED, FactorCache, ModelConfig, als_candidates, methods
+from recsys.evaluation.purchase_log import ANONYMOUS, PurchaseLog, read_log
 from recsys.evaluation.rolling import Answers
 from recsys.evaluation.summary import summary
-from recsys.evaluation.training_view import Background, background
-from recsys.evaluation.weight_search import Window, choose
+from recsys.evaluation.training_view import TrainingView, view_at
+from recsys.evaluation.weight_search import SearchWindow, choose
 from services.common.events import format_time
 from services.common.settings import explain
 from services.producer.source import BadFile
 from spark.import_csv import import_file
 from spark.jars import JarsMissing
-from spark.progress import Progress
 from spark.session import spark_session
 from spark.settings import STATE, JobSettings
+from spark.step_log import StepLog
 
 DESCRIPTION = """\
 How good are the recommendations? Every order after a split is answered by the scorer that serves customers, from what
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        run(options, JobSettings(), Progress(sys.stderr))
+        run(options, JobSettings(), StepLog(sys.stderr))
     except ValidationError as error:
         return _fail(explain(error), 2)
     except (BadFile, JarsMissing, TooLittle) as error:
@@ -70,22 +70,22 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def run(options: argparse.Namespace, settings: JobSettings, progress: Progress) -> None:
+def run(options: argparse.Namespace, settings: JobSettings, step_log: StepLog) -> None:
     """All steps. Raises BadFile, JarsMissing, TooLittle."""
     out: Path = (options.out or STATE / "evaluate" / options.csv.name.split(".")[0]).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    with progress.step("import") as step:
+    with step_log.step("import") as step:
         step.says(_imported(options.csv, out, settings))
     log = read_log(out / "purchases")
     split_ms, until_ms = _window(log, options)
-    fits = Fits(out / "factors")
-    with progress.step("choose") as step:
-        choice = _chosen(log, split_ms, fits, options, out / "choice.json")
+    cache = FactorCache(out / "factors")
+    with step_log.step("choose") as step:
+        choice = _chosen(log, split_ms, cache, options, out / "choice.json")
         step.says(f"{sum(choice['tried'].values()):,} trials; {choice['composition']}")
     if options.until == "choose":
         return
-    recipe = Recipe.read(choice)
-    known = background(log, split_ms)
+    config = ModelConfig.read(choice)
+    known = view_at(log, split_ms)
     document: Json = {
         "file": options.csv.name,
         "split": format_time(split_ms),
@@ -93,12 +93,12 @@ def run(options: argparse.Namespace, settings: JobSettings, progress: Progress) 
         "sample": options.test_sample,
         "validation": choice["validation"],
         "looks": _look(out / "looks.json"),
-        "recipe": recipe.record(),
+        "recipe": config.record(),
         "tried": choice["tried"],
         "search": choice["trials"],
-        "seconds": progress.seconds,
+        "seconds": step_log.seconds,
     }
-    for protocol, answers in _measured(known, until_ms, recipe, fits, options=options, progress=progress):
+    for protocol, answers in _measured(known, until_ms, config, cache, options=options, step_log=step_log):
         document[protocol] = summary(answers, known.popularity(None), COMPOSED)
         # What is measured stays, even if the next step is stopped.
         (out / "metrics.json").write_text(json.dumps(document, indent=1))
@@ -108,24 +108,30 @@ def run(options: argparse.Namespace, settings: JobSettings, progress: Progress) 
 
 
 def _measured(
-    known: Background, until_ms: int, recipe: Recipe, fits: Fits, *, options: argparse.Namespace, progress: Progress
+    known: TrainingView,
+    until_ms: int,
+    config: ModelConfig,
+    cache: FactorCache,
+    *,
+    options: argparse.Namespace,
+    step_log: StepLog,
 ) -> Iterator[tuple[str, Answers]]:
     """The answers after the split, by protocol; with repeats only where the shop shows bought products again."""
     protocol = rolling.Protocol(sample=options.test_sample)
-    with progress.step("rolling") as step:
-        answers = rolling.evaluate(known, until_ms, methods(known, recipe, fits, live=True), protocol, "rolling")
+    with step_log.step("rolling") as step:
+        answers = rolling.evaluate(known, until_ms, methods(known, config, cache, live=True), protocol, "rolling")
         step.says(_in_words(answers))
     yield "rolling", answers
     if options.until == "rolling":
         return
-    with progress.step("static") as step:
-        answers = holdout.evaluate(known, until_ms, methods(known, recipe, fits, live=False), rolling.Protocol())
+    with step_log.step("static") as step:
+        answers = holdout.evaluate(known, until_ms, methods(known, config, cache, live=False), rolling.Protocol())
         step.says(_in_words(answers))
     yield "static", answers
-    if recipe.composition.mask_bought:
+    if config.composition.mask_bought:
         return
-    with progress.step("repeats") as step:
-        again = methods(known, recipe, fits, live=True, mask_bought=False)
+    with step_log.step("repeats") as step:
+        again = methods(known, config, cache, live=True, mask_bought=False)
         protocol = rolling.Protocol(who="warm", sample=options.test_sample, new_only=False)
         answers = rolling.evaluate(known, until_ms, again, protocol, "repeats")
         step.says(_in_words(answers))
@@ -148,7 +154,7 @@ def _imported(csv: Path, out: Path, settings: JobSettings) -> str:
     return f"{imported.rows:,} rows, {imported.refused:,} refused"
 
 
-def _window(log: Log, options: argparse.Namespace) -> tuple[int, int]:
+def _window(log: PurchaseLog, options: argparse.Namespace) -> tuple[int, int]:
     """The split and the end of what is asked, epoch ms: by default the days up to the newest purchase."""
     if not len(log):
         raise TooLittle("the file holds no valid purchase")
@@ -168,7 +174,7 @@ def _window(log: Log, options: argparse.Namespace) -> tuple[int, int]:
     return split_ms, until_ms
 
 
-def _chosen(log: Log, split_ms: int, fits: Fits, options: argparse.Namespace, kept: Path) -> Json:
+def _chosen(log: PurchaseLog, split_ms: int, cache: FactorCache, options: argparse.Namespace, kept: Path) -> Json:
     """The choice made before, or a search now."""
     if kept.exists():
         choice: Json = json.loads(kept.read_text())
@@ -176,11 +182,11 @@ def _chosen(log: Log, split_ms: int, fits: Fits, options: argparse.Namespace, ke
             raise TooLittle(f"{kept} was chosen for a split at {choice['split']}: give --split, or delete the file")
         return choice
     first_ms = split_ms - options.validation_days * DAY_MS
-    window = Window(background(log, first_ms), split_ms, options.sample, options.seed)
+    window = SearchWindow(view_at(log, first_ms), split_ms, options.sample, options.seed)
     choice = {
         "split": format_time(split_ms),
         "validation": {"from": format_time(first_ms), "sample": options.sample, "seed": options.seed},
-        **choose(window, fits, options.seconds, options.als).record(),
+        **choose(window, cache, options.seconds, options.als).record(),
     }
     kept.write_text(json.dumps(choice, indent=1))
     return choice

@@ -73,10 +73,10 @@ def sold(purchases: DataFrame) -> DataFrame:
     return purchases.where(F.col("quantity") > 0)
 
 
-def known_purchases(held: DataFrame) -> DataFrame:
+def known_purchases(interactions: DataFrame) -> DataFrame:
     """user_id, product_ids (ascending), pieces and bought_ms (of each): what each known user holds."""
     each = F.struct("product_id", F.col("pieces").cast("double").alias("pieces"), "bought_ms")
-    holdings = held.groupBy("user_id").agg(F.sort_array(F.collect_list(each)).alias("held"))
+    holdings = interactions.groupBy("user_id").agg(F.sort_array(F.collect_list(each)).alias("held"))
     return holdings.select(
         "user_id",
         F.col("held.product_id").alias("product_ids"),
@@ -85,17 +85,17 @@ def known_purchases(held: DataFrame) -> DataFrame:
     )
 
 
-def co_purchases(held: DataFrame) -> DataFrame:
+def co_purchases(interactions: DataFrame) -> DataFrame:
     """product_id, buyers, neighbour_ids, counts: who holds each, and the products that share most customers with it."""
-    products = numbered(held, "product_id").withColumnRenamed("product_id_number", "number").persist()
-    pairs = _ordered_pairs(_newest_products(held.join(products, "product_id")), "number")
+    products = numbered(interactions, "product_id").withColumnRenamed("product_id_number", "number").persist()
+    pairs = _ordered_pairs(_newest_products(interactions.join(products, "product_id")), "number")
     commonest = Window.partitionBy("one").orderBy(F.desc("customers"), F.asc("other"))
     kept = pairs.withColumn("place", F.row_number().over(commonest)).where(F.col("place") <= NEIGHBOURS)
     named = kept.join(products, F.col("other") == F.col("number")).select("one", "place", "product_id", "customers")
     neighbours = named.groupBy("one").agg(
         F.sort_array(F.collect_list(F.struct("place", "product_id", "customers"))).alias("found")
     )
-    buyers = held.groupBy("product_id").agg(F.count(F.lit(1)).alias("buyers")).join(products, "product_id")
+    buyers = interactions.groupBy("product_id").agg(F.count(F.lit(1)).alias("buyers")).join(products, "product_id")
     with_neighbours = buyers.join(neighbours, F.col("number") == F.col("one"), "left")
     return with_neighbours.select(
         "product_id",
@@ -105,10 +105,10 @@ def co_purchases(held: DataFrame) -> DataFrame:
     )
 
 
-def _newest_products(held: DataFrame) -> DataFrame:
+def _newest_products(interactions: DataFrame) -> DataFrame:
     """Each customer's newest products: pairs grow with the square of them."""
     newest = Window.partitionBy("user_id").orderBy(F.desc("bought_ms"), F.asc("number"))
-    return held.withColumn("age", F.row_number().over(newest)).where(F.col("age") <= NEWEST_PRODUCTS)
+    return interactions.withColumn("age", F.row_number().over(newest)).where(F.col("age") <= NEWEST_PRODUCTS)
 
 
 def _ordered_pairs(of_customers: DataFrame, column: str) -> DataFrame:
@@ -125,11 +125,11 @@ def _or_none(column: str, kind: str) -> Column:
     return F.coalesce(F.col(column), F.array()).cast(kind)
 
 
-def category_ties(held: DataFrame, products: DataFrame) -> DataFrame:
+def category_ties(interactions: DataFrame, products: DataFrame) -> DataFrame:
     """category_code, towards, tie: the share of the buyers of one category who bought in another, or a second product
     of the same, shrunk. Only ties above 0, and only between the `MOST` categories of most buyers."""
     categories = products.where(F.col("category_code").isNotNull()).select("product_id", "category_code")
-    bought = held.join(categories, "product_id").groupBy("user_id", "category_code")
+    bought = interactions.join(categories, "product_id").groupBy("user_id", "category_code")
     by_customer = _of_most_bought(bought.agg(F.count(F.lit(1)).alias("products"))).persist()
     buyers = by_customer.groupBy("category_code").agg(
         F.count(F.lit(1)).alias("buyers"), F.count_if(F.col("products") > 1).alias("again")
@@ -150,7 +150,7 @@ def _of_most_bought(by_customer: DataFrame) -> DataFrame:
     return by_customer.join(most, "category_code", "left_semi")
 
 
-def trends(purchases: DataFrame, held: DataFrame, half_lives_h: Iterable[float], at_ms: int) -> DataFrame:
+def trends(purchases: DataFrame, interactions: DataFrame, half_lives_h: Iterable[float], at_ms: int) -> DataFrame:
     """product_id, half_life_h, count: lines sold, fading with each half-life, as they stand at `at_ms`.
 
     Lines ahead of it are left out. A customer who has given a product back altogether has not bought it, before the
@@ -165,13 +165,13 @@ def trends(purchases: DataFrame, held: DataFrame, half_lives_h: Iterable[float],
         for hours in sorted(set(half_lives_h))
     ]
     lines = sold(purchases).where(F.col("event_time") <= at_ms)
-    by_product = _not_given_back(lines, held).groupBy("product_id").agg(F.array(*counts).alias("counts"))
+    by_product = _not_given_back(lines, interactions).groupBy("product_id").agg(F.array(*counts).alias("counts"))
     each = by_product.select("product_id", F.explode("counts").alias("trend"))
     return each.select("product_id", "trend.half_life_h", "trend.count").where(F.col("count") > FADED)
 
 
-def _not_given_back(lines: DataFrame, held: DataFrame) -> DataFrame:
+def _not_given_back(lines: DataFrame, interactions: DataFrame) -> DataFrame:
     """The lines of products that their customers hold still, and those of nobody known."""
-    pairs = held.select("user_id", "product_id", F.lit(True).alias("holds"))
+    pairs = interactions.select("user_id", "product_id", F.lit(True).alias("holds"))
     marked = lines.join(pairs, ["user_id", "product_id"], "left")
     return marked.where(F.col("user_id").isNull() | F.col("holds"))

@@ -12,7 +12,7 @@ from services.common.reconciliation import Basis, Difference, Drift, Figure, Rec
 from spark.figures import bucket_start
 
 HOUR_MS = 3_600_000
-TOLD_A_TABLE = 20
+LISTED_PER_TABLE = 20
 """So many differences of a table are listed; `differing` counts them all."""
 
 FIGURES: dict[Table, tuple[Figure, ...]] = {
@@ -24,10 +24,10 @@ FIGURES: dict[Table, tuple[Figure, ...]] = {
 KEPT_BY_ENTITY: frozenset[Figure] = frozenset({"orders", "buyers"})
 BUCKETS: frozenset[Table] = frozenset({"month", "day", "hour"})
 
-Place = tuple[Table, str]
+FigureKey = tuple[Table, str]
 """A table and an entry of it: a bucket's start (epoch seconds), a partition's number, a name; "" for totals."""
 Amounts = Mapping[Figure, int]
-Book = Mapping[Place, Amounts]
+ShopFigures = Mapping[FigureKey, Amounts]
 _NOTHING: Amounts = {}
 
 
@@ -50,7 +50,7 @@ class Scope:
             return self.snapshot.newest
         return (self.snapshot.taken_at // HOUR_MS - 1) * HOUR_MS
 
-    def covers(self, place: Place) -> bool:
+    def covers(self, place: FigureKey) -> bool:
         """Whether an entry is compared."""
         if self.basis == "offsets":
             return True
@@ -62,16 +62,16 @@ class Scope:
         return (figure for figure in FIGURES[table] if self.snapshot.level or figure not in KEPT_BY_ENTITY)
 
 
-class Unequal(NamedTuple):
+class Mismatch(NamedTuple):
     """A figure that is not the same in both books."""
 
-    place: Place
+    place: FigureKey
     figure: Figure
     live: int
     batch: int
 
 
-def fitting(
+def comparable_by_offsets(
     snapshots: Iterable[tuple[str, LiveSnapshot]], offsets: Mapping[int, int], time_zone: str
 ) -> tuple[str, LiveSnapshot] | None:
     """The first snapshot whose marks the archive has reached. `offsets`: partition → offset after the last archived."""
@@ -82,7 +82,7 @@ def fitting(
     return None
 
 
-def fitting_by_hours(
+def comparable_by_hours(
     snapshots: Iterable[tuple[str, LiveSnapshot]], archived_until_ms: int, time_zone: str
 ) -> tuple[str, LiveSnapshot] | None:
     """The first snapshot that was taken before the newest archived line arrived: all hours before it are archived."""
@@ -92,10 +92,10 @@ def fitting_by_hours(
     return None
 
 
-def live_book(snapshot: LiveSnapshot) -> Book:
+def live_figures(snapshot: LiveSnapshot) -> ShopFigures:
     """The live figures as a book."""
     totals = snapshot.totals
-    book: dict[Place, Amounts] = {
+    book: dict[FigureKey, Amounts] = {
         ("totals", ""): {
             "revenue": totals.revenue,
             "quantity": totals.quantity,
@@ -127,24 +127,24 @@ def live_book(snapshot: LiveSnapshot) -> Book:
     return book
 
 
-def compare(live: Book, batch: Book, scope: Scope) -> tuple[int, list[Unequal]]:
+def compare(live: ShopFigures, batch: ShopFigures, scope: Scope) -> tuple[int, list[Mismatch]]:
     """How many figures were compared, and those that differ, in the order of the tables and their entries."""
-    compared, unequal = 0, []
+    compared, mismatches = 0, []
     for place in sorted((place for place in live.keys() | batch.keys() if scope.covers(place)), key=_order):
         here, there = live.get(place, _NOTHING), batch.get(place, _NOTHING)
         for figure in scope.figures(place[0]):
             compared += 1
             if here.get(figure, 0) != there.get(figure, 0):
-                unequal.append(Unequal(place, figure, here.get(figure, 0), there.get(figure, 0)))
-    return compared, unequal
+                mismatches.append(Mismatch(place, figure, here.get(figure, 0), there.get(figure, 0)))
+    return compared, mismatches
 
 
-def _order(place: Place) -> tuple[int, int, str]:
+def _order(place: FigureKey) -> tuple[int, int, str]:
     table, entry = place
     return list(FIGURES).index(table), int(entry) if table in BUCKETS or table == "partition" else 0, entry
 
 
-def drift(live: Book, batch: Book, scope: Scope) -> Drift:
+def drift(live: ShopFigures, batch: ShopFigures, scope: Scope) -> Drift:
     """Live less batch over all that was compared: of the totals, or the sum of the hours."""
     table: Table = "totals" if scope.basis == "offsets" else "hour"
     compared = [place for place in live.keys() | batch.keys() if place[0] == table and scope.covers(place)]
@@ -166,30 +166,30 @@ def drift(live: Book, batch: Book, scope: Scope) -> Drift:
 
 
 def reconciliation(
-    live: Book, batch: Book, scope: Scope, *, version: str, checked_ms: int, snapshot_key: str
+    live: ShopFigures, batch: ShopFigures, scope: Scope, *, version: str, checked_ms: int, snapshot_key: str
 ) -> Reconciliation:
     """The comparison as it is stored."""
-    compared, unequal = compare(live, batch, scope)
+    compared, mismatches = compare(live, batch, scope)
     return Reconciliation(
         version=version,
-        status="differ" if unequal else "agree",
+        status="differ" if mismatches else "agree",
         basis=scope.basis,
         as_of=format_time(scope.as_of_ms),
         checked_at=format_time(checked_ms),
         snapshot=snapshot_key,
         compared=compared,
-        differing=len(unequal),
+        differing=len(mismatches),
         drift=drift(live, batch, scope),
-        differences=tuple(told(unequal, scope.snapshot)),
+        differences=tuple(list_differences(mismatches, scope.snapshot)),
     )
 
 
-def told(unequal: Iterable[Unequal], snapshot: LiveSnapshot) -> Iterator[Difference]:
+def list_differences(mismatches: Iterable[Mismatch], snapshot: LiveSnapshot) -> Iterator[Difference]:
     """The first differences of each table, for people."""
     zone, listed = ZoneInfo(snapshot.time_zone), dict.fromkeys(FIGURES, 0)
-    for (table, entry), figure, live, batch in unequal:
+    for (table, entry), figure, live, batch in mismatches:
         listed[table] += 1
-        if listed[table] <= TOLD_A_TABLE:
+        if listed[table] <= LISTED_PER_TABLE:
             yield Difference(
                 table=table,
                 figure=figure,

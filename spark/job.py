@@ -13,10 +13,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from recsys.evaluation import run_evaluation
-from recsys.evaluation.gate import Check, Judgement
-from recsys.evaluation.methods import Recipe
+from recsys.evaluation.gate import GateDecision, ModelCheck
+from recsys.evaluation.methods import ModelConfig
 from recsys.evaluation.purchase_log import COLUMNS, sampled_log
-from recsys.evaluation.run_evaluation import Evaluated, Evaluation
+from recsys.evaluation.run_evaluation import Evaluation, EvaluationResult
 from recsys.event_clock import WITNESSES, newest_of
 from services.common import model_registry
 from services.common.conditional_write import encode, put_once
@@ -27,10 +27,10 @@ from services.common.object_store import ObjectStore
 from services.common.reconciliation import Reconciliation, in_words
 from spark import curate, features, figure_diff, figures, model_checks, publish, train
 from spark.curate import Curation
-from spark.progress import Progress
 from spark.reconcile import reconcile
 from spark.session import blas_in_use
 from spark.settings import JobSettings
+from spark.step_log import StepLog
 
 CURATED = "curated/purchases/"
 REPORTS = "reports/"
@@ -46,7 +46,7 @@ class Job:
     spark: SparkSession
     store: ObjectStore
     settings: JobSettings
-    progress: Progress
+    step_log: StepLog
     version: str
     now_ms: int
 
@@ -66,49 +66,49 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JobOutcome:
     """How a run ended: `model` is the version now live, or None with the reason; `books` where they were compared."""
 
     model: str | None
     reason: str = ""
-    books: Reconciliation | None = None
+    reconciliation: Reconciliation | None = None
 
 
-def run(job: Job, until: str = "publish") -> Outcome:
+def run(job: Job, until: str = "publish") -> JobOutcome:
     """Do the steps up to and including `until`."""
     checked = check(job)
     purchases, curation = curate_step(job, checked)
     if until == "curate":
-        return Outcome(None, "only curated, as asked")
-    held = train.interactions(purchases).persist()
-    refusal = train.reason_against_training(held)
+        return JobOutcome(None, "only curated, as asked")
+    interactions = train.interactions(purchases).persist()
+    refusal = train.reason_against_training(interactions)
     report_step(job, purchases, curation, refusal)
     if until == "report":
-        return Outcome(None, "only curated and reported, as asked")
+        return JobOutcome(None, "only curated and reported, as asked")
     found = reconcile_step(job, checked, curation)
     checked.unpersist()
     if until == "reconcile":
-        return Outcome(None, "only curated, reported and reconciled, as asked", found)
+        return JobOutcome(None, "only curated, reported and reconciled, as asked", found)
     if refusal:
-        return Outcome(None, refusal, found)
-    return replace(_model(job, purchases, held, curation, until), books=found)
+        return JobOutcome(None, refusal, found)
+    return replace(_model(job, purchases, interactions, curation, until), reconciliation=found)
 
 
-def _model(job: Job, purchases: DataFrame, held: DataFrame, curation: Curation, until: str) -> Outcome:
+def _model(job: Job, purchases: DataFrame, interactions: DataFrame, curation: Curation, until: str) -> JobOutcome:
     """The steps that make a model: evaluate, train, publish."""
     evaluated = evaluate_step(job, curation)
     if until == "evaluate":
-        return Outcome(None, "evaluated but not trained, as asked")
-    pairs = train_step(job, purchases, held, evaluated.recipe)
+        return JobOutcome(None, "evaluated but not trained, as asked")
+    pairs = train_step(job, purchases, interactions, evaluated.config)
     if until == "train":
-        return Outcome(None, f"trained but not published, as asked: {folder_of(job.version)}")
-    return publish_step(job, Training(purchases, held, curation, pairs), evaluated)
+        return JobOutcome(None, f"trained but not published, as asked: {folder_of(job.version)}")
+    return publish_step(job, TrainingData(purchases, interactions, curation, pairs), evaluated)
 
 
 def run_reconcile(job: Job) -> Reconciliation | None:
     """Compare the books and do nothing else."""
     checked = check(job)
-    with job.progress.step("check") as step:
+    with job.step_log.step("check") as step:
         curation = curate.count(checked)
         step.says(_curation_in_words(curation))
     return reconcile_step(job, checked, curation)
@@ -121,7 +121,7 @@ def check(job: Job) -> DataFrame:
 
 def curate_step(job: Job, checked: DataFrame) -> tuple[DataFrame, Curation]:
     """Checked records → `curated/purchases/<version>/`."""
-    with job.progress.step("curate") as step:
+    with job.step_log.step("curate") as step:
         curation = curate.count(checked)
         curate.write_curated(curate.accepted(checked), job.url(job.curated_folder))
         step.says(_curation_in_words(curation))
@@ -146,7 +146,7 @@ def _curation_in_words(curation: Curation) -> str:
 
 def report_step(job: Job, purchases: DataFrame, curation: Curation, refusal: str | None) -> None:
     """The batch figures → `reports/<version>/`, `figures.json` last; then `reports/latest.json`."""
-    with job.progress.step("report") as step:
+    with job.step_log.step("report") as step:
         lines = figures.by_order(purchases).persist()
         batch_figures = figures.figures(lines, curation, job.settings.time_zone)
         for name, column in figures.TABLES.items():
@@ -187,7 +187,7 @@ def reconcile_step(job: Job, checked: DataFrame, curation: Curation) -> Reconcil
 
     Books that differ are said loudly and change nothing else: the model is made of what the archive holds.
     """
-    with job.progress.step("reconcile") as step:
+    with job.step_log.step("reconcile") as step:
         found = reconcile(
             job.store,
             checked,
@@ -201,27 +201,27 @@ def reconcile_step(job: Job, checked: DataFrame, curation: Curation) -> Reconcil
         else:
             step.says(f"{in_words(found)} ({found.compared:,} figures, by {found.basis})")
     for difference in found.differences if found else ():
-        job.progress.line(f"  {figure_diff.in_words(difference)}")
+        job.step_log.line(f"  {figure_diff.in_words(difference)}")
     return found
 
 
-def evaluate_step(job: Job, curation: Curation) -> Evaluated:
+def evaluate_step(job: Job, curation: Curation) -> EvaluationResult:
     """Recipes compared on the newest of this run's curated purchases; nothing is written yet."""
-    with job.progress.step("evaluate") as step:
+    with job.step_log.step("evaluate") as step:
         share = min(1.0, job.settings.evaluation_lines / curation.accepted)
         log = sampled_log(curate.curated_tables(job.store, job.curated_folder, COLUMNS), share)
         job.settings.spark_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="factors-", dir=job.settings.spark_dir) as scratch:
-            evaluated = Evaluation(log, job.settings, job.settings.als, _live_recipe(job.store)).run(Path(scratch))
-        step.says(f"{_share_in_words(share)}{evaluated.judgement.reason}")
+            evaluated = Evaluation(log, job.settings, job.settings.als, _live_config(job.store)).run(Path(scratch))
+        step.says(f"{_share_in_words(share)}{evaluated.decision.reason}")
     return evaluated
 
 
-def _live_recipe(store: ObjectStore) -> Recipe | None:
+def _live_config(store: ObjectStore) -> ModelConfig | None:
     """The recipe of what serves; None where nothing does, or nothing that names one."""
     pointer, _etag = model_registry.read_pointer(store)
     try:
-        return run_evaluation.recipe_of(model_registry.read_manifest(store, pointer.version)) if pointer else None
+        return run_evaluation.config_of(model_registry.read_manifest(store, pointer.version)) if pointer else None
     except UnknownVersion:
         return None
 
@@ -230,12 +230,12 @@ def _share_in_words(share: float) -> str:
     return "" if share >= 1 else f"on the purchases of {share:.1%} of the customers: "
 
 
-def train_step(job: Job, purchases: DataFrame, held: DataFrame, recipe: Recipe) -> int:
+def train_step(job: Job, purchases: DataFrame, interactions: DataFrame, config: ModelConfig) -> int:
     """Factors and what serving needs beside them → the model's folder. Returns the pairs trained on."""
-    with job.progress.step("train") as step:
-        pairs = held.count()
+    with job.step_log.step("train") as step:
+        pairs = interactions.count()
         job.spark.sparkContext.setCheckpointDir(job.url(job.checkpoint_folder))
-        factors = train.factorise(held, recipe.als)
+        factors = train.factorise(interactions, config.als)
         _, newest_ms = span(purchases)
         products = features.catalogue(purchases).persist()
         tables = {
@@ -243,16 +243,16 @@ def train_step(job: Job, purchases: DataFrame, held: DataFrame, recipe: Recipe) 
             "item_factors": factors.products,
             "catalogue": products,
             "popularity": features.popularity(purchases, newest_ms),
-            "known_purchases": features.known_purchases(held),
-            "co_purchases": features.co_purchases(held),
-            "category_ties": features.category_ties(held, products),
-            "trends": features.trends(purchases, held, recipe.composition.half_lives_h, newest_ms),
+            "known_purchases": features.known_purchases(interactions),
+            "co_purchases": features.co_purchases(interactions),
+            "category_ties": features.category_ties(interactions, products),
+            "trends": features.trends(purchases, interactions, config.composition.half_lives_h, newest_ms),
         }
         folder = job.url(folder_of(job.version))
         for name, table in tables.items():
             table.coalesce(job.settings.als_blocks).write.parquet(f"{folder}{name}")
         _delete_folder(job.store, job.checkpoint_folder)
-        als = recipe.als
+        als = config.als
         step.says(f"ALS rank {als.rank}, {als.iterations} iterations over {pairs:,} pairs, {blas_in_use(job.spark)}")
     return pairs
 
@@ -266,61 +266,63 @@ def span(purchases: DataFrame) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingData:
     """What a model was made of."""
 
     purchases: DataFrame
-    held: DataFrame
+    interactions: DataFrame
     curation: Curation
     pairs: int
 
 
-def publish_step(job: Job, training: Training, evaluated: Evaluated) -> Outcome:
+def publish_step(job: Job, training: TrainingData, evaluated: EvaluationResult) -> JobOutcome:
     """Look at what was written, write the manifest, move the pointer if nothing is wrong. Raises ModelRefused."""
-    with job.progress.step("publish") as step:
+    with job.step_log.step("publish") as step:
         files = verified(job, evaluated)
         manifest = _manifest(job, training, evaluated, files)
-        judgement = evaluated.judgement.checked([*_file_checks(files), *_sanity_checks(job, training, manifest)])
+        decision = evaluated.decision.checked([*_file_checks(files), *_sanity_checks(job, training, manifest)])
         _write_evaluation(job, evaluated)
-        publish.write_manifest(job.store, manifest | {"gate": judgement.record(job.version)})
-        step.says(f"{len(files)} files, {sum(file.bytes for file in files):,} bytes; {judgement.verdict}")
-        return go_live(job, judgement)
+        publish.write_manifest(job.store, manifest | {"gate": decision.record(job.version)})
+        step.says(f"{len(files)} files, {sum(file.bytes for file in files):,} bytes; {decision.verdict}")
+        return go_live(job, decision)
 
 
-def go_live(job: Job, judgement: Judgement) -> Outcome:
+def go_live(job: Job, decision: GateDecision) -> JobOutcome:
     """Move the pointer to the complete version unless it was refused, then say what was decided, then drop old ones."""
-    outcome = Outcome(None, judgement.reason)
-    if judgement.verdict == "published":
-        author = ChangeAuthor(BY_JOB, judgement.reason, job.now_ms)
+    outcome = JobOutcome(None, decision.reason)
+    if decision.verdict == "published":
+        author = ChangeAuthor(BY_JOB, decision.reason, job.now_ms)
         if model_registry.publish(job.store, job.version, author):
-            outcome = Outcome(job.version)
+            outcome = JobOutcome(job.version)
         else:
-            outcome = Outcome(None, f"{job.version} is complete, but a later run's model is live already")
-            judgement = replace(judgement, reason=f"{judgement.reason} It does not serve: {outcome.reason}.")
-    record_gate(job, judgement)
+            outcome = JobOutcome(None, f"{job.version} is complete, but a later run's model is live already")
+            decision = replace(decision, reason=f"{decision.reason} It does not serve: {outcome.reason}.")
+    record_gate(job, decision)
     model_registry.prune(job.store, job.settings.models_kept)
     return outcome
 
 
-def verified(job: Job, evaluated: Evaluated) -> list[publish.ModelFile]:
+def verified(job: Job, evaluated: EvaluationResult) -> list[publish.ModelFile]:
     """The model's files. Where one is broken the gate's record says so before ModelRefused is raised."""
     try:
-        return publish.verified_files(job.store, job.version, evaluated.recipe.als.rank)
+        return publish.verified_files(job.store, job.version, evaluated.config.als.rank)
     except publish.ModelRefused as refused:
-        record_gate(job, evaluated.judgement.checked([Check("files are whole", False, str(refused))]))
+        record_gate(job, evaluated.decision.checked([ModelCheck("files are whole", False, str(refused))]))
         model_registry.prune(job.store, job.settings.models_kept)
         raise
 
 
-def _file_checks(files: list[publish.ModelFile]) -> list[Check]:
-    return [Check("files are whole", True, f"{len(files)} files were read back, their numbers are finite")]
+def _file_checks(files: list[publish.ModelFile]) -> list[ModelCheck]:
+    return [ModelCheck("files are whole", True, f"{len(files)} files were read back, their numbers are finite")]
 
 
-def _sanity_checks(job: Job, training: Training, manifest: dict[str, Any]) -> list[Check]:
+def _sanity_checks(job: Job, training: TrainingData, manifest: dict[str, Any]) -> list[ModelCheck]:
     newest_ms = span(training.purchases)[1]
     week = features.in_week(newest_ms)
     sold = features.sold(training.purchases).where(week).select("product_id").distinct().collect()
-    customers = training.held.select("user_id").distinct().orderBy(F.xxhash64("user_id")).limit(model_checks.CUSTOMERS)
+    customers = (
+        training.interactions.select("user_id").distinct().orderBy(F.xxhash64("user_id")).limit(model_checks.CUSTOMERS)
+    )
     return model_checks.checks(
         job.store,
         manifest,
@@ -330,7 +332,7 @@ def _sanity_checks(job: Job, training: Training, manifest: dict[str, Any]) -> li
     )
 
 
-def _write_evaluation(job: Job, evaluated: Evaluated) -> None:
+def _write_evaluation(job: Job, evaluated: EvaluationResult) -> None:
     """metrics.json and report.html beside the model's tables, where there was anything to measure."""
     if evaluated.document is not None and evaluated.page is not None:
         folder = folder_of(job.version)
@@ -338,29 +340,31 @@ def _write_evaluation(job: Job, evaluated: Evaluated) -> None:
         put_once(job.store, f"{folder}report.html", evaluated.page.encode())
 
 
-def record_gate(job: Job, judgement: Judgement) -> None:
+def record_gate(job: Job, decision: GateDecision) -> None:
     """What the gate says, also where nothing is published: `reports/gate/<version>.json` and `latest.json`."""
-    record = judgement.record(job.version)
+    record = decision.record(job.version)
     put_once(job.store, f"{GATE}{job.version}.json", encode(record))
     publish.move_forward(job.store, f"{GATE}latest.json", record)
 
 
-def _manifest(job: Job, training: Training, evaluated: Evaluated, files: list[publish.ModelFile]) -> dict[str, Any]:
+def _manifest(
+    job: Job, training: TrainingData, evaluated: EvaluationResult, files: list[publish.ModelFile]
+) -> dict[str, Any]:
     oldest, newest = span(training.purchases)
-    recipe, curation = evaluated.recipe, training.curation
+    config, curation = evaluated.config, training.curation
     return publish.manifest(
         job.version,
         job.now_ms,
         files,
-        rank=recipe.als.rank,
+        rank=config.als.rank,
         training={
             "from": format_time(oldest),
             "to": format_time(newest),
             "offsets": curation.offsets,
             "rows": curation.rows,
         },
-        settings={**recipe.als.model_dump(), "time_zone": job.settings.time_zone},
-        composition=msgspec.to_builtins(recipe.composition),
+        settings={**config.als.model_dump(), "time_zone": job.settings.time_zone},
+        composition=msgspec.to_builtins(config.composition),
         metrics=evaluated.metrics,
         search=evaluated.search,
         counts={"pairs": training.pairs, **curation.counts()},

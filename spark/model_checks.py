@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Sequence
 
 from recsys.catalogue import Filters
-from recsys.evaluation.gate import Check, Json
+from recsys.evaluation.gate import Json, ModelCheck
 from recsys.model import Model, load_model
 from recsys.model_format import InvalidModel
 from recsys.recommender import Answer, Recommender
@@ -21,7 +21,7 @@ CUSTOMERS = 20
 ASKED_FOR = 10
 
 
-class Unpublished:
+class CandidateArtifact:
     """A model's folder together with the manifest that it is about to get."""
 
     def __init__(self, store: ObjectStore, manifest: Json) -> None:
@@ -36,32 +36,32 @@ class Unpublished:
 
 def checks(
     store: ObjectStore, manifest: Json, sold: Collection[str], customers: Sequence[str], now_ms: int
-) -> list[Check]:
+) -> list[ModelCheck]:
     """What is found when serving loads the folder: `sold` are the last week's products, `customers` some known ones.
 
     `now_ms` is the newest event's time. Raises what the store raises.
     """
     version = manifest["version"]
     try:
-        model = load_model(Unpublished(store, manifest), folder_of(version).rstrip("/"), version)
+        model = load_model(CandidateArtifact(store, manifest), folder_of(version).rstrip("/"), version)
     except InvalidModel as refused:
-        return [Check("serving can load it", False, f"the recommender would refuse it: {refused}")]
-    loaded = Check("serving can load it", True, f"{len(manifest['files'])} files as the manifest has them")
+        return [ModelCheck("serving can load it", False, f"the recommender would refuse it: {refused}")]
+    loaded = ModelCheck("serving can load it", True, f"{len(manifest['files'])} files as the manifest has them")
     return [loaded, covers(model, sold), answers_well(model, customers, now_ms)]
 
 
-def covers(model: Model, sold: Collection[str]) -> Check:
+def covers(model: Model, sold: Collection[str]) -> ModelCheck:
     """Whether the catalogue knows what was sold lately."""
     known = sum(model.catalogue.row(product) is not None for product in sold)
     passed = known >= COVERED * len(sold)
-    return Check(
+    return ModelCheck(
         "the catalogue covers the last week",
         passed,
         f"the catalogue knows {known:,} of the {len(sold):,} products sold in the last week",
     )
 
 
-def answers_well(model: Model, customers: Sequence[str], now_ms: int) -> Check:
+def answers_well(model: Model, customers: Sequence[str], now_ms: int) -> ModelCheck:
     """Whether known customers get what an answer should be."""
     recommender, name = Recommender(model, model.live_state()), "known customers get answers"
     for customer in customers:
@@ -69,8 +69,8 @@ def answers_well(model: Model, customers: Sequence[str], now_ms: int) -> Check:
         # A customer of a small shop may have bought all there is.
         holds = len(recommender.live.history(customer))
         if fault := fault_of(answer, left=holds < len(model.catalogue.product_ids)):
-            return Check(name, False, f"customer {customer} gets {fault}")
-    return Check(name, True, f"{len(customers)} customers get up to {ASKED_FOR} products each")
+            return ModelCheck(name, False, f"customer {customer} gets {fault}")
+    return ModelCheck(name, True, f"{len(customers)} customers get up to {ASKED_FOR} products each")
 
 
 def fault_of(answer: Answer, left: bool) -> str | None:

@@ -23,7 +23,16 @@ from services.common.storage_errors import NoSuchObject
 from services.common.tables import UNKNOWN
 from spark import publish
 from spark.curate import Curation, arrival_order
-from spark.figure_diff import HOUR_MS, Book, Place, Scope, fitting, fitting_by_hours, live_book, reconciliation
+from spark.figure_diff import (
+    HOUR_MS,
+    FigureKey,
+    Scope,
+    ShopFigures,
+    comparable_by_hours,
+    comparable_by_offsets,
+    live_figures,
+    reconciliation,
+)
 from spark.figures import start_of
 
 logger = logging.getLogger(__name__)
@@ -33,10 +42,10 @@ def find_scope(store: ObjectStore, checked: DataFrame, curation: Curation, time_
     """The newest snapshot that can be compared, with its key, and what of it; None where none fits."""
     snapshots = newest_first(store)
     if curation.plain_lines:
-        found = fitting_by_hours(snapshots, _archived_until(checked), time_zone)
+        found = comparable_by_hours(snapshots, _archived_until(checked), time_zone)
         return found and (found[0], Scope("hours", found[1]))
     offsets = {int(partition): offset for partition, offset in curation.offsets.items()}
-    found = fitting(snapshots, offsets, time_zone)
+    found = comparable_by_offsets(snapshots, offsets, time_zone)
     return found and (found[0], Scope("offsets", found[1]))
 
 
@@ -56,16 +65,18 @@ def _archived_until(checked: DataFrame) -> int:
     return cast(int, row.newest)
 
 
-def batch_book(checked: DataFrame, scope: Scope) -> Book:
+def batch_figures(checked: DataFrame, scope: Scope) -> ShopFigures:
     """The batch's figures of the records that the scope's snapshot had seen. `checked`: as `curate.check` gives it."""
     lines = counting_lines(checked, seen(scope)).persist()
     try:
-        book: dict[Place, dict[str, int]] = {(row.table, row.entry): row.asDict() for row in figures(lines).collect()}
+        book: dict[FigureKey, dict[str, int]] = {
+            (row.table, row.entry): row.asDict() for row in figures(lines).collect()
+        }
         if ("totals", "") in book:
             book["totals", ""]["buyers"] = lines.select("user_id").where("user_id IS NOT NULL").distinct().count()
     finally:
         lines.unpersist()
-    return cast(Book, book)
+    return cast(ShopFigures, book)
 
 
 def seen(scope: Scope) -> Column:
@@ -137,8 +148,8 @@ def reconcile(
         return None
     key, scope = found
     verdict = reconciliation(
-        live_book(scope.snapshot),
-        batch_book(checked, scope),
+        live_figures(scope.snapshot),
+        batch_figures(checked, scope),
         scope,
         version=version,
         checked_ms=now_ms,

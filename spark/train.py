@@ -33,21 +33,21 @@ def interactions(purchases: DataFrame) -> DataFrame:
     return pieces.where(F.col("pieces") > 0)
 
 
-def reason_against_training(held: DataFrame) -> str | None:
+def reason_against_training(interactions: DataFrame) -> str | None:
     """Why these interactions give no model; None where they do."""
-    if held.isEmpty():
+    if interactions.isEmpty():
         return "no known customer holds a product: every line is anonymous, rejected or returned"
     return None
 
 
-def factorise(held: DataFrame, als: AlsSettings) -> Factors:
+def factorise(interactions: DataFrame, als: AlsSettings) -> Factors:
     """Factors of every user and product in `held` (the columns of `interactions`).
 
     Hu, Koren, Volinsky 2008: preference 1 with confidence 1 + alpha * rating; rating = ln(1 + pieces).
     The context's checkpoint directory must be set.
     """
-    users, products = numbered(held, "user_id"), numbered(held, "product_id")
-    ratings = held.join(users, "user_id").join(products, "product_id")
+    users, products = numbered(interactions, "user_id"), numbered(interactions, "product_id")
+    ratings = interactions.join(users, "user_id").join(products, "product_id")
     model = _algorithm(als).fit(
         ratings.select("user_id_number", "product_id_number", F.log1p("pieces").cast("float").alias("rating"))
     )

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from recsys.decayed_counts import DAY_MS
-from recsys.evaluation.metrics import Blocks, Chosen, Interval, groups, interval, values
+from recsys.evaluation.metrics import Chosen, DayBootstrap, Interval, groups, interval, values
 from recsys.evaluation.rolling import Answers
 from recsys.score_weights import Composition
 from recsys.topk import Float64s
@@ -30,7 +30,7 @@ RULE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CandidateResult:
     """How one recipe did. Values and differences are of hit rate at 3 + NDCG at 10; None: nothing to compare with."""
 
     name: str
@@ -55,7 +55,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class ModelCheck:
     """One check of what was written."""
 
     name: str
@@ -64,20 +64,20 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class GateDecision:
     """What the gate says: the winner and why, every recipe's standing, and the checks of the model made of it."""
 
     winner: str
     reason: str
-    standings: tuple[Standing, ...] = ()
-    checks: tuple[Check, ...] = ()
+    results: tuple[CandidateResult, ...] = ()
+    checks: tuple[ModelCheck, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
         """Refused where a check of the written model failed."""
         return "published" if all(check.passed for check in self.checks) else "refused"
 
-    def checked(self, checks: Sequence[Check]) -> "Judgement":
+    def checked(self, checks: Sequence[ModelCheck]) -> "GateDecision":
         """The judgement with the checks of what was written; the first that failed is the reason."""
         failed = [check for check in checks if not check.passed]
         reason = f"The model was not published: {failed[0].detail}." if failed else self.reason
@@ -91,7 +91,7 @@ class Judgement:
             "winner": self.winner,
             "reason": self.reason,
             "rule": RULE,
-            "recipes": [standing.record() for standing in self.standings],
+            "recipes": [result.record() for result in self.results],
             "checks": [{"name": check.name, "passed": check.passed, "detail": check.detail} for check in self.checks],
         }
 
@@ -117,12 +117,12 @@ def too_few(questions: int, days: int, needed: int) -> str | None:
     )
 
 
-def judge(answers: Answers, recipes: Mapping[str, Composition]) -> Judgement:
+def decide(answers: Answers, configs: Mapping[str, Composition]) -> GateDecision:
     """The gate's word on recipes that answered the same questions; their names are methods of the answers."""
     table = _Table(answers)
-    standings = [table.standing(name, recipes) for name in PREFERENCE if name in recipes]
-    winner = max((standing for standing in standings if not standing.refused), key=lambda standing: standing.value)
-    return Judgement(winner.name, _reason(winner, standings), tuple(standings))
+    results = [table.result(name, configs) for name in PREFERENCE if name in configs]
+    winner = max((result for result in results if not result.refused), key=lambda result: result.value)
+    return GateDecision(winner.name, _reason(winner, results), tuple(results))
 
 
 class _Table:
@@ -134,19 +134,19 @@ class _Table:
         self._metrics = {metric: found[metric] for metric in SHOWN}
         self._value: Float64s = found["hr@3"] + found["ndcg@10"]
         self._groups = {name: groups(answers)[name] for name in ("warm", "all")}
-        self._blocks = {name: Blocks(answers.at_ms[chosen]) for name, chosen in self._groups.items()}
+        self._blocks = {name: DayBootstrap(answers.at_ms[chosen]) for name, chosen in self._groups.items()}
 
-    def standing(self, name: str, recipes: Mapping[str, Composition]) -> Standing:
+    def result(self, name: str, configs: Mapping[str, Composition]) -> CandidateResult:
         """One recipe against the others."""
-        against_live = self._difference(name, LIVE, "all") if LIVE in recipes and name != LIVE else None
+        against_live = self._difference(name, LIVE, "all") if LIVE in configs and name != LIVE else None
         against_popularity = self._difference(name, POPULARITY, "warm") if name != POPULARITY else None
-        return Standing(
+        return CandidateResult(
             name,
             float(self._value[self._place(name)].mean()),
             {group: self._figures(name, group, chosen) for group, chosen in self._groups.items()},
             against_live,
             against_popularity,
-            _refusal(name, recipes[name], against_live, against_popularity),
+            _refusal(name, configs[name], against_live, against_popularity),
         )
 
     def _figures(self, name: str, group: str, chosen: Chosen) -> dict[str, Interval]:
@@ -185,16 +185,16 @@ def _in_words(difference: Interval) -> str:
 _NAMES = {CANDIDATE: "newly chosen recipe", LIVE: "live model's recipe", POPULARITY: "recipe of popular products"}
 
 
-def _reason(winner: Standing, standings: Sequence[Standing]) -> str:
+def _reason(winner: CandidateResult, results: Sequence[CandidateResult]) -> str:
     hits = winner.figures["warm"]["hr@3"].value * 1000
     words = (
         f"The {_NAMES[winner.name]} does best: of 1,000 orders of customers with purchases, {hits:.0f} hold one of its "
         "first three products"
     )
-    popular = next(standing for standing in standings if standing.name == POPULARITY)
+    popular = next(result for result in results if result.name == POPULARITY)
     if winner.name != POPULARITY:
         words += f", of popular products {popular.figures['warm']['hr@3'].value * 1000:.0f}"
-    refused = [f"The {_NAMES[each.name]} was refused. {each.refused}." for each in standings if each.refused]
+    refused = [f"The {_NAMES[each.name]} was refused. {each.refused}." for each in results if each.refused]
     return " ".join([f"{words}.", *refused])
 
 

@@ -8,8 +8,17 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from recsys.evaluation.purchase_log import ANONYMOUS
-from recsys.evaluation.rolling import Answers, Method, Protocol, Recorder, Shop, Shown, gap_of, targets_of
-from recsys.evaluation.training_view import Background
+from recsys.evaluation.rolling import (
+    Answers,
+    Method,
+    Protocol,
+    Recorder,
+    ReplayState,
+    TopK,
+    targets_of,
+    time_since_last_purchase,
+)
+from recsys.evaluation.training_view import TrainingView
 from recsys.live_state import LiveState
 from recsys.purchase_history import History
 
@@ -24,26 +33,26 @@ class Question:
     targets: NDArray[np.int64]
 
 
-def evaluate(background: Background, until_ms: int, methods: Sequence[Method], protocol: Protocol) -> Answers:
+def evaluate(view: TrainingView, until_ms: int, methods: Sequence[Method], protocol: Protocol) -> Answers:
     """Ask once for each known customer who bought something from the background's moment to `until_ms`."""
-    now_ms = background.moment_ms
-    shop, recorder = Shop(background, methods), Recorder(methods, len(background.log.products))
-    on_sale = shop.live.on_sale(now_ms, protocol.candidate_days)
-    strangers: list[Shown] = []  # the same for all of them
-    for one in each_question(background, until_ms, shop.live, protocol):
-        shown = [] if len(one.history) else strangers
+    now_ms = view.moment_ms
+    replay, recorder = ReplayState(view, methods), Recorder(methods, len(view.log.products))
+    on_sale = replay.live.on_sale(now_ms, protocol.candidate_days)
+    fallback: list[TopK] = []  # the same for all of them
+    for one in each_question(view, until_ms, replay.live, protocol):
+        shown = [] if len(one.history) else fallback
         if not shown:
-            shown = shop.shown(methods, one.customer, now_ms, on_sale, protocol.new_only)
+            shown = replay.shown(methods, one.customer, now_ms, on_sale, protocol.new_only)
         if not len(one.history):
-            strangers = shown
-        recorder.add(one.at_ms, gap_of(one.history, now_ms), one.targets, on_sale, shown)
+            fallback = shown
+        recorder.add(one.at_ms, time_since_last_purchase(one.history, now_ms), one.targets, on_sale, shown)
     return recorder.answers()
 
 
-def each_question(background: Background, until_ms: int, live: LiveState, protocol: Protocol) -> Iterator[Question]:
+def each_question(view: TrainingView, until_ms: int, live: LiveState, protocol: Protocol) -> Iterator[Question]:
     """The questions to a state of the background's moment, which is left as it is."""
-    log = background.log
-    lines = np.arange(background.last, log.at(until_ms))
+    log = view.log
+    lines = np.arange(view.last, log.at(until_ms))
     lines = lines[log.customers[lines] != ANONYMOUS]
     lines = lines[np.argsort(log.customers[lines], kind="stable")]
     customers = np.split(lines, np.flatnonzero(np.diff(log.customers[lines])) + 1) if len(lines) else []

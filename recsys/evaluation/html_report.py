@@ -9,10 +9,10 @@ import msgspec
 
 from recsys.evaluation.charts import Bar, bars, grouped
 from recsys.evaluation.methods import (
-    ALS_AS_IT_WAS,
+    ALS_BASELINE,
+    ALS_BASELINE_WARM_ONLY,
     ALS_FOLDED,
     ALS_FROZEN,
-    ALS_PREDECESSOR,
     COMPOSED,
     ITEM_ITEM,
     POPULAR_EVER,
@@ -32,8 +32,8 @@ LABELS = {
     POPULAR_EVER: "best sellers of all time",
     POPULAR_WEEK: "best sellers of a week",
     POPULAR_LIVE: "best sellers right now",
-    ALS_AS_IT_WAS: "the old system, as it was",
-    ALS_PREDECESSOR: "the old system, filled up",
+    ALS_BASELINE_WARM_ONLY: "the old system, as it was",
+    ALS_BASELINE: "the old system, filled up",
     ALS_FROZEN: "customers alike, kept still",
     ALS_FOLDED: "customers alike, up to date",
     ITEM_ITEM: "bought together",

@@ -11,7 +11,7 @@ import numpy as np
 from recsys.als_settings import AlsSettings
 from recsys.evaluation import numpy_als
 from recsys.evaluation.rolling import Method
-from recsys.evaluation.training_view import Background
+from recsys.evaluation.training_view import TrainingView
 from recsys.score_weights import Composition, Fading
 from recsys.scorer import ComposedScorer, Knowledge
 from recsys.topk import Float32s
@@ -25,7 +25,7 @@ def _als(rank: int, regularisation: float, alpha: float, iterations: int) -> Als
     )
 
 
-PREDECESSOR = _als(rank=10, regularisation=0.01, alpha=1.0, iterations=5)
+BASELINE_ALS = _als(rank=10, regularisation=0.01, alpha=1.0, iterations=5)
 CANDIDATES = (_als(64, 1.0, 40.0, 10), _als(128, 1.0, 40.0, 10), _als(64, 1.0, 10.0, 10))
 """What factors are chosen from: two ranks, and less confidence in a purchase."""
 
@@ -46,8 +46,8 @@ COMPOSED = "composed"
 POPULAR_EVER = "popularity, all time"
 POPULAR_WEEK = "popularity, 7 days"
 POPULAR_LIVE = "popularity, live"
-ALS_PREDECESSOR = "ALS of the predecessor"
-ALS_AS_IT_WAS = "ALS of the predecessor, as it was"
+ALS_BASELINE = "ALS of the predecessor"
+ALS_BASELINE_WARM_ONLY = "ALS of the predecessor, as it was"
 """The predecessor had products only for customers that its model knew; the others got none."""
 ALS_FROZEN = "ALS, frozen"
 ALS_FOLDED = "ALS, folded in"
@@ -56,8 +56,8 @@ BASELINES = (
     POPULAR_EVER,
     POPULAR_WEEK,
     POPULAR_LIVE,
-    ALS_AS_IT_WAS,
-    ALS_PREDECESSOR,
+    ALS_BASELINE_WARM_ONLY,
+    ALS_BASELINE,
     ALS_FROZEN,
     ALS_FOLDED,
     ITEM_ITEM,
@@ -71,7 +71,7 @@ _FACTORS = Composition(factors=1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class ModelConfig:
     """What was chosen before the split: everything else follows from the purchases before it."""
 
     als: AlsSettings
@@ -87,38 +87,40 @@ class Recipe:
         }
 
     @staticmethod
-    def read(record: dict[str, Any]) -> "Recipe":
+    def read(record: dict[str, Any]) -> "ModelConfig":
         """The recipe that was recorded."""
-        return Recipe(
+        return ModelConfig(
             AlsSettings(**record["als"]),
             msgspec.convert(record["composition"], Composition),
             msgspec.convert(record["live"], Composition),
         )
 
 
-class Fits:
+class FactorCache:
     """Factors by moment and settings, kept in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def knowledge(self, background: Background, settings: AlsSettings, days: int | None = 7) -> Knowledge:
+    def knowledge(self, view: TrainingView, settings: AlsSettings, days: int | None = 7) -> Knowledge:
         """A model with these factors, and the popularity of so many days."""
-        return background.knowledge(self.factors(background, settings), settings, background.popularity(days))
+        return view.knowledge(self.factors(view, settings), settings, view.popularity(days))
 
-    def factors(self, background: Background, settings: AlsSettings) -> Float32s:
+    def factors(self, view: TrainingView, settings: AlsSettings) -> Float32s:
         """Factors [scored, rank] learnt from what was held at the background's moment."""
-        kept = self._folder / f"{background.moment_ms}-{_name(settings)}.npy"
+        kept = self._folder / f"{view.moment_ms}-{_name(settings)}.npy"
         if not kept.exists():
-            held = background.held
-            _, customers = np.unique(held.customers, return_inverse=True)
-            np.save(kept, numpy_als.item_factors(customers, held.rows, held.pieces, settings))
+            net = view.net_purchases
+            _, customers = np.unique(net.customers, return_inverse=True)
+            np.save(kept, numpy_als.item_factors(customers, net.rows, net.pieces, settings))
         factors: Float32s = np.load(kept)
         return factors
 
 
-def methods(background: Background, recipe: Recipe, fits: Fits, live: bool, mask_bought: bool = True) -> list[Method]:
+def methods(
+    view: TrainingView, config: ModelConfig, cache: FactorCache, live: bool, mask_bought: bool = True
+) -> list[Method]:
     """The composition and its baselines; where nothing is live, what follows the stream stands still as well.
 
     Methods that know nothing of strangers give them the week's popular products, as serving does; only the predecessor
@@ -129,10 +131,10 @@ def methods(background: Background, recipe: Recipe, fits: Fits, live: bool, mask
     def scorer(knowledge: Knowledge, composition: Composition) -> ComposedScorer:
         return ComposedScorer(knowledge, msgspec.structs.replace(composition, mask_bought=mask_bought))
 
-    composition = recipe.composition if live else recipe.composition.still or recipe.composition
-    week = fits.knowledge(background, recipe.als)
-    ever = fits.knowledge(background, recipe.als, days=None)
-    predecessor = fits.knowledge(background, PREDECESSOR)
+    composition = config.composition if live else config.composition.still or config.composition
+    week = cache.knowledge(view, config.als)
+    ever = cache.knowledge(view, config.als, days=None)
+    baseline = cache.knowledge(view, BASELINE_ALS)
     popular = scorer(week, _POPULAR)
     factors = scorer(week, _FACTORS)
     item_item = Composition(neighbours=1.0, recency=(Fading(336.0, 1.0),))
@@ -140,21 +142,21 @@ def methods(background: Background, recipe: Recipe, fits: Fits, live: bool, mask
         Method(COMPOSED, scorer(week, composition), not live),
         Method(POPULAR_EVER, scorer(ever, _POPULAR), frozen=True),
         Method(POPULAR_WEEK, popular, frozen=True),
-        Method(POPULAR_LIVE, scorer(week, recipe.live), not live),
-        Method(ALS_AS_IT_WAS, scorer(predecessor, _FACTORS), frozen=True, silent=True),
-        Method(ALS_PREDECESSOR, scorer(predecessor, _FACTORS), frozen=True, strangers=popular),
-        Method(ALS_FROZEN, factors, frozen=True, strangers=popular),
-        Method(ALS_FOLDED, factors, strangers=popular),
-        Method(ITEM_ITEM, scorer(week, item_item), not live, strangers=popular),
+        Method(POPULAR_LIVE, scorer(week, config.live), not live),
+        Method(ALS_BASELINE_WARM_ONLY, scorer(baseline, _FACTORS), frozen=True, warm_only=True),
+        Method(ALS_BASELINE, scorer(baseline, _FACTORS), frozen=True, fallback=popular),
+        Method(ALS_FROZEN, factors, frozen=True, fallback=popular),
+        Method(ALS_FOLDED, factors, fallback=popular),
+        Method(ITEM_ITEM, scorer(week, item_item), not live, fallback=popular),
     ]
     return [method for method in all_of_them if live or method.name != ALS_FOLDED]
 
 
-def compared(background: Background, recipes: Mapping[str, Recipe], fits: Fits) -> list[Method]:
+def compared(view: TrainingView, configs: Mapping[str, ModelConfig], cache: FactorCache) -> list[Method]:
     """Recipes side by side, each with the factors of its own settings, fitted at the background's moment."""
     return [
-        Method(name, ComposedScorer(fits.knowledge(background, recipe.als), recipe.composition))
-        for name, recipe in recipes.items()
+        Method(name, ComposedScorer(cache.knowledge(view, config.als), config.composition))
+        for name, config in configs.items()
     ]
 
 

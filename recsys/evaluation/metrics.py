@@ -68,7 +68,7 @@ class Interval:
     high: float
 
 
-class Blocks:
+class DayBootstrap:
     """Bootstrap over whole days: the questions of a day share what happened on it (Künsch 1989, with blocks of a day).
 
     All methods are drawn together, so that their differences and quotients are paired.
@@ -98,7 +98,7 @@ def paired(answers: Answers, one: str, other: str, chosen: Chosen) -> dict[str, 
     """By how much a method is better than another, by metric, both on the same days; nothing of no question."""
     if not chosen.any():
         return {}
-    found, blocks = values(answers), Blocks(answers.at_ms[chosen])
+    found, blocks = values(answers), DayBootstrap(answers.at_ms[chosen])
     first, second = answers.methods.index(one), answers.methods.index(other)
     return {
         metric: interval(float(difference.mean()), blocks.means(difference))

@@ -30,7 +30,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class PurchaseLog:
     """Purchase lines by time, then by order; columns [lines], ids as numbers into `users` and `products`."""
 
     at_ms: NDArray[np.int64]
@@ -72,7 +72,7 @@ class Log:
         lines = zip(self.rows[span].tolist(), self.pieces[span].tolist(), self.at_ms[span].tolist(), strict=True)
         return (Purchase(customer, row, pieces, at_ms) for row, pieces, at_ms in lines)
 
-    def with_first(self, product_ids: Sequence[str]) -> "Log":
+    def with_first(self, product_ids: Sequence[str]) -> "PurchaseLog":
         """The same with products renumbered: those given first, in their order, then the others in theirs."""
         number = {id_: place for place, id_ in enumerate(self.products)}
         given = np.array([number[id_] for id_ in product_ids], np.int64)
@@ -80,7 +80,7 @@ class Log:
         order = np.concatenate((given, others))
         row_of = np.empty(len(order), np.int64)
         row_of[order] = np.arange(len(order))
-        return Log(
+        return PurchaseLog(
             self.at_ms,
             self.orders,
             self.customers,
@@ -92,12 +92,12 @@ class Log:
         )
 
 
-def read_log(folder: Path) -> Log:
+def read_log(folder: Path) -> PurchaseLog:
     """The log of the curated purchases in a folder."""
     return log_of_table(ds.dataset(folder, partitioning="hive").to_table(columns=list(COLUMNS)))
 
 
-def sampled_log(tables: Iterable[pa.Table], share: float) -> Log:
+def sampled_log(tables: Iterable[pa.Table], share: float) -> PurchaseLog:
     """The log of a share of the customers (and of the anonymous orders); each table has at least `COLUMNS`.
 
     The tables are sampled one by one: of each, only its sampled lines stay in memory.
@@ -114,7 +114,7 @@ def sample(lines: pa.Table, share: float) -> pa.Table:
     return lines.filter(pa.array((hashes < share * _HASHES)[who.indices.to_numpy()]))
 
 
-def log_of_table(table: pa.Table) -> Log:
+def log_of_table(table: pa.Table) -> PurchaseLog:
     """The log of curated purchases: a table of `COLUMNS`, its lines in any order."""
     users, customers = _numbered(table["user_id"])
     products, rows = _numbered(table["product_id"])
@@ -124,7 +124,7 @@ def log_of_table(table: pa.Table) -> Log:
     order = np.lexsort((rows, orders, at_ms))
     category = np.full(len(products), -1, np.int32)
     category[rows[order]] = categories[order]
-    return Log(
+    return PurchaseLog(
         at_ms[order],
         orders[order],
         customers[order],

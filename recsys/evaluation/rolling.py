@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from recsys.evaluation.purchase_log import Log, Order
-from recsys.evaluation.training_view import Background
+from recsys.evaluation.purchase_log import Order, PurchaseLog
+from recsys.evaluation.training_view import TrainingView
 from recsys.purchase_history import History
 from recsys.scorer import ComposedScorer, Moment
 from recsys.topk import Allowed
@@ -24,7 +24,7 @@ NOTHING_LEFT = -1
 NO_PURCHASE_BEFORE = -1
 """In `Answers.gap_ms`: the customer is new."""
 
-Shown = NDArray[np.int32]  # [K] rows, best first
+TopK = NDArray[np.int32]  # [K] rows, best first
 Who = Literal["all", "warm", "cold"]
 """Customers: all that are known, with a purchase before, without one."""
 
@@ -39,8 +39,8 @@ class Method:
     name: str
     scorer: ComposedScorer
     frozen: bool = False
-    strangers: ComposedScorer | None = None
-    silent: bool = False
+    fallback: ComposedScorer | None = None
+    warm_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,7 @@ class Recorder:
         self._hits: list[NDArray[np.bool_]] = []
         self._candidates = np.zeros(products, np.bool_)
 
-    def add(
-        self, at_ms: int, gap_ms: int, targets: NDArray[np.int64], on_sale: Allowed, shown: Sequence[Shown]
-    ) -> None:
+    def add(self, at_ms: int, gap_ms: int, targets: NDArray[np.int64], on_sale: Allowed, shown: Sequence[TopK]) -> None:
         """One question, and each method's answer."""
         rows = np.array(shown, np.int32)
         self._questions.append((at_ms, gap_ms, len(targets)))
@@ -117,20 +115,20 @@ class Recorder:
         )
 
 
-class Shop:
+class ReplayState:
     """The two states that methods answer from: one moves on with the stream, one stays at the model's moment."""
 
-    def __init__(self, background: Background, methods: Sequence[Method]) -> None:
+    def __init__(self, view: TrainingView, methods: Sequence[Method]) -> None:
         half_lives = tuple({ms for method in methods for ms in method.scorer.composition.half_lives_ms})
-        self._moment_ms = background.moment_ms
-        self.live, self._frozen = background.live_state(half_lives), background.live_state(half_lives)
+        self._moment_ms = view.moment_ms
+        self.live, self._frozen = view.live_state(half_lives), view.live_state(half_lives)
         self._first: dict[ComposedScorer, Moment] = {}
 
     def shown(
         self, methods: Sequence[Method], customer: str, now_ms: int, on_sale: Allowed, new_only: bool
-    ) -> list[Shown]:
+    ) -> list[TopK]:
         """Each method's answer, filled up with NOTHING_LEFT."""
-        held, same = self.live.history(customer), dict[tuple[ComposedScorer, bool, bool], Shown]()
+        held, same = self.live.history(customer), dict[tuple[ComposedScorer, bool, bool], TopK]()
         return [
             self._shown(method, customer, now_ms, _mask(on_sale, held, method, new_only), same) for method in methods
         ]
@@ -141,22 +139,22 @@ class Shop:
         customer: str,
         now_ms: int,
         allowed: Allowed,
-        same: dict[tuple[ComposedScorer, bool, bool], Shown],
-    ) -> Shown:
+        same: dict[tuple[ComposedScorer, bool, bool], TopK],
+    ) -> TopK:
         """One method's answer. `same`: what a scorer gave before to this customer as a stranger."""
         state = self._frozen if method.frozen else self.live
         history = state.history(customer)
         if len(history):
             return self._best(method.scorer, method.frozen, history, now_ms, allowed)
-        if method.silent:
+        if method.warm_only:
             return np.full(K, NOTHING_LEFT, np.int32)
-        scorer = method.strangers or method.scorer
+        scorer = method.fallback or method.scorer
         key = scorer, method.frozen, method.scorer.composition.mask_bought
         if key not in same:
             same[key] = self._best(scorer, method.frozen, history, now_ms, allowed)
         return same[key]
 
-    def _best(self, scorer: ComposedScorer, frozen: bool, history: History, now_ms: int, allowed: Allowed) -> Shown:
+    def _best(self, scorer: ComposedScorer, frozen: bool, history: History, now_ms: int, allowed: Allowed) -> TopK:
         state = self._frozen if frozen else self.live
         moment = self._at_first(scorer) if frozen else scorer.moment(state, now_ms)
         ranked = next(scorer.top_k_each([scorer.customer(history)], state, moment, K, [allowed]))
@@ -169,36 +167,40 @@ class Shop:
         return self._first[scorer]
 
 
-def evaluate(
-    background: Background, until_ms: int, methods: Sequence[Method], protocol: Protocol, title: str
-) -> Answers:
+def evaluate(view: TrainingView, until_ms: int, methods: Sequence[Method], protocol: Protocol, title: str) -> Answers:
     """Ask at each order of a known customer from the background's moment to `until_ms`."""
-    log, first, last = background.log, background.last, background.log.at(until_ms)
-    shop, recorder = Shop(background, methods), Recorder(methods, len(log.products))
+    log, first, last = view.log, view.last, view.log.at(until_ms)
+    replay, recorder = ReplayState(view, methods), Recorder(methods, len(log.products))
     chance = np.random.default_rng(protocol.seed)
     with tqdm(total=last - first, desc=title, unit=" lines", unit_scale=True) as bar:
         for order in log.each_order(first, last):
             if protocol.draws(chance.random()):
-                _ask(log, order, methods, shop, protocol, recorder=recorder)
+                _ask(log, order, methods, replay, protocol, recorder=recorder)
             for purchase in log.purchases(order):
-                shop.live.apply(purchase)
+                replay.live.apply(purchase)
             bar.update(order.last - order.first)
     return recorder.answers()
 
 
 def _ask(
-    log: Log, order: Order, methods: Sequence[Method], shop: Shop, protocol: Protocol, *, recorder: Recorder
+    log: PurchaseLog,
+    order: Order,
+    methods: Sequence[Method],
+    replay: ReplayState,
+    protocol: Protocol,
+    *,
+    recorder: Recorder,
 ) -> None:
     customer, now_ms = log.user(order.first), int(log.at_ms[order.first])
     if customer is None:
         return
-    history = shop.live.history(customer)
+    history = replay.live.history(customer)
     targets = targets_of(log, slice(order.first, order.last), history, protocol.new_only)
     if not len(targets) or not protocol.asks(history):
         return
-    on_sale = shop.live.on_sale(now_ms, protocol.candidate_days)
-    shown = shop.shown(methods, customer, now_ms, on_sale, protocol.new_only)
-    recorder.add(now_ms, gap_of(history, now_ms), targets, on_sale, shown)
+    on_sale = replay.live.on_sale(now_ms, protocol.candidate_days)
+    shown = replay.shown(methods, customer, now_ms, on_sale, protocol.new_only)
+    recorder.add(now_ms, time_since_last_purchase(history, now_ms), targets, on_sale, shown)
 
 
 def _mask(on_sale: Allowed, held: History, method: Method, new_only: bool) -> Allowed:
@@ -208,12 +210,14 @@ def _mask(on_sale: Allowed, held: History, method: Method, new_only: bool) -> Al
     return allowed
 
 
-def targets_of(log: Log, lines: slice | NDArray[np.int64], history: History, new_only: bool) -> NDArray[np.int64]:
+def targets_of(
+    log: PurchaseLog, lines: slice | NDArray[np.int64], history: History, new_only: bool
+) -> NDArray[np.int64]:
     """The distinct products that these lines sold, without those already held where only new ones count."""
     sold = np.unique(log.rows[lines][log.pieces[lines] > 0])
     return np.setdiff1d(sold, history.rows) if new_only else sold
 
 
-def gap_of(history: History, now_ms: int) -> int:
+def time_since_last_purchase(history: History, now_ms: int) -> int:
     """Milliseconds since the newest purchase of the history."""
     return now_ms - int(history.at_ms.max()) if len(history) else NO_PURCHASE_BEFORE

@@ -13,28 +13,28 @@ import numpy as np
 from recsys.als_settings import AlsSettings, EvaluationSettings
 from recsys.decayed_counts import DAY_MS
 from recsys.evaluation import gate, html_report, rolling
-from recsys.evaluation.gate import CANDIDATE, LIVE, POPULARITY, Judgement
-from recsys.evaluation.methods import COMPOSED, DEFAULT, Fits, Recipe, compared, methods
-from recsys.evaluation.purchase_log import ANONYMOUS, Log
+from recsys.evaluation.gate import CANDIDATE, LIVE, POPULARITY, GateDecision
+from recsys.evaluation.methods import COMPOSED, DEFAULT, FactorCache, ModelConfig, compared, methods
+from recsys.evaluation.purchase_log import ANONYMOUS, PurchaseLog
 from recsys.evaluation.rolling import Method, Protocol
 from recsys.evaluation.summary import summary
-from recsys.evaluation.training_view import Background, background
-from recsys.evaluation.weight_search import Choice, Window, choose, impersonal, with_still
+from recsys.evaluation.training_view import TrainingView, view_at
+from recsys.evaluation.weight_search import Choice, SearchWindow, choose, popularity_only, with_offline_weights
 from recsys.score_weights import Composition
 from services.common.events import format_time
 
 Json = dict[str, Any]
-CLIMBING = 1 / 3
+SEARCH_SHARE = 1 / 3
 """Of the time for a search; the rest goes into its table and its finals."""
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
+class EvaluationResult:
     """The next model's recipe, the gate's word, the search's record; where anything could be measured `document`, which
     is metrics.json, and the same as a page for people."""
 
-    recipe: Recipe
-    judgement: Judgement
+    config: ModelConfig
+    decision: GateDecision
     search: Json
     document: Json | None = None
     page: str | None = None
@@ -44,13 +44,13 @@ class Evaluated:
         """What the manifest says of it: the winner's figures."""
         if self.document is None:
             return {}
-        (standing,) = (each for each in self.judgement.standings if each.name == self.judgement.winner)
+        (result,) = (each for each in self.decision.results if each.name == self.decision.winner)
         split, until = self.document["split"], self.document["until"]
-        return {"protocol": self.document["judged_by"], "split": split, "until": until, **standing.record()["figures"]}
+        return {"protocol": self.document["judged_by"], "split": split, "until": until, **result.record()["figures"]}
 
 
 @dataclass(frozen=True, slots=True)
-class Spans:
+class EvaluationWindows:
     """The last days, epoch ms: the search takes those from `chosen` to `split`, the gate those to `until`."""
 
     chosen: int
@@ -58,47 +58,49 @@ class Spans:
     until: int
 
 
-def recipe_of(manifest: Json) -> Recipe | None:
+def config_of(manifest: Json) -> ModelConfig | None:
     """The recipe that a published model was made by; None where its manifest names none that can be used today."""
     try:
         composition = msgspec.convert(manifest["composition"], Composition)
         als = AlsSettings(**{name: manifest["settings"][name] for name in AlsSettings.model_fields})
     except (KeyError, TypeError, ValueError):  # of a format that is no more, or written by hand
         return None
-    return Recipe(als, composition, impersonal(composition))
+    return ModelConfig(als, composition, popularity_only(composition))
 
 
-def spans_of(log: Log, settings: EvaluationSettings) -> Spans:
+def windows_of(log: PurchaseLog, settings: EvaluationSettings) -> EvaluationWindows:
     """Each span takes its days, but never more than a quarter of what the log covers. What lies ahead is not asked."""
     until = log.newest_ms + 1
     quarter = (until - int(log.at_ms[0])) // 4
     split = until - min(settings.gate_days * DAY_MS, quarter)
-    return Spans(split - min(settings.search_days * DAY_MS, quarter), split, until)
+    return EvaluationWindows(split - min(settings.search_days * DAY_MS, quarter), split, until)
 
 
-def strongest(choice: Choice) -> Recipe:
+def strongest(choice: Choice) -> ModelConfig:
     """The choice, or where that shuns what is personal the best personal finalist: the gate is to say why."""
     finalists = [trial for trial in choice.trials if trial.stage == "finals"]
     personal = [trial for trial in finalists if gate.personalises(trial.composition)]
-    if gate.personalises(choice.recipe.composition) or not personal:
-        return choice.recipe
+    if gate.personalises(choice.config.composition) or not personal:
+        return choice.config
     best = max(personal, key=lambda trial: trial.value)
-    still = choice.recipe.composition.still
-    composition = with_still(best.composition, still) if still else best.composition
-    return Recipe(best.als, composition, choice.recipe.live)
+    still = choice.config.composition.still
+    composition = with_offline_weights(best.composition, still) if still else best.composition
+    return ModelConfig(best.als, composition, choice.config.live)
 
 
 class Evaluation:
     """One evaluation of a log: `als` are the settings to choose a composition for, `live` is what serves today."""
 
-    def __init__(self, log: Log, settings: EvaluationSettings, als: AlsSettings, live: Recipe | None) -> None:
+    def __init__(
+        self, log: PurchaseLog, settings: EvaluationSettings, als: AlsSettings, live: ModelConfig | None
+    ) -> None:
         self._log = log
         self._settings = settings
         self._als = als
         self._live = live
-        self._spans = spans_of(log, settings)
+        self._windows = windows_of(log, settings)
 
-    def run(self, scratch: Path) -> Evaluated:
+    def run(self, scratch: Path) -> EvaluationResult:
         """Choose a candidate, compare it with the live recipe and with popular products.
 
         `scratch` takes the factors that are fitted. Where too little was bought to tell, the live recipe stays, or
@@ -106,48 +108,52 @@ class Evaluation:
         """
         if reason := self._too_little():
             return self._as_before(reason)
-        fits = Fits(scratch)
-        candidate, search = self._candidate(fits)
-        recipes = self._recipes(candidate)
-        known = background(self._log, self._spans.split)
+        cache = FactorCache(scratch)
+        candidate, search = self._candidate(cache)
+        configs = self._configs(candidate)
+        known = view_at(self._log, self._windows.split)
         answers = {
-            name: rolling.evaluate(known, self._spans.until, _methods(known, recipes, fits, protocol), protocol, name)
-            for name, protocol in self._protocols(recipes).items()
+            name: rolling.evaluate(
+                known, self._windows.until, _methods(known, configs, cache, protocol), protocol, name
+            )
+            for name, protocol in self._protocols(configs).items()
         }
         judged_by = [*answers][-1]
         if reason := gate.too_little(answers[judged_by], self._settings.gate_questions):
             return self._as_before(reason)
-        judgement = gate.judge(answers[judged_by], {name: recipe.composition for name, recipe in recipes.items()})
-        document = self._document(recipes, search) | {"judged_by": judged_by}
+        decision = gate.decide(answers[judged_by], {name: config.composition for name, config in configs.items()})
+        document = self._document(configs, search) | {"judged_by": judged_by}
         document |= {name: summary(found, known.popularity(None), COMPOSED) for name, found in answers.items()}
-        return Evaluated(recipes[judgement.winner], judgement, search, document, html_report.page(document))
+        return EvaluationResult(configs[decision.winner], decision, search, document, html_report.page(document))
 
     def _too_little(self) -> str | None:
         """Why the spans cannot decide, as far as that can be told before anybody was asked."""
-        spans, needed = self._spans, self._settings.gate_questions
-        bounds = ((0, spans.chosen), (spans.chosen, spans.split), (spans.split, spans.until))
+        windows, needed = self._windows, self._settings.gate_questions
+        bounds = ((0, windows.chosen), (windows.chosen, windows.split), (windows.split, windows.until))
         reasons = (gate.too_few(*self._known_orders(first, last), needed) for first, last in bounds)
         return next((reason for reason in reasons if reason), None)
 
-    def _as_before(self, reason: str) -> Evaluated:
+    def _as_before(self, reason: str) -> EvaluationResult:
         if self._live:
-            return Evaluated(self._live, Judgement(LIVE, f"{reason}; the live model's recipe stays."), {})
-        usual = Recipe(self._als, DEFAULT, impersonal(DEFAULT))
-        return Evaluated(usual, Judgement(CANDIDATE, f"{reason}; the usual recipe serves until there are more."), {})
+            return EvaluationResult(self._live, GateDecision(LIVE, f"{reason}; the live model's recipe stays."), {})
+        usual = ModelConfig(self._als, DEFAULT, popularity_only(DEFAULT))
+        return EvaluationResult(
+            usual, GateDecision(CANDIDATE, f"{reason}; the usual recipe serves until there are more."), {}
+        )
 
-    def _candidate(self, fits: Fits) -> tuple[Recipe, Json]:
+    def _candidate(self, cache: FactorCache) -> tuple[ModelConfig, Json]:
         """The recipe that a search prefers, and the record of the search."""
-        settings, spans = self._settings, self._spans
+        settings, windows = self._settings, self._windows
         if not settings.search_seconds:
             composition = self._live.composition if self._live else DEFAULT
-            recipe = Recipe(self._als, composition, impersonal(composition))
-            return recipe, {"seconds": 0, "tried": {}, "trials": []}
-        share = self._share(spans.chosen, spans.split, settings.search_questions)
-        window = Window(background(self._log, spans.chosen), spans.split, share, settings.search_seed)
-        choice = choose(window, fits, settings.search_seconds * CLIMBING, [self._als], self._live)
+            config = ModelConfig(self._als, composition, popularity_only(composition))
+            return config, {"seconds": 0, "tried": {}, "trials": []}
+        share = self._share(windows.chosen, windows.split, settings.search_questions)
+        window = SearchWindow(view_at(self._log, windows.chosen), windows.split, share, settings.search_seed)
+        choice = choose(window, cache, settings.search_seconds * SEARCH_SHARE, [self._als], self._live)
         return strongest(choice), {
-            "from": format_time(spans.chosen),
-            "until": format_time(spans.split),
+            "from": format_time(windows.chosen),
+            "until": format_time(windows.split),
             "sample": share,
             "seed": settings.search_seed,
             "seconds": settings.search_seconds,
@@ -155,17 +161,17 @@ class Evaluation:
             "trials": [trial.record() for trial in choice.trials],
         }
 
-    def _recipes(self, candidate: Recipe) -> dict[str, Recipe]:
+    def _configs(self, candidate: ModelConfig) -> dict[str, ModelConfig]:
         """What the gate compares. Popular products are what the candidate gives to strangers."""
-        popular = impersonal(candidate.composition)
-        recipes = {CANDIDATE: candidate, POPULARITY: Recipe(candidate.als, popular, popular)}
-        return recipes | ({LIVE: self._live} if self._live else {})
+        popular = popularity_only(candidate.composition)
+        configs = {CANDIDATE: candidate, POPULARITY: ModelConfig(candidate.als, popular, popular)}
+        return configs | ({LIVE: self._live} if self._live else {})
 
-    def _protocols(self, recipes: dict[str, Recipe]) -> dict[str, Protocol]:
+    def _protocols(self, configs: dict[str, ModelConfig]) -> dict[str, Protocol]:
         """What is asked; the last decides. Where bought products may be shown again, they are to be found as well."""
-        share = self._share(self._spans.split, self._spans.until, self._settings.gate_questions_asked)
+        share = self._share(self._windows.split, self._windows.until, self._settings.gate_questions_asked)
         asked = {"rolling": Protocol(sample=share)}
-        if any(not recipe.composition.mask_bought for recipe in recipes.values()):
+        if any(not config.composition.mask_bought for config in configs.values()):
             asked["repeats"] = Protocol(sample=share, new_only=False)
         return asked
 
@@ -181,24 +187,26 @@ class Evaluation:
         orders, at_ms = self._log.orders[lines][known], self._log.at_ms[lines][known]
         return len(np.unique(orders)), len(np.unique(at_ms // DAY_MS))
 
-    def _document(self, recipes: dict[str, Recipe], search: Json) -> Json:
+    def _document(self, configs: dict[str, ModelConfig], search: Json) -> Json:
         """metrics.json without the figures, with the words that the report page reads."""
-        split = self._spans.split
+        split = self._windows.split
         return {
             "file": "the shop's purchases",
             "split": format_time(split),
-            "until": format_time(self._spans.until),
-            "sample": self._share(split, self._spans.until, self._settings.gate_questions_asked),
+            "until": format_time(self._windows.until),
+            "sample": self._share(split, self._windows.until, self._settings.gate_questions_asked),
             "validation": {"from": search.get("from", format_time(split)), "sample": search.get("sample", 1.0)},
             "looks": 1,
-            "recipe": recipes[CANDIDATE].record(),
+            "recipe": configs[CANDIDATE].record(),
             "search": search["trials"],
             "tried": search["tried"],
             "seconds": {"search": search["seconds"]},
         }
 
 
-def _methods(known: Background, recipes: dict[str, Recipe], fits: Fits, protocol: Protocol) -> list[Method]:
+def _methods(
+    known: TrainingView, configs: dict[str, ModelConfig], cache: FactorCache, protocol: Protocol
+) -> list[Method]:
     """The recipes, and beside them what every report shows."""
-    baselines = methods(known, recipes[CANDIDATE], fits, live=True, mask_bought=protocol.new_only)
-    return [*compared(known, recipes, fits), *baselines]
+    baselines = methods(known, configs[CANDIDATE], cache, live=True, mask_bought=protocol.new_only)
+    return [*compared(known, configs, cache), *baselines]

@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from recsys.decayed_counts import HOUR_MS, halvings
 from recsys.evaluation.holdout import each_question
-from recsys.evaluation.rolling import Protocol, gap_of, targets_of
-from recsys.evaluation.training_view import Background
+from recsys.evaluation.rolling import Protocol, targets_of, time_since_last_purchase
+from recsys.evaluation.training_view import TrainingView
 from recsys.purchase_history import History
 from recsys.score_weights import Composition, Fading
 from recsys.scorer import ComposedScorer, Knowledge
@@ -28,7 +28,7 @@ HALF_LIVES_H = (1.0, 2.0, 6.0, 12.0, 24.0, 72.0, 168.0, 720.0, 2160.0)
 RISING_H = ((12.0, 2160.0), (24.0, 2160.0), (168.0, 2160.0))
 """What sells now against what sells for long puts products forward, too."""
 PURCHASES = Composition().purchases
-POPULAR, TASTE, TIED, KINDRED = 120, 60, 100, 40
+POPULAR_CANDIDATES, FACTOR_CANDIDATES, CO_PURCHASE_CANDIDATES, CATEGORY_CANDIDATES = 120, 60, 100, 40
 """How many products each part may put forward for a question."""
 FRESH_MS = HOUR_MS
 """How long the popular ones put forward stay the same; their counts are those of the question's moment."""
@@ -143,7 +143,7 @@ _ZERO = np.float32(0.0)
 
 
 def tabulate(
-    background: Background,
+    view: TrainingView,
     until_ms: int,
     models: Mapping[str, Knowledge],
     *,
@@ -155,9 +155,9 @@ def tabulate(
 
     Neighbours and categories look to the newest PURCHASES.
     """
-    log, first, last = background.log, background.last, background.log.at(until_ms)
-    desk = _Desk(background, models, half_lives_h)
-    live = desk.live
+    log, first, last = view.log, view.last, view.log.at(until_ms)
+    builder = _QuestionBuilder(view, models, half_lives_h)
+    live = builder.live
     chance = np.random.default_rng(seed)
     asked, noted = [0, 0], (list[_Question](), list[_Question]())
     with tqdm(total=last - first, desc="table of parts", unit=" lines", unit_scale=True) as bar:
@@ -169,7 +169,7 @@ def tabulate(
                 targets = targets_of(log, slice(order.first, order.last), history, new_only=True)
                 if len(targets) and drawn < shares[group]:
                     asked[group] += 1
-                    question = desk.question(history, int(log.at_ms[order.first]), targets)
+                    question = builder.question(history, int(log.at_ms[order.first]), targets)
                     if question.hit.any():
                         noted[group].append(question)
             for purchase in log.purchases(order):
@@ -182,8 +182,8 @@ def tabulate(
     return warm, cold
 
 
-def tabulate_still(
-    background: Background,
+def tabulate_holdout(
+    view: TrainingView,
     until_ms: int,
     models: Mapping[str, Knowledge],
     *,
@@ -192,30 +192,28 @@ def tabulate_still(
     seed: int,
 ) -> Table:
     """What a share of the warm customers ask who are answered once, at the background's moment."""
-    desk = _Desk(background, models, half_lives_h)
+    builder = _QuestionBuilder(view, models, half_lives_h)
     protocol = Protocol(who="warm", sample=share, seed=seed)
     asked, noted = 0, list[_Question]()
-    for one in each_question(background, until_ms, desk.live, protocol):
+    for one in each_question(view, until_ms, builder.live, protocol):
         asked += 1
-        question = desk.question(one.history, background.moment_ms, one.targets)
+        question = builder.question(one.history, view.moment_ms, one.targets)
         if question.hit.any():
             noted.append(question)
     return _table(asked, noted, list(models), next(iter(models.values())), half_lives_h)
 
 
-class _Desk:
+class _QuestionBuilder:
     """Writes questions down."""
 
-    def __init__(
-        self, background: Background, models: Mapping[str, Knowledge], half_lives_h: tuple[float, ...]
-    ) -> None:
+    def __init__(self, view: TrainingView, models: Mapping[str, Knowledge], half_lives_h: tuple[float, ...]) -> None:
         shape = Composition(factors=1.0)
-        self.live = background.live_state(tuple(hours * HOUR_MS for hours in half_lives_h))
+        self.live = view.live_state(tuple(hours * HOUR_MS for hours in half_lives_h))
         self._half_lives_h = half_lives_h
         self._scorers = [ComposedScorer(knowledge, shape) for knowledge in models.values()]
         self._items = [knowledge.item_factors.astype(np.float32) for knowledge in models.values()]
         self._popularity = next(iter(models.values())).popularity
-        self._categories = background.categories
+        self._categories = view.categories
         self._none = len(self._categories.ties)
         self._of = np.where(self._categories.of >= 0, self._categories.of, self._none)
         self._popular: Int64s = np.empty(0, np.int64)
@@ -232,10 +230,10 @@ class _Desk:
         rows = np.unique(
             np.concatenate(
                 (
-                    self._leaders(counts, now_ms),
-                    *(_best(scores, TASTE) for scores in factors if scores.any()),
-                    self._nearest(neighbours, allowed),
-                    self._kindred(newest, counts, allowed),
+                    self._popular_candidates(counts, now_ms),
+                    *(_best(scores, FACTOR_CANDIDATES) for scores in factors if scores.any()),
+                    self._co_purchase_candidates(neighbours, allowed),
+                    self._category_candidates(newest, counts, allowed),
                 )
             )
         )
@@ -243,7 +241,7 @@ class _Desk:
         age_ms = np.maximum(now_ms - newest.at_ms, 0)
         tied, ties = _ties(neighbours, age_ms, rows, len(allowed))
         return _Question(
-            gap_of(history, now_ms),
+            time_since_last_purchase(history, now_ms),
             len(targets),
             rows,
             np.isin(rows, targets),
@@ -262,28 +260,28 @@ class _Desk:
             scores[: len(items)] = items @ vector
         return scores
 
-    def _leaders(self, counts: Float64s, now_ms: int) -> Int64s:
+    def _popular_candidates(self, counts: Float64s, now_ms: int) -> Int64s:
         """Popular by some half-life, or risen most against a longer one."""
         if now_ms - self._popular_ms >= FRESH_MS:
             logs = dict(zip(self._half_lives_h, np.log1p(counts), strict=True))
             risen = [logs[short] - 0.4 * logs[long] for short, long in RISING_H]
             merits = (*counts, *risen, self._popularity)
-            self._popular = np.unique(np.concatenate([_best(merit, POPULAR) for merit in merits]))
+            self._popular = np.unique(np.concatenate([_best(merit, POPULAR_CANDIDATES) for merit in merits]))
             self._popular_ms = now_ms
         return self._popular
 
-    def _nearest(self, neighbours: list[Tied], allowed: Flags) -> Int64s:
+    def _co_purchase_candidates(self, neighbours: list[Tied], allowed: Flags) -> Int64s:
         strength = np.zeros(len(allowed))
         for rows, together, own, others in neighbours:
             strength[rows] += together / np.sqrt((own + 10) * (others + 10))
-        return _best(np.where(allowed, strength, 0.0), TIED)
+        return _best(np.where(allowed, strength, 0.0), CO_PURCHASE_CANDIDATES)
 
-    def _kindred(self, newest: History, counts: Float64s, allowed: Flags) -> Int64s:
+    def _category_candidates(self, newest: History, counts: Float64s, allowed: Flags) -> Int64s:
         if not len(newest) or not self._none:
             return np.empty(0, np.int64)
         leaning = self._categories.leanings(newest.rows, np.ones(len(newest))).sum(axis=0)
         merit = np.append(leaning, 0.0)[self._of] * self._categories.shares(counts[4])
-        return _best(np.where(allowed, merit, 0.0), KINDRED)
+        return _best(np.where(allowed, merit, 0.0), CATEGORY_CANDIDATES)
 
     def _totals(self, counts: Float64s) -> Float64s:
         totals = np.bincount(self._of, counts, minlength=self._none + 1).astype(np.float64)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys.evaluation.metrics import CUTS, Blocks, Chosen, Interval, coverage, groups, interval, novelty, values
+from recsys.evaluation.metrics import CUTS, Chosen, DayBootstrap, Interval, coverage, groups, interval, novelty, values
 from recsys.evaluation.rolling import Answers
 from recsys.topk import Float64s
 
@@ -27,7 +27,7 @@ def summary(answers: Answers, popularity: Float64s, subject: str) -> Json:
 
 
 def _methods(answers: Answers, chosen: Chosen, popularity: Float64s, found: dict[str, Float64s]) -> Json:
-    blocks = Blocks(answers.at_ms[chosen])
+    blocks = DayBootstrap(answers.at_ms[chosen])
     shown = {f"coverage@{k}": coverage(answers, chosen, k) for k in CUTS}
     shown["novelty@3"], shown["popularity@3"] = novelty(answers, chosen, 3, popularity)
     return {
@@ -39,13 +39,13 @@ def _methods(answers: Answers, chosen: Chosen, popularity: Float64s, found: dict
     }
 
 
-def _figure(value: Float64s, blocks: Blocks) -> list[float]:
+def _figure(value: Float64s, blocks: DayBootstrap) -> list[float]:
     return _listed(interval(float(value.mean()), blocks.means(value)))
 
 
 def _ratios(answers: Answers, chosen: Chosen, found: dict[str, Float64s], subject: str) -> Json:
     """How many times better the subject is than each other method, and by how much: paired by day."""
-    blocks, own = Blocks(answers.at_ms[chosen]), answers.methods.index(subject)
+    blocks, own = DayBootstrap(answers.at_ms[chosen]), answers.methods.index(subject)
     return {
         method: {
             metric: _compared(found[metric][own, chosen], found[metric][place, chosen], blocks) for metric in RATIOS
@@ -55,7 +55,7 @@ def _ratios(answers: Answers, chosen: Chosen, found: dict[str, Float64s], subjec
     }
 
 
-def _compared(own: Float64s, other: Float64s, blocks: Blocks) -> Json:
+def _compared(own: Float64s, other: Float64s, blocks: DayBootstrap) -> Json:
     ours, theirs = blocks.means(own), blocks.means(other)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = interval(float(np.divide(own.mean(), other.mean())), ours / theirs)

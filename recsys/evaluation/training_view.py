@@ -10,7 +10,7 @@ from recsys.als_settings import AlsSettings
 from recsys.category_affinity import MOST, Categories
 from recsys.co_purchases import CoPurchases
 from recsys.decayed_counts import DAY_MS
-from recsys.evaluation.purchase_log import ANONYMOUS, Log
+from recsys.evaluation.purchase_log import ANONYMOUS, PurchaseLog
 from recsys.fold_in import FoldIn
 from recsys.live_state import LiveState
 from recsys.purchase_history import PastPurchases
@@ -28,13 +28,13 @@ _PAIRS = 2**23
 
 
 @dataclass(frozen=True, slots=True)
-class Background:
+class TrainingView:
     """What compositions share at a moment: the log as the model numbers its products, and who held what."""
 
-    log: Log
+    log: PurchaseLog
     moment_ms: int
     scored: int  # products that known customers hold; they come first
-    held: "Held"
+    net_purchases: "NetPurchases"
     past: PastPurchases
     co_purchases: CoPurchases
     categories: Categories
@@ -55,10 +55,13 @@ class Background:
         """Which lines [last] were not wholly returned, as the live state takes back what is: anonymous ones stay."""
         log, products = self.log, len(self.log.products)
         known = np.flatnonzero(log.customers[: self.last] != ANONYMOUS)
-        keys, held = log.customers[known] * products + log.rows[known], self.held.customers * products + self.held.rows
+        keys, net = (
+            log.customers[known] * products + log.rows[known],
+            self.net_purchases.customers * products + self.net_purchases.rows,
+        )
         kept = np.ones(self.last, np.bool_)
-        places = np.searchsorted(held, keys)  # held is sorted by both
-        kept[known] = np.append(held, -1)[places] == keys
+        places = np.searchsorted(net, keys)  # held is sorted by both
+        kept[known] = np.append(net, -1)[places] == keys
         return kept
 
     def knowledge(self, item_factors: Float32s, als: AlsSettings, popularity: Float64s) -> Knowledge:
@@ -72,24 +75,24 @@ class Background:
         return np.bincount(sold, minlength=len(self.log.products)).astype(np.float64)
 
 
-def background(log: Log, moment_ms: int) -> Background:
+def view_at(log: PurchaseLog, moment_ms: int) -> TrainingView:
     """What is known at the moment."""
-    bought = np.unique(held_before(log, log.at(moment_ms)).rows)
+    bought = np.unique(net_purchases_before(log, log.at(moment_ms)).rows)
     log = log.with_first([log.products[row] for row in bought.tolist()])
-    held = held_before(log, log.at(moment_ms))
-    return Background(
+    net = net_purchases_before(log, log.at(moment_ms))
+    return TrainingView(
         log,
         moment_ms,
         len(bought),
-        held,
-        past_of(log, held),
-        co_purchases_of(held, len(log.products)),
-        categories_of(log, held),
+        net,
+        past_purchases_of(log, net),
+        co_purchases_of(net, len(log.products)),
+        categories_of(log, net),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class NetPurchases:
     """Who held what before a moment: one entry a customer and product, sorted by both."""
 
     customers: NDArray[np.int64]
@@ -98,38 +101,38 @@ class Held:
     at_ms: NDArray[np.int64]  # newest purchase
 
 
-def held_before(log: Log, last: int) -> Held:
+def net_purchases_before(log: PurchaseLog, last: int) -> NetPurchases:
     """What known customers hold by the lines before `last`: net pieces above 0."""
     known = np.flatnonzero(log.customers[:last] != ANONYMOUS)
     keys, places = np.unique(log.customers[known] * len(log.products) + log.rows[known], return_inverse=True)
-    net = np.zeros(len(keys))
-    np.add.at(net, places, log.pieces[known])
+    sums = np.zeros(len(keys))
+    np.add.at(sums, places, log.pieces[known])
     newest = np.zeros(len(keys), np.int64)
     bought = log.pieces[known] > 0
     np.maximum.at(newest, places[bought], log.at_ms[known][bought])
-    kept = net > 0
+    kept = sums > 0
     customers, rows = np.divmod(keys[kept], len(log.products))
-    return Held(customers, rows, net[kept], newest[kept])
+    return NetPurchases(customers, rows, sums[kept], newest[kept])
 
 
-def past_of(log: Log, held: Held) -> PastPurchases:
+def past_purchases_of(log: PurchaseLog, net: NetPurchases) -> PastPurchases:
     """The histories that serving starts from."""
-    buyers, first = np.unique(held.customers, return_index=True)
+    buyers, first = np.unique(net.customers, return_index=True)
     return PastPurchases(
         users={log.users[buyer]: place for place, buyer in enumerate(buyers.tolist())},
-        starts=np.append(first, len(held.customers)).astype(np.int64),
-        rows=held.rows,
-        pieces=held.pieces,
-        at_ms=held.at_ms,
+        starts=np.append(first, len(net.customers)).astype(np.int64),
+        rows=net.rows,
+        pieces=net.pieces,
+        at_ms=net.at_ms,
     )
 
 
-def categories_of(log: Log, held: Held, shrink: float = 10.0, most: int = MOST) -> Categories:
+def categories_of(log: PurchaseLog, net: NetPurchases, shrink: float = 10.0, most: int = MOST) -> Categories:
     """Which categories are bought by the same customers."""
-    of = _most_bought(log.category, held, most)
+    of = _most_bought(log.category, net, most)
     number = int(of.max(initial=-1)) + 1
-    known = of[held.rows] >= 0
-    keys, products = np.unique(held.customers[known] * number + of[held.rows[known]], return_counts=True)
+    known = of[net.rows] >= 0
+    keys, products = np.unique(net.customers[known] * number + of[net.rows[known]], return_counts=True)
     customers, categories = np.divmod(keys, max(number, 1))
     together = np.zeros((number, number))
     for start in range(0, int(customers.max(initial=-1)) + 1, _CHUNK):
@@ -142,13 +145,13 @@ def categories_of(log: Log, held: Held, shrink: float = 10.0, most: int = MOST) 
     return Categories(of, together / (buyers + shrink)[:, np.newaxis])
 
 
-def _most_bought(category: NDArray[np.int32], held: Held, most: int) -> NDArray[np.int32]:
+def _most_bought(category: NDArray[np.int32], net: NetPurchases, most: int) -> NDArray[np.int32]:
     """Each product's category, −1 (unknown) where it is none of the `most` of most buyers."""
     number = int(category.max(initial=-1)) + 1
     if number <= most:
         return category
-    known = category[held.rows] >= 0
-    pairs = np.unique(held.customers[known] * number + category[held.rows[known]])
+    known = category[net.rows] >= 0
+    pairs = np.unique(net.customers[known] * number + category[net.rows[known]])
     buyers = np.bincount(pairs % number, minlength=number)
     kept = np.sort(np.argsort(-buyers, kind="stable")[:most])
     renumbered = np.full(number + 1, -1, np.int32)  # the last stands for unknown
@@ -156,10 +159,12 @@ def _most_bought(category: NDArray[np.int32], held: Held, most: int) -> NDArray[
     return renumbered[category]
 
 
-def co_purchases_of(held: Held, products: int, newest: int = NEWEST_PRODUCTS, kept: int = NEIGHBOURS) -> CoPurchases:
+def co_purchases_of(
+    net: NetPurchases, products: int, newest: int = NEWEST_PRODUCTS, kept: int = NEIGHBOURS
+) -> CoPurchases:
     """The `kept` products that share most customers with each one, counted from each customer's `newest` products."""
-    buyers = np.bincount(held.rows, minlength=products)
-    pairs, counts = counted(_pairs(held, newest, products))
+    buyers = np.bincount(net.rows, minlength=products)
+    pairs, counts = counted(_pairs(net, newest, products))
     first, second = np.divmod(pairs, products)
     order = np.lexsort((second, -counts, first))
     starts = np.searchsorted(first, np.arange(products + 1))
@@ -172,16 +177,16 @@ def co_purchases_of(held: Held, products: int, newest: int = NEWEST_PRODUCTS, ke
     )
 
 
-def _pairs(held: Held, newest: int, products: int) -> Iterator[Int64s]:
+def _pairs(net: NetPurchases, newest: int, products: int) -> Iterator[Int64s]:
     """first · products + second of every ordered pair of products in common, customers of equal size at once."""
-    order = np.lexsort((-held.at_ms, held.customers))
-    _, first, sizes = np.unique(held.customers[order], return_index=True, return_counts=True)
+    order = np.lexsort((-net.at_ms, net.customers))
+    _, first, sizes = np.unique(net.customers[order], return_index=True, return_counts=True)
     sizes = np.minimum(sizes, newest)
     for size in np.unique(sizes[sizes > 1]).tolist():
         one, other = np.nonzero(~np.eye(size, dtype=np.bool_))
         starts, at_once = first[sizes == size], max(1, _PAIRS // len(one))
         for some in range(0, len(starts), at_once):
-            rows = held.rows[order[starts[some : some + at_once, np.newaxis] + np.arange(size)]]
+            rows = net.rows[order[starts[some : some + at_once, np.newaxis] + np.arange(size)]]
             yield (rows[:, one] * products + rows[:, other]).ravel()
 
 

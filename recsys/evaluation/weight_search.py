@@ -14,12 +14,12 @@ import msgspec
 import numpy as np
 
 from recsys.als_settings import AlsSettings
-from recsys.evaluation.methods import Fits, Recipe
-from recsys.evaluation.metrics import Blocks, values
+from recsys.evaluation.methods import FactorCache, ModelConfig
+from recsys.evaluation.metrics import DayBootstrap, values
 from recsys.evaluation.purchase_log import ANONYMOUS
 from recsys.evaluation.rolling import Answers, Method, Protocol, evaluate
-from recsys.evaluation.score_table import HALF_LIVES_H, Table, tabulate, tabulate_still
-from recsys.evaluation.training_view import Background
+from recsys.evaluation.score_table import HALF_LIVES_H, Table, tabulate, tabulate_holdout
+from recsys.evaluation.training_view import TrainingView
 from recsys.score_weights import Composition, Fading
 from recsys.scorer import ComposedScorer, Knowledge
 
@@ -30,15 +30,15 @@ QUESTIONS = 5000
 """Orders of warm, and of cold, customers that the table holds at most: more would take longer than they tell."""
 FINAL_QUESTIONS = 2000
 """Orders of warm customers on which the leaders meet at most."""
-STILL_QUESTIONS = 1000
+HOLDOUT_QUESTIONS = 1000
 """Customers at most by whom the weights for a state that stands still are chosen."""
 TABLE_SHARE = 0.6
 """Of the warm orders, at most: the leaders meet on the others."""
-Draw = np.random.Generator
-Change = Callable[[Composition, Draw], Composition]
+Random = np.random.Generator
+Mutation = Callable[[Composition, Random], Composition]
 
 TRENDS_H = (2.0, 6.0, 24.0, 168.0)
-STRANGERS = (
+POPULARITY_STARTS = (
     *(Composition(live=0.01, trends=(Fading(hours, 1.0),)) for hours in TRENDS_H),
     Composition(live=0.01, trends=(Fading(6.0, 1.0), Fading(168.0, 0.1))),
     Composition(live=0.01, popularity=0.01),
@@ -46,14 +46,14 @@ STRANGERS = (
 )
 RECENCIES_H = (24.0, 72.0, 168.0, 336.0, 1000.0, 3000.0)
 FADES_H = (6.0, 24.0, 72.0, 168.0, 336.0)
-LASTING_H = 1e6
+NO_DECAY_H = 1e6
 """A half-life that outlasts every shop's memory: a part that does not fade."""
-STILL_TRENDS_H = (168.0, 720.0, 2160.0)
+OFFLINE_TRENDS_H = (168.0, 720.0, 2160.0)
 BALANCES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class SearchTrial:
     """One candidate and what it reached on the window."""
 
     stage: str
@@ -74,10 +74,10 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class SearchWindow:
     """Where candidates are compared: the orders from the background's moment to `until_ms`, or a sample of them."""
 
-    background: Background
+    view: TrainingView
     until_ms: int
     sample: float
     seed: int
@@ -85,15 +85,15 @@ class Window:
     @property
     def newcomers(self) -> int:
         """Customers who bought for the first time in the window."""
-        log, first = self.background.log, self.background.last
+        log, first = self.view.log, self.view.last
         known = np.append(log.customers[:first], ANONYMOUS)
         return len(np.setdiff1d(log.customers[first : log.at(self.until_ms)], known))
 
     @property
     def orders(self) -> tuple[int, int]:
         """How many orders of warm and of cold customers there are, about."""
-        log = self.background.log
-        span = slice(self.background.last, log.at(self.until_ms))
+        log = self.view.log
+        span = slice(self.view.last, log.at(self.until_ms))
         orders, cold = len(np.unique(log.orders[span][log.customers[span] != ANONYMOUS])), self.newcomers
         return max(orders - cold, 1), max(cold, 1)
 
@@ -105,18 +105,16 @@ class Window:
 
     def table(self, models: dict[str, Knowledge], given: Sequence[Composition]) -> tuple[Table, Table]:
         """The parts of the scores, of warm and of cold customers' orders, also those of the given compositions."""
-        half_lives_h = _followed(given)
-        return tabulate(
-            self.background, self.until_ms, models, half_lives_h=half_lives_h, shares=self.shares, seed=self.seed
-        )
+        half_lives_h = _half_lives(given)
+        return tabulate(self.view, self.until_ms, models, half_lives_h=half_lives_h, shares=self.shares, seed=self.seed)
 
-    def still_table(self, models: dict[str, Knowledge], given: Sequence[Composition]) -> Table:
+    def holdout_table(self, models: dict[str, Knowledge], given: Sequence[Composition]) -> Table:
         """The same of warm customers who get one answer at the window's beginning, for all that they buy in it."""
-        log, half_lives_h = self.background.log, _followed(given)
-        customers = len(np.unique(log.customers[self.background.last : log.at(self.until_ms)]))
-        share = min(self.sample, STILL_QUESTIONS / max(customers - self.newcomers, 1))
-        return tabulate_still(
-            self.background, self.until_ms, models, half_lives_h=half_lives_h, share=share, seed=self.seed
+        log, half_lives_h = self.view.log, _half_lives(given)
+        customers = len(np.unique(log.customers[self.view.last : log.at(self.until_ms)]))
+        share = min(self.sample, HOLDOUT_QUESTIONS / max(customers - self.newcomers, 1))
+        return tabulate_holdout(
+            self.view, self.until_ms, models, half_lives_h=half_lives_h, share=share, seed=self.seed
         )
 
     def protocol(self, **special: Any) -> Protocol:
@@ -130,24 +128,28 @@ class Window:
 class Choice:
     """The chosen recipe, every trial that led to it, and how many there were in each stage."""
 
-    recipe: Recipe
-    trials: tuple[Trial, ...]
+    config: ModelConfig
+    trials: tuple[SearchTrial, ...]
     tried: dict[str, int]
 
     def record(self) -> dict[str, Any]:
         """As it is kept."""
         return {
-            **self.recipe.record(),
+            **self.config.record(),
             "tried": self.tried,
             "trials": [trial.record() for trial in self.trials],
         }
 
 
 def choose(
-    window: Window, fits: Fits, seconds: float, candidates: Sequence[AlsSettings], start: Recipe | None = None
+    window: SearchWindow,
+    cache: FactorCache,
+    seconds: float,
+    candidates: Sequence[AlsSettings],
+    start: ModelConfig | None = None,
 ) -> Choice:
     """Search for about `seconds`, once factors are fitted and the table is made; `start` is among the first tried."""
-    models = {str(place): fits.knowledge(window.background, als) for place, als in enumerate(candidates)}
+    models = {str(place): cache.knowledge(window.view, als) for place, als in enumerate(candidates)}
     given = [] if start is None else [msgspec.structs.replace(start.composition, still=None)]
     warm, cold = window.table(models, given)
     regulars = window.newcomers < ENOUGH_NEWCOMERS
@@ -155,8 +157,8 @@ def choose(
 
     # A shop of regulars has too few newcomers to choose by: there everybody's answers decide what is popular.
     strangers = Stage("strangers", warm if regulars else cold, "0", candidates[0])
-    starts = [*STRANGERS, *(impersonal(composition) for composition in given)]
-    strangers.climb(starts, strangers_change, draw, until=started + seconds / 4)
+    starts = [*POPULARITY_STARTS, *(popularity_only(composition) for composition in given)]
+    strangers.random_search(starts, mutate_popularity, draw, until=started + seconds / 4)
     popular = strangers.best.composition
 
     factors = [Stage("factors", warm, name, als) for name, als in zip(models, candidates, strict=True)]
@@ -164,21 +166,21 @@ def choose(
         stage.try_all([*personal_starts(popular), *given])
     best = max(factors, key=lambda stage: stage.best.value)
     personal = Stage("personal", warm, best.model, best.als)
-    change = regulars_change if regulars else personal_change
-    personal.climb([trial.composition for trial in best.trials], change, draw, until=started + seconds)
+    mutate = mutate_all if regulars else mutate_personal
+    personal.random_search([trial.composition for trial in best.trials], mutate, draw, until=started + seconds)
 
-    finals = Finals("finals", window, models[best.model], best.als)
+    finals = FinalRound("finals", window, models[best.model], best.als)
     leaders = [trial.composition for trial in personal.leaders[:FINALISTS]]
     finals.try_all([popular, *leaders], window.protocol())
-    again = Finals("repeats", window, models[best.model], best.als)
-    again.try_all(repeating(finals.winner()), window.protocol(new_only=False))
+    again = FinalRound("repeats", window, models[best.model], best.als)
+    again.try_all(repeat_starts(finals.winner()), window.protocol(new_only=False))
     chosen = again.best.composition
 
     # A state that stands still may choose its factors where those that follow the stream have none.
     some = [personal] if chosen.factors else factors
     before = start.composition.still if start else None
-    starts = [*still_starts(finals.winner()), *([before] if before else ())]
-    table = window.still_table({stage.model: models[stage.model] for stage in some}, starts)
+    starts = [*offline_starts(finals.winner()), *([before] if before else ())]
+    table = window.holdout_table({stage.model: models[stage.model] for stage in some}, starts)
     still = [Stage("still", table, stage.model, stage.als) for stage in some]
     for stage in still:
         stage.try_all(starts)
@@ -186,7 +188,9 @@ def choose(
 
     stages = (strangers, *factors, personal, finals, again, *still)
     return Choice(
-        Recipe(lasting.als, with_still(chosen, lasting.composition), live_alone(strangers.trials)),
+        ModelConfig(
+            lasting.als, with_offline_weights(chosen, lasting.composition), best_single_trend(strangers.trials)
+        ),
         tuple(trial for stage in stages for trial in stage.notable),
         {name: sum(len(stage.trials) for stage in stages if stage.name == name) for name in STAGES},
     )
@@ -201,26 +205,26 @@ class Trials:
     def __init__(self, name: str, als: AlsSettings) -> None:
         self.name = name
         self.als = als
-        self.trials: list[Trial] = []
+        self.trials: list[SearchTrial] = []
 
     @property
-    def leaders(self) -> list[Trial]:
+    def leaders(self) -> list[SearchTrial]:
         """All of them, best first."""
         return sorted(self.trials, key=lambda trial: -trial.value)
 
     @property
-    def best(self) -> Trial:
+    def best(self) -> SearchTrial:
         """The trial with the highest value."""
         return self.leaders[0]
 
     @property
-    def notable(self) -> list[Trial]:
+    def notable(self) -> list[SearchTrial]:
         """What the record keeps."""
         return self.trials
 
-    def judge(self, composition: Composition, figures: dict[str, float]) -> None:
+    def decide(self, composition: Composition, figures: dict[str, float]) -> None:
         """Note what a candidate reached."""
-        self.trials.append(Trial(self.name, composition, self.als, figures["hr@3"] + figures["ndcg@10"], figures))
+        self.trials.append(SearchTrial(self.name, composition, self.als, figures["hr@3"] + figures["ndcg@10"], figures))
 
 
 class Stage(Trials):
@@ -233,20 +237,20 @@ class Stage(Trials):
         self._starts = 0
 
     @property
-    def notable(self) -> list[Trial]:
+    def notable(self) -> list[SearchTrial]:
         """The starts, and whatever was better than all before it."""
         best = np.maximum.accumulate([trial.value for trial in self.trials])
         return [
             trial for place, trial in enumerate(self.trials) if place < self._starts or best[place] > best[place - 1]
         ]
 
-    def climb(self, starts: Sequence[Composition], change: Change, draw: Draw, *, until: float) -> None:
+    def random_search(self, starts: Sequence[Composition], mutate: Mutation, draw: Random, *, until: float) -> None:
         """The starts, then changes of the leaders until the time is over."""
         self.try_all(starts)
         while _now() < until:
             parents = self.leaders[:PARENTS]
             parent = parents[int(draw.integers(len(parents)))].composition
-            self._try(change(parent, draw))
+            self._try(mutate(parent, draw))
 
     def try_all(self, compositions: Sequence[Composition]) -> None:
         """Start with these."""
@@ -255,13 +259,13 @@ class Stage(Trials):
         self._starts = len(self.trials)
 
     def _try(self, composition: Composition) -> None:
-        self.judge(composition, self._table.values(composition, self.model))
+        self.decide(composition, self._table.values(composition, self.model))
 
 
-class Finals(Trials):
+class FinalRound(Trials):
     """Trials by the answers of the serving scorer."""
 
-    def __init__(self, name: str, window: Window, knowledge: Knowledge, als: AlsSettings) -> None:
+    def __init__(self, name: str, window: SearchWindow, knowledge: Knowledge, als: AlsSettings) -> None:
         super().__init__(name, als)
         self._window = window
         self._knowledge = knowledge
@@ -273,10 +277,10 @@ class Finals(Trials):
             Method(str(place), ComposedScorer(self._knowledge, composition))
             for place, composition in enumerate(compositions)
         ]
-        answers = evaluate(self._window.background, self._window.until_ms, methods, protocol, self.name)
+        answers = evaluate(self._window.view, self._window.until_ms, methods, protocol, self.name)
         found = values(answers)
         for place, composition in enumerate(compositions):
-            self.judge(
+            self.decide(
                 composition,
                 {name: float(value[place].mean()) if len(answers) else 0.0 for name, value in found.items()},
             )
@@ -297,11 +301,11 @@ def better(answers: Answers, one: int, other: int) -> bool:
     """Whether a method's advantage over another, paired by day, lies above zero."""
     found = values(answers)
     value = found["hr@3"] + found["ndcg@10"]
-    low, _ = np.percentile(Blocks(answers.at_ms).means(value[one] - value[other]), (2.5, 97.5))
+    low, _ = np.percentile(DayBootstrap(answers.at_ms).means(value[one] - value[other]), (2.5, 97.5))
     return bool(low > 0)
 
 
-def live_alone(trials: Sequence[Trial]) -> Composition:
+def best_single_trend(trials: Sequence[SearchTrial]) -> Composition:
     """The best popularity that follows the stream by one half-life: what the composition is measured against."""
     alone = [
         trial
@@ -313,7 +317,7 @@ def live_alone(trials: Sequence[Trial]) -> Composition:
 
 def personal_starts(strangers: Composition) -> list[Composition]:
     """Each personal part with what strangers get, and some of them together."""
-    fading = (Fading(24.0, 0.8), Fading(LASTING_H, 0.2))
+    fading = (Fading(24.0, 0.8), Fading(NO_DECAY_H, 0.2))
     return [
         msgspec.structs.replace(scaled(strangers, scale), **weights)
         for scale, weights in (
@@ -332,9 +336,9 @@ def personal_starts(strangers: Composition) -> list[Composition]:
     ]
 
 
-def impersonal(composition: Composition) -> Composition:
+def popularity_only(composition: Composition) -> Composition:
     """What a composition gives to strangers."""
-    still = impersonal(composition.still) if composition.still else None
+    still = popularity_only(composition.still) if composition.still else None
     return msgspec.structs.replace(composition, factors=0.0, neighbours=0.0, categories=0.0, repeats=0.0, still=still)
 
 
@@ -348,54 +352,54 @@ def scaled(composition: Composition, scale: float) -> Composition:
     )
 
 
-def strangers_change(parent: Composition, draw: Draw) -> Composition:
+def mutate_popularity(parent: Composition, draw: Random) -> Composition:
     """Another half-life, one more or less, another balance of live and known popularity, or of what sells steadily."""
     trends = tuple(
-        Fading(_one_of(HALF_LIVES_H, draw) if draw.random() < 0.5 else part.half_life_h, _moved(part.weight, draw))
+        Fading(_choice(HALF_LIVES_H, draw) if draw.random() < 0.5 else part.half_life_h, _jittered(part.weight, draw))
         for part in parent.trends
     )
     if draw.random() < 0.4:
-        trends = trends[:1] if len(trends) > 1 else (*trends, Fading(_one_of(HALF_LIVES_H, draw), 0.1))
+        trends = trends[:1] if len(trends) > 1 else (*trends, Fading(_choice(HALF_LIVES_H, draw), 0.1))
     popularity, steady = parent.popularity, parent.steady
     if draw.random() < 0.4:
-        popularity = _moved(popularity or 0.003, draw) if draw.random() < 0.7 else 0.0
+        popularity = _jittered(popularity or 0.003, draw) if draw.random() < 0.7 else 0.0
     if draw.random() < 0.4:
-        held = _moved(steady[0].weight if steady else 0.3 * parent.live, draw)
-        steady = (Fading(_one_of(HALF_LIVES_H[4:], draw), held),) if draw.random() < 0.8 else ()
+        held = _jittered(steady[0].weight if steady else 0.3 * parent.live, draw)
+        steady = (Fading(_choice(HALF_LIVES_H[4:], draw), held),) if draw.random() < 0.8 else ()
     return msgspec.structs.replace(parent, trends=trends, popularity=popularity, steady=steady)
 
 
-def personal_change(parent: Composition, draw: Draw) -> Composition:
+def mutate_personal(parent: Composition, draw: Random) -> Composition:
     """About half of the weights and shapes moved a step; popularity as a whole, so that strangers get the same."""
     changed: dict[str, Any] = {}
     for name, usual in (("factors", 0.1), ("neighbours", 1.0), ("categories", 0.3)):
         if draw.random() < 0.4:
-            changed[name] = 0.0 if draw.random() < 0.1 else _moved(getattr(parent, name) or usual, draw)
+            changed[name] = 0.0 if draw.random() < 0.1 else _jittered(getattr(parent, name) or usual, draw)
     if draw.random() < 0.3:
-        changed["shrink"] = _moved(parent.shrink, draw)
+        changed["shrink"] = _jittered(parent.shrink, draw)
     if draw.random() < 0.2:
-        changed["balance"] = _one_of(BALANCES, draw)
+        changed["balance"] = _choice(BALANCES, draw)
     if draw.random() < 0.4:
         changed["recency"] = _recency(draw)
     if draw.random() < 0.3:
         changed["fade"] = _fade(draw)
-    scale = _moved(1.0, draw) if draw.random() < 0.4 else 1.0
+    scale = _jittered(1.0, draw) if draw.random() < 0.4 else 1.0
     return msgspec.structs.replace(scaled(parent, scale), **changed)
 
 
-def regulars_change(parent: Composition, draw: Draw) -> Composition:
+def mutate_all(parent: Composition, draw: Random) -> Composition:
     """Where nobody is a stranger, what is popular may move with the rest."""
-    changed = personal_change(parent, draw)
-    return strangers_change(changed, draw) if draw.random() < 0.3 else changed
+    changed = mutate_personal(parent, draw)
+    return mutate_popularity(changed, draw) if draw.random() < 0.3 else changed
 
 
-def repeating(masked: Composition) -> list[Composition]:
+def repeat_starts(masked: Composition) -> list[Composition]:
     """The composition as it is, and with bought products shown again at some weights of their own."""
     largest, weights = _largest(masked), (0.0, 0.03, 0.3, 3.0)
     return [masked, *(msgspec.structs.replace(masked, mask_bought=False, repeats=w * largest) for w in weights)]
 
 
-def still_starts(moving: Composition) -> list[Composition]:
+def offline_starts(moving: Composition) -> list[Composition]:
     """For a state that stands still: the weights as they are, and what lasts for weeks, alone and together.
 
     Something popular is in all of them: strangers get nothing else.
@@ -412,17 +416,17 @@ def still_starts(moving: Composition) -> list[Composition]:
     popular = [
         msgspec.structs.replace(lasting, live=weight, trends=(Fading(hours, 1.0),))
         for weight in (0.001, 0.01, 0.03, 0.1, 0.3)
-        for hours in STILL_TRENDS_H
+        for hours in OFFLINE_TRENDS_H
     ]
     personal = [
         msgspec.structs.replace(base, factors=factors, neighbours=neighbours)
         for factors, neighbours in ((1.0, 0.0), (0.0, 1.0), (1.0, 0.1), (1.0, 0.5))
         for base in popular
     ]
-    return [moving, *popular[: len(STILL_TRENDS_H)], *personal]
+    return [moving, *popular[: len(OFFLINE_TRENDS_H)], *personal]
 
 
-def with_still(moving: Composition, still: Composition) -> Composition:
+def with_offline_weights(moving: Composition, still: Composition) -> Composition:
     """The weights for both states.
 
     Whether what was bought is shown again, and how strongly against the largest weight, is carried over from the moving
@@ -439,32 +443,32 @@ def _largest(composition: Composition) -> float:
     return max(composition.factors, composition.neighbours, composition.categories, composition.live)
 
 
-def _followed(given: Sequence[Composition]) -> tuple[float, ...]:
+def _half_lives(given: Sequence[Composition]) -> tuple[float, ...]:
     """Half-lives of live counts that a table holds: the usual ones, and those of the given compositions."""
     return tuple(dict.fromkeys((*HALF_LIVES_H, *(hours for one in given for hours in one.half_lives_h))))
 
 
-def _recency(draw: Draw) -> tuple[Fading, ...]:
-    parts = [Fading(_one_of(RECENCIES_H, draw), 1.0)]
+def _recency(draw: Random) -> tuple[Fading, ...]:
+    parts = [Fading(_choice(RECENCIES_H, draw), 1.0)]
     if draw.random() < 0.5:
-        parts.append(Fading(1.0, _moved(0.5, draw)))
+        parts.append(Fading(1.0, _jittered(0.5, draw)))
     if draw.random() < 0.3:
-        parts.append(Fading(LASTING_H, _moved(0.05, draw)))
+        parts.append(Fading(NO_DECAY_H, _jittered(0.05, draw)))
     return tuple(parts)
 
 
-def _fade(draw: Draw) -> tuple[Fading, ...]:
+def _fade(draw: Random) -> tuple[Fading, ...]:
     if draw.random() < 0.2:
         return ()
     lasting = float(draw.choice((0.0, 0.1, 0.2, 0.4, 0.6)))
-    return (Fading(_one_of(FADES_H, draw), _rounded(1 - lasting)), Fading(LASTING_H, lasting))
+    return (Fading(_choice(FADES_H, draw), _rounded(1 - lasting)), Fading(NO_DECAY_H, lasting))
 
 
-def _one_of(choices: Sequence[float], draw: Draw) -> float:
+def _choice(choices: Sequence[float], draw: Random) -> float:
     return float(draw.choice(choices))
 
 
-def _moved(value: float, draw: Draw) -> float:
+def _jittered(value: float, draw: Random) -> float:
     return _rounded(value * float(np.exp(draw.normal(scale=0.5))))
 
 

@@ -23,9 +23,9 @@ from services.common.reconciliation import FOLDER, LATEST, Reconciliation
 from services.common.settings import S3Settings
 from services.common.tables import shard_keys
 from spark.job import Job, run_reconcile
-from spark.progress import Progress
 from spark.session import spark_session
 from spark.settings import JobSettings
+from spark.step_log import StepLog
 from tests.integration.test_aggregator_tables import NOW, TOPIC, Log, applier_of, encode, random_events, store_of
 from tests.support.live_tables import hash_of
 from tests.unit.aggregator.test_validation import FakeRecord
@@ -82,7 +82,7 @@ class Shop:
     def reconcile(self, version: str = "20260101T000000Z-000001") -> tuple[Reconciliation | None, str]:
         """What the job finds, and what it says."""
         said = io.StringIO()
-        job = Job(self.spark, self.store, JobSettings(**self.s3.model_dump()), Progress(said), version, NOW + 10**7)
+        job = Job(self.spark, self.store, JobSettings(**self.s3.model_dump()), StepLog(said), version, NOW + 10**7)
         return run_reconcile(job), said.getvalue()
 
     def change(self, table: str, field: str, packed: str) -> None:

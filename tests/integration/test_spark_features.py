@@ -12,8 +12,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from local.datasets import write_completejourney
 from recsys.decayed_counts import HOUR_MS, DecayedCounts
-from recsys.evaluation.purchase_log import ANONYMOUS, Log, read_log
-from recsys.evaluation.training_view import Background, background
+from recsys.evaluation.purchase_log import ANONYMOUS, PurchaseLog, read_log
+from recsys.evaluation.training_view import TrainingView, view_at
 from spark import features, train
 from spark.import_csv import import_file, purchases
 from spark.session import spark_session
@@ -44,10 +44,10 @@ class Shop:
 
     def __init__(self, spark: SparkSession, folder: Path) -> None:
         self.purchases: DataFrame = purchases(spark, folder).persist()
-        self.held = train.interactions(self.purchases).persist()
-        self.log: Log = read_log(folder)
+        self.interactions = train.interactions(self.purchases).persist()
+        self.log: PurchaseLog = read_log(folder)
         self.newest_ms = int(self.log.at_ms[-1])
-        self.known: Background = background(self.log, self.newest_ms + 1)
+        self.known: TrainingView = view_at(self.log, self.newest_ms + 1)
 
     @property
     def ids(self) -> list[str]:
@@ -73,14 +73,14 @@ def rows(table: DataFrame) -> list[dict[str, Any]]:
 def test_the_log_has_what_makes_it_hard(shop: Shop) -> None:
     assert (shop.log.pieces < 0).sum() > ROWS // RETURNED - 5
     assert (shop.log.customers < 0).sum() > ROWS // 40
-    assert np.bincount(shop.known.held.customers).max() > 100, "a customer of more than 100 products"
+    assert np.bincount(shop.known.net_purchases.customers).max() > 100, "a customer of more than 100 products"
     assert np.diff(shop.known.co_purchases.starts).max() == 100, "a product with more neighbours than are kept"
 
 
 def test_known_purchases_are_the_histories(shop: Shop) -> None:
     found = {
         row["user_id"]: list(zip(row["product_ids"], row["pieces"], row["bought_ms"], strict=True))
-        for row in rows(features.known_purchases(shop.held))
+        for row in rows(features.known_purchases(shop.interactions))
     }
     past = shop.known.past
     assert set(found) == set(past.users)
@@ -91,7 +91,7 @@ def test_known_purchases_are_the_histories(shop: Shop) -> None:
 
 
 def test_co_purchases_are_the_same_counts_of_the_same_neighbours(shop: Shop) -> None:
-    found = {row["product_id"]: row for row in rows(features.co_purchases(shop.held))}
+    found = {row["product_id"]: row for row in rows(features.co_purchases(shop.interactions))}
     pairs = shop.known.co_purchases
     assert set(found) == {shop.ids[row] for row in np.flatnonzero(pairs.buyers).tolist()}
     for product, row in found.items():
@@ -103,7 +103,7 @@ def test_co_purchases_are_the_same_counts_of_the_same_neighbours(shop: Shop) -> 
 
 
 def test_ties_of_categories_are_the_same_shares(shop: Shop) -> None:
-    table = features.category_ties(shop.held, features.catalogue(shop.purchases))
+    table = features.category_ties(shop.interactions, features.catalogue(shop.purchases))
     found = {(row["category_code"], row["towards"]): row["tie"] for row in rows(table)}
     names = category_names(shop)
     ties = shop.known.categories.ties
@@ -128,10 +128,10 @@ def test_popularity_is_lines_sold_in_the_week(shop: Shop) -> None:
 
 @pytest.mark.parametrize("half_life_h", [2.0, 24.0])
 def test_trends_fade_and_leave_out_what_was_given_back(shop: Shop, half_life_h: float) -> None:
-    table = rows(features.trends(shop.purchases, shop.held, {2.0, 24.0}, shop.newest_ms))
+    table = rows(features.trends(shop.purchases, shop.interactions, {2.0, 24.0}, shop.newest_ms))
     found = {row["product_id"]: row["count"] for row in table if row["half_life_h"] == half_life_h}
-    log, held = shop.known.log, shop.known.held
-    keys = held.customers * len(log.products) + held.rows
+    log, net = shop.known.log, shop.known.net_purchases
+    keys = net.customers * len(log.products) + net.rows
     kept = np.isin(log.customers * len(log.products) + log.rows, keys) | (log.customers == ANONYMOUS)
     lines = np.flatnonzero(kept & (log.pieces > 0))
     following = DecayedCounts(len(log.products), half_life_h * HOUR_MS)

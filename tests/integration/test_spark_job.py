@@ -465,7 +465,7 @@ def test_the_gate_lets_a_personal_recipe_pass_until_customers_are_permuted(new_s
     pointer = shop.json("models/als/current.json")
     gate = shop.json(f"reports/gate/{pointer['version']}.json")
     assert (pointer["previous"], gate["verdict"], gate["winner"]) == (first, "published", "popularity")
-    live = next(recipe for recipe in gate["recipes"] if recipe["name"] == "live")
+    live = next(config for config in gate["recipes"] if config["name"] == "live")
     assert "does not serve customers with purchases better than popular products do" in live["refused"]
     assert live["refused"] in gate["reason"]
     assert shop.json(f"models/als/{pointer['version']}/manifest.json")["composition"]["neighbours"] == 0

@@ -6,21 +6,21 @@ import numpy as np
 import pyarrow as pa
 
 from recsys.decayed_counts import DAY_MS
-from recsys.evaluation.purchase_log import ANONYMOUS, Log
+from recsys.evaluation.purchase_log import ANONYMOUS, PurchaseLog
 
 START_MS = 1_600_041_600_000  # 2020-09-14T00:00:00Z
 
-Line = tuple[float, str, str | None, int]
+LogLine = tuple[float, str, str | None, int]
 """Days after the start, order, customer, product."""
 
 
 def log_of(
-    lines: Sequence[Line], products: int, category: Sequence[int] | None = None, pieces: Sequence[int] | None = None
-) -> Log:
+    lines: Sequence[LogLine], products: int, category: Sequence[int] | None = None, pieces: Sequence[int] | None = None
+) -> PurchaseLog:
     """A log of these lines, which are in order; product n has the id `p00n`."""
     users = sorted({user for _, _, user, _ in lines if user is not None})
     orders = sorted({order for _, order, _, _ in lines})
-    return Log(
+    return PurchaseLog(
         at_ms=np.array([START_MS + round(day * DAY_MS) for day, _, _, _ in lines], np.int64),
         orders=np.array([orders.index(order) for _, order, _, _ in lines], np.int64),
         customers=np.array([ANONYMOUS if user is None else users.index(user) for _, _, user, _ in lines], np.int64),
@@ -32,7 +32,7 @@ def log_of(
     )
 
 
-def two_worlds(customers: int, seed: int, permuted: bool = False, last_start: float = 36.0) -> Log:
+def two_worlds(customers: int, seed: int, permuted: bool = False, last_start: float = 36.0) -> PurchaseLog:
     """A shop of two worlds of 20 products: every customer buys four times in one of them, a day or so apart.
 
     Customers come until day `last_start`.
@@ -40,7 +40,7 @@ def two_worlds(customers: int, seed: int, permuted: bool = False, last_start: fl
     `permuted` deals the same orders to customers by chance: what sells stays as it is, nothing personal is left.
     """
     chance = np.random.default_rng(seed)
-    lines: list[Line] = []
+    lines: list[LogLine] = []
     for customer in range(customers):
         starts = chance.uniform(0, last_start)
         for visit in range(4):

@@ -10,14 +10,14 @@ from services.common.reconciliation import Reconciliation
 from services.common.tables import Entry, Figures
 from spark.figure_diff import (
     HOUR_MS,
-    TOLD_A_TABLE,
-    Book,
+    LISTED_PER_TABLE,
     Scope,
+    ShopFigures,
+    comparable_by_hours,
+    comparable_by_offsets,
     compare,
-    fitting,
-    fitting_by_hours,
     in_words,
-    live_book,
+    live_figures,
     reconciliation,
 )
 
@@ -45,9 +45,9 @@ def changed(**fields: Any) -> LiveSnapshot:
     return msgspec.structs.replace(SNAPSHOT, **fields)
 
 
-def compared(live: LiveSnapshot, batch: Book, basis: Any = "offsets") -> Reconciliation:
+def compared(live: LiveSnapshot, batch: ShopFigures, basis: Any = "offsets") -> Reconciliation:
     return reconciliation(
-        live_book(live), batch, Scope(basis, live), version="v", checked_ms=HOUR_S * 1000, snapshot_key="key"
+        live_figures(live), batch, Scope(basis, live), version="v", checked_ms=HOUR_S * 1000, snapshot_key="key"
     )
 
 
@@ -66,22 +66,22 @@ def test_a_damaged_snapshot_is_refused(body: bytes) -> None:
     [({0: 10, 1: 20}, True), ({0: 11, 1: 99, 2: 5}, True), ({0: 10, 1: 19}, False), ({0: 10}, False), ({}, False)],
 )
 def test_the_archive_must_have_reached_every_mark(offsets: dict[int, int], fits: bool) -> None:
-    assert (fitting([("key", SNAPSHOT)], offsets, "Europe/Berlin") is not None) == fits
+    assert (comparable_by_offsets([("key", SNAPSHOT)], offsets, "Europe/Berlin") is not None) == fits
 
 
 def test_the_first_snapshot_that_fits_is_taken() -> None:
     too_new, other_zone, older = changed(marks={0: 11}), changed(time_zone="UTC"), changed(marks={0: 1})
     candidates = [("c", too_new), ("b", other_zone), ("a", SNAPSHOT), ("0", older)]
-    assert fitting(candidates, {0: 10, 1: 20}, "Europe/Berlin") == ("a", SNAPSHOT)
+    assert comparable_by_offsets(candidates, {0: 10, 1: 20}, "Europe/Berlin") == ("a", SNAPSHOT)
 
 
 def test_by_hours_something_must_have_arrived_since() -> None:
-    assert fitting_by_hours([("key", SNAPSHOT)], SNAPSHOT.taken_at, "Europe/Berlin") is None
-    assert fitting_by_hours([("key", SNAPSHOT)], SNAPSHOT.taken_at + 1, "Europe/Berlin") == ("key", SNAPSHOT)
+    assert comparable_by_hours([("key", SNAPSHOT)], SNAPSHOT.taken_at, "Europe/Berlin") is None
+    assert comparable_by_hours([("key", SNAPSHOT)], SNAPSHOT.taken_at + 1, "Europe/Berlin") == ("key", SNAPSHOT)
 
 
 def test_equal_books_agree_on_every_figure() -> None:
-    found = compared(SNAPSHOT, live_book(SNAPSHOT))
+    found = compared(SNAPSHOT, live_figures(SNAPSHOT))
     # 5 totals, 2 partitions of 3, and 6 buckets of 3.
     assert (found.status, found.compared, found.differing, found.differences) == ("agree", 5 + 6 + 18, 0, ())
     assert found.as_of == "2024-04-05T00:00:00.500Z"
@@ -89,7 +89,7 @@ def test_equal_books_agree_on_every_figure() -> None:
 
 
 def test_a_difference_names_its_place_in_the_shops_zone() -> None:
-    batch = dict(live_book(SNAPSHOT))
+    batch = dict(live_figures(SNAPSHOT))
     batch["hour", str(HOUR_S)] = {"revenue": 999, "quantity": 1, "orders": 1}
     batch["partition", "1"] = {"revenue": 2000, "quantity": 2, "events": 3}
     batch["category", "new"] = {"revenue": 5, "quantity": 0, "orders": 0}
@@ -108,7 +108,7 @@ def test_a_difference_names_its_place_in_the_shops_zone() -> None:
 
 
 def test_drift_is_live_less_batch() -> None:
-    batch = dict(live_book(SNAPSHOT))
+    batch = dict(live_figures(SNAPSHOT))
     batch["totals", ""] = {"revenue": 4250, "quantity": 1, "events": 4, "orders": 2, "buyers": 0}
     drift = compared(SNAPSHOT, batch).drift
     assert (drift.revenue, drift.quantity, drift.events, drift.orders, drift.buyers) == ("-12.50", 2, -1, 0, 1)
@@ -116,7 +116,7 @@ def test_drift_is_live_less_batch() -> None:
 
 def test_where_shards_stood_apart_orders_and_buyers_are_left_out() -> None:
     apart = changed(level=False, totals=SnapshotTotals(3000, 3, 3, 99, 99))
-    batch = {place: {**amounts, "orders": 7} for place, amounts in live_book(SNAPSHOT).items()}
+    batch = {place: {**amounts, "orders": 7} for place, amounts in live_figures(SNAPSHOT).items()}
     found = compared(apart, batch)
     assert (found.status, found.drift.orders, found.drift.buyers) == ("agree", None, None)
     assert found.compared == 3 + 6 + 12
@@ -124,7 +124,10 @@ def test_where_shards_stood_apart_orders_and_buyers_are_left_out() -> None:
 
 def test_by_hours_only_hours_that_were_over_are_compared() -> None:
     """Taken at 03:00:00.001: what ended by 02:00 is compared, although all else differs."""
-    batch: Book = {("hour", str(HOUR_S)): {"revenue": 1000, "quantity": 1, "orders": 1}, ("month", "0"): {"revenue": 1}}
+    batch: ShopFigures = {
+        ("hour", str(HOUR_S)): {"revenue": 1000, "quantity": 1, "orders": 1},
+        ("month", "0"): {"revenue": 1},
+    }
     found = compared(SNAPSHOT, batch, "hours")
     assert (found.status, found.compared, found.as_of) == ("agree", 3, "2024-04-05T02:00:00Z")
     assert (found.drift.revenue, found.drift.events, found.drift.orders) == ("0.00", None, None)
@@ -133,16 +136,16 @@ def test_by_hours_only_hours_that_were_over_are_compared() -> None:
 
 
 def test_a_table_with_many_differences_hides_no_other() -> None:
-    batch = dict(live_book(SNAPSHOT))
+    batch = dict(live_figures(SNAPSHOT))
     batch |= {("day", str(day * 86_400)): {"revenue": 1, "quantity": 0, "orders": 0} for day in range(500)}
     batch["brand", "x"] = {"revenue": 1, "quantity": 0, "orders": 0}
     found = compared(SNAPSHOT, batch)
     assert found.differing == 501
-    assert [difference.table for difference in found.differences] == ["day"] * TOLD_A_TABLE + ["brand"]
-    assert len({difference.bucket for difference in found.differences[:TOLD_A_TABLE]}) == TOLD_A_TABLE
+    assert [difference.table for difference in found.differences] == ["day"] * LISTED_PER_TABLE + ["brand"]
+    assert len({difference.bucket for difference in found.differences[:LISTED_PER_TABLE]}) == LISTED_PER_TABLE
 
 
 def test_nothing_and_zero_are_the_same() -> None:
-    batch = dict(live_book(SNAPSHOT))
+    batch = dict(live_figures(SNAPSHOT))
     batch["hour", "0"] = {"revenue": 0, "quantity": 0, "orders": 0}
-    assert compare(live_book(SNAPSHOT), batch, Scope("offsets", SNAPSHOT))[1] == []
+    assert compare(live_figures(SNAPSHOT), batch, Scope("offsets", SNAPSHOT))[1] == []

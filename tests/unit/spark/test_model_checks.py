@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any, cast
 
-from recsys.evaluation.gate import Check
+from recsys.evaluation.gate import ModelCheck
 from recsys.recommender import Answer, Pick, Reason, ReasonCode, Strategy
 from services.common.object_store import ObjectStore
 from spark import model_checks
@@ -15,7 +15,7 @@ SOLD = [f"p{number:02d}" for number in range(8)]
 CUSTOMERS = [f"u{number:02d}" for number in range(8)]
 
 
-def looked_at(spec: ModelSpec, sold: list[str] = SOLD, **damage: bytes) -> list[Check]:
+def looked_at(spec: ModelSpec, sold: list[str] = SOLD, **damage: bytes) -> list[ModelCheck]:
     """The checks of a folder that has no manifest yet; `damage` replaces the first file of a table."""
     files = model_files(spec)
     manifest: dict[str, Any] = json.loads(files.pop("manifest.json"))
@@ -26,7 +26,7 @@ def looked_at(spec: ModelSpec, sold: list[str] = SOLD, **damage: bytes) -> list[
     return model_checks.checks(cast(ObjectStore, store), manifest, sold, CUSTOMERS, 1_588_000_000_000)
 
 
-def failing(found: list[Check]) -> list[str]:
+def failing(found: list[ModelCheck]) -> list[str]:
     return [check.detail for check in found if not check.passed]
 
 

@@ -11,16 +11,16 @@ import pytest
 from pyspark.sql import SparkSession
 
 from recsys.als_settings import AlsSettings
-from recsys.evaluation.gate import Check, Judgement
-from recsys.evaluation.methods import DEFAULT, Recipe
-from recsys.evaluation.run_evaluation import Evaluated
+from recsys.evaluation.gate import GateDecision, ModelCheck
+from recsys.evaluation.methods import DEFAULT, ModelConfig
+from recsys.evaluation.run_evaluation import EvaluationResult
 from services.common.conditional_write import Contended, put_once
 from services.common.model_registry import POINTER, published_versions
 from services.common.storage_errors import AlreadyExists
-from spark.job import Job, Outcome, go_live, verified
-from spark.progress import Progress
+from spark.job import Job, JobOutcome, go_live, verified
 from spark.publish import TABLES, ModelRefused, manifest, move_forward, verified_files, write_manifest
 from spark.settings import JobSettings
+from spark.step_log import StepLog
 from tests.support.bucket import Bucket
 
 NOW_MS = 1_700_000_000_000
@@ -93,9 +93,9 @@ def test_plant_a_corrupt_factor_file() -> None:
     bucket = model(item_factors=b"PAR1 and no more")
     bucket.objects[POINTER] = pointer("u")
     als = AlsSettings(rank=2, regularisation=1.0, alpha=40.0, iterations=1, seed=1, blocks=1)
-    evaluated = Evaluated(Recipe(als, DEFAULT, DEFAULT), Judgement("candidate", "It does best."), {})
+    evaluated = EvaluationResult(ModelConfig(als, DEFAULT, DEFAULT), GateDecision("candidate", "It does best."), {})
     with pytest.raises(ModelRefused, match="cannot be read"):
-        verified(Job(cast(SparkSession, None), bucket, JobSettings(), Progress(), "v", NOW_MS), evaluated)
+        verified(Job(cast(SparkSession, None), bucket, JobSettings(), StepLog(), "v", NOW_MS), evaluated)
     gate = json.loads(bucket.objects["reports/gate/latest.json"])
     assert (gate["version"], gate["verdict"]) == ("v", "refused")
     assert "item_factors/part-0.parquet cannot be read" in gate["reason"]
@@ -118,12 +118,12 @@ class Written(Bucket):
 
 
 def job_of(store: Bucket, version: str) -> Job:
-    return Job(cast(SparkSession, None), store, JobSettings(models_kept=2), Progress(), version, NOW_MS)
+    return Job(cast(SparkSession, None), store, JobSettings(models_kept=2), StepLog(), version, NOW_MS)
 
 
 def test_the_gate_says_published_once_the_pointer_has_moved() -> None:
     bucket = Written("v1", "v2", "v3")
-    assert go_live(job_of(bucket, "v3"), Judgement("candidate", "It does best.")) == Outcome("v3")
+    assert go_live(job_of(bucket, "v3"), GateDecision("candidate", "It does best.")) == JobOutcome("v3")
     assert bucket.order == [POINTER, "reports/gate/v3.json", "reports/gate/latest.json"]
     assert published_versions(bucket) == ["v2", "v3"]
 
@@ -131,8 +131,8 @@ def test_the_gate_says_published_once_the_pointer_has_moved() -> None:
 def test_a_run_that_was_overtaken_says_so() -> None:
     bucket = Written("v1", "v2")
     bucket.objects[POINTER] = pointer("v2")
-    outcome = go_live(job_of(bucket, "v1"), Judgement("candidate", "It does best."))
-    assert outcome == Outcome(None, "v1 is complete, but a later run's model is live already")
+    outcome = go_live(job_of(bucket, "v1"), GateDecision("candidate", "It does best."))
+    assert outcome == JobOutcome(None, "v1 is complete, but a later run's model is live already")
     gate = json.loads(bucket.objects["reports/gate/v1.json"])
     assert gate["reason"] == f"It does best. It does not serve: {outcome.reason}."
     assert bucket.objects[POINTER] == pointer("v2")
@@ -141,9 +141,9 @@ def test_a_run_that_was_overtaken_says_so() -> None:
 def test_old_versions_go_after_a_refused_run_too() -> None:
     bucket = Written("v1", "v2", "v3", "v4")
     bucket.objects[POINTER] = pointer("v2")
-    refused = Judgement("candidate", "It does best.").checked([Check("answers", False, "nobody was answered")])
+    refused = GateDecision("candidate", "It does best.").checked([ModelCheck("answers", False, "nobody was answered")])
     outcome = go_live(job_of(bucket, "v4"), refused)
-    assert outcome == Outcome(None, "The model was not published: nobody was answered.")
+    assert outcome == JobOutcome(None, "The model was not published: nobody was answered.")
     assert bucket.objects[POINTER] == pointer("v2")
     assert published_versions(bucket) == ["v2", "v3", "v4"]
     assert json.loads(bucket.objects["reports/gate/latest.json"])["verdict"] == "refused"

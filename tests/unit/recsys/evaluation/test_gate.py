@@ -14,15 +14,15 @@ from recsys.evaluation.gate import (
     MIN_DAYS,
     POPULARITY,
     RULE,
-    Check,
-    Judgement,
-    judge,
+    GateDecision,
+    ModelCheck,
+    decide,
     personalises,
     too_few,
     too_little,
 )
 from recsys.evaluation.rolling import NO_PURCHASE_BEFORE, Answers, K
-from recsys.evaluation.weight_search import impersonal
+from recsys.evaluation.weight_search import popularity_only
 from recsys.score_weights import Composition, Fading
 
 PERSONAL = Composition(live=0.01, neighbours=1.0)
@@ -53,64 +53,64 @@ def answers(
     )
 
 
-def judged(found: Answers, **compositions: Composition) -> Judgement:
-    return judge(found, {POPULARITY: POPULAR, **compositions})
+def decided(found: Answers, **compositions: Composition) -> GateDecision:
+    return decide(found, {POPULARITY: POPULAR, **compositions})
 
 
-def refused(judgement: Judgement) -> dict[str, str | None]:
-    return {standing.name: standing.refused for standing in judgement.standings}
+def refused(decision: GateDecision) -> dict[str, str | None]:
+    return {result.name: result.refused for result in decision.results}
 
 
 def test_the_best_that_is_not_refused_wins() -> None:
     found = answers({CANDIDATE: (0.6, 0.3), LIVE: (0.5, 0.3), POPULARITY: (0.3, 0.3)})
-    judgement = judged(found, candidate=PERSONAL, live=PERSONAL)
-    assert (judgement.winner, judgement.verdict) == (CANDIDATE, "published")
-    assert refused(judgement) == {LIVE: None, POPULARITY: None, CANDIDATE: None}
+    decision = decided(found, candidate=PERSONAL, live=PERSONAL)
+    assert (decision.winner, decision.verdict) == (CANDIDATE, "published")
+    assert refused(decision) == {LIVE: None, POPULARITY: None, CANDIDATE: None}
 
 
 def test_a_recipe_worse_than_the_live_one_is_refused() -> None:
     found = answers({CANDIDATE: (0.45, 0.3), LIVE: (0.6, 0.3), POPULARITY: (0.2, 0.3)})
-    judgement = judged(found, candidate=PERSONAL, live=PERSONAL)
-    assert judgement.winner == LIVE
-    assert (refused(judgement)[CANDIDATE] or "").startswith("It is worse than the live model's recipe")
-    candidate = next(each for each in judgement.standings if each.name == CANDIDATE)
+    decision = decided(found, candidate=PERSONAL, live=PERSONAL)
+    assert decision.winner == LIVE
+    assert (refused(decision)[CANDIDATE] or "").startswith("It is worse than the live model's recipe")
+    candidate = next(each for each in decision.results if each.name == CANDIDATE)
     assert candidate.against_live is not None
     assert candidate.against_live.high < 0
 
 
 def test_what_cannot_be_told_from_the_live_recipe_is_not_refused() -> None:
     found = answers({CANDIDATE: (0.599, 0.3), LIVE: (0.6, 0.3), POPULARITY: (0.2, 0.3)})
-    judgement = judged(found, candidate=PERSONAL, live=PERSONAL)
-    assert refused(judgement)[CANDIDATE] is None
-    assert judgement.winner == LIVE, "what serves stays unless something is better"
+    decision = decided(found, candidate=PERSONAL, live=PERSONAL)
+    assert refused(decision)[CANDIDATE] is None
+    assert decision.winner == LIVE, "what serves stays unless something is better"
 
 
 @pytest.mark.parametrize("known", [0.3, 0.2, 0.302])
 def test_a_personal_recipe_without_a_lift_for_known_customers_is_refused(known: float) -> None:
     found = answers({CANDIDATE: (known, 0.9), POPULARITY: (0.3, 0.3)})
-    judgement = judged(found, candidate=PERSONAL)
-    assert judgement.winner == POPULARITY
-    assert "popular products do, beyond chance" in (refused(judgement)[CANDIDATE] or "")
-    assert "was refused" in judgement.reason
+    decision = decided(found, candidate=PERSONAL)
+    assert decision.winner == POPULARITY
+    assert "popular products do, beyond chance" in (refused(decision)[CANDIDATE] or "")
+    assert "was refused" in decision.reason
 
 
 def test_a_recipe_of_popular_products_needs_no_lift_over_them() -> None:
     found = answers({CANDIDATE: (0.3, 0.4), POPULARITY: (0.3, 0.3)})
-    judgement = judged(found, candidate=msgspec.structs.replace(POPULAR, trends=(Fading(1.0, 1.0),)))
-    assert judgement.winner == CANDIDATE
+    decision = decided(found, candidate=msgspec.structs.replace(POPULAR, trends=(Fading(1.0, 1.0),)))
+    assert decision.winner == CANDIDATE
 
 
 def test_popular_products_are_never_refused_so_that_something_is_left() -> None:
     """The live recipe is far better for strangers, and has no lift for those who bought: nothing but these is left."""
     found = answers({CANDIDATE: (0.1, 0.1), LIVE: (0.3, 0.9), POPULARITY: (0.3, 0.3)})
-    judgement = judged(found, candidate=PERSONAL, live=PERSONAL)
-    assert judgement.winner == POPULARITY
-    assert [name for name, reason in refused(judgement).items() if reason] == [LIVE, CANDIDATE]
+    decision = decided(found, candidate=PERSONAL, live=PERSONAL)
+    assert decision.winner == POPULARITY
+    assert [name for name, reason in refused(decision).items() if reason] == [LIVE, CANDIDATE]
 
 
 def test_among_equals_the_simpler_one_wins() -> None:
     found = answers({CANDIDATE: (0.3, 0.3), POPULARITY: (0.3, 0.3)})
-    assert judged(found, candidate=POPULAR).winner == POPULARITY
+    assert decided(found, candidate=POPULAR).winner == POPULARITY
 
 
 def test_days_are_drawn_not_questions() -> None:
@@ -118,20 +118,20 @@ def test_days_are_drawn_not_questions() -> None:
     found = answers({CANDIDATE: (0.3, 0.3), POPULARITY: (0.3, 0.3)}, per_day=200)
     hits = found.hits.copy()
     hits[0, :200, 0] = True
-    judgement = judged(replace(found, hits=hits), candidate=PERSONAL)
-    assert judgement.winner == POPULARITY
+    decision = decided(replace(found, hits=hits), candidate=PERSONAL)
+    assert decision.winner == POPULARITY
 
 
 def test_the_record_holds_rule_numbers_and_checks() -> None:
     found = answers({CANDIDATE: (0.6, 0.3), LIVE: (0.5, 0.3), POPULARITY: (0.3, 0.3)})
-    record = judged(found, candidate=PERSONAL, live=PERSONAL).record("v")
+    record = decided(found, candidate=PERSONAL, live=PERSONAL).record("v")
     assert (record["version"], record["verdict"], record["winner"], record["rule"]) == (
         "v",
         "published",
         CANDIDATE,
         RULE,
     )
-    by_name = {recipe["name"]: recipe for recipe in record["recipes"]}
+    by_name = {config["name"]: config for config in record["recipes"]}
     assert by_name[LIVE]["against_live"] is None
     assert by_name[POPULARITY]["against_popularity"] is None
     low, high = by_name[CANDIDATE]["against_popularity"][1:]
@@ -142,20 +142,20 @@ def test_the_record_holds_rule_numbers_and_checks() -> None:
     assert msgspec.json.decode(msgspec.json.encode(record)) == record
 
 
-def checks(*passed: bool) -> Sequence[Check]:
-    return [Check(f"check {place}", good, f"what was found at {place}") for place, good in enumerate(passed)]
+def checks(*passed: bool) -> Sequence[ModelCheck]:
+    return [ModelCheck(f"check {place}", good, f"what was found at {place}") for place, good in enumerate(passed)]
 
 
 def test_a_failed_check_refuses_whatever_won() -> None:
-    judgement = judged(answers({POPULARITY: (0.3, 0.3)}))
-    assert judgement.checked(checks(True, True)).verdict == "published"
-    failed = judgement.checked(checks(True, False, False))
+    decision = decided(answers({POPULARITY: (0.3, 0.3)}))
+    assert decision.checked(checks(True, True)).verdict == "published"
+    failed = decision.checked(checks(True, False, False))
     assert (failed.verdict, failed.reason) == ("refused", "The model was not published: what was found at 1.")
 
 
 def test_what_is_personal_is_what_looks_at_purchases() -> None:
     whole = Composition(factors=1.0, neighbours=1.0, categories=1.0, repeats=1.0, live=0.5, popularity=0.2)
-    assert not personalises(impersonal(whole))
+    assert not personalises(popularity_only(whole))
     for part in ("factors", "neighbours", "categories", "repeats"):
         assert personalises(msgspec.structs.replace(POPULAR, **{part: 0.1}))
 

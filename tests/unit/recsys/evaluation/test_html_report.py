@@ -9,11 +9,11 @@ import pytest
 
 from recsys.evaluation import html_report
 from recsys.evaluation.charts import LABEL, Bar, bars, grouped
-from recsys.evaluation.methods import BASELINES, CANDIDATES, COMPOSED, Recipe
+from recsys.evaluation.methods import BASELINES, CANDIDATES, COMPOSED, ModelConfig
 from recsys.evaluation.metrics import GAPS
 from recsys.evaluation.rolling import Answers
 from recsys.evaluation.summary import Json, summary
-from recsys.evaluation.weight_search import Trial
+from recsys.evaluation.weight_search import SearchTrial
 from recsys.score_weights import Composition, Fading
 
 ALS = CANDIDATES[0]
@@ -40,7 +40,7 @@ def document() -> Json:
         trends=(Fading(6.0, 1.0), Fading(168.0, 0.1)),
         still=Composition(factors=1.0, live=0.1, trends=(Fading(720.0, 1.0),)),
     )
-    trial = Trial("personal", composition, ALS, 0.1, {"hr@3": 0.06, "ndcg@10": 0.04})
+    trial = SearchTrial("personal", composition, ALS, 0.1, {"hr@3": 0.06, "ndcg@10": 0.04})
     figures = summary(answers, np.ones(1), COMPOSED)
     return {
         "file": "<shop>.csv",
@@ -49,7 +49,7 @@ def document() -> Json:
         "sample": 0.25,
         "validation": {"from": "2020-10-08T00:00:00Z", "sample": 0.5},
         "looks": 2,
-        "recipe": Recipe(ALS, composition, Composition(live=1.0)).record(),
+        "recipe": ModelConfig(ALS, composition, Composition(live=1.0)).record(),
         "rolling": figures,
         "static": {name: figures[name] for name in ("all", "warm", "cold")},
         "tried": {"strangers": 900, "personal": 2100},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recsys.decayed_counts import DAY_MS, HOUR_MS
-from recsys.evaluation.metrics import Blocks, coverage, groups, interval, novelty, paired, values
+from recsys.evaluation.metrics import DayBootstrap, coverage, groups, interval, novelty, paired, values
 from recsys.evaluation.rolling import NO_PURCHASE_BEFORE, NOTHING_LEFT, Answers
 from recsys.evaluation.summary import summary
 
@@ -82,7 +82,7 @@ def test_novelty_is_the_surprise_of_what_is_shown() -> None:
 def test_whole_days_are_drawn() -> None:
     # A thousand equal answers of a day are one observation: between two days of 0 and 1 the mean is 0, a half or 1.
     at_ms = np.repeat([0, DAY_MS], 1000)
-    means = Blocks(at_ms).means(np.repeat([0.0, 1.0], 1000))
+    means = DayBootstrap(at_ms).means(np.repeat([0.0, 1.0], 1000))
     assert set(means.tolist()) == {0.0, 0.5, 1.0}
     assert (means == 0.5).mean() == pytest.approx(0.5, abs=0.05)
 
@@ -95,7 +95,7 @@ def test_an_interval_is_the_middle_of_the_resamples() -> None:
 def test_intervals_are_as_wide_as_theory_says() -> None:
     chance = np.random.default_rng(4)
     daily = chance.normal(size=400)
-    means = Blocks(np.arange(400) * DAY_MS).means(daily)
+    means = DayBootstrap(np.arange(400) * DAY_MS).means(daily)
     found = interval(float(daily.mean()), means)
     assert found.high - found.low == pytest.approx(2 * 1.96 * daily.std() / 20, rel=0.1)
 

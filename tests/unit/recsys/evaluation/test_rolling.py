@@ -7,23 +7,23 @@ from recsys.als_settings import AlsSettings
 from recsys.decayed_counts import DAY_MS
 from recsys.evaluation import holdout, rolling
 from recsys.evaluation.rolling import NO_PURCHASE_BEFORE, NOTHING_LEFT, Answers, Method, Protocol
-from recsys.evaluation.training_view import Background, background
+from recsys.evaluation.training_view import TrainingView, view_at
 from recsys.score_weights import Composition, Fading
 from recsys.scorer import ComposedScorer
-from tests.support.purchase_log import START_MS, Line, log_of
+from tests.support.purchase_log import START_MS, LogLine, log_of
 
 ALS = AlsSettings(rank=2, regularisation=1.0, alpha=1.0, iterations=1, seed=1, blocks=1)
 HOURLY = (Fading(1.0, 1.0),)
 EVERYBODY = Protocol()
 MOMENT_MS = START_MS + 10 * DAY_MS
-BEFORE: list[Line] = [
+BEFORE: list[LogLine] = [
     (8, "a", "ann", 0),
     (8, "b", "bob", 0),
     (8, "b", "bob", 1),
     (9, "c", None, 2),
     (9.5, "d", None, 3),
 ]
-AFTER: list[Line] = [
+AFTER: list[LogLine] = [
     (10, "e", None, 2),
     (10.01, "f", "ann", 2),
     (10.01, "f", "ann", 1),
@@ -33,21 +33,21 @@ AFTER: list[Line] = [
 ]
 
 
-def known(after: list[Line] = AFTER) -> Background:
-    return background(log_of([*BEFORE, *after], 6), MOMENT_MS)
+def known(after: list[LogLine] = AFTER) -> TrainingView:
+    return view_at(log_of([*BEFORE, *after], 6), MOMENT_MS)
 
 
-def method(background: Background, frozen: bool = False, **weights: float) -> Method:
-    knowledge = background.knowledge(np.zeros((background.scored, 2), np.float32), ALS, background.popularity())
+def method(view: TrainingView, frozen: bool = False, **weights: float) -> Method:
+    knowledge = view.knowledge(np.zeros((view.scored, 2), np.float32), ALS, view.popularity())
     return Method("method", ComposedScorer(knowledge, Composition(trends=HOURLY, **weights)), frozen)  # type: ignore[arg-type]
 
 
-def rolled(background: Background, *methods: Method, protocol: Protocol = EVERYBODY) -> Answers:
-    return rolling.evaluate(background, START_MS + 11 * DAY_MS, methods, protocol, "test")
+def rolled(view: TrainingView, *methods: Method, protocol: Protocol = EVERYBODY) -> Answers:
+    return rolling.evaluate(view, START_MS + 11 * DAY_MS, methods, protocol, "test")
 
 
-def shown(background: Background, answers: Answers) -> list[list[str]]:
-    return [[background.log.products[row] for row in rows if row != NOTHING_LEFT] for rows in answers.shown[0]]
+def shown(view: TrainingView, answers: Answers) -> list[list[str]]:
+    return [[view.log.products[row] for row in rows if row != NOTHING_LEFT] for rows in answers.shown[0]]
 
 
 def test_each_order_is_answered_from_what_was_before_it_and_applied_whole() -> None:
@@ -103,7 +103,7 @@ def test_a_frozen_method_knows_nothing_of_the_stream_but_hides_what_was_bought()
 def test_a_frozen_method_gives_its_strangers_what_it_has_for_them() -> None:
     shop = known()
     popular = method(shop, live=1.0).scorer
-    personal = Method("personal", method(shop, neighbours=1.0).scorer, frozen=True, strangers=popular)
+    personal = Method("personal", method(shop, neighbours=1.0).scorer, frozen=True, fallback=popular)
     answers = rolled(shop, personal)
     assert shown(shop, answers)[0][0] == "p001", "ann holds p000, with which bob bought p001"
     assert shown(shop, answers)[1] == ["p003", "p002", "p000", "p001"], "what sold last, at the model's moment"
@@ -111,16 +111,16 @@ def test_a_frozen_method_gives_its_strangers_what_it_has_for_them() -> None:
 
 def test_a_silent_method_gives_its_strangers_nothing() -> None:
     shop = known()
-    silent = Method("silent", method(shop, neighbours=1.0, live=0.01).scorer, frozen=True, silent=True)
-    answers = rolled(shop, silent)
+    warm_only = Method("silent", method(shop, neighbours=1.0, live=0.01).scorer, frozen=True, warm_only=True)
+    answers = rolled(shop, warm_only)
     assert shown(shop, answers)[0][0] == "p001", "ann is known to the model"
     assert shown(shop, answers)[2] == [], "the other customer was not, and bought only after its moment"
     assert not answers.hits[0, 2].any()
 
 
 def test_what_was_wholly_returned_does_not_count_as_sold() -> None:
-    lines: list[Line] = [(8, "a", "ann", 0), (8, "b", None, 1), (9, "c", "ann", 0), (9, "d", "bob", 0)]
-    shop = background(log_of([*lines, *AFTER], 6, pieces=[1, 1, -1, 1, *[1] * len(AFTER)]), MOMENT_MS)
+    lines: list[LogLine] = [(8, "a", "ann", 0), (8, "b", None, 1), (9, "c", "ann", 0), (9, "d", "bob", 0)]
+    shop = view_at(log_of([*lines, *AFTER], 6, pieces=[1, 1, -1, 1, *[1] * len(AFTER)]), MOMENT_MS)
     counts = shop.live_state((1e12,)).trend(1e12, MOMENT_MS)
     assert dict(zip(shop.log.products, counts.round(3).tolist(), strict=True)) == {
         "p000": 1.0,

@@ -10,10 +10,10 @@ from recsys.als_settings import AlsSettings, EvaluationSettings
 from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.evaluation import gate, methods
 from recsys.evaluation.gate import CANDIDATE, LIVE, POPULARITY
-from recsys.evaluation.methods import DEFAULT, Recipe
-from recsys.evaluation.purchase_log import Log
-from recsys.evaluation.run_evaluation import Evaluated, Evaluation, recipe_of, spans_of
-from recsys.evaluation.weight_search import impersonal
+from recsys.evaluation.methods import DEFAULT, ModelConfig
+from recsys.evaluation.purchase_log import PurchaseLog
+from recsys.evaluation.run_evaluation import Evaluation, EvaluationResult, config_of, windows_of
+from recsys.evaluation.weight_search import popularity_only
 from recsys.score_weights import Composition, Fading
 from tests.support.purchase_log import START_MS, log_of, two_worlds
 
@@ -26,24 +26,26 @@ POPULAR = Composition(live=0.01, trends=(Fading(24.0, 1.0),))
 
 @pytest.fixture(autouse=True)
 def small_factors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods, "PREDECESSOR", SMALL)
+    monkeypatch.setattr(methods, "BASELINE_ALS", SMALL)
 
 
-def made_by(composition: Composition, als: AlsSettings = SMALL) -> Recipe:
-    return Recipe(als, composition, impersonal(composition))
+def made_by(composition: Composition, als: AlsSettings = SMALL) -> ModelConfig:
+    return ModelConfig(als, composition, popularity_only(composition))
 
 
-def evaluated(log: Log, folder: Path, live: Recipe | None = None, settings: EvaluationSettings = QUICK) -> Evaluated:
+def evaluated(
+    log: PurchaseLog, folder: Path, live: ModelConfig | None = None, settings: EvaluationSettings = QUICK
+) -> EvaluationResult:
     return Evaluation(log, settings, SMALL, live).run(folder)
 
 
-def refusals(found: Evaluated) -> dict[str, str | None]:
-    return {standing.name: standing.refused for standing in found.judgement.standings}
+def refusals(found: EvaluationResult) -> dict[str, str | None]:
+    return {result.name: result.refused for result in found.decision.results}
 
 
 def test_where_customers_keep_to_their_world_the_personal_recipe_wins(tmp_path: Path) -> None:
     found = evaluated(two_worlds(500, seed=2), tmp_path)
-    assert (found.judgement.winner, found.recipe.composition) == (CANDIDATE, DEFAULT)
+    assert (found.decision.winner, found.config.composition) == (CANDIDATE, DEFAULT)
     assert found.metrics["warm"]["hr@3"][0] > 0.3
     assert found.metrics["protocol"] == "rolling"
 
@@ -51,19 +53,19 @@ def test_where_customers_keep_to_their_world_the_personal_recipe_wins(tmp_path: 
 def test_plant_customers_permuted_among_the_orders(tmp_path: Path) -> None:
     """What sells stays as it is and nothing personal is left: what serves is refused, and popular products win."""
     found = evaluated(two_worlds(500, seed=2, permuted=True), tmp_path, live=made_by(PERSONAL))
-    assert found.judgement.winner == POPULARITY
-    assert not gate.personalises(found.recipe.composition)
+    assert found.decision.winner == POPULARITY
+    assert not gate.personalises(found.config.composition)
     for name in (LIVE, CANDIDATE):
         assert "does not serve customers with purchases better than popular products" in (refusals(found)[name] or "")
-    assert "was refused" in found.judgement.reason
-    assert found.judgement.verdict == "published", "something always serves"
+    assert "was refused" in found.decision.reason
+    assert found.decision.verdict == "published", "something always serves"
 
 
 def test_plant_the_search_is_told_why_as_well(tmp_path: Path) -> None:
     settings = QUICK.model_copy(update={"search_seconds": 0.1})
     found = evaluated(two_worlds(500, seed=2, permuted=True), tmp_path, settings=settings)
     assert "popular products" in (refusals(found)[CANDIDATE] or "")
-    assert found.judgement.winner == POPULARITY
+    assert found.decision.winner == POPULARITY
     assert sum(found.search["tried"].values()) >= 15
 
 
@@ -75,10 +77,10 @@ def test_each_recipe_is_fitted_with_its_own_settings(tmp_path: Path) -> None:
 
 def test_purchases_after_the_split_do_not_change_the_candidate(tmp_path: Path) -> None:
     log, settings = two_worlds(300, seed=3), QUICK.model_copy(update={"search_seconds": 0.1})
-    split = spans_of(log, settings).split
+    split = windows_of(log, settings).split
     rows = log.rows.copy()
     rows[log.at(split) :] = 0
-    other = Log(log.at_ms, log.orders, log.customers, rows, log.pieces, log.users, log.products, log.category)
+    other = PurchaseLog(log.at_ms, log.orders, log.customers, rows, log.pieces, log.users, log.products, log.category)
     ours, theirs = (evaluated(each, tmp_path / name, settings=settings) for each, name in ((log, "a"), (other, "b")))
     starts = [[trial for trial in each.search["trials"] if trial["stage"] == "factors"] for each in (ours, theirs)]
     assert starts[0] == starts[1] != []
@@ -93,17 +95,17 @@ def test_where_bought_products_are_shown_again_they_are_to_be_found(tmp_path: Pa
 
 
 @pytest.mark.parametrize("live", [None, made_by(PERSONAL, OTHER)])
-def test_too_little_decides_nothing_and_says_so(live: Recipe | None, tmp_path: Path) -> None:
+def test_too_little_decides_nothing_and_says_so(live: ModelConfig | None, tmp_path: Path) -> None:
     found = evaluated(two_worlds(20, seed=2), tmp_path, live=live)
-    assert found.recipe == (live or made_by(DEFAULT))
-    assert found.judgement.winner == (LIVE if live else CANDIDATE)
-    assert found.judgement.reason.startswith("Too few purchases to compare recipes by")
+    assert found.config == (live or made_by(DEFAULT))
+    assert found.decision.winner == (LIVE if live else CANDIDATE)
+    assert found.decision.reason.startswith("Too few purchases to compare recipes by")
     assert (found.document, found.page, found.metrics) == (None, None, {})
 
 
 def test_a_single_purchase_is_too_little(tmp_path: Path) -> None:
     found = evaluated(log_of([(0, "a", "ann", 0)], 1), tmp_path)
-    assert found.judgement.reason.startswith("Too few")
+    assert found.decision.reason.startswith("Too few")
 
 
 def test_metrics_and_page_are_whole(tmp_path: Path) -> None:
@@ -119,18 +121,18 @@ def test_metrics_and_page_are_whole(tmp_path: Path) -> None:
 
 def test_spans_never_take_more_than_a_quarter() -> None:
     log = log_of([(0, "a", "ann", 0), (40, "b", "ann", 0)], 1)
-    spans = spans_of(log, EvaluationSettings(search_days=14, gate_days=2))
-    assert spans.until == START_MS + 40 * DAY_MS + 1
-    assert spans.until - spans.split == 2 * DAY_MS
-    assert spans.split - spans.chosen == 10 * DAY_MS
+    windows = windows_of(log, EvaluationSettings(search_days=14, gate_days=2))
+    assert windows.until == START_MS + 40 * DAY_MS + 1
+    assert windows.until - windows.split == 2 * DAY_MS
+    assert windows.split - windows.chosen == 10 * DAY_MS
 
 
 def test_a_line_of_a_later_year_moves_no_span() -> None:
     hourly = [(number / 24, f"o{number}", "ann", 0) for number in range(40 * 24)]
     settings = EvaluationSettings(search_days=14, gate_days=2)
     later = log_of([*hourly, (2000, "o-later", "bob", 0)], 1)
-    assert spans_of(later, settings) == spans_of(log_of(hourly, 1), settings)
-    assert spans_of(later, settings).until == START_MS + 40 * DAY_MS - HOUR_MS + 1
+    assert windows_of(later, settings) == windows_of(log_of(hourly, 1), settings)
+    assert windows_of(later, settings).until == START_MS + 40 * DAY_MS - HOUR_MS + 1
 
 
 def test_a_manifest_gives_its_recipe_back() -> None:
@@ -138,7 +140,7 @@ def test_a_manifest_gives_its_recipe_back() -> None:
         "settings": {**SMALL.model_dump(), "time_zone": "UTC"},
         "composition": {"neighbours": 1.0, "trends": [{"half_life_h": 24.0, "weight": 1.0}], "live": 0.01},
     }
-    assert recipe_of(manifest) == made_by(PERSONAL)
+    assert config_of(manifest) == made_by(PERSONAL)
 
 
 @pytest.mark.parametrize(
@@ -150,4 +152,4 @@ def test_a_manifest_gives_its_recipe_back() -> None:
     ],
 )
 def test_a_manifest_of_another_format_has_no_recipe(manifest: dict[str, Any]) -> None:
-    assert recipe_of(manifest) is None
+    assert config_of(manifest) is None

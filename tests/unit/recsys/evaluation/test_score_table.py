@@ -9,8 +9,8 @@ from recsys.decayed_counts import DAY_MS
 from recsys.evaluation import holdout, rolling
 from recsys.evaluation.metrics import groups, values
 from recsys.evaluation.rolling import Answers, Method, Protocol
-from recsys.evaluation.score_table import HALF_LIVES_H, Table, tabulate, tabulate_still
-from recsys.evaluation.training_view import Background, background
+from recsys.evaluation.score_table import HALF_LIVES_H, Table, tabulate, tabulate_holdout
+from recsys.evaluation.training_view import TrainingView, view_at
 from recsys.score_weights import Composition, Fading
 from recsys.scorer import ComposedScorer, Knowledge
 from recsys.topk import Float32s
@@ -43,8 +43,8 @@ COMPOSITIONS = {
 }
 
 
-def known() -> tuple[Background, Knowledge]:
-    shop = background(two_worlds(300, seed=4), MOMENT_MS)
+def known() -> tuple[TrainingView, Knowledge]:
+    shop = view_at(two_worlds(300, seed=4), MOMENT_MS)
     factors: Float32s = np.random.default_rng(1).normal(size=(shop.scored, 4)).astype(np.float32)
     return shop, shop.knowledge(factors, ALS, shop.popularity())
 
@@ -76,7 +76,7 @@ def test_so_it_does_where_the_state_stands_still(name: str) -> None:
     shop, knowledge = known()
     method = Method(name, ComposedScorer(knowledge, COMPOSITIONS[name]))
     answers = holdout.evaluate(shop, END_MS, [method], Protocol(who="warm"))
-    table = tabulate_still(shop, END_MS, {"one": knowledge}, share=1.0, seed=1)
+    table = tabulate_holdout(shop, END_MS, {"one": knowledge}, share=1.0, seed=1)
     assert table.asked == len(answers) > 20
     for metric, figure in table.values(COMPOSITIONS[name], "one").items():
         assert figure == pytest.approx(values(answers)[metric].mean(), abs=1e-9), metric

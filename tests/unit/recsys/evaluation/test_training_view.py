@@ -4,11 +4,18 @@ import numpy as np
 import pytest
 
 from recsys.decayed_counts import DAY_MS, HOUR_MS
-from recsys.evaluation.purchase_log import Log, Order
-from recsys.evaluation.training_view import Background, background, categories_of, co_purchases_of, counted, held_before
-from tests.support.purchase_log import START_MS, Line, log_of, two_worlds
+from recsys.evaluation.purchase_log import Order, PurchaseLog
+from recsys.evaluation.training_view import (
+    TrainingView,
+    categories_of,
+    co_purchases_of,
+    counted,
+    net_purchases_before,
+    view_at,
+)
+from tests.support.purchase_log import START_MS, LogLine, log_of, two_worlds
 
-LINES: list[Line] = [
+LINES: list[LogLine] = [
     (0, "a", "ann", 5),
     (0, "a", "ann", 2),
     (1, "b", "bob", 5),
@@ -21,7 +28,7 @@ LINES: list[Line] = [
 ]
 
 
-def ids(known: Background, rows: list[int]) -> list[str]:
+def ids(known: TrainingView, rows: list[int]) -> list[str]:
     return [known.log.products[row] for row in rows]
 
 
@@ -33,13 +40,13 @@ def test_orders_are_neighbouring_lines() -> None:
 
 
 def test_products_with_factors_come_first_in_the_order_of_their_ids() -> None:
-    known = background(log_of(LINES, 6), START_MS + 5 * DAY_MS)
+    known = view_at(log_of(LINES, 6), START_MS + 5 * DAY_MS)
     assert (known.scored, list(known.log.products)) == (3, ["p001", "p002", "p005", "p000", "p003", "p004"])
     assert ids(known, known.log.rows.tolist()) == [f"p{row:03d}" for _, _, _, row in LINES]
 
 
 def test_histories_are_net_and_of_the_time_before() -> None:
-    known = background(log_of(LINES, 6, pieces=[1, 1, 2, 1, 1, 1, 1, 3, 1]), START_MS + round(5.5 * DAY_MS))
+    known = view_at(log_of(LINES, 6, pieces=[1, 1, 2, 1, 1, 1, 1, 3, 1]), START_MS + round(5.5 * DAY_MS))
     ann, bob = known.past.of("ann"), known.past.of("bob")
     assert ids(known, ann.rows.tolist()) == ["p002", "p005"]
     assert ann.pieces.tolist() == [1, 4]
@@ -49,14 +56,14 @@ def test_histories_are_net_and_of_the_time_before() -> None:
 
 
 def test_what_was_returned_is_not_held() -> None:
-    lines: list[Line] = [(0, "a", "ann", 0), (1, "b", "ann", 0), (2, "c", "ann", 1)]
-    held = held_before(log_of(lines, 2, pieces=[2, -2, 1]), 3)
+    lines: list[LogLine] = [(0, "a", "ann", 0), (1, "b", "ann", 0), (2, "c", "ann", 1)]
+    held = net_purchases_before(log_of(lines, 2, pieces=[2, -2, 1]), 3)
     assert (held.rows.tolist(), held.pieces.tolist()) == ([1], [1])
 
 
 def test_co_purchases_are_customers_in_common() -> None:
     log = log_of(LINES, 6)
-    pairs = co_purchases_of(held_before(log, len(log)), 6)
+    pairs = co_purchases_of(net_purchases_before(log, len(log)), 6)
     together = {
         (product, row): count
         for product in range(6)
@@ -69,7 +76,7 @@ def test_co_purchases_are_customers_in_common() -> None:
 
 def test_only_the_newest_products_and_the_commonest_neighbours_are_kept() -> None:
     log = log_of([*LINES, (7, "h", "bob", 3)], 6)
-    held = held_before(log, len(log))
+    held = net_purchases_before(log, len(log))
     assert co_purchases_of(held, 6, newest=1).rows.tolist() == []
     assert co_purchases_of(held, 6, kept=1).of(5)[0].tolist() == [2]
 
@@ -77,14 +84,14 @@ def test_only_the_newest_products_and_the_commonest_neighbours_are_kept() -> Non
 def test_ties_of_categories_are_shares_of_buyers() -> None:
     # ann: two of category 0; bob: two of 0 and one of 1; cid: one of 1 and one of none.
     log = log_of(LINES, 6, category=[-1, 1, 0, 1, 1, 0])
-    categories = categories_of(log, held_before(log, len(log)), shrink=1.0)
+    categories = categories_of(log, net_purchases_before(log, len(log)), shrink=1.0)
     assert categories.ties == pytest.approx(np.array([[2 / 3, 1 / 3], [1 / 3, 0]]))
 
 
 def test_only_the_most_bought_categories_have_ties_and_the_others_are_unknown() -> None:
     # Buyers: two of category 0, two of 1, one of 2; category 3 nobody holds.
     log = log_of([*LINES, (7, "h", "dan", 3)], 6, category=[-1, 1, 0, 2, 3, 0])
-    held = held_before(log, len(log))
+    held = net_purchases_before(log, len(log))
     categories = categories_of(log, held, shrink=1.0, most=2)
     assert categories.of.tolist() == [-1, 1, 0, -1, -1, 0]
     assert categories.ties == pytest.approx(np.array([[2 / 3, 1 / 3], [1 / 3, 0]]))
@@ -101,14 +108,14 @@ def test_counts_do_not_depend_on_how_many_values_are_held_at_once(at_once: int) 
 
 
 def test_popularity_counts_the_days_before() -> None:
-    known = background(log_of(LINES, 6), START_MS + 5 * DAY_MS)
+    known = view_at(log_of(LINES, 6), START_MS + 5 * DAY_MS)
     assert dict(zip(known.log.products, known.popularity(2).tolist(), strict=True))["p001"] == 2
     assert known.popularity(2).sum() == 3
     assert known.popularity(None).sum() == 7
 
 
 def test_the_state_starts_with_the_sales_before() -> None:
-    known = background(log_of(LINES, 6), START_MS + 5 * DAY_MS)
+    known = view_at(log_of(LINES, 6), START_MS + 5 * DAY_MS)
     live = known.live_state((24.0 * HOUR_MS,))
     assert live.trend(24.0 * HOUR_MS, START_MS + 4 * DAY_MS)[known.log.products.index("p005")] == pytest.approx(
         2**-4 + 2**-3
@@ -119,7 +126,7 @@ def test_the_state_starts_with_the_sales_before() -> None:
 def test_nothing_later_is_known() -> None:
     log, moment = two_worlds(60, seed=1), START_MS + 20 * DAY_MS
     end = log.at(moment)
-    until = Log(
+    until = PurchaseLog(
         log.at_ms[:end],
         log.orders[:end],
         log.customers[:end],
@@ -129,7 +136,7 @@ def test_nothing_later_is_known() -> None:
         log.products,
         log.category,
     )
-    whole, cut = background(log, moment), background(until, moment)
+    whole, cut = view_at(log, moment), view_at(until, moment)
     assert list(whole.log.products) == list(cut.log.products)
     for ours, theirs in (
         (whole.past.rows, cut.past.rows),

@@ -10,23 +10,23 @@ import pytest
 from recsys.als_settings import AlsSettings
 from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.evaluation import methods, rolling, weight_search
-from recsys.evaluation.methods import COMPOSED, POPULAR_LIVE, Fits, Recipe
+from recsys.evaluation.methods import COMPOSED, POPULAR_LIVE, FactorCache, ModelConfig
 from recsys.evaluation.metrics import groups, values
-from recsys.evaluation.purchase_log import Log
+from recsys.evaluation.purchase_log import PurchaseLog
 from recsys.evaluation.rolling import Method, Protocol
-from recsys.evaluation.training_view import background
+from recsys.evaluation.training_view import view_at
 from recsys.evaluation.weight_search import (
     Choice,
+    SearchWindow,
     Stage,
-    Window,
     choose,
-    impersonal,
-    personal_change,
-    regulars_change,
-    repeating,
-    still_starts,
-    strangers_change,
-    with_still,
+    mutate_all,
+    mutate_personal,
+    mutate_popularity,
+    offline_starts,
+    popularity_only,
+    repeat_starts,
+    with_offline_weights,
 )
 from recsys.score_weights import Composition, Fading
 from recsys.scorer import ComposedScorer
@@ -38,19 +38,19 @@ SMALL = AlsSettings(rank=4, regularisation=1.0, alpha=10.0, iterations=4, seed=1
 
 @pytest.fixture(autouse=True)
 def small_factors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods, "PREDECESSOR", SMALL)
+    monkeypatch.setattr(methods, "BASELINE_ALS", SMALL)
 
 
-def chosen(log: Log, folder: Path, seed: int = 1) -> Choice:
+def chosen(log: PurchaseLog, folder: Path, seed: int = 1) -> Choice:
     """The starts of each stage, and no round more."""
-    window = Window(background(log, VALIDATION_MS), SPLIT_MS, sample=1.0, seed=seed)
-    return choose(window, Fits(folder), seconds=0.0, candidates=[SMALL])
+    window = SearchWindow(view_at(log, VALIDATION_MS), SPLIT_MS, sample=1.0, seed=seed)
+    return choose(window, FactorCache(folder), seconds=0.0, candidates=[SMALL])
 
 
-def lift(log: Log, choice: Choice, folder: Path) -> float:
+def lift(log: PurchaseLog, choice: Choice, folder: Path) -> float:
     """How many times the hits of live popularity the chosen composition finds for warm customers after the split."""
-    known = background(log, SPLIT_MS)
-    compared = methods.methods(known, choice.recipe, Fits(folder), live=True)
+    known = view_at(log, SPLIT_MS)
+    compared = methods.methods(known, choice.config, FactorCache(folder), live=True)
     answers = rolling.evaluate(known, END_MS, compared, rolling.Protocol(), "test")
     warm = values(answers)["hr@3"][:, groups(answers)["warm"]].mean(axis=1)
     return float(warm[answers.methods.index(COMPOSED)] / warm[answers.methods.index(POPULAR_LIVE)])
@@ -59,14 +59,14 @@ def lift(log: Log, choice: Choice, folder: Path) -> float:
 def test_where_customers_keep_to_their_world_a_personal_composition_is_chosen_and_pays(tmp_path: Path) -> None:
     log = two_worlds(400, seed=2)
     choice = chosen(log, tmp_path)
-    assert choice.recipe.composition.neighbours or choice.recipe.composition.factors
+    assert choice.config.composition.neighbours or choice.config.composition.factors
     assert lift(log, choice, tmp_path) > 1.2
 
 
 def test_where_nothing_is_personal_nothing_is_gained(tmp_path: Path) -> None:
     log = two_worlds(400, seed=2, permuted=True)
     choice = chosen(log, tmp_path)
-    assert choice.recipe.composition.neighbours == choice.recipe.composition.factors == 0, "popular products it is"
+    assert choice.config.composition.neighbours == choice.config.composition.factors == 0, "popular products it is"
     assert lift(log, choice, tmp_path) < 1.1
 
 
@@ -75,7 +75,7 @@ def test_purchases_after_the_split_do_not_change_the_choice(tmp_path: Path) -> N
     rows = log.rows.copy()
     rows[log.at(SPLIT_MS) :] = 0
     ours, theirs = chosen(log, tmp_path / "a"), chosen(replace(log, rows=rows), tmp_path / "b")
-    assert ours.recipe == theirs.recipe
+    assert ours.config == theirs.config
     assert ours.trials == theirs.trials
 
 
@@ -85,7 +85,7 @@ def test_a_shop_without_newcomers_chooses_what_is_popular_by_its_regulars(tmp_pa
     rows = log.rows.copy()
     late = np.arange(log.at(VALIDATION_MS), len(log))
     rows[late] = (log.at_ms[late] // (6 * HOUR_MS)) % 40
-    window = Window(background(replace(log, rows=rows), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
+    window = SearchWindow(view_at(replace(log, rows=rows), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
     assert window.newcomers == 0
     trials = chosen(replace(log, rows=rows), tmp_path).trials
     popular = [trial for trial in trials if trial.stage == "strangers"]
@@ -97,7 +97,7 @@ def test_a_shop_without_newcomers_chooses_what_is_popular_by_its_regulars(tmp_pa
 def test_the_record_gives_the_recipe_back(tmp_path: Path) -> None:
     choice = chosen(two_worlds(60, seed=4), tmp_path)
     record = msgspec.json.decode(msgspec.json.encode(choice.record()))
-    assert Recipe.read(record) == choice.recipe
+    assert ModelConfig.read(record) == choice.config
     tried = {"strangers": 7, "factors": 11, "personal": 11, "finals": 4, "repeats": 5, "still": 64}
     assert record["tried"] == tried
     assert {trial["stage"] for trial in record["trials"]} == set(record["tried"])
@@ -106,8 +106,8 @@ def test_the_record_gives_the_recipe_back(tmp_path: Path) -> None:
 def test_the_search_climbs_until_its_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(1000))
     monkeypatch.setattr(weight_search, "_now", lambda: float(next(clock)))
-    window = Window(background(two_worlds(60, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
-    tried = choose(window, Fits(tmp_path), seconds=12.0, candidates=[SMALL]).tried
+    window = SearchWindow(view_at(two_worlds(60, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
+    tried = choose(window, FactorCache(tmp_path), seconds=12.0, candidates=[SMALL]).tried
     # The clock is asked once at the start and once before each change: at 1 and 2 for strangers, then until 12.
     assert (tried["strangers"], tried["personal"]) == (7 + 2, 11 + 8)
 
@@ -116,7 +116,7 @@ def stage_of(values: dict[float, float], monkeypatch: pytest.MonkeyPatch) -> Sta
     """A stage with trials of compositions of these `live` weights and values; others reach their weight."""
     stage = Stage("personal", msgspec.json.decode("null"), "0", SMALL)
     monkeypatch.setattr(
-        stage, "_try", lambda one: stage.judge(one, {"hr@3": values.get(one.live, one.live), "ndcg@10": 0.0})
+        stage, "_try", lambda one: stage.decide(one, {"hr@3": values.get(one.live, one.live), "ndcg@10": 0.0})
     )
     stage.try_all([Composition(live=live) for live in values])
     return stage
@@ -132,7 +132,7 @@ def test_leaders_are_changed_and_what_is_better_leads(monkeypatch: pytest.Monkey
         changed.append(parent.live)
         return msgspec.structs.replace(parent, live=0.6) if len(changed) == 20 else Composition(live=0.0)
 
-    stage.climb((), change, np.random.default_rng(1), until=5.0)
+    stage.random_search((), change, np.random.default_rng(1), until=5.0)
     assert set(changed[:20]) == {0.5, 0.4, 0.3, 0.2}, "the best four"
     assert set(changed[20:]) == {0.6, 0.5, 0.4, 0.3}
     assert stage.best.composition.live == 0.6
@@ -141,16 +141,16 @@ def test_leaders_are_changed_and_what_is_better_leads(monkeypatch: pytest.Monkey
 def test_the_record_keeps_the_starts_and_what_was_better_than_all_before(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = stage_of({0.3: 0.3, 0.2: 0.2}, monkeypatch)
     for live in (0.1, 0.4, 0.4, 0.35, 0.5):
-        stage.judge(Composition(live=live), {"hr@3": live, "ndcg@10": 0.0})
+        stage.decide(Composition(live=live), {"hr@3": live, "ndcg@10": 0.0})
     assert [trial.composition.live for trial in stage.notable] == [0.3, 0.2, 0.4, 0.5]
 
 
 def test_a_given_recipe_is_among_the_first_tried(tmp_path: Path) -> None:
     log = two_worlds(60, seed=4)
-    window = Window(background(log, VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
+    window = SearchWindow(view_at(log, VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
     given = Composition(live=0.3, neighbours=0.7, trends=(Fading(5.0, 1.0),), shrink=4.0)
-    start = Recipe(SMALL, given, Composition(live=1.0))
-    trials = choose(window, Fits(tmp_path), seconds=0.0, candidates=[SMALL], start=start).trials
+    start = ModelConfig(SMALL, given, Composition(live=1.0))
+    trials = choose(window, FactorCache(tmp_path), seconds=0.0, candidates=[SMALL], start=start).trials
     assert given in [trial.composition for trial in trials if trial.stage == "personal"]
     popular = [trial.composition for trial in trials if trial.stage == "strangers"]
     assert msgspec.structs.replace(given, neighbours=0.0) in popular
@@ -165,68 +165,67 @@ def test_where_a_trend_says_nothing_of_the_weeks_after_it_a_state_that_stands_st
     rows[log.at(VALIDATION_MS - HOUR_MS * 12) : log.at(VALIDATION_MS)] = 39
     later = np.arange(log.at(VALIDATION_MS), len(log))
     rows[later] = np.minimum(rows[later], 38)
-    window = Window(background(replace(log, rows=rows), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
-    choice = choose(window, Fits(tmp_path), seconds=0.0, candidates=[SMALL])
+    window = SearchWindow(view_at(replace(log, rows=rows), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
+    choice = choose(window, FactorCache(tmp_path), seconds=0.0, candidates=[SMALL])
     trials = [trial for trial in choice.trials if trial.stage == "still"]
-    best, still = max(trials, key=lambda trial: trial.value), choice.recipe.composition.still
+    best, still = max(trials, key=lambda trial: trial.value), choice.config.composition.still
     assert still is not None
     assert best.value > trials[0].value, "the weights for a moving state are among the tried"
-    assert still == with_still(choice.recipe.composition, best.composition).still
+    assert still == with_offline_weights(choice.config.composition, best.composition).still
 
 
 def test_strangers_get_popular_products_also_where_the_state_stands_still() -> None:
     moving = Composition(live=0.02, neighbours=1.0)
-    assert all(one.live > 0 and one.trends for one in map(impersonal, still_starts(moving)))
-    assert len({str(one) for one in still_starts(moving)}) == 1 + 3 + 4 * 15
+    assert all(one.live > 0 and one.trends for one in map(popularity_only, offline_starts(moving)))
+    assert len({str(one) for one in offline_starts(moving)}) == 1 + 3 + 4 * 15
 
 
 def test_what_was_bought_is_shown_again_in_both_states_or_in_none() -> None:
     moving = Composition(live=2.0, neighbours=0.5, mask_bought=False, repeats=6.0)
-    still = with_still(moving, Composition(factors=0.5, live=0.1)).still
+    still = with_offline_weights(moving, Composition(factors=0.5, live=0.1)).still
     assert still == Composition(factors=0.5, live=0.1, mask_bought=False, repeats=1.5)
-    assert with_still(Composition(live=1.0), Composition(live=2.0)).still == Composition(live=2.0)
+    assert with_offline_weights(Composition(live=1.0), Composition(live=2.0)).still == Composition(live=2.0)
 
 
 def test_the_live_model_s_weights_for_it_are_among_the_tried(tmp_path: Path) -> None:
-    window = Window(background(two_worlds(60, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
+    window = SearchWindow(view_at(two_worlds(60, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
     before = Composition(neighbours=0.7, live=0.02, trends=(Fading(99.0, 1.0),))
-    start = Recipe(SMALL, Composition(live=1.0, still=before), Composition(live=1.0))
-    trials = choose(window, Fits(tmp_path), seconds=0.0, candidates=[SMALL], start=start).trials
+    start = ModelConfig(SMALL, Composition(live=1.0, still=before), Composition(live=1.0))
+    trials = choose(window, FactorCache(tmp_path), seconds=0.0, candidates=[SMALL], start=start).trials
     assert before in [trial.composition for trial in trials if trial.stage == "still"]
     assert all(trial.composition.still is None for trial in trials)
 
 
 def test_static_asks_by_the_weights_for_a_state_that_stands_still(tmp_path: Path) -> None:
-    known, still = background(two_worlds(60, seed=4), SPLIT_MS), Composition(factors=1.0)
-    recipe = Recipe(SMALL, Composition(live=1.0, still=still), Composition(live=1.0))
-    for live, composition in ((True, recipe.composition), (False, still)):
-        composed = methods.methods(known, recipe, Fits(tmp_path), live=live)[0]
+    known, still = view_at(two_worlds(60, seed=4), SPLIT_MS), Composition(factors=1.0)
+    config = ModelConfig(SMALL, Composition(live=1.0, still=still), Composition(live=1.0))
+    for live, composition in ((True, config.composition), (False, still)):
+        composed = methods.methods(known, config, FactorCache(tmp_path), live=live)[0]
         assert (composed.name, composed.scorer.composition) == (COMPOSED, composition)
 
 
 def test_the_table_and_the_finals_ask_different_orders(tmp_path: Path) -> None:
-    window = Window(background(two_worlds(400, seed=4), VALIDATION_MS), SPLIT_MS, sample=0.5, seed=1)
-    knowledge = Fits(tmp_path).knowledge(window.background, SMALL)
+    window = SearchWindow(view_at(two_worlds(400, seed=4), VALIDATION_MS), SPLIT_MS, sample=0.5, seed=1)
+    knowledge = FactorCache(tmp_path).knowledge(window.view, SMALL)
     table, _ = window.table({"0": knowledge}, [])
     whole = Protocol(who="warm", sample=0.5, seed=1)
     method = Method("one", ComposedScorer(knowledge, Composition(live=1.0)))
     finals, all_of_them = (
-        rolling.evaluate(window.background, SPLIT_MS, [method], protocol, "test")
-        for protocol in (window.protocol(), whole)
+        rolling.evaluate(window.view, SPLIT_MS, [method], protocol, "test") for protocol in (window.protocol(), whole)
     )
     assert 0 < len(finals) < table.asked
     assert len(finals) + table.asked == len(all_of_them)
 
 
 def test_a_large_window_is_asked_as_much_as_is_worth_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    window = Window(background(two_worlds(400, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
+    window = SearchWindow(view_at(two_worlds(400, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
     warm, cold = window.orders
     monkeypatch.setattr(weight_search, "QUESTIONS", 50)
     monkeypatch.setattr(weight_search, "FINAL_QUESTIONS", 20)
     assert window.shares == (50 / warm, 50 / cold)
     protocol = window.protocol()
     assert (protocol.skip, protocol.sample) == (50 / warm, 20 / warm)
-    knowledge = Fits(tmp_path).knowledge(window.background, SMALL)
+    knowledge = FactorCache(tmp_path).knowledge(window.view, SMALL)
     asked = [table.asked for table in window.table({"0": knowledge}, [])]
     assert all(0.5 * 50 < one < 1.5 * 50 for one in asked)
 
@@ -238,12 +237,12 @@ def test_a_choice_is_the_same_every_time(tmp_path: Path) -> None:
 
 def test_bought_products_are_masked_for_all_methods_or_for_none(tmp_path: Path) -> None:
     log = two_worlds(60, seed=4)
-    known, choice = background(log, SPLIT_MS), chosen(log, tmp_path)
+    known, choice = view_at(log, SPLIT_MS), chosen(log, tmp_path)
     for mask_bought in (True, False):
-        compared = methods.methods(known, choice.recipe, Fits(tmp_path), live=True, mask_bought=mask_bought)
+        compared = methods.methods(known, choice.config, FactorCache(tmp_path), live=True, mask_bought=mask_bought)
         assert {method.scorer.composition.mask_bought for method in compared} == {mask_bought}
     assert methods.ALS_FOLDED not in {
-        method.name for method in methods.methods(known, choice.recipe, Fits(tmp_path), live=False)
+        method.name for method in methods.methods(known, choice.config, FactorCache(tmp_path), live=False)
     }
 
 
@@ -254,10 +253,12 @@ def test_factors_to_choose_from_are_written_in_a_line() -> None:
 
 
 def test_recipes_are_compared_each_with_its_own_factors(tmp_path: Path) -> None:
-    known, other = background(two_worlds(60, seed=4), SPLIT_MS), SMALL.model_copy(update={"rank": 2})
+    known, other = view_at(two_worlds(60, seed=4), SPLIT_MS), SMALL.model_copy(update={"rank": 2})
     factors, popular = Composition(factors=1.0), Composition(live=1.0)
     one, two = methods.compared(
-        known, {"one": Recipe(SMALL, factors, popular), "two": Recipe(other, popular, popular)}, Fits(tmp_path)
+        known,
+        {"one": ModelConfig(SMALL, factors, popular), "two": ModelConfig(other, popular, popular)},
+        FactorCache(tmp_path),
     )
     assert (one.name, one.scorer.composition, two.name, two.scorer.composition) == ("one", factors, "two", popular)
     history = known.live_state(popular.half_lives_ms).history("u0001")
@@ -266,18 +267,18 @@ def test_recipes_are_compared_each_with_its_own_factors(tmp_path: Path) -> None:
 
 
 def test_what_was_fitted_is_read_again(tmp_path: Path) -> None:
-    known = background(two_worlds(60, seed=4), SPLIT_MS)
-    fitted = Fits(tmp_path).factors(known, SMALL)
+    known = view_at(two_worlds(60, seed=4), SPLIT_MS)
+    fitted = FactorCache(tmp_path).factors(known, SMALL)
     (kept,) = tmp_path.iterdir()
     np.save(kept, fitted + 1)
-    assert Fits(tmp_path).factors(known, SMALL) == pytest.approx(fitted + 1)
+    assert FactorCache(tmp_path).factors(known, SMALL) == pytest.approx(fitted + 1)
 
 
 def test_personal_changes_leave_strangers_what_they_get() -> None:
     parent = Composition(live=0.02, popularity=0.01, factors=0.1, neighbours=1.0, steady=(Fading(720.0, 0.005),))
     draw = np.random.default_rng(1)
     for _ in range(200):
-        changed = personal_change(parent, draw)
+        changed = mutate_personal(parent, draw)
         assert changed.trends == parent.trends
         assert changed.popularity / changed.live == pytest.approx(0.5, rel=0.02), "rounded to three digits"
         assert changed.steady[0].weight / changed.live == pytest.approx(0.25, rel=0.02)
@@ -286,21 +287,21 @@ def test_personal_changes_leave_strangers_what_they_get() -> None:
 def test_changes_of_what_strangers_get_are_compositions() -> None:
     draw, composition = np.random.default_rng(1), Composition(live=0.01)
     for _ in range(200):
-        composition = strangers_change(composition, draw)
+        composition = mutate_popularity(composition, draw)
         assert 1 <= len(composition.trends) <= 2
     assert composition.neighbours == composition.factors == 0
 
 
 def test_a_shop_of_regulars_may_move_what_is_popular_too() -> None:
     parent, draw = Composition(live=0.02, factors=0.1, trends=(Fading(6.0, 1.0),)), np.random.default_rng(1)
-    changed = [regulars_change(parent, draw) for _ in range(100)]
+    changed = [mutate_all(parent, draw) for _ in range(100)]
     assert any(one.trends != parent.trends for one in changed)
     assert any(one.steady for one in changed)
     assert any(one.factors != parent.factors for one in changed)
 
 
 def test_masking_is_the_first_candidate_and_wins_where_repeats_bring_nothing() -> None:
-    masked, *shown = repeating(Composition(neighbours=2.0))
+    masked, *shown = repeat_starts(Composition(neighbours=2.0))
     assert masked.mask_bought
     assert not any(candidate.mask_bought for candidate in shown)
     assert [candidate.repeats for candidate in shown] == [0.0, 0.06, 0.6, 6.0]

@@ -18,7 +18,7 @@ class Step:
         self.summary = summary
 
 
-class Progress:
+class StepLog:
     """Writes the lines; on a terminal a step shows while it runs. `seconds` of each step that ended well."""
 
     def __init__(self, out: TextIO = sys.stderr) -> None:
