@@ -166,7 +166,7 @@ def test_a_lost_stream_is_said_and_comes_back_by_itself(stack: LiveShop, browser
         context.route(STREAM, only_once)
         page = context.new_page()
         page.goto(stack.url)
-        expect(page.get_by_test_id("not-live")).to_contain_text("they do not move", timeout=SOON_MS)
+        expect(page.get_by_test_id("not-live")).to_contain_text("they are not updating", timeout=SOON_MS)
         expect(page.get_by_test_id("connection")).to_have_text("Not live")
         expect(page.get_by_test_id("figures")).to_have_attribute("data-live", "false")
         expect(figure(page, "revenue")).to_contain_text("$")

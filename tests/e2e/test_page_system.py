@@ -36,7 +36,7 @@ def test_a_part_that_is_down_turns_red_and_recovers(stack: LiveShop, open_page: 
         row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="aggregator"))
         expect(row).to_contain_text("Down")
     assert_part(page, "aggregator", "ok")
-    expect(page.get_by_role("img", name="Data flow: every part is well.")).to_be_visible(timeout=SOON_MS)
+    expect(page.get_by_role("img", name="Data flow: all components are healthy.")).to_be_visible(timeout=SOON_MS)
 
 
 @contextmanager

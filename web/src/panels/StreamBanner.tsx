@@ -22,12 +22,12 @@ export function StreamBanner() {
       <div className={styles.banner} role="alert" data-testid="not-live">
         <span>
           <strong>Purchases are not being counted.</strong>{" "}
-          {stillSince !== null && `The figures are those of ${formatClock(stillSince)}; they stand still while `}
+          {stillSince !== null && `The figures are those of ${formatClock(stillSince)}; `}
           {/* Not read out: it changes every second. */}
           {waiting !== null && <span aria-hidden="true">{formatCount(waiting)} </span>}
-          records wait.
+          records are waiting.
         </span>
-        <Link to="/system">See which part is down</Link>
+        <Link to="/system">See which component is down</Link>
       </div>
     );
   }
@@ -37,13 +37,13 @@ export function StreamBanner() {
       <span>
         <strong>{state === "lost" ? "The live stream is lost" : `No live figures: ${reason ?? ""}`}.</strong>{" "}
         {receivedAt === null
-          ? "No figures have come yet."
-          : `The figures are those of ${formatClock(receivedAt)}; they do not move.`}
+          ? "No figures have arrived yet."
+          : `The figures are those of ${formatClock(receivedAt)}; they are not updating.`}
       </span>
       {state === "lost" && (
         <>
           <span className="number" aria-hidden="true">
-            {retryAt === null ? "Trying again…" : <Countdown key={retryAt} until={retryAt} />}
+            {retryAt === null ? "Reconnecting…" : <Countdown key={retryAt} until={retryAt} />}
           </span>
           <Button onClick={connection.retryNow}>Try now</Button>
         </>
@@ -62,5 +62,5 @@ function Countdown({ until }: { until: number }) {
       clearInterval(timer);
     };
   }, []);
-  return <>Next try in {Math.max(0, Math.ceil((until - now) / 1000))} s</>;
+  return <>Next attempt in {Math.max(0, Math.ceil((until - now) / 1000))} s</>;
 }

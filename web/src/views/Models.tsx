@@ -42,7 +42,7 @@ export default function Models() {
           </p>
         )}
         {data.models.length === 0 ? (
-          <Empty>No model has been published yet. The batch job makes the first one.</Empty>
+          <Empty>No model has been published yet. The batch job trains the first one.</Empty>
         ) : (
           <List
             models={data}
@@ -55,8 +55,8 @@ export default function Models() {
         )}
         {data.models.some((model) => qualityOf(model).hits !== null) && (
           <p className="remark">
-            Orders hit: in what share of known customers’ orders one of the three products shown was bought, on the newest
-            purchases before the model was published.
+            Orders hit: share of known customers’ orders with one of the three recommended products, on the newest purchases
+            before the model was published.
           </p>
         )}
       </Panel>
@@ -77,13 +77,13 @@ export default function Models() {
 }
 
 function Live({ models: { current, serving } }: { models: ModelList }) {
-  if (current === null) return <>none is live: popular products are recommended</>;
+  if (current === null) return <>no model is live: popular products are recommended</>;
   const since = current.activated_at === null ? "" : `, since ${formatMoment(current.activated_at)}`;
   return (
     <>
-      <span className="id">{current.version}</span> is live{since}, by {current.activated_by ?? "nobody known"}
+      <span className="id">{current.version}</span> is live{since}, by {current.activated_by ?? "unknown"}
       {current.note !== "" && `: ${current.note}`}
-      {serving !== current.version && `; the recommender still answers from ${serving ?? "none"}`}
+      {serving !== current.version && `; the recommender still serves ${serving ?? "no model"}`}
     </>
   );
 }
@@ -201,7 +201,7 @@ function windowOf({ training: { from, to } }: ModelEntry): string {
 
 function Compared({ first, second }: { first: ModelEntry; second: ModelEntry }) {
   return (
-    <Panel title="Compared" note="what differs is marked">
+    <Panel title="Compared" note="differences are marked">
       <div className={styles.scroll} tabIndex={0} role="region" aria-label="Two models, table">
         <table className={styles.models} data-testid="compared">
           <thead>

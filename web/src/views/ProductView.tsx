@@ -94,8 +94,8 @@ function Related({ product }: { product: Product }) {
   const titleOf = (id: string): string | null => (id === productId ? productTitle(product) : null);
   return (
     <>
-      <Panel title="Bought together" note="what a basket of this product alone is offered">
-        <Recommended answer={together} titleOf={titleOf} empty="Nothing is known to go with this product." />
+      <Panel title="Bought together" note="recommendations for a basket with this product">
+        <Recommended answer={together} titleOf={titleOf} empty="No product is known to be bought with this one." />
       </Panel>
       <Panel title="Similar products" note="bought by the same customers">
         <Recommended answer={similar} titleOf={titleOf} empty="No similar product is known." />

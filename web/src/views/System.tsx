@@ -49,7 +49,7 @@ function Flow() {
     <>
       <Panel
         title="Data flow"
-        note={data === undefined ? "how every part is" : `${data.healthy ? "every part is well" : "a part is not well"}, ${asOf}`}
+        note={data === undefined ? "health of all components" : `${data.healthy ? "all components are healthy" : "a component is not healthy"}, ${asOf}`}
       >
         {data === undefined ? (
           <div className={styles.waiting}>
@@ -59,7 +59,7 @@ function Flow() {
           <>
             {error !== null && (
               <p className={styles.old} role="status">
-                Not refreshed: {error.message} This is how it was {asOf}.
+                Not refreshed: {error.message} State {asOf}.
               </p>
             )}
             <FlowPicture {...flow} />
@@ -67,7 +67,7 @@ function Flow() {
         )}
       </Panel>
       {data !== undefined && (
-        <Panel title="Parts">
+        <Panel title="Components">
           <Parts parts={data.parts} />
         </Panel>
       )}

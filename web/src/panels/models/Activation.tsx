@@ -48,10 +48,10 @@ export function Activation({ version, back, onClose }: ActivationProps) {
       <form onSubmit={submit} className={styles.form}>
         <h2 id="activation">{back ? "Roll back to this model?" : "Activate this model?"}</h2>
         <p>
-          The recommender will answer from <span className="id">{version}</span> within seconds. The other models stay, and
-          can be activated again.
+          The recommender will answer from <span className="id">{version}</span> within seconds. The other models stay and can
+          be activated again.
         </p>
-        <Field name="Why (kept with the model)">
+        <Field name="Reason (stored with the model)">
           <input
             type="text"
             maxLength={500}
@@ -83,7 +83,7 @@ export function Activation({ version, back, onClose }: ActivationProps) {
               onClose(false);
             }}
           >
-            Leave it
+            Cancel
           </Button>
           <Button type="submit" disabled={busy}>
             {back ? "Roll back" : "Activate"}

@@ -45,11 +45,11 @@ function Recipes({ gate }: { gate: GateRecord }) {
       <table className={styles.models} data-testid="recipes">
         <thead>
           <tr>
-            <th scope="col">What was tried on the newest purchases</th>
-            <th scope="col">Orders with one of the three shown</th>
+            <th scope="col">Candidate, on the newest purchases</th>
+            <th scope="col">Orders with a hit among three</th>
             <th scope="col">NDCG@10</th>
-            <th scope="col">Against the live model</th>
-            <th scope="col">Against what everybody buys</th>
+            <th scope="col">Compared with the live model</th>
+            <th scope="col">Compared with popular products</th>
           </tr>
         </thead>
         <tbody>

@@ -34,7 +34,7 @@ it("says in plain words what the record says in figures", () => {
       refused: "worse than the live one",
     },
     {
-      name: "What everybody buys",
+      name: "Popular products",
       won: false,
       hits: "—",
       ranking: "—",
@@ -46,11 +46,11 @@ it("says in plain words what the record says in figures", () => {
 });
 
 it("tells who won, and that a refusal changes nothing", () => {
-  expect(verdictText(gate)).toContain("keeps the model it had");
+  expect(verdictText(gate)).toContain("keeps its current model");
   const published: GateRecord = { ...gate, verdict: "published", winner: "candidate" };
   expect(verdictText(published)).toContain("the new model was the best");
   expect(recipeRows(published, numbers)[0]?.won).toBe(true);
-  expect(verdictText({ ...published, winner: "popularity" })).toContain("nothing personal");
+  expect(verdictText({ ...published, winner: "popularity" })).toContain("no personal model beat popular products");
 });
 
 it("is silent where no run was recorded, or none that says what it decided", () => {

@@ -1,10 +1,10 @@
-/** The gate's record in the words of a shop's owner. */
+/** The gate's record in plain words. */
 import type { GateRecipe, GateRecord, Interval, ModelList, Variant } from "../../api/types";
 
 const RECIPE: Record<string, string> = {
   candidate: "The new model",
-  live: "The model that was live",
-  popularity: "What everybody buys",
+  live: "The live model, retrained",
+  popularity: "Popular products",
 };
 
 /** The record of the newest run of the batch job, if the gateway knows one that holds a verdict. */
@@ -24,12 +24,12 @@ export const recipeName = ({ name }: GateRecipe): string => RECIPE[name] ?? name
 
 /** The verdict in one line. */
 export function verdictText({ verdict, winner }: GateRecord): string {
-  if (verdict === "refused") return "Refused: nothing was changed, the shop keeps the model it had.";
+  if (verdict === "refused") return "Refused: nothing was changed, the shop keeps its current model.";
   if (winner === undefined) return "Published.";
   if (winner === "candidate") return "Published: the new model was the best.";
   return winner === "live"
-    ? "Published: the recipe of the model that was live, fitted anew, was the best."
-    : "Published: nothing personal beat what everybody buys, so that is what customers get.";
+    ? "Published: the live model, retrained on all purchases, was the best."
+    : "Published: no personal model beat popular products, so customers get those.";
 }
 
 export interface RecipeRow {
@@ -67,7 +67,7 @@ function interval(value: Interval | null | undefined, write: (value: number) => 
   return `${middle} (${low} to ${high})`;
 }
 
-/** A difference is told as better or worse only where its interval does not hold zero. */
+/** A difference is better or worse only if its interval does not contain zero. */
 function difference(value: Interval | null | undefined, write: (value: number) => string): string {
   if (value === null || value === undefined) return NOTHING;
   const [, low, high] = value;

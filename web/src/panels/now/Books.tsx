@@ -7,7 +7,7 @@ import styles from "./Books.module.css";
 
 const REFRESH_MS = 15_000;
 
-/** Whether the figures equal those that the batch job computed anew, and up to when. */
+/** Whether the live figures equal those that the batch job computed from the archive, and up to when. */
 export function Books() {
   const { data, error } = useQuery("books", (signal) => api.reconciliation(signal), {
     everyMs: REFRESH_MS,
@@ -16,7 +16,7 @@ export function Books() {
   if (data === undefined && error === null) return null;
   return (
     <p className={styles.books} data-status={data?.status ?? "none"} data-testid="books">
-      {data === undefined ? `Whether the books agree is not known: ${error?.message ?? ""}` : sentence(data)}
+      {data === undefined ? `Reconciliation unknown: ${error?.message ?? ""}` : sentence(data)}
     </p>
   );
 }
@@ -24,6 +24,6 @@ export function Books() {
 function sentence({ status, message, as_of, differing, compared }: BooksAnswer): string {
   if (as_of == null || status === "none") return message;
   const upTo = `${formatDate(as_of)}, ${formatClock(as_of)}`;
-  if (status === "agree") return `The books agree to the cent up to ${upTo} (${formatCount(compared)} figures compared).`;
-  return `The books differ in ${formatCount(differing)} of ${formatCount(compared)} figures, as of ${upTo}: ${message}`;
+  if (status === "agree") return `The live figures match the archive to the cent up to ${upTo} (${formatCount(compared)} figures compared).`;
+  return `${formatCount(differing)} of ${formatCount(compared)} live figures differ from the archive, as of ${upTo}: ${message}`;
 }

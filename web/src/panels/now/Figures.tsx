@@ -87,7 +87,7 @@ export function Figures() {
         >
           {show(({ dead_letters }) => formatCount(dead_letters))}
         </Short>
-        <Short id="as_of" name="As of" note={show(({ lag }) => (lag === null ? "" : `${formatCount(lag)} records wait`))}>
+        <Short id="as_of" name="As of" note={show(({ lag }) => (lag === null ? "" : `${formatCount(lag)} records behind`))}>
           {show(({ as_of }) => formatClock(as_of))}
         </Short>
         <ModelFigure version={summary?.model_version ?? null} />

@@ -6,6 +6,6 @@ it("says how old the knowledge is once it stands still, and nothing before", () 
   expect(knowledgeText(0)).toBeNull();
   expect(knowledgeText(5_000)).toBeNull();
   expect(knowledgeText(180_000)).toBe(
-    "Purchases of the last 3 min are not yet in these answers: the recommender cannot follow the stream.",
+    "The purchases of the last 3 min are missing here: the recommender lags behind the stream.",
   );
 });

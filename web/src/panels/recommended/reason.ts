@@ -5,8 +5,8 @@ const STRATEGY: Record<Strategy, string> = {
   personal: "Chosen for this customer",
   basket: "Goes with this basket",
   similar: "Like this product",
-  popular: "Popular with everybody: too little is known for a closer choice",
-  popular_fallback: "Popular with everybody: no model gave an answer",
+  popular: "Popular products: too little is known for a personal choice",
+  popular_fallback: "Popular products: no model could answer",
 };
 
 /** Reasons that no other product carries. */

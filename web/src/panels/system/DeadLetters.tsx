@@ -7,7 +7,7 @@ import styles from "./Parts.module.css";
 
 const REFRESH_MS = 3_000;
 
-/** Bad input, kept whole: why each could not be accepted, and how to work with it. */
+/** Rejected records by reason, and the command that repairs and replays them. */
 export function DeadLetters() {
   const connection = useLiveConnection();
   const { data, error, retry } = useQuery("dead-letters", (signal) => api.deadLetters(signal), {
@@ -17,10 +17,10 @@ export function DeadLetters() {
   return (
     <Panel
       title="Dead letters"
-      note="input that could not be accepted: kept whole with its reason, and counted in no figure"
+      note="rejected records: stored in full with the reason, and not counted in any figure"
     >
       {data === undefined && (error ? <Failed error={error} retry={retry} /> : <Loading label="Loading dead letters" />)}
-      {data?.length === 0 && <Empty>Everything that came could be accepted.</Empty>}
+      {data?.length === 0 && <Empty>No record was rejected.</Empty>}
       {data !== undefined && data.length > 0 && (
         <table className={styles.parts} data-testid="dead letters">
           <thead>
@@ -40,7 +40,7 @@ export function DeadLetters() {
         </table>
       )}
       <p className={styles.advice}>
-        Read, repair and send them again with <code>python -m services.deadletters</code>.
+        List, repair and replay them with <code>python -m services.deadletters</code>.
       </p>
     </Panel>
   );

@@ -87,11 +87,11 @@ const TALL: Layout = {
 };
 
 const STATUS: Record<Status, string> = {
-  ok: "well",
+  ok: "healthy",
   not_ready: "not ready",
   unreachable: "down",
-  unknown: "not known",
-  idle: "at rest",
+  unknown: "unknown",
+  idle: "idle",
 };
 
 interface FlowPictureProps {
@@ -113,7 +113,7 @@ function Drawing({ boxes, arrows, layout, className }: FlowPictureProps & { layo
   const down = boxes.filter(({ status }) => status === "unreachable" || status === "not_ready");
   const label =
     down.length === 0
-      ? "Data flow: every part is well."
+      ? "Data flow: all components are healthy."
       : `Data flow: ${down.map(({ title, status }) => `${title} is ${STATUS[status]}`).join(", ")}.`;
   return (
     <svg viewBox={`-2 0 ${layout.width + 4} ${layout.height}`} className={className} role="img" aria-label={label}>

@@ -4,22 +4,22 @@ import { statusOf, isDown, type Status } from "./flow";
 import styles from "./Parts.module.css";
 
 const STATUS: Record<Status, string> = {
-  ok: "Well",
+  ok: "Healthy",
   not_ready: "Not ready",
   unreachable: "Down",
-  unknown: "Not known",
-  idle: "At rest",
+  unknown: "Unknown",
+  idle: "Idle",
 };
 const NOTHING = "—";
 
 /** Every part in words: the same as the picture, and what it leaves out. */
 export function Parts({ parts }: { parts: readonly Part[] }) {
   return (
-    <div className={styles.scroll} tabIndex={0} role="region" aria-label="All parts, table">
+    <div className={styles.scroll} tabIndex={0} role="region" aria-label="All components, table">
       <table className={styles.parts}>
         <thead>
           <tr>
-            {["Part", "State", "Detail", "Rate", "Behind", "Version"].map((name) => (
+            {["Component", "State", "Detail", "Rate", "Lag", "Version"].map((name) => (
               <th key={name} scope="col">
                 {name}
               </th>
