@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from services.common.settings import explain
 from services.common.telemetry import PortInUse, configure_logging
 from services.gateway.app import create_app
-from services.gateway.dependencies import Parts
+from services.gateway.dependencies import Dependencies
 from services.gateway.settings import GatewaySettings
 
 logger = logging.getLogger("gateway")
@@ -115,8 +115,8 @@ class _Server(uvicorn.Server):
         gc.set_threshold(20_000, 20, 50)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        parts: Parts = self._gateway.state.parts
-        parts.stream.close()
+        dependencies: Dependencies = self._gateway.state.dependencies
+        dependencies.stream_hub.close()
         await super().shutdown(sockets)
 
 

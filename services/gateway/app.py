@@ -1,40 +1,41 @@
-"""The composition root: opens the parts, wires the routes, closes the parts."""
+"""The composition root: opens clients and pollers, wires the routes, and closes everything in reverse order."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from fastapi import FastAPI
 
 from services.common.eventloop_lag import watched_loop
 from services.common.object_store import ObjectStore
-from services.common.tasks import run_periodically
+from services.common.tasks import Action, run_periodically
 from services.common.telemetry import Health
 from services.common.version import running_version
 from services.gateway.api import docs, openapi, problems, static_page
 from services.gateway.api.hosts import AllowedHosts
-from services.gateway.api.middleware import Shell
-from services.gateway.dependencies import Parts
+from services.gateway.api.middleware import GatewayMiddleware
+from services.gateway.dependencies import Dependencies
 from services.gateway.queries.ranges import RangeRankings
-from services.gateway.queries.shards import open_shards
+from services.gateway.queries.shards import LiveTables, open_live_tables
 from services.gateway.routes import customers, events, models, products, recommendations, stats
 from services.gateway.routes import health as health_routes
 from services.gateway.routes import stream as stream_routes
 from services.gateway.routes import system as system_routes
 from services.gateway.settings import GatewaySettings
 from services.gateway.stream.hub import HEARTBEAT_SECONDS, StreamHub
-from services.gateway.stream.shop_state import SnapshotWatch
-from services.gateway.stream.ticker import Ticker
-from services.gateway.stream.totals_history import Pulse
-from services.gateway.system_status import BucketWatch, SystemWatch
-from services.gateway.upstreams.bestsellers import PopularShelf
-from services.gateway.upstreams.event_intake import Intake
+from services.gateway.stream.shop_state import ShopStatePoller
+from services.gateway.stream.ticker import TickerPoller
+from services.gateway.stream.totals_history import TotalsHistory
+from services.gateway.system_status import LoadReporter, ObjectStorePoller, ReadinessClient, SystemStatusPoller
+from services.gateway.upstreams.bestsellers import BestsellerCache
+from services.gateway.upstreams.event_intake import EventProducer
 from services.gateway.upstreams.model_registry import Registry
-from services.gateway.upstreams.offsets import OffsetWatch
-from services.gateway.upstreams.recommendations import Recommender
-from services.gateway.upstreams.recommender_client import ModelWatch, RecommenderClient
-from services.gateway.upstreams.reconciliation import BooksWatch
+from services.gateway.upstreams.offsets import OffsetPoller
+from services.gateway.upstreams.recommendations import RecommendationsWithFallback
+from services.gateway.upstreams.recommender_client import RecommenderClient, ServingModelPoller
+from services.gateway.upstreams.reconciliation import ReconciliationPoller
 
 ROUTERS = (stats, stream_routes, customers, recommendations, products, events, models, system_routes, health_routes)
 
@@ -42,12 +43,12 @@ _S3_THREADS = 4
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
-    """The gateway as an ASGI app; its parts open with the app's lifespan."""
+    """The gateway as an ASGI app. Its dependencies open and close with the app's lifespan."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_parts(settings) as parts:
-            app.state.parts = parts
+        async with open_dependencies(settings) as dependencies:
+            app.state.dependencies = dependencies
             yield
 
     app = FastAPI(
@@ -63,89 +64,147 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         app.include_router(module.router)
     docs.install(app)
     static_page.install(app, settings.web_dist)
-    app.add_middleware(Shell, hosts=AllowedHosts(settings.gateway_hosts), max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        GatewayMiddleware, hosts=AllowedHosts(settings.gateway_hosts), max_body_bytes=settings.max_body_bytes
+    )
     return app
 
 
 @asynccontextmanager
-async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
-    """Every client and background task, closed in reverse order. Nothing needs to be reachable to begin."""
+async def open_dependencies(settings: GatewaySettings) -> AsyncIterator[Dependencies]:
+    """Open all clients and pollers. The gateway starts without any of its upstreams: each client connects later."""
     async with AsyncExitStack() as stack:
-        tables = open_shards(settings, settings.time_zone)
-        stack.push_async_callback(tables.close)
-        client = RecommenderClient(
+        health = Health("gateway", checks=("redis",))
+        clients = _open_clients(settings, stack)
+        pollers = _open_pollers(settings, health, clients, stack)
+        # Where Redis is reachable, the first response has figures.
+        await asyncio.gather(pollers.shop_state.refresh(), pollers.ticker.refresh())
+        await stack.enter_async_context(watched_loop())
+        await stack.enter_async_context(run_periodically(_schedule(settings, clients, pollers)))
+        yield _dependencies(settings, health, clients, pollers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Clients:
+    tables: LiveTables
+    recommender: RecommenderClient
+    event_producer: EventProducer
+    store: ObjectStore
+    s3_threads: ThreadPoolExecutor
+
+
+def _open_clients(settings: GatewaySettings, stack: AsyncExitStack) -> _Clients:
+    clients = _Clients(
+        tables=open_live_tables(settings, settings.time_zone),
+        recommender=RecommenderClient(
             settings.recommender_address,
             settings.recommender_deadline_ms,
             settings.recommender_batch_deadline_ms,
-        )
-        stack.push_async_callback(client.close)
-        offsets = OffsetWatch(settings)
-        stack.push_async_callback(offsets.close)
-        intake = Intake(settings)
-        stack.push_async_callback(intake.close)
-        store = ObjectStore(settings)
-        stack.callback(store.close)
-        s3_threads = ThreadPoolExecutor(_S3_THREADS, "s3")
-        stack.callback(s3_threads.shutdown, wait=False, cancel_futures=True)
+        ),
+        event_producer=EventProducer(settings),
+        store=ObjectStore(settings),
+        s3_threads=ThreadPoolExecutor(_S3_THREADS, "s3"),
+    )
+    stack.push_async_callback(clients.tables.close)
+    stack.push_async_callback(clients.recommender.close)
+    stack.push_async_callback(clients.event_producer.close)
+    stack.callback(clients.store.close)
+    stack.callback(clients.s3_threads.shutdown, wait=False, cancel_futures=True)
+    return clients
 
-        health = Health("gateway", checks=("redis",))
-        model = ModelWatch(client)
-        snapshots = SnapshotWatch(tables, settings.purchases_topic, offsets, model, health)
-        ticker = Ticker(tables)
-        stream = StreamHub(
-            ticker,
-            clients=settings.stream_clients,
-            queue=settings.stream_queue,
-            patience=settings.stream_patience_seconds,
-            lines=settings.ticker_lines,
-        )
-        pulse = Pulse()
-        snapshots.listen(pulse.on_snapshot)
-        snapshots.listen(stream.on_snapshot)
-        ticker.listen(stream.on_arrivals)
-        bucket = BucketWatch(store, s3_threads)
-        books = BooksWatch(store, s3_threads)
-        registry = Registry(store)
-        system = SystemWatch(
-            settings,
+
+@dataclass(frozen=True, slots=True)
+class _Pollers:
+    offsets: OffsetPoller
+    serving_model: ServingModelPoller
+    shop_state: ShopStatePoller
+    ticker: TickerPoller
+    totals_history: TotalsHistory
+    stream_hub: StreamHub
+    object_store: ObjectStorePoller
+    reconciliation: ReconciliationPoller
+    system_status: SystemStatusPoller
+    load: LoadReporter
+
+
+def _open_pollers(settings: GatewaySettings, health: Health, clients: _Clients, stack: AsyncExitStack) -> _Pollers:
+    offsets = OffsetPoller(settings)
+    stack.push_async_callback(offsets.close)
+    services = ReadinessClient(settings)
+    stack.push_async_callback(services.close)
+    serving_model = ServingModelPoller(clients.recommender)
+    shop_state = ShopStatePoller(clients.tables, settings.purchases_topic, offsets, serving_model, health)
+    ticker = TickerPoller(clients.tables)
+    totals_history, stream_hub = TotalsHistory(), _stream_hub(settings, ticker)
+    shop_state.listen(totals_history.on_shop_state)
+    shop_state.listen(stream_hub.on_shop_state)
+    ticker.listen(stream_hub.on_arrivals)
+    object_store = ObjectStorePoller(clients.store, clients.s3_threads)
+    return _Pollers(
+        offsets=offsets,
+        serving_model=serving_model,
+        shop_state=shop_state,
+        ticker=ticker,
+        totals_history=totals_history,
+        stream_hub=stream_hub,
+        object_store=object_store,
+        reconciliation=ReconciliationPoller(clients.store, clients.s3_threads),
+        system_status=SystemStatusPoller(
             health,
+            services=services,
+            recommender=clients.recommender,
             offsets=offsets,
-            snapshots=snapshots,
-            recommender=client,
-            bucket=bucket,
-            open_pages=lambda: stream.clients,
-        )
-        stack.push_async_callback(system.close)
-        rhythm = [
-            (snapshots.refresh, settings.refresh_seconds),
-            (ticker.refresh, settings.ticker_seconds),
-            (stream.beat, HEARTBEAT_SECONDS),
-            (model.refresh, settings.refresh_seconds),
-            (offsets.refresh, settings.refresh_seconds),
-            (intake.connect, settings.probe_seconds),
-            (system.refresh, settings.probe_seconds),
-            (bucket.refresh, settings.probe_seconds),
-            (books.refresh, settings.reconciliation_seconds),
-        ]
-        shelf = PopularShelf(tables)
-        # With the engines there, the first answer has figures; without, it starts all the same.
-        await asyncio.gather(snapshots.refresh(), ticker.refresh())
-        await stack.enter_async_context(watched_loop())
-        await stack.enter_async_context(run_periodically(rhythm))
-        yield Parts(
-            settings=settings,
-            health=health,
-            tables=tables,
-            snapshots=snapshots,
-            shelf=shelf,
-            recommender=Recommender(client, model, shelf, tables),
-            stream=stream,
-            intake=intake,
-            system=system,
-            model=model,
-            pulse=pulse,
-            ranges=RangeRankings(),
-            registry=registry,
-            books=books,
-            s3_threads=s3_threads,
-        )
+            shop_state=shop_state,
+            object_store=object_store,
+        ),
+        load=LoadReporter(health, lambda: stream_hub.clients),
+    )
+
+
+def _stream_hub(settings: GatewaySettings, ticker: TickerPoller) -> StreamHub:
+    return StreamHub(
+        ticker,
+        clients=settings.stream_clients,
+        queue=settings.stream_queue,
+        patience=settings.stream_patience_seconds,
+        lines=settings.ticker_lines,
+    )
+
+
+def _schedule(settings: GatewaySettings, clients: _Clients, pollers: _Pollers) -> list[tuple[Action, float]]:
+    """Background task → its interval in seconds."""
+    return [
+        (pollers.shop_state.refresh, settings.refresh_seconds),
+        (pollers.ticker.refresh, settings.ticker_seconds),
+        (pollers.stream_hub.beat, HEARTBEAT_SECONDS),
+        (pollers.serving_model.refresh, settings.refresh_seconds),
+        (pollers.offsets.refresh, settings.refresh_seconds),
+        (clients.event_producer.connect, settings.probe_seconds),
+        (pollers.system_status.refresh, settings.probe_seconds),
+        (pollers.load.refresh, settings.probe_seconds),
+        (pollers.object_store.refresh, settings.probe_seconds),
+        (pollers.reconciliation.refresh, settings.reconciliation_seconds),
+    ]
+
+
+def _dependencies(settings: GatewaySettings, health: Health, clients: _Clients, pollers: _Pollers) -> Dependencies:
+    bestsellers = BestsellerCache(clients.tables)
+    return Dependencies(
+        settings=settings,
+        health=health,
+        tables=clients.tables,
+        event_producer=clients.event_producer,
+        model_registry=Registry(clients.store),
+        s3_threads=clients.s3_threads,
+        bestsellers=bestsellers,
+        recommendations=RecommendationsWithFallback(
+            clients.recommender, pollers.serving_model, bestsellers, clients.tables
+        ),
+        range_rankings=RangeRankings(),
+        shop_state=pollers.shop_state,
+        totals_history=pollers.totals_history,
+        stream_hub=pollers.stream_hub,
+        serving_model=pollers.serving_model,
+        reconciliation=pollers.reconciliation,
+        system_status=pollers.system_status,
+    )

@@ -1,4 +1,4 @@
-"""What the routes work with: opened by the composition root, handed to every request."""
+"""The dependencies of the routes: opened by the composition root, reached through the request."""
 
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -7,47 +7,47 @@ from fastapi import Request
 
 from services.common.telemetry import Health
 from services.gateway.queries.ranges import RangeRankings
-from services.gateway.queries.shards import LiveShards, ShardReader
+from services.gateway.queries.shards import LiveTables, ShardReader
 from services.gateway.settings import GatewaySettings
 from services.gateway.stream.hub import StreamHub
-from services.gateway.stream.shop_state import SnapshotWatch
-from services.gateway.stream.totals_history import Pulse
-from services.gateway.system_status import SystemWatch
-from services.gateway.upstreams.bestsellers import PopularShelf
-from services.gateway.upstreams.event_intake import Intake
+from services.gateway.stream.shop_state import ShopStatePoller
+from services.gateway.stream.totals_history import TotalsHistory
+from services.gateway.system_status import SystemStatusPoller
+from services.gateway.upstreams.bestsellers import BestsellerCache
+from services.gateway.upstreams.event_intake import EventProducer
 from services.gateway.upstreams.model_registry import Registry
-from services.gateway.upstreams.recommendations import Recommender
-from services.gateway.upstreams.recommender_client import ModelWatch
-from services.gateway.upstreams.reconciliation import BooksWatch
+from services.gateway.upstreams.recommendations import RecommendationsWithFallback
+from services.gateway.upstreams.recommender_client import ServingModelPoller
+from services.gateway.upstreams.reconciliation import ReconciliationPoller
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """The gateway's parts."""
+class Dependencies:
+    """All that a route may use."""
 
     settings: GatewaySettings
     health: Health
-    tables: LiveShards
-    snapshots: SnapshotWatch
-    shelf: PopularShelf
-    recommender: Recommender
-    stream: StreamHub
-    intake: Intake
-    system: SystemWatch
-    model: ModelWatch
-    pulse: Pulse
-    ranges: RangeRankings
-    registry: Registry
-    books: BooksWatch
+    tables: LiveTables
+    event_producer: EventProducer
+    model_registry: Registry
     s3_threads: Executor
+    bestsellers: BestsellerCache
+    recommendations: RecommendationsWithFallback
+    range_rankings: RangeRankings
+    shop_state: ShopStatePoller
+    totals_history: TotalsHistory
+    stream_hub: StreamHub
+    serving_model: ServingModelPoller
+    reconciliation: ReconciliationPoller
+    system_status: SystemStatusPoller
 
     @property
     def shards(self) -> ShardReader:
-        """The live tables as of now; an answer that needs them twice, or their time zone, asks here once."""
+        """A reader of the live generation. A response that reads twice, or needs the time zone, takes it once."""
         return self.tables.reader
 
 
-def parts_of(request: Request) -> Parts:
-    """The parts behind a request."""
-    parts: Parts = request.app.state.parts
-    return parts
+def get_dependencies(request: Request) -> Dependencies:
+    """The dependencies of the app that serves this request."""
+    dependencies: Dependencies = request.app.state.dependencies
+    return dependencies

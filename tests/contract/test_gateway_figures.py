@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from services.common.settings import RedisSettings
-from services.gateway.api.schemas import Bucket, CustomerAnswer, ProductAnswer, PulseReading, Summary, TopItem
+from services.gateway.api.schemas import Bucket, CustomerResponse, ProductResponse, Summary, TopItem, TotalsReading
 from services.gateway.queries.buckets import Range
 from services.gateway.queries.ranges import RangeRankings, TooManyProducts
-from services.gateway.queries.shards import LiveShards, ShardReader, open_shards
+from services.gateway.queries.shards import LiveTables, ShardReader, open_live_tables
 from tests.support.gateway_app import client_of, settings_of
 from tests.support.gateway_tables import CHAIR, HEADPHONES, MYSTERY, PHONE, RETURN, SHOP, Line, TableWriter
 
@@ -269,7 +269,7 @@ async def test_what_has_no_sales_by_day_is_not_ranked_by_range(gateway: httpx.As
 async def test_too_many_products_are_not_ranked_by_range(writer: TableWriter) -> None:
     writer.write(SHOP)
     settings = RedisSettings(redis_url=writer.url, shards=len(writer.keys))
-    tables = open_shards(settings, "UTC")
+    tables = open_live_tables(settings, "UTC")
     with pytest.raises(TooManyProducts, match="up to 3"):
         await RangeRankings(most_products=3).read(tables.reader, "products", Range(0), 1)
     assert len(await RangeRankings(most_products=4).read(tables.reader, "products", Range(0), 10)) == 4
@@ -279,18 +279,18 @@ async def test_too_many_products_are_not_ranked_by_range(writer: TableWriter) ->
 class Watched(ShardReader):
     """Keeps which task asked, question by question."""
 
-    def __init__(self, tables: LiveShards) -> None:
+    def __init__(self, tables: LiveTables) -> None:
         super().__init__(tables._redis, tables.reader.generation)
         self.asked: list[asyncio.Task[Any] | None] = []
 
-    async def ask(self, commands: Callable[[Any, Any], object]) -> list[list[Any]]:
+    async def query(self, commands: Callable[[Any, Any], object]) -> list[list[Any]]:
         self.asked.append(asyncio.current_task())
-        return await super().ask(commands)
+        return await super().query(commands)
 
 
 @pytest.fixture
 async def watched(writer: TableWriter) -> AsyncIterator[Watched]:
-    tables = open_shards(RedisSettings(redis_url=writer.url, shards=len(writer.keys)), "UTC")
+    tables = open_live_tables(RedisSettings(redis_url=writer.url, shards=len(writer.keys)), "UTC")
     yield Watched(tables)
     await tables.close()
 
@@ -328,7 +328,7 @@ async def test_the_pulse_tells_what_came_second_by_second(gateway: httpx.AsyncCl
     await summary(gateway, events=0)
     writer.write(SHOP)
     await summary(gateway, events=5)
-    readings = [PulseReading(**row) for row in await get(gateway, "/v1/stats/pulse")]
+    readings = [TotalsReading(**row) for row in await get(gateway, "/v1/stats/pulse")]
     assert (readings[0].revenue, readings[0].events) == ("0.00", 0)
     assert (readings[-1].revenue, readings[-1].events) == ("266.99", 5)
     assert [reading.as_of for reading in readings] == sorted({reading.as_of for reading in readings})
@@ -350,7 +350,7 @@ async def test_share_is_null_where_nothing_was_earned(gateway: httpx.AsyncClient
 
 async def test_a_customer(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
     writer.write(SHOP)
-    answer = CustomerAnswer.model_validate(await get(gateway, f"/v1/users/{PHONE.user_id}"))
+    answer = CustomerResponse.model_validate(await get(gateway, f"/v1/users/{PHONE.user_id}"))
     assert (answer.revenue, answer.quantity, answer.orders) == ("188.00", 2, 2)
     assert (answer.first_seen, answer.last_seen) == ("2020-04-24T11:50:39Z", "2020-05-24T11:50:39Z")
     assert answer.purchases[0].revenue == "-25.99"
@@ -389,7 +389,7 @@ async def test_unknown_customer_and_product_are_problems(gateway: httpx.AsyncCli
 
 async def test_a_product(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
     writer.write(SHOP)
-    answer = ProductAnswer.model_validate(await get(gateway, f"/v1/products/{HEADPHONES.product_id}"))
+    answer = ProductResponse.model_validate(await get(gateway, f"/v1/products/{HEADPHONES.product_id}"))
     assert (answer.revenue, answer.quantity, answer.orders, answer.price) == ("25.99", 1, 2, "25.99")
     assert (answer.product_name, answer.brand) == ("unknown", "huawei")
     rows = await get(gateway, f"/v1/products/{HEADPHONES.product_id}/sales", granularity="day")
@@ -441,7 +441,7 @@ async def test_products_by_id_or_words_best_selling_first(
     gateway: httpx.AsyncClient, writer: TableWriter, search: str, found: list[Line]
 ) -> None:
     writer.write(SHOP)
-    answers = [ProductAnswer.model_validate(each) for each in await get(gateway, "/v1/products", search=search)]
+    answers = [ProductResponse.model_validate(each) for each in await get(gateway, "/v1/products", search=search)]
     assert [answer.product_id for answer in answers] == [line.product_id for line in found]
 
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from services.common.telemetry import Health, TelemetryServer
-from services.gateway.api.schemas import ConfigAnswer, SystemAnswer
+from services.gateway.api.schemas import ConfigResponse, SystemResponse
 from tests.support.gateway_app import AWAY, client_of, settings_of
 
 
@@ -90,7 +90,7 @@ async def test_an_unbuilt_page_says_how_to_build_it(redis_url: str) -> None:
 
 
 async def test_the_page_learns_the_shops_currency(gateway: httpx.AsyncClient) -> None:
-    answer = ConfigAnswer.model_validate((await gateway.get("/v1/config")).json())
+    answer = ConfigResponse.model_validate((await gateway.get("/v1/config")).json())
     assert (answer.currency, answer.time_zone) == ("EUR", "UTC")
 
 
@@ -182,10 +182,10 @@ async def test_without_engines_neither_answer_tells_an_address_but_the_log_does(
         assert line
 
 
-async def asked(gateway: httpx.AsyncClient) -> SystemAnswer:
+async def asked(gateway: httpx.AsyncClient) -> SystemResponse:
     """The system's state after the first round of questions."""
     for _attempt in range(200):
-        answer = SystemAnswer.model_validate((await gateway.get("/v1/system")).json())
+        answer = SystemResponse.model_validate((await gateway.get("/v1/system")).json())
         if answer.as_of is not None and all(part.status != "unknown" for part in answer.parts):
             return answer
         await asyncio.sleep(0.05)

@@ -12,7 +12,7 @@ import pytest
 from services.common.object_store import ObjectStore
 from services.common.reconciliation import LATEST, Difference, Drift, Reconciliation
 from services.common.settings import S3Settings
-from services.gateway.api.schemas import ReconciliationAnswer
+from services.gateway.api.schemas import ReconciliationResponse
 from tests.support.gateway_app import client_of, settings_of
 
 AGREED = Reconciliation(
@@ -51,13 +51,13 @@ async def gateway(s3: S3Settings) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def answered(gateway: httpx.AsyncClient, **expected: object) -> ReconciliationAnswer:
+async def answered(gateway: httpx.AsyncClient, **expected: object) -> ReconciliationResponse:
     """The answer, once it has these values."""
     answer = None
     for _attempt in range(200):
         response = await gateway.get("/v1/stats/reconciliation")
         assert response.status_code == 200, response.text
-        answer = ReconciliationAnswer.model_validate(response.json())
+        answer = ReconciliationResponse.model_validate(response.json())
         if all(getattr(answer, name) == value for name, value in expected.items()):
             return answer
         await asyncio.sleep(0.05)

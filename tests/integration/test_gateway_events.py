@@ -10,7 +10,7 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from services.gateway.api.schemas import IntakeAnswer
+from services.gateway.api.schemas import EventsResponse
 from tests.conftest import TopicFactory, TopicNames
 from tests.support.gateway_app import client_of, settings_of
 from tests.support.gateway_tables import PHONE, TableWriter
@@ -76,7 +76,7 @@ async def records(kafka: str, topic: str) -> list[Any]:
 async def test_one_event(gateway: httpx.AsyncClient, kafka: str, names: TopicNames) -> None:
     answer = await post(gateway, EVENT)
     assert answer.status_code == 202, answer.text
-    accepted = IntakeAnswer.model_validate(answer.json())
+    accepted = EventsResponse.model_validate(answer.json())
     assert (accepted.accepted, accepted.rejected) == (1, 0)
     (record,) = await records(kafka, names.purchases)
     assert (accepted.verdicts[0].partition, accepted.verdicts[0].offset) == (record.partition, record.offset)
@@ -126,7 +126,7 @@ async def test_bad_events_are_told_apart_and_the_good_one_goes_through(
 ) -> None:
     answer = await post(gateway, [EVENT | change, EVENT])
     assert answer.status_code == 202, answer.text
-    bad, good = IntakeAnswer.model_validate(answer.json()).verdicts
+    bad, good = EventsResponse.model_validate(answer.json()).verdicts
     assert (bad.index, bad.status, bad.reason, bad.partition) == (0, "rejected", reason, None)
     assert (good.index, good.status) == (1, "accepted")
     assert len(await records(kafka, names.purchases)) == 1

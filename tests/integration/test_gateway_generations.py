@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 from services.common.generations import Generation, live_generation, make_live, remember_layout
 from services.common.tables import TickerLine
 from services.gateway.queries import shards as shards_module
-from services.gateway.queries.shards import LiveShards
-from services.gateway.stream.ticker import Arrival, Ticker
+from services.gateway.queries.shards import LiveTables
+from services.gateway.stream.ticker import Arrival, TickerPoller
 
 OLD, NEW = Generation("1", 1, "UTC"), Generation("2", 2, "Europe/Berlin")
 
@@ -23,8 +23,8 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-def tables(redis: Redis) -> LiveShards:
-    return LiveShards(redis, shards=1, time_zone="UTC")
+def tables(redis: Redis) -> LiveTables:
+    return LiveTables(redis, shards=1, time_zone="UTC")
 
 
 async def mark(redis: Redis, generation: Generation, **marks: int) -> None:
@@ -51,7 +51,7 @@ async def test_a_generation_keeps_what_it_was_built_with(redis: Redis) -> None:
     assert await live_generation(redis, 3, "Asia/Tokyo") == NEW
 
 
-async def test_another_generation_is_shown_when_it_has_got_as_far(redis: Redis, tables: LiveShards) -> None:
+async def test_another_generation_is_shown_when_it_has_got_as_far(redis: Redis, tables: LiveTables) -> None:
     await mark(redis, OLD, **{"purchases/0": 10, "purchases.dlq/0": 3, "stamp:purchases/0": 1})
     await mark(redis, NEW, **{"purchases/0": 9, "purchases.dlq/0": 3, "stamp:purchases/0": 0})
     await remember_layout(redis, NEW)
@@ -67,7 +67,7 @@ async def test_another_generation_is_shown_when_it_has_got_as_far(redis: Redis, 
 
 
 async def test_a_generation_that_nobody_writes_is_not_waited_for_long(
-    redis: Redis, tables: LiveShards, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, tables: LiveTables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await mark(redis, OLD, **{"purchases/0": 10})
     await make_live(redis, NEW)
@@ -79,14 +79,14 @@ async def test_a_generation_that_nobody_writes_is_not_waited_for_long(
 
 
 @pytest.mark.parametrize("shards", [1, 2])
-async def test_the_ticker_announces_only_what_was_not_shown(redis: Redis, tables: LiveShards, shards: int) -> None:
+async def test_the_ticker_announces_only_what_was_not_shown(redis: Redis, tables: LiveTables, shards: int) -> None:
     following = Generation("2", shards, "UTC")
     announced: list[int] = []
 
     def listen(arrivals: Sequence[Arrival]) -> None:
         announced.extend(arrival.line.arrived_at for arrival in arrivals)
 
-    ticker = Ticker(tables)
+    ticker = TickerPoller(tables)
     ticker.listen(listen)
     await sell(redis, OLD, 0, 1, 2)
     await ticker.refresh()

@@ -37,7 +37,7 @@ SECURITY_HEADERS = {
 }
 
 
-class Shell:
+class GatewayMiddleware:
     """ASGI middleware around the whole app."""
 
     def __init__(self, app: ASGIApp, hosts: AllowedHosts, max_body_bytes: int) -> None:

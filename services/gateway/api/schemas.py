@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.common.reconciliation import Figure, Table
 
 Money = Annotated[str, Field(pattern=r"^-?\d+\.\d\d$", examples=["1234.50"])]
-Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2020-04-24T11:50:39Z"])]
+Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2020-04-24T11:50:39Z"])]
 Id = Annotated[str, Field(examples=["1515915625441993984"])]
 ProductName = Annotated[str, Field(description="`unknown` where no name is known.", examples=["Galaxy"])]
 CategoryCode = Annotated[str, Field(description="`unknown` where none is known.", examples=["electronics.smartphone"])]
@@ -20,13 +20,13 @@ StateAge = Annotated[
 Strategy = Literal["personal", "basket", "similar", "popular", "popular_fallback"]
 
 
-class Answer(BaseModel):
+class ResponseModel(BaseModel):
     """The base of all answers: what is not declared cannot slip in."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Bucket(Answer):
+class Bucket(ResponseModel):
     """Sales of one time bucket, named by its start in the shop's time zone."""
 
     bucket: Annotated[str, Field(examples=["2020-04-01T00:00:00Z"])]
@@ -35,7 +35,7 @@ class Bucket(Answer):
     orders: int
 
 
-class TopItem(Answer):
+class TopItem(ResponseModel):
     """One place of a top list. `share` of all revenue, null where that is 0; name, category, brand: a product's."""
 
     id: Id
@@ -47,7 +47,7 @@ class TopItem(Answer):
     brand: str | None = None
 
 
-class Summary(Answer):
+class Summary(ResponseModel):
     """The shop at a glance."""
 
     revenue: Money
@@ -62,33 +62,33 @@ class Summary(Answer):
     ]
     lag: Annotated[int | None, Field(description="Records not yet applied; null where Kafka cannot be asked.")]
     model_version: Annotated[str | None, Field(description="What the recommender serves; null where it is away.")]
-    first_event: Annotated[Moment | None, Field(description="The oldest event time.")]
-    last_event: Annotated[Moment | None, Field(description='The newest event time; "today" is its day.')]
+    first_event: Annotated[Timestamp | None, Field(description="The oldest event time.")]
+    last_event: Annotated[Timestamp | None, Field(description='The newest event time; "today" is its day.')]
     today: Annotated[Bucket | None, Field(description="Sales of the newest event's day; null before the first event.")]
-    as_of: Annotated[Moment, Field(description="When these figures were read.")]
+    as_of: Annotated[Timestamp, Field(description="When these figures were read.")]
 
 
-class PulseReading(Answer):
+class TotalsReading(ResponseModel):
     """The totals since the beginning as of one moment: what came between two readings is their difference."""
 
-    as_of: Moment
+    as_of: Timestamp
     revenue: Money
     events: int
 
 
-class DeadLetterCount(Answer):
+class DeadLetterCount(ResponseModel):
     """How many distinct records could not be accepted for one reason."""
 
     reason: Annotated[str, Field(examples=["bad_time"])]
     count: int
 
 
-class TickerEntry(Answer):
+class TickerEntry(ResponseModel):
     """One arrival. `id` is where the stream stood after it; `user_id` null for an anonymous purchase."""
 
     id: str
-    arrived_at: Moment
-    event_time: Moment
+    arrived_at: Timestamp
+    event_time: Timestamp
     order_id: Id
     user_id: str | None
     product_id: Id
@@ -100,7 +100,7 @@ class TickerEntry(Answer):
     revenue: Money
 
 
-class StreamSnapshot(Answer):
+class StreamSnapshot(ResponseModel):
     """The data of a `snapshot` event; `ticker` holds arrivals only in the first one of a connection."""
 
     summary: Summary
@@ -108,10 +108,10 @@ class StreamSnapshot(Answer):
     ticker: list[TickerEntry]
 
 
-class PurchaseEntry(Answer):
+class PurchaseEntry(ResponseModel):
     """One line of a customer's history."""
 
-    event_time: Moment
+    event_time: Timestamp
     order_id: Id
     product_id: Id
     product_name: ProductName
@@ -122,15 +122,15 @@ class PurchaseEntry(Answer):
     revenue: Money
 
 
-class CustomerAnswer(Answer):
+class CustomerResponse(ResponseModel):
     """A customer's totals and latest purchases, the newest first."""
 
     user_id: Id
     revenue: Money
     quantity: int
     orders: int
-    first_seen: Moment | None
-    last_seen: Moment | None
+    first_seen: Timestamp | None
+    last_seen: Timestamp | None
     months: Annotated[
         list[Bucket],
         Field(
@@ -141,7 +141,7 @@ class CustomerAnswer(Answer):
     purchases: list[PurchaseEntry]
 
 
-class ProductAnswer(Answer):
+class ProductResponse(ResponseModel):
     """A product as the newest purchase described it, with its totals."""
 
     product_id: Id
@@ -155,7 +155,7 @@ class ProductAnswer(Answer):
     orders: int
 
 
-class ReasonEntry(Answer):
+class ReasonEntry(ResponseModel):
     """Why a product is shown; `weight` is the part of the score that this reason carries."""
 
     code: Annotated[
@@ -172,7 +172,7 @@ class ReasonEntry(Answer):
     weight: float
 
 
-class RecommendedItem(Answer):
+class RecommendedItem(ResponseModel):
     """One recommended product."""
 
     product_id: Id
@@ -184,7 +184,7 @@ class RecommendedItem(Answer):
     reason: ReasonEntry
 
 
-class Recommendations(Answer):
+class Recommendations(ResponseModel):
     """Products for a customer or a basket, the best first, and which strategy found them."""
 
     user_id: Annotated[str | None, Field(description="Null for a basket.")]
@@ -199,13 +199,13 @@ class Recommendations(Answer):
     ] = None
 
 
-class RecommendationList(Answer):
+class RecommendationList(ResponseModel):
     """One answer for each customer asked for, in their order, or one for a basket."""
 
     results: list[Recommendations]
 
 
-class SimilarProducts(Answer):
+class SimilarProducts(ResponseModel):
     """Products like one product."""
 
     product_id: Id
@@ -217,7 +217,7 @@ class SimilarProducts(Answer):
     message: str | None = None
 
 
-class Verdict(Answer):
+class EventVerdict(ResponseModel):
     """What became of one event sent in."""
 
     index: int
@@ -230,15 +230,15 @@ class Verdict(Answer):
     offset: int | None = None
 
 
-class IntakeAnswer(Answer):
+class EventsResponse(ResponseModel):
     """A verdict per event, in the order they were sent."""
 
     accepted: int
     rejected: int
-    verdicts: list[Verdict]
+    verdicts: list[EventVerdict]
 
 
-class Part(Answer):
+class Component(ResponseModel):
     """The state of one part of the system."""
 
     name: Annotated[str, Field(examples=["aggregator"])]
@@ -251,15 +251,15 @@ class Part(Answer):
     figures: dict[str, Any] = {}
 
 
-class SystemAnswer(Answer):
+class SystemResponse(ResponseModel):
     """Every part, as of the last round of questions."""
 
     healthy: Annotated[bool, Field(description="Whether every part is ok.")]
-    as_of: Moment | None
-    parts: list[Part]
+    as_of: Timestamp | None
+    parts: list[Component]
 
 
-class Variant(Answer):
+class Variant(ResponseModel):
     """A model on trial: it answers a share of the customers, always the same ones."""
 
     name: Annotated[str, Field(examples=["trial"])]
@@ -267,24 +267,24 @@ class Variant(Answer):
     weight: Annotated[float, Field(description="Share of the customers.", examples=[0.1])]
 
 
-class Pointer(Answer):
+class Pointer(ResponseModel):
     """Which model is to be served, since when and by whom; `main` has the customers that the variants leave."""
 
     version: ModelVersion
-    activated_at: Moment | None
+    activated_at: Timestamp | None
     activated_by: str | None
     note: str = ""
     variants: list[Variant] = []
     previous: Annotated[str | None, Field(description="What served before: activate it to roll back.")] = None
 
 
-class ModelEntry(Answer):
+class ModelEntry(ResponseModel):
     """One published model, from its manifest."""
 
     version: ModelVersion
     format_version: int | None
     live: Annotated[bool, Field(description="Whether the pointer names it.")]
-    created_at: Moment | None
+    created_at: Timestamp | None
     algorithm: str | None
     rank: int | None
     users: int | None
@@ -302,7 +302,7 @@ class ModelEntry(Answer):
     ]
 
 
-class ModelList(Answer):
+class ModelList(ResponseModel):
     """All published models, the newest first."""
 
     current: Pointer | None
@@ -315,13 +315,13 @@ class ModelList(Answer):
     models: list[ModelEntry]
 
 
-class ClockAnswer(Answer):
+class ClockResponse(ResponseModel):
     """What the gateway's clock shows."""
 
-    now: Moment
+    now: Timestamp
 
 
-class ConfigAnswer(Answer):
+class ConfigResponse(ResponseModel):
     """What a page needs to know before the first figure."""
 
     currency: Annotated[str, Field(examples=["USD"])]
@@ -330,7 +330,7 @@ class ConfigAnswer(Answer):
     commit: Annotated[str | None, Field(examples=["0123456789ab"], description="null where it is not known")]
 
 
-class BooksDrift(Answer):
+class ReconciliationDrift(ResponseModel):
     """Live figures less the batch job's; null for a figure that could not be compared."""
 
     revenue: Money
@@ -340,7 +340,7 @@ class BooksDrift(Answer):
     buyers: int | None
 
 
-class BooksDifference(Answer):
+class ReconciliationDifference(ResponseModel):
     """One figure that is not the same in both books, and where it stands."""
 
     table: Annotated[Table, Field(description="The live table that differs; `totals` is the whole shop.")]
@@ -352,21 +352,23 @@ class BooksDifference(Answer):
     batch: str
 
 
-class ReconciliationAnswer(Answer):
+class ReconciliationResponse(ResponseModel):
     """Whether the batch job's figures, computed from the archive, equal the live ones."""
 
     status: Annotated[
         Literal["agree", "differ", "none"], Field(description="`none`: nothing has been compared, `message` says why.")
     ]
     message: Annotated[str, Field(examples=["the books agree to the cent up to 2026-11-22T14:32:10Z"])]
-    as_of: Annotated[Moment | None, Field(description="All records up to this broker time were compared.")] = None
-    checked_at: Annotated[Moment | None, Field(description="When the batch job compared.")] = None
+    as_of: Annotated[Timestamp | None, Field(description="All records up to this broker time were compared.")] = None
+    checked_at: Annotated[Timestamp | None, Field(description="When the batch job compared.")] = None
     basis: Annotated[
         Literal["offsets", "hours"] | None,
         Field(description="`hours`: the archive carries no offsets, so only hours that were over were compared."),
     ] = None
     compared: Annotated[int, Field(description="Figures compared.")] = 0
     differing: Annotated[int, Field(description="Figures that differ.")] = 0
-    drift: BooksDrift | None = None
-    differences: Annotated[list[BooksDifference], Field(description="The first of them, the broadest first.")] = []
+    drift: ReconciliationDrift | None = None
+    differences: Annotated[
+        list[ReconciliationDifference], Field(description="The first of them, the broadest first.")
+    ] = []
     version: Annotated[str | None, Field(description="The run of the batch job.")] = None

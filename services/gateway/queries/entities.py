@@ -16,7 +16,7 @@ _MONTH = "month:"
 
 
 @dataclass(frozen=True, slots=True)
-class Customer:
+class CustomerRecord:
     """A customer's totals; times in epoch milliseconds, the newest purchases first.
 
     `months`: start in epoch seconds → figures. Together they are the total, unless the tables are older than the months
@@ -42,13 +42,13 @@ class Product:
 
 async def read_totals(shards: ShardReader) -> Totals:
     """The totals of the whole shop."""
-    (totals,) = await shards.ask(lambda pipe, keys: pipe.hgetall(keys("totals")))
+    (totals,) = await shards.query(lambda pipe, keys: pipe.hgetall(keys("totals")))
     return totals_of(totals)
 
 
-async def read_customer(shards: ShardReader, user_id: str) -> Customer | None:
+async def read_customer(shards: ShardReader, user_id: str) -> CustomerRecord | None:
     """A customer with the latest purchases; None where no accepted line names the id."""
-    entries, lines = await shards.ask(
+    entries, lines = await shards.query(
         lambda pipe, keys: (
             pipe.hgetall(keys(f"user:{user_id}")),
             pipe.zrevrange(keys(f"purchases:{user_id}"), 0, PURCHASES_KEPT - 1),
@@ -60,7 +60,7 @@ async def read_customer(shards: ShardReader, user_id: str) -> Customer | None:
     def known(field: str) -> list[str]:
         return [entry[field] for entry in entries if field in entry]
 
-    return Customer(
+    return CustomerRecord(
         user_id,
         figures_sum(known("total")),
         _months(entries),
@@ -82,7 +82,7 @@ def _newest(shards: Sequence[Sequence[str]]) -> list[PurchaseLine]:
 
 async def read_purchased(shards: ShardReader, user_id: str) -> set[str]:
     """The products among a customer's latest purchases, of which more was bought than returned."""
-    (lines,) = await shards.ask(lambda pipe, keys: pipe.zrevrange(keys(f"purchases:{user_id}"), 0, -1))
+    (lines,) = await shards.query(lambda pipe, keys: pipe.zrevrange(keys(f"purchases:{user_id}"), 0, -1))
     pieces: dict[str, int] = {}
     for line in _newest(lines):
         pieces[line.product_id] = pieces.get(line.product_id, 0) + line.quantity
@@ -102,7 +102,7 @@ async def read_products(shards: ShardReader, product_ids: Sequence[str]) -> list
         for product_id in product_ids:
             pipe.hmget(keys(f"product:{product_id}"), ["total", "facts"])
 
-    replies = await shards.ask(commands) if product_ids else []
+    replies = await shards.query(commands) if product_ids else []
     return [_product(product_id, entries) for product_id, entries in zip(product_ids, replies, strict=True)]
 
 

@@ -36,7 +36,7 @@ class TooManyProducts(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class RangeFields:
     """The fields that together hold exactly a range of days: one for each whole month, and the days of the others.
 
     `parts` is (month, its days within the range); at most the first month and the last are no whole ones.
@@ -51,11 +51,11 @@ class Span:
         return [*self.months, *(day for _month, days in self.parts for day in days)]
 
 
-def span_of(zone: ZoneInfo, wanted: Range, first_ms: int, last_ms: int) -> Span:
+def fields_of_range(zone: ZoneInfo, wanted: Range, first_ms: int, last_ms: int) -> RangeFields:
     """The fields of a range within [first_ms, last_ms]. A day belongs to it if its start does, as in sales by day."""
     first, last = wanted.within(first_ms, last_ms)
     if first > last:
-        return Span()
+        return RangeFields()
     day = _date_of(first, zone)
     if not wanted.holds(_start(day, zone)):
         day += timedelta(days=1)
@@ -70,7 +70,7 @@ def span_of(zone: ZoneInfo, wanted: Range, first_ms: int, last_ms: int) -> Span:
             days = [day + timedelta(days=each) for each in range((min(end, next_month) - day).days)]
             parts.append((f"month:{_start(start, zone)}", [f"day:{_start(each, zone)}" for each in days]))
         day = next_month
-    return Span(months, parts)
+    return RangeFields(months, parts)
 
 
 def _date_of(epoch_ms: int, zone: ZoneInfo) -> date:
@@ -108,13 +108,13 @@ class RangeRankings:
         totals = await read_totals(shards)
         if totals.first_event is None or totals.last_event is None:
             return []
-        span = span_of(shards.generation.zone, wanted, totals.first_event, totals.last_event)
+        span = fields_of_range(shards.generation.zone, wanted, totals.first_event, totals.last_event)
         if not span.fields:
             return []
         ranked = (await self._ranking(shards, board, wanted, span))[:n]
         return await _named(shards, ranked) if board == "products" else ranked
 
-    async def _ranking(self, shards: ShardReader, board: RangeBoard, wanted: Range, span: Span) -> list[Ranked]:
+    async def _ranking(self, shards: ShardReader, board: RangeBoard, wanted: Range, span: RangeFields) -> list[Ranked]:
         # By what is read, not by what was asked for: there are as many ranges as milliseconds, but few days.
         key = (shards.generation, board, *span.fields)
         kept = self._kept.get(key)
@@ -136,17 +136,17 @@ class RangeRankings:
             self._kept.popitem(last=False)
         return kept
 
-    async def _read(self, shards: ShardReader, board: RangeBoard, wanted: Range, span: Span) -> list[Ranked]:
+    async def _read(self, shards: ShardReader, board: RangeBoard, wanted: Range, span: RangeFields) -> list[Ranked]:
         days = await read_shop_sales(shards, shards.generation.zone, "day", wanted)
         revenue = sum(figures.revenue for _start, figures in days.rows)
         sums = await (_category_sums(shards, span) if board == "categories" else self._product_sums(shards, span))
         return _ranked(sums, revenue)
 
-    async def _product_sums(self, shards: ShardReader, span: Span) -> dict[str, Figures]:
-        (counts,) = await shards.ask(lambda pipe, keys: pipe.zcard(keys("products")))
+    async def _product_sums(self, shards: ShardReader, span: RangeFields) -> dict[str, Figures]:
+        (counts,) = await shards.query(lambda pipe, keys: pipe.zcard(keys("products")))
         if sum(counts) > self._most_products:
             raise TooManyProducts(f"products are ranked by range up to {self._most_products:,}, the shop has more")
-        (ids,) = await shards.ask(lambda pipe, keys: pipe.zrange(keys("products"), 0, -1))
+        (ids,) = await shards.query(lambda pipe, keys: pipe.zrange(keys("products"), 0, -1))
         return await _sums(shards, "product", sorted({product for shard in ids for product in shard}), span)
 
 
@@ -154,7 +154,7 @@ def _failed(reading: "asyncio.Task[list[Ranked]]") -> bool:
     return reading.done() and (reading.cancelled() or reading.exception() is not None)
 
 
-async def _sums(shards: ShardReader, kind: str, entries: Sequence[str], span: Span) -> dict[str, Figures]:
+async def _sums(shards: ShardReader, kind: str, entries: Sequence[str], span: RangeFields) -> dict[str, Figures]:
     """Entry → its figures over the span. Orders of several days count in each."""
     asked = [*span.months, *(month for month, _days in span.parts)]
     sums: dict[str, Figures] = {}
@@ -181,7 +181,7 @@ async def _read(
     size = max(1, _FIELDS_A_READ // len(fields))
     for at in range(0, len(entries), size):
         chunk = entries[at : at + size]
-        replies = await shards.ask(_hmget(kind, chunk, fields))
+        replies = await shards.query(_hmget(kind, chunk, fields))
         for entry, reply in zip(chunk, replies, strict=True):
             yield entry, _over_shards(reply)
 
@@ -200,15 +200,15 @@ def _over_shards(reply: Sequence[Sequence[str | None]]) -> list[Figures]:
     return [figures_sum(packed) for packed in zip(*reply, strict=True)]
 
 
-async def _category_sums(shards: ShardReader, span: Span) -> dict[str, Figures]:
+async def _category_sums(shards: ShardReader, span: RangeFields) -> dict[str, Figures]:
     """Full category code → its figures, without those of the categories below it."""
-    (found,) = await shards.ask(lambda pipe, keys: pipe.hkeys(keys("categories")))
+    (found,) = await shards.query(lambda pipe, keys: pipe.hkeys(keys("categories")))
     codes = {code for shard in found for code in shard}
     below = _children(codes)
     sums = await _sums(shards, "category", sorted(codes - below.keys()), span)
     for code in sorted(codes & below.keys()):
         # A category's buckets take in those below it: what it sold itself is the rest, as of one moment.
-        replies = await shards.ask_at_once(_hmget("category", [code, *below[code]], span.fields))
+        replies = await shards.query_atomically(_hmget("category", [code, *below[code]], span.fields))
         whole, *parts = [sum(_over_shards(reply), Figures()) for reply in replies]
         sums[code] = _less(whole, parts)
     return sums

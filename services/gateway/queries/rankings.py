@@ -64,16 +64,16 @@ async def _read_spend(shards: ShardReader, user_ids: Sequence[str]) -> list[Figu
         for user_id in user_ids:
             pipe.hget(keys(f"user:{user_id}"), "total")
 
-    return [figures_sum(packed) for packed in await shards.ask(commands)] if user_ids else []
+    return [figures_sum(packed) for packed in await shards.query(commands)] if user_ids else []
 
 
 async def _first(shards: ShardReader, ranking: str, n: int) -> list[str]:
-    (ranked,) = await shards.ask(lambda pipe, keys: pipe.zrange(keys(ranking), 0, n - 1, withscores=True))
+    (ranked,) = await shards.query(lambda pipe, keys: pipe.zrange(keys(ranking), 0, n - 1, withscores=True))
     return merge_ranked(ranked, n)
 
 
 async def _top_of_hash(shards: ShardReader, table: str, n: int, revenue: int) -> list[Ranked]:
-    (hashes,) = await shards.ask(lambda pipe, keys: pipe.hgetall(keys(table)))
+    (hashes,) = await shards.query(lambda pipe, keys: pipe.hgetall(keys(table)))
     return [
         Ranked(entry, figures, share(figures.revenue, revenue)) for entry, figures in by_revenue(hash_sum(hashes))[:n]
     ]
@@ -97,7 +97,7 @@ async def find_customers(shards: ShardReader, prefix: str, limit: int) -> list[s
 
 async def _with_prefix(shards: ShardReader, prefix: str) -> list[str]:
     low = b"[" + prefix.encode()
-    (found,) = await shards.ask(
+    (found,) = await shards.query(
         # No UTF-8 text holds the byte FF, so it bounds every id with the prefix.
         lambda pipe, keys: pipe.zrangebylex(keys("users"), low, low + b"\xff", 0, _PREFIX_CANDIDATES + 1)
     )
@@ -107,7 +107,7 @@ async def _with_prefix(shards: ShardReader, prefix: str) -> list[str]:
 async def _by_spend(shards: ShardReader, user_ids: Sequence[str], limit: int) -> list[str]:
     if not user_ids or limit <= 0:
         return []
-    (scores,) = await shards.ask(lambda pipe, keys: pipe.zmscore(keys("spenders"), user_ids))
+    (scores,) = await shards.query(lambda pipe, keys: pipe.zmscore(keys("spenders"), user_ids))
     spend = [sum(score or 0.0 for score in of_user) for of_user in zip(*scores, strict=True)]
     ranked = sorted(zip(spend, user_ids, strict=True), key=lambda pair: (pair[0], pair[1].encode()))
     return [user_id for _spend, user_id in ranked[:limit]]
@@ -118,7 +118,7 @@ async def _scan_ranking(shards: ShardReader, prefix: str, limit: int) -> list[st
     found: list[list[tuple[str, float]]] = [[] for _shard in shards.keys]
     for page in range(_RANKING_PAGES):
         start = page * _RANKING_PAGE
-        (pages,) = await shards.ask(
+        (pages,) = await shards.query(
             lambda pipe, keys, start=start: pipe.zrange(  # type: ignore[misc]
                 keys("spenders"), start, start + _RANKING_PAGE - 1, withscores=True
             )

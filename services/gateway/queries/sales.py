@@ -53,7 +53,7 @@ async def read_day(shards: ShardReader, zone: ZoneInfo, at_ms: int) -> Row:
     """The shop's sales of the day that an instant lies in."""
     day = datetime.fromtimestamp(at_ms // 1000, zone).replace(hour=0, minute=0, second=0, fold=0)
     start = int(day.timestamp())
-    (packed,) = await shards.ask(lambda pipe, keys: pipe.hget(keys(f"sales:day:{period_of('day', day)}"), str(start)))
+    (packed,) = await shards.query(lambda pipe, keys: pipe.hget(keys(f"sales:day:{period_of('day', day)}"), str(start)))
     return start, figures_sum(packed)
 
 
@@ -64,7 +64,7 @@ async def _read_periods(
         for name in names:
             pipe.hgetall(keys(f"sales:{granularity}:{name}"))
 
-    return map(hash_sum, await shards.ask(commands))
+    return map(hash_sum, await shards.query(commands))
 
 
 async def read_category_sales(shards: ShardReader, category: str, granularity: Coarse, wanted: Range) -> Series:
@@ -78,7 +78,7 @@ async def read_product_sales(shards: ShardReader, product_id: str, granularity: 
 
 
 async def _read_entity_sales(shards: ShardReader, table: str, granularity: Coarse, wanted: Range) -> Series:
-    (hashes,) = await shards.ask(lambda pipe, keys: pipe.hgetall(keys(table)))
+    (hashes,) = await shards.query(lambda pipe, keys: pipe.hgetall(keys(table)))
     prefix = f"{granularity}:"
     buckets = hash_sum([_fields_below(prefix, fields) for fields in hashes])
     return _series(_rows(buckets.items(), wanted, None), None)

@@ -34,7 +34,7 @@ class ShardReader:
         self.generation = generation
         self.keys = generation.keys
 
-    async def ask(self, commands: Callable[[Pipeline, Keys], object]) -> list[list[Any]]:
+    async def query(self, commands: Callable[[Pipeline, Keys], object]) -> list[list[Any]]:
         """Queue `commands(pipeline, keys)` for each shard; per command, the replies of all shards in order."""
         pipeline: Pipeline = self._redis.pipeline(transaction=False)
         for keys in self.keys:
@@ -43,8 +43,11 @@ class ShardReader:
         commands_each = len(replies) // len(self.keys)
         return [replies[command::commands_each] for command in range(commands_each)]
 
-    async def ask_at_once(self, commands: Callable[[Pipeline, Keys], object]) -> list[list[Any]]:
-        """As `ask`, but a shard's replies are all of one moment. Redis does nothing else meanwhile: ask for little."""
+    async def query_atomically(self, commands: Callable[[Pipeline, Keys], object]) -> list[list[Any]]:
+        """As `query`, but each shard runs its commands as one transaction.
+
+        Redis does nothing else meanwhile, so queue few commands.
+        """
         replies = []
         for keys in self.keys:
             pipeline: Pipeline = self._redis.pipeline(transaction=True)
@@ -52,7 +55,7 @@ class ShardReader:
             replies.append(await pipeline.execute())
         return [list(of_command) for of_command in zip(*replies, strict=True)]
 
-    async def ask_each(self, commands: Callable[[Pipeline, Keys, int], object]) -> Sequence[Any]:
+    async def query_per_shard(self, commands: Callable[[Pipeline, Keys, int], object]) -> Sequence[Any]:
         """One command a shard that depends on the shard's number; the replies in shard order."""
         pipeline: Pipeline = self._redis.pipeline(transaction=False)
         for shard, keys in enumerate(self.keys):
@@ -61,7 +64,7 @@ class ShardReader:
         return replies
 
 
-class LiveShards:
+class LiveTables:
     """The reader of the generation that is shown. It changes between two answers, never within one.
 
     A new generation is shown once it has got as far as the one before, so that no figure goes back; where that takes
@@ -101,7 +104,7 @@ class LiveShards:
 
 
 async def _all_marks(shards: ShardReader) -> list[dict[str, str]]:
-    (marks,) = await shards.ask(lambda pipe, keys: pipe.hgetall(keys("marks")))
+    (marks,) = await shards.query(lambda pipe, keys: pipe.hgetall(keys("marks")))
     return marks
 
 
@@ -115,7 +118,7 @@ def _marks(shards: Sequence[Mapping[str, str]], combine: Callable[[Iterable[int]
     return {partition: combine(marks) for partition, marks in found.items()}
 
 
-def open_shards(settings: RedisSettings, time_zone: str) -> LiveShards:
+def open_live_tables(settings: RedisSettings, time_zone: str) -> LiveTables:
     """Live tables by the settings; it connects at the first question. One quick retry hides a dropped connection."""
     options: dict[str, Any] = {
         "decode_responses": True,
@@ -134,4 +137,4 @@ def open_shards(settings: RedisSettings, time_zone: str) -> LiveShards:
             **options,
         )
         redis = Redis.from_pool(pool)
-    return LiveShards(redis, settings.shards, time_zone)
+    return LiveTables(redis, settings.shards, time_zone)

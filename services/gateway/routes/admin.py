@@ -6,12 +6,12 @@ from http import HTTPStatus
 from fastapi import Request
 
 from services.gateway.api.problems import Problem
-from services.gateway.dependencies import parts_of
+from services.gateway.dependencies import get_dependencies
 
 
 def require_admin(request: Request) -> None:
     """Raises a 403 problem where no token is set, a 401 problem where the request does not bear it."""
-    token = parts_of(request).settings.admin_token
+    token = get_dependencies(request).settings.admin_token
     if token is None or not token.get_secret_value():
         raise Problem(HTTPStatus.FORBIDDEN, "admin routes are off: set TILLSTREAM_ADMIN_TOKEN to turn them on")
     scheme, _space, given = request.headers.get("authorization", "").partition(" ")

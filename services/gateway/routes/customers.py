@@ -12,9 +12,9 @@ from services.common.money import format_cents
 from services.common.tables import UNKNOWN, PurchaseLine
 from services.gateway.api.params import Brand, Category, K, MaxPrice, MinPrice, Prefix, UserId, check_prices
 from services.gateway.api.problems import Problem
-from services.gateway.api.schemas import CustomerAnswer, Id, PurchaseEntry, Recommendations
-from services.gateway.dependencies import parts_of
-from services.gateway.queries.entities import Customer, read_customer
+from services.gateway.api.schemas import CustomerResponse, Id, PurchaseEntry, Recommendations
+from services.gateway.dependencies import get_dependencies
+from services.gateway.queries.entities import CustomerRecord, read_customer
 from services.gateway.queries.rankings import find_customers
 from services.gateway.stream.shop_state import bucket_of
 from services.gateway.upstreams.recommender_client import Filters
@@ -29,21 +29,21 @@ async def find(
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> list[Id]:
     """Ids of known customers that begin with the prefix, biggest spenders first."""
-    return await find_customers(parts_of(request).shards, prefix, limit)
+    return await find_customers(get_dependencies(request).shards, prefix, limit)
 
 
 @router.get("/{user_id}", summary="A customer")
-async def customer(request: Request, user_id: UserId) -> CustomerAnswer:
+async def customer(request: Request, user_id: UserId) -> CustomerResponse:
     """Totals over everything bought, by month too, and the latest 50 lines by event time."""
-    shards = parts_of(request).shards
+    shards = get_dependencies(request).shards
     found = await read_customer(shards, user_id)
     if found is None:
         raise Problem(HTTPStatus.NOT_FOUND, f"no purchase of customer {user_id!r} is known")
     return _answer(found, shards.generation.zone)
 
 
-def _answer(customer: Customer, zone: ZoneInfo) -> CustomerAnswer:
-    return CustomerAnswer(
+def _answer(customer: CustomerRecord, zone: ZoneInfo) -> CustomerResponse:
+    return CustomerResponse(
         user_id=customer.user_id,
         revenue=format_cents(customer.total.revenue),
         quantity=customer.total.quantity,
@@ -94,5 +94,5 @@ async def recommendations(
     """
     check_prices(min_price, max_price)
     filters = Filters(category, brand, min_price, max_price, exclude_purchased)
-    answer = await parts_of(request).recommender.for_customer(user_id, k, filters)
+    answer = await get_dependencies(request).recommendations.for_customer(user_id, k, filters)
     return Response(msgspec.json.encode(answer), media_type="application/json")

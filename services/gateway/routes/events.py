@@ -7,9 +7,9 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from services.gateway.api.problems import Problem
-from services.gateway.api.schemas import IntakeAnswer, Verdict
-from services.gateway.dependencies import parts_of
-from services.gateway.upstreams.event_intake import MAX_EVENTS, KafkaAway, read_events
+from services.gateway.api.schemas import EventsResponse, EventVerdict
+from services.gateway.dependencies import get_dependencies
+from services.gateway.upstreams.event_intake import MAX_EVENTS, EventsUnconfirmed, read_events
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 
@@ -66,7 +66,7 @@ _BODY: dict[str, Any] = {
 
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, summary="Send purchases in", openapi_extra=_BODY)
-async def send(request: Request) -> IntakeAnswer:
+async def send(request: Request) -> EventsResponse:
     """One event or a list of at most 1,000; answered once the broker has acknowledged, with a verdict an event.
 
     An `event_id` makes sending again safe. One of the form `<source>:<row>` is a row of that source: the rows of a
@@ -80,13 +80,13 @@ async def send(request: Request) -> IntakeAnswer:
     _require_json(request)
     events = read_events(await request.body())
     try:
-        verdicts = await parts_of(request).intake.send(events)
-    except KafkaAway as away:
+        verdicts = await get_dependencies(request).event_producer.send(events)
+    except EventsUnconfirmed as away:
         raise _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(away), away.verdicts) from None
     accepted = sum(verdict.status == "accepted" for verdict in verdicts)
     if not accepted:
         raise _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no event is valid", verdicts)
-    return IntakeAnswer(accepted=accepted, rejected=len(verdicts) - accepted, verdicts=verdicts)
+    return EventsResponse(accepted=accepted, rejected=len(verdicts) - accepted, verdicts=verdicts)
 
 
 def _require_json(request: Request) -> None:
@@ -96,5 +96,5 @@ def _require_json(request: Request) -> None:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json")
 
 
-def _problem(status: HTTPStatus, detail: str, verdicts: list[Verdict]) -> Problem:
+def _problem(status: HTTPStatus, detail: str, verdicts: list[EventVerdict]) -> Problem:
     return Problem(status, detail, verdicts=[verdict.model_dump() for verdict in verdicts])

@@ -10,8 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.common.events import format_time
 from services.common.version import running_version
-from services.gateway.api.schemas import ClockAnswer, ConfigAnswer
-from services.gateway.dependencies import parts_of
+from services.gateway.api.schemas import ClockResponse, ConfigResponse
+from services.gateway.dependencies import get_dependencies
 
 router = APIRouter(tags=["health"])
 
@@ -28,7 +28,7 @@ _NOT_READY: dict[str, Any] = {"description": "Not ready; the same body", "conten
 @router.get("/readyz", summary="Able to serve figures", responses={503: _NOT_READY})
 async def readyz(request: Request) -> Response:
     """Ready while the live tables can be read; never depends on the recommender."""
-    health = parts_of(request).health
+    health = get_dependencies(request).health
     body = msgspec.json.encode(health.describe())
     return Response(body, 200 if health.ready else 503, media_type="application/json")
 
@@ -40,24 +40,24 @@ async def metrics() -> Response:
 
 
 @router.get("/v1/clock", summary="What time it is", tags=["system"])
-async def clock(response: Response) -> ClockAnswer:
+async def clock(response: Response) -> ClockResponse:
     """The gateway's clock, to the millisecond.
 
     A page asks a few times and keeps the quickest answer to learn how far its own clock is off; only so can it tell how
     long after `arrived_at` (the broker's time; the servers' clocks are taken to agree) it has shown a purchase.
     """
     response.headers["Cache-Control"] = "no-store"
-    return ClockAnswer(now=format_time(time.time_ns() // 1_000_000))
+    return ClockResponse(now=format_time(time.time_ns() // 1_000_000))
 
 
 @router.get("/v1/config", summary="What a page must know first", tags=["system"])
-async def config(request: Request) -> ConfigAnswer:
+async def config(request: Request) -> ConfigResponse:
     """The shop's currency and time zone, and which Tillstream runs: its version and commit."""
-    parts = parts_of(request)
-    time_zone = parts.shards.generation.time_zone
+    dependencies = get_dependencies(request)
+    time_zone = dependencies.shards.generation.time_zone
     version = running_version()
-    return ConfigAnswer(
-        currency=parts.settings.currency,
+    return ConfigResponse(
+        currency=dependencies.settings.currency,
         time_zone=time_zone,
         version=version.number,
         commit=version.commit,

@@ -14,7 +14,7 @@ from services.gateway.api.openapi import ADMIN
 from services.gateway.api.params import Version
 from services.gateway.api.problems import Problem
 from services.gateway.api.schemas import ModelList, Pointer
-from services.gateway.dependencies import Parts, parts_of
+from services.gateway.dependencies import Dependencies, get_dependencies
 from services.gateway.routes.admin import require_admin
 from services.gateway.upstreams.outages import short_reason
 
@@ -36,15 +36,15 @@ class Activation(BaseModel):
 @router.get("", summary="The published models")
 async def models(request: Request) -> ModelList:
     """Every version with its metrics, the newest first, and what is live."""
-    parts = parts_of(request)
-    registry = parts.registry
+    dependencies = get_dependencies(request)
+    registry = dependencies.model_registry
     current, gate, entries = await _in_thread(
-        parts, lambda: (registry.current(), registry.latest_gate(), registry.models())
+        dependencies, lambda: (registry.current(), registry.latest_gate(), registry.models())
     )
-    serving = parts.model.latest
+    serving = dependencies.serving_model.latest
     return ModelList(
         current=current,
-        serving=parts.model.version,
+        serving=dependencies.serving_model.version,
         refused_version=(serving and serving.refused_version) or None,
         refused_reason=(serving and serving.refused_reason) or None,
         composition=(serving and serving.composition) or None,
@@ -64,14 +64,14 @@ async def activate(
 ) -> Pointer:
     """Make the recommender serve this version; it swaps within seconds. Needs the admin's bearer token."""
     require_admin(request)
-    parts = parts_of(request)
+    dependencies = get_dependencies(request)
     note = activation.note if activation else ""
-    return await _in_thread(parts, lambda: parts.registry.activate(version, note))
+    return await _in_thread(dependencies, lambda: dependencies.model_registry.activate(version, note))
 
 
-async def _in_thread(parts: Parts, work: Callable[[], Result]) -> Result:
+async def _in_thread(dependencies: Dependencies, work: Callable[[], Result]) -> Result:
     try:
-        return await asyncio.get_running_loop().run_in_executor(parts.s3_threads, work)
+        return await asyncio.get_running_loop().run_in_executor(dependencies.s3_threads, work)
     except (BotoCoreError, ClientError) as error:
         logger.warning("the model store does not answer: %s", error)
         raise Problem(

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.gateway.api.params import MAX_K, Identifier, Price, Text, check_prices
 from services.gateway.api.schemas import RecommendationList
-from services.gateway.dependencies import parts_of
+from services.gateway.dependencies import get_dependencies
 from services.gateway.upstreams.recommender_client import Filters
 
 router = APIRouter(prefix="/v1/recommendations", tags=["recommendations"])
@@ -14,7 +14,7 @@ router = APIRouter(prefix="/v1/recommendations", tags=["recommendations"])
 MAX_IDS = 1_000
 
 
-class Wanted(BaseModel):
+class RecommendationsRequest(BaseModel):
     """Either customers or the products of a basket, and what may be recommended."""
 
     model_config = ConfigDict(
@@ -43,7 +43,7 @@ class Wanted(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _one_of_them(self) -> "Wanted":
+    def _one_of_them(self) -> "RecommendationsRequest":
         if (self.user_ids is None) == (self.product_ids is None):
             raise ValueError("exactly one of user_ids and product_ids must be given")
         return self
@@ -55,9 +55,9 @@ class Wanted(BaseModel):
 
 
 @router.post("", summary="For many customers, or for a basket", response_model=RecommendationList)
-async def recommend(request: Request, wanted: Wanted) -> Response:
+async def recommend(request: Request, wanted: RecommendationsRequest) -> Response:
     """One result a customer, in the order of `user_ids`; or one result for the basket `product_ids`."""
-    recommender, filters = parts_of(request).recommender, wanted.filters()
+    recommender, filters = get_dependencies(request).recommendations, wanted.filters()
     if wanted.user_ids is not None:
         results = await recommender.for_customers(wanted.user_ids, wanted.k, filters)
     else:

@@ -12,8 +12,15 @@ from services.common.money import format_cents
 from services.common.tables import Granularity
 from services.gateway.api.params import Category, From, To, time_range
 from services.gateway.api.problems import Problem, bad_field
-from services.gateway.api.schemas import Bucket, DeadLetterCount, PulseReading, ReconciliationAnswer, Summary, TopItem
-from services.gateway.dependencies import Parts, parts_of
+from services.gateway.api.schemas import (
+    Bucket,
+    DeadLetterCount,
+    ReconciliationResponse,
+    Summary,
+    TopItem,
+    TotalsReading,
+)
+from services.gateway.dependencies import Dependencies, get_dependencies
 from services.gateway.queries.buckets import Range
 from services.gateway.queries.figures import by_count
 from services.gateway.queries.ranges import MOST_PLACES, TooManyProducts
@@ -42,7 +49,7 @@ SERIES_HEADERS = {
 @router.get("/summary", summary="The shop at a glance")
 async def summary(request: Request) -> Summary:
     """All totals since the beginning, what arrives now, and how current that is (read once a second)."""
-    snapshot = parts_of(request).snapshots.latest
+    snapshot = get_dependencies(request).shop_state.latest
     if snapshot is None:
         raise Problem(
             HTTPStatus.SERVICE_UNAVAILABLE, "the live tables cannot be read at the moment", {"Retry-After": "1"}
@@ -69,7 +76,7 @@ async def sales(
 
     A bucket belongs to the range if its start does. With a category, granularity is month or day.
     """
-    shards = parts_of(request).shards
+    shards = get_dependencies(request).shards
     zone = shards.generation.zone
     wanted = time_range(start, to)
     if category is None:
@@ -95,7 +102,7 @@ def answer_series(series: Series, zone: ZoneInfo, response: Response) -> list[Bu
     return [bucket_of(row, zone) for row in series.rows]
 
 
-@router.get("/pulse", summary="The last minutes, second by second", response_model=list[PulseReading])
+@router.get("/pulse", summary="The last minutes, second by second", response_model=list[TotalsReading])
 async def pulse(request: Request) -> Response:
     """What the totals were at each of the newest 1,000 snapshots, one a second, oldest first.
 
@@ -104,7 +111,7 @@ async def pulse(request: Request) -> Response:
     """
     readings = [
         {"as_of": format_time(taken_ms), "revenue": format_cents(revenue), "events": events}
-        for taken_ms, revenue, events in parts_of(request).pulse.readings()
+        for taken_ms, revenue, events in get_dependencies(request).totals_history.readings()
     ]
     return Response(msgspec.json.encode(readings), media_type="application/json")
 
@@ -112,7 +119,7 @@ async def pulse(request: Request) -> Response:
 @router.get("/dead-letters", summary="What could not be accepted")
 async def dead_letters(request: Request) -> list[DeadLetterCount]:
     """Distinct records in the dead letters by the reason why they are there, the most frequent first."""
-    (counts,) = await parts_of(request).shards.ask(lambda pipe, keys: pipe.hgetall(keys("dead_letters")))
+    (counts,) = await get_dependencies(request).shards.query(lambda pipe, keys: pipe.hgetall(keys("dead_letters")))
     return [DeadLetterCount(reason=reason, count=count) for reason, count in by_count(counts)]
 
 
@@ -132,27 +139,27 @@ async def top(
     seconds old, that of products up to a minute. Customers and brands have no sales by day: they are ranked since the
     beginning only, and a range of them is refused. So is one of products in a shop of more than 25,000.
     """
-    parts = parts_of(request)
+    dependencies = get_dependencies(request)
     if start is None and to is None:
-        ranked = await read_top(parts.shards, board, n)
+        ranked = await read_top(dependencies.shards, board, n)
     else:
-        ranked = await _top_of_range(parts, board, time_range(start, to), n)
+        ranked = await _top_of_range(dependencies, board, time_range(start, to), n)
     return [top_item(place) for place in ranked]
 
 
-async def _top_of_range(parts: Parts, board: Board, wanted: Range, n: int) -> list[Ranked]:
+async def _top_of_range(dependencies: Dependencies, board: Board, wanted: Range, n: int) -> list[Ranked]:
     if board != "products" and board != "categories":  # noqa: PLR1714 (narrows the type)
         raise bad_field("from", f"{board} are ranked since the beginning only: their sales are not kept by day")
     try:
-        return await parts.ranges.read(parts.shards, board, wanted, n)
+        return await dependencies.range_rankings.read(dependencies.shards, board, wanted, n)
     except TooManyProducts as error:
         raise bad_field("from", str(error)) from None
 
 
 @router.get("/reconciliation", summary="Whether the books agree")
-async def reconciliation(request: Request) -> ReconciliationAnswer:
+async def reconciliation(request: Request) -> ReconciliationResponse:
     """The batch job computes every figure anew from the archive and compares it with the live one of the same moment.
 
     This is what its latest run found. Before the first one, `status` is `none`.
     """
-    return parts_of(request).books.answer()
+    return get_dependencies(request).reconciliation.answer()

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
-from services.gateway.dependencies import parts_of
+from services.gateway.dependencies import get_dependencies
 
 router = APIRouter(prefix="/v1/stats", tags=["figures"])
 
@@ -51,7 +51,7 @@ async def stream(
     stream, for instance to a client that takes its messages too slowly. Arrivals are sampled when there are more
     than a person can read. The schemas of their data are `StreamSnapshot` and `TickerEntry`.
     """
-    hub = parts_of(request).stream
+    hub = get_dependencies(request).stream_hub
     client = hub.open(last_event_id or resume)
 
     async def body() -> AsyncIterator[bytes]:

@@ -12,8 +12,8 @@ import msgspec
 from services.common.metrics import GATEWAY_STREAM_CLIENTS, GATEWAY_STREAM_DROPPED
 from services.gateway.api.problems import Problem
 from services.gateway.api.schemas import StreamSnapshot
-from services.gateway.stream.shop_state import Snapshot, top_item
-from services.gateway.stream.ticker import Arrival, Cursor, Ticker, cursor_text, parse_cursor
+from services.gateway.stream.shop_state import ShopState, top_item
+from services.gateway.stream.ticker import Arrival, Cursor, TickerPoller, cursor_text, parse_cursor
 
 # A comment line, which a client passes over: it tells a client, and whoever stands between, that the stream lives.
 _HEARTBEAT = b": heartbeat\n\n"
@@ -32,7 +32,7 @@ def message(event: str, data: bytes, cursor: Cursor | None = None) -> bytes:
     return b"%sevent: %s\ndata: %s\n\n" % (place, event.encode(), data)
 
 
-class Client:
+class StreamClient:
     """One open stream: messages wait in a bounded queue until the client's connection takes them.
 
     `patience` is how long, in seconds, messages may wait of which none is taken.
@@ -79,7 +79,7 @@ class StreamHub:
 
     def __init__(
         self,
-        ticker: Ticker,
+        ticker: TickerPoller,
         *,
         clients: int,
         queue: int,
@@ -93,9 +93,9 @@ class StreamHub:
         self._patience = patience
         self._lines = lines
         self._writes = writes
-        self._clients: set[Client] = set()
-        self._outbox: deque[tuple[bytes, Iterator[Client]]] = deque()  # messages, and who has not got them yet
-        self._snapshot: Snapshot | None = None
+        self._clients: set[StreamClient] = set()
+        self._outbox: deque[tuple[bytes, Iterator[StreamClient]]] = deque()  # messages, and who has not got them yet
+        self._snapshot: ShopState | None = None
         self._snapshot_due = False
         self._waiting: list[Arrival] = []
         self._sent_arrivals_at = 0.0
@@ -108,17 +108,17 @@ class StreamHub:
         """How many streams are open."""
         return len(self._clients)
 
-    def open(self, last_event_id: str | None) -> Client:
+    def open(self, last_event_id: str | None) -> StreamClient:
         """A new client, with the first snapshot queued. Raises a 503 problem where there are too many."""
         if self._closed or len(self._clients) >= self._max_clients:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many clients follow the stream", {"Retry-After": "10"})
         self._send_arrivals()  # or they would come after the first snapshot, which may hold them
-        client = Client(self._queue, self._patience)
+        client = StreamClient(self._queue, self._patience)
         client.offer(_RETRY + self._first_message(last_event_id))
         self._clients.add(client)
         return client
 
-    def leave(self, client: Client) -> None:
+    def leave(self, client: StreamClient) -> None:
         """Forget a client whose connection is gone."""
         self._clients.discard(client)
 
@@ -143,7 +143,7 @@ class StreamHub:
         )
         return message("snapshot", body.model_dump_json().encode(), self._ticker.cursor)
 
-    def on_snapshot(self, snapshot: Snapshot | None) -> None:
+    def on_shop_state(self, snapshot: ShopState | None) -> None:
         """Send the figures of this second, as soon as what is on its way has gone out."""
         self._snapshot = snapshot
         self._snapshot_due = True
@@ -201,11 +201,11 @@ class StreamHub:
         if self._snapshot_due:
             self._send_snapshot()
 
-    def _offer(self, client: Client, chunk: bytes) -> None:
+    def _offer(self, client: StreamClient, chunk: bytes) -> None:
         if client in self._clients and not client.offer(chunk):
             self._drop(client, f"too slow: {self._queue} messages or {self._patience:g} s behind", "slow")
 
-    def _drop(self, client: Client, reason: str, label: str) -> None:
+    def _drop(self, client: StreamClient, reason: str, label: str) -> None:
         self._clients.discard(client)
         client.end(reason)
         GATEWAY_STREAM_DROPPED.labels(label).inc()

@@ -25,16 +25,16 @@ from services.gateway.queries.figures import (
 )
 from services.gateway.queries.rankings import Board, Ranked, top_products, top_spenders
 from services.gateway.queries.sales import Row, read_day
-from services.gateway.queries.shards import LiveShards, ShardReader
-from services.gateway.upstreams.offsets import OffsetWatch
-from services.gateway.upstreams.outages import Outages
-from services.gateway.upstreams.recommender_client import ModelWatch
+from services.gateway.queries.shards import LiveTables, ShardReader
+from services.gateway.upstreams.offsets import OffsetPoller
+from services.gateway.upstreams.outages import OutageLog
+from services.gateway.upstreams.recommender_client import ServingModelPoller
 
 _TOP = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class ShopState:
     """What one round of reading found."""
 
     taken_ms: int
@@ -81,21 +81,23 @@ def top_item(ranked: Ranked) -> TopItem:
     )
 
 
-class SnapshotWatch:
+class ShopStatePoller:
     """Keeps the newest snapshot; `latest` is None before the first and while the live tables cannot be read."""
 
-    def __init__(self, tables: LiveShards, topic: str, offsets: OffsetWatch, model: ModelWatch, health: Health) -> None:
+    def __init__(
+        self, tables: LiveTables, topic: str, offsets: OffsetPoller, model: ServingModelPoller, health: Health
+    ) -> None:
         self._tables = tables
         self._topic = topic
         self._offsets = offsets
         self._model = model
         self._health = health
-        self._outages = Outages()
-        self._listeners: list[Callable[[Snapshot | None], None]] = []
-        self.latest: Snapshot | None = None
+        self._outages = OutageLog()
+        self._listeners: list[Callable[[ShopState | None], None]] = []
+        self.latest: ShopState | None = None
         GATEWAY_SNAPSHOT_AGE_SECONDS.set_function(self._age)
 
-    def listen(self, listener: Callable[[Snapshot | None], None]) -> None:
+    def listen(self, listener: Callable[[ShopState | None], None]) -> None:
         """Call the listener with each snapshot, and with None where one could not be read."""
         self._listeners.append(listener)
 
@@ -106,9 +108,9 @@ class SnapshotWatch:
             snapshot = await self._read(self._tables.reader)
         except RedisError as error:
             self.latest = None
-            self._health.set("redis", False, self._outages.begun("redis", error))
+            self._health.set("redis", False, self._outages.started("redis", error))
         else:
-            self._outages.over("redis")
+            self._outages.recovered("redis")
             self.latest = snapshot
             self._health.set("redis", True)
         for listener in self._listeners:
@@ -117,18 +119,18 @@ class SnapshotWatch:
     def _age(self) -> float:
         return time.time() - self.latest.taken_ms / 1000 if self.latest else float("nan")
 
-    async def _read(self, shards: ShardReader) -> Snapshot:
+    async def _read(self, shards: ShardReader) -> ShopState:
         now_ms = time.time_ns() // 1_000_000
         # Ends first: what is appended meanwhile must not look like lag.
         log_end = self._offsets.latest
-        totals_hashes, marks, arrivals, dead_letters, categories, brands = await shards.ask(
+        totals_hashes, marks, arrivals, dead_letters, categories, brands = await shards.query(
             lambda pipe, keys: [
                 pipe.hgetall(keys(table))
                 for table in ("totals", "marks", "arrivals", "dead_letters", "categories", "brands")
             ]
         )
         totals = totals_of(totals_hashes)
-        return Snapshot(
+        return ShopState(
             taken_ms=now_ms,
             totals=totals,
             dead_letters=count_sum(dead_letters),

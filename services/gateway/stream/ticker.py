@@ -12,7 +12,7 @@ from services.common.events import format_time
 from services.common.money import format_cents
 from services.common.tables import TICKER_KEPT, UNKNOWN, TickerLine
 from services.gateway.api.schemas import TickerEntry
-from services.gateway.queries.shards import LiveShards
+from services.gateway.queries.shards import LiveTables
 
 logger = logging.getLogger(__name__)
 
@@ -78,10 +78,10 @@ def _stream_id(text: str) -> StreamId:
     return int(ms), int(sequence)
 
 
-class Ticker:
+class TickerPoller:
     """Follows the shards' streams and remembers the newest arrivals for clients that come back."""
 
-    def __init__(self, tables: LiveShards) -> None:
+    def __init__(self, tables: LiveTables) -> None:
         self._tables = tables
         self._listeners: list[Callable[[Sequence[Arrival]], None]] = []
         self._shards = tables.reader
@@ -124,11 +124,11 @@ class Ticker:
         return [arrival for arrival in self._follow(replies) if arrival.line.arrived_at > shown]
 
     async def _read_newest(self) -> list[list[tuple[str, dict[str, str]]]]:
-        (newest,) = await self._shards.ask(lambda pipe, keys: pipe.xrevrange(keys("ticker"), count=TICKER_KEPT))
+        (newest,) = await self._shards.query(lambda pipe, keys: pipe.xrevrange(keys("ticker"), count=TICKER_KEPT))
         return [entries[::-1] for entries in newest]
 
     async def _read_new(self) -> list[list[tuple[str, dict[str, str]]]]:
-        replies = await self._shards.ask_each(
+        replies = await self._shards.query_per_shard(
             # "(" excludes the place itself.
             lambda pipe, keys, shard: pipe.xrange(keys("ticker"), f"({cursor_text((self.cursor[shard],))}", "+")
         )

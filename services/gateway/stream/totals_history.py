@@ -4,12 +4,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from services.gateway.stream.shop_state import Snapshot
+from services.gateway.stream.shop_state import ShopState
 
 READINGS_KEPT = 1_000
 
 
-class Reading(NamedTuple):
+class TotalsAt(NamedTuple):
     """Totals since the beginning, and when they were read (epoch milliseconds). Revenue in cents."""
 
     taken_ms: int
@@ -17,21 +17,21 @@ class Reading(NamedTuple):
     events: int
 
 
-class Pulse:
+class TotalsHistory:
     """Remembers the newest readings. Listens to the snapshots; a second without one leaves no reading."""
 
     def __init__(self, kept: int = READINGS_KEPT) -> None:
-        self._readings: deque[Reading] = deque(maxlen=kept)
+        self._readings: deque[TotalsAt] = deque(maxlen=kept)
 
-    def on_snapshot(self, snapshot: Snapshot | None) -> None:
+    def on_shop_state(self, snapshot: ShopState | None) -> None:
         """Note this second's totals."""
         if snapshot is None:
             return
-        reading = Reading(snapshot.taken_ms, snapshot.totals.revenue, snapshot.totals.events)
+        reading = TotalsAt(snapshot.taken_ms, snapshot.totals.revenue, snapshot.totals.events)
         if self._readings and reading.events < self._readings[-1].events:
             self._readings.clear()  # tables built anew: a difference to the old ones is no sale
         self._readings.append(reading)
 
-    def readings(self) -> Sequence[Reading]:
+    def readings(self) -> Sequence[TotalsAt]:
         """The oldest first."""
         return list(self._readings)

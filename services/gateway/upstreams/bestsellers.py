@@ -12,7 +12,7 @@ from services.common.tables import UNKNOWN
 from services.gateway.queries.entities import Product, read_totals
 from services.gateway.queries.figures import share
 from services.gateway.queries.rankings import read_ranked_products
-from services.gateway.queries.shards import LiveShards
+from services.gateway.queries.shards import LiveTables
 from services.gateway.upstreams.recommender_client import Filters
 
 logger = logging.getLogger(__name__)
@@ -21,19 +21,19 @@ _DEPTH = 1_000
 _MAX_AGE_SECONDS = 5.0
 
 # A product with its share of all revenue.
-ShelfEntry = tuple[Product, float]
+Bestseller = tuple[Product, float]
 
 
-class PopularShelf:
+class BestsellerCache:
     """The best-selling products, read at most every few seconds however many ask; survives an absent Redis."""
 
-    def __init__(self, tables: LiveShards) -> None:
+    def __init__(self, tables: LiveTables) -> None:
         self._tables = tables
         self._lock = asyncio.Lock()
         self._read_at = float("-inf")
-        self._entries: list[ShelfEntry] = []
+        self._entries: list[Bestseller] = []
 
-    async def entries(self) -> Sequence[ShelfEntry]:
+    async def entries(self) -> Sequence[Bestseller]:
         """The best-selling products, the best first; empty where nothing was sold or nothing is known."""
         async with self._lock:
             if time.monotonic() - self._read_at > _MAX_AGE_SECONDS:
@@ -54,7 +54,7 @@ class PopularShelf:
         self._read_at = time.monotonic() if products else float("-inf")
 
 
-def pick(entries: Sequence[ShelfEntry], k: int, filters: Filters, excluded: Collection[str]) -> list[ShelfEntry]:
+def top_k(entries: Sequence[Bestseller], k: int, filters: Filters, excluded: Collection[str]) -> list[Bestseller]:
     """The first k products that pass the filters and are not excluded."""
     left_out = {*excluded, *filters.exclude_product_ids}
     return list(islice((e for e in entries if e[0].product_id not in left_out and _passes(e[0], filters)), k))

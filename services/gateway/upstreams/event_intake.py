@@ -16,7 +16,7 @@ from services.common.events import Purchase, Rejected, parse
 from services.common.kafka import client_options
 from services.common.metrics import GATEWAY_INTAKE
 from services.gateway.api.problems import bad_field
-from services.gateway.api.schemas import Verdict
+from services.gateway.api.schemas import EventVerdict
 from services.gateway.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)
@@ -29,29 +29,29 @@ _events = msgspec.json.Decoder(list[msgspec.Raw])
 Deliveries = dict[int, asyncio.Future[RecordMetadata]]
 
 
-class KafkaAway(Exception):
+class EventsUnconfirmed(Exception):
     """Kafka did not confirm every event; `verdicts` say which ones it did."""
 
-    def __init__(self, verdicts: list[Verdict]) -> None:
+    def __init__(self, verdicts: list[EventVerdict]) -> None:
         super().__init__("Kafka does not acknowledge at the moment")
         self.verdicts = verdicts
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SubmittedEvent:
     """One event of a request: its JSON without white space, and what the validation said."""
 
     value: bytes
     outcome: Purchase | Rejected
 
 
-def read_events(body: bytes) -> list[Sent]:
+def read_events(body: bytes) -> list[SubmittedEvent]:
     """The events of a request's body, one object or a list, each validated by itself.
 
     Raises a 422 problem where the body is not JSON, or holds no event or too many.
     """
     now_ms = time.time_ns() // 1_000_000
-    return [Sent(value, parse(value, now_ms)) for value in _split(body)]
+    return [SubmittedEvent(value, parse(value, now_ms)) for value in _split(body)]
 
 
 def _split(body: bytes) -> list[bytes]:
@@ -66,7 +66,7 @@ def _split(body: bytes) -> list[bytes]:
     return values
 
 
-class Intake:
+class EventProducer:
     """Writes events to the topic of the purchases. Connects in the background, so that Kafka may come later."""
 
     def __init__(self, settings: GatewaySettings) -> None:
@@ -99,8 +99,8 @@ class Intake:
         if producer is not None:
             await _stop(producer)
 
-    async def send(self, events: Sequence[Sent]) -> list[Verdict]:
-        """Write the accepted events, in order, and wait until the broker has them. Raises KafkaAway."""
+    async def send(self, events: Sequence[SubmittedEvent]) -> list[EventVerdict]:
+        """Write the accepted events, in order, and wait until the broker has them. Raises EventsUnconfirmed."""
         deliveries: Deliveries = {}
         try:
             async with asyncio.timeout(self._settings.produce_timeout_seconds):
@@ -115,10 +115,10 @@ class Intake:
         for verdict in verdicts:
             GATEWAY_INTAKE.labels(verdict.status).inc()
         if any(verdict.status == "unconfirmed" for verdict in verdicts):
-            raise KafkaAway(verdicts)
+            raise EventsUnconfirmed(verdicts)
         return verdicts
 
-    async def _write(self, events: Sequence[Sent], deliveries: Deliveries) -> None:
+    async def _write(self, events: Sequence[SubmittedEvent], deliveries: Deliveries) -> None:
         for index, sent in enumerate(events):
             if isinstance(sent.outcome, Purchase):
                 if self._producer is None:
@@ -133,13 +133,13 @@ async def _stop(producer: AIOKafkaProducer) -> None:
             await producer.stop()
 
 
-def _verdict(index: int, sent: Sent, delivery: asyncio.Future[RecordMetadata] | None) -> Verdict:
+def _verdict(index: int, sent: SubmittedEvent, delivery: asyncio.Future[RecordMetadata] | None) -> EventVerdict:
     if isinstance(sent.outcome, Rejected):
         rejected = sent.outcome
-        return Verdict(index=index, status="rejected", reason=rejected.reason.value, detail=rejected.detail)
+        return EventVerdict(index=index, status="rejected", reason=rejected.reason.value, detail=rejected.detail)
     if delivery is None or not delivery.done() or delivery.cancelled():
-        return Verdict(index=index, status="unconfirmed", detail="no acknowledgement in time")
+        return EventVerdict(index=index, status="unconfirmed", detail="no acknowledgement in time")
     if (error := delivery.exception()) is not None:
-        return Verdict(index=index, status="unconfirmed", detail=str(error))
+        return EventVerdict(index=index, status="unconfirmed", detail=str(error))
     record = delivery.result()
-    return Verdict(index=index, status="accepted", partition=record.partition, offset=record.offset)
+    return EventVerdict(index=index, status="accepted", partition=record.partition, offset=record.offset)

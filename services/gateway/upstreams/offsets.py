@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 
 from services.common.kafka import client_options, partitions_of
 from services.common.settings import KafkaSettings
-from services.gateway.upstreams.outages import Outages
+from services.gateway.upstreams.outages import OutageLog
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +33,13 @@ class LogEnd:
         return sum(end for _beginning, end in self.offsets.values())
 
 
-class OffsetWatch:
+class OffsetPoller:
     """Keeps the newest offsets; `latest` is None while Kafka is away, and `detail` says why in short."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._consumer: AIOKafkaConsumer | None = None
-        self._outages = Outages()
+        self._outages = OutageLog()
         self.latest: LogEnd | None = None
         self.detail = "not asked yet"
 
@@ -50,10 +50,10 @@ class OffsetWatch:
                 offsets = await self._ask()
         except (KafkaError, OSError, TimeoutError) as error:
             self.latest = None
-            self.detail = self._outages.begun("kafka", error)
+            self.detail = self._outages.started("kafka", error)
             await self.close()
         else:
-            self._outages.over("kafka")
+            self._outages.recovered("kafka")
             self.latest = _log_end(offsets, self.latest)
             self.detail = f"{len(offsets)} partitions of {self._settings.purchases_topic}"
 

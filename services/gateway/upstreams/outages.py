@@ -29,13 +29,13 @@ def short_reason(error: Exception) -> str:
     return "refused" if isinstance(error, _REFUSALS) else "unreachable"
 
 
-class Outages:
+class OutageLog:
     """Logs each outage of a part once, however often the part is asked meanwhile."""
 
     def __init__(self) -> None:
         self._logged: dict[str, str] = {}
 
-    def begun(self, part: str, error: Exception) -> str:
+    def started(self, part: str, error: Exception) -> str:
         """The short reason; the error's words go to the log where they are new."""
         words = f"{type(error).__name__}: {error}"
         if self._logged.get(part) != words:
@@ -43,7 +43,7 @@ class Outages:
             logger.warning("%s does not answer: %s", part, words)
         return short_reason(error)
 
-    def over(self, part: str) -> None:
+    def recovered(self, part: str) -> None:
         """The part answers."""
         if self._logged.pop(part, None) is not None:
             logger.info("%s answers again", part)

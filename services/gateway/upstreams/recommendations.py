@@ -11,13 +11,13 @@ from services.common.metrics import GATEWAY_RECOMMENDATIONS
 from services.common.money import format_cents
 from services.common.tables import UNKNOWN
 from services.gateway.queries.entities import Product, read_product, read_purchased
-from services.gateway.queries.shards import LiveShards
-from services.gateway.upstreams.bestsellers import PopularShelf, ShelfEntry, pick
+from services.gateway.queries.shards import LiveTables
+from services.gateway.upstreams.bestsellers import Bestseller, BestsellerCache, top_k
 from services.gateway.upstreams.recommender_client import (
     Filters,
-    ModelWatch,
-    RecommenderAway,
     RecommenderClient,
+    RecommenderUnavailable,
+    ServingModelPoller,
     UnknownToModel,
 )
 
@@ -38,20 +38,22 @@ _STRATEGIES: Mapping[int, str] = {
 }
 
 
-class Recommender:
+class RecommendationsWithFallback:
     """Answers for customers, baskets and products; the recommender's absence never shows as an error."""
 
-    def __init__(self, client: RecommenderClient, model: ModelWatch, shelf: PopularShelf, tables: LiveShards) -> None:
+    def __init__(
+        self, client: RecommenderClient, model: ServingModelPoller, bestsellers: BestsellerCache, tables: LiveTables
+    ) -> None:
         self._client = client
         self._model = model
-        self._shelf = shelf
+        self._bestsellers = bestsellers
         self._tables = tables
 
     async def for_customer(self, user_id: str, k: int, filters: Filters) -> Json:
         """The k products for one customer."""
         try:
             answer = _recommendations(user_id, await self._client.recommend(user_id, k, filters))
-        except (RecommenderAway, UnknownToModel) as error:
+        except (RecommenderUnavailable, UnknownToModel) as error:
             answer = await self._popular(user_id, k, filters, error)
         return _counted(answer)
 
@@ -60,7 +62,7 @@ class Recommender:
         try:
             results = await self._client.recommend_batch(user_ids, k, filters)
             answers = [_recommendations(user, result) for user, result in zip(user_ids, results, strict=True)]
-        except (RecommenderAway, UnknownToModel) as error:
+        except (RecommenderUnavailable, UnknownToModel) as error:
             answers = [await self._popular(user_id, k, filters, error) for user_id in user_ids]
         return [_counted(answer) for answer in answers]
 
@@ -68,7 +70,7 @@ class Recommender:
         """The k products for an anonymous basket."""
         try:
             answer = _recommendations(None, await self._client.recommend_for_items(product_ids, k, filters))
-        except (RecommenderAway, UnknownToModel) as error:
+        except (RecommenderUnavailable, UnknownToModel) as error:
             answer = await self._popular(None, k, filters, error, product_ids)
         return _counted(answer)
 
@@ -79,7 +81,7 @@ class Recommender:
         """
         try:
             found = await self._client.similar_items(product_id, k)
-        except (RecommenderAway, UnknownToModel) as error:
+        except (RecommenderUnavailable, UnknownToModel) as error:
             product = await read_product(self._tables.reader, product_id)
             return await self._popular_beside(product, k, error) if product else None
         return _counted(
@@ -103,10 +105,10 @@ class Recommender:
         self, user_id: str | None, k: int, filters: Filters, error: Exception, excluded: Collection[str] = ()
     ) -> Json:
         logger.debug("popular products instead of a recommendation: %s", error)
-        entries = await self._shelf.entries()
+        entries = await self._bestsellers.entries()
         if user_id is not None and self._masks_bought(filters):
             excluded = await self._purchased(user_id)
-        items = [_popular_item(entry) for entry in pick(entries, k, filters, excluded)]
+        items = [_popular_item(entry) for entry in top_k(entries, k, filters, excluded)]
         message = None if items else NOTHING_FITS if entries else NOTHING_SOLD
         return {
             "user_id": user_id,
@@ -173,7 +175,7 @@ def _item(item: pb.Item) -> Json:
     }
 
 
-def _popular_item(entry: ShelfEntry) -> Json:
+def _popular_item(entry: Bestseller) -> Json:
     product, revenue_share = entry
     facts = product.facts
     return {

@@ -28,7 +28,7 @@ _CHANNEL_OPTIONS = [
 _SERVING = b"\x08\x01"
 
 
-class RecommenderAway(Exception):
+class RecommenderUnavailable(Exception):
     """No answer from the recommender: it is down, has no model, or took too long."""
 
 
@@ -60,7 +60,7 @@ class Filters:
 
 
 class RecommenderClient:
-    """Calls the recommender. Every call raises RecommenderAway, or Problem 422 where it refuses an argument."""
+    """Calls the recommender. Every call raises RecommenderUnavailable, or Problem 422 where it refuses an argument."""
 
     def __init__(self, address: str, deadline_ms: int, batch_deadline_ms: int) -> None:
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
@@ -121,12 +121,12 @@ async def _answer(call: Awaitable[Response]) -> Response:
             case grpc.StatusCode.NOT_FOUND:
                 raise UnknownToModel(error.details()) from None
             case code:
-                raise RecommenderAway(f"{code.name}: {error.details()}") from None
+                raise RecommenderUnavailable(f"{code.name}: {error.details()}") from None
     except asyncio.InvalidStateError as error:  # the channel was closed meanwhile
-        raise RecommenderAway(str(error)) from None
+        raise RecommenderUnavailable(str(error)) from None
 
 
-class ModelWatch:
+class ServingModelPoller:
     """Keeps what the recommender says it serves; `latest` is None while it is away.
 
     `masks_bought` outlives an outage: whether the model served last leaves out what a customer has bought. It is True
@@ -144,7 +144,7 @@ class ModelWatch:
         try:
             self.latest = await self._client.model()
             self.detail = f"model {self.latest.model_version}" if self.latest.model_version else "no model yet"
-        except (RecommenderAway, Problem, UnknownToModel) as error:
+        except (RecommenderUnavailable, Problem, UnknownToModel) as error:
             self.latest = None
             self.detail = str(error)
         else:

@@ -18,21 +18,21 @@ from services.common.money import parse_cents
 from services.common.object_store import ObjectStore
 from services.common.reconciliation import LATEST, Reconciliation, in_words
 from services.common.storage_errors import NoSuchObject
-from services.gateway.api.schemas import ReconciliationAnswer
-from services.gateway.upstreams.outages import Outages
+from services.gateway.api.schemas import ReconciliationResponse
+from services.gateway.upstreams.outages import OutageLog
 
 _UNKNOWN = float("nan")
 _PART = "the latest comparison in reports/"
 
 
-class BooksWatch:
+class ReconciliationPoller:
     """Keeps the newest comparison. While S3 is away, or the newest is damaged, the last one that was read stays."""
 
     def __init__(self, store: ObjectStore, threads: Executor) -> None:
         self._store = store
         self._threads = threads
-        self._outages = Outages()
-        self._found: ReconciliationAnswer | None = None
+        self._outages = OutageLog()
+        self._found: ReconciliationResponse | None = None
         self._none = "the comparison has not been looked for yet"
         RECONCILIATION_AGE_SECONDS.set_function(self._age)
         self._tell()
@@ -45,18 +45,18 @@ class BooksWatch:
         except NoSuchObject:
             self._found, self._none = None, "the batch job has not compared the books yet"
         except (BotoCoreError, ClientError) as error:
-            self._none = f"the store that holds the comparison: {self._outages.begun(_PART, error)}"
+            self._none = f"the store that holds the comparison: {self._outages.started(_PART, error)}"
             return
         except ValueError as error:
-            self._outages.begun(_PART, error)
+            self._outages.started(_PART, error)
             self._none = "the comparison is damaged; the next run of the batch job replaces it"
             return
-        self._outages.over(_PART)
+        self._outages.recovered(_PART)
         self._tell()
 
-    def answer(self) -> ReconciliationAnswer:
+    def answer(self) -> ReconciliationResponse:
         """As answered."""
-        return self._found or ReconciliationAnswer(status="none", message=self._none)
+        return self._found or ReconciliationResponse(status="none", message=self._none)
 
     def _tell(self) -> None:
         found = self._found
@@ -71,7 +71,7 @@ class BooksWatch:
         return time.time() - datetime.fromisoformat(self._found.checked_at).timestamp()
 
 
-def read_comparison(body: bytes) -> ReconciliationAnswer:
+def read_comparison(body: bytes) -> ReconciliationResponse:
     """The answer from what the batch job wrote. Raises ValueError where it is damaged."""
     try:
         found = msgspec.json.decode(body, type=Reconciliation)
@@ -80,4 +80,4 @@ def read_comparison(body: bytes) -> ReconciliationAnswer:
     datetime.fromisoformat(found.checked_at)
     told = msgspec.to_builtins(found)
     del told["snapshot"]
-    return ReconciliationAnswer(message=in_words(found), **told)
+    return ReconciliationResponse(message=in_words(found), **told)

@@ -19,7 +19,7 @@ from services.gateway.queries.figures import (
     totals_of,
 )
 from services.gateway.stream.ticker import cursor_text, parse_cursor
-from services.gateway.upstreams.bestsellers import pick
+from services.gateway.upstreams.bestsellers import top_k
 from services.gateway.upstreams.recommender_client import Filters
 
 
@@ -169,8 +169,8 @@ SHELF = [
     ],
 )
 def test_picks_pass_every_filter(filters: Filters, expected: str) -> None:
-    assert "".join(entry[0].product_id for entry in pick(SHELF, 9, filters, ())) == expected
+    assert "".join(entry[0].product_id for entry in top_k(SHELF, 9, filters, ())) == expected
 
 
 def test_picks_leave_out_and_stop_at_k() -> None:
-    assert [entry[0].product_id for entry in pick(SHELF, 2, Filters(), {"a", "c"})] == ["b", "d"]
+    assert [entry[0].product_id for entry in top_k(SHELF, 2, Filters(), {"a", "c"})] == ["b", "d"]

@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from services.gateway.upstreams.outages import Outages, short_reason
+from services.gateway.upstreams.outages import OutageLog, short_reason
 
 ADDRESS = "http://10.0.0.7:8333"
 
@@ -37,12 +37,12 @@ def test_the_reason_is_short_and_has_no_address(error: Exception, reason: str) -
 
 def test_an_outage_is_logged_once_in_its_own_words(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    outages = Outages()
-    outages.over("s3")
+    outages = OutageLog()
+    outages.recovered("s3")
     for _attempt in range(3):
-        assert outages.begun("s3", OSError(f"no route to {ADDRESS}")) == "unreachable"
-    outages.over("s3")
-    outages.over("s3")
-    assert outages.begun("s3", OSError(f"no route to {ADDRESS}")) == "unreachable"
+        assert outages.started("s3", OSError(f"no route to {ADDRESS}")) == "unreachable"
+    outages.recovered("s3")
+    outages.recovered("s3")
+    assert outages.started("s3", OSError(f"no route to {ADDRESS}")) == "unreachable"
     away = f"s3 does not answer: OSError: no route to {ADDRESS}"
     assert caplog.messages == [away, "s3 answers again", away]

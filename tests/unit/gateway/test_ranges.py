@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from services.gateway.queries.buckets import Range
-from services.gateway.queries.ranges import Span, span_of
+from services.gateway.queries.ranges import RangeFields, fields_of_range
 
 SHOPS = ZoneInfo("UTC")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -18,9 +18,9 @@ def ms(text: str, zone: ZoneInfo = SHOPS) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=zone).timestamp() * 1000)
 
 
-def span(start: str | None, end: str | None, zone: ZoneInfo = SHOPS) -> Span:
+def span(start: str | None, end: str | None, zone: ZoneInfo = SHOPS) -> RangeFields:
     wanted = Range(start and ms(start, zone), end and ms(end, zone))  # type: ignore[arg-type]
-    return span_of(zone, wanted, ms(FIRST), ms(LAST))
+    return fields_of_range(zone, wanted, ms(FIRST), ms(LAST))
 
 
 def named(fields: Iterable[str]) -> list[str]:

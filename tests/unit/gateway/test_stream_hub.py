@@ -9,7 +9,7 @@ import pytest
 
 from services.common.tables import TickerLine
 from services.gateway.api.problems import Problem
-from services.gateway.stream.hub import Client, StreamHub, message
+from services.gateway.stream.hub import StreamClient, StreamHub, message
 from services.gateway.stream.ticker import Arrival, Cursor
 
 
@@ -17,12 +17,12 @@ def test_a_message_is_framed_as_the_standard_wants() -> None:
     assert message("ticker", b'{"a":1}', ((5, 0), (6, 1))) == b'id: 5-0_6-1\nevent: ticker\ndata: {"a":1}\n\n'
 
 
-async def drained(client: Client) -> list[bytes]:
+async def drained(client: StreamClient) -> list[bytes]:
     return [chunk async for chunk in client.messages()]
 
 
 async def test_messages_come_in_order_until_the_end() -> None:
-    client = Client(limit=3, patience=60)
+    client = StreamClient(limit=3, patience=60)
     assert client.offer(b"1")
     assert client.offer(b"2")
     messages: AsyncIterator[bytes] = client.messages()
@@ -34,7 +34,7 @@ async def test_messages_come_in_order_until_the_end() -> None:
 
 
 async def test_a_client_too_far_behind_loses_its_place_and_learns_why() -> None:
-    client = Client(limit=2, patience=60)
+    client = StreamClient(limit=2, patience=60)
     assert [client.offer(b"x") for _message in range(3)] == [True, True, False]
     client.end("too slow")
     (last,) = await drained(client)
@@ -44,7 +44,7 @@ async def test_a_client_too_far_behind_loses_its_place_and_learns_why() -> None:
 
 
 async def test_a_client_that_takes_nothing_for_too_long_loses_its_place_long_before_its_queue_is_full() -> None:
-    deaf, reader, silent = (Client(limit=1_000, patience=0.05) for _client in range(3))
+    deaf, reader, silent = (StreamClient(limit=1_000, patience=0.05) for _client in range(3))
     taken = reader.messages()
     assert deaf.offer(b"1")
     assert reader.offer(b"1")
@@ -57,7 +57,7 @@ async def test_a_client_that_takes_nothing_for_too_long_loses_its_place_long_bef
 
 
 async def test_nothing_is_queued_after_the_end() -> None:
-    client = Client(limit=2, patience=60)
+    client = StreamClient(limit=2, patience=60)
     client.end("bye")
     client.offer(b"late")
     assert len(await drained(client)) == 1
@@ -95,11 +95,11 @@ async def test_a_slow_client_is_dropped_and_the_others_stay() -> None:
     slow, quick = streams.open(None), streams.open(None)
     taken = quick.messages()
     for _second in range(6):
-        streams.on_snapshot(None)
+        streams.on_shop_state(None)
         await anext(taken)
     (last,) = await drained(slow)
     assert b"too slow" in last
-    streams.on_snapshot(None)
+    streams.on_shop_state(None)
     assert b"event: stale" in await anext(taken)
 
 
@@ -138,7 +138,7 @@ async def test_with_many_clients_arrivals_wait_for_the_next_snapshot() -> None:
     streams.on_arrivals([arrival(3)])
     for messages in taken:
         assert orders(await anext(messages)) == ["order-1"]
-    streams.on_snapshot(None)
+    streams.on_shop_state(None)
     for messages in taken:
         both = await anext(messages)
         assert orders(both) == ["order-2", "order-3"]
@@ -165,7 +165,7 @@ async def test_a_new_client_gets_no_arrival_twice() -> None:
     assert orders(await anext(first)) == ["order-1"]
     second = streams.open(None).messages()
     await anext(second)
-    streams.on_snapshot(None)
+    streams.on_shop_state(None)
     assert orders(await anext(first)) == ["order-2"], "sent before the other's first snapshot, which may hold it"
     assert orders(await anext(second)) == []
 
@@ -174,9 +174,9 @@ async def test_a_heartbeat_comes_where_nothing_else_was_sent() -> None:
     streams = hub()
     messages = streams.open(None).messages()
     await anext(messages)
-    streams.on_snapshot(None)
+    streams.on_shop_state(None)
     await streams.beat()
-    streams.on_snapshot(None)
+    streams.on_shop_state(None)
     assert b"event: stale" in await anext(messages)
     assert b"event: stale" in await anext(messages), "no heartbeat while snapshots come"
 
@@ -193,7 +193,7 @@ async def test_others_get_their_turn_while_many_clients_are_written_to() -> None
 
     taking = [asyncio.create_task(take(messages)) for messages in following]
     await asyncio.sleep(0)
-    streams.on_snapshot(None)
+    streams.on_shop_state(None)
     await asyncio.sleep(0)
     assert 0 < len(taken) < 60
     await asyncio.gather(*taking)
@@ -206,7 +206,7 @@ async def test_what_comes_while_clients_are_written_to_goes_out_next_with_the_ne
     for messages in following:
         await anext(messages)
     for _second in range(3):
-        streams.on_snapshot(None)
+        streams.on_shop_state(None)
     streams.on_arrivals([arrival(1)])
     chunks = [await anext(messages) for messages in following]
     assert not any(map(orders, chunks))

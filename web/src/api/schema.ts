@@ -536,61 +536,6 @@ export interface components {
             note: string;
         };
         /**
-         * BooksDifference
-         * @description One figure that is not the same in both books, and where it stands.
-         */
-        BooksDifference: {
-            /**
-             * Table
-             * @description The live table that differs; `totals` is the whole shop.
-             * @enum {string}
-             */
-            table: "totals" | "partition" | "month" | "day" | "hour" | "category" | "brand";
-            /**
-             * Figure
-             * @enum {string}
-             */
-            figure: "revenue" | "quantity" | "orders" | "events" | "buyers";
-            /**
-             * Bucket
-             * @description Its start, for month, day and hour.
-             */
-            bucket: string | null;
-            /**
-             * Partition
-             * @description `<topic>/<partition>`, for a partition.
-             */
-            partition: string | null;
-            /**
-             * Entry
-             * @description The code or name, for a category or brand.
-             */
-            entry: string | null;
-            /** Live */
-            live: string;
-            /** Batch */
-            batch: string;
-        };
-        /**
-         * BooksDrift
-         * @description Live figures less the batch job's; null for a figure that could not be compared.
-         */
-        BooksDrift: {
-            /**
-             * Revenue
-             * @example 1234.50
-             */
-            revenue: string;
-            /** Quantity */
-            quantity: number;
-            /** Events */
-            events: number | null;
-            /** Orders */
-            orders: number | null;
-            /** Buyers */
-            buyers: number | null;
-        };
-        /**
          * Bucket
          * @description Sales of one time bucket, named by its start in the shop's time zone.
          */
@@ -611,10 +556,10 @@ export interface components {
             orders: number;
         };
         /**
-         * ClockAnswer
+         * ClockResponse
          * @description What the gateway's clock shows.
          */
-        ClockAnswer: {
+        ClockResponse: {
             /**
              * Now
              * Format: date-time
@@ -623,10 +568,53 @@ export interface components {
             now: string;
         };
         /**
-         * ConfigAnswer
+         * Component
+         * @description The state of one part of the system.
+         */
+        Component: {
+            /**
+             * Name
+             * @example aggregator
+             */
+            name: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "service" | "engine";
+            /**
+             * Status
+             * @example ok
+             * @enum {string}
+             */
+            status: "ok" | "not_ready" | "unreachable" | "unknown";
+            /** Detail */
+            detail: string;
+            /** Version */
+            version?: string | null;
+            /**
+             * Rate
+             * @description Events a second.
+             */
+            rate?: number | null;
+            /**
+             * Lag
+             * @description Records behind.
+             */
+            lag?: number | null;
+            /**
+             * Figures
+             * @default {}
+             */
+            figures: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * ConfigResponse
          * @description What a page needs to know before the first figure.
          */
-        ConfigAnswer: {
+        ConfigResponse: {
             /**
              * Currency
              * @example USD
@@ -650,10 +638,10 @@ export interface components {
             commit: string | null;
         };
         /**
-         * CustomerAnswer
+         * CustomerResponse
          * @description A customer's totals and latest purchases, the newest first.
          */
-        CustomerAnswer: {
+        CustomerResponse: {
             /**
              * User Id
              * @example 1515915625441993984
@@ -694,16 +682,41 @@ export interface components {
             count: number;
         };
         /**
-         * IntakeAnswer
+         * EventVerdict
+         * @description What became of one event sent in.
+         */
+        EventVerdict: {
+            /** Index */
+            index: number;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "accepted" | "rejected" | "unconfirmed";
+            /**
+             * Reason
+             * @description The reason code of a rejected event.
+             * @example bad_price
+             */
+            reason?: string | null;
+            /** Detail */
+            detail?: string | null;
+            /** Partition */
+            partition?: number | null;
+            /** Offset */
+            offset?: number | null;
+        };
+        /**
+         * EventsResponse
          * @description A verdict per event, in the order they were sent.
          */
-        IntakeAnswer: {
+        EventsResponse: {
             /** Accepted */
             accepted: number;
             /** Rejected */
             rejected: number;
             /** Verdicts */
-            verdicts: components["schemas"]["Verdict"][];
+            verdicts: components["schemas"]["EventVerdict"][];
         };
         /**
          * ModelEntry
@@ -802,49 +815,6 @@ export interface components {
             models: components["schemas"]["ModelEntry"][];
         };
         /**
-         * Part
-         * @description The state of one part of the system.
-         */
-        Part: {
-            /**
-             * Name
-             * @example aggregator
-             */
-            name: string;
-            /**
-             * Kind
-             * @enum {string}
-             */
-            kind: "service" | "engine";
-            /**
-             * Status
-             * @example ok
-             * @enum {string}
-             */
-            status: "ok" | "not_ready" | "unreachable" | "unknown";
-            /** Detail */
-            detail: string;
-            /** Version */
-            version?: string | null;
-            /**
-             * Rate
-             * @description Events a second.
-             */
-            rate?: number | null;
-            /**
-             * Lag
-             * @description Records behind.
-             */
-            lag?: number | null;
-            /**
-             * Figures
-             * @default {}
-             */
-            figures: {
-                [key: string]: unknown;
-            };
-        };
-        /**
          * Pointer
          * @description Which model is to be served, since when and by whom; `main` has the customers that the variants leave.
          */
@@ -875,10 +845,10 @@ export interface components {
             previous?: string | null;
         };
         /**
-         * ProductAnswer
+         * ProductResponse
          * @description A product as the newest purchase described it, with its totals.
          */
-        ProductAnswer: {
+        ProductResponse: {
             /**
              * Product Id
              * @example 1515915625441993984
@@ -915,25 +885,6 @@ export interface components {
             quantity: number;
             /** Orders */
             orders: number;
-        };
-        /**
-         * PulseReading
-         * @description The totals since the beginning as of one moment: what came between two readings is their difference.
-         */
-        PulseReading: {
-            /**
-             * As Of
-             * Format: date-time
-             * @example 2020-04-24T11:50:39Z
-             */
-            as_of: string;
-            /**
-             * Revenue
-             * @example 1234.50
-             */
-            revenue: string;
-            /** Events */
-            events: number;
         };
         /**
          * PurchaseEntry
@@ -1055,6 +1006,49 @@ export interface components {
             unknown_product_ids?: string[] | null;
         };
         /**
+         * RecommendationsRequest
+         * @description Either customers or the products of a basket, and what may be recommended.
+         * @example {
+         *       "k": 3,
+         *       "user_ids": [
+         *         "1515915625441993984",
+         *         "1515915625443148002"
+         *       ]
+         *     }
+         * @example {
+         *       "category": "electronics",
+         *       "k": 5,
+         *       "max_price": "99.90",
+         *       "product_ids": [
+         *         "1515966223509088509"
+         *       ]
+         *     }
+         */
+        RecommendationsRequest: {
+            /** User Ids */
+            user_ids?: string[] | null;
+            /** Product Ids */
+            product_ids?: string[] | null;
+            /**
+             * K
+             * @default 3
+             */
+            k: number;
+            /** Category */
+            category?: string | null;
+            /** Brand */
+            brand?: string | null;
+            /** Min Price */
+            min_price?: string | null;
+            /** Max Price */
+            max_price?: string | null;
+            /**
+             * Exclude Purchased
+             * @description Leave out what the customer bought before, or what is in the basket. Not given: as the shop's validation chose (groceries come again); while no model can be asked, as the one served last did, and left out before any. A basket's products are left out.
+             */
+            exclude_purchased?: boolean | null;
+        };
+        /**
          * RecommendedItem
          * @description One recommended product.
          */
@@ -1089,10 +1083,65 @@ export interface components {
             reason: components["schemas"]["ReasonEntry"];
         };
         /**
-         * ReconciliationAnswer
+         * ReconciliationDifference
+         * @description One figure that is not the same in both books, and where it stands.
+         */
+        ReconciliationDifference: {
+            /**
+             * Table
+             * @description The live table that differs; `totals` is the whole shop.
+             * @enum {string}
+             */
+            table: "totals" | "partition" | "month" | "day" | "hour" | "category" | "brand";
+            /**
+             * Figure
+             * @enum {string}
+             */
+            figure: "revenue" | "quantity" | "orders" | "events" | "buyers";
+            /**
+             * Bucket
+             * @description Its start, for month, day and hour.
+             */
+            bucket: string | null;
+            /**
+             * Partition
+             * @description `<topic>/<partition>`, for a partition.
+             */
+            partition: string | null;
+            /**
+             * Entry
+             * @description The code or name, for a category or brand.
+             */
+            entry: string | null;
+            /** Live */
+            live: string;
+            /** Batch */
+            batch: string;
+        };
+        /**
+         * ReconciliationDrift
+         * @description Live figures less the batch job's; null for a figure that could not be compared.
+         */
+        ReconciliationDrift: {
+            /**
+             * Revenue
+             * @example 1234.50
+             */
+            revenue: string;
+            /** Quantity */
+            quantity: number;
+            /** Events */
+            events: number | null;
+            /** Orders */
+            orders: number | null;
+            /** Buyers */
+            buyers: number | null;
+        };
+        /**
+         * ReconciliationResponse
          * @description Whether the batch job's figures, computed from the archive, equal the live ones.
          */
-        ReconciliationAnswer: {
+        ReconciliationResponse: {
             /**
              * Status
              * @description `none`: nothing has been compared, `message` says why.
@@ -1131,13 +1180,13 @@ export interface components {
              * @default 0
              */
             differing: number;
-            drift?: components["schemas"]["BooksDrift"] | null;
+            drift?: components["schemas"]["ReconciliationDrift"] | null;
             /**
              * Differences
              * @description The first of them, the broadest first.
              * @default []
              */
-            differences: components["schemas"]["BooksDifference"][];
+            differences: components["schemas"]["ReconciliationDifference"][];
             /**
              * Version
              * @description The run of the batch job.
@@ -1246,10 +1295,10 @@ export interface components {
             as_of: string;
         };
         /**
-         * SystemAnswer
+         * SystemResponse
          * @description Every part, as of the last round of questions.
          */
-        SystemAnswer: {
+        SystemResponse: {
             /**
              * Healthy
              * @description Whether every part is ok.
@@ -1258,7 +1307,7 @@ export interface components {
             /** As Of */
             as_of: string | null;
             /** Parts */
-            parts: components["schemas"]["Part"][];
+            parts: components["schemas"]["Component"][];
         };
         /**
          * TopItem
@@ -1299,6 +1348,25 @@ export interface components {
             brand: string | null;
         };
         /**
+         * TotalsReading
+         * @description The totals since the beginning as of one moment: what came between two readings is their difference.
+         */
+        TotalsReading: {
+            /**
+             * As Of
+             * Format: date-time
+             * @example 2020-04-24T11:50:39Z
+             */
+            as_of: string;
+            /**
+             * Revenue
+             * @example 1234.50
+             */
+            revenue: string;
+            /** Events */
+            events: number;
+        };
+        /**
          * Variant
          * @description A model on trial: it answers a share of the customers, always the same ones.
          */
@@ -1319,74 +1387,6 @@ export interface components {
              * @example 0.1
              */
             weight: number;
-        };
-        /**
-         * Verdict
-         * @description What became of one event sent in.
-         */
-        Verdict: {
-            /** Index */
-            index: number;
-            /**
-             * Status
-             * @enum {string}
-             */
-            status: "accepted" | "rejected" | "unconfirmed";
-            /**
-             * Reason
-             * @description The reason code of a rejected event.
-             * @example bad_price
-             */
-            reason?: string | null;
-            /** Detail */
-            detail?: string | null;
-            /** Partition */
-            partition?: number | null;
-            /** Offset */
-            offset?: number | null;
-        };
-        /**
-         * Wanted
-         * @description Either customers or the products of a basket, and what may be recommended.
-         * @example {
-         *       "k": 3,
-         *       "user_ids": [
-         *         "1515915625441993984",
-         *         "1515915625443148002"
-         *       ]
-         *     }
-         * @example {
-         *       "category": "electronics",
-         *       "k": 5,
-         *       "max_price": "99.90",
-         *       "product_ids": [
-         *         "1515966223509088509"
-         *       ]
-         *     }
-         */
-        Wanted: {
-            /** User Ids */
-            user_ids?: string[] | null;
-            /** Product Ids */
-            product_ids?: string[] | null;
-            /**
-             * K
-             * @default 3
-             */
-            k: number;
-            /** Category */
-            category?: string | null;
-            /** Brand */
-            brand?: string | null;
-            /** Min Price */
-            min_price?: string | null;
-            /** Max Price */
-            max_price?: string | null;
-            /**
-             * Exclude Purchased
-             * @description Leave out what the customer bought before, or what is in the basket. Not given: as the shop's validation chose (groceries come again); while no model can be asked, as the one served last did, and left out before any. A basket's products are left out.
-             */
-            exclude_purchased?: boolean | null;
         };
         /**
          * FieldError
@@ -1603,7 +1603,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["PulseReading"][];
+                    "application/json": components["schemas"]["TotalsReading"][];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -1699,7 +1699,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ReconciliationAnswer"];
+                    "application/json": components["schemas"]["ReconciliationResponse"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -1810,7 +1810,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["CustomerAnswer"];
+                    "application/json": components["schemas"]["CustomerResponse"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -1878,7 +1878,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Wanted"];
+                "application/json": components["schemas"]["RecommendationsRequest"];
             };
         };
         responses: {
@@ -1921,7 +1921,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ProductAnswer"][];
+                    "application/json": components["schemas"]["ProductResponse"][];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -1953,7 +1953,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ProductAnswer"];
+                    "application/json": components["schemas"]["ProductResponse"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -2159,7 +2159,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["IntakeAnswer"];
+                    "application/json": components["schemas"]["EventsResponse"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -2253,7 +2253,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SystemAnswer"];
+                    "application/json": components["schemas"]["SystemResponse"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -2380,7 +2380,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ClockAnswer"];
+                    "application/json": components["schemas"]["ClockResponse"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -2409,7 +2409,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ConfigAnswer"];
+                    "application/json": components["schemas"]["ConfigResponse"];
                 };
             };
             /** @description A problem (RFC 9457) */
