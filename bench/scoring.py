@@ -23,8 +23,8 @@ from recsys.recommender import Answer, Recommender
 from recsys.score_weights import Composition, Fading
 from recsys.scorer import ComposedScorer, Knowledge
 from recsys.topk import Float32s, InnerProductIndex, unit_vectors
-from services.recommender.model_loader import LiveModel
 from services.recommender.responses import Source, write_answer
+from services.recommender.serving import ServingModel
 
 K = 3
 BOUGHT = 2  # products a known customer of that shop bought, on average
@@ -142,7 +142,7 @@ class Asking:
 
     def as_bytes(self, user_id: str) -> bytes:
         """One answer as it is sent."""
-        source = Source(LiveModel(self.recommender, 0), "main", NOW_MS)
+        source = Source(ServingModel(self.recommender, 0), "main", NOW_MS)
         return write_answer(source, self.customer(user_id), user_id).SerializeToString()
 
 

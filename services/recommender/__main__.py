@@ -11,11 +11,12 @@ from services.common.eventloop_lag import watched_loop
 from services.common.object_store import ObjectStore
 from services.common.settings import explain
 from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
-from services.recommender.impressions import AnswerLog
-from services.recommender.model_loader import ModelLoader, Serving
-from services.recommender.model_startup import StartUp
+from services.recommender.impressions import ImpressionLog
+from services.recommender.model_loader import ModelLoader
+from services.recommender.model_startup import ModelActivator
 from services.recommender.server import RecommenderServer
 from services.recommender.service import clock_ms
+from services.recommender.serving import Serving
 from services.recommender.settings import RecommenderSettings
 
 SERVICE = "recommender"
@@ -36,27 +37,27 @@ async def serve(settings: RecommenderSettings) -> None:
         show(health, serving)
         asyncio.run_coroutine_threadsafe(server.show_health(), loop)
 
-    startup = StartUp(settings, loop)
+    activator = ModelActivator(settings, loop)
     loader = ModelLoader(
         store,
         settings.model_poll_s,
         on_change,
-        bring_up=startup.bring_up,
-        let_go=startup.let_go,
+        attach_state=activator.attach_state,
+        detach_state=activator.detach_state,
         spare=settings.recommender_spare_products,
     )
-    answers = AnswerLog(settings, settings.recommendations_topic, settings.recommendations_share)
-    server = RecommenderServer(lambda: loader.serving, settings.recommender_max_concurrent, answers)
+    impressions = ImpressionLog(settings, settings.recommendations_topic, settings.recommendations_share)
+    server = RecommenderServer(lambda: loader.serving, settings.recommender_max_concurrent, impressions)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(store.close)
         telemetry = TelemetryServer(settings.host, settings.metrics_port, health)
         stack.callback(telemetry.close)
         telemetry.start()
-        stack.push_async_callback(startup.close)
-        stack.push_async_callback(answers.close)
+        stack.push_async_callback(activator.close)
+        stack.push_async_callback(impressions.close)
         await server.start(settings.host, settings.recommender_port)
         stack.push_async_callback(server.close, GRACE_S)
-        await answers.start()
+        await impressions.start()
         stack.callback(loader.close)
         loader.start()
         await stack.enter_async_context(watched_loop())
@@ -64,27 +65,27 @@ async def serve(settings: RecommenderSettings) -> None:
 
 
 def show(health: Health, serving: Serving) -> None:
-    """Ready = a model answers; what was refused stands beside it."""
-    live, refusal = serving.live, serving.refusal
+    """Ready = a model answers; a refused version is reported with it."""
+    served, refusal = serving.main, serving.refusal
     refused = f"refused {refusal.version}: {refusal.reason}" if refusal else ""
-    health.set("model", live is not None, live.model.version if live else refused or "no model yet")
-    health.report("model_version", live.model.version if live else None)
-    health.report("model_users", live.model.users if live else None)
-    health.report("model_items", live.model.items if live else None)
+    health.set("model", served is not None, served.model.version if served else refused or "no model yet")
+    health.report("model_version", served.model.version if served else None)
+    health.report("model_users", served.model.users if served else None)
+    health.report("model_items", served.model.items if served else None)
     health.report("model_refused", refused or None)
     health.report("variants", ", ".join(f"{v.name}: {v.version}" for v in serving.variants) or None)
 
 
 def show_stream(health: Health, serving: Serving) -> None:
-    """How the live model's state follows the stream."""
-    following = serving.live.following if serving.live else None
-    health.report("lag", following.lag if following else None)
-    health.report("state_age_ms", following.age_ms(clock_ms()) if following else None)
-    health.report("events_per_second", following.events_per_second if following else None)
+    """How far the state of the main model follows the stream."""
+    stream = serving.main.stream if serving.main else None
+    health.report("lag", stream.lag if stream else None)
+    health.report("state_age_ms", stream.age_ms(clock_ms()) if stream else None)
+    health.report("events_per_second", stream.events_per_second if stream else None)
 
 
 async def _until(stop: asyncio.Event, health: Health, loader: ModelLoader) -> None:
-    """Beat while the event loop turns, until `stop`."""
+    """Report a heartbeat while the event loop runs, until `stop`."""
     while not stop.is_set():
         health.beat()
         show_stream(health, loader.serving)

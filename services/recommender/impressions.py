@@ -1,7 +1,7 @@
-"""Records of answers for topic `recommendations`: who was shown what by which model. Never delays an answer.
+"""Impressions for topic `recommendations`: which model showed what to whom. Never delays an answer.
 
-An answer is put into a bounded queue, or dropped and counted; a task sends what is there. With Kafka away the queue
-fills up and the rest is dropped; answers go on.
+An impression is put into a bounded queue, or dropped and counted; a task sends them. While Kafka is unavailable the
+queue fills up and the rest is dropped; answers continue.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from services.recommender.ab_assignment import sampled
 logger = logging.getLogger(__name__)
 
 _QUEUE = 10_000
-_TRY_AGAIN_S = 2.0
+_RETRY_S = 2.0
 _STOP_S = 1.0
 
 
-class Shown(msgspec.Struct, frozen=True):
-    """One record: the contract of topic `recommendations`."""
+class Impression(msgspec.Struct, frozen=True):
+    """One answer to one customer: the contract of topic `recommendations`."""
 
-    time: str  # when it was answered, RFC 3339
+    time: str  # of the answer, RFC 3339
     user_id: str
     variant: str
     model_version: str
@@ -36,21 +36,21 @@ class Shown(msgspec.Struct, frozen=True):
     product_ids: Sequence[str]  # best first
 
 
-class AnswerLog:
-    """Sends a sample of the answers, chosen by customer: all of a customer's answers, or none."""
+class ImpressionLog:
+    """Sends a sample of the impressions, by customer: all of a customer's, or none."""
 
     def __init__(self, settings: KafkaSettings, topic: str, share: float) -> None:
         """`share` of the customers, 0 to 1; with 0 nothing is ever sent and no connection is made."""
         self._settings = settings
         self._topic = topic
         self._share = share
-        self._queue: asyncio.Queue[Shown] = asyncio.Queue(_QUEUE)
+        self._queue: asyncio.Queue[Impression] = asyncio.Queue(_QUEUE)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to send; returns at once, whether Kafka is there or not."""
         if self._share:
-            self._task = asyncio.create_task(self._run(), name="answer-log")
+            self._task = asyncio.create_task(self._run(), name="impression-log")
 
     async def close(self) -> None:
         """Send what is left, within a second, and stop."""
@@ -60,12 +60,12 @@ class AnswerLog:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def add(self, user_id: str, record: Callable[[], Shown]) -> None:
-        """Take an answer if its customer is in the sample; `record` makes its record."""
+    def add(self, user_id: str, make: Callable[[], Impression]) -> None:
+        """Queue the impression that `make` returns, if the customer is in the sample."""
         if self._task is None or not sampled(user_id, self._share):
             return
         try:
-            self._queue.put_nowait(record())
+            self._queue.put_nowait(make())
         except asyncio.QueueFull:
             RECOMMENDER_RECORDS_DROPPED.inc()
 
@@ -74,8 +74,8 @@ class AnswerLog:
             try:
                 await self._send_all()
             except (KafkaError, OSError, TimeoutError) as error:
-                logger.warning("records of answers cannot be sent, will try again: %r", error)
-            await asyncio.sleep(_TRY_AGAIN_S)
+                logger.warning("impressions cannot be sent, will retry: %r", error)
+            await asyncio.sleep(_RETRY_S)
 
     async def _send_all(self) -> None:
         producer = AIOKafkaProducer(linger_ms=50, **client_options(self._settings))
@@ -86,21 +86,21 @@ class AnswerLog:
         finally:
             await stop_producer(producer, _STOP_S)
 
-    async def _send(self, producer: AIOKafkaProducer, record: Shown) -> None:
+    async def _send(self, producer: AIOKafkaProducer, impression: Impression) -> None:
         try:
-            sending = await producer.send(self._topic, msgspec.json.encode(record), key=record.user_id.encode())
-            sending.add_done_callback(self._sent)
+            sending = await producer.send(self._topic, msgspec.json.encode(impression), key=impression.user_id.encode())
+            sending.add_done_callback(self._note_sent)
         except BaseException:
-            self._dropped()
+            self._note_dropped()
             raise
 
-    def _sent(self, sending: "asyncio.Future[object]") -> None:
+    def _note_sent(self, sending: "asyncio.Future[object]") -> None:
         if sending.cancelled() or sending.exception() is not None:
-            self._dropped()
+            self._note_dropped()
             return
         RECOMMENDER_RECORDS.inc()
         self._queue.task_done()
 
-    def _dropped(self) -> None:
+    def _note_dropped(self) -> None:
         RECOMMENDER_RECORDS_DROPPED.inc()
         self._queue.task_done()

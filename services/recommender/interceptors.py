@@ -1,4 +1,4 @@
-"""What every method shares: errors become status codes, and each call is timed."""
+"""gRPC interceptor: errors become status codes, and each call is counted and timed."""
 
 import asyncio
 import logging
@@ -12,9 +12,9 @@ from grpc import aio
 from services.common.metrics import RECOMMENDER_REQUEST_SECONDS
 from services.recommender.requests import InvalidArgument
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-_LOOK_EVERY_S = 0.02
+_POLL_S = 0.02
 
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
@@ -34,26 +34,26 @@ _STATUS: dict[type[Exception], grpc.StatusCode] = {
 }
 
 
-class Boundary(aio.ServerInterceptor):
+class ErrorAndMetricsInterceptor(aio.ServerInterceptor):
     """Wraps the unary methods of one gRPC service."""
 
     def __init__(self, service: str) -> None:
         self._prefix = f"/{service}/"
-        self._under_way = 0
-        self._busy_at = 0.0
+        self._in_flight = 0
+        self._last_busy_at = 0.0
 
-    async def quiet(self, for_s: float, within_s: float) -> None:
-        """Return once no call was under way for so long, at the latest after `within_s`."""
+    async def wait_idle(self, for_s: float, within_s: float) -> None:
+        """Return once no call was in flight for `for_s`, at the latest after `within_s`."""
         deadline = time.monotonic() + within_s
-        while time.monotonic() < deadline and (self._under_way or time.monotonic() - self._busy_at < for_s):  # noqa: ASYNC110
-            await asyncio.sleep(_LOOK_EVERY_S)
+        while time.monotonic() < deadline and (self._in_flight or time.monotonic() - self._last_busy_at < for_s):  # noqa: ASYNC110
+            await asyncio.sleep(_POLL_S)
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
-        """The handler with this module's behaviour around it; others pass through."""
+        """The handler, wrapped; handlers of other services pass through."""
         handler = await continuation(handler_call_details)
         method = str(handler_call_details.method)
         if handler is None or not method.startswith(self._prefix):
@@ -66,12 +66,12 @@ class Boundary(aio.ServerInterceptor):
 
     def _counted(self, behaviour: Behaviour) -> Behaviour:
         async def call(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
-            self._under_way += 1
+            self._in_flight += 1
             try:
                 return await behaviour(request, context)
             finally:
-                self._under_way -= 1
-                self._busy_at = time.monotonic()
+                self._in_flight -= 1
+                self._last_busy_at = time.monotonic()
 
         return call
 
@@ -83,7 +83,7 @@ def _with_status(behaviour: Any) -> Behaviour:
         except Exception as error:
             status = _STATUS.get(type(error))
             if status is None:
-                log.exception("a request failed")
+                logger.exception("a request failed")
                 await context.abort(grpc.StatusCode.INTERNAL, "internal error")
             await context.abort(status, str(error))
 

@@ -1,4 +1,4 @@
-"""From answers to protobuf. Pure."""
+"""Converts answers to protobuf. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from recsys.model import Model
 from recsys.recommender import Answer, Pick, Reason, Strategy
 from recsys.score_weights import in_words
-from services.recommender.model_loader import LiveModel, Serving, Variant
+from services.recommender.serving import ServedVariant, Serving, ServingModel
 
 _STRATEGIES = {
     Strategy.PERSONAL: pb.STRATEGY_PERSONAL,
@@ -18,16 +18,16 @@ _STRATEGIES = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What gave an answer, and when (epoch ms)."""
+    """Which model gave an answer, as which variant, and when (epoch ms)."""
 
-    live: LiveModel
+    served: ServingModel
     variant: str
     now_ms: int
 
 
 def write_answer(source: Source, answer: Answer, user_id: str = "") -> pb.RecommendResponse:
-    """One answer, with the model that gave it and how old its knowledge is."""
-    model = source.live.model
+    """One answer, with the model that gave it and the age of its state."""
+    model = source.served.model
     return pb.RecommendResponse(
         user_id=user_id,
         strategy=_STRATEGIES[answer.strategy],
@@ -35,44 +35,44 @@ def write_answer(source: Source, answer: Answer, user_id: str = "") -> pb.Recomm
         items=[_item(model, pick) for pick in answer.picks],
         unknown_product_ids=answer.unknown_product_ids,
         variant=source.variant,
-        state_age_ms=source.live.age_ms(source.now_ms),
+        state_age_ms=source.served.age_ms(source.now_ms),
     )
 
 
 def write_similar(source: Source, picks: Sequence[Pick]) -> pb.SimilarItemsResponse:
     """Similar products."""
-    model = source.live.model
+    model = source.served.model
     return pb.SimilarItemsResponse(
         model_version=model.version,
         items=[_item(model, pick) for pick in picks],
         variant=source.variant,
-        state_age_ms=source.live.age_ms(source.now_ms),
+        state_age_ms=source.served.age_ms(source.now_ms),
     )
 
 
 def write_model(serving: Serving, now_ms: int) -> pb.GetModelResponse:
-    """What is being served, the models on trial too."""
+    """What is being served, A/B variants included."""
     response = pb.GetModelResponse(variants=[_variant(variant, now_ms) for variant in serving.variants])
-    if (live := serving.live) is not None:
-        model = live.model
+    if (served := serving.main) is not None:
+        model = served.model
         response.model_version, response.verdict = model.version, model.gate.verdict
         response.users, response.items, response.rank = model.users, model.items, model.rank
-        response.trained_at_ms, response.loaded_at_ms = model.created_at_ms, live.loaded_at_ms
+        response.trained_at_ms, response.loaded_at_ms = model.created_at_ms, served.loaded_at_ms
         response.composition = in_words(model.composition)
         response.masks_bought = model.composition.mask_bought
-        if (age_ms := live.age_ms(now_ms)) is not None:
+        if (age_ms := served.age_ms(now_ms)) is not None:
             response.state_age_ms = age_ms
     if serving.refusal is not None:
         response.refused_version, response.refused_reason = serving.refusal.version, serving.refusal.reason
     return response
 
 
-def _variant(variant: Variant, now_ms: int) -> pb.Variant:
+def _variant(variant: ServedVariant, now_ms: int) -> pb.Variant:
     return pb.Variant(
         name=variant.name,
         weight=variant.weight,
         model_version=variant.version,
-        state_age_ms=variant.live.age_ms(now_ms) if variant.live else None,
+        state_age_ms=variant.served.age_ms(now_ms) if variant.served else None,
         refused_reason=variant.refusal.reason if variant.refusal else "",
     )
 

@@ -11,13 +11,13 @@ from grpc_reflection.v1alpha import reflection
 
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from services.common.telemetry import PortInUse
-from services.recommender.impressions import AnswerLog
-from services.recommender.interceptors import Boundary
-from services.recommender.model_loader import Serving
+from services.recommender.impressions import ImpressionLog
+from services.recommender.interceptors import ErrorAndMetricsInterceptor
 from services.recommender.service import SERVICE_NAME, RecommenderService, clock_ms
+from services.recommender.serving import Serving
 
-# Whoever watches the health has turned elsewhere, and nothing waits to be taken.
-_QUIET_S = 0.1
+# By then clients that watch the health use another replica, and no call waits to be accepted.
+_IDLE_S = 0.1
 
 _STATUS = health_pb2.HealthCheckResponse
 
@@ -29,26 +29,26 @@ class RecommenderServer:
         self,
         serving: Callable[[], Serving],
         max_concurrent: int | None = None,
-        answers: AnswerLog | None = None,
+        impressions: ImpressionLog | None = None,
         clock: Callable[[], int] = clock_ms,
     ) -> None:
         self._serving = serving
         self._health = health.aio.HealthServicer()
-        self._boundary = Boundary(SERVICE_NAME)
+        self._interceptor = ErrorAndMetricsInterceptor(SERVICE_NAME)
         self._server = aio.server(
-            interceptors=[self._boundary],
+            interceptors=[self._interceptor],
             # Without this a second server would silently share the port.
             options=[("grpc.so_reuseport", 0)],
             maximum_concurrent_rpcs=max_concurrent,
         )
         recommender_pb2_grpc.add_RecommenderServicer_to_server(
-            RecommenderService(serving, answers, clock), self._server
+            RecommenderService(serving, impressions, clock), self._server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection([SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
 
     async def start(self, host: str, port: int, setting: str = "TILLSTREAM_RECOMMENDER_PORT") -> int:
-        """Listen; gives the port (the one chosen, where 0 was asked for). Raises PortInUse."""
+        """Listen; returns the port (a free one for port 0). Raises PortInUse."""
         _require_free(host, port, setting)
         try:
             bound = self._server.add_insecure_port(f"{host}:{port}")
@@ -59,15 +59,15 @@ class RecommenderServer:
         return bound
 
     async def show_health(self) -> None:
-        """Let the health service say what is served now."""
-        status = _STATUS.NOT_SERVING if self._serving().live is None else _STATUS.SERVING
+        """Update the health service by what is served now."""
+        status = _STATUS.NOT_SERVING if self._serving().main is None else _STATUS.SERVING
         await asyncio.gather(self._health.set("", status), self._health.set(SERVICE_NAME, status))
 
     async def close(self, grace_s: float) -> None:
-        """Say NOT_SERVING, go on for a moment, then take no new call and let those under way end within `grace_s`."""
+        """Report NOT_SERVING, wait until idle, then refuse new calls; those in flight may end within `grace_s`."""
         await self._health.enter_graceful_shutdown()
-        # A call that has reached the process but not our code yet would be cancelled by the stop.
-        await self._boundary.quiet(_QUIET_S, grace_s / 2)
+        # The stop would cancel a call that has reached the process but not our code yet.
+        await self._interceptor.wait_idle(_IDLE_S, grace_s / 2)
         await self._server.stop(grace_s / 2)
 
 

@@ -1,4 +1,4 @@
-"""The gRPC methods: each reads what is served once, so that an answer never mixes two models."""
+"""The gRPC methods: each reads `serving` once, so that an answer never mixes two models."""
 
 import asyncio
 import time
@@ -14,16 +14,16 @@ from recsys.recommender import Answer
 from services.common.events import format_time
 from services.common.metrics import RECOMMENDER_ANSWERS
 from services.common.model_pointer import MAIN
-from services.recommender.impressions import AnswerLog, Shown
+from services.recommender.impressions import Impression, ImpressionLog
 from services.recommender.interceptors import NoModel, UnknownProduct
-from services.recommender.model_loader import LiveModel, Serving
 from services.recommender.requests import read_filters, read_id, read_ids, read_k
 from services.recommender.responses import Source, write_answer, write_model, write_similar
+from services.recommender.serving import Serving, ServingModel
 
 SERVICE_NAME: str = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 
-# Users of a batch answered in one go (about 10 ms): between two such slices other requests and the stream get their
-# turn, and a batch whose deadline has passed ends.
+# Users of a batch answered without a pause (about 10 ms): between two such slices other requests and the stream get
+# their turn, and a batch whose deadline has passed ends.
 _SLICE = 16
 
 Context = aio.ServicerContext[Any, Any]
@@ -35,18 +35,21 @@ def clock_ms() -> int:
 
 
 class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
-    """Answers from `serving()`, which is asked once a request. Scoring runs on the event loop: it takes less
-    than a millisecond, and a thread would fight over the interpreter lock between its many short calls."""
+    """Answers from `serving()`, called once a request.
+
+    Scoring runs on the event loop: it takes less than a millisecond, and a thread would contend for the interpreter
+    lock between its many short calls.
+    """
 
     def __init__(
         self,
         serving: Callable[[], Serving],
-        answers: AnswerLog | None = None,
+        impressions: ImpressionLog | None = None,
         clock: Callable[[], int] = clock_ms,
     ) -> None:
-        """`answers` takes a sample of them; `clock` gives epoch milliseconds."""
+        """`impressions` records a sample of the answers; `clock` gives epoch milliseconds."""
         self._serving = serving
-        self._answers = answers
+        self._impressions = impressions
         self._clock = clock
 
     async def Recommend(self, request: pb.RecommendRequest, context: Context) -> pb.RecommendResponse:
@@ -68,18 +71,18 @@ class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
     async def RecommendForItems(self, request: pb.RecommendForItemsRequest, context: Context) -> pb.RecommendResponse:
         product_ids = read_ids("product_ids", request.product_ids)
         k, filters = read_k(request.k), read_filters(request.filters)
-        live, now_ms = _main(self._serving()), self._clock()
-        answer = _counted(live.recommender.for_basket(product_ids, k, filters, now_ms))
-        return write_answer(Source(live, MAIN, now_ms), answer)
+        served, now_ms = _main(self._serving()), self._clock()
+        answer = _counted(served.recommender.for_basket(product_ids, k, filters, now_ms))
+        return write_answer(Source(served, MAIN, now_ms), answer)
 
     async def SimilarItems(self, request: pb.SimilarItemsRequest, context: Context) -> pb.SimilarItemsResponse:
         product_id = read_id("product_id", request.product_id)
         k, filters = read_k(request.k), read_filters(request.filters)
-        live, now_ms = _main(self._serving()), self._clock()
-        product = live.model.catalogue.row(product_id)
+        served, now_ms = _main(self._serving()), self._clock()
+        product = served.model.catalogue.row(product_id)
         if product is None:
-            raise UnknownProduct(f"product_id {product_id} is not in model {live.model.version}, nor sold since")
-        return write_similar(Source(live, MAIN, now_ms), live.recommender.similar(product, k, filters, now_ms))
+            raise UnknownProduct(f"product_id {product_id} is not in model {served.model.version}, nor sold since")
+        return write_similar(Source(served, MAIN, now_ms), served.recommender.similar(product, k, filters, now_ms))
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         return write_model(self._serving(), self._clock())
@@ -87,31 +90,31 @@ class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
     def _for_users(
         self, serving: Serving, user_ids: Sequence[str], k: int, filters: Filters, now_ms: int
     ) -> list[pb.RecommendResponse]:
-        """The answers of all, each by the model that the customer belongs to."""
+        """The answers to all, each by the model that the customer is assigned to."""
         main = _main(serving)
-        asked = [serving.answering(user_id) for user_id in user_ids]
+        asked = [serving.model_for(user_id) for user_id in user_ids]
         responses: dict[int, pb.RecommendResponse] = {}
         for name in dict.fromkeys(name for name, _ in asked):
-            places = [place for place, (arm, _) in enumerate(asked) if arm == name]
+            places = [place for place, (variant, _) in enumerate(asked) if variant == name]
             source = Source(asked[places[0]][1] or main, name, now_ms)
             some = [user_ids[place] for place in places]
-            answers = source.live.recommender.for_users(some, k, filters, now_ms)
+            answers = source.served.recommender.for_users(some, k, filters, now_ms)
             for place, user_id, answer in zip(places, some, answers, strict=True):
-                responses[place] = self._written(source, user_id, _counted(answer))
+                responses[place] = self._respond(source, user_id, _counted(answer))
         return [responses[place] for place in range(len(user_ids))]
 
-    def _written(self, source: Source, user_id: str, answer: Answer) -> pb.RecommendResponse:
+    def _respond(self, source: Source, user_id: str, answer: Answer) -> pb.RecommendResponse:
         response = write_answer(source, answer, user_id)
-        if self._answers is not None:
-            self._answers.add(user_id, lambda: _shown(source, user_id, answer, response))
+        if self._impressions is not None:
+            self._impressions.add(user_id, lambda: _impression(source, user_id, answer, response))
         return response
 
 
-def _main(serving: Serving) -> LiveModel:
-    if serving.live is None:
+def _main(serving: Serving) -> ServingModel:
+    if serving.main is None:
         refused = f"; version {serving.refusal.version} was refused" if serving.refusal else ""
         raise NoModel(f"no model is loaded yet{refused}")
-    return serving.live
+    return serving.main
 
 
 def _counted(answer: Answer) -> Answer:
@@ -119,12 +122,12 @@ def _counted(answer: Answer) -> Answer:
     return answer
 
 
-def _shown(source: Source, user_id: str, answer: Answer, response: pb.RecommendResponse) -> Shown:
-    return Shown(
+def _impression(source: Source, user_id: str, answer: Answer, response: pb.RecommendResponse) -> Impression:
+    return Impression(
         time=format_time(source.now_ms),
         user_id=user_id,
         variant=source.variant,
-        model_version=source.live.model.version,
+        model_version=source.served.model.version,
         strategy=answer.strategy.value,
         product_ids=[item.product_id for item in response.items],
     )

@@ -18,10 +18,10 @@ from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from recsys.model import load_model
 from services.common.telemetry import PortInUse
-from services.recommender.ab_assignment import chosen
-from services.recommender.model_loader import LiveModel, Refusal, Serving, Variant
+from services.recommender.ab_assignment import assign_variant
 from services.recommender.server import RecommenderServer
 from services.recommender.service import SERVICE_NAME
+from services.recommender.serving import Refusal, ServedVariant, Serving, ServingModel
 from tests.support.models import COMPOSITION, MODELS, VERSION, Objects, checkerboard, publish, standing_still
 
 if TYPE_CHECKING:  # the generated stubs know it, the generated code does not
@@ -42,7 +42,7 @@ class Stage:
         self.serving = Serving(self.model(version))
 
     @staticmethod
-    def model(version: str) -> LiveModel:
+    def model(version: str) -> ServingModel:
         store = Objects()
         publish(store, checkerboard(version))
         return standing_still(load_model(store, f"{MODELS}/{version}", version))
@@ -137,8 +137,8 @@ async def test_similar_products(stub: Stub) -> None:
 
 
 async def test_get_model(stub: Stub, stage: Stage) -> None:
-    trial = Variant("trial", 0.25, "newer", None, Refusal("newer", "it is broken"))
-    stage.serving = Serving(followed(stage.serving.live, 40), Refusal("newer", "it is broken"), (trial,))
+    trial = ServedVariant("trial", 0.25, "newer", None, Refusal("newer", "it is broken"))
+    stage.serving = Serving(followed(stage.serving.main, 40), Refusal("newer", "it is broken"), (trial,))
     assert await stub.GetModel(pb.GetModelRequest()) == pb.GetModelResponse(
         model_version=VERSION,
         users=8,
@@ -167,11 +167,13 @@ async def test_get_model_says_whether_purchases_are_masked(stub: Stub, stage: St
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A stream of which so much is known."""
+class FixedStream:
+    """A stream whose state has a fixed age."""
 
     age: int
     lag: int = 0
+    records_read: int = 0
+    caught_up: bool = True
     events_per_second: float | None = None
 
     def age_ms(self, now_ms: int) -> int:
@@ -179,13 +181,13 @@ class Standing:
         return self.age
 
 
-def followed(live: LiveModel | None, age_ms: int) -> LiveModel:
-    assert live is not None
-    return replace(live, following=Standing(age_ms))
+def followed(served: ServingModel | None, age_ms: int) -> ServingModel:
+    assert served is not None
+    return replace(served, stream=FixedStream(age_ms))
 
 
 async def test_every_answer_tells_how_old_what_is_known_is(stub: Stub, stage: Stage) -> None:
-    stage.serving = Serving(followed(stage.serving.live, 1234))
+    stage.serving = Serving(followed(stage.serving.main, 1234))
     answers: list[Any] = [
         await stub.Recommend(pb.RecommendRequest(user_id="u00")),
         (await stub.RecommendBatch(pb.RecommendBatchRequest(user_ids=["u00"]))).results[0],
@@ -196,13 +198,13 @@ async def test_every_answer_tells_how_old_what_is_known_is(stub: Stub, stage: St
 
 
 async def test_customers_are_answered_by_the_model_they_belong_to_also_in_a_batch(stub: Stub, stage: Stage) -> None:
-    trial = Variant("trial", 0.5, "newer", followed(stage.model("newer"), 7))
-    stage.serving = Serving(stage.serving.live, None, (trial,))
+    trial = ServedVariant("trial", 0.5, "newer", followed(stage.model("newer"), 7))
+    stage.serving = Serving(stage.serving.main, None, (trial,))
     users = [f"u{number:02d}" for number in range(20)]
     single = [await stub.Recommend(pb.RecommendRequest(user_id=user)) for user in users]
     arms = {(answer.variant, answer.model_version, answer.state_age_ms) for answer in single}
     assert arms == {("main", VERSION, 0), ("trial", "newer", 7)}
-    assert [answer.variant for answer in single] == ["trial" if chosen(u, [trial]) else "main" for u in users]
+    assert [answer.variant for answer in single] == ["trial" if assign_variant(u, [trial]) else "main" for u in users]
     batch = await stub.RecommendBatch(pb.RecommendBatchRequest(user_ids=users))
     assert (list(batch.results), batch.model_version) == (single, VERSION)
     basket = await stub.RecommendForItems(pb.RecommendForItemsRequest(product_ids=["p00"]))

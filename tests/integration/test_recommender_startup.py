@@ -16,9 +16,9 @@ from recsys.decayed_counts import DAY_MS
 from recsys.recommender import Strategy
 from recsys.score_weights import Composition
 from services.common.events import format_time
-from services.recommender.impressions import AnswerLog, Shown
+from services.recommender.impressions import Impression, ImpressionLog
 from services.recommender.model_loader import ModelLoader
-from services.recommender.model_startup import StartUp
+from services.recommender.model_startup import ModelActivator
 from services.recommender.service import clock_ms
 from services.recommender.settings import RecommenderSettings
 from tests.conftest import TopicFactory
@@ -72,16 +72,23 @@ def trained_on(version: str, records: Iterable[TopicRecord], partitions: int) ->
 
 @asynccontextmanager
 async def loading(settings: RecommenderSettings, store: Objects) -> AsyncIterator[ModelLoader]:
-    startup = StartUp(settings, asyncio.get_running_loop())
-    loader = ModelLoader(store, 60, lambda serving: None, bring_up=startup.bring_up, let_go=startup.let_go, spare=10)
+    activator = ModelActivator(settings, asyncio.get_running_loop())
+    loader = ModelLoader(
+        store,
+        60,
+        lambda serving: None,
+        attach_state=activator.attach_state,
+        detach_state=activator.detach_state,
+        spare=10,
+    )
     yield loader
-    await startup.close()
+    await activator.close()
 
 
 def pieces(loader: ModelLoader) -> Mapping[str, Mapping[str, float]]:
-    """What each customer holds by the model that answers."""
-    assert loader.serving.live is not None
-    recommender = loader.serving.live.recommender
+    """What each customer holds by the model that impressions."""
+    assert loader.serving.main is not None
+    recommender = loader.serving.main.recommender
     ids = recommender.model.catalogue.product_ids
     histories = {customer: recommender.live.history(customer) for customer in CUSTOMERS}
     return {
@@ -112,17 +119,17 @@ async def test_a_swap_loses_nothing_since_the_cut_off_and_counts_nothing_twice(
     write_model(store, trained_on(NEWER, archived, 2))
     async with loading(settings, store) as loader:
         await asyncio.to_thread(loader.poll)
-        first = loader.serving.live
+        first = loader.serving.main
         async with asyncio.timeout(30):
             while pieces(loader) != expected:  # noqa: ASYNC110 (the first model answers while it catches up)
                 await asyncio.sleep(0.05)
         point_at(store, NEWER)
         await asyncio.to_thread(loader.poll)
-        assert loader.serving.live is not None
-        assert loader.serving.live is not first
-        assert loader.serving.live.model.version == NEWER
+        assert loader.serving.main is not None
+        assert loader.serving.main is not first
+        assert loader.serving.main.model.version == NEWER
         assert pieces(loader) == expected, "known at the moment of the swap"
-        assert loader.serving.live.recommender.live.history("c1").rows.tolist(), "of the archive alone"
+        assert loader.serving.main.recommender.live.history("c1").rows.tolist(), "of the archive alone"
 
 
 async def test_with_kafka_away_a_model_answers_all_the_same_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
@@ -133,10 +140,10 @@ async def test_with_kafka_away_a_model_answers_all_the_same_and_says_so(caplog: 
         publish(store, checkerboard(NEWER))
         async with asyncio.timeout(10):
             await asyncio.to_thread(loader.poll)
-        live = loader.serving.live
+        live = loader.serving.main
         assert live is not None
         assert (live.model.version, live.age_ms(0), live.recommender.live.history("u00").rows.size) == (NEWER, None, 3)
-        assert "is behind the stream by an unknown number of records" in caplog.text
+        assert "is serving with an unknown number of records of lag" in caplog.text
 
 
 async def test_the_age_of_what_is_known_of_the_stream_decides_by_which_weights_it_is_answered(
@@ -146,7 +153,7 @@ async def test_the_age_of_what_is_known_of_the_stream_decides_by_which_weights_i
     publish(store, replace(checkerboard(), composition=Composition(live=1.0, still=Composition(factors=1.0))))
     async with loading(settings_of(kafka, topics(partitions=2).purchases), store) as loader:
         await asyncio.to_thread(loader.poll)
-        live = loader.serving.live
+        live = loader.serving.main
         assert live is not None
         async with asyncio.timeout(30):
             while live.age_ms(clock_ms()) not in range(5000):  # noqa: ASYNC110 (the model is of 2020)
@@ -156,21 +163,21 @@ async def test_the_age_of_what_is_known_of_the_stream_decides_by_which_weights_i
             assert live.recommender.for_user("u00", 1, Filters(), now_ms + later_ms).strategy == strategy
 
 
-def shown(user_id: str) -> Shown:
-    return Shown("2020-05-01T00:00:00Z", user_id, "main", VERSION, "personal", ["p00", "p02"])
+def shown(user_id: str) -> Impression:
+    return Impression("2020-05-01T00:00:00Z", user_id, "main", VERSION, "personal", ["p00", "p02"])
 
 
 async def test_answers_of_the_sample_are_recorded(kafka: str, topics: TopicFactory) -> None:
     topic = topics(partitions=2).purchases
-    answers = AnswerLog(settings_of(kafka, topic), topic, share=0.5)
-    await answers.start()
+    impressions = ImpressionLog(settings_of(kafka, topic), topic, share=0.5)
+    await impressions.start()
     users = [f"u{number}" for number in range(200)]
     for user in users:
-        answers.add(user, lambda user=user: shown(user))  # type: ignore[misc]
+        impressions.add(user, lambda user=user: shown(user))  # type: ignore[misc]
     async with asyncio.timeout(30):
         while len(records := await asyncio.to_thread(read_topic, kafka, topic)) < 80:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
-    await answers.close()
+    await impressions.close()
     records = await asyncio.to_thread(read_topic, kafka, topic)
     assert 80 <= len(records) <= 120
     for record in records:
@@ -189,14 +196,14 @@ def dropped() -> float:
 
 
 async def test_with_kafka_away_records_are_dropped_and_counted_and_nobody_waits() -> None:
-    answers, before = AnswerLog(settings_of(AWAY, "away"), "away", share=1.0), dropped()
-    await answers.start()
+    impressions, before = ImpressionLog(settings_of(AWAY, "away"), "away", share=1.0), dropped()
+    await impressions.start()
     loop = asyncio.get_running_loop()
     began = loop.time()
     for number in range(10_500):
-        answers.add("ann", lambda: shown("ann"))
+        impressions.add("ann", lambda: shown("ann"))
         assert number or dropped() == before
     assert loop.time() - began < 2
     assert dropped() - before == 500
     async with asyncio.timeout(5):
-        await answers.close()
+        await impressions.close()

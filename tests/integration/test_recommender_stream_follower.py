@@ -21,13 +21,15 @@ from recsys.stream_apply import Intake
 from services.common.metrics import RECOMMENDER_STREAM_LAG, RECOMMENDER_STREAM_LOST, RECOMMENDER_STREAM_RESETS
 from services.common.settings import KafkaSettings
 from services.common.topics import PURCHASES
-from services.recommender.stream_follower import Follower, StreamStart
+from services.recommender.partition_position import StreamStart
+from services.recommender.stream_follower import FollowerTimings, PurchaseConsumer
 from tests.conftest import TopicFactory, running
 from tests.support.producer import TopicRecord, read_topic
 from tests.support.reference_features import START_MS, Model, known, purchase
 
 NOW_MS = START_MS + 10 * HOUR_MS
 FROM_THE_BEGINNING = StreamStart({0: 0}, {}, 0)
+TIMINGS = FollowerTimings()
 CUSTOMERS = tuple(f"c{number}" for number in range(20))
 
 
@@ -49,14 +51,20 @@ async def produce(settings: KafkaSettings, values: Iterable[bytes], partition: i
 
 @asynccontextmanager
 async def following(
-    settings: KafkaSettings, start: StreamStart, intake: Intake, version: str = "m1"
-) -> AsyncIterator[Follower]:
-    follower = Follower(settings, start, intake, version)
-    await follower.start()
+    settings: KafkaSettings,
+    start: StreamStart,
+    intake: Intake,
+    version: str = "m1",
+    *,
+    timings: FollowerTimings = TIMINGS,
+    clock: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[PurchaseConsumer]:
+    consumer = PurchaseConsumer(settings, start, intake, version, timings=timings, clock=clock)
+    await consumer.start()
     try:
-        yield follower
+        yield consumer
     finally:
-        await follower.close()
+        await consumer.close()
 
 
 async def until(condition: Callable[[], object], what: str, timeout_s: float = 30) -> None:
@@ -81,17 +89,17 @@ def applied(intake: Intake) -> int:
 
 async def test_a_purchase_is_known_at_once_and_a_return_undoes_it(kafka: str, topics: TopicFactory) -> None:
     settings, intake = settings_for(kafka, topics().purchases), empty()
-    async with following(settings, FROM_THE_BEGINNING, intake) as follower:
-        assert follower.age_ms(NOW_MS) is None
-        await asyncio.wait_for(follower.caught_up.wait(), 30)
+    async with following(settings, FROM_THE_BEGINNING, intake) as consumer:
+        assert consumer.age_ms(NOW_MS) is None
+        await until(lambda: consumer.caught_up, "caught up")
         await produce(settings, [purchase("ann", "tea")])
         sent = time.monotonic()
         await until(lambda: held(intake), "ann holds tea")
         assert time.monotonic() - sent < 5
-        age_ms = follower.age_ms(int(time.time() * 1000))
+        age_ms = consumer.age_ms(int(time.time() * 1000))
         assert age_ms is not None
         assert age_ms < 2000
-        assert follower.lag == 0
+        assert consumer.lag == 0
         await produce(settings, [purchase("ann", "tea", -1)])
         await until(lambda: not held(intake), "ann has brought it back")
 
@@ -158,7 +166,7 @@ async def test_what_left_the_log_before_it_was_read_is_said(
     async with following(settings, StreamStart({0: 1}, {}, 0), intake):
         await until(lambda: len(held(intake)) == 2, "the rest is known")
     assert RECOMMENDER_STREAM_LOST._value.get() - lost == 2
-    assert "2 records left Kafka before model m1 could follow them" in caplog.text
+    assert "2 records expired from Kafka before model m1 could read them" in caplog.text
 
 
 async def delete_before(settings: KafkaSettings, offset: int) -> None:
@@ -172,7 +180,7 @@ async def delete_before(settings: KafkaSettings, offset: int) -> None:
 
 
 @pytest.mark.parametrize("records", [1, 4])
-async def test_a_topic_created_anew_is_read_from_its_beginning_and_said(
+async def test_a_topic_recreated_is_read_from_its_beginning_and_said(
     kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture, records: int
 ) -> None:
     """Shorter than the old one, and as long: only the times of its records tell that it is another."""
@@ -196,17 +204,16 @@ async def test_a_topic_that_is_gone_is_noticed_before_another_one_takes_its_plac
     async with following(settings, FROM_THE_BEGINNING, intake):
         await until(lambda: len(held(intake)) == 3, "the old topic is known")
         await delete(settings)
-        await until(lambda: "Kafka does not know the topic any more" in caplog.text, "noticed")
+        await until(lambda: "the topic does not exist any more" in caplog.text, "noticed")
         await create(settings, [replace(PURCHASES, name=settings.purchases_topic, partitions=1)])
         await produce(settings, [purchase("ann", f"new{number}") for number in range(5)])
         await until(lambda: len(held(intake)) == 8, "the new topic is known")
 
 
-async def test_a_topic_created_anew_and_filled_between_two_fetches_is_noticed_a_while_later(
-    kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+async def test_a_topic_recreated_and_filled_between_two_fetches_is_noticed_a_while_later(
+    kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    look_every_s = "services.recommender.stream_follower._LOOK_EVERY_S"
-    monkeypatch.setattr(look_every_s, 3600.0)
+    timings, clock = FollowerTimings(check_every_s=3600.0), SkippingClock()
     settings, intake = settings_for(kafka, topics(partitions=2).purchases), empty()
     both = StreamStart({0: 0, 1: 0}, {}, 0)
     for partition in range(2):
@@ -218,17 +225,29 @@ async def test_a_topic_created_anew_and_filled_between_two_fetches_is_noticed_a_
             names = [f"new{partition}-{number}" for number in range(6)]
             await produce(settings, [purchase("ann", name, event_id=name) for name in names], partition)
 
-    async with following(settings, both, intake):
+    async with following(settings, both, intake, timings=timings, clock=clock):
         await until(lambda: len(held(intake)) == 6, "the old topic is known")
         with ThreadPoolExecutor(1) as thread:
             thread.submit(asyncio.run, another_topic()).result()  # the follower waits with this event loop
         await until(lambda: len(held(intake)) == 12, "it goes on as if nothing had happened")
         assert "new0-0" not in held(intake)
-        monkeypatch.setattr(look_every_s, 0.0)
+        clock.skip_s = timings.check_every_s
         await until(lambda: len(held(intake)) == 18, "the new topic is known")
     assert held(intake)["new0-5"][0] == 1, "read twice, counted once"
-    assert caplog.text.count("its record 2 is of another time than before") == 2
-    assert caplog.text.count("the topic was created anew") == 1, "set up anew once for both"
+    assert caplog.text.count("its record 2 has another time than before") == 2
+    assert caplog.text.count("the topic was recreated") == 1, "reopened once for both"
+
+
+class SkippingClock:
+    """Monotonic seconds; once `skip_s` is set, so much time passes between any two readings."""
+
+    def __init__(self) -> None:
+        self.skip_s = 0.0
+        self._skipped_s = 0.0
+
+    def __call__(self) -> float:
+        self._skipped_s += self.skip_s
+        return time.monotonic() + self._skipped_s
 
 
 async def recreate(settings: KafkaSettings, partitions: int = 1) -> None:
@@ -250,28 +269,28 @@ async def delete(settings: KafkaSettings) -> None:
 
 
 async def test_a_broker_that_stops_and_comes_back_loses_nothing_and_the_age_tells(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("services.recommender.stream_follower._LOST_CONTACT_MS", 1500)
+    timings = FollowerTimings(lost_contact_ms=1500)
     port = free_port()
     engine = KafkaEngine(tmp_path / "data", tmp_path / "log", port)
     settings, intake = settings_for(engine.address, "purchases"), empty()
-    async with following(settings, FROM_THE_BEGINNING, intake) as follower:
+    async with following(settings, FROM_THE_BEGINNING, intake, timings=timings) as consumer:
         await asyncio.sleep(1)
-        assert follower.age_ms(NOW_MS) is None, "Kafka is away at the start"
+        assert consumer.age_ms(NOW_MS) is None, "Kafka is away at the start"
         async with started(engine):
             await create(settings, [PURCHASES])
             await produce(settings, (line(number) for number in range(1000)))
             await until(lambda: applied(intake) == 1000, "known after a late start", 60)
         stopped_ms = int(time.time() * 1000)
-        await until(lambda: "Kafka has told nothing of partition" in caplog.text, "the loss of contact is noticed")
-        age_ms = follower.age_ms(stopped_ms + 60_000)
+        await until(lambda: "no answer from Kafka for partition" in caplog.text, "the loss of contact is noticed")
+        age_ms = consumer.age_ms(stopped_ms + 60_000)
         assert age_ms is not None
         assert age_ms > 55_000
         async with started(engine):
             await produce(settings, (line(number) for number in range(900, 2000)))
             await until(lambda: applied(intake) == 2100, "known after the stop", 60)
-            await until(lambda: (follower.age_ms(int(time.time() * 1000)) or 0) < 2000, "up to date", 30)
+            await until(lambda: (consumer.age_ms(int(time.time() * 1000)) or 0) < 2000, "up to date", 30)
             everything = Model(await whole(settings)).intake()
     assert known(intake, CUSTOMERS, NOW_MS) == known(everything, CUSTOMERS, NOW_MS)
 
@@ -289,8 +308,8 @@ async def started(engine: KafkaEngine) -> AsyncIterator[None]:
 
 async def test_new_partitions_are_read(kafka: str, topics: TopicFactory) -> None:
     settings, intake = settings_for(kafka, topics(partitions=1).purchases), empty()
-    async with following(settings, FROM_THE_BEGINNING, intake) as follower:
-        await asyncio.wait_for(follower.caught_up.wait(), 30)
+    async with following(settings, FROM_THE_BEGINNING, intake) as consumer:
+        await until(lambda: consumer.caught_up, "caught up")
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
         await admin.start()
         try:
@@ -317,33 +336,32 @@ async def test_the_event_loop_turns_while_a_long_log_is_read(kafka: str, topics:
     assert sum(each for each in lasted if each > 0.02) < 0.1 * sum(lasted)
 
 
+class SlowIntake(Intake):
+    """Takes a millisecond for each record."""
+
+    def take(self, partition: int, value: bytes | None, broker_ms: int) -> None:
+        time.sleep(0.001)
+        super().take(partition, value, broker_ms)
+
+
 async def test_a_partition_that_waits_for_the_others_has_not_lost_contact(
-    kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
     """On a busy machine applying what was fetched takes longer than a broker may be silent."""
-    for name, milliseconds in (("_UNHEARD_MS", 200), ("_LOST_CONTACT_MS", 1000)):
-        monkeypatch.setattr(f"services.recommender.stream_follower.{name}", milliseconds)
-    monkeypatch.setattr("services.recommender.stream_follower._REPORT_S", 0.05)
-    settings, intake = settings_for(kafka, topics(partitions=3).purchases), empty()
+    timings = FollowerTimings(unheard_ms=200, lost_contact_ms=1000, report_every_s=0.05)
+    settings, intake = settings_for(kafka, topics(partitions=3).purchases), Model([]).intake(kind=SlowIntake)
     for partition in range(3):
         await produce(settings, (line(number) for number in range(2000)), partition)
     all_three = StreamStart({0: 0, 1: 0, 2: 0}, {}, 0)
-    take = intake.take
-
-    def take_slowly(partition: int, value: bytes | None, at_ms: int) -> None:
-        time.sleep(0.001)
-        take(partition, value, at_ms)
-
-    monkeypatch.setattr(intake, "take", take_slowly)
-    async with following(settings, all_three, intake):
+    async with following(settings, all_three, intake, timings=timings):
         await until(lambda: applied(intake) == 6000, "all is applied")
-    assert "set up anew" not in caplog.text
+    assert "reopening the consumer" not in caplog.text
 
 
-async def test_what_was_said_of_a_version_is_gone_with_its_follower(kafka: str, topics: TopicFactory) -> None:
+async def test_what_was_said_of_a_version_is_gone_with_its_consumer(kafka: str, topics: TopicFactory) -> None:
     settings = settings_for(kafka, topics().purchases)
-    async with following(settings, FROM_THE_BEGINNING, empty(), "gone") as follower:
-        await asyncio.wait_for(follower.caught_up.wait(), 30)
+    async with following(settings, FROM_THE_BEGINNING, empty(), "gone") as consumer:
+        await until(lambda: consumer.caught_up, "caught up")
         await until(lambda: "gone" in versions_told(), "its lag is told")
     assert "gone" not in versions_told()
 

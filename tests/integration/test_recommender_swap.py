@@ -13,8 +13,9 @@ from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
-from services.recommender.model_loader import ModelLoader, Serving
+from services.recommender.model_loader import ModelLoader
 from services.recommender.server import RecommenderServer
+from services.recommender.serving import Serving
 from tests.support.models import (
     MODELS,
     ModelSpec,
@@ -51,7 +52,7 @@ async def recommender(store: ObjectStore) -> AsyncIterator[tuple[str, ModelLoade
         asyncio.run_coroutine_threadsafe(server.show_health(), loop)
 
     loop = asyncio.get_running_loop()
-    loader = ModelLoader(store, poll_s=0.05, on_change=show, bring_up=standing_still)
+    loader = ModelLoader(store, poll_s=0.05, on_change=show, attach_state=standing_still)
     server = RecommenderServer(lambda: loader.serving)
     port = await server.start("127.0.0.1", 0)
     loader.start()
@@ -64,7 +65,7 @@ async def recommender(store: ObjectStore) -> AsyncIterator[tuple[str, ModelLoade
 
 async def until_serving(loader: ModelLoader, version: str) -> None:
     async with asyncio.timeout(20):
-        while not loader.serving.live or loader.serving.live.model.version != version:  # noqa: ASYNC110
+        while not loader.serving.main or loader.serving.main.model.version != version:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 

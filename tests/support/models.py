@@ -18,7 +18,7 @@ from recsys.model import Model
 from recsys.recommender import Recommender
 from recsys.score_weights import Composition, Fading
 from services.common.storage_errors import NoSuchObject
-from services.recommender.model_loader import LiveModel
+from services.recommender.serving import ServingModel
 
 Pieces = Mapping[str, Mapping[str, int]]  # user → product → net pieces
 Files = dict[str, bytes]
@@ -195,9 +195,9 @@ def publish(store: Writable, spec: ModelSpec) -> None:
     point_at(store, spec.version)
 
 
-def standing_still(model: Model) -> LiveModel:
+def standing_still(model: Model) -> ServingModel:
     """A model that answers from what it was trained on, without a stream."""
-    return LiveModel(Recommender(model, model.live_state()), loaded_at_ms=1_600_000_000_000)
+    return ServingModel(Recommender(model, model.live_state()), loaded_at_ms=1_600_000_000_000)
 
 
 def point_at_variants(store: Writable, version: str, **variants: tuple[str, float]) -> None:

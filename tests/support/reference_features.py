@@ -21,7 +21,7 @@ from recsys.purchase_history import PastPurchases
 from recsys.stream_apply import REMEMBERED_IDS, Intake, Repeats
 from services.common.events import Purchase as Event
 from services.common.events import Rejected, format_time, parse
-from services.recommender.stream_follower import StreamStart
+from services.recommender.partition_position import StreamStart
 
 HALF_LIFE = 6 * HOUR_MS
 START_MS = 1_600_000_000_000
@@ -135,7 +135,7 @@ class Model:
                 rows[record.partition][source] = max(rows[record.partition].get(source, -1), int(row))
         return StreamStart(offsets, rows, 0)
 
-    def intake(self, spare: int = 50, remembered: int = REMEMBERED_IDS) -> Intake:
+    def intake(self, spare: int = 50, remembered: int = REMEMBERED_IDS, kind: type[Intake] = Intake) -> Intake:
         """The state as serving begins with it."""
         catalogue = self._catalogue(spare)
         live = LiveState(self._past(), self._co_purchases().padded(catalogue.capacity), [HALF_LIFE])
@@ -143,7 +143,7 @@ class Model:
         live.seed({HALF_LIFE: self._trend(at_ms, catalogue.capacity)}, at_ms, self._last_sold(catalogue.capacity))
         numbers = [CATEGORIES.get(catalogue.categories[row], -1) for row in range(len(self.products))]
         categories = Categories(np.array(numbers, np.int32), np.eye(2), CATEGORIES).padded(catalogue.capacity)
-        return Intake(catalogue, categories, live, Repeats(self.start().rows, remembered))
+        return kind(catalogue, categories, live, Repeats(self.start().rows, remembered))
 
     def _catalogue(self, spare: int) -> Catalogue:
         newest = {e.product_id: e for e in sorted(self._lines, key=lambda event: event.event_time)}

@@ -18,7 +18,8 @@ from recsys.catalogue import Filters
 from recsys.live_state import Purchase
 from recsys.model import Model, load_model
 from recsys.recommender import Recommender
-from services.recommender.model_loader import LiveModel, ModelLoader, Refusal, Serving
+from services.recommender.model_loader import ModelLoader
+from services.recommender.serving import Refusal, Serving, ServingModel
 from tests.support.models import (
     CUT_OFF_MS,
     MODELS,
@@ -42,11 +43,11 @@ Damage = Callable[[dict[str, bytes]], None]
 
 
 def loader_of(store: Objects) -> ModelLoader:
-    return ModelLoader(store, poll_s=60, on_change=lambda serving: None, bring_up=standing_still)
+    return ModelLoader(store, poll_s=60, on_change=lambda serving: None, attach_state=standing_still)
 
 
 def version_of(serving: Serving) -> str | None:
-    return serving.live.model.version if serving.live else None
+    return serving.main.model.version if serving.main else None
 
 
 def publish_files(store: Objects, files: dict[str, bytes], version: str = NEWER) -> None:
@@ -323,7 +324,7 @@ def test_going_back_to_the_live_version_clears_the_refusal_without_reading_it_ag
     del store.objects[f"{MODELS}/{NEWER}/manifest.json"]
     loader.poll()
     assert loader.serving.refusal is not None
-    live = loader.serving.live
+    live = loader.serving.main
     point_at(store, VERSION)
     loader.poll()
     assert loader.serving == Serving(live)
@@ -357,7 +358,7 @@ def test_metrics_tell_the_version_and_count_refusals_by_fault() -> None:
 def test_every_change_is_told() -> None:
     told: list[Serving] = []
     store = Objects()
-    loader = ModelLoader(store, poll_s=60, on_change=told.append, bring_up=standing_still)
+    loader = ModelLoader(store, poll_s=60, on_change=told.append, attach_state=standing_still)
     publish(store, checkerboard())
     loader.poll()
     loader.poll()
@@ -472,9 +473,9 @@ def test_variants_are_loaded_beside_the_main_model_and_share_the_customers() -> 
     loader = loader_of(store)
     loader.poll()
     serving = loader.serving
-    answering = Counter(serving.answering(f"customer-{number}") for number in range(4000))
-    assert {name: live.model.version for (name, live) in answering if live} == {"main": VERSION, "trial": NEWER}
-    assert answering["trial", serving.variants[0].live] == pytest.approx(1000, abs=100)
+    answering = Counter(serving.model_for(f"customer-{number}") for number in range(4000))
+    assert {name: served.model.version for (name, served) in answering if served} == {"main": VERSION, "trial": NEWER}
+    assert answering["trial", serving.variants[0].served] == pytest.approx(1000, abs=100)
 
 
 def test_a_refused_variant_leaves_its_customers_to_the_main_model() -> None:
@@ -484,9 +485,9 @@ def test_a_refused_variant_leaves_its_customers_to_the_main_model() -> None:
     loader = loader_of(store)
     loader.poll()
     (variant,) = loader.serving.variants
-    assert (variant.live, loader.serving.refusal, version_of(loader.serving)) == (None, None, VERSION)
+    assert (variant.served, loader.serving.refusal, version_of(loader.serving)) == (None, None, VERSION)
     assert variant.refusal == Refusal(NEWER, "manifest.json is missing")
-    assert {loader.serving.answering(f"customer-{number}")[0] for number in range(20)} == {"main"}
+    assert {loader.serving.model_for(f"customer-{number}")[0] for number in range(20)} == {"main"}
 
 
 def test_a_version_that_answers_already_is_kept_with_its_state_whatever_its_part() -> None:
@@ -496,20 +497,24 @@ def test_a_version_that_answers_already_is_kept_with_its_state_whatever_its_part
     brought: list[str] = []
     gone: list[str] = []
 
-    def bring_up(model: Model) -> LiveModel:
+    def attach_state(model: Model) -> ServingModel:
         brought.append(model.version)
         return standing_still(model)
 
     loader = ModelLoader(
-        store, 60, lambda serving: None, bring_up=bring_up, let_go=lambda live: gone.append(live.model.version)
+        store,
+        60,
+        lambda serving: None,
+        attach_state=attach_state,
+        detach_state=lambda served: gone.append(served.model.version),
     )
     point_at_variants(store, VERSION, trial=(NEWER, 0.5))
     loader.poll()
-    first, trial = loader.serving.live, loader.serving.variants[0].live
+    first, trial = loader.serving.main, loader.serving.variants[0].served
     point_at_variants(store, NEWER, before=(VERSION, 0.1), same=(NEWER, 0.1))
     loader.poll()
-    assert loader.serving.live is trial
-    assert [variant.live for variant in loader.serving.variants] == [first, trial]
+    assert loader.serving.main is trial
+    assert [variant.served for variant in loader.serving.variants] == [first, trial]
     assert (brought, gone) == ([VERSION, NEWER], [])
     point_at(store, NEWER)
     loader.poll()
@@ -521,8 +526,8 @@ def test_what_a_replaced_model_held_is_freed() -> None:
     publish(store, checkerboard())
     loader = loader_of(store)
     loader.poll()
-    assert loader.serving.live is not None
-    state = weakref.ref(loader.serving.live.recommender.live)
+    assert loader.serving.main is not None
+    state = weakref.ref(loader.serving.main.recommender.live)
     publish(store, checkerboard(NEWER))
     loader.poll()
     assert state() is None
@@ -561,8 +566,8 @@ def test_ids_are_kept_byte_for_byte_and_ordered_by_code_point() -> None:
     publish(store, spec)
     loader = loader_of(store)
     loader.poll()
-    assert loader.serving.live is not None
-    recommender, model = loader.serving.live.recommender, loader.serving.live.model
+    assert loader.serving.main is not None
+    recommender, model = loader.serving.main.recommender, loader.serving.main.model
     assert list(model.catalogue.product_ids) == sorted(odd)
     shown = recommender.for_user("nobody", 7, Filters(), CUT_OFF_MS).picks
     assert [model.catalogue.product_ids[pick.product] for pick in shown] == sorted(odd)

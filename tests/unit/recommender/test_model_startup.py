@@ -4,46 +4,52 @@ import asyncio
 
 import pytest
 
-from services.recommender.model_startup import until_level
+from services.recommender.model_startup import wait_caught_up
 from services.recommender.stream_follower import failures_after, pause_s
 
 PATIENCE_S = 0.2
 
 
 class Reader:
-    """Reads a record every 50 ms: first what is before the cut-off, at a lag that stands still, then what is behind."""
+    """Reads a record every 50 ms: first what is before the cut-off, at a constant lag, then what is behind."""
 
     def __init__(self, before: int, behind: int, lag: int | None = None) -> None:
         self.records_read = 0
         self.lag = lag
-        self.is_level = False
+        self.events_per_second = None
+        self.caught_up = False
         self._before = before
         self._behind = behind
+
+    def age_ms(self, now_ms: int) -> int | None:
+        return None
 
     async def run(self) -> None:
         for number in range(self._before + self._behind):
             await asyncio.sleep(0.05)
             self.records_read += 1
             self.lag = self._behind - max(0, number + 1 - self._before)
-        self.is_level = True
+        self.caught_up = True
 
 
 @pytest.mark.parametrize(("before", "behind", "lag"), [(0, 10, 0), (10, 0, None), (8, 4, 4)])
 async def test_a_catch_up_longer_than_the_patience_is_waited_for(before: int, behind: int, lag: int | None) -> None:
     reader = Reader(before, behind, lag)
     reading = asyncio.create_task(reader.run())
-    await until_level("v1", reader, PATIENCE_S)
-    assert reader.is_level
+    await wait_caught_up("v1", reader, PATIENCE_S)
+    assert reader.caught_up
     await reading
 
 
-@pytest.mark.parametrize(("lag", "words"), [(None, "by an unknown number of records"), (7, "by 7 records")])
+@pytest.mark.parametrize(
+    ("lag", "words"), [(None, "an unknown number of records of lag"), (7, "with 7 records of lag")]
+)
 async def test_where_nothing_is_read_the_model_answers_and_says_so(
     lag: int | None, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    await until_level("v1", Reader(0, 1, lag), PATIENCE_S)
+    await wait_caught_up("v1", Reader(0, 1, lag), PATIENCE_S)
     assert PATIENCE_S < loop.time() - began < 10 * PATIENCE_S
     assert words in caplog.text
 
