@@ -51,8 +51,8 @@ class ModelLoader:
         self._source = source
         self._poll_s = poll_s
         self._on_change = on_change
-        self._bring_up = attach_state
-        self._let_go = detach_state
+        self._attach_state = attach_state
+        self._detach_state = detach_state
         self._spare = spare
         self._stop = threading.Event()
         self._pointer_seen: bytes | None = None
@@ -126,7 +126,7 @@ class ModelLoader:
             )
         if self._stop.is_set():
             raise InterruptedError(version)
-        return self._bring_up(model)
+        return self._attach_state(model)
 
     def _publish(self, serving: Serving) -> None:
         self.serving = serving
@@ -136,7 +136,7 @@ class ModelLoader:
     def _unload_others(self) -> None:
         for version in self._loaded.keys() - self.serving.versions():
             logger.info("model %s unloaded", version)
-            self._let_go(self._loaded.pop(version))
+            self._detach_state(self._loaded.pop(version))
 
 
 def _pointer(body: bytes) -> Pointer:
