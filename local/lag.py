@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
 
 from local.settings import StackSettings
 from services.common.generations import live_generation
 from services.common.kafka import client_options
+from services.common.redis_client import RedisClient, connect
 
 TIMEOUT_S = 10
 
@@ -48,7 +47,7 @@ class LagProbe:
         settings: StackSettings,
         consumer: AIOKafkaConsumer,
         admin: AIOKafkaAdminClient,
-        redis: "Redis | RedisCluster",
+        redis: RedisClient,
     ) -> None:
         self._settings = settings
         self._consumer = consumer
@@ -113,7 +112,7 @@ async def lag_probe(settings: StackSettings) -> AsyncIterator[LagProbe]:
     # Without a group and an assignment it fetches nothing: it only asks for offsets.
     consumer = AIOKafkaConsumer(group_id=None, **options)
     admin = AIOKafkaAdminClient(**options)
-    redis = (RedisCluster if settings.redis_cluster else Redis).from_url(settings.redis_url)
+    redis = connect(settings)
     try:
         await consumer.start()
         await admin.start()

@@ -10,8 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from recsys.als_settings import AlsSettings
 from recsys.decayed_counts import DAY_MS
 from recsys.evaluation import holdout, html_report, rolling
@@ -21,8 +19,8 @@ from recsys.evaluation.rolling import Answers
 from recsys.evaluation.summary import summary
 from recsys.evaluation.training_view import TrainingView, view_at
 from recsys.evaluation.weight_search import SearchWindow, choose
+from services.common.entrypoint import run_command
 from services.common.events import format_time
-from services.common.settings import explain
 from services.producer.source import BadFile
 from spark.import_csv import import_file
 from spark.jars import JarsMissing
@@ -61,13 +59,12 @@ class TooLittle(Exception):
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    try:
-        run(options, JobSettings(), StepLog(sys.stderr))
-    except ValidationError as error:
-        return _fail(explain(error), 2)
-    except (BadFile, JarsMissing, TooLittle) as error:
-        return _fail(str(error), 1)
-    return 0
+
+    def run_all(settings: JobSettings) -> int:
+        run(options, settings, StepLog(sys.stderr))
+        return 0
+
+    return run_command("error", JobSettings, run_all, {BadFile: 1, JarsMissing: 1, TooLittle: 1})
 
 
 def run(options: argparse.Namespace, settings: JobSettings, step_log: StepLog) -> None:
@@ -251,11 +248,6 @@ def _date(text: str) -> int:
         return int(datetime.fromisoformat(f"{text}T00:00:00+00:00").timestamp() * 1000)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2020-10-22") from None
-
-
-def _fail(text: str, status: int) -> int:
-    print(f"error: {text}", file=sys.stderr)
-    return status
 
 
 if __name__ == "__main__":

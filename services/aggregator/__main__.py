@@ -10,10 +10,6 @@ import faust
 import mode
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
-from pydantic import ValidationError
-from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
 
 from services.aggregator.app import build_app
 from services.aggregator.applier import Applier
@@ -23,19 +19,19 @@ from services.aggregator.kafka import KafkaDeadLetters, KafkaLogRange
 from services.aggregator.live_generation import LiveTables
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.snapshots import LiveFigures, Snapshots
-from services.aggregator.store import RedisClient, TableStore
+from services.aggregator.store import TableStore
 from services.common.dlq_limits import RefusalAlarm
+from services.common.entrypoint import run_service
 from services.common.eventloop_lag import watch_loop
-from services.common.kafka import client_options
+from services.common.kafka import client_options, producer_options, until_reachable
 from services.common.object_store import ObjectStore
-from services.common.settings import explain
+from services.common.redis_client import connect
 from services.common.tables import shard_keys
-from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
+from services.common.telemetry import Health, TelemetryServer
 
 logger = logging.getLogger(__name__)
 
 STALL_AFTER_S = 60.0
-KAFKA_PAUSE_S = 1.0
 
 
 class Clients(mode.Service):
@@ -45,10 +41,8 @@ class Clients(mode.Service):
         super().__init__(**kwargs)
         self._settings = settings
         self._health = health
-        self.redis: RedisClient = (RedisCluster if settings.redis_cluster else Redis).from_url(settings.redis_url)
-        self.producer = AIOKafkaProducer(
-            enable_idempotence=True, acks="all", compression_type="zstd", **client_options(settings)
-        )
+        self.redis = connect(settings)
+        self.producer = AIOKafkaProducer(**producer_options(settings))
         self.log_client = AIOKafkaConsumer(group_id=None, **client_options(settings))
         self.objects = ObjectStore(settings)
         self._snapshots: asyncio.Task[None] | None = None
@@ -74,28 +68,29 @@ class Clients(mode.Service):
 
     async def on_start(self) -> None:
         """Connect to Kafka, however long it is away; Redis connects on first use."""
-        await self._kafka_answers()
+        await self._wait_for_kafka()
         await self.producer.start()
         await self.log_client.start()
         self.add_future(watch_loop())
         if self._settings.aggregator_snapshot_seconds:
             self._snapshots = asyncio.create_task(self._snapshots_of_figures().run())
 
-    async def _kafka_answers(self) -> None:
+    async def _wait_for_kafka(self) -> None:
         """A start while Kafka is away is no reason to end: nobody may be there to start it again."""
-        while True:
-            probe = AIOKafkaAdminClient(**client_options(self._settings))
-            try:
-                await probe.start()
-            except (KafkaError, OSError) as error:
-                self._health.set("tables", False, f"Kafka: {error}")
-                self._health.beat()
-                logger.warning("waiting for Kafka: %s", error)
-                await asyncio.sleep(KAFKA_PAUSE_S)
-            else:
-                return
-            finally:
-                await probe.close()
+
+        def on_wait(error: Exception) -> None:
+            self._health.set("tables", False, f"Kafka: {error}")
+            self._health.beat()
+            logger.warning("waiting for Kafka: %s", error)
+
+        await until_reachable(self._probe, on_wait)
+
+    async def _probe(self) -> None:
+        probe = AIOKafkaAdminClient(**client_options(self._settings))
+        try:
+            await probe.start()
+        finally:
+            await probe.close()
 
     def _snapshots_of_figures(self) -> Snapshots:
         settings = self._settings
@@ -119,26 +114,15 @@ class Clients(mode.Service):
 
 def main() -> int:
     """Run until SIGTERM or SIGINT. Exit code 2: configuration; 1: the tables cannot be continued."""
-    try:
-        settings = AggregatorSettings()
-    except ValidationError as error:
-        print(f"aggregator: {explain(error)}", file=sys.stderr)
-        return 2
-    configure_logging("aggregator", settings.log_level)
+    return run_service("aggregator", AggregatorSettings, _serve)
+
+
+def _serve(settings: AggregatorSettings) -> int:
     health = Health("aggregator", checks=("tables", "assigned"), stall_after_s=STALL_AFTER_S)
-    try:
-        telemetry = TelemetryServer(
-            settings.host, settings.aggregator_metrics_port, health, "TILLSTREAM_AGGREGATOR_METRICS_PORT"
-        )
-    except PortInUse as error:
-        print(f"aggregator: {error}", file=sys.stderr)
-        return 2
-    telemetry.start()
-    settings.aggregator_scratch.mkdir(parents=True, exist_ok=True)
-    try:
+    port = settings.aggregator_metrics_port
+    with TelemetryServer(settings.host, port, health, "TILLSTREAM_AGGREGATOR_METRICS_PORT"):
+        settings.aggregator_scratch.mkdir(parents=True, exist_ok=True)
         return run(settings, health)
-    finally:
-        telemetry.close()
 
 
 def run(settings: AggregatorSettings, health: Health) -> int:

@@ -11,8 +11,8 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from services.aggregator.payload import stamp_field
-from services.aggregator.store import RedisClient
 from services.common.generations import Generation
+from services.common.redis_client import RedisClient
 from services.common.tables import Keys
 
 logger = logging.getLogger(__name__)

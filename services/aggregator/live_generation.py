@@ -2,8 +2,8 @@
 
 import logging
 
-from services.aggregator.store import RedisClient
 from services.common.generations import Generation, live_generation, remember_layout
+from services.common.redis_client import RedisClient
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,6 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from pydantic import ValidationError
-from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisError
 from tqdm import tqdm
@@ -27,15 +24,16 @@ from services.aggregator.kafka import KafkaDeadLetters, KafkaLogRange
 from services.aggregator.partition_state import RebuildNeeded
 from services.aggregator.rebuild_reader import CountedHistory, Follower
 from services.aggregator.settings import AggregatorSettings
-from services.aggregator.store import RedisClient, TableStore
+from services.aggregator.store import TableStore
 from services.aggregator.sweep import sweep
 from services.aggregator.validation import Refusal
 from services.common.dlq_limits import RefusalAlarm
+from services.common.entrypoint import refuse, run_service
 from services.common.generations import Generation, live_generation, make_live, remember_layout
-from services.common.kafka import client_options
+from services.common.kafka import client_options, producer_options
 from services.common.object_store import ObjectStore
-from services.common.settings import explain
-from services.common.telemetry import Health, configure_logging
+from services.common.redis_client import RedisClient, connect
+from services.common.telemetry import Health
 
 DESCRIPTION = """\
 Builds all live tables anew from the archive in S3 and from Kafka, beside the ones that are shown, and shows them once
@@ -106,11 +104,11 @@ async def engines(settings: AggregatorSettings) -> AsyncIterator[Engines]:
     """Connected clients. Raises KafkaError."""
     options = client_options(settings)
     async with AsyncExitStack() as stack:
-        redis: RedisClient = (RedisCluster if settings.redis_cluster else Redis).from_url(settings.redis_url)
+        redis = connect(settings)
         stack.push_async_callback(redis.aclose)
         consumer = AIOKafkaConsumer(group_id=None, auto_offset_reset="earliest", **options)
         log_client = AIOKafkaConsumer(group_id=None, **options)
-        producer = AIOKafkaProducer(enable_idempotence=True, acks="all", compression_type="zstd", **options)
+        producer = AIOKafkaProducer(**producer_options(settings))
         admin = AIOKafkaAdminClient(**options)
         await admin.start()
         stack.push_async_callback(admin.close)
@@ -253,24 +251,16 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"how long the old tables stay after the switch (default: {GRACE_S:g})",
     )
     options = parser.parse_args(arguments)
-    try:
-        settings = AggregatorSettings()
-    except ValidationError as error:
-        print(f"rebuild: {explain(error)}", file=sys.stderr)
-        return 2
-    configure_logging("rebuild", settings.log_level)
+    statuses = {Busy: 2, RebuildNeeded: 1, UnusableObject: 1, KafkaError: 1, RedisError: 1}
+    return run_service("rebuild", AggregatorSettings, lambda settings: _run(settings, options.grace), statuses)
+
+
+def _run(settings: AggregatorSettings, grace_s: float) -> int:
     gc.set_threshold(100_000, 20, 100)  # as in the aggregator
     try:
-        asyncio.run(_rebuild(settings, options.grace))
-    except Busy as error:
-        print(f"rebuild: {error}", file=sys.stderr)
-        return 2
-    except (RebuildNeeded, UnusableObject, KafkaError, RedisError) as error:
-        print(f"rebuild: {error or type(error).__name__}", file=sys.stderr)
-        return 1
+        asyncio.run(_rebuild(settings, grace_s))
     except KeyboardInterrupt:
-        print("rebuild: stopped; the live tables are as they were", file=sys.stderr)
-        return 130
+        return refuse("rebuild", 130, "stopped; the live tables are as they were")
     return 0
 
 

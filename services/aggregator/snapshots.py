@@ -18,12 +18,12 @@ from redis.exceptions import RedisError
 
 from services.aggregator.payload import stamp_field
 from services.aggregator.settings import AggregatorSettings
-from services.aggregator.store import RedisClient
 from services.common import live_snapshot
 from services.common.generations import live_generation
 from services.common.live_snapshot import Buckets, LiveSnapshot, SnapshotTotals
 from services.common.metrics import AGGREGATOR_SNAPSHOT_FAILURES, AGGREGATOR_SNAPSHOT_SECONDS, AGGREGATOR_SNAPSHOTS
 from services.common.object_store import ObjectStore
+from services.common.redis_client import RedisClient
 from services.common.tables import Figures, Keys, period_of, unpack, unpack_entry
 from services.common.tasks import repeat
 

@@ -6,17 +6,13 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
-
 from services.aggregator.fold import ShardDelta, shard_of
 from services.aggregator.payload import Change, Move, Payload, stamp_field
 from services.common.metrics import AGGREGATOR_FRESHNESS_SECONDS, AGGREGATOR_SCRIPT_SECONDS
+from services.common.redis_client import RedisClient
 from services.common.tables import Keys
 
 _SCRIPTS = Path(__file__).parent
-
-RedisClient = Redis | RedisCluster
 
 
 @dataclass(slots=True)

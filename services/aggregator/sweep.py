@@ -3,7 +3,7 @@
 import asyncio
 import re
 
-from services.aggregator.store import RedisClient
+from services.common.redis_client import RedisClient
 
 _TABLE = re.compile(rb"tillstream:([^:]+):\{")
 _BUILT = re.compile(rb"tillstream:built:(.+)")

@@ -16,7 +16,6 @@ from typing import TypeVar
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from pydantic import ValidationError
 
 from services.archiver.s3_calls import S3Calls
 from services.archiver.segments import Archive
@@ -24,17 +23,16 @@ from services.archiver.service import Archiver
 from services.archiver.settings import ArchiverSettings
 from services.archiver.start import OtherLog
 from services.common.archive.keys import ForeignObject
+from services.common.entrypoint import run_service
 from services.common.eventloop_lag import watched_loop
-from services.common.kafka import client_options
+from services.common.kafka import client_options, until_reachable
 from services.common.object_store import ObjectStore
-from services.common.settings import explain
-from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
+from services.common.telemetry import Health, TelemetryServer
 
-log = logging.getLogger("services.archiver")
+logger = logging.getLogger(__name__)
 
 _FLUSH_S = 6.0  # with the group's goodbye within the ten seconds that a stopped service may take
 _GOODBYE_S = 2.0
-_KAFKA_PAUSE_S = 1.0
 _STALLED_S = 60.0
 _HEARTBEATS_A_SESSION = 5
 
@@ -47,18 +45,13 @@ class NoBucket(Exception):
 
 def main() -> int:
     """Run the service and answer the exit status."""
-    try:
-        settings = ArchiverSettings()
-    except ValidationError as error:
-        return _refuse(2, explain(error))
-    configure_logging("archiver", settings.log_level)
+    statuses = {NoBucket: 2, OtherLog: 1, ForeignObject: 1, KafkaError: 1}
+    return run_service("archiver", ArchiverSettings, _run, statuses)
+
+
+def _run(settings: ArchiverSettings) -> int:
     logging.getLogger("aiokafka").setLevel(max(logging.WARNING, logging.getLogger().level))
-    try:
-        return asyncio.run(_serve(settings))
-    except (NoBucket, PortInUse) as error:
-        return _refuse(2, str(error))
-    except (OtherLog, ForeignObject, KafkaError) as error:
-        return _refuse(1, str(error) or repr(error))
+    return asyncio.run(_serve(settings))
 
 
 async def _serve(settings: ArchiverSettings) -> int:
@@ -67,9 +60,7 @@ async def _serve(settings: ArchiverSettings) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     health = Health("archiver", checks=("kafka", "s3"), stall_after_s=_STALLED_S)
     async with AsyncExitStack() as stack:
-        telemetry = TelemetryServer(settings.host, settings.metrics_port, health)
-        stack.callback(telemetry.close)
-        telemetry.start()
+        stack.enter_context(TelemetryServer(settings.host, settings.metrics_port, health))
         await stack.enter_async_context(watched_loop())
         start = asyncio.create_task(_start(settings, health, stack))
         if await _done_before(stop, start, health):
@@ -86,9 +77,9 @@ async def _start(settings: ArchiverSettings, health: Health, stack: AsyncExitSta
     stack.callback(s3.close)
     if not await s3(store.exists):
         raise NoBucket(f"bucket {settings.s3_bucket} does not exist: create it or set TILLSTREAM_S3_BUCKET")
-    admin = await _answering(lambda: AIOKafkaAdminClient(**client_options(settings)), health)
+    admin = await _reached(lambda: AIOKafkaAdminClient(**client_options(settings)), health)
     stack.push_async_callback(admin.close)
-    consumer = await _answering(lambda: _consumer(settings), health)
+    consumer = await _reached(lambda: _consumer(settings), health)
     stack.push_async_callback(_goodbye, consumer)
     return Archiver(settings, consumer, admin, Archive(store), s3=s3, health=health)
 
@@ -106,19 +97,23 @@ def _consumer(settings: ArchiverSettings) -> AIOKafkaConsumer:
     )
 
 
-async def _answering(create: Callable[[], Started], health: Health) -> Started:
+async def _reached(create: Callable[[], Started], health: Health) -> Started:
     """A started client, however long Kafka is away."""
-    while True:
+
+    async def start() -> Started:
         client = create()
         try:
             await client.start()
-        except (KafkaError, OSError) as error:
-            health.set("kafka", False, str(error))
-            log.warning("Kafka does not answer: %s", error)
+        except (KafkaError, OSError):
             await (client.stop() if isinstance(client, AIOKafkaConsumer) else client.close())
-            await asyncio.sleep(_KAFKA_PAUSE_S)
-        else:
-            return client
+            raise
+        return client
+
+    def on_wait(error: Exception) -> None:
+        health.set("kafka", False, str(error))
+        logger.warning("Kafka does not answer: %s", error)
+
+    return await until_reachable(start, on_wait)
 
 
 async def _goodbye(consumer: AIOKafkaConsumer) -> None:
@@ -139,11 +134,6 @@ async def _done_before(stop: asyncio.Event, work: "asyncio.Task[Archiver]", heal
     with suppress(asyncio.CancelledError):
         await work
     return False
-
-
-def _refuse(status: int, message: str) -> int:
-    print(f"archiver: {message}", file=sys.stderr)
-    return status
 
 
 if __name__ == "__main__":

@@ -60,6 +60,11 @@ class Purchase(msgspec.Struct, gc=False):  # holds no containers, so no cycles
     revenue: int
     replay_of: str | None = None
 
+    @property
+    def partition_key(self) -> str:
+        """The key of the line's record in `purchases`: one buyer's lines, or one order's, stay in order."""
+        return self.user_id or self.order_id
+
 
 class Rejected(msgspec.Struct, frozen=True):
     """Why a record was not accepted, in words for a person, beside the reason code."""

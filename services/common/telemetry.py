@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -176,6 +176,13 @@ class TelemetryServer:
     def start(self) -> None:
         """Begin to answer."""
         self._thread.start()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Stop answering and free the port."""

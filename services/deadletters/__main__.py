@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka.errors import KafkaError
-from pydantic import ValidationError
 from redis.exceptions import RedisError
 from tqdm import tqdm
 
-from services.common.settings import explain
+from services.common.entrypoint import refuse, run_command
 from services.deadletters import formatting
 from services.deadletters.command import parse_command
 from services.deadletters.dead_letter import Filter, Letter
@@ -31,6 +30,7 @@ from services.deadletters.settings import DeadLettersSettings
 from services.deadletters.stats import Stats
 from services.deadletters.topic import NoTopic, Topics, connected
 
+_PROGRAM = "deadletters"
 _LOOKED_UP_TOGETHER = 1000
 
 
@@ -41,20 +41,17 @@ def main() -> int:
     """Run the command line and answer the exit status."""
     options = parse_command(sys.argv[1:])
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what fails is told in our words
-    try:
-        settings = DeadLettersSettings()
-    except ValidationError as error:
-        return _refuse(2, explain(error))
+    statuses = {BadRepairs: 2, NoTopic: 2, OSError: 2}
+    return run_command(_PROGRAM, DeadLettersSettings, lambda settings: _run(options, settings), statuses)
+
+
+def _run(options: argparse.Namespace, settings: DeadLettersSettings) -> int:
     try:
         return asyncio.run(_COMMANDS[options.command](options, settings))
-    except (BadRepairs, NoTopic) as error:
-        return _refuse(2, str(error))
     except KafkaError as error:
-        return _refuse(1, f"Kafka at {settings.kafka_bootstrap} does not answer: {error!r}")
-    except OSError as error:
-        return _refuse(2, str(error))
+        return refuse(_PROGRAM, 1, f"Kafka at {settings.kafka_bootstrap} does not answer: {error!r}")
     except KeyboardInterrupt:
-        return _refuse(130, "interrupted; the same command may be given again")
+        return refuse(_PROGRAM, 130, "interrupted; the same command may be given again")
 
 
 async def list_letters(options: argparse.Namespace, settings: DeadLettersSettings) -> int:
@@ -86,7 +83,7 @@ async def show(options: argparse.Namespace, settings: DeadLettersSettings) -> in
                 whole = await topics.whole(letter)
                 print(formatting.letter_json(whole) if options.json else formatting.letter_whole(whole))
                 return 0
-    return _refuse(1, f"no dead letter of {options.origin}: `list` prints the origins that there are")
+    return refuse(_PROGRAM, 1, f"no dead letter of {options.origin}: `list` prints the origins that there are")
 
 
 async def stats(options: argparse.Namespace, settings: DeadLettersSettings) -> int:
@@ -134,10 +131,10 @@ async def _replay_file(file: Path, options: argparse.Namespace, settings: DeadLe
         for line in formatting.outcome_lines(outcome):
             print(line)
     if not outcome.accepted:
-        return _refuse(1, "there is nothing to send")
+        return refuse(_PROGRAM, 1, "there is nothing to send")
     target = f"{settings.purchases_topic} at {settings.kafka_bootstrap}"
     if not options.yes and not _confirmed(f"Send {outcome.accepted:,} events to {target}?"):
-        return _refuse(2, "nothing was sent; --yes sends without asking")
+        return refuse(_PROGRAM, 2, "nothing was sent; --yes sends without asking")
     events = (event for _, event in read_events(file, now_ms) if isinstance(event, Accepted))
     with closing(_bar("sending", outcome.accepted)) as bar:
         sent = await send_events(events, settings, bar.update)
@@ -234,11 +231,6 @@ def _bar(label: str, total: int | None) -> "tqdm[Any]":
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _refuse(status: int, message: str) -> int:
-    print(f"deadletters: {message}", file=sys.stderr)
-    return status
 
 
 _COMMANDS = {"list": list_letters, "show": show, "stats": stats, "repair": repair, "replay": replay}

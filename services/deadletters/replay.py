@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from aiokafka import AIOKafkaProducer
 
-from services.common.kafka import client_options
+from services.common.kafka import producer_options
 from services.deadletters.repair import Accepted, Outcome, Refused, judge
 from services.deadletters.settings import DeadLettersSettings
 
@@ -44,22 +44,17 @@ async def send_events(
     Sending stopped half-way may be repeated from the start: what went before counts nothing then.
     """
     sent = 0
-    async with AIOKafkaProducer(
-        enable_idempotence=True, acks="all", compression_type="zstd", **client_options(settings)
-    ) as producer:
+    async with AIOKafkaProducer(**producer_options(settings)) as producer:
         for together in _portions(events, _IN_FLIGHT):
             on_their_way = [
-                await producer.send(settings.purchases_topic, event.value, key=_key(event)) for event in together
+                await producer.send(settings.purchases_topic, event.value, key=event.purchase.partition_key.encode())
+                for event in together
             ]
             for acknowledgement in on_their_way:
                 await acknowledgement
             sent += len(together)
             progress(len(together))
     return sent
-
-
-def _key(event: Accepted) -> bytes:
-    return (event.purchase.user_id or event.purchase.order_id).encode()
 
 
 def _portions(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
-
 from services.common.generations import live_generation
+from services.common.redis_client import connect
 from services.common.settings import RedisSettings
 
 
@@ -13,9 +11,7 @@ class Replays:
     """Looks event ids up among those that were replayed. Raises redis.RedisError where Redis is away."""
 
     def __init__(self, settings: RedisSettings) -> None:
-        self._redis: Redis | RedisCluster = (RedisCluster if settings.redis_cluster else Redis).from_url(
-            settings.redis_url
-        )
+        self._redis = connect(settings)
         self._shards = settings.shards
 
     async def count(self, event_ids: Sequence[str]) -> int:

@@ -11,16 +11,15 @@ import sys
 import uvicorn
 import uvloop
 from fastapi import FastAPI
-from pydantic import ValidationError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from services.common.settings import explain
-from services.common.telemetry import PortInUse, configure_logging
+from services.common.entrypoint import WRONG_SETTINGS, refuse, run_service
+from services.common.telemetry import PortInUse
 from services.gateway.app import create_app
 from services.gateway.dependencies import Dependencies
 from services.gateway.settings import GatewaySettings
 
-logger = logging.getLogger("gateway")
+logger = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 5
 # What the kernel may hold for a client that reads slowly; left to itself it takes megabytes for each.
@@ -34,17 +33,17 @@ _UNTAKEN_BYTES_MS = 60_000
 
 def main() -> int:
     """The exit code: 0 after a signal, 2 where the settings do not let the gateway start."""
+    return run_service("gateway", GatewaySettings, _run)
+
+
+def _run(settings: GatewaySettings) -> int:
+    # It repeats every failed attempt to connect; the readiness of Kafka is told once, by /v1/system.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        settings = GatewaySettings()
-        configure_logging("gateway", settings.log_level)
-        # It repeats every failed attempt to connect; the readiness of Kafka is told once, by /v1/system.
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-        logging.getLogger("httpx").setLevel(logging.WARNING)
         listener = listen(settings.host, settings.gateway_port)
-    except ValidationError as error:
-        return _refuse(explain(error))
-    except (PortInUse, OSError) as error:
-        return _refuse(str(error))
+    except OSError as error:
+        return refuse("gateway", WRONG_SETTINGS, str(error))
     logger.info("serving http://%s:%d", settings.host, settings.gateway_port)
     for caught in (signal.SIGTERM, signal.SIGINT):
         # uvicorn stops on them, then raises them once more: by then the work is done and the exit is clean.
@@ -52,11 +51,6 @@ def main() -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, listener))
     return 0
-
-
-def _refuse(reason: str) -> int:
-    print(f"gateway: {reason}", file=sys.stderr)
-    return 2
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -5,16 +5,17 @@ import getpass
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import ValidationError
 
 from services.common import model_registry
 from services.common.conditional_write import Contended
+from services.common.entrypoint import refuse, run_command
 from services.common.model_pointer import ChangeAuthor, Pointer, RegistryError, Variant
 from services.common.object_store import ObjectStore
-from services.common.settings import S3Settings, ServiceSettings, explain
+from services.common.settings import S3Settings, ServiceSettings
 
 DESCRIPTION = """\
 The published models: list them, look at one, compare two, and say which one serves.
@@ -42,6 +43,7 @@ Exit status: 0 done, 1 refused or not reachable (one line says why), 2 wrong usa
 """
 Json = dict[str, Any]
 ABSENT = "–"
+_PREFIX = "error"
 
 
 class RegistrySettings(ServiceSettings, S3Settings):
@@ -51,19 +53,16 @@ class RegistrySettings(ServiceSettings, S3Settings):
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    try:
-        settings = RegistrySettings()
-    except ValidationError as error:
-        return _fail(explain(error), 2)
-    store = ObjectStore(settings)
-    try:
-        print("\n".join(options.command(store, options)))
-    except (RegistryError, Contended) as error:
-        return _fail(str(error), 1)
-    except (BotoCoreError, ClientError) as error:
-        return _fail(f"the bucket {store.bucket!r} does not answer: {error}", 1)
-    finally:
-        store.close()
+    statuses = {RegistryError: 1, Contended: 1}
+    return run_command(_PREFIX, RegistrySettings, lambda settings: _run(options, settings), statuses)
+
+
+def _run(options: argparse.Namespace, settings: RegistrySettings) -> int:
+    with closing(ObjectStore(settings)) as store:
+        try:
+            print("\n".join(options.command(store, options)))
+        except (BotoCoreError, ClientError) as error:
+            return refuse(_PREFIX, 1, f"the bucket {store.bucket!r} does not answer: {error}")
     return 0
 
 
@@ -239,11 +238,6 @@ def _share(text: str) -> float:
     if not 0 < weight < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1, such as 0.1")
     return weight
-
-
-def _fail(text: str, status: int) -> int:
-    print(f"error: {text}", file=sys.stderr)
-    return status
 
 
 if __name__ == "__main__":

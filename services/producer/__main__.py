@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
-from pydantic import ValidationError
 
 from services.common.dlq_limits import TooManyRefused
-from services.common.settings import explain
-from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
+from services.common.entrypoint import run_service
+from services.common.telemetry import Health, PortInUse, TelemetryServer
 from services.producer.checkpoint import BadCheckpoint
 from services.producer.command import Command, parse_command
 from services.producer.kafka import KafkaAway, NoTopic
@@ -27,7 +26,7 @@ from services.producer.send import Job, Summary, send_file
 from services.producer.settings import ProducerSettings
 from services.producer.source import BadFile
 
-log = logging.getLogger("services.producer")
+logger = logging.getLogger(__name__)
 
 _INTERRUPTED = 128
 
@@ -35,23 +34,16 @@ _INTERRUPTED = 128
 def main() -> int:
     """Run the command line and answer the exit status."""
     command = parse_command(sys.argv[1:])
-    try:
-        settings = ProducerSettings()
-    except ValidationError as error:
-        return _refuse(2, explain(error))
-    configure_logging("producer", settings.log_level)
+    statuses = {BadFile: 2, OtherFile: 2, BadCheckpoint: 2, NoTopic: 2, KafkaAway: 1, TooManyRefused: 3}
+    return run_service("producer", ProducerSettings, lambda settings: _run(command, settings), statuses)
+
+
+def _run(command: Command, settings: ProducerSettings) -> int:
     if settings.log_level != "DEBUG":
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # its retries are told in our words
     gc.freeze()
     gc.set_threshold(50_000)  # rows hold no cycles; the default looks for them every few hundred rows
-    try:
-        return asyncio.run(_send(command, settings))
-    except (BadFile, OtherFile, BadCheckpoint, NoTopic) as error:
-        return _refuse(2, str(error))
-    except KafkaAway as error:
-        return _refuse(1, str(error))
-    except TooManyRefused as error:
-        return _refuse(3, str(error))
+    return asyncio.run(_send(command, settings))
 
 
 async def _send(command: Command, settings: ProducerSettings) -> int:
@@ -90,16 +82,13 @@ def _telemetry(settings: ProducerSettings, asked: int | None, health: Health) ->
         server = TelemetryServer(settings.host, port, health) if port else None
     except PortInUse as error:
         # Another producer may run beside this one; its rows matter more than their metrics.
-        log.warning("%s (or --metrics-port 0): this run goes on without telemetry", error)
+        logger.warning("%s (or --metrics-port 0): this run goes on without telemetry", error)
         server = None
     if server is None:
         yield
         return
-    server.start()
-    try:
+    with server:
         yield
-    finally:
-        server.close()
 
 
 def _in_words(summary: Summary) -> str:
@@ -118,11 +107,6 @@ def _in_words(summary: Summary) -> str:
 
 def _as_json(summary: Summary) -> str:
     return msgspec.json.encode(summary).decode()
-
-
-def _refuse(status: int, message: str) -> int:
-    print(f"producer: {message}", file=sys.stderr)
-    return status
 
 
 if __name__ == "__main__":

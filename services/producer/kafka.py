@@ -12,11 +12,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from services.common.kafka import client_options
+from services.common.kafka import client_options, producer_options, until_reachable
 from services.producer.outbox import MAX_BATCH_BYTES
 from services.producer.settings import ProducerSettings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _CLOSE_S = 5.0
 
@@ -49,14 +49,7 @@ async def connected(settings: ProducerSettings, stop: asyncio.Event) -> AsyncIte
 
 
 async def _start(settings: ProducerSettings) -> AIOKafkaProducer:
-    # Measured: zstd costs 0.5 µs an event in aiokafka and leaves 37 bytes; lz4 costs 2.9 and leaves 53.
-    producer = AIOKafkaProducer(
-        enable_idempotence=True,
-        acks="all",
-        compression_type="zstd",
-        max_batch_size=MAX_BATCH_BYTES,
-        **client_options(settings),
-    )
+    producer = AIOKafkaProducer(max_batch_size=MAX_BATCH_BYTES, **producer_options(settings))
     try:
         await producer.start()
     except BaseException:
@@ -71,21 +64,25 @@ async def _close(producer: AIOKafkaProducer) -> None:
 
 
 async def _patiently(settings: ProducerSettings, stop: asyncio.Event) -> tuple[Cluster, AIOKafkaProducer]:
-    deadline = time.monotonic() + settings.kafka_patience_s
-    told = False
-    while True:
-        try:
-            return await _look(settings), await _start(settings)
-        except (KafkaError, OSError) as error:
-            where = f"Kafka at {settings.kafka_bootstrap}"
-            if stop.is_set():
-                raise KafkaAway(f"{where} did not answer before this run was stopped") from None
-            if time.monotonic() > deadline:
-                raise KafkaAway(f"{where} did not answer within {settings.kafka_patience_s:g} s") from None
-            if not told:
-                log.warning("%s does not answer (%r): trying for %g s", where, error, settings.kafka_patience_s)
-                told = True
-        await asyncio.sleep(min(1.0, settings.kafka_patience_s / 10))
+    patience_s = settings.kafka_patience_s
+    deadline = time.monotonic() + patience_s
+    where = f"Kafka at {settings.kafka_bootstrap}"
+    reported = False
+
+    def on_wait(error: Exception) -> None:
+        nonlocal reported
+        if stop.is_set():
+            raise KafkaAway(f"{where} did not answer before this run was stopped") from None
+        if time.monotonic() > deadline:
+            raise KafkaAway(f"{where} did not answer within {patience_s:g} s") from None
+        if not reported:
+            logger.warning("%s does not answer (%r): trying for %g s", where, error, patience_s)
+            reported = True
+
+    async def connect() -> tuple[Cluster, AIOKafkaProducer]:
+        return await _look(settings), await _start(settings)
+
+    return await until_reachable(connect, on_wait, min(1.0, patience_s / 10))
 
 
 async def _look(settings: ProducerSettings) -> Cluster:

@@ -86,7 +86,7 @@ class RowEncoder:
         purchase = parse(value, now_ms)
         if not isinstance(purchase, Purchase):
             return None
-        partition, key = self._place(purchase.user_id or purchase.order_id)
+        partition, key = self._place(purchase.partition_key)
         return Record(partition, key, value, purchase.event_time)
 
     def _event_id(self, row: Row, number: int) -> str:

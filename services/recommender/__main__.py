@@ -5,12 +5,10 @@ import contextlib
 import signal
 import sys
 
-from pydantic import ValidationError
-
+from services.common.entrypoint import run_service
 from services.common.eventloop_lag import watched_loop
 from services.common.object_store import ObjectStore
-from services.common.settings import explain
-from services.common.telemetry import Health, PortInUse, TelemetryServer, configure_logging
+from services.common.telemetry import Health, TelemetryServer
 from services.recommender.impressions import ImpressionLog
 from services.recommender.model_loader import ModelLoader
 from services.recommender.model_startup import ModelActivator
@@ -50,9 +48,7 @@ async def serve(settings: RecommenderSettings) -> None:
     server = RecommenderServer(lambda: loader.serving, settings.recommender_max_concurrent, impressions)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(store.close)
-        telemetry = TelemetryServer(settings.host, settings.metrics_port, health)
-        stack.callback(telemetry.close)
-        telemetry.start()
+        stack.enter_context(TelemetryServer(settings.host, settings.metrics_port, health))
         stack.push_async_callback(activator.close)
         stack.push_async_callback(impressions.close)
         await server.start(settings.host, settings.recommender_port)
@@ -95,17 +91,11 @@ async def _until(stop: asyncio.Event, health: Health, loader: ModelLoader) -> No
 
 def main() -> int:
     """The exit code: 0 after a signal, 2 for a mistake in settings or a port in use."""
-    try:
-        settings = RecommenderSettings()
-    except ValidationError as error:
-        print(f"recommender: {explain(error)}", file=sys.stderr)
-        return 2
-    configure_logging(SERVICE, settings.log_level)
-    try:
-        asyncio.run(serve(settings))
-    except PortInUse as error:
-        print(f"recommender: {error}", file=sys.stderr)
-        return 2
+    return run_service(SERVICE, RecommenderSettings, _run)
+
+
+def _run(settings: RecommenderSettings) -> int:
+    asyncio.run(serve(settings))
     return 0
 
 

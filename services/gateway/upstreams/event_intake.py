@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from services.common.events import Purchase, Rejected, parse
-from services.common.kafka import client_options
+from services.common.kafka import producer_options
 from services.common.metrics import GATEWAY_INTAKE
 from services.gateway.api.problems import bad_field
 from services.gateway.api.schemas import EventVerdict
@@ -78,11 +78,7 @@ class EventProducer:
         if self._producer is not None:
             return
         producer = AIOKafkaProducer(
-            acks="all",
-            enable_idempotence=True,
-            compression_type="zstd",
-            request_timeout_ms=int(self._settings.produce_timeout_seconds * 1000),
-            **client_options(self._settings),
+            request_timeout_ms=int(self._settings.produce_timeout_seconds * 1000), **producer_options(self._settings)
         )
         try:
             await producer.start()
@@ -123,8 +119,8 @@ class EventProducer:
             if isinstance(sent.outcome, Purchase):
                 if self._producer is None:
                     return
-                key = sent.outcome.user_id or sent.outcome.order_id
-                deliveries[index] = await self._producer.send(self._settings.purchases_topic, sent.value, key.encode())
+                key = sent.outcome.partition_key.encode()
+                deliveries[index] = await self._producer.send(self._settings.purchases_topic, sent.value, key)
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

@@ -78,6 +78,11 @@ def test_the_bare_eight_fields_are_a_purchase_of_one_piece() -> None:
     assert (purchase.event_id, purchase.quantity, purchase.revenue) == (None, 1, 16_201)
 
 
+def test_the_lines_of_a_buyer_share_a_key_and_without_a_buyer_those_of_an_order() -> None:
+    assert accepted({}).partition_key == EVENT["user_id"]
+    assert accepted({"user_id": ""}).partition_key == EVENT["order_id"]
+
+
 MOVED = {
     "event_time": "2020-04-24 19:16:21 UTC",
     "order_id": "2294584263154074236",

@@ -1,12 +1,13 @@
-"""Clients are stopped for good where the broker is away."""
+"""Clients are stopped for good where the broker is away, and started once it is there."""
 
 import asyncio
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import ProducerClosed
+from aiokafka.errors import KafkaConnectionError, ProducerClosed
 
-from services.common.kafka import stop, stop_producer
+from services.common.kafka import producer_options, stop, stop_producer, until_reachable
+from services.common.settings import KafkaSettings
 
 AWAY = "127.0.0.1:1"
 
@@ -36,7 +37,10 @@ async def test_a_caller_that_is_cancelled_while_a_consumer_stops_ends() -> None:
 
 
 async def test_a_cancellation_of_the_consumer_s_own_is_not_the_caller_s() -> None:
-    await asyncio.create_task(stop(Escaping(bootstrap_servers=AWAY)))
+    stopping = asyncio.create_task(stop(Escaping(bootstrap_servers=AWAY)))
+    await asyncio.wait({stopping})
+    assert not stopping.cancelled()
+    assert stopping.exception() is None
 
 
 async def test_a_producer_that_cannot_send_leaves_nothing_running() -> None:
@@ -49,3 +53,43 @@ async def test_a_producer_that_cannot_send_leaves_nothing_running() -> None:
     await asyncio.sleep(0.1)
     assert asyncio.all_tasks() == before
     assert isinstance(sending.exception(), ProducerClosed)
+
+
+async def test_an_unreachable_broker_is_waited_for() -> None:
+    errors: list[Exception] = [KafkaConnectionError("no broker"), ConnectionRefusedError("no route")]
+    failures = iter(errors)
+    waited: list[Exception] = []
+
+    async def connect() -> str:
+        for error in failures:
+            raise error
+        return "connected"
+
+    assert await until_reachable(connect, waited.append, pause_s=0) == "connected"
+    assert waited == errors
+
+
+async def test_waiting_ends_where_the_caller_gives_up() -> None:
+    async def connect() -> None:
+        raise KafkaConnectionError("no broker")
+
+    def give_up(error: Exception) -> None:
+        raise TimeoutError(f"waited long enough: {error}")
+
+    with pytest.raises(TimeoutError, match="no broker"):
+        await until_reachable(connect, give_up, pause_s=0)
+
+
+async def test_other_errors_are_not_waited_for() -> None:
+    async def connect() -> None:
+        raise ValueError("a mistake of ours")
+
+    with pytest.raises(ValueError, match="ours"):
+        await until_reachable(connect, lambda _error: None, pause_s=0)
+
+
+def test_a_producer_may_retry_without_doubling_or_reordering() -> None:
+    options = producer_options(KafkaSettings(kafka_bootstrap="broker:9092"))
+    assert options["enable_idempotence"] is True
+    assert options["acks"] == "all"
+    assert options["bootstrap_servers"] == "broker:9092"
