@@ -16,9 +16,10 @@ from recsys.evaluation import holdout, html_report, rolling
 from recsys.evaluation.methods import CANDIDATES, COMPOSED, FactorCache, ModelConfig, als_candidates, methods
 from recsys.evaluation.purchase_log import ANONYMOUS, PurchaseLog, read_log
 from recsys.evaluation.rolling import Answers
+from recsys.evaluation.search_window import SearchWindow
 from recsys.evaluation.summary import summary
 from recsys.evaluation.training_view import TrainingView, view_at
-from recsys.evaluation.weight_search import SearchWindow, choose
+from recsys.evaluation.weight_search import choose
 from services.common.entrypoint import run_command
 from services.common.events import format_time
 from services.producer.source import BadFile
@@ -114,7 +115,7 @@ def _measured(
     step_log: StepLog,
 ) -> Iterator[tuple[str, Answers]]:
     """The answers after the split, by protocol; with repeats only where the shop shows bought products again."""
-    protocol = rolling.Protocol(sample=options.test_sample)
+    protocol = rolling.EvaluationProtocol(sample=options.test_sample)
     with step_log.step("rolling") as step:
         answers = rolling.evaluate(known, until_ms, methods(known, config, cache, live=True), protocol, "rolling")
         step.says(_in_words(answers))
@@ -122,14 +123,16 @@ def _measured(
     if options.until == "rolling":
         return
     with step_log.step("static") as step:
-        answers = holdout.evaluate(known, until_ms, methods(known, config, cache, live=False), rolling.Protocol())
+        answers = holdout.evaluate(
+            known, until_ms, methods(known, config, cache, live=False), rolling.EvaluationProtocol()
+        )
         step.says(_in_words(answers))
     yield "static", answers
     if config.composition.mask_bought:
         return
     with step_log.step("repeats") as step:
         again = methods(known, config, cache, live=True, mask_bought=False)
-        protocol = rolling.Protocol(who="warm", sample=options.test_sample, new_only=False)
+        protocol = rolling.EvaluationProtocol(who="warm", sample=options.test_sample, new_only=False)
         answers = rolling.evaluate(known, until_ms, again, protocol, "repeats")
         step.says(_in_words(answers))
     yield "repeats", answers

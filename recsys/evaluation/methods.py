@@ -1,4 +1,4 @@
-"""The methods that are compared, and the factors they need. What was fitted or chosen before is read again."""
+"""The methods that an evaluation compares, and the ALS factors they need, cached in a folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,9 +25,10 @@ def _als(rank: int, regularisation: float, alpha: float, iterations: int) -> Als
     )
 
 
+# The settings of the system that this one replaced.
 BASELINE_ALS = _als(rank=10, regularisation=0.01, alpha=1.0, iterations=5)
 CANDIDATES = (_als(64, 1.0, 40.0, 10), _als(128, 1.0, 40.0, 10), _als(64, 1.0, 10.0, 10))
-"""What factors are chosen from: two ranks, and less confidence in a purchase."""
+"""The factors that a search chooses from: two ranks, and less confidence in a purchase."""
 
 
 def als_candidates(text: str) -> tuple[AlsSettings, ...]:
@@ -48,23 +49,12 @@ POPULAR_WEEK = "popularity, 7 days"
 POPULAR_LIVE = "popularity, live"
 ALS_BASELINE = "ALS of the predecessor"
 ALS_BASELINE_WARM_ONLY = "ALS of the predecessor, as it was"
-"""The predecessor had products only for customers that its model knew; the others got none."""
+"""As that system ran: customers who were unknown to its model got no products."""
 ALS_FROZEN = "ALS, frozen"
 ALS_FOLDED = "ALS, folded in"
 ITEM_ITEM = "item-item"
-BASELINES = (
-    POPULAR_EVER,
-    POPULAR_WEEK,
-    POPULAR_LIVE,
-    ALS_BASELINE_WARM_ONLY,
-    ALS_BASELINE,
-    ALS_FROZEN,
-    ALS_FOLDED,
-    ITEM_ITEM,
-)
-
 DEFAULT = Composition(factors=0.3, popularity=0.01, live=0.01, neighbours=1.0, shrink=20.0, balance=0.2)
-"""What serves where nothing could be evaluated yet: near what two shops chose (docs/recommendations.md)."""
+"""Serves until there are enough purchases for an evaluation: near what two shops chose (docs/recommendations.md)."""
 
 _POPULAR = Composition(popularity=1.0)
 _FACTORS = Composition(factors=1.0)
@@ -72,14 +62,14 @@ _FACTORS = Composition(factors=1.0)
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """What was chosen before the split: everything else follows from the purchases before it."""
+    """What a search chooses; everything else in a model follows from the purchases."""
 
     als: AlsSettings
     composition: Composition
-    live: Composition  # the best popularity that follows the stream
+    live: Composition  # the best live popularity, the baseline of the composed score
 
     def record(self) -> dict[str, Any]:
-        """As JSON; `Recipe.read` is the way back."""
+        """As JSON; `ModelConfig.read` is the inverse."""
         return {
             "als": self.als.model_dump(),
             "composition": msgspec.to_builtins(self.composition),
@@ -88,7 +78,7 @@ class ModelConfig:
 
     @staticmethod
     def read(record: dict[str, Any]) -> "ModelConfig":
-        """The recipe that was recorded."""
+        """The configuration of a record."""
         return ModelConfig(
             AlsSettings(**record["als"]),
             msgspec.convert(record["composition"], Composition),
@@ -97,18 +87,18 @@ class ModelConfig:
 
 
 class FactorCache:
-    """Factors by moment and settings, kept in a folder."""
+    """ALS factors by moment and settings, kept in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
     def knowledge(self, view: TrainingView, settings: AlsSettings, days: int | None = 7) -> Knowledge:
-        """A model with these factors, and the popularity of so many days."""
+        """A model with these factors, and the popularity of the last `days` (None: of all time)."""
         return view.knowledge(self.factors(view, settings), settings, view.popularity(days))
 
     def factors(self, view: TrainingView, settings: AlsSettings) -> Float32s:
-        """Factors [scored, rank] learnt from what was held at the background's moment."""
+        """Item factors [scored, rank] trained on the view's net purchases."""
         kept = self._folder / f"{view.moment_ms}-{_name(settings)}.npy"
         if not kept.exists():
             net = view.net_purchases
@@ -119,13 +109,17 @@ class FactorCache:
 
 
 def methods(
-    view: TrainingView, config: ModelConfig, cache: FactorCache, live: bool, mask_bought: bool = True
+    view: TrainingView,
+    config: ModelConfig,
+    cache: FactorCache,
+    live: bool,
+    mask_bought: bool = True,
+    baseline: AlsSettings = BASELINE_ALS,
 ) -> list[Method]:
-    """The composition and its baselines; where nothing is live, what follows the stream stands still as well.
+    """The composed score and its baselines. Without `live`, all of them keep the state of the view's moment.
 
-    Methods that know nothing of strangers give them the week's popular products, as serving does; only the predecessor
-    as it was gives them none. What is bought
-    already is masked for all of them or for none.
+    Baselines without a score for unknown users fall back to the week's popular products, as serving does; only the
+    replaced system as it ran gives them none. Purchased products are masked for all methods or for none.
     """
 
     def scorer(knowledge: Knowledge, composition: Composition) -> ComposedScorer:
@@ -134,7 +128,7 @@ def methods(
     composition = config.composition if live else config.composition.still or config.composition
     week = cache.knowledge(view, config.als)
     ever = cache.knowledge(view, config.als, days=None)
-    baseline = cache.knowledge(view, BASELINE_ALS)
+    old = cache.knowledge(view, baseline)
     popular = scorer(week, _POPULAR)
     factors = scorer(week, _FACTORS)
     item_item = Composition(neighbours=1.0, recency=(Fading(336.0, 1.0),))
@@ -143,8 +137,8 @@ def methods(
         Method(POPULAR_EVER, scorer(ever, _POPULAR), frozen=True),
         Method(POPULAR_WEEK, popular, frozen=True),
         Method(POPULAR_LIVE, scorer(week, config.live), not live),
-        Method(ALS_BASELINE_WARM_ONLY, scorer(baseline, _FACTORS), frozen=True, warm_only=True),
-        Method(ALS_BASELINE, scorer(baseline, _FACTORS), frozen=True, fallback=popular),
+        Method(ALS_BASELINE_WARM_ONLY, scorer(old, _FACTORS), frozen=True, warm_only=True),
+        Method(ALS_BASELINE, scorer(old, _FACTORS), frozen=True, fallback=popular),
         Method(ALS_FROZEN, factors, frozen=True, fallback=popular),
         Method(ALS_FOLDED, factors, fallback=popular),
         Method(ITEM_ITEM, scorer(week, item_item), not live, fallback=popular),
@@ -153,7 +147,7 @@ def methods(
 
 
 def compared(view: TrainingView, configs: Mapping[str, ModelConfig], cache: FactorCache) -> list[Method]:
-    """Recipes side by side, each with the factors of its own settings, fitted at the background's moment."""
+    """One method a configuration, each with factors of its own settings."""
     return [
         Method(name, ComposedScorer(cache.knowledge(view, config.als), config.composition))
         for name, config in configs.items()

@@ -4,7 +4,7 @@ The answers come from the very scorer and state that serve customers. Every meth
 candidates and the same masks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from recsys.evaluation.purchase_log import Order, PurchaseLog
 from recsys.evaluation.training_view import TrainingView
+from recsys.live_state import LiveState
 from recsys.purchase_history import History
 from recsys.scorer import ComposedScorer, Moment
 from recsys.topk import Allowed
@@ -44,7 +45,7 @@ class Method:
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
+class EvaluationProtocol:
     """What is asked. `sample` of the orders of `who` are questions, chosen by `seed`; all orders are applied.
 
     With `skip` they are others than the ones that a sample of that size chooses.
@@ -64,6 +65,17 @@ class Protocol:
     def asks(self, history: History) -> bool:
         """Whether a customer with this history is asked about."""
         return self.who in ("all", "warm" if len(history) else "cold")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One customer to recommend to, their history, and the products that count as hits: those they bought next."""
+
+    at_ms: int  # of the first of these purchases
+    customer: str
+    history: History
+    targets: NDArray[np.int64]
+    drawn: float  # the random number in [0, 1) that made it a question
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,40 +179,48 @@ class ReplayState:
         return self._first[scorer]
 
 
-def evaluate(view: TrainingView, until_ms: int, methods: Sequence[Method], protocol: Protocol, title: str) -> Answers:
-    """Ask at each order of a known customer from the background's moment to `until_ms`."""
-    log, first, last = view.log, view.last, view.log.at(until_ms)
-    replay, recorder = ReplayState(view, methods), Recorder(methods, len(log.products))
-    chance = np.random.default_rng(protocol.seed)
-    with tqdm(total=last - first, desc=title, unit=" lines", unit_scale=True) as bar:
-        for order in log.each_order(first, last):
-            if protocol.draws(chance.random()):
-                _ask(log, order, methods, replay, protocol, recorder=recorder)
-            for purchase in log.purchases(order):
-                replay.live.apply(purchase)
-            bar.update(order.last - order.first)
+def evaluate(
+    view: TrainingView, until_ms: int, methods: Sequence[Method], protocol: EvaluationProtocol, title: str
+) -> Answers:
+    """Ask at each order of a known customer from the view's moment to `until_ms`."""
+    replay, recorder = ReplayState(view, methods), Recorder(methods, len(view.log.products))
+    for one in each_rolling_question(view, until_ms, replay.live, protocol, title):
+        on_sale = replay.live.on_sale(one.at_ms, protocol.candidate_days)
+        shown = replay.shown(methods, one.customer, one.at_ms, on_sale, protocol.new_only)
+        recorder.add(one.at_ms, time_since_last_purchase(one.history, one.at_ms), one.targets, on_sale, shown)
     return recorder.answers()
 
 
-def _ask(
-    log: PurchaseLog,
-    order: Order,
-    methods: Sequence[Method],
-    replay: ReplayState,
-    protocol: Protocol,
-    *,
-    recorder: Recorder,
-) -> None:
-    customer, now_ms = log.user(order.first), int(log.at_ms[order.first])
+def each_rolling_question(
+    view: TrainingView, until_ms: int, live: LiveState, protocol: EvaluationProtocol, title: str
+) -> Iterator[Question]:
+    """The questions of the orders from the view's moment to `until_ms`.
+
+    A question is yielded while `live` is in the state just before its order; then the whole order is applied.
+    """
+    log, first, last = view.log, view.last, view.log.at(until_ms)
+    chance = np.random.default_rng(protocol.seed)
+    with tqdm(total=last - first, desc=title, unit=" lines", unit_scale=True) as bar:
+        for order in log.each_order(first, last):
+            drawn = chance.random()
+            if protocol.draws(drawn) and (question := _question(log, order, live, protocol, drawn)):
+                yield question
+            for purchase in log.purchases(order):
+                live.apply(purchase)
+            bar.update(order.last - order.first)
+
+
+def _question(
+    log: PurchaseLog, order: Order, live: LiveState, protocol: EvaluationProtocol, drawn: float
+) -> Question | None:
+    customer = log.user(order.first)
     if customer is None:
-        return
-    history = replay.live.history(customer)
+        return None
+    history = live.history(customer)
     targets = targets_of(log, slice(order.first, order.last), history, protocol.new_only)
     if not len(targets) or not protocol.asks(history):
-        return
-    on_sale = replay.live.on_sale(now_ms, protocol.candidate_days)
-    shown = replay.shown(methods, customer, now_ms, on_sale, protocol.new_only)
-    recorder.add(now_ms, time_since_last_purchase(history, now_ms), targets, on_sale, shown)
+        return None
+    return Question(int(log.at_ms[order.first]), customer, history, targets, drawn)
 
 
 def _mask(on_sale: Allowed, held: History, method: Method, new_only: bool) -> Allowed:

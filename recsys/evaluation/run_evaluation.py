@@ -14,18 +14,20 @@ from recsys.als_settings import AlsSettings, EvaluationSettings
 from recsys.decayed_counts import DAY_MS
 from recsys.evaluation import gate, html_report, rolling
 from recsys.evaluation.gate import CANDIDATE, LIVE, POPULARITY, GateDecision
-from recsys.evaluation.methods import COMPOSED, DEFAULT, FactorCache, ModelConfig, compared, methods
+from recsys.evaluation.methods import BASELINE_ALS, COMPOSED, DEFAULT, FactorCache, ModelConfig, compared, methods
 from recsys.evaluation.purchase_log import ANONYMOUS, PurchaseLog
-from recsys.evaluation.rolling import Method, Protocol
+from recsys.evaluation.rolling import EvaluationProtocol, Method
+from recsys.evaluation.search_window import SearchWindow
 from recsys.evaluation.summary import summary
 from recsys.evaluation.training_view import TrainingView, view_at
-from recsys.evaluation.weight_search import Choice, SearchWindow, choose, popularity_only, with_offline_weights
+from recsys.evaluation.weight_candidates import popularity_only, with_offline_weights
+from recsys.evaluation.weight_search import FINALS, Choice, choose
 from recsys.score_weights import Composition
 from services.common.events import format_time
 
 Json = dict[str, Any]
 SEARCH_SHARE = 1 / 3
-"""Of the time for a search; the rest goes into its table and its finals."""
+"""The share of the search's time for its trials; the rest is for its score table and its final round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def windows_of(log: PurchaseLog, settings: EvaluationSettings) -> EvaluationWind
 
 def strongest(choice: Choice) -> ModelConfig:
     """The choice, or where that shuns what is personal the best personal finalist: the gate is to say why."""
-    finalists = [trial for trial in choice.trials if trial.stage == "finals"]
+    finalists = [trial for trial in choice.trials if trial.stage == FINALS]
     personal = [trial for trial in finalists if gate.personalises(trial.composition)]
     if gate.personalises(choice.config.composition) or not personal:
         return choice.config
@@ -92,12 +94,18 @@ class Evaluation:
     """One evaluation of a log: `als` are the settings to choose a composition for, `live` is what serves today."""
 
     def __init__(
-        self, log: PurchaseLog, settings: EvaluationSettings, als: AlsSettings, live: ModelConfig | None
+        self,
+        log: PurchaseLog,
+        settings: EvaluationSettings,
+        als: AlsSettings,
+        live: ModelConfig | None,
+        baseline: AlsSettings = BASELINE_ALS,
     ) -> None:
         self._log = log
         self._settings = settings
         self._als = als
         self._live = live
+        self._baseline = baseline
         self._windows = windows_of(log, settings)
 
     def run(self, scratch: Path) -> EvaluationResult:
@@ -111,10 +119,10 @@ class Evaluation:
         cache = FactorCache(scratch)
         candidate, search = self._candidate(cache)
         configs = self._configs(candidate)
-        known = view_at(self._log, self._windows.split)
+        view = view_at(self._log, self._windows.split)
         answers = {
             name: rolling.evaluate(
-                known, self._windows.until, _methods(known, configs, cache, protocol), protocol, name
+                view, self._windows.until, self._methods(view, configs, cache, protocol), protocol, name
             )
             for name, protocol in self._protocols(configs).items()
         }
@@ -123,7 +131,7 @@ class Evaluation:
             return self._as_before(reason)
         decision = gate.decide(answers[judged_by], {name: config.composition for name, config in configs.items()})
         document = self._document(configs, search) | {"judged_by": judged_by}
-        document |= {name: summary(found, known.popularity(None), COMPOSED) for name, found in answers.items()}
+        document |= {name: summary(found, view.popularity(None), COMPOSED) for name, found in answers.items()}
         return EvaluationResult(configs[decision.winner], decision, search, document, html_report.page(document))
 
     def _too_little(self) -> str | None:
@@ -167,13 +175,26 @@ class Evaluation:
         configs = {CANDIDATE: candidate, POPULARITY: ModelConfig(candidate.als, popular, popular)}
         return configs | ({LIVE: self._live} if self._live else {})
 
-    def _protocols(self, configs: dict[str, ModelConfig]) -> dict[str, Protocol]:
+    def _protocols(self, configs: dict[str, ModelConfig]) -> dict[str, EvaluationProtocol]:
         """What is asked; the last decides. Where bought products may be shown again, they are to be found as well."""
         share = self._share(self._windows.split, self._windows.until, self._settings.gate_questions_asked)
-        asked = {"rolling": Protocol(sample=share)}
+        asked = {"rolling": EvaluationProtocol(sample=share)}
         if any(not config.composition.mask_bought for config in configs.values()):
-            asked["repeats"] = Protocol(sample=share, new_only=False)
+            asked["repeats"] = EvaluationProtocol(sample=share, new_only=False)
         return asked
+
+    def _methods(
+        self,
+        view: TrainingView,
+        configs: dict[str, ModelConfig],
+        cache: FactorCache,
+        protocol: EvaluationProtocol,
+    ) -> list[Method]:
+        """The configurations and the baselines that every report shows."""
+        baselines = methods(
+            view, configs[CANDIDATE], cache, live=True, mask_bought=protocol.new_only, baseline=self._baseline
+        )
+        return [*compared(view, configs, cache), *baselines]
 
     def _share(self, first_ms: int, last_ms: int, questions: int) -> float:
         """The share of the orders that makes about so many questions."""
@@ -202,11 +223,3 @@ class Evaluation:
             "tried": search["tried"],
             "seconds": {"search": search["seconds"]},
         }
-
-
-def _methods(
-    known: TrainingView, configs: dict[str, ModelConfig], cache: FactorCache, protocol: Protocol
-) -> list[Method]:
-    """The recipes, and beside them what every report shows."""
-    baselines = methods(known, configs[CANDIDATE], cache, live=True, mask_bought=protocol.new_only)
-    return [*compared(known, configs, cache), *baselines]

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from recsys.evaluation.methods import BASELINES, COMPOSED
+from recsys.evaluation.methods import COMPOSED
 from services.common.events import format_time
 from services.producer.source import REQUIRED
 from spark.evaluate import main
+from tests.support.evaluation_methods import BASELINE_NAMES
 from tests.support.purchase_log import two_worlds
 
 SPLIT = "2020-10-12"  # day 28 of the log
@@ -58,7 +59,7 @@ def test_from_rows_to_the_report(
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert (metrics["split"], metrics["looks"]) == ("2020-10-12T00:00:00Z", 1)
     warm = metrics["rolling"]["warm"]["methods"]
-    assert set(warm) == {COMPOSED, *BASELINES}
+    assert set(warm) == {COMPOSED, *BASELINE_NAMES}
     assert warm[COMPOSED]["hr@3"][0] > 1.1 * warm["popularity, live"]["hr@3"][0]
     assert set(metrics["seconds"]) == {"import", "choose", "rolling", "static", "repeats"}
     assert "Would our recommendations have been bought?" in (tmp_path / "out" / "report.html").read_text()

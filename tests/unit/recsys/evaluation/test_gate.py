@@ -22,7 +22,7 @@ from recsys.evaluation.gate import (
     too_little,
 )
 from recsys.evaluation.rolling import NO_PURCHASE_BEFORE, Answers, K
-from recsys.evaluation.weight_search import popularity_only
+from recsys.evaluation.weight_candidates import popularity_only
 from recsys.score_weights import Composition, Fading
 
 PERSONAL = Composition(live=0.01, neighbours=1.0)

@@ -9,19 +9,20 @@ import pytest
 
 from recsys.evaluation import html_report
 from recsys.evaluation.charts import LABEL, Bar, bars, grouped
-from recsys.evaluation.methods import BASELINES, CANDIDATES, COMPOSED, ModelConfig
+from recsys.evaluation.methods import CANDIDATES, COMPOSED, ModelConfig
 from recsys.evaluation.metrics import GAPS
 from recsys.evaluation.rolling import Answers
+from recsys.evaluation.search_trials import SearchTrial
 from recsys.evaluation.summary import Json, summary
-from recsys.evaluation.weight_search import SearchTrial
 from recsys.score_weights import Composition, Fading
+from tests.support.evaluation_methods import BASELINE_NAMES
 
 ALS = CANDIDATES[0]
 
 
 def document() -> Json:
     """Five warm and one cold question; the composition hits in three of the warm ones, live popularity in one."""
-    methods = (COMPOSED, *BASELINES)
+    methods = (COMPOSED, *BASELINE_NAMES)
     hits = np.zeros((len(methods), 6, 10), np.bool_)
     hits[0, [0, 1, 2], 0] = True
     hits[methods.index("popularity, live"), 1, 2] = True
@@ -103,9 +104,9 @@ def test_the_page_says_in_plain_words_what_was_found() -> None:
 
 def test_every_method_and_group_is_there() -> None:
     page = html_report.page(document())
-    assert all(name in page for name in (COMPOSED, *BASELINES))
+    assert all(name in page for name in (COMPOSED, *BASELINE_NAMES))
     assert all(page.count(label) > 3 for label in html_report.LABELS.values()), "charts speak the merchandiser's words"
-    assert set(html_report.LABELS) == {COMPOSED, *BASELINES}
+    assert set(html_report.LABELS) == {COMPOSED, *BASELINE_NAMES}
     assert all(f"{name} (1 orders)" in page for name, _, _ in GAPS)
     assert page.count("<svg") == 4
 
@@ -136,7 +137,7 @@ def test_the_terminal_gets_a_line_a_method() -> None:
     lines = html_report.text(document()).splitlines()
     assert lines[0] == "rolling, warm: 5 questions"
     assert re.match(r"  composed +hr@3 0\.6000 \[0\.\d{4}, [01]\.\d{4}\]  ndcg@10 0\.6000 ", lines[1])
-    assert len(lines) == 4 * (1 + len(BASELINES) + 1)
+    assert len(lines) == 4 * (1 + len(BASELINE_NAMES) + 1)
 
 
 def test_bars_are_to_scale_with_their_intervals() -> None:

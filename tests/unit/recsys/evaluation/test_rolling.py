@@ -6,7 +6,7 @@ import pytest
 from recsys.als_settings import AlsSettings
 from recsys.decayed_counts import DAY_MS
 from recsys.evaluation import holdout, rolling
-from recsys.evaluation.rolling import NO_PURCHASE_BEFORE, NOTHING_LEFT, Answers, Method, Protocol
+from recsys.evaluation.rolling import NO_PURCHASE_BEFORE, NOTHING_LEFT, Answers, EvaluationProtocol, Method
 from recsys.evaluation.training_view import TrainingView, view_at
 from recsys.score_weights import Composition, Fading
 from recsys.scorer import ComposedScorer
@@ -14,7 +14,7 @@ from tests.support.purchase_log import START_MS, LogLine, log_of
 
 ALS = AlsSettings(rank=2, regularisation=1.0, alpha=1.0, iterations=1, seed=1, blocks=1)
 HOURLY = (Fading(1.0, 1.0),)
-EVERYBODY = Protocol()
+EVERYBODY = EvaluationProtocol()
 MOMENT_MS = START_MS + 10 * DAY_MS
 BEFORE: list[LogLine] = [
     (8, "a", "ann", 0),
@@ -42,7 +42,7 @@ def method(view: TrainingView, frozen: bool = False, **weights: float) -> Method
     return Method("method", ComposedScorer(knowledge, Composition(trends=HOURLY, **weights)), frozen)  # type: ignore[arg-type]
 
 
-def rolled(view: TrainingView, *methods: Method, protocol: Protocol = EVERYBODY) -> Answers:
+def rolled(view: TrainingView, *methods: Method, protocol: EvaluationProtocol = EVERYBODY) -> Answers:
     return rolling.evaluate(view, START_MS + 11 * DAY_MS, methods, protocol, "test")
 
 
@@ -66,7 +66,7 @@ def test_targets_are_products_new_to_the_customer() -> None:
     shop = known()
     answers = rolled(shop, method(shop, live=1.0))
     assert answers.targets.tolist() == [2, 1, 1], "ann's third order holds nothing new and asks nothing"
-    repeats = rolled(shop, method(shop, live=1.0), protocol=Protocol(new_only=False))
+    repeats = rolled(shop, method(shop, live=1.0), protocol=EvaluationProtocol(new_only=False))
     assert repeats.targets.tolist() == [2, 1, 1, 1]
 
 
@@ -79,12 +79,14 @@ def test_gaps_are_since_the_last_purchase() -> None:
 @pytest.mark.parametrize(("who", "asked"), [("all", 3), ("warm", 2), ("cold", 1)])
 def test_the_protocol_says_who_is_asked(who: str, asked: int) -> None:
     shop = known()
-    assert len(rolled(shop, method(shop, live=1.0), protocol=Protocol(who=who))) == asked  # type: ignore[arg-type]
+    assert len(rolled(shop, method(shop, live=1.0), protocol=EvaluationProtocol(who=who))) == asked  # type: ignore[arg-type]
 
 
 def test_a_sample_asks_less_and_applies_all() -> None:
     shop = known()
-    answers = [rolled(shop, method(shop, live=1.0), protocol=Protocol(sample=0.5, seed=seed)) for seed in range(12)]
+    answers = [
+        rolled(shop, method(shop, live=1.0), protocol=EvaluationProtocol(sample=0.5, seed=seed)) for seed in range(12)
+    ]
     assert {len(some) for some in answers} > {1, 2}
     whole = rolled(shop, method(shop, live=1.0))
     full = dict(zip(whole.at_ms.tolist(), shown(shop, whole), strict=True))
@@ -131,14 +133,16 @@ def test_what_was_wholly_returned_does_not_count_as_sold() -> None:
 
 def test_only_what_was_sold_within_the_days_is_a_candidate() -> None:
     shop = known([(12, "x", "new", 0), (12.1, "y", "new", 3)])
-    late = rolling.evaluate(shop, START_MS + 13 * DAY_MS, [method(shop, live=1.0)], Protocol(candidate_days=3), "test")
+    late = rolling.evaluate(
+        shop, START_MS + 13 * DAY_MS, [method(shop, live=1.0)], EvaluationProtocol(candidate_days=3), "test"
+    )
     assert sorted(shown(shop, late)[0]) == ["p002", "p003"]
     assert late.candidates.sum() == 3
 
 
 def test_static_asks_each_customer_once_for_all_that_follows() -> None:
     shop = known()
-    answers = holdout.evaluate(shop, START_MS + 11 * DAY_MS, [method(shop, live=1.0)], Protocol())
+    answers = holdout.evaluate(shop, START_MS + 11 * DAY_MS, [method(shop, live=1.0)], EvaluationProtocol())
     assert answers.targets.tolist() == [2, 2]
     assert sorted(answers.gap_ms.tolist()) == [NO_PURCHASE_BEFORE, 2 * DAY_MS]
     assert shown(shop, answers) == [["p003", "p002", "p001"], ["p003", "p002", "p000", "p001"]]
@@ -147,5 +151,5 @@ def test_static_asks_each_customer_once_for_all_that_follows() -> None:
 
 def test_where_nothing_follows_nothing_is_asked() -> None:
     shop = known([])
-    assert len(holdout.evaluate(shop, START_MS + 11 * DAY_MS, [method(shop, live=1.0)], Protocol())) == 0
+    assert len(holdout.evaluate(shop, START_MS + 11 * DAY_MS, [method(shop, live=1.0)], EvaluationProtocol())) == 0
     assert len(rolled(shop, method(shop, live=1.0))) == 0

@@ -13,8 +13,9 @@ from recsys.evaluation.gate import CANDIDATE, LIVE, POPULARITY
 from recsys.evaluation.methods import DEFAULT, ModelConfig
 from recsys.evaluation.purchase_log import PurchaseLog
 from recsys.evaluation.run_evaluation import Evaluation, EvaluationResult, config_of, windows_of
-from recsys.evaluation.weight_search import popularity_only
+from recsys.evaluation.weight_candidates import popularity_only
 from recsys.score_weights import Composition, Fading
+from tests.support.evaluation_methods import BASELINE_NAMES
 from tests.support.purchase_log import START_MS, log_of, two_worlds
 
 SMALL = AlsSettings(rank=4, regularisation=1.0, alpha=10.0, iterations=4, seed=1, blocks=1)
@@ -24,11 +25,6 @@ PERSONAL = Composition(live=0.01, neighbours=1.0, trends=(Fading(24.0, 1.0),))
 POPULAR = Composition(live=0.01, trends=(Fading(24.0, 1.0),))
 
 
-@pytest.fixture(autouse=True)
-def small_factors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods, "BASELINE_ALS", SMALL)
-
-
 def made_by(composition: Composition, als: AlsSettings = SMALL) -> ModelConfig:
     return ModelConfig(als, composition, popularity_only(composition))
 
@@ -36,7 +32,7 @@ def made_by(composition: Composition, als: AlsSettings = SMALL) -> ModelConfig:
 def evaluated(
     log: PurchaseLog, folder: Path, live: ModelConfig | None = None, settings: EvaluationSettings = QUICK
 ) -> EvaluationResult:
-    return Evaluation(log, settings, SMALL, live).run(folder)
+    return Evaluation(log, settings, SMALL, live, baseline=SMALL).run(folder)
 
 
 def refusals(found: EvaluationResult) -> dict[str, str | None]:
@@ -111,7 +107,7 @@ def test_a_single_purchase_is_too_little(tmp_path: Path) -> None:
 def test_metrics_and_page_are_whole(tmp_path: Path) -> None:
     found = evaluated(two_worlds(300, seed=2), tmp_path, live=made_by(PERSONAL))
     document = json.loads(json.dumps(found.document))
-    assert {CANDIDATE, LIVE, POPULARITY, methods.COMPOSED, *methods.BASELINES} == set(
+    assert {CANDIDATE, LIVE, POPULARITY, methods.COMPOSED, *BASELINE_NAMES} == set(
         document["rolling"]["all"]["methods"]
     )
     page = found.page or ""

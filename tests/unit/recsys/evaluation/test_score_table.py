@@ -8,8 +8,9 @@ from recsys.als_settings import AlsSettings
 from recsys.decayed_counts import DAY_MS
 from recsys.evaluation import holdout, rolling
 from recsys.evaluation.metrics import groups, values
-from recsys.evaluation.rolling import Answers, Method, Protocol
-from recsys.evaluation.score_table import HALF_LIVES_H, Table, tabulate, tabulate_holdout
+from recsys.evaluation.rolling import Answers, EvaluationProtocol, Method
+from recsys.evaluation.score_table import HALF_LIVES_H, Table
+from recsys.evaluation.score_table_builder import tabulate, tabulate_holdout
 from recsys.evaluation.training_view import TrainingView, view_at
 from recsys.score_weights import Composition, Fading
 from recsys.scorer import ComposedScorer, Knowledge
@@ -54,7 +55,7 @@ def both() -> tuple[Answers, tuple[Table, Table]]:
     """All compositions' answers by the scorer, and the tables of the same orders."""
     shop, knowledge = known()
     methods = [Method(name, ComposedScorer(knowledge, composition)) for name, composition in COMPOSITIONS.items()]
-    answers = rolling.evaluate(shop, END_MS, methods, Protocol(), "test")
+    answers = rolling.evaluate(shop, END_MS, methods, EvaluationProtocol(), "test")
     return answers, tabulate(shop, END_MS, {"one": knowledge}, shares=(1.0, 1.0), seed=1)
 
 
@@ -75,7 +76,7 @@ def test_a_trial_gives_what_the_scorer_s_answers_give(name: str, both: tuple[Ans
 def test_so_it_does_where_the_state_stands_still(name: str) -> None:
     shop, knowledge = known()
     method = Method(name, ComposedScorer(knowledge, COMPOSITIONS[name]))
-    answers = holdout.evaluate(shop, END_MS, [method], Protocol(who="warm"))
+    answers = holdout.evaluate(shop, END_MS, [method], EvaluationProtocol(who="warm"))
     table = tabulate_holdout(shop, END_MS, {"one": knowledge}, share=1.0, seed=1)
     assert table.asked == len(answers) > 20
     for metric, figure in table.values(COMPOSITIONS[name], "one").items():
@@ -92,7 +93,7 @@ def test_the_share_of_the_orders_is_asked_and_the_others_are_left_for_the_scorer
         shop,
         END_MS,
         [Method("one", ComposedScorer(knowledge, EVERYTHING))],
-        Protocol(who="warm", skip=0.3, sample=1.0, seed=1),
+        EvaluationProtocol(who="warm", skip=0.3, sample=1.0, seed=1),
         "test",
     )
     assert len(rest) == whole.asked - some.asked

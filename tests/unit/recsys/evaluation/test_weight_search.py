@@ -9,17 +9,15 @@ import pytest
 
 from recsys.als_settings import AlsSettings
 from recsys.decayed_counts import DAY_MS, HOUR_MS
-from recsys.evaluation import methods, rolling, weight_search
+from recsys.evaluation import methods, rolling
 from recsys.evaluation.methods import COMPOSED, POPULAR_LIVE, FactorCache, ModelConfig
 from recsys.evaluation.metrics import groups, values
 from recsys.evaluation.purchase_log import PurchaseLog
-from recsys.evaluation.rolling import Method, Protocol
+from recsys.evaluation.rolling import EvaluationProtocol, Method
+from recsys.evaluation.search_trials import Deadline, Stage
+from recsys.evaluation.search_window import QuestionLimits, SearchWindow
 from recsys.evaluation.training_view import view_at
-from recsys.evaluation.weight_search import (
-    Choice,
-    SearchWindow,
-    Stage,
-    choose,
+from recsys.evaluation.weight_candidates import (
     mutate_all,
     mutate_personal,
     mutate_popularity,
@@ -28,17 +26,13 @@ from recsys.evaluation.weight_search import (
     repeat_starts,
     with_offline_weights,
 )
+from recsys.evaluation.weight_search import Choice, choose
 from recsys.score_weights import Composition, Fading
 from recsys.scorer import ComposedScorer
 from tests.support.purchase_log import START_MS, two_worlds
 
 VALIDATION_MS, SPLIT_MS, END_MS = (START_MS + day * DAY_MS for day in (20, 28, 36))
 SMALL = AlsSettings(rank=4, regularisation=1.0, alpha=10.0, iterations=4, seed=1, blocks=1)
-
-
-@pytest.fixture(autouse=True)
-def small_factors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods, "BASELINE_ALS", SMALL)
 
 
 def chosen(log: PurchaseLog, folder: Path, seed: int = 1) -> Choice:
@@ -50,8 +44,8 @@ def chosen(log: PurchaseLog, folder: Path, seed: int = 1) -> Choice:
 def lift(log: PurchaseLog, choice: Choice, folder: Path) -> float:
     """How many times the hits of live popularity the chosen composition finds for warm customers after the split."""
     known = view_at(log, SPLIT_MS)
-    compared = methods.methods(known, choice.config, FactorCache(folder), live=True)
-    answers = rolling.evaluate(known, END_MS, compared, rolling.Protocol(), "test")
+    compared = methods.methods(known, choice.config, FactorCache(folder), live=True, baseline=SMALL)
+    answers = rolling.evaluate(known, END_MS, compared, rolling.EvaluationProtocol(), "test")
     warm = values(answers)["hr@3"][:, groups(answers)["warm"]].mean(axis=1)
     return float(warm[answers.methods.index(COMPOSED)] / warm[answers.methods.index(POPULAR_LIVE)])
 
@@ -103,45 +97,50 @@ def test_the_record_gives_the_recipe_back(tmp_path: Path) -> None:
     assert {trial["stage"] for trial in record["trials"]} == set(record["tried"])
 
 
-def test_the_search_climbs_until_its_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(1000))
-    monkeypatch.setattr(weight_search, "_now", lambda: float(next(clock)))
+def test_the_search_mutates_until_its_time_is_over(tmp_path: Path) -> None:
+    clock = map(float, range(1000))
     window = SearchWindow(view_at(two_worlds(60, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
-    tried = choose(window, FactorCache(tmp_path), seconds=12.0, candidates=[SMALL]).tried
-    # The clock is asked once at the start and once before each change: at 1 and 2 for strangers, then until 12.
-    assert (tried["strangers"], tried["personal"]) == (7 + 2, 11 + 8)
+    found = choose(window, FactorCache(tmp_path), seconds=12.0, candidates=[SMALL], clock=lambda: next(clock))
+    # The clock is read once at the start and once before each mutation: at 1 and 2 for popularity, then until 12.
+    assert (found.tried["strangers"], found.tried["personal"]) == (7 + 2, 11 + 8)
 
 
-def stage_of(values: dict[float, float], monkeypatch: pytest.MonkeyPatch) -> Stage:
-    """A stage with trials of compositions of these `live` weights and values; others reach their weight."""
-    stage = Stage("personal", msgspec.json.decode("null"), "0", SMALL)
-    monkeypatch.setattr(
-        stage, "_try", lambda one: stage.decide(one, {"hr@3": values.get(one.live, one.live), "ndcg@10": 0.0})
-    )
+class LiveValues:
+    """A table whose trials reach these values by their `live` weight; others reach the weight itself."""
+
+    def __init__(self, values: dict[float, float]) -> None:
+        self._values = values
+
+    def values(self, composition: Composition, model: str, /) -> dict[str, float]:
+        return {"hr@3": self._values.get(composition.live, composition.live), "ndcg@10": 0.0}
+
+
+def stage_of(values: dict[float, float]) -> Stage:
+    """A stage that started with compositions of these `live` weights."""
+    stage = Stage("personal", LiveValues(values), "0", SMALL)
     stage.try_all([Composition(live=live) for live in values])
     return stage
 
 
-def test_leaders_are_changed_and_what_is_better_leads(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = stage_of({0.1: 0.1, 0.5: 0.5, 0.3: 0.3, 0.2: 0.2, 0.4: 0.4}, monkeypatch)
+def test_leaders_are_mutated_and_what_is_better_leads() -> None:
+    stage = stage_of({0.1: 0.1, 0.5: 0.5, 0.3: 0.3, 0.2: 0.2, 0.4: 0.4})
     changed: list[float] = []
     clock = iter([0.0] * 40 + [9.0])
-    monkeypatch.setattr(weight_search, "_now", lambda: next(clock))
 
-    def change(parent: Composition, _: np.random.Generator) -> Composition:
+    def mutate(parent: Composition, _: np.random.Generator) -> Composition:
         changed.append(parent.live)
         return msgspec.structs.replace(parent, live=0.6) if len(changed) == 20 else Composition(live=0.0)
 
-    stage.random_search((), change, np.random.default_rng(1), until=5.0)
+    stage.random_search((), mutate, np.random.default_rng(1), Deadline(5.0, lambda: next(clock)))
     assert set(changed[:20]) == {0.5, 0.4, 0.3, 0.2}, "the best four"
     assert set(changed[20:]) == {0.6, 0.5, 0.4, 0.3}
     assert stage.best.composition.live == 0.6
 
 
-def test_the_record_keeps_the_starts_and_what_was_better_than_all_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = stage_of({0.3: 0.3, 0.2: 0.2}, monkeypatch)
+def test_the_record_keeps_the_starts_and_what_was_better_than_all_before() -> None:
+    stage = stage_of({0.3: 0.3, 0.2: 0.2})
     for live in (0.1, 0.4, 0.4, 0.35, 0.5):
-        stage.decide(Composition(live=live), {"hr@3": live, "ndcg@10": 0.0})
+        stage.add(Composition(live=live), {"hr@3": live, "ndcg@10": 0.0})
     assert [trial.composition.live for trial in stage.notable] == [0.3, 0.2, 0.4, 0.5]
 
 
@@ -200,7 +199,7 @@ def test_static_asks_by_the_weights_for_a_state_that_stands_still(tmp_path: Path
     known, still = view_at(two_worlds(60, seed=4), SPLIT_MS), Composition(factors=1.0)
     config = ModelConfig(SMALL, Composition(live=1.0, still=still), Composition(live=1.0))
     for live, composition in ((True, config.composition), (False, still)):
-        composed = methods.methods(known, config, FactorCache(tmp_path), live=live)[0]
+        composed = methods.methods(known, config, FactorCache(tmp_path), live=live, baseline=SMALL)[0]
         assert (composed.name, composed.scorer.composition) == (COMPOSED, composition)
 
 
@@ -208,7 +207,7 @@ def test_the_table_and_the_finals_ask_different_orders(tmp_path: Path) -> None:
     window = SearchWindow(view_at(two_worlds(400, seed=4), VALIDATION_MS), SPLIT_MS, sample=0.5, seed=1)
     knowledge = FactorCache(tmp_path).knowledge(window.view, SMALL)
     table, _ = window.table({"0": knowledge}, [])
-    whole = Protocol(who="warm", sample=0.5, seed=1)
+    whole = EvaluationProtocol(who="warm", sample=0.5, seed=1)
     method = Method("one", ComposedScorer(knowledge, Composition(live=1.0)))
     finals, all_of_them = (
         rolling.evaluate(window.view, SPLIT_MS, [method], protocol, "test") for protocol in (window.protocol(), whole)
@@ -217,11 +216,10 @@ def test_the_table_and_the_finals_ask_different_orders(tmp_path: Path) -> None:
     assert len(finals) + table.asked == len(all_of_them)
 
 
-def test_a_large_window_is_asked_as_much_as_is_worth_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    window = SearchWindow(view_at(two_worlds(400, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
+def test_a_large_window_is_asked_up_to_the_limits(tmp_path: Path) -> None:
+    view = view_at(two_worlds(400, seed=4), VALIDATION_MS)
+    window = SearchWindow(view, SPLIT_MS, sample=1.0, seed=1, limits=QuestionLimits(table=50, final=20))
     warm, cold = window.orders
-    monkeypatch.setattr(weight_search, "QUESTIONS", 50)
-    monkeypatch.setattr(weight_search, "FINAL_QUESTIONS", 20)
     assert window.shares == (50 / warm, 50 / cold)
     protocol = window.protocol()
     assert (protocol.skip, protocol.sample) == (50 / warm, 20 / warm)
@@ -239,10 +237,13 @@ def test_bought_products_are_masked_for_all_methods_or_for_none(tmp_path: Path) 
     log = two_worlds(60, seed=4)
     known, choice = view_at(log, SPLIT_MS), chosen(log, tmp_path)
     for mask_bought in (True, False):
-        compared = methods.methods(known, choice.config, FactorCache(tmp_path), live=True, mask_bought=mask_bought)
+        compared = methods.methods(
+            known, choice.config, FactorCache(tmp_path), live=True, mask_bought=mask_bought, baseline=SMALL
+        )
         assert {method.scorer.composition.mask_bought for method in compared} == {mask_bought}
     assert methods.ALS_FOLDED not in {
-        method.name for method in methods.methods(known, choice.config, FactorCache(tmp_path), live=False)
+        method.name
+        for method in methods.methods(known, choice.config, FactorCache(tmp_path), live=False, baseline=SMALL)
     }
 
 

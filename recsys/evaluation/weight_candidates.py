@@ -1,0 +1,185 @@
+"""Candidates of the weight search: the weights that its stages start with, and random mutations of weights."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from recsys.evaluation.score_table import HALF_LIVES_H
+from recsys.score_weights import Composition, Fading
+
+Random = np.random.Generator
+Mutation = Callable[[Composition, Random], Composition]
+
+TRENDS_H = (2.0, 6.0, 24.0, 168.0)
+POPULARITY_STARTS = (
+    *(Composition(live=0.01, trends=(Fading(hours, 1.0),)) for hours in TRENDS_H),
+    Composition(live=0.01, trends=(Fading(6.0, 1.0), Fading(168.0, 0.1))),
+    Composition(live=0.01, popularity=0.01),
+    Composition(live=0.01, trends=(Fading(24.0, 1.0),), steady=(Fading(720.0, 0.003),)),
+)
+RECENCIES_H = (24.0, 72.0, 168.0, 336.0, 1000.0, 3000.0)
+FADES_H = (6.0, 24.0, 72.0, 168.0, 336.0)
+NO_DECAY_H = 1e6
+"""A half-life longer than any purchase history: a term that does not decay."""
+OFFLINE_TRENDS_H = (168.0, 720.0, 2160.0)
+BALANCES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)
+
+
+def personal_starts(popularity: Composition) -> list[Composition]:
+    """Each personal term added to the popularity weights, and some combinations of them."""
+    fading = (Fading(24.0, 0.8), Fading(NO_DECAY_H, 0.2))
+    return [
+        msgspec.structs.replace(scaled(popularity, scale), **weights)
+        for scale, weights in (
+            (5.0, {"factors": 1.0}),
+            (1.0, {"neighbours": 1.0}),
+            (1.0, {"neighbours": 1.0, "shrink": 20.0, "balance": 0.2}),
+            (1.0, {"neighbours": 1.0, "factors": 0.1}),
+            (1.0, {"neighbours": 1.0, "factors": 0.3, "shrink": 20.0, "balance": 0.2}),
+            (1.0, {"neighbours": 1.0, "factors": 0.1, "categories": 0.5}),
+            (1.0, {"neighbours": 1.0, "factors": 0.1, "recency": (Fading(1000.0, 1.0), Fading(1.0, 1.0))}),
+            (1.0, {"neighbours": 1.0, "factors": 0.3, "fade": fading, "balance": 0.5, "shrink": 7.0}),
+            (5.0, {"neighbours": 0.1, "factors": 1.0}),
+            (10.0, {"factors": 1.0}),
+            (30.0, {"factors": 1.0}),
+        )
+    ]
+
+
+def popularity_only(composition: Composition) -> Composition:
+    """The weights without their personal terms: what unknown users get."""
+    still = popularity_only(composition.still) if composition.still else None
+    return msgspec.structs.replace(composition, factors=0.0, neighbours=0.0, categories=0.0, repeats=0.0, still=still)
+
+
+def scaled(composition: Composition, scale: float) -> Composition:
+    """All popularity terms times `scale`: the ranking for unknown users stays the same."""
+    return msgspec.structs.replace(
+        composition,
+        live=_rounded(composition.live * scale),
+        popularity=_rounded(composition.popularity * scale),
+        steady=tuple(Fading(part.half_life_h, _rounded(part.weight * scale)) for part in composition.steady),
+    )
+
+
+def mutate_popularity(parent: Composition, random: Random) -> Composition:
+    """Change half-lives or their number, and the balance of live, trained and long-term popularity."""
+    trends = tuple(
+        Fading(
+            _choice(HALF_LIVES_H, random) if random.random() < 0.5 else part.half_life_h, _jittered(part.weight, random)
+        )
+        for part in parent.trends
+    )
+    if random.random() < 0.4:
+        trends = trends[:1] if len(trends) > 1 else (*trends, Fading(_choice(HALF_LIVES_H, random), 0.1))
+    popularity, steady = parent.popularity, parent.steady
+    if random.random() < 0.4:
+        popularity = _jittered(popularity or 0.003, random) if random.random() < 0.7 else 0.0
+    if random.random() < 0.4:
+        held = _jittered(steady[0].weight if steady else 0.3 * parent.live, random)
+        steady = (Fading(_choice(HALF_LIVES_H[4:], random), held),) if random.random() < 0.8 else ()
+    return msgspec.structs.replace(parent, trends=trends, popularity=popularity, steady=steady)
+
+
+def mutate_personal(parent: Composition, random: Random) -> Composition:
+    """Change about half of the weights and shapes; popularity terms together, so that unknown users get the same."""
+    changed: dict[str, Any] = {}
+    for name, usual in (("factors", 0.1), ("neighbours", 1.0), ("categories", 0.3)):
+        if random.random() < 0.4:
+            changed[name] = 0.0 if random.random() < 0.1 else _jittered(getattr(parent, name) or usual, random)
+    if random.random() < 0.3:
+        changed["shrink"] = _jittered(parent.shrink, random)
+    if random.random() < 0.2:
+        changed["balance"] = _choice(BALANCES, random)
+    if random.random() < 0.4:
+        changed["recency"] = _recency(random)
+    if random.random() < 0.3:
+        changed["fade"] = _fade(random)
+    scale = _jittered(1.0, random) if random.random() < 0.4 else 1.0
+    return msgspec.structs.replace(scaled(parent, scale), **changed)
+
+
+def mutate_all(parent: Composition, random: Random) -> Composition:
+    """Change personal and popularity terms: for shops with too few new customers to choose popularity by."""
+    changed = mutate_personal(parent, random)
+    return mutate_popularity(changed, random) if random.random() < 0.3 else changed
+
+
+def repeat_starts(masked: Composition) -> list[Composition]:
+    """The weights as they are, then with purchased products recommended again at several weights of their own."""
+    largest, weights = _largest(masked), (0.0, 0.03, 0.3, 3.0)
+    return [masked, *(msgspec.structs.replace(masked, mask_bought=False, repeats=w * largest) for w in weights)]
+
+
+def offline_starts(streaming: Composition) -> list[Composition]:
+    """Offline weights to start with: the streaming weights themselves, and slow trends alone and with personal terms.
+
+    All have a popularity term: unknown users get nothing else.
+    """
+    lasting = msgspec.structs.replace(
+        streaming,
+        **dict.fromkeys(("factors", "popularity", "live", "neighbours", "categories"), 0.0),
+        steady=(),
+        fade=(),
+        recency=(Fading(1000.0, 1.0),),
+        shrink=20.0,
+        balance=0.2,
+    )
+    popular = [
+        msgspec.structs.replace(lasting, live=weight, trends=(Fading(hours, 1.0),))
+        for weight in (0.001, 0.01, 0.03, 0.1, 0.3)
+        for hours in OFFLINE_TRENDS_H
+    ]
+    personal = [
+        msgspec.structs.replace(base, factors=factors, neighbours=neighbours)
+        for factors, neighbours in ((1.0, 0.0), (0.0, 1.0), (1.0, 0.1), (1.0, 0.5))
+        for base in popular
+    ]
+    return [streaming, *popular[: len(OFFLINE_TRENDS_H)], *personal]
+
+
+def with_offline_weights(streaming: Composition, still: Composition) -> Composition:
+    """The streaming weights with their offline weights.
+
+    The mask and the relative weight of repeats are those of the streaming weights: holdout questions are about new
+    products only and cannot choose them.
+    """
+    repeats = streaming.repeats / _largest(streaming) * _largest(still) if streaming.repeats else 0.0
+    return msgspec.structs.replace(
+        streaming, still=msgspec.structs.replace(still, mask_bought=streaming.mask_bought, repeats=repeats)
+    )
+
+
+def _largest(composition: Composition) -> float:
+    """The weight that the weight of repeats is relative to."""
+    return max(composition.factors, composition.neighbours, composition.categories, composition.live)
+
+
+def _recency(random: Random) -> tuple[Fading, ...]:
+    parts = [Fading(_choice(RECENCIES_H, random), 1.0)]
+    if random.random() < 0.5:
+        parts.append(Fading(1.0, _jittered(0.5, random)))
+    if random.random() < 0.3:
+        parts.append(Fading(NO_DECAY_H, _jittered(0.05, random)))
+    return tuple(parts)
+
+
+def _fade(random: Random) -> tuple[Fading, ...]:
+    if random.random() < 0.2:
+        return ()
+    lasting = float(random.choice((0.0, 0.1, 0.2, 0.4, 0.6)))
+    return (Fading(_choice(FADES_H, random), _rounded(1 - lasting)), Fading(NO_DECAY_H, lasting))
+
+
+def _choice(choices: Sequence[float], random: Random) -> float:
+    return float(random.choice(choices))
+
+
+def _jittered(value: float, random: Random) -> float:
+    return _rounded(value * float(np.exp(random.normal(scale=0.5))))
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.3g}")  # three digits are more than a window can distinguish
