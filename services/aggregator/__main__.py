@@ -1,4 +1,4 @@
-"""`python -m services.aggregator`: purchases → live tables in Redis. Configured by TILLSTREAM_* variables."""
+"""`python -m services.aggregator`: applies purchases to the live tables in Redis. Set by TILLSTREAM_* variables."""
 
 import asyncio
 import gc
@@ -12,21 +12,20 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from services.aggregator.app import build_app
-from services.aggregator.applier import Applier
-from services.aggregator.archive_reader import ArchivedHistory
-from services.aggregator.calendar import Calendar
+from services.aggregator.applier import Applier, ApplierPorts, make_applier
+from services.aggregator.archive_reader import ArchiveReader
+from services.aggregator.dead_letter_output import DeadLetterOutput
 from services.aggregator.kafka import KafkaDeadLetters, KafkaLogRange
-from services.aggregator.live_generation import LiveTables
+from services.aggregator.live_generation import LiveGeneration
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.snapshots import LiveFigures, Snapshots
-from services.aggregator.store import TableStore
 from services.common.dlq_limits import RefusalAlarm
 from services.common.entrypoint import run_service
 from services.common.eventloop_lag import watch_loop
+from services.common.generations import FIRST_GENERATION, Generation
 from services.common.kafka import client_options, producer_options, until_reachable
 from services.common.object_store import ObjectStore
 from services.common.redis_client import connect
-from services.common.tables import shard_keys
 from services.common.telemetry import Health, TelemetryServer
 
 logger = logging.getLogger(__name__)
@@ -35,7 +34,7 @@ STALL_AFTER_S = 60.0
 
 
 class Clients(mode.Service):
-    """Opens and closes what the applier talks to. Made inside the worker's event loop."""
+    """Opens and closes the applier's clients. Created inside the worker's event loop."""
 
     def __init__(self, settings: AggregatorSettings, health: Health, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -50,33 +49,27 @@ class Clients(mode.Service):
     def applier(self) -> Applier:
         """The applier over these clients."""
         settings = self._settings
-        store = TableStore(self.redis, shard_keys(settings.shards), settings.aggregator_event_ids_kept)
-        tables = LiveTables(self.redis, settings.shards, settings.time_zone)
-        return Applier(
-            store,
-            KafkaDeadLetters(self.producer, settings.dead_letters_topic),
+        sink = KafkaDeadLetters(self.producer, settings.dead_letters_topic)
+        ports = ApplierPorts(
+            DeadLetterOutput(sink, RefusalAlarm(settings, self._health)),
             KafkaLogRange(self.log_client),
-            Calendar(settings.time_zone),
-            self._health,
-            history=ArchivedHistory(self.objects),
-            refusals=RefusalAlarm(settings, self._health),
-            live=tables.generation,
-            dead_letters_topic=settings.dead_letters_topic,
-            chunk=settings.aggregator_chunk,
-            accept_missing_history=settings.aggregator_accept_missing_history,
+            ArchiveReader(self.objects),
         )
+        generation = Generation(FIRST_GENERATION, settings.shards, settings.time_zone)
+        live = LiveGeneration(self.redis, settings.shards, settings.time_zone)
+        return make_applier(settings, self.redis, generation, ports, self._health, live=live.current)
 
     async def on_start(self) -> None:
-        """Connect to Kafka, however long it is away; Redis connects on first use."""
+        """Connect to Kafka, however long it is unavailable; Redis connects on first use."""
         await self._wait_for_kafka()
         await self.producer.start()
         await self.log_client.start()
         self.add_future(watch_loop())
         if self._settings.aggregator_snapshot_seconds:
-            self._snapshots = asyncio.create_task(self._snapshots_of_figures().run())
+            self._snapshots = asyncio.create_task(self._make_snapshots().run())
 
     async def _wait_for_kafka(self) -> None:
-        """A start while Kafka is away is no reason to end: nobody may be there to start it again."""
+        """Wait instead of exiting: there may be no supervisor that would start the process again."""
 
         def on_wait(error: Exception) -> None:
             self._health.set("tables", False, f"Kafka: {error}")
@@ -92,7 +85,7 @@ class Clients(mode.Service):
         finally:
             await probe.close()
 
-    def _snapshots_of_figures(self) -> Snapshots:
+    def _make_snapshots(self) -> Snapshots:
         settings = self._settings
         return Snapshots(
             LiveFigures(self.redis, settings),
@@ -113,7 +106,7 @@ class Clients(mode.Service):
 
 
 def main() -> int:
-    """Run until SIGTERM or SIGINT. Exit code 2: configuration; 1: the tables cannot be continued."""
+    """Run until SIGTERM or SIGINT. Exit status 2: configuration; 1: the tables cannot be continued."""
     return run_service("aggregator", AggregatorSettings, _serve)
 
 
@@ -126,8 +119,8 @@ def _serve(settings: AggregatorSettings) -> int:
 
 
 def run(settings: AggregatorSettings, health: Health) -> int:
-    """Build everything in one event loop and hand it to Faust's worker."""
-    # A batch makes thousands of objects and no cycles; collecting after every 700 took a third of the time.
+    """Build everything in one event loop and pass it to Faust's worker."""
+    # A batch creates thousands of objects and no cycles; collecting after every 700 took a third of the time.
     gc.set_threshold(100_000, 20, 100)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

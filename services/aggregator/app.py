@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Container
 from typing import Any, cast
 
 import faust
@@ -13,7 +14,7 @@ from yarl import URL
 
 from services.aggregator.applier import Applier
 from services.aggregator.settings import AggregatorSettings
-from services.aggregator.transport import Batch, BatchConsumer, BatchTransport
+from services.aggregator.transport import BatchConsumer, BatchTransport, FetchedBatch
 from services.common.dlq_limits import TooManyRefused
 from services.common.kafka import MskTokenProvider
 from services.common.metrics import AGGREGATOR_LAG
@@ -40,68 +41,101 @@ def build_app(settings: AggregatorSettings, health: Health, applier: Applier) ->
     """Wire topics, agents and the realignment timer; nothing is connected before the worker starts."""
     app = _faust(settings)
     topics = {settings.purchases_topic, settings.dead_letters_topic}
-    pulse = Pulse(health)
-    resets = _Resets()
-
-    async def on_assigned(*_: Any, **__: Any) -> None:
-        cast(BatchConsumer, app.consumer).invalidate()
-        applier.reassigned()
-        pulse.forget()
-
-    app.on_partitions_assigned.connect(on_assigned)
-
-    async def on_stopping(*_: Any, **__: Any) -> None:
-        await _leave(app, applier)
-
-    # Fetching has ended by then, the agents have not.
-    app.on_before_shutdown.connect(on_stopping)
-
-    async def consume(stream: StreamT[Any]) -> None:
-        async for event in stream.events():
-            await _guarded(app, handle(event))
-
-    async def handle(event: EventT[Any]) -> None:
-        partition, batch = TopicPartition(*event.message.tp), cast(Batch, event.value)
-        consumer = cast(BatchConsumer, app.consumer)
-        back_to = await applier.apply(partition, batch.records)
-        # What was asked for before the last seek is not dropped unseen: a fetch that is under way during a seek brings
-        # what was sought. But where such a batch says "go back", reading is on its way already.
-        if not consumer.is_current(event.message.tp, batch):
-            return
-        if back_to is not None:
-            await consumer.go_to({event.message.tp: back_to})
-        reached = batch.records[-1].offset + 1 if back_to is None else back_to
-        if event.message.tp in consumer.assignment():  # else revoked meanwhile: its end is another's to tell
-            pulse.reached(partition, reached, consumer.highwater(event.message.tp) or reached)
-
-    async def realign() -> None:
-        consumer = cast(BatchConsumer, app.consumer)
-        if app.rebalancing or not consumer.flow_active:
-            health.set("assigned", False, "rebalancing")
-            health.beat()
-            return
-        assigned = [partition for partition in consumer.assignment() if partition.topic in topics]
-        partitions = [TopicPartition(*partition) for partition in assigned]
-        moved = await applier.realign(partitions, lambda: resets.noticed(consumer))
-        if moved:
-            await consumer.go_to({TP(*partition): offset for partition, offset in moved.items()})
-        health.set("assigned", True, f"{len(assigned)} partitions")
-        health.report("partitions", len(assigned))
-        pulse.report()
-
-    async def realign_guarded() -> None:
-        await _guarded(app, realign())
-
-    app.timer(REALIGN_EVERY_S)(realign_guarded)
-
+    worker = _Worker(app, topics, health, applier)
+    app.on_partitions_assigned.connect(worker.on_assigned)
+    app.on_before_shutdown.connect(worker.on_stopping)  # fetching has ended by then, the agents have not
+    app.timer(REALIGN_EVERY_S)(worker.realign)
     for topic in sorted(topics):
         channel = app.topic(topic, schema=_AsFetched(), internal=False)
-        app.agent(channel, name=f"apply-{topic}")(consume)
+        app.agent(channel, name=f"apply-{topic}")(worker.consume)
     return app
 
 
+class _Worker:
+    """Feeds fetched batches to the applier and keeps the consumer's positions in line with the marks."""
+
+    def __init__(self, app: AppT, topics: Container[str], health: Health, applier: Applier) -> None:
+        self._app = app
+        self._topics = topics
+        self._health = health
+        self._applier = applier
+        self._lag = LagReporter(health)
+        self._resets = _PositionResets()
+
+    async def on_assigned(self, *_: Any, **__: Any) -> None:
+        """Partitions were assigned: nothing known of positions is valid any more."""
+        self._consumer.invalidate()
+        self._applier.reassigned()
+        self._lag.forget()
+
+    async def on_stopping(self, *_: Any, **__: Any) -> None:
+        """Finish the batch in progress and commit its mark, so that the next owner fetches nothing twice."""
+        consumer = self._consumer
+        try:
+            async with asyncio.timeout(_LEAVE_WITHIN_S):
+                marks = await self._applier.close([TopicPartition(*tp) for tp in consumer.assignment()])
+                await consumer.leave_at({TP(*partition): offset for partition, offset in marks.items()})
+        except (TimeoutError, KafkaError) as error:
+            # Not needed for exactness: the marks in Redis say where to continue.
+            logger.warning("stopped without a commit of the last batch: %r", error)
+
+    async def consume(self, stream: StreamT[Any]) -> None:
+        """The agent: apply each batch of a topic."""
+        async for event in stream.events():
+            await self._crash_on_error(self._handle(event))
+
+    async def realign(self) -> None:
+        """The timer: compare the marks with what is cached, and seek where they differ."""
+        await self._crash_on_error(self._realign())
+
+    @property
+    def _consumer(self) -> BatchConsumer:
+        return cast(BatchConsumer, self._app.consumer)
+
+    async def _handle(self, event: EventT[Any]) -> None:
+        tp, batch = event.message.tp, cast(FetchedBatch, event.value)
+        consumer = self._consumer
+        back_to = await self._applier.apply(TopicPartition(*tp), batch.records)
+        # A batch from before the last seek is applied too: a fetch in flight during a seek may bring what was sought.
+        # But where such a batch asks to seek back, the consumer has been repositioned already.
+        if not consumer.is_current(tp, batch):
+            return
+        if back_to is not None:
+            await consumer.go_to({tp: back_to})
+        reached = batch.records[-1].offset + 1 if back_to is None else back_to
+        if tp in consumer.assignment():  # a revoked partition's lag is reported by its next owner
+            self._lag.reached(TopicPartition(*tp), reached, consumer.highwater(tp) or reached)
+
+    async def _realign(self) -> None:
+        consumer = self._consumer
+        if self._app.rebalancing or not consumer.flow_active:
+            self._health.set("assigned", False, "rebalancing")
+            self._health.beat()
+            return
+        assigned = [tp for tp in consumer.assignment() if tp.topic in self._topics]
+        seek_to = await self._applier.realign(
+            [TopicPartition(*tp) for tp in assigned], lambda: self._resets.consume(consumer)
+        )
+        if seek_to:
+            await consumer.go_to({TP(*partition): offset for partition, offset in seek_to.items()})
+        self._health.set("assigned", True, f"{len(assigned)} partitions")
+        self._health.report("partitions", len(assigned))
+        self._lag.report()
+
+    async def _crash_on_error(self, work: Awaitable[None]) -> None:
+        """Faust acknowledges a message whose agent raises; an error that is not retried must end the process."""
+        try:
+            await work
+        except TooManyRefused as stop:
+            logger.error("stopping: %s", stop)
+            await self._app.crash(stop)
+        except Exception as error:
+            logger.exception("stopping: the live tables cannot be continued")
+            await self._app.crash(error)
+
+
 def _faust(settings: AggregatorSettings) -> AppT:
-    """Faust with our transport; nothing of its own storage, web server and topics."""
+    """Faust with the batch transport; none of its storage, web server and topics."""
     app = faust.App(
         settings.aggregator_group,
         broker=f"kafka://{settings.kafka_bootstrap.replace(',', ';')}",
@@ -114,7 +148,7 @@ def _faust(settings: AggregatorSettings) -> AppT:
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=1 << 20,
         broker_max_poll_records=10_000,
-        # Few, since each is a whole batch; beyond them fetching pauses.
+        # Few, since each is a whole batch; when it is full, fetching pauses.
         stream_buffer_maxsize=4,
         stream_wait_empty=False,
         topic_allow_declare=False,
@@ -125,20 +159,20 @@ def _faust(settings: AggregatorSettings) -> AppT:
     return app
 
 
-class _Resets:
-    """Positions that Faust has set come from committed offsets, which may lie past the marks: nothing is known then."""
+class _PositionResets:
+    """Detects positions that Faust has set. They come from committed offsets, which may lie past the marks."""
 
     def __init__(self) -> None:
-        self._noticed = 0
+        self._seen = 0
 
-    def noticed(self, consumer: BatchConsumer) -> bool:
-        """Whether there were any since this was asked last."""
-        before, self._noticed = self._noticed, consumer.resets
+    def consume(self, consumer: BatchConsumer) -> bool:
+        """Whether there were resets since the last call."""
+        before, self._seen = self._seen, consumer.resets
         return before != consumer.resets
 
 
-class Pulse:
-    """Rate and lag for people (/readyz) and machines (/metrics), by what the partitions have reached."""
+class LagReporter:
+    """Reports rate and lag, for people (/readyz) and for machines (/metrics)."""
 
     def __init__(self, health: Health) -> None:
         self._health = health
@@ -160,35 +194,11 @@ class Pulse:
         AGGREGATOR_LAG.labels(partition.topic, str(partition.partition)).set(self._lag[partition])
 
     def report(self) -> None:
-        """Tell the rate since the last report, and the lag."""
+        """Report the rate since the last report, and the lag."""
         now = time.monotonic()
         self._health.report("events_per_second", round(self._records / (now - self._since), 1))
         self._health.report("lag", sum(self._lag.values()))
         self._records, self._since = 0, now
-
-
-async def _leave(app: AppT, applier: Applier) -> None:
-    """Finish the batch under way and commit its mark, so that whoever is next fetches nothing twice."""
-    consumer = cast(BatchConsumer, app.consumer)
-    try:
-        async with asyncio.timeout(_LEAVE_WITHIN_S):
-            marks = await applier.close([TopicPartition(*partition) for partition in consumer.assignment()])
-            await consumer.leave_at({TP(*partition): offset for partition, offset in marks.items()})
-    except (TimeoutError, KafkaError) as error:
-        # Not needed for exactness: the marks in Redis say where to go on.
-        logger.warning("stopped without a commit of the last batch: %r", error)
-
-
-async def _guarded(app: AppT, work: Any) -> None:
-    """Faust acknowledges a message whose agent raises; an error that is not waited out must end the process instead."""
-    try:
-        await work
-    except TooManyRefused as stop:
-        logger.error("stopping: %s", stop)
-        await app.crash(stop)
-    except Exception as error:
-        logger.exception("stopping: the live tables cannot be continued")
-        await app.crash(error)
 
 
 def _credentials(settings: AggregatorSettings) -> Any:

@@ -1,84 +1,67 @@
-"""Applying fetched records to the live tables exactly once, through crashes of anything.
+"""Applies fetched records to the live tables exactly once, whatever crashes.
 
-The marks in Redis are the truth; Kafka's committed offsets are a hint. A batch is applied from the lowest mark on, and
-each shard is given only what lies past its own mark. When anything disagrees, what is known of the partition
-is forgotten, read again from Redis, and reading goes back to there. What Kafka no longer holds comes from the archive.
+The marks (applied offsets) in Redis are authoritative; Kafka's committed offsets are a hint. A batch is applied from
+the lowest mark on, and each shard gets only records at or after its own mark. On a conflict the cached state of the
+partition is dropped, the marks are read again, and the consumer seeks back to them. Records that have expired from
+Kafka come from the archive.
 """
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
-from services.aggregator.archive_reader import History, Span
+from services.aggregator.archive_reader import BackfillSource
+from services.aggregator.backfill import ArchiveBackfill
+from services.aggregator.batch import BatchBuilder, ShardCall
 from services.aggregator.calendar import Calendar
-from services.aggregator.fold import Setting, ShardDelta, fold
-from services.aggregator.in_flight import Underway
-from services.aggregator.partition_state import Progress, RebuildNeeded, another_topic, lost, name_of, require_same_log
-from services.aggregator.payload import Change, Move
-from services.aggregator.store import Moved, TableStore
-from services.aggregator.validation import (
-    Record,
-    Refusal,
-    claimed_ids,
-    count_dead_letters,
-    judge,
-    replayed_ids,
-    without_repeats,
-)
-from services.common.dlq_limits import RefusalAlarm
+from services.aggregator.dead_letter_output import DeadLetterOutput
+from services.aggregator.in_flight import InFlightCall
+from services.aggregator.log_guard import LogGuard, LogRange
+from services.aggregator.partition_state import PartitionState, partition_name
+from services.aggregator.settings import AggregatorSettings
+from services.aggregator.store import OffsetConflict, TableStore
+from services.aggregator.validation import Record, validate
 from services.common.generations import Generation
-from services.common.metrics import (
-    AGGREGATOR_DEAD_LETTERS,
-    AGGREGATOR_LINES,
-    AGGREGATOR_MISMATCHES,
-    AGGREGATOR_MISSING,
-    AGGREGATOR_REFETCHED,
-    AGGREGATOR_REPEATS,
-)
-from services.common.tables import MINUTES_KEPT_SECONDS
+from services.common.metrics import AGGREGATOR_LINES, AGGREGATOR_MISMATCHES, AGGREGATOR_REFETCHED
+from services.common.redis_client import RedisClient
 from services.common.telemetry import Health
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _RETRY_AFTER_S = (0.1, 0.2, 0.5, 1.0, 2.0)
-# `realign` reads history; records of a partition that waits for it are only fetched again.
-_BEHIND_PAUSE_S = 1.0
-
-
-class DeadLetterSink(Protocol):
-    """Where refused records go."""
-
-    async def send(self, topic: str, partition: int, refusals: Sequence[Refusal]) -> None:
-        """Return once every refusal is acknowledged; raises KafkaError."""
-
-
-class LogRange(Protocol):
-    """What Kafka holds of a partition."""
-
-    async def offsets(self, partition: TopicPartition) -> tuple[int, int]:
-        """The earliest offset and the one after the newest."""
-
-    async def first(self, partition: TopicPartition, offset: int) -> tuple[int, int] | None:
-        """Offset and broker's time (epoch ms) of the first record at an offset or after it; None where none is told."""
+# `realign` backfills; a partition that waits for it would only fetch the same records again.
+_BACKFILL_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    """One script call."""
+class ApplierSettings:
+    """`chunk`: records of one script call. `time_zone`: of the calendar, until a live generation has another.
 
-    shard: int
-    move: Move
-    delta: ShardDelta
-    change: Change
+    `missing_timeout_s`: how long records in neither Kafka nor the archive may still be on their way to the archive;
+    after that they are an error, or skipped with `accept_missing_history`.
+    """
+
+    dead_letters_topic: str
+    chunk: int
+    accept_missing_history: bool
+    time_zone: str
+    missing_timeout_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class ApplierPorts:
+    """What the applier talks to, apart from the tables."""
+
+    dead_letters: DeadLetterOutput
+    log_range: LogRange
+    source: BackfillSource
 
 
 class Applier:
@@ -87,334 +70,207 @@ class Applier:
     def __init__(
         self,
         store: TableStore,
-        dead_letters: DeadLetterSink,
-        log_range: LogRange,
-        calendar: Calendar,
+        ports: ApplierPorts,
         health: Health,
-        *,
-        history: History,
-        refusals: RefusalAlarm,
-        dead_letters_topic: str,
-        chunk: int,
-        accept_missing_history: bool,
-        history_patience_s: float = 120.0,
+        settings: ApplierSettings,
         live: Callable[[], Awaitable[Generation]] | None = None,
     ) -> None:
-        """`history_patience_s`: records that are neither in Kafka nor in the archive may be on their way there.
-
-        `live` tells the generation to write, which may change at any time; with None it is the store's and calendar's.
-        """
+        """`live` returns the generation to write, which may change at any time; without it the store's is written."""
         self._store = store
-        self._dead_letters = dead_letters
-        self._log_range = log_range
-        self._history = history
-        self._refusals = refusals
-        self._calendar = calendar
+        self._dead_letters = ports.dead_letters
         self._health = health
-        self._dead_letters_topic = dead_letters_topic
-        self._chunk = chunk
-        self._accept_missing_history = accept_missing_history
-        self._history_patience_s = history_patience_s
+        self._settings = settings
         self._live = live
         self._generation: Generation | None = None
-        self._missing_since: dict[TopicPartition, float] = {}
-        self._progress: dict[TopicPartition, Progress] = {}
-        self._floors = [0] * store.shards
-        self._asked_floor = 0
+        self._log_guard = LogGuard(ports.log_range)
+        self._batches = BatchBuilder(store, Calendar(settings.time_zone))
+        self._backfill = ArchiveBackfill(
+            ports.source,
+            store,
+            health,
+            accept_missing=settings.accept_missing_history,
+            missing_timeout_s=settings.missing_timeout_s,
+        )
+        self._states: dict[TopicPartition, PartitionState] = {}
         self._lock = asyncio.Lock()
 
     def forget(self, partition: TopicPartition | None = None) -> None:
-        """Drop what is known of one partition, or of all of them, as after a rebalance."""
+        """Drop the cached state of one partition, or of all of them, as after a rebalance."""
         if partition is None:
-            self._progress.clear()
+            self._states.clear()
         else:
-            self._progress.pop(partition, None)
+            self._states.pop(partition, None)
 
     def reassigned(self) -> None:
-        """Other partitions may be ours now: drop what is known of all."""
+        """Partitions were assigned: drop all cached state."""
         self.forget()
-        self._refusals.forget()
+        self._dead_letters.forget()
 
     async def apply(self, partition: TopicPartition, records: Sequence[Record]) -> int | None:
-        """Apply the records of one fetch. Returns where reading has to go back to, None where it may go on.
+        """Apply the records of one fetch. Returns the offset to seek back to, None where reading may continue.
 
-        Waits while Redis or the dead-letter topic is away. Raises RebuildNeeded.
+        Waits while Redis or the dead-letter topic is unavailable. Raises RebuildNeeded, TooManyRefused.
         """
         async with self._lock:
-            back_to = await self._persist(lambda: self._apply(partition, records))
-        if back_to is not None and self.is_behind(partition):
-            await asyncio.sleep(_BEHIND_PAUSE_S)
+            back_to = await self._retry(lambda: self._apply(partition, records))
+        if back_to is not None and self.needs_backfill(partition):
+            await asyncio.sleep(_BACKFILL_PAUSE_S)
         return back_to
 
     async def realign(
-        self, partitions: Sequence[TopicPartition], moved: Callable[[], bool] = lambda: False
+        self, partitions: Sequence[TopicPartition], positions_reset: Callable[[], bool] = lambda: False
     ) -> dict[TopicPartition, int]:
-        """Where reading has to go on in each partition whose mark is not the one that is remembered.
+        """The offset to seek to in each partition whose mark differs from the cached one.
 
-        This finds a Redis that was restored from a snapshot, or emptied, while no record came in. What Kafka no longer
-        holds is read from the archive and applied before it returns. Where reading was `moved` by another hand, nothing
-        is remembered: that is asked once nothing is applied any more, since a batch from before may wait for Redis for
-        long, and bring marks back to mind without reading being sent to them. Raises RebuildNeeded.
+        This detects a Redis that was restored from a snapshot or emptied while no record came in. Records that have
+        expired from Kafka are backfilled before it returns. `positions_reset` says whether the consumer's positions
+        were set elsewhere; then nothing cached is valid. It is asked under the lock: a batch from before may wait for
+        Redis for long, and cache marks again although the consumer does not seek to them. Raises RebuildNeeded.
         """
         async with self._lock:
-            if moved():
+            if positions_reset():
                 self.forget()
-            return await self._persist(lambda: self._realign(partitions))
+            return await self._retry(lambda: self._realign(partitions))
 
     async def close(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        """Let what is under way come to its end, apply nothing after it; the marks of partitions that are known.
+        """Finish the batch in progress and apply nothing after it. Returns the marks of known partitions.
 
-        Waits as long as Redis or the dead-letter topic is away.
+        Waits as long as Redis or the dead-letter topic is unavailable.
         """
-        await self._lock.acquire()  # and never given back
-        known = {partition: self._progress.get(partition) for partition in partitions}
-        return {partition: progress.next for partition, progress in known.items() if progress and not progress.behind}
+        await self._lock.acquire()  # and never released
+        known = {partition: self._states.get(partition) for partition in partitions}
+        return {
+            partition: state.next_offset for partition, state in known.items() if state and not state.needs_backfill
+        }
 
-    def is_behind(self, partition: TopicPartition) -> bool:
-        """Whether records that come next are no longer in Kafka, and not applied from the archive yet."""
-        progress = self._progress.get(partition)
-        return progress is not None and progress.behind
+    def needs_backfill(self, partition: TopicPartition) -> bool:
+        """Whether the next records have expired from Kafka and are not applied from the archive yet."""
+        state = self._states.get(partition)
+        return state is not None and state.needs_backfill
 
     async def _realign(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        await self._follow()
-        moved = {}
+        await self._follow_generation()
+        seek_to = {}
         for partition in partitions:
-            known = self._progress.get(partition)
-            marks = await self._store.marks(name_of(partition))
-            if known is None or any(state.mark != marks[shard] for shard, state in known.shards.items()):
-                moved[partition] = (await self._load(partition)).next
-        behind = [partition for partition in partitions if self.is_behind(partition)]
-        if behind:
-            await self._read_history(behind)
-            moved |= {partition: known.next for partition in behind if (known := self._progress.get(partition))}
-        return moved
+            known = self._states.get(partition)
+            marks = await self._store.marks(partition_name(partition))
+            if known is None or any(shard.mark != marks[number] for number, shard in known.shards.items()):
+                seek_to[partition] = (await self._load(partition)).next_offset
+        expired = [partition for partition in partitions if self.needs_backfill(partition)]
+        if expired:
+            await self._run_backfill(expired)
+            seek_to |= {partition: known.next_offset for partition in expired if (known := self._states.get(partition))}
+        return seek_to
 
-    async def _read_history(self, partitions: Sequence[TopicPartition]) -> None:
-        """Apply what Kafka no longer holds, as far as the archive has it. Raises RebuildNeeded where it lacks some."""
-        known = {partition: self._progress[partition] for partition in partitions}
-        logger.warning("reading %s from the archive: Kafka no longer holds all of it", ", ".join(map(name_of, known)))
+    async def _run_backfill(self, partitions: Sequence[TopicPartition]) -> None:
+        states = {partition: self._states[partition] for partition in partitions}
         try:
-            await self._apply_history(known)
-        except Moved as moved:
-            self._count_mismatch(moved)
+            await self._backfill.apply(states, self._is_current, self._advance)
+        except OffsetConflict as conflict:
+            self._count_conflict(conflict)
             self.forget()
-        for partition, progress in known.items():
-            if progress.behind and self._progress.get(partition) is progress:
-                await self._miss(partition, progress)
-        self._health.report("history", None)
+        await self._backfill.finish(states, self._is_current)
 
-    async def _apply_history(self, known: Mapping[TopicPartition, Progress]) -> None:
-        spans = {partition: Span(progress.next, progress.log_begin) for partition, progress in known.items()}
-        applying = Underway()
-        try:
-            async with aclosing(self._history.read(spans)) as history:
-                async for partition, records in history:
-                    progress = known[partition]
-                    if self._progress.get(partition) is not progress:
-                        return  # forgotten, as by a rebalance: the next realignment goes on with what is ours by then
-                    require_same_log(partition, progress, records)
-                    if records[0].offset > progress.next:
-                        await self._miss_between(partition, progress, records[0].offset)
-                    self._missing_since.pop(partition, None)
-                    await self._advance(applying, partition, progress, records)
-                    self._tell_history(partition, progress)
-            await applying.settle()
-        finally:
-            await applying.abandon()
-
-    def _tell_history(self, partition: TopicPartition, progress: Progress) -> None:
-        self._health.beat()
-        self._health.report("history", f"{name_of(partition)} at {progress.next} of {progress.log_begin}")
-
-    async def _miss_between(self, partition: TopicPartition, progress: Progress, found: int) -> None:
-        """The archive has later records but not the next ones: its chain begins late or has a hole."""
-        if not self._accept_missing_history:
-            raise RebuildNeeded(lost(partition, progress.next, found - 1))
-        await self._skip(partition, progress, found)
-
-    async def _miss(self, partition: TopicPartition, progress: Progress) -> None:
-        """The archive ends before Kafka begins: the archiver may still hold the records that lie between."""
-        since = self._missing_since.setdefault(partition, time.monotonic())
-        if time.monotonic() - since < self._history_patience_s:
-            last = progress.log_begin - 1
-            logger.warning("%s: waiting for records %d to %d in the archive", name_of(partition), progress.next, last)
-        elif self._accept_missing_history:
-            await self._skip(partition, progress, progress.log_begin)
-        else:
-            raise RebuildNeeded(lost(partition, progress.next, progress.log_begin - 1))
-
-    async def _skip(self, partition: TopicPartition, progress: Progress, to: int) -> None:
-        """Go on without records that nobody has any more, and keep in mind which."""
-        logger.error("%s: going on without records %d to %d", name_of(partition), progress.next, to - 1)
-        AGGREGATOR_MISSING.inc(to - progress.next)
-        await self._store.note_missing(self._home(partition), name_of(partition), progress.next, to - 1)
-        progress.skipped_to = to
+    def _is_current(self, partition: TopicPartition, state: PartitionState) -> bool:
+        return self._states.get(partition) is state
 
     async def _apply(self, partition: TopicPartition, records: Sequence[Record]) -> int | None:
-        progress = self._progress.get(partition) or await self._load(partition)
-        if not progress.behind and records[0].offset > progress.next:
-            await self._check_range(partition, progress)  # records that Kafka dropped are no gap in the log
-            if not progress.behind and not await self._is_gap(partition, progress.next, records[0].offset):
-                return progress.next
-        elif progress.begun and records[0].offset < progress.next:
-            await self._check_range(partition, progress)  # the log went back under a running reader
-        if progress.behind:
-            return progress.log_begin  # what lies before comes from the archive first, see `realign`
-        progress.begun = True
-        if records[0].offset < progress.next:
-            AGGREGATOR_REFETCHED.inc(sum(record.offset < progress.next for record in records))
-        applying = Underway()
+        state = self._states.get(partition) or await self._load(partition)
+        if (back_to := await self._seek_back_to(partition, state, records[0].offset)) is not None:
+            return back_to
+        state.started = True
+        if records[0].offset < state.next_offset:
+            AGGREGATOR_REFETCHED.inc(sum(record.offset < state.next_offset for record in records))
+        in_flight = InFlightCall()
         try:
-            await self._advance(applying, partition, progress, records)
-            await applying.settle()
-        except Moved as moved:
-            self._count_mismatch(moved)
-            return (await self._load(partition)).next
+            await self._advance(in_flight, partition, state, records)
+            await in_flight.wait()
+        except OffsetConflict as conflict:
+            self._count_conflict(conflict)
+            return (await self._load(partition)).next_offset
         finally:
-            await applying.abandon()
+            await in_flight.drain()
         return None
 
-    async def _is_gap(self, partition: TopicPartition, wanted: int, found: int) -> bool:
-        """Whether the log itself has nothing from `wanted` to `found`: compaction and transactions leave such gaps.
-
-        Only the log can tell: between two batches of one partition reading may have been sent elsewhere.
-        """
-        first = await self._log_range.first(partition, wanted)
-        return first is not None and first[0] >= found
+    async def _seek_back_to(self, partition: TopicPartition, state: PartitionState, first: int) -> int | None:
+        """Where to read before a batch that begins at `first` may be applied; None where it may be applied now."""
+        if not state.needs_backfill and first > state.next_offset:
+            await self._check_log(partition, state)  # records that expired are no gap in the log
+            wanted = state.next_offset
+            if not state.needs_backfill and not await self._log_guard.is_gap(partition, wanted, first):
+                return wanted
+        elif state.started and first < state.next_offset:
+            await self._check_log(partition, state)  # the log went back under a running reader
+        return state.log_start if state.needs_backfill else None  # `realign` backfills what lies before
 
     async def _advance(
-        self, applying: Underway, partition: TopicPartition, progress: Progress, records: Sequence[Record]
+        self, in_flight: InFlightCall, partition: TopicPartition, state: PartitionState, records: Sequence[Record]
     ) -> None:
-        """Apply what lies past the marks, chunk by chunk; the last calls may still be under way."""
-        wanted = [record for record in records if record.offset >= progress.next]
-        for chunk in _chunks(wanted, self._chunk):
-            await applying.start(self._run(await self._prepare(partition, progress, chunk)))
+        """Apply what lies past the marks, chunk by chunk; the last calls may still be in flight."""
+        wanted = [record for record in records if record.offset >= state.next_offset]
+        for chunk in _chunks(wanted, self._settings.chunk):
+            await in_flight.start(self._call(await self._prepare(partition, state, chunk)))
 
-    def _count_mismatch(self, moved: Moved) -> None:
-        logger.warning("the tables were moved by another hand, reading again from their marks: %s", moved)
+    async def _prepare(
+        self, partition: TopicPartition, state: PartitionState, records: Sequence[Record]
+    ) -> list[ShardCall]:
+        """The calls for these records. The state is advanced already: a call that fails drops it."""
+        if partition.topic == self._settings.dead_letters_topic:
+            calls = self._batches.dead_letters(partition, state, records)
+        else:
+            lines, rejected = validate(records)
+            if not state.needs_backfill:  # records from the archive were observed when they arrived
+                self._dead_letters.observe(partition, records, rejected)
+            if rejected:
+                await self._dead_letters.send(partition, rejected)
+            calls = await self._batches.purchases(partition, state, records, lines)
+        for call in calls:
+            shard = state.shards[call.shard]
+            shard.mark = call.advance.next
+            shard.last_timestamp_ms = call.effects.last_timestamp_ms
+            shard.rows.update(call.effects.rows)
+        return calls
+
+    async def _call(self, calls: Sequence[ShardCall]) -> None:
+        for call in calls:
+            floor = await self._store.apply(call.shard, call.advance, call.delta, call.effects)
+            self._batches.raise_floor(call.shard, floor)
+            AGGREGATOR_LINES.inc(call.delta.events)
+
+    def _count_conflict(self, conflict: OffsetConflict) -> None:
+        logger.warning(
+            "offset conflict (another writer or a restored Redis): re-reading from the applied offsets: %s", conflict
+        )
         AGGREGATOR_MISMATCHES.inc()
 
-    async def _prepare(self, partition: TopicPartition, progress: Progress, records: Sequence[Record]) -> list[_Step]:
-        """What brings each shard past these records. Progress is moved already: a step that fails drops it."""
-        if partition.topic == self._dead_letters_topic:
-            steps = [self._count_dead_letters(partition, progress, records)]
-        else:
-            steps = await self._add_purchases(partition, progress, records)
-        for step in steps:
-            state = progress.shards[step.shard]
-            state.mark = step.move.next
-            state.stamp = step.change.arrived_at
-            state.rows.update(step.change.rows)
-        return steps
-
-    async def _run(self, steps: Sequence[_Step]) -> None:
-        for step in steps:
-            self._floors[step.shard] = await self._store.apply(step.shard, step.move, step.delta, step.change)
-            AGGREGATOR_LINES.inc(step.delta.events)
-
-    async def _add_purchases(
-        self, partition: TopicPartition, progress: Progress, records: Sequence[Record]
-    ) -> list[_Step]:
-        lines, refusals = judge(records)
-        if not progress.behind:  # what is read from the archive was told when it came
-            self._watch(partition, records, refusals)
-        if refusals:
-            await self._refuse(partition, refusals)
-        wanted = claimed_ids(lines, name_of(partition))
-        owners = await self._store.claim(wanted, replayed_ids(lines)) if wanted else {}
-        next_offset = records[-1].offset + 1
-        steps: list[_Step] = []
-        for mark, shards in progress.groups():
-            if mark >= next_offset:
-                continue
-            pending = [line for line in lines if line.offset >= mark]
-            rows = progress.shards[shards[0]].rows
-            fresh, moved_rows = without_repeats(pending, rows, owners, name_of(partition))
-            AGGREGATOR_REPEATS.inc(len(pending) - len(fresh))
-            deltas = fold(fresh, self._setting(partition))
-            newest = max((line.purchase.event_time for line in fresh), default=0)
-            change = self._change(records, moved_rows, newest)
-            move = Move(name_of(partition), mark, next_offset)
-            steps += [_Step(shard, move, deltas[shard], change) for shard in shards]
-        return steps
-
-    def _watch(self, partition: TopicPartition, records: Sequence[Record], refusals: Sequence[Refusal]) -> None:
-        """Tell of too many refusals before anything of these records is done. Raises TooManyRefused."""
-        refused = [refusal.record.offset for refusal in refusals]
-        reason = refusals[-1].rejected.reason.value if refusals else ""
-        self._refusals.observe(name_of(partition), records[0].offset, records[-1].offset + 1, refused, reason)
-
-    async def _refuse(self, partition: TopicPartition, refusals: Sequence[Refusal]) -> None:
-        """Flush the dead letters before any mark moves past their records."""
-        await self._dead_letters.send(partition.topic, partition.partition, refusals)
-        for refusal in refusals:
-            AGGREGATOR_DEAD_LETTERS.labels(refusal.rejected.reason.value).inc()
-
-    def _count_dead_letters(self, partition: TopicPartition, progress: Progress, records: Sequence[Record]) -> _Step:
-        home = self._home(partition)
-        state = progress.shards[home]
-        reasons, moved_rows = count_dead_letters(records, state.rows)
-        move = Move(name_of(partition), state.mark, records[-1].offset + 1)
-        return _Step(home, move, ShardDelta(dead_letters=reasons), self._change(records, moved_rows, 0))
-
-    def _change(self, records: Sequence[Record], moved_rows: dict[str, int], newest_event: int) -> Change:
-        floor = max(0, newest_event // 60_000 * 60 - MINUTES_KEPT_SECONDS)
-        return Change(moved_rows, floor, self._expired_tables(floor), records[-1].timestamp)
-
-    def _expired_tables(self, floor: int) -> list[str]:
-        """Minute tables that fall below this floor, but for those that a batch under way takes with it."""
-        known = max(min(self._floors), self._asked_floor)
-        self._asked_floor = max(known, floor)
-        return self._calendar.minute_tables(known, floor) if 0 < known < floor else []
-
-    async def _follow(self) -> None:
-        """Go over to the generation that is live now. Whatever is still done to the one before is without effect."""
+    async def _follow_generation(self) -> None:
+        """Switch to the generation that is live now. Calls for the previous one have no effect."""
         if self._live is None or (generation := await self._live()) == self._generation:
             return
         self.forget()
         self._generation = generation
         self._store.use(generation.keys)
-        self._calendar = Calendar(generation.time_zone)
-        self._floors, self._asked_floor = [0] * generation.shards, 0
+        self._batches.use(Calendar(generation.time_zone))
 
-    async def _load(self, partition: TopicPartition) -> Progress:
-        await self._follow()
-        name = name_of(partition)
-        states = await self._store.load(name)
-        home = self._home(partition)
-        only_home = partition.topic == self._dead_letters_topic
-        progress = Progress({shard: state for shard, state in enumerate(states) if shard == home or not only_home})
-        await self._check_range(partition, progress)
-        self._floors, self._asked_floor = await self._store.minute_floors(), 0
-        self._progress[partition] = progress
-        return progress
+    async def _load(self, partition: TopicPartition) -> PartitionState:
+        await self._follow_generation()
+        shards = dict(enumerate(await self._store.load(partition_name(partition))))
+        if partition.topic == self._settings.dead_letters_topic:  # counted in one shard only
+            home = self._store.home_shard(partition.partition)
+            shards = {home: shards[home]}
+        state = PartitionState(shards)
+        await self._check_log(partition, state)
+        self._batches.set_floors(await self._store.minute_floors())
+        self._states[partition] = state
+        return state
 
-    async def _check_range(self, partition: TopicPartition, progress: Progress) -> None:
-        earliest, end = await self._log_range.offsets(partition)
-        progress.log_begin = earliest
-        if progress.behind and partition.topic == self._dead_letters_topic:
-            await self._skip(partition, progress, earliest)  # dead letters are not archived
-        highest = max(state.mark for state in progress.shards.values())
-        if highest > end:
-            raise RebuildNeeded(another_topic(partition, f"at offset {highest}, but the topic ends at {end}"))
-        for state in progress.shards.values():
-            if state.stamp is not None and state.mark > earliest:
-                offset, stamp = await self._log_range.first(partition, state.mark - 1) or (None, None)
-                if offset == state.mark - 1 and stamp != state.stamp:
-                    raise RebuildNeeded(
-                        another_topic(
-                            partition, f"after a record of {state.stamp} ms, where Kafka has one of {stamp} ms"
-                        )
-                    )
+    async def _check_log(self, partition: TopicPartition, state: PartitionState) -> None:
+        await self._log_guard.check(partition, state)
+        if state.needs_backfill and partition.topic == self._settings.dead_letters_topic:
+            await self._backfill.skip(partition, state, state.log_start)  # dead letters are not archived
 
-    def _setting(self, partition: TopicPartition) -> Setting:
-        return Setting(name_of(partition), self._home(partition), self._store.shards, self._calendar, min(self._floors))
-
-    def _home(self, partition: TopicPartition) -> int:
-        return int(partition.partition) % self._store.shards
-
-    async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Try until the world is well again: an engine that is away is waited for, never skipped."""
+    async def _retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Retry until it succeeds: an engine that is unavailable is waited for, never skipped."""
         failures = 0
         while True:
             try:
@@ -431,6 +287,26 @@ class Applier:
                 self._health.set("tables", True)
                 self._health.beat()
                 return result
+
+
+def make_applier(
+    settings: AggregatorSettings,
+    redis: RedisClient,
+    generation: Generation,
+    ports: ApplierPorts,
+    health: Health,
+    *,
+    live: Callable[[], Awaitable[Generation]] | None = None,
+) -> Applier:
+    """An applier that writes `generation`, or with `live` whichever generation is live."""
+    store = TableStore(redis, generation.keys, settings.aggregator_event_ids_kept)
+    applier_settings = ApplierSettings(
+        dead_letters_topic=settings.dead_letters_topic,
+        chunk=settings.aggregator_chunk,
+        accept_missing_history=settings.aggregator_accept_missing_history,
+        time_zone=generation.time_zone,
+    )
+    return Applier(store, ports, health, applier_settings, live)
 
 
 def _chunks(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:

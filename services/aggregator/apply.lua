@@ -1,8 +1,8 @@
 -- Adds the deltas of one batch of one partition to one shard and moves the shard's mark, or does nothing.
 --
--- KEYS: every key that is touched; the batch names them by position. ARGV[1]: the batch (MessagePack, see payload.py),
--- ARGV[2]: the counters' tokens facet by facet.
--- Returns {1, minute_floor} when applied, {0, mark} when the shard stands elsewhere than the batch supposes.
+-- KEYS: every key that is touched; the batch refers to them by position. ARGV[1]: the batch (MessagePack, see payload.py),
+-- ARGV[2]: the counters' tokens, group by group.
+-- Returns {1, minute_floor} when applied, {0, mark} when the shard's mark (applied offset) is not the expected one.
 -- Numbers are doubles here: figures are exact up to 2^53 cents. Lists are flat, since each nested one costs an allocation.
 
 local batch = cmsgpack.unpack(ARGV[1])
@@ -15,7 +15,7 @@ local mark = call('HGET', marks, batch.partition) or '0'
 if mark ~= batch.expected then
   return {0, mark}
 end
--- Nothing is written yet: a script that fails half-way would be applied twice.
+-- Check before the first write: a script that fails half-way would be applied twice.
 if math.abs(tonumber(call('HGET', totals, 'revenue') or '0') + batch.revenue) > 2 ^ 53 then
   return redis.error_reply('revenue exceeds 2^53 cents, beyond which figures are not exact')
 end
@@ -31,29 +31,29 @@ local function extend_range(key, low_field, low, high_field, high)
   return known[1] == false
 end
 
--- Facets are spread over counters: revenue[c], quantity[c], orders[c] is what counter c gains.
+-- Expand groups into counters: counter c gains revenue[c], quantity[c], orders[c].
 local revenue, quantity, orders = {}, {}, {}
 for c = 1, #batch.fields do
   revenue[c], quantity[c], orders[c] = 0, 0, 0
 end
-local counters_of, tokens_of = batch.facet_counters, {} -- facet f has counters_of[first[f]] .. counters_of[first[f + 1] - 1]
+local counters_of, tokens_of = batch.group_counters, {} -- group g has counters_of[first[g]] .. counters_of[first[g + 1] - 1]
 local first = {1}
-for f, size in ipairs(batch.facet_sizes) do
-  local from = first[f]
-  first[f + 1] = from + size
-  tokens_of[f] = ARGV[2]:sub((from - 1) * TOKEN + 1, (from + size - 1) * TOKEN)
-  local r, q = batch.facet_revenue[f], batch.facet_quantity[f]
+for g, size in ipairs(batch.group_sizes) do
+  local from = first[g]
+  first[g + 1] = from + size
+  tokens_of[g] = ARGV[2]:sub((from - 1) * TOKEN + 1, (from + size - 1) * TOKEN)
+  local r, q = batch.group_revenue[g], batch.group_quantity[g]
   for i = from, from + size - 1 do
     local c = counters_of[i]
     revenue[c], quantity[c] = revenue[c] + r, quantity[c] + q
   end
 end
 
--- Distinct orders: a counter counts an order once, ever; the order's entry lists the tokens of those that have.
-local counted_by = {} -- the last order of this batch that a counter has counted
-local function count_new(order, facets, from, to)
+-- Distinct orders: a counter counts each order once. The order's entry lists the tokens of the counters that have.
+local counted_by = {} -- counter -> the last order of this batch that it has counted
+local function count_new(order, groups, from, to)
   for i = from, to do
-    for j = first[facets[i]], first[facets[i] + 1] - 1 do
+    for j = first[groups[i]], first[groups[i] + 1] - 1 do
       local c = counters_of[j]
       if counted_by[c] ~= order then
         counted_by[c] = order
@@ -62,14 +62,14 @@ local function count_new(order, facets, from, to)
     end
   end
 end
-local function count_known(facets, from, to, known)
+local function count_known(groups, from, to, known)
   local seen, fresh = {}, {}
   for at = 1, #known, TOKEN do seen[known:sub(at, at + TOKEN - 1)] = true end
   for i = from, to do
-    local f = facets[i]
-    for j = first[f], first[f + 1] - 1 do
-      local at = (j - first[f]) * TOKEN
-      local token = tokens_of[f]:sub(at + 1, at + TOKEN)
+    local g = groups[i]
+    for j = first[g], first[g + 1] - 1 do
+      local at = (j - first[g]) * TOKEN
+      local token = tokens_of[g]:sub(at + 1, at + TOKEN)
       if not seen[token] then
         seen[token] = true
         fresh[#fresh + 1] = token
@@ -83,13 +83,13 @@ local new_orders, orders_key, from = 0, KEYS[batch.orders_key], 1
 for order, order_id in ipairs(batch.order_ids) do
   local to = from + batch.order_sizes[order] - 1
   local entry = {}
-  for i = from, to do entry[i - from + 1] = tokens_of[batch.order_facets[i]] end
+  for i = from, to do entry[i - from + 1] = tokens_of[batch.order_groups[i]] end
   if call('HSETNX', orders_key, order_id, table.concat(entry)) == 1 then
     new_orders = new_orders + 1
-    count_new(order, batch.order_facets, from, to)
+    count_new(order, batch.order_groups, from, to)
   else
     local known = call('HGET', orders_key, order_id)
-    local fresh = count_known(batch.order_facets, from, to, known)
+    local fresh = count_known(batch.order_groups, from, to, known)
     if fresh ~= '' then call('HSET', orders_key, order_id, known .. fresh) end
   end
   from = to + 1
@@ -103,8 +103,8 @@ if batch.minute_floor > floor then
   for _, key in ipairs(batch.expired_keys) do call('UNLINK', KEYS[key]) end
 end
 
--- Figures: one packed value a counter, read and written in bulk. Counter c is the field batch.fields[c] of its table;
--- tables follow each other: first those of products, then of users, then all others, last those of minutes.
+-- Figures: one packed value per counter, read and written in bulk. Counter c is the field batch.fields[c] of its table.
+-- Tables are in this order: products, users, all others, minutes.
 local function packed_sum(packed, c)
   if not packed then return format('%d %d %d', revenue[c], quantity[c], orders[c]) end
   local r, q, o = match(packed, '(%S+) (%S+) (%S+)')
@@ -124,7 +124,7 @@ local function add_figures(key, low, high)
 end
 
 local function add_product(product, key, low, high)
-  local known = call('HMGET', key, 'facts_at', unpack(batch.fields, low, high)) -- three fields for each day sold
+  local known = call('HMGET', key, 'facts_at', unpack(batch.fields, low, high)) -- three fields per day sold
   local update, n = {}, 0
   for c = low, high do
     update[n + 1], update[n + 2] = batch.fields[c], packed_sum(known[c - low + 2], c)
@@ -187,7 +187,7 @@ add(totals, 'orders', new_orders)
 add(totals, 'buyers', buyers)
 if batch.events > 0 then
   call('HSET', totals, 'applied_at', batch.applied_at, 'freshness_ms', batch.freshness_ms)
-  -- The same sums by source partition: where the books differ, they tell whose records to look at.
+  -- The ledger holds the same sums by source partition: where a reconciliation differs, it names the partition.
   local r, q, n = match(call('HGET', KEYS[batch.ledger_key], batch.partition) or '0 0 0', '(%S+) (%S+) (%S+)')
   local entry = format('%d %d %d', r + batch.revenue, q + batch.quantity, n + batch.events)
   call('HSET', KEYS[batch.ledger_key], batch.partition, entry)
@@ -207,5 +207,5 @@ for _, line in ipairs(batch.ticker) do
 end
 for _, pair in ipairs(batch.rows) do call('HSET', KEYS[batch.rows_key], pair[1], pair[2]) end
 
-call('HSET', marks, batch.partition, batch.next, batch.stamp_field, batch.stamp)
+call('HSET', marks, batch.partition, batch.next, batch.timestamp_field, batch.timestamp)
 return {1, format('%d', floor)}

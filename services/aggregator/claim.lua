@@ -1,7 +1,7 @@
--- Gives each event id to the first record that asks for it; a record may ask again for what it owns.
+-- Assigns each event id to the first record that claims it; a record may claim again what it owns.
 --
--- KEYS: claims (hash id → record), log of the newest ids (list), replays (hash id → record, for ever).
--- ARGV: how many ids to keep among the newest, then id, record, 'replay' or '', …
+-- KEYS: claims (hash id → record), log of the newest ids (list), replays (hash id → record, never expires).
+-- ARGV: how many of the newest ids to keep, then id, record, 'replay' or '', …
 -- Returns the owning record of each id, in order.
 
 local call = redis.call
@@ -21,7 +21,7 @@ for i = 2, #ARGV, 3 do
   local id, record, is_replay = ARGV[i], ARGV[i + 1], ARGV[i + 2] == 'replay'
   local owner = replayed_before and call('HGET', replays, id)
   if not owner and is_replay then
-    -- Whoever owns it now owns it for ever, or a replay after the claim was forgotten would count.
+    -- The current owner keeps it: otherwise a replay would count again once the claim has been dropped.
     owner = call('HGET', claims, id) or record
     call('HSET', replays, id, owner)
     replayed_before = true

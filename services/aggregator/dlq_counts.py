@@ -1,7 +1,7 @@
-"""Dead letters whose records Kafka no longer holds: what was counted of them goes over into a fresh generation.
+"""Copies dead-letter counts into a new generation, where the dead letters themselves have expired from Kafka.
 
-Their topic is not archived. Where it has lost its beginning, counting it again would tell of fewer dead letters than
-there were; so the counts, and the marks and rows that belong to them, are taken as they are.
+Their topic is not archived. Where its oldest records have expired, counting it again would give too low counts; so the
+counts are copied, with the marks (applied offsets) and rows that belong to them.
 """
 
 import logging
@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from services.aggregator.payload import stamp_field
+from services.aggregator.payload import timestamp_field
 from services.common.generations import Generation
 from services.common.redis_client import RedisClient
 from services.common.tables import Keys
@@ -18,14 +18,17 @@ from services.common.tables import Keys
 logger = logging.getLogger(__name__)
 
 
-async def carry_dead_letters(
-    redis: RedisClient, live: Generation, fresh: Generation, begins: Mapping[TopicPartition, int], topic: str
+async def copy_dead_letter_counts(
+    redis: RedisClient, live: Generation, fresh: Generation, log_starts: Mapping[TopicPartition, int], topic: str
 ) -> None:
-    """Copy them where the topic's log begins after 0. `begins`: partition → Kafka's first offset. Raises RedisError."""
-    numbers = [partition.partition for partition in begins if partition.topic == topic]
-    if all(begins[TopicPartition(topic, number)] == 0 for number in numbers):
+    """Copy the counts where the topic's log starts after offset 0. Raises RedisError.
+
+    `log_starts`: partition → Kafka's log start offset.
+    """
+    numbers = [partition.partition for partition in log_starts if partition.topic == topic]
+    if all(log_starts[TopicPartition(topic, number)] == 0 for number in numbers):
         return
-    logger.warning("%s has lost its beginning: what was counted of it is taken over from the live tables", topic)
+    logger.warning("%s: oldest records expired; copying dead-letter counts from the live generation", topic)
     for shard, keys in enumerate(live.keys):
         mine = [number for number in numbers if number % live.shards == shard]
         counts, missing, states = await _read(redis, keys, topic, mine)
@@ -35,13 +38,13 @@ async def carry_dead_letters(
 
 
 async def _read(redis: RedisClient, keys: Keys, topic: str, numbers: list[int]) -> tuple[Any, Any, list[Any]]:
-    """Counts, missing records, and each partition's (mark, stamp) and rows. They belong together: one transaction."""
+    """Counts, missing records, and each partition's (mark, timestamp) and rows, from one transaction."""
     async with redis.pipeline(transaction=True) as pipe:
         pipe.hgetall(keys("dead_letters"))
         pipe.hgetall(keys("missing"))
         for number in numbers:
             name = f"{topic}/{number}"
-            pipe.hmget(keys("marks"), name, stamp_field(name))
+            pipe.hmget(keys("marks"), name, timestamp_field(name))
             pipe.hgetall(keys(f"rows:{name}"))
         counts, missing, *found = await pipe.execute()
     return counts, missing, list(zip(found[::2], found[1::2], strict=True))
@@ -56,8 +59,8 @@ async def _write(redis: RedisClient, keys: Keys, counts: Any, missing: Any, topi
 
 
 async def _write_state(redis: RedisClient, keys: Keys, name: str, state: Any) -> None:
-    (mark, stamp), rows = state
+    (mark, timestamp), rows = state
     if mark is not None:
-        await redis.hset(keys("marks"), mapping={name: mark, stamp_field(name): stamp})
+        await redis.hset(keys("marks"), mapping={name: mark, timestamp_field(name): timestamp})
     if rows:
         await redis.hset(keys(f"rows:{name}"), mapping=rows)

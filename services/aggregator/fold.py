@@ -1,8 +1,8 @@
-"""Folding accepted lines into the deltas of each shard: pure, no I/O.
+"""Folds (aggregates) accepted lines into the deltas of each shard. Pure.
 
 One line changes some twenty counters (minute, hour, day, month; each level of its category, by month and by day;
-product, brand, customer). Lines share most of them, so they are gathered into *facets*: groups of counters that always
-move together. A line touches five facets at most; the script spreads them over counters.
+product, brand, customer). Lines share most of them, so a delta holds *counter groups*: counters that always change
+together. A line changes five groups at most; the script expands them into counters.
 """
 
 from bisect import bisect_left
@@ -16,55 +16,55 @@ from zlib import crc32
 import msgspec
 from xxhash import xxh3_64_digest
 
-from services.aggregator.calendar import Calendar, Quarter
+from services.aggregator.calendar import Calendar, QuarterHour
 from services.common.events import Purchase
 from services.common.tables import LATENESS_BOUNDS_SECONDS, UNKNOWN, ProductFacts, PurchaseLine, TickerLine
 
 TOKEN_BYTES = 8
 TICKER_LINES_A_BATCH = 20
 
-Place = tuple[str, str]  # table and field of a counter
+CounterKey = tuple[str, str]  # table and field
 _json = msgspec.json.Encoder()
 
 
-class Line(NamedTuple):
-    """An accepted line and where it stood. `arrived_at` is the broker's time in epoch milliseconds."""
+class AcceptedLine(NamedTuple):
+    """A valid purchase with its offset. `arrived_at` is the broker timestamp in epoch milliseconds."""
 
     offset: int
     arrived_at: int
     purchase: Purchase
 
 
-class Places(NamedTuple):
-    """The counters of a facet, and their tokens one after the other: 8 bytes that name a counter in an order's entry.
+class CounterGroup(NamedTuple):
+    """Counters that always change together, and their concatenated tokens.
 
-    Two of an order's twenty-odd counters share a token once in some 10^17 orders; only a number of distinct orders
-    could then be off, never money.
+    A token is 8 bytes that identify a counter in an order's entry. Two of an order's twenty-odd counters share a token
+    once in some 10^17 orders; only a number of distinct orders could then be wrong, never money.
     """
 
-    places: tuple[Place, ...]
+    counters: tuple[CounterKey, ...]
     tokens: bytes
 
 
 @dataclass(slots=True)
-class Facets:
-    """Parallel lists: facet i adds revenue[i] (cents) and quantity[i] to each counter of places[i]."""
+class CounterGroups:
+    """Parallel lists: revenue[i] (cents) and quantity[i] are added to each counter of members[i]."""
 
-    places: list[Places] = field(default_factory=list)
+    members: list[CounterGroup] = field(default_factory=list)
     revenue: list[int] = field(default_factory=list)
     quantity: list[int] = field(default_factory=list)
 
-    def add(self, places: Places) -> int:
-        """A new facet with nothing in it; returns its position."""
-        self.places.append(places)
+    def add(self, group: CounterGroup) -> int:
+        """Append a group with zero figures; returns its position."""
+        self.members.append(group)
         self.revenue.append(0)
         self.quantity.append(0)
-        return len(self.places) - 1
+        return len(self.members) - 1
 
 
 @dataclass(slots=True)
 class UserDelta:
-    """What a batch says of one customer besides figures. Times are epoch milliseconds."""
+    """What a batch adds to one customer, apart from figures. Times are epoch milliseconds."""
 
     first_seen: int
     last_seen: int
@@ -73,9 +73,9 @@ class UserDelta:
 
 @dataclass(slots=True)
 class ShardDelta:
-    """All that one batch of one partition adds to one shard. `orders`: order → facets that its lines touch."""
+    """All that one batch of one partition adds to one shard. `orders`: order → positions of the groups it changes."""
 
-    facets: Facets = field(default_factory=Facets)
+    groups: CounterGroups = field(default_factory=CounterGroups)
     orders: dict[str, list[int]] = field(default_factory=dict)
     users: dict[str, UserDelta] = field(default_factory=dict)
     products: dict[str, ProductFacts] = field(default_factory=dict)
@@ -92,11 +92,11 @@ class ShardDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """Where a batch comes from and how its deltas are laid out.
+class FoldContext:
+    """The source of a batch, and the layout of its deltas.
 
-    `partition` is `<topic>/<partition>`, `home` the shard of its additive tables; minutes before `minute_floor`
-    (epoch seconds) are left out, since no shard would take them.
+    `partition` is `<topic>/<partition>`, `home` the shard of its additive tables. Minutes before `minute_floor`
+    (epoch seconds) are left out: no shard keeps them.
     """
 
     partition: str
@@ -111,56 +111,56 @@ def shard_of(entity: str, shards: int) -> int:
     return crc32(entity.encode()) % shards if shards > 1 else 0
 
 
-def fold(lines: Sequence[Line], setting: Setting) -> list[ShardDelta]:
+def fold(lines: Sequence[AcceptedLine], context: FoldContext) -> list[ShardDelta]:
     """The deltas of each shard, by shard number."""
-    deltas = [ShardDelta() for _ in range(setting.shards)]
-    _gather(lines, setting).into(deltas)
+    deltas = [ShardDelta() for _ in range(context.shards)]
+    _group_counters(lines, context).distribute(deltas)
     for line in lines:
         purchase = line.purchase
-        _keep_facts(deltas[shard_of(purchase.product_id, setting.shards)].products, purchase)
+        _update_facts(deltas[shard_of(purchase.product_id, context.shards)].products, purchase)
         if purchase.user_id is not None:
-            users = deltas[shard_of(purchase.user_id, setting.shards)].users
-            _add_purchase(users, purchase.user_id, purchase, f"{setting.partition}/{line.offset}")
-    _add_totals(deltas[setting.home], lines)
+            users = deltas[shard_of(purchase.user_id, context.shards)].users
+            _add_purchase(users, purchase.user_id, purchase, f"{context.partition}/{line.offset}")
+    _add_totals(deltas[context.home], lines)
     return deltas
 
 
 @dataclass(slots=True)
-class _Gathered:
-    """Facets over all shards: figures belong to the facet's shard, distinct orders to the order's."""
+class _GroupedLines:
+    """Groups of all shards: figures belong to the group's shard, distinct orders to the order's."""
 
-    facets: Facets
+    groups: CounterGroups
     shard: list[int]
     orders: defaultdict[str, set[int]]
 
-    def into(self, deltas: list[ShardDelta]) -> None:
+    def distribute(self, deltas: list[ShardDelta]) -> None:
         if len(deltas) == 1:
-            deltas[0].facets = self.facets
-            deltas[0].orders = {order_id: list(facets) for order_id, facets in self.orders.items()}
+            deltas[0].groups = self.groups
+            deltas[0].orders = {order_id: list(groups) for order_id, groups in self.orders.items()}
             return
         position: list[dict[int, int]] = [{} for _ in deltas]
-        for facet, shard in enumerate(self.shard):
-            at = position[shard][facet] = deltas[shard].facets.add(self.facets.places[facet])
-            deltas[shard].facets.revenue[at] = self.facets.revenue[facet]
-            deltas[shard].facets.quantity[at] = self.facets.quantity[facet]
-        for order_id, facets in self.orders.items():
+        for group, shard in enumerate(self.shard):
+            at = position[shard][group] = deltas[shard].groups.add(self.groups.members[group])
+            deltas[shard].groups.revenue[at] = self.groups.revenue[group]
+            deltas[shard].groups.quantity[at] = self.groups.quantity[group]
+        for order_id, groups in self.orders.items():
             shard = shard_of(order_id, len(deltas))
-            known, own = position[shard], deltas[shard].facets
-            for facet in facets:
-                if facet not in known:
-                    known[facet] = own.add(self.facets.places[facet])
-            deltas[shard].orders[order_id] = [known[facet] for facet in facets]
+            known, own = position[shard], deltas[shard].groups
+            for group in groups:
+                if group not in known:
+                    known[group] = own.add(self.groups.members[group])
+            deltas[shard].orders[order_id] = [known[group] for group in groups]
 
 
-def _gather(lines: Sequence[Line], setting: Setting) -> _Gathered:
-    facets, shard_of_facet, index = Facets(), list[int](), dict[object, int]()
+def _group_counters(lines: Sequence[AcceptedLine], context: FoldContext) -> _GroupedLines:
+    groups, shard_of_group, index = CounterGroups(), list[int](), dict[object, int]()
     orders: defaultdict[str, set[int]] = defaultdict(set)
-    revenue, quantity = facets.revenue, facets.quantity
-    quarter_of, floor, home, shards = setting.calendar.quarter, setting.minute_floor, setting.home, setting.shards
+    revenue, quantity = groups.revenue, groups.quantity
+    quarter_of, floor, home, shards = context.calendar.quarter_hour, context.minute_floor, context.home, context.shards
 
-    def new(key: object, places: Places, shard: int) -> int:
-        index[key] = facets.add(places)
-        shard_of_facet.append(shard)
+    def new(key: object, group: CounterGroup, shard: int) -> int:
+        index[key] = groups.add(group)
+        shard_of_group.append(shard)
         return index[key]
 
     for line in lines:
@@ -173,52 +173,53 @@ def _gather(lines: Sequence[Line], setting: Setting) -> _Gathered:
         category_key = (category, quarter.day_field, None)
         product_key = (product_id, quarter.day_field)
         touched = [
-            new(time_key, _time_places(quarter, minute if minute >= floor else None), home)
-            if (facet := index.get(time_key)) is None
-            else facet,
-            new(category_key, _category_places(category, quarter.month_field, quarter.day_field), home)
-            if (facet := index.get(category_key)) is None
-            else facet,
+            new(time_key, _time_group(quarter, minute if minute >= floor else None), home)
+            if (group := index.get(time_key)) is None
+            else group,
+            new(category_key, _category_group(category, quarter.month_field, quarter.day_field), home)
+            if (group := index.get(category_key)) is None
+            else group,
             new(
                 product_key,
-                _product_places(product_id, quarter.month_field, quarter.day_field),
+                _product_group(product_id, quarter.month_field, quarter.day_field),
                 shard_of(product_id, shards),
             )
-            if (facet := index.get(product_key)) is None
-            else facet,
-            new(brand, _one_place("brands", brand), home) if (facet := index.get(brand)) is None else facet,
+            if (group := index.get(product_key)) is None
+            else group,
+            new(brand, _single_counter("brands", brand), home) if (group := index.get(brand)) is None else group,
         ]
         if user_id is not None:
             user_key = ("user", user_id, quarter.month_field, None)
-            facet = index.get(user_key)
-            if facet is None:
-                facet = new(user_key, _user_places(user_id, quarter.month_field), shard_of(user_id, shards))
-            touched.append(facet)
-        for facet in touched:
-            revenue[facet] += purchase.revenue
-            quantity[facet] += purchase.quantity
+            group = index.get(user_key)
+            if group is None:
+                group = new(user_key, _user_group(user_id, quarter.month_field), shard_of(user_id, shards))
+            touched.append(group)
+        for group in touched:
+            revenue[group] += purchase.revenue
+            quantity[group] += purchase.quantity
         orders[purchase.order_id].update(touched)
-    return _Gathered(facets, shard_of_facet, orders)
+    return _GroupedLines(groups, shard_of_group, orders)
 
 
-def _named(places: tuple[Place, ...]) -> Places:
-    return Places(places, b"".join(map(_token, places)))
+def _group(*counters: CounterKey) -> CounterGroup:
+    return CounterGroup(counters, b"".join(map(_token, counters)))
 
 
-def _token(place: Place) -> bytes:
-    return xxh3_64_digest("\0".join(place).encode())
+def _token(counter: CounterKey) -> bytes:
+    return xxh3_64_digest("\0".join(counter).encode())
 
 
-def _time_places(quarter: Quarter, minute: int | None) -> Places:
-    places = (quarter.hour, quarter.day, quarter.month)
-    return _named(places if minute is None else (*places, (quarter.minute_table, str(minute))))
+def _time_group(quarter: QuarterHour, minute: int | None) -> CounterGroup:
+    if minute is None:
+        return _group(quarter.hour, quarter.day, quarter.month)
+    return _group(quarter.hour, quarter.day, quarter.month, (quarter.minute_table, str(minute)))
 
 
 @lru_cache(maxsize=65_536)
-def _category_places(code: str, month: str, day: str) -> Places:
+def _category_group(code: str, month: str, day: str) -> CounterGroup:
     levels = category_levels(code)
     dated = tuple((f"category:{level}", at) for level in levels for at in ("total", month, day))
-    return _named((*dated, ("categories", code)))
+    return _group(*dated, ("categories", code))
 
 
 def category_levels(code: str) -> tuple[str, ...]:
@@ -227,21 +228,21 @@ def category_levels(code: str) -> tuple[str, ...]:
     return tuple(".".join(parts[: depth + 1]) for depth in range(len(parts)))
 
 
-def _product_places(product_id: str, month: str, day: str) -> Places:
+def _product_group(product_id: str, month: str, day: str) -> CounterGroup:
     table = f"product:{product_id}"
-    return _named(((table, "total"), (table, month), (table, day)))
+    return _group((table, "total"), (table, month), (table, day))
 
 
-def _user_places(user_id: str, month: str) -> Places:
+def _user_group(user_id: str, month: str) -> CounterGroup:
     table = f"user:{user_id}"
-    return _named(((table, "total"), (table, month)))
+    return _group((table, "total"), (table, month))
 
 
-def _one_place(table: str, at: str) -> Places:
-    return _named(((table, at),))
+def _single_counter(table: str, field_name: str) -> CounterGroup:
+    return _group((table, field_name))
 
 
-def _keep_facts(products: dict[str, ProductFacts], purchase: Purchase) -> None:
+def _update_facts(products: dict[str, ProductFacts], purchase: Purchase) -> None:
     known = products.get(purchase.product_id)
     if known is None or purchase.event_time >= known.event_time:
         products[purchase.product_id] = ProductFacts(
@@ -275,7 +276,7 @@ def _add_purchase(users: dict[str, UserDelta], user_id: str, purchase: Purchase,
     user.purchases.append((purchase.event_time, _json.encode(line).decode()))
 
 
-def _add_totals(delta: ShardDelta, lines: Sequence[Line]) -> None:
+def _add_totals(delta: ShardDelta, lines: Sequence[AcceptedLine]) -> None:
     if not lines:
         return
     delta.revenue = sum(line.purchase.revenue for line in lines)
@@ -293,7 +294,7 @@ def _lateness(late_ms: int) -> str:
     return str(LATENESS_BOUNDS_SECONDS[bound]) if bound < len(LATENESS_BOUNDS_SECONDS) else "inf"
 
 
-def _ticker_line(line: Line) -> str:
+def _ticker_line(line: AcceptedLine) -> str:
     purchase = line.purchase
     return _json.encode(
         TickerLine(

@@ -1,4 +1,4 @@
-"""Which generation of the tables the aggregator has to write."""
+"""Resolves the generation of the live tables that the aggregator writes."""
 
 import logging
 
@@ -8,8 +8,8 @@ from services.common.redis_client import RedisClient
 logger = logging.getLogger(__name__)
 
 
-class LiveTables:
-    """The live generation. `shards` and `time_zone` are the settings: what a generation gets that is not built yet."""
+class LiveGeneration:
+    """The live generation. `shards` and `time_zone` are the settings, used where no generation is built yet."""
 
     def __init__(self, redis: RedisClient, shards: int, time_zone: str) -> None:
         self._redis = redis
@@ -17,20 +17,20 @@ class LiveTables:
         self._time_zone = time_zone
         self._known: Generation | None = None
 
-    async def generation(self) -> Generation:
+    async def current(self) -> Generation:
         """The generation to write now. Raises RedisError."""
         live = await live_generation(self._redis, self._shards, self._time_zone)
         await remember_layout(self._redis, live)
         if live != self._known:
             self._known = live
-            self._tell(live)
+            self._log(live)
         return live
 
-    def _tell(self, live: Generation) -> None:
+    def _log(self, live: Generation) -> None:
         logger.info("writing generation %s: %d shards, %s", live.name, live.shards, live.time_zone)
         if (live.shards, live.time_zone) != (self._shards, self._time_zone):
             logger.warning(
-                "the live tables stay as they are built, with %d shards and %s, until `make rebuild` (python -m "
+                "the live tables keep their layout, %d shards and %s, until `make rebuild` (python -m "
                 "services.aggregator.rebuild): the settings say TILLSTREAM_SHARDS=%d, TILLSTREAM_TIME_ZONE=%s",
                 live.shards,
                 live.time_zone,

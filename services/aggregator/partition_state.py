@@ -1,13 +1,11 @@
-"""How far a partition of the topic is applied, and when the tables cannot go on from there."""
+"""How far one partition of a topic is applied: the mark (applied offset) of each shard, and where the log begins."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
 from services.aggregator.store import ShardState
-from services.aggregator.validation import Record
 
 
 class RebuildNeeded(Exception):
@@ -15,68 +13,42 @@ class RebuildNeeded(Exception):
 
 
 @dataclass(slots=True)
-class Progress:
-    """What is known of one partition: where each shard stands, by shard number.
+class PartitionState:
+    """What is known of one partition: the state of each shard, by shard number.
 
-    `begun`: a batch was applied since the marks were read.
-    `log_begin`: the first offset that Kafka held when it was last asked.
+    `started`: a batch was applied since the marks were read.
+    `log_start`: Kafka's log start offset, as of the last check.
+    `skipped_to`: records before it are accepted as missing.
     """
 
     shards: dict[int, ShardState]
-    begun: bool = False
-    log_begin: int = 0
+    started: bool = False
+    log_start: int = 0
     skipped_to: int = 0
 
     @property
-    def next(self) -> int:
-        """Where reading has to go on: at the lowest mark, or after what is accepted as missing."""
-        return max(self.skipped_to, min(state.mark for state in self.shards.values()))
+    def next_offset(self) -> int:
+        """The offset to read next: the lowest mark, or the end of what is accepted as missing."""
+        return max(self.skipped_to, min(shard.mark for shard in self.shards.values()))
 
     @property
-    def behind(self) -> bool:
-        """Whether records that come next are no longer in Kafka."""
-        return self.next < self.log_begin
+    def highest_mark(self) -> int:
+        """The highest mark of any shard."""
+        return max(shard.mark for shard in self.shards.values())
 
-    def groups(self) -> list[tuple[int, list[int]]]:
-        """Shards by mark: one group, but after a crash between two shards' scripts."""
+    @property
+    def needs_backfill(self) -> bool:
+        """Whether the next records have expired from Kafka."""
+        return self.next_offset < self.log_start
+
+    def shards_by_mark(self) -> list[tuple[int, list[int]]]:
+        """Marks in order, each with its shards: one entry, except after a crash between two shards' scripts."""
         by_mark: defaultdict[int, list[int]] = defaultdict(list)
-        for shard, state in self.shards.items():
-            by_mark[state.mark].append(shard)
+        for number, shard in self.shards.items():
+            by_mark[shard.mark].append(number)
         return sorted(by_mark.items())
 
 
-def require_same_log(partition: TopicPartition, progress: Progress, records: Sequence[Record]) -> None:
-    """The archive's record before a mark must be the one that was applied there. Raises RebuildNeeded."""
-    for state in progress.shards.values():
-        if state.stamp is None or not records[0].offset < state.mark <= records[-1].offset + 1:
-            continue
-        for record in records:
-            if record.offset == state.mark - 1 and record.timestamp != state.stamp:
-                raise RebuildNeeded(
-                    another_topic(
-                        partition, f"after a record of {state.stamp} ms, where the archive has {record.timestamp} ms"
-                    )
-                )
-
-
-def lost(partition: TopicPartition, first: int, last: int) -> str:
-    """What an operator reads where records are nowhere any more."""
-    return (
-        f"{name_of(partition)}: records {first} to {last} come next, but neither Kafka nor the archive in S3 holds "
-        "them; restore their objects below raw/purchases/, or set "
-        "TILLSTREAM_AGGREGATOR_ACCEPT_MISSING_HISTORY=true to go on without them (the tables remember under `missing` "
-        "which ones the figures lack)"
-    )
-
-
-def another_topic(partition: TopicPartition, where: str) -> str:
-    """What an operator reads where the tables were built from another topic."""
-    return (
-        f"{name_of(partition)}: the tables stand {where}: it is another topic than the one they were built from; "
-        "rebuild the tables or point to the right cluster"
-    )
-
-
-def name_of(partition: TopicPartition) -> str:
-    """The partition as the tables name it."""
+def partition_name(partition: TopicPartition) -> str:
+    """The partition as the tables name it: `<topic>/<partition>`."""
     return f"{partition.topic}/{partition.partition}"

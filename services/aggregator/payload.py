@@ -1,6 +1,6 @@
-"""The input of apply.lua: the keys it touches, and what to do with them as MessagePack. Pure.
+"""Encodes the input of apply.lua: the keys that it touches, and a batch as MessagePack. Pure.
 
-Lists are flat wherever there are many: each nested one costs the script an allocation.
+Long lists are flat: each nested list costs the script an allocation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from services.aggregator.fold import ShardDelta
+from services.aggregator.fold import CounterGroups, ShardDelta
 from services.common.tables import ARRIVALS_KEPT_SECONDS, PURCHASES_KEPT, TICKER_KEPT, Keys
 
 _MINUTE_TABLE = "sales:minute:"
@@ -18,8 +18,8 @@ _json = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """A batch's place: `<topic>/<partition>`, the mark that its deltas were built on, and the mark after it."""
+class OffsetAdvance:
+    """Compare-and-set of a mark (applied offset): `<topic>/<partition>`, the mark to expect and the mark to set."""
 
     partition: str
     expected: int
@@ -27,49 +27,51 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What a move brings beside the deltas.
+class BatchEffects:
+    """What a batch changes in addition to the deltas.
 
-    `rows`: source → highest row. `minute_floor`: the floor that the batch asks for, epoch seconds; `expired_tables`:
-    the minute tables below it. `arrived_at`: the broker's time of the last record, epoch milliseconds.
+    `rows`: source → highest row. `minute_floor`: the floor that the batch requests, epoch seconds; `expired_tables`:
+    the minute tables below it. `last_timestamp_ms`: broker timestamp of the last record, epoch milliseconds.
     """
 
     rows: Mapping[str, int]
     minute_floor: int
     expired_tables: Sequence[str]
-    arrived_at: int
+    last_timestamp_ms: int
 
 
-def stamp_field(partition: str) -> str:
-    """Where the broker's time of the last applied record stands beside a partition's mark."""
+def timestamp_field(partition: str) -> str:
+    """The field, next to a partition's mark, of the last applied record's broker timestamp."""
     return f"stamp:{partition}"
 
 
 class Payload:
     """`keys` are the script's KEYS, `arguments` its ARGV; positions count from 1, as Lua does."""
 
-    def __init__(self, keys: Keys, move: Move, delta: ShardDelta, change: Change, now_ms: int) -> None:
+    def __init__(
+        self, keys: Keys, advance: OffsetAdvance, delta: ShardDelta, effects: BatchEffects, now_ms: int
+    ) -> None:
         self._name = keys
         self._position: dict[str, int] = {}
         self.keys: list[str] = []
         self._key("marks")
         self._key("totals")
         content = {
-            "partition": move.partition,
-            "expected": str(move.expected),
-            "next": str(move.next),
-            "stamp_field": stamp_field(move.partition),
-            "stamp": str(change.arrived_at),
+            "partition": advance.partition,
+            "expected": str(advance.expected),
+            "next": str(advance.next),
+            "timestamp_field": timestamp_field(advance.partition),
+            "timestamp": str(effects.last_timestamp_ms),
             **self._figures(delta),
-            **self._totals(delta, now_ms, change.arrived_at),
+            **self._totals(delta, now_ms, effects.last_timestamp_ms),
             **self._bounded(delta),
-            "minute_floor": change.minute_floor,
-            "expired_keys": [self._key(table) for table in change.expired_tables],
-            "rows": list(change.rows.items()),
-            "rows_key": self._key(f"rows:{move.partition}"),
+            "minute_floor": effects.minute_floor,
+            "expired_keys": [self._key(table) for table in effects.expired_tables],
+            "rows": list(effects.rows.items()),
+            "rows_key": self._key(f"rows:{advance.partition}"),
         }
-        # The script's MessagePack knows no binary type, so tokens travel beside it.
-        self.arguments = [_encode(content), b"".join(places.tokens for places in delta.facets.places)]
+        # The script's MessagePack has no binary type, so tokens are an argument of their own.
+        self.arguments = [_encode(content), b"".join(group.tokens for group in delta.groups.members)]
 
     def _key(self, table: str) -> int:
         position = self._position.get(table)
@@ -79,31 +81,28 @@ class Payload:
         return position
 
     def _figures(self, delta: ShardDelta) -> dict[str, Any]:
-        """Facets, orders and tables; a counter is a position in `fields`."""
+        """Counter groups, orders and tables; a counter is a position in `fields`."""
         by_table = _fields_by_table(delta)
         names = _in_order(delta, by_table)
-        counter = 0
-        for table in names:
-            fields = by_table[table]
-            for name in fields:
-                counter += 1
-                fields[name] = counter
-        facets, orders = delta.facets, delta.orders
+        _number_counters(by_table, names)
         return {
             "fields": [name for table in names for name in by_table[table]],
             "table_keys": [self._key(table) for table in names],
             "table_sizes": [len(by_table[table]) for table in names],
             "minute_tables": sum(table.startswith(_MINUTE_TABLE) for table in names),
-            "facet_sizes": [len(places.places) for places in facets.places],
-            "facet_counters": [by_table[table][name] for places, _ in facets.places for table, name in places],
-            "facet_revenue": facets.revenue,
-            "facet_quantity": facets.quantity,
-            "order_ids": list(orders),
-            "order_sizes": [len(touched) for touched in orders.values()],
-            "order_facets": [facet + 1 for touched in orders.values() for facet in touched],
-            "orders_key": self._key("orders"),
+            **_groups(delta.groups, by_table),
+            **self._orders(delta.orders),
             **self._products(delta),
             **self._users(delta),
+        }
+
+    def _orders(self, orders: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+        """Each order with its groups, which count from 1."""
+        return {
+            "order_ids": list(orders),
+            "order_sizes": [len(touched) for touched in orders.values()],
+            "order_groups": [group + 1 for touched in orders.values() for group in touched],
+            "orders_key": self._key("orders"),
         }
 
     def _products(self, delta: ShardDelta) -> dict[str, Any]:
@@ -131,7 +130,7 @@ class Payload:
             ],
         }
 
-    def _totals(self, delta: ShardDelta, now_ms: int, arrived_at: int) -> dict[str, Any]:
+    def _totals(self, delta: ShardDelta, now_ms: int, last_timestamp_ms: int) -> dict[str, Any]:
         return {
             "revenue": delta.revenue,
             "quantity": delta.quantity,
@@ -140,7 +139,7 @@ class Payload:
             "last_event": delta.last_event or 0,
             "ledger_key": self._key("ledger"),
             "applied_at": str(now_ms),
-            "freshness_ms": str(max(0, now_ms - arrived_at)),
+            "freshness_ms": str(max(0, now_ms - last_timestamp_ms)),
         }
 
     def _bounded(self, delta: ShardDelta) -> dict[str, Any]:
@@ -162,13 +161,32 @@ class Payload:
 
 def _fields_by_table(delta: ShardDelta) -> dict[str, dict[str, int]]:
     by_table: dict[str, dict[str, int]] = {}
-    for places, _ in delta.facets.places:
-        for table, name in places:
+    for counters, _ in delta.groups.members:
+        for table, name in counters:
             fields = by_table.get(table)
             if fields is None:
                 fields = by_table[table] = {}
             fields[name] = 0
     return by_table
+
+
+def _number_counters(by_table: Mapping[str, dict[str, int]], tables: Sequence[str]) -> None:
+    """Number the counters from 1, table by table."""
+    counter = 0
+    for table in tables:
+        fields = by_table[table]
+        for name in fields:
+            counter += 1
+            fields[name] = counter
+
+
+def _groups(groups: CounterGroups, by_table: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    return {
+        "group_sizes": [len(group.counters) for group in groups.members],
+        "group_counters": [by_table[table][name] for counters, _ in groups.members for table, name in counters],
+        "group_revenue": groups.revenue,
+        "group_quantity": groups.quantity,
+    }
 
 
 def _in_order(delta: ShardDelta, by_table: Mapping[str, Any]) -> list[str]:

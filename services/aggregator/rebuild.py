@@ -1,4 +1,4 @@
-"""`python -m services.aggregator.rebuild`: all live tables anew, from the archive and Kafka, then shown at once."""
+"""`python -m services.aggregator.rebuild`: rebuilds the live tables from archive and Kafka, then switches to them."""
 
 import argparse
 import asyncio
@@ -16,17 +16,17 @@ from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisError
 from tqdm import tqdm
 
-from services.aggregator.applier import Applier, DeadLetterSink
-from services.aggregator.archive_reader import ArchivedHistory, UnusableObject
-from services.aggregator.calendar import Calendar
-from services.aggregator.dlq_counts import carry_dead_letters
+from services.aggregator.applier import ApplierPorts, make_applier
+from services.aggregator.archive_reader import ArchiveReader, UnusableObject
+from services.aggregator.dead_letter_output import DeadLetterOutput, DeadLetterSink
+from services.aggregator.dlq_counts import copy_dead_letter_counts
 from services.aggregator.kafka import KafkaDeadLetters, KafkaLogRange
 from services.aggregator.partition_state import RebuildNeeded
-from services.aggregator.rebuild_reader import CountedHistory, Follower
+from services.aggregator.rebuild_reader import ProgressReader, RebuildReader
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import TableStore
 from services.aggregator.sweep import sweep
-from services.aggregator.validation import Refusal
+from services.aggregator.validation import RejectedRecord
 from services.common.dlq_limits import RefusalAlarm
 from services.common.entrypoint import refuse, run_service
 from services.common.generations import Generation, live_generation, make_live, remember_layout
@@ -36,16 +36,16 @@ from services.common.redis_client import RedisClient, connect
 from services.common.telemetry import Health
 
 DESCRIPTION = """\
-Builds all live tables anew from the archive in S3 and from Kafka, beside the ones that are shown, and shows them once
-they have caught up. Nothing has to be stopped: purchases keep flowing, the page never shows half, and aggregators and
-gateways go over by themselves within seconds.
+Rebuilds all live tables from the archive in S3 and from Kafka, as a new generation next to the live one, and switches
+to it once it has caught up. Nothing has to be stopped: purchases keep flowing, the page never shows partial figures,
+and aggregators and gateways switch by themselves within seconds.
 
-When it is needed:
-  - after a change of TILLSTREAM_TIME_ZONE or TILLSTREAM_SHARDS: the tables keep the old ones until then
-  - when the books do not agree, or the aggregator says that the tables cannot be continued
+When to run it:
+  - after a change of TILLSTREAM_TIME_ZONE or TILLSTREAM_SHARDS: the tables keep the old values until then
+  - when the reconciliation finds differences, or the aggregator reports that the tables cannot be continued
 """
 EPILOG = """\
-It is told by the same TILLSTREAM_* variables as the aggregator: TILLSTREAM_KAFKA_BOOTSTRAP, TILLSTREAM_REDIS_URL,
+It is configured by the same TILLSTREAM_* variables as the aggregator: TILLSTREAM_KAFKA_BOOTSTRAP, TILLSTREAM_REDIS_URL,
 TILLSTREAM_S3_ENDPOINT, TILLSTREAM_SHARDS, TILLSTREAM_TIME_ZONE and so on. Redis needs room for a second set of tables.
 
 examples:
@@ -53,9 +53,9 @@ examples:
   python -m services.aggregator.rebuild            on a cluster, as a Job
   TILLSTREAM_SHARDS=4 python -m services.aggregator.rebuild
 
-Killed at any point it leaves the live tables as they are; run it again, it begins anew.
+Killed at any point, it leaves the live tables as they are. Run it again: it starts over.
 
-Exit status: 0 done, 1 failed, 2 wrong settings or a rebuild is at work already.
+Exit status: 0 done, 1 failed, 2 wrong settings or another rebuild is running.
 """
 LOCK_KEY = "tillstream:rebuild"
 GRACE_S = 30.0
@@ -66,30 +66,30 @@ _LOCK_RENEWED_EVERY_S = 5.0
 Offsets = Mapping[TopicPartition, int]
 
 
-class Busy(Exception):
+class RebuildRunning(Exception):
     """Another rebuild holds the lock."""
 
 
-class PastLetters:
-    """Sends only what the live tables had not passed: earlier records' dead letters were sent when those were applied.
+class SkipAlreadySentDeadLetters:
+    """Drops dead letters of records below the live tables' marks: those were sent when the live tables were built.
 
-    `sent_before`: partition → the lowest mark of the live tables when the rebuild began.
+    `sent_before`: partition → the lowest mark (applied offset) of the live tables when the rebuild began.
     """
 
     def __init__(self, sink: DeadLetterSink, sent_before: Offsets) -> None:
         self._sink = sink
         self._sent_before = sent_before
 
-    async def send(self, topic: str, partition: int, refusals: Sequence[Refusal]) -> None:
+    async def send(self, topic: str, partition: int, rejected: Sequence[RejectedRecord]) -> None:
         """See DeadLetterSink."""
         mark = self._sent_before.get(TopicPartition(topic, partition), 0)
-        if new := [refusal for refusal in refusals if refusal.record.offset >= mark]:
+        if new := [each for each in rejected if each.record.offset >= mark]:
             await self._sink.send(topic, partition, new)
 
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """What a rebuild talks to; opened and closed by `engines`."""
+    """The clients of a rebuild; opened and closed by `engines`."""
 
     redis: RedisClient
     admin: AIOKafkaAdminClient
@@ -121,7 +121,7 @@ async def engines(settings: AggregatorSettings) -> AsyncIterator[Engines]:
 
 
 class Rebuild:
-    """Fills the next generation, makes it live and removes the one before."""
+    """Fills the next generation, makes it live and removes the previous one."""
 
     def __init__(self, settings: AggregatorSettings, engines: Engines, grace_s: float) -> None:
         self._settings = settings
@@ -129,23 +129,23 @@ class Rebuild:
         self._grace_s = grace_s
 
     async def run(self) -> None:
-        """Do it all. Raises Busy, RebuildNeeded, UnusableObject, KafkaError, RedisError."""
+        """Rebuild. Raises RebuildRunning, RebuildNeeded, UnusableObject, KafkaError, RedisError."""
         lock = Lock(self._engines.redis, LOCK_KEY, timeout=_LOCK_S, blocking_timeout=_LOCK_S + 5)
         if await lock.locked():
-            say("waiting for the lock, as long as a rebuild that was killed may hold it")
+            say("waiting for the lock: a rebuild that was killed may still hold it")
         if not await lock.acquire():
-            raise Busy("another rebuild is at work; when it is done, or killed for 15 s, this one can begin")
+            raise RebuildRunning("another rebuild is running; try again when it is done, or 15 s after it was killed")
         work = asyncio.create_task(self._replace())
-        holding = asyncio.create_task(_hold(lock))
+        keeping = asyncio.create_task(_keep_lock(lock))
         try:
-            await asyncio.wait([work, holding], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([work, keeping], return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
-                await holding
+                await keeping
             await work
         finally:
-            for task in (work, holding):
+            for task in (work, keeping):
                 task.cancel()
-            await asyncio.gather(work, holding, return_exceptions=True)
+            await asyncio.gather(work, keeping, return_exceptions=True)
             with suppress(LockError, RedisError):
                 await lock.release()
 
@@ -153,7 +153,7 @@ class Rebuild:
         redis, settings = self._engines.redis, self._settings
         live = await live_generation(redis, settings.shards, settings.time_zone)
         await sweep(redis, keep=live.name)
-        fresh = Generation(_following(live.name), settings.shards, settings.time_zone)
+        fresh = Generation(_next_name(live.name), settings.shards, settings.time_zone)
         say(f"generation {live.name} is live; filling {fresh.name}: {fresh.shards} shards, {fresh.time_zone}")
         await remember_layout(redis, fresh)
         try:
@@ -168,10 +168,10 @@ class Rebuild:
         say(f"done: {removed:,} old keys removed")
 
     async def _fill(self, live: Generation, fresh: Generation) -> None:
-        """Bring the fresh tables to the end of both topics."""
+        """Bring the new tables to the end of both topics."""
         engines, settings = self._engines, self._settings
         partitions = await self._partitions()
-        await carry_dead_letters(
+        await copy_dead_letter_counts(
             engines.redis,
             live,
             fresh,
@@ -182,19 +182,14 @@ class Rebuild:
         ends = await engines.consumer.end_offsets(partitions)
         bar: tqdm[Any] = tqdm(total=sum(ends.values()), unit=" records", unit_scale=True, mininterval=1.0)
         with bar:
-            applier = Applier(
-                TableStore(engines.redis, fresh.keys, settings.aggregator_event_ids_kept),
-                PastLetters(KafkaDeadLetters(engines.producer, settings.dead_letters_topic), sent_before),
+            sink = KafkaDeadLetters(engines.producer, settings.dead_letters_topic)
+            ports = ApplierPorts(
+                DeadLetterOutput(SkipAlreadySentDeadLetters(sink, sent_before), _silent_alarm(settings)),
                 KafkaLogRange(engines.log_client),
-                Calendar(fresh.time_zone),
-                Health("rebuild"),
-                history=CountedHistory(ArchivedHistory(engines.objects), bar),
-                refusals=_silent_alarm(settings),
-                dead_letters_topic=settings.dead_letters_topic,
-                chunk=settings.aggregator_chunk,
-                accept_missing_history=settings.aggregator_accept_missing_history,
+                ProgressReader(ArchiveReader(engines.objects), bar),
             )
-            await Follower(engines.consumer, applier, partitions, bar).run()
+            applier = make_applier(settings, engines.redis, fresh, ports, Health("rebuild"))
+            await RebuildReader(engines.consumer, applier, partitions, bar).run()
 
     async def _partitions(self) -> list[TopicPartition]:
         """All partitions of both topics. Raises RebuildNeeded where there is none."""
@@ -210,23 +205,23 @@ class Rebuild:
         return {tp: min(await store.marks(f"{tp.topic}/{tp.partition}")) for tp in partitions}
 
 
-async def _hold(lock: Lock) -> None:
-    """Keep the lock until cancelled. Raises Busy where it was lost, as while Redis was away."""
+async def _keep_lock(lock: Lock) -> None:
+    """Renew the lock until cancelled. Raises RebuildRunning where it is lost, as while Redis is unavailable."""
     while True:
         await asyncio.sleep(_LOCK_RENEWED_EVERY_S)
         try:
             await lock.reacquire()
         except (LockError, RedisError) as error:
-            raise Busy(f"the lock of this rebuild was lost ({error}): run it again") from error
+            raise RebuildRunning(f"the lock of this rebuild was lost ({error}): run it again") from error
 
 
 def _silent_alarm(settings: AggregatorSettings) -> RefusalAlarm:
-    """What comes in now is told by the aggregator, and what came once was: out of reach, it neither tells nor stops."""
+    """An alarm that is never raised: the aggregator observes new records, and has observed the old ones."""
     caps = settings.model_copy(update={"dead_letters_run": sys.maxsize, "dead_letters_ratio": 2.0})
     return RefusalAlarm(caps, Health("rebuild"))
 
 
-def _following(name: str) -> str:
+def _next_name(name: str) -> str:
     return str(int(name) + 1) if name.isdecimal() else "1"
 
 
@@ -251,7 +246,7 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"how long the old tables stay after the switch (default: {GRACE_S:g})",
     )
     options = parser.parse_args(arguments)
-    statuses = {Busy: 2, RebuildNeeded: 1, UnusableObject: 1, KafkaError: 1, RedisError: 1}
+    statuses = {RebuildRunning: 2, RebuildNeeded: 1, UnusableObject: 1, KafkaError: 1, RedisError: 1}
     return run_service("rebuild", AggregatorSettings, lambda settings: _run(settings, options.grace), statuses)
 
 

@@ -21,20 +21,20 @@ class AggregatorSettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settin
     aggregator_metrics_port: Port = 9103
     # The consumer group, which is also Faust's application id.
     aggregator_group: str = "tillstream-aggregator"
-    # After so long without a sign of life its partitions go to another aggregator. Kafka accepts 6 s and more.
+    # After so long without a heartbeat its partitions go to another aggregator. Kafka accepts 6 s and more.
     aggregator_session_timeout_s: float = Field(default=15.0, ge=6, le=90)
-    # Static membership: restarted under the same name within the time-out, it has its partitions back at once. No two
-    # aggregators that run may share a name, and one that is stopped for good keeps its partitions until the time-out.
+    # Static membership: restarted under the same name within the timeout, it gets its partitions back at once. No two
+    # running aggregators may share a name, and one that is stopped for good keeps its partitions until the timeout.
     aggregator_instance: str | None = Field(default=None, min_length=1, max_length=200)
-    # Records folded into one script call a shard. Redis serves nobody else meanwhile: 1,000 take some 20 ms there.
+    # Records folded into one script call per shard. Redis serves nobody else meanwhile: 1,000 take some 20 ms there.
     aggregator_chunk: int = Field(default=1000, ge=1, le=2000)
-    # Event ids of foreign senders that are remembered per shard, to count their repeats once.
+    # Deduplication window: how many of the newest event ids of other senders are remembered per shard.
     aggregator_event_ids_kept: int = Field(default=100_000, ge=1)
-    # Go on without records that neither Kafka nor the archive holds any more. Without it that is an error.
+    # Skip records that are in neither Kafka nor the archive. Otherwise they are an error.
     aggregator_accept_missing_history: bool = False
     # Faust's working directory. The aggregator keeps nothing there.
     aggregator_scratch: Path = Path(".tillstream/aggregator")
     # How often a snapshot of the live figures is stored in S3, for the batch job to compare with; 0 stores none.
     aggregator_snapshot_seconds: float = Field(default=300, ge=0)
-    # The newest snapshots that are kept: the archive must catch up with one of them before it is gone.
+    # How many of the newest snapshots are kept: the archive must catch up with one of them before it is deleted.
     aggregator_snapshots_kept: int = Field(default=48, ge=2)

@@ -1,7 +1,7 @@
-"""Snapshots of the live figures, stored in S3 every few minutes for the batch job to compare its own with.
+"""Stores snapshots of the live figures in S3 every few minutes; the batch job compares its own figures with them.
 
-They are read beside the applying of batches, in one transaction a shard, so that marks and figures belong together.
-Whatever goes wrong here is logged and tried again at the next turn; it never holds up the figures themselves.
+They are read while batches are applied, in one transaction per shard, so that marks (applied offsets) and figures
+belong together. An error here is logged and retried; it never delays the figures themselves.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from botocore.exceptions import BotoCoreError, ClientError
 from redis.exceptions import RedisError
 
-from services.aggregator.payload import stamp_field
+from services.aggregator.payload import timestamp_field
 from services.aggregator.settings import AggregatorSettings
 from services.common import live_snapshot
 from services.common.generations import live_generation
@@ -29,8 +29,8 @@ from services.common.tasks import repeat
 
 logger = logging.getLogger(__name__)
 
-TURN = "tillstream:snapshot-turn"
-_LOOK_EVERY_S = 5.0
+LEASE_KEY = "tillstream:snapshot-turn"
+_POLL_EVERY_S = 5.0
 _ATTEMPTS = 5
 _MONTHS = "sales:month:all"
 _ALWAYS = ("marks", "totals", "ledger", _MONTHS, "categories", "brands", "dead_letters")
@@ -39,13 +39,13 @@ Hash = Mapping[str, str]
 Tables = dict[str, Hash]
 
 
-class Restless(Exception):
+class SnapshotNotStable(Exception):
     """The tables grew into new periods between every two reads."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Which records the figures come from, and on which calendar they are kept."""
+class SnapshotSource:
+    """The records that the figures come from, and the time zone of their calendar."""
 
     generation: str
     topic: str
@@ -53,7 +53,7 @@ class Source:
 
 
 class LiveFigures:
-    """Reads the live tables whole. Raises RedisError where Redis is away."""
+    """Reads all live tables. Raises RedisError while Redis is unavailable."""
 
     def __init__(self, redis: RedisClient, settings: AggregatorSettings) -> None:
         self._redis = redis
@@ -61,35 +61,35 @@ class LiveFigures:
         self._topic = settings.purchases_topic
         self._time_zone = settings.time_zone
 
-    async def take_turn(self, seconds: float) -> bool:
-        """Whether this process is the one that takes the snapshot of the next `seconds`."""
-        return bool(await self._redis.set(TURN, "taken", nx=True, px=round(seconds * 1000)))
+    async def acquire_lease(self, seconds: float) -> bool:
+        """Whether this process holds the lease now: it alone takes a snapshot within the next `seconds`."""
+        return bool(await self._redis.set(LEASE_KEY, "taken", nx=True, px=round(seconds * 1000)))
 
-    async def give_turn_back(self) -> None:
-        """Nothing was there to be taken: the next to look may find more."""
-        await self._redis.delete(TURN)
+    async def release_lease(self) -> None:
+        """Release the lease early: there was nothing to store yet."""
+        await self._redis.delete(LEASE_KEY)
 
-    async def read(self) -> tuple[Source, list[Tables]]:
-        """The tables of every shard, each from one moment; where possible, all from the same marks.
+    async def read(self) -> tuple[SnapshotSource, list[Tables]]:
+        """The tables of every shard, each from one transaction; if possible, all with the same marks.
 
-        Raises Restless.
+        Raises SnapshotNotStable.
         """
         live = await live_generation(self._redis, self._shards, self._time_zone)
         keys = live.keys
         shards: list[Tables] | None = None
         wanted: tuple[str, ...] = _ALWAYS
         for _ in range(_ATTEMPTS):
-            # All at once: the less time between them, the more likely they stand at the same marks.
+            # Concurrently: the less time between them, the more likely they have the same marks.
             found = list(await asyncio.gather(*(self._read_shard(shard, wanted) for shard in keys)))
             needed = (*_ALWAYS, *dated_tables(found, live.zone))
             if set(needed) <= set(wanted):
                 shards = found
-                if is_level(found, self._topic):
+                if is_consistent(found, self._topic):
                     break
             wanted = needed
         if shards is None:
-            raise Restless
-        return Source(live.name, self._topic, live.time_zone), shards
+            raise SnapshotNotStable
+        return SnapshotSource(live.name, self._topic, live.time_zone), shards
 
     async def _read_shard(self, keys: Keys, tables: Sequence[str]) -> Tables:
         async with self._redis.pipeline(transaction=True) as pipe:
@@ -127,8 +127,8 @@ def _hours(first: date, last: date) -> Iterator[str]:
         yield f"sales:hour:{period_of('hour', datetime(month // 12, month % 12 + 1, 1))}"
 
 
-def is_level(shards: Sequence[Tables], topic: str) -> bool:
-    """Whether all shards stand at the same marks of the topic."""
+def is_consistent(shards: Sequence[Tables], topic: str) -> bool:
+    """Whether all shards have the same marks of the topic."""
     return all(_marks(shard, topic) == _marks(shards[0], topic) for shard in shards)
 
 
@@ -140,16 +140,16 @@ def _marks(shard: Tables, topic: str) -> dict[int, int]:
     }
 
 
-def summed(source: Source, shards: Sequence[Tables], taken_at: int) -> LiveSnapshot | None:
+def build_snapshot(source: SnapshotSource, shards: Sequence[Tables], taken_at: int) -> LiveSnapshot | None:
     """The snapshot; None where nothing has been applied yet. `taken_at`: epoch milliseconds."""
-    marks, stamps = {}, []
+    marks, timestamps = {}, []
     for partition in sorted(set().union(*(_marks(shard, source.topic) for shard in shards))):
-        # The additive tables of a partition live in its home shard, and move with the mark there.
+        # The additive tables of a partition are in its home shard, and change with the mark there.
         home = shards[partition % len(shards)]["marks"]
         name = f"{source.topic}/{partition}"
         if name in home:
             marks[partition] = int(home[name])
-            stamps.append(int(home[stamp_field(name)]))
+            timestamps.append(int(home[timestamp_field(name)]))
     if not marks:
         return None
     return LiveSnapshot(
@@ -158,8 +158,8 @@ def summed(source: Source, shards: Sequence[Tables], taken_at: int) -> LiveSnaps
         topic=source.topic,
         time_zone=source.time_zone,
         marks=marks,
-        newest=max(stamps),
-        level=is_level(shards, source.topic),
+        newest=max(timestamps),
+        level=is_consistent(shards, source.topic),
         totals=_totals(shards),
         ledger={
             int(name.rpartition("/")[2]): unpack_entry(packed)
@@ -185,7 +185,7 @@ def _totals(shards: Sequence[Tables]) -> SnapshotTotals:
 
 
 def _buckets(shards: Sequence[Tables], prefix: str) -> Buckets:
-    """Field → figures over all shards, of all tables whose names begin so."""
+    """Field → figures over all shards, of the tables with this prefix."""
     found: Buckets = {}
     for shard in shards:
         for table, fields in shard.items():
@@ -196,7 +196,7 @@ def _buckets(shards: Sequence[Tables], prefix: str) -> Buckets:
 
 
 class Snapshots:
-    """Stores a snapshot whenever it is this process's turn, and keeps the newest `kept`."""
+    """Stores a snapshot whenever this process gets the lease, and keeps the newest `kept`."""
 
     def __init__(self, figures: LiveFigures, store: ObjectStore, *, seconds: float, kept: int) -> None:
         self._figures = figures
@@ -205,33 +205,33 @@ class Snapshots:
         self._kept = kept
 
     async def run(self) -> None:
-        """Look for turns until cancelled."""
-        await repeat(self._try_turn, min(_LOOK_EVERY_S, self._seconds))
+        """Take snapshots until cancelled."""
+        await repeat(self._try, min(_POLL_EVERY_S, self._seconds))
 
-    async def _try_turn(self) -> None:
+    async def _try(self) -> None:
         try:
-            await self.turn()
-        except (RedisError, BotoCoreError, ClientError, OSError, Restless) as error:
+            await self.take_if_due()
+        except (RedisError, BotoCoreError, ClientError, OSError, SnapshotNotStable) as error:
             AGGREGATOR_SNAPSHOT_FAILURES.inc()
-            logger.warning("no snapshot of the live figures at this turn: %s: %s", type(error).__name__, error)
-        except Exception:  # a fault here must not end the applying of purchases
+            logger.warning("snapshot failed, will retry: %s: %s", type(error).__name__, error)
+        except Exception:  # an error here must not stop the aggregator
             AGGREGATOR_SNAPSHOT_FAILURES.inc()
-            logger.exception("no snapshot of the live figures at this turn")
+            logger.exception("snapshot failed, will retry")
 
-    async def turn(self) -> str | None:
-        """Take and store a snapshot if it is this process's turn and there is anything; returns its key."""
-        if not await self._figures.take_turn(self._seconds):
+    async def take_if_due(self) -> str | None:
+        """Take and store a snapshot, if this process gets the lease and anything is applied; returns its key."""
+        if not await self._figures.acquire_lease(self._seconds):
             return None
         started = time.perf_counter()
         source, shards = await self._figures.read()
         AGGREGATOR_SNAPSHOT_SECONDS.set(time.perf_counter() - started)
         key = await asyncio.to_thread(self._store_snapshot, source, shards, time.time_ns() // 1_000_000)
         if key is None:
-            await self._figures.give_turn_back()
+            await self._figures.release_lease()
         return key
 
-    def _store_snapshot(self, source: Source, shards: Sequence[Tables], taken_at: int) -> str | None:
-        snapshot = summed(source, shards, taken_at)
+    def _store_snapshot(self, source: SnapshotSource, shards: Sequence[Tables], taken_at: int) -> str | None:
+        snapshot = build_snapshot(source, shards, taken_at)
         if snapshot is None:
             return None
         key = live_snapshot.snapshot_key(taken_at)

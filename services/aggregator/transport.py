@@ -1,6 +1,6 @@
-"""A Faust transport that hands over fetched records a batch at a time.
+"""A Faust transport that delivers fetched records in batches.
 
-Stock Faust wraps, buffers and acknowledges each record by itself, which costs some 100 µs a record. Here one message
+Stock Faust wraps, buffers and acknowledges each record by itself, which costs some 100 µs per record. Here one message
 carries all records that one fetch brought from one partition. Its offset is the last record's; since batches of a
 partition are handled in order, acknowledging it acknowledges all before it.
 """
@@ -8,7 +8,7 @@ partition are handled in order, acknowledging it acknowledges all before it.
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,26 +17,37 @@ from aiokafka.errors import ConsumerStoppedError, IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 
-# A fetch that waits for records holds up seeks and commits, which go through the same thread.
-_FETCH_WAIT_S = 0.2
-# How long the broker holds a fetch for which it has nothing; Faust's 1.5 s is not a setting. A fetch that is sent while
-# the busy partitions' records wait to be taken asks for the idle ones alone, and no other is sent until it returns.
-_BROKER_WAIT_MS = 100
-# A partition whose batches wait to be applied is left out of a fetch. It may have room again in no time, and then it
-# must not wait until the others have records.
-_CROWDED_WAIT_S = 0.02
-# So long after a fetch with records the next one begins: in busy times a batch of 30 lines is not worth its costs. The
-# first line after a pause does not wait.
-_GATHER_S = 0.05
-
-
-# How often all positions were set anew, and how often reading of the partition was sent elsewhere.
+# How often all positions were reset, and how often this consumer sought in the partition.
 Epoch = tuple[int, int]
+Fetched = Mapping[TP, list[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """The records of one partition from one fetch. `epoch` tells when: see BatchConsumer.is_current."""
+class FetchTimings:
+    """How long fetches wait.
+
+    `fetch_wait_s`: a fetch that waits for records holds up seeks and commits, which use the same thread.
+    `broker_wait_ms`: how long the broker holds a fetch without records; Faust's 1.5 s is not a setting. A fetch that
+    is sent while records of the busy partitions are buffered asks for the idle ones only, and no other is sent until
+    it returns.
+    `full_wait_s`: a partition whose batches wait to be applied is left out of a fetch. It may have room again within
+    milliseconds, and must not wait then until the others have records.
+    `gather_s`: the pause between fetches with records. Under load a batch of 30 lines is not worth its overhead. The
+    first record after an empty fetch does not wait.
+    """
+
+    fetch_wait_s: float = 0.2
+    broker_wait_ms: int = 100
+    full_wait_s: float = 0.02
+    gather_s: float = 0.05
+
+
+DEFAULT_TIMINGS = FetchTimings()
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedBatch:
+    """The records of one partition from one fetch. `epoch` says when it was fetched: see BatchConsumer.is_current."""
 
     epoch: Epoch
     records: list[Any]
@@ -47,39 +58,40 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = _BROKER_WAIT_MS
+        consumer._fetch_max_wait_ms = cast(BatchConsumer, self.consumer).timings.broker_wait_ms
         return consumer
 
 
 class BatchConsumer(driver.Consumer):
     """Yields one message per partition and fetch."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, timings: FetchTimings = DEFAULT_TIMINGS, **kwargs: Any) -> None:
         self.resets = 0
+        self.timings = timings
         self._seeks: defaultdict[TP, int] = defaultdict(int)
-        self._gathered_at = 0.0
+        self._next_fetch_at = 0.0
         super().__init__(*args, **kwargs)
 
-    def is_current(self, tp: TP, batch: Batch) -> bool:
-        """Whether reading was sent nowhere else since the batch was asked for."""
+    def is_current(self, tp: TP, batch: FetchedBatch) -> bool:
+        """Whether the partition's position was not changed since the batch was fetched."""
         return batch.epoch == (self.resets, self._seeks[tp])
 
     def invalidate(self) -> None:
-        """Positions are set anew, as by a rebalance."""
+        """All positions are reset, as by a rebalance."""
         self.resets += 1
 
     async def perform_seek(self) -> None:
-        """Go to what is committed. Faust does so at moments of its own, even after a rebalance is over."""
+        """Seek to the committed offsets. Faust does so on its own, even after a rebalance is over."""
         try:
             await super().perform_seek()
         finally:
             self.invalidate()
 
     async def go_to(self, positions: Mapping[TP, int]) -> None:
-        """Read on from these offsets."""
+        """Seek to these offsets."""
         for tp, offset in positions.items():
             self._seeks[tp] += 1
-            with suppress(IllegalStateError):  # revoked meanwhile: after a rebalance positions are set anew
+            with suppress(IllegalStateError):  # revoked meanwhile: a rebalance resets the positions
                 await self.seek_wait({tp: offset})
 
     async def leave_at(self, positions: Mapping[TP, int]) -> None:
@@ -88,29 +100,41 @@ class BatchConsumer(driver.Consumer):
         await self._commit_offsets(positions)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 (Faust's signature)
-        """Fetch what is there. What was fetched before a rebalance is dropped: positions are set anew after it."""
-        if self._buffered_partitions:
-            if not self._get_active_partitions():  # where Faust itself would sleep for a second
-                await asyncio.sleep(_CROWDED_WAIT_S)
-                return
-            timeout = min(timeout, _CROWDED_WAIT_S)
-        await asyncio.sleep(self._gathered_at - time.monotonic())
+        """Fetch what is there. Records fetched before a rebalance are dropped: positions are reset after it."""
+        wait_s = await self._paced_wait_s(timeout)
+        if wait_s is None:
+            return
         resets, seeks = self.resets, dict(self._seeks)  # before the fetch: a seek meanwhile makes it stale
-        records, active = await self._wait_next_records(timeout)
-        self._gathered_at = time.monotonic() + _GATHER_S if records else 0.0
-        generation = self.app.consumer_generation_id
+        records, active = await self._wait_next_records(wait_s)
+        self._next_fetch_at = time.monotonic() + self.timings.gather_s if records else 0.0
         if not records or self.should_stop:
             return
         if not self.flow_active:
             await self.perform_seek()
             return
+        for tp, fetched in self._of_active_partitions(records, active):
+            message = self._to_message(tp, fetched[-1])
+            message.value = cast(Any, FetchedBatch((resets, seeks.get(tp, 0)), fetched))
+            yield tp, message
+
+    async def _paced_wait_s(self, timeout_s: float) -> float | None:
+        """Pause until the next fetch is due; how long it may wait for records, None where no partition has room."""
+        if self._buffered_partitions:
+            if not self._get_active_partitions():  # where Faust itself would sleep for a second
+                await asyncio.sleep(self.timings.full_wait_s)
+                return None
+            timeout_s = min(timeout_s, self.timings.full_wait_s)
+        await asyncio.sleep(self._next_fetch_at - time.monotonic())
+        return timeout_s
+
+    def _of_active_partitions(self, records: Fetched, active: set[TP] | None) -> Iterator[tuple[TP, list[Any]]]:
+        """Records of the partitions that are read; ends when a rebalance begins."""
+        generation = self.app.consumer_generation_id
         for tp, fetched in records.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return
             if fetched and (active is None or tp in active or tp in self._buffered_partitions):
-                message = self._to_message(tp, fetched[-1])
-                message.value = cast(Any, Batch((resets, seeks.get(tp, 0)), fetched))
-                yield tp, message
+                yield tp, fetched
 
     def _new_consumer_thread(self) -> Any:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -120,7 +144,7 @@ class BatchConsumer(driver.Consumer):
         try:
             while not (self.should_stop or fetcher.should_stop):
                 await asyncio.sleep(0)
-                async for _, message in self.getmany(timeout=_FETCH_WAIT_S):
+                async for _, message in self.getmany(timeout=self.timings.fetch_wait_s):
                     await self.wait_first(self.callback(message), self.suspend_flow.wait())
         except (ConsumerStoppedError, asyncio.CancelledError):
             if not self.app.should_stop:

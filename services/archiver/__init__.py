@@ -1,1 +1,1 @@
-"""The archiver: every record of `purchases` to S3, once, as Firehose does on AWS."""
+"""The archiver: writes every record of `purchases` to S3 exactly once."""

@@ -1,7 +1,7 @@
 """`python -m services.archiver`: archives topic `purchases` to S3 until SIGTERM or SIGINT.
 
-Exit status: 0 stopped, 1 the archive and the topic do not belong together or Kafka refused, 2 a mistake in settings
-(a port in use or a bucket that is not there, too).
+Exit status: 0 stopped, 1 the archive does not belong to this topic or Kafka rejected a request, 2 wrong settings
+(including a port in use and a bucket that does not exist).
 """
 
 import asyncio
@@ -18,10 +18,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from services.archiver.s3_calls import S3Calls
-from services.archiver.segments import Archive
+from services.archiver.segments import SegmentChains
 from services.archiver.service import Archiver
 from services.archiver.settings import ArchiverSettings
-from services.archiver.start import OtherLog
+from services.archiver.start import LogMismatch
 from services.common.archive.keys import ForeignObject
 from services.common.entrypoint import run_service
 from services.common.eventloop_lag import watched_loop
@@ -31,21 +31,21 @@ from services.common.telemetry import Health, TelemetryServer
 
 logger = logging.getLogger(__name__)
 
-_FLUSH_S = 6.0  # with the group's goodbye within the ten seconds that a stopped service may take
-_GOODBYE_S = 2.0
+_FLUSH_S = 6.0  # with _LEAVE_GROUP_S within the ten seconds that a stopped service may take
+_LEAVE_GROUP_S = 2.0
 _STALLED_S = 60.0
 _HEARTBEATS_A_SESSION = 5
 
 Started = TypeVar("Started", AIOKafkaConsumer, AIOKafkaAdminClient)
 
 
-class NoBucket(Exception):
+class BucketNotFound(Exception):
     """The bucket of the settings does not exist."""
 
 
 def main() -> int:
-    """Run the service and answer the exit status."""
-    statuses = {NoBucket: 2, OtherLog: 1, ForeignObject: 1, KafkaError: 1}
+    """Run the service; returns the exit status."""
+    statuses = {BucketNotFound: 2, LogMismatch: 1, ForeignObject: 1, KafkaError: 1}
     return run_service("archiver", ArchiverSettings, _run, statuses)
 
 
@@ -63,7 +63,7 @@ async def _serve(settings: ArchiverSettings) -> int:
         stack.enter_context(TelemetryServer(settings.host, settings.metrics_port, health))
         await stack.enter_async_context(watched_loop())
         start = asyncio.create_task(_start(settings, health, stack))
-        if await _done_before(stop, start, health):
+        if await _completed_before(stop, start, health):
             archiver = start.result()
             await archiver.run(stop)
             await archiver.flush(_FLUSH_S)
@@ -71,17 +71,17 @@ async def _serve(settings: ArchiverSettings) -> int:
 
 
 async def _start(settings: ArchiverSettings, health: Health, stack: AsyncExitStack) -> Archiver:
-    """Everything that the archiver needs, once S3 and Kafka answer; the stack closes it. Raises NoBucket."""
+    """The archiver with its clients, once S3 and Kafka answer; the stack closes them. Raises BucketNotFound."""
     store = ObjectStore(settings)
     s3 = S3Calls(health)
     stack.callback(s3.close)
     if not await s3(store.exists):
-        raise NoBucket(f"bucket {settings.s3_bucket} does not exist: create it or set TILLSTREAM_S3_BUCKET")
-    admin = await _reached(lambda: AIOKafkaAdminClient(**client_options(settings)), health)
+        raise BucketNotFound(f"bucket {settings.s3_bucket} does not exist: create it or set TILLSTREAM_S3_BUCKET")
+    admin = await _start_client(lambda: AIOKafkaAdminClient(**client_options(settings)), health)
     stack.push_async_callback(admin.close)
-    consumer = await _reached(lambda: _consumer(settings), health)
-    stack.push_async_callback(_goodbye, consumer)
-    return Archiver(settings, consumer, admin, Archive(store), s3=s3, health=health)
+    consumer = await _start_client(lambda: _consumer(settings), health)
+    stack.push_async_callback(_leave_group, consumer)
+    return Archiver(settings, consumer, admin, SegmentChains(store), s3=s3, health=health)
 
 
 def _consumer(settings: ArchiverSettings) -> AIOKafkaConsumer:
@@ -91,14 +91,14 @@ def _consumer(settings: ArchiverSettings) -> AIOKafkaConsumer:
         auto_offset_reset="earliest",
         session_timeout_ms=int(settings.archive_session_timeout_s * 1000),
         heartbeat_interval_ms=int(settings.archive_session_timeout_s * 1000 / _HEARTBEATS_A_SESSION),
-        # While S3 is away nothing is fetched, and that must not cost the membership; /healthz watches the loop.
+        # Nothing is fetched while S3 is unavailable; that must not end the membership. /healthz watches the loop.
         max_poll_interval_ms=24 * 3600 * 1000,
         **client_options(settings),
     )
 
 
-async def _reached(create: Callable[[], Started], health: Health) -> Started:
-    """A started client, however long Kafka is away."""
+async def _start_client(create: Callable[[], Started], health: Health) -> Started:
+    """A started client, however long Kafka is unavailable."""
 
     async def start() -> Started:
         client = create()
@@ -111,17 +111,17 @@ async def _reached(create: Callable[[], Started], health: Health) -> Started:
 
     def on_wait(error: Exception) -> None:
         health.set("kafka", False, str(error))
-        logger.warning("Kafka does not answer: %s", error)
+        logger.warning("waiting for Kafka: %s", error)
 
     return await until_reachable(start, on_wait)
 
 
-async def _goodbye(consumer: AIOKafkaConsumer) -> None:
+async def _leave_group(consumer: AIOKafkaConsumer) -> None:
     with suppress(KafkaError, TimeoutError):
-        await asyncio.wait_for(consumer.stop(), _GOODBYE_S)
+        await asyncio.wait_for(consumer.stop(), _LEAVE_GROUP_S)
 
 
-async def _done_before(stop: asyncio.Event, work: "asyncio.Task[Archiver]", health: Health) -> bool:
+async def _completed_before(stop: asyncio.Event, work: "asyncio.Task[Archiver]", health: Health) -> bool:
     """Wait for the work; False, with the work cancelled, where `stop` came first."""
     stopper = asyncio.create_task(stop.wait())
     while not work.done() and not stop.is_set():

@@ -1,4 +1,4 @@
-"""The object that is being filled for one partition."""
+"""The archive object that is being filled for one partition."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -28,7 +28,7 @@ class ConsumedRecord(Protocol):
 
 
 class OpenObject:
-    """Records of one partition, compressed as they come. `opened_s` is the clock's time of the first."""
+    """Records of one partition, compressed as they arrive. `opened_s`: when the first arrived."""
 
     def __init__(self, partition: int, opened_s: float) -> None:
         self.partition = partition
@@ -57,7 +57,7 @@ class OpenObject:
 
     @property
     def key(self) -> str:
-        """Where it belongs."""
+        """Its key in the archive."""
         extent = self.extent
         return object_key(self.partition, extent.first_offset, extent.first_timestamp_ms)
 

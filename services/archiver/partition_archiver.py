@@ -1,16 +1,16 @@
-"""One assigned partition, and what the archiver is doing with it."""
+"""The archiver's state of one assigned partition."""
 
 import asyncio
 from collections.abc import Sequence
 
 from services.archiver.open_object import ConsumedRecord, OpenObject
-from services.archiver.segments import Link
-from services.archiver.start import OtherLog, Start, report_lost
+from services.archiver.segments import SegmentRef
+from services.archiver.start import LogMismatch, StartPosition, report_lost
 from services.common.archive.keys import Extent
 
 
-class Lane:
-    """Either busy (a job finds its start or writes its object) or ready to take records from `position` on."""
+class PartitionArchiver:
+    """Either busy (a job finds its start position or writes its object) or ready to take records from `position` on."""
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
@@ -18,37 +18,37 @@ class Lane:
         self.archived = 0
         self.open: OpenObject | None = None
         self.job: asyncio.Task[None] | None = None
-        self._proof: Extent | None = None
+        self._overlap: Extent | None = None
         self._begun = False
 
     @property
     def fetch_from(self) -> int | None:
-        """The offset to fetch next; None while its start is not found."""
+        """The offset to fetch next; None while the start position is not known."""
         if not self._begun:
             return None
-        return self._proof.last_offset if self._proof else self.position
+        return self._overlap.last_offset if self._overlap else self.position
 
     @property
     def ready(self) -> bool:
         """Whether it takes records."""
         return self.job is None
 
-    def begin(self, start: Start) -> int:
-        """Begin at the start found; answers the offset to fetch from.
+    def begin(self, start: StartPosition) -> int:
+        """Begin at this position; returns the offset to fetch from.
 
-        That is one record early where there is an archived one: it proves that the log is the one that was archived.
+        That is one record early where there is an archived one: the overlap shows that the log is the archived one.
         """
         self.position = self.archived = start.offset
-        proof = start.after.extent if start.after and start.after.extent.next_offset == start.offset else None
-        self._proof = proof
+        overlap = start.after.extent if start.after and start.after.extent.next_offset == start.offset else None
+        self._overlap = overlap
         self._begun = True
-        return proof.last_offset if proof else start.offset
+        return overlap.last_offset if overlap else start.offset
 
     def take(self, records: Sequence[ConsumedRecord], now_s: float) -> None:
-        """Add fetched records, in order, to the open object. Raises OtherLog."""
-        if self._proof is not None:
-            records = self._prove(records, self._proof)
-            self._proof = None
+        """Add fetched records, in order, to the open object. Raises LogMismatch."""
+        if self._overlap is not None:
+            records = self._without_overlap(records, self._overlap)
+            self._overlap = None
         if not records:
             return
         self._check_order(records[0].offset)
@@ -57,27 +57,27 @@ class Lane:
         self.open.append(records)
         self.position = records[-1].offset + 1
 
-    def due(self, now_s: float, max_bytes: int, max_age_s: float) -> bool:
-        """Whether its open object is to be closed."""
+    def is_due(self, now_s: float, max_bytes: int, max_age_s: float) -> bool:
+        """Whether the open object has to be closed, by size or age."""
         return self.open is not None and (self.open.size >= max_bytes or now_s - self.open.opened_s >= max_age_s)
 
-    def open_for(self, now_s: float) -> float:
-        """Seconds since the first record of the open object came; 0 without one."""
+    def open_seconds(self, now_s: float) -> float:
+        """Seconds since the first record of the open object arrived; 0 without one."""
         return now_s - self.open.opened_s if self.open else 0.0
 
     def close(self) -> OpenObject | None:
-        """Hand over the open object."""
+        """Return the open object and start without one."""
         closed, self.open = self.open, None
         return closed
 
-    def archived_to(self, link: Link) -> int | None:
-        """The object is in the archive, ours or another's; answers where to go back or on to if that is elsewhere."""
-        self.archived = link.extent.next_offset
+    def on_archived(self, segment: SegmentRef) -> int | None:
+        """The object is in the archive, this or another archiver's. Returns the offset to seek to, None to go on."""
+        self.archived = segment.extent.next_offset
         if self.position == self.archived:
             return None
         self.position = self.archived
-        self._proof = link.extent
-        return link.extent.last_offset
+        self._overlap = segment.extent
+        return segment.extent.last_offset
 
     def cancel(self) -> None:
         """Drop everything: the next owner reads it again."""
@@ -85,21 +85,21 @@ class Lane:
         if self.job is not None:
             self.job.cancel()
 
-    def _prove(self, records: Sequence[ConsumedRecord], proof: Extent) -> Sequence[ConsumedRecord]:
+    def _without_overlap(self, records: Sequence[ConsumedRecord], overlap: Extent) -> Sequence[ConsumedRecord]:
         first = records[0]
-        if first.offset > proof.last_offset:  # it left the log just now
+        if first.offset > overlap.last_offset:  # it expired just now
             return records
-        if (first.offset, first.timestamp) != (proof.last_offset, proof.last_timestamp_ms):
-            raise OtherLog(
+        if (first.offset, first.timestamp) != (overlap.last_offset, overlap.last_timestamp_ms):
+            raise LogMismatch(
                 f"partition {self.partition}: the record at offset {first.offset} is not the one that was archived: "
-                "the topic was created anew, so it needs a new bucket"
+                "the topic was recreated, so it needs a new bucket"
             )
         return records[1:]
 
     def _check_order(self, offset: int) -> None:
         if offset < self.position:
-            raise OtherLog(
+            raise LogMismatch(
                 f"partition {self.partition}: the log goes back from offset {self.position} to {offset}: "
-                "the topic was created anew or has lost records"
+                "the topic was recreated or has lost records"
             )
         report_lost(self.partition, self.position, offset)

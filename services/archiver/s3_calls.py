@@ -1,4 +1,4 @@
-"""Calls to S3 from async code: in threads, and again until S3 answers."""
+"""Calls S3 from async code, in threads, with retries until S3 answers."""
 
 import asyncio
 import logging
@@ -12,9 +12,9 @@ from services.common import metrics
 from services.common.storage_errors import NoSuchObject
 from services.common.telemetry import Health
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-# NoSuchObject: a competing conditional write may still fail after ours was refused; then the key is free again.
+# NoSuchObject: a competing conditional write may fail after ours was rejected; then the key is free again.
 _FAILURES = (BotoCoreError, ClientError, OSError, NoSuchObject)
 
 _FIRST_PAUSE_S = 0.5
@@ -25,14 +25,14 @@ T = TypeVar("T")
 
 
 class S3Calls:
-    """Runs blocking calls with patience. While S3 fails, the check `s3` of the health says so."""
+    """Retries blocking calls. While S3 fails, the health check `s3` is not ok."""
 
     def __init__(self, health: Health) -> None:
         self._health = health
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")
 
     async def __call__(self, call: Callable[[], T]) -> T:
-        """The call's result, however long S3 is away; what the call raises for other reasons passes."""
+        """The call's result, however long S3 is unavailable; other errors of the call are raised."""
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
@@ -46,10 +46,10 @@ class S3Calls:
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     def close(self) -> None:
-        """Take no more calls; those that run are not waited for."""
+        """Accept no more calls; running ones are not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _failed(self, error: Exception, pause_s: float) -> None:
         metrics.ARCHIVER_S3_FAILURES.inc()
         self._health.set("s3", False, str(error))
-        log.error("S3 failed, trying again in %g s: %s", pause_s, error)
+        logger.error("S3 failed, retry in %g s: %s", pause_s, error)

@@ -1,4 +1,4 @@
-"""The loop: fetch, fill, close, write, commit; every partition in a lane of its own."""
+"""The archiver's loop: fetch, fill, close, write, commit; each partition independently."""
 
 import asyncio
 import logging
@@ -11,15 +11,15 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from services.archiver.open_object import ConsumedRecord, OpenObject
-from services.archiver.partition_archiver import Lane
+from services.archiver.partition_archiver import PartitionArchiver
 from services.archiver.s3_calls import S3Calls
-from services.archiver.segments import Archive, Link
+from services.archiver.segments import SegmentChains, SegmentRef
 from services.archiver.settings import ArchiverSettings
-from services.archiver.start import Start, find_start
+from services.archiver.start import StartPosition, find_start
 from services.common import metrics
 from services.common.telemetry import Health
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FETCH_RECORDS = 4_000  # about 30 ms of work: heartbeats and uploads of other partitions go on in between
 _FETCH_WAIT_S = 0.1
@@ -37,7 +37,7 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         settings: ArchiverSettings,
         consumer: AIOKafkaConsumer,
         admin: AIOKafkaAdminClient,
-        archive: Archive,
+        chains: SegmentChains,
         *,
         s3: S3Calls,
         health: Health,
@@ -45,17 +45,17 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         self._settings = settings
         self._consumer = consumer
         self._admin = admin
-        self._archive = archive
+        self._chains = chains
         self._s3 = s3
         self._health = health
-        self._lanes: dict[int, Lane] = {}
+        self._archivers: dict[int, PartitionArchiver] = {}
         self._records = 0
         self._joined = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Archive until `stop` is set. Raises OtherLog, ForeignObject, KafkaError."""
+        """Archive until `stop` is set. Raises LogMismatch, ForeignObject, KafkaError."""
         self._consumer.subscribe([self._settings.purchases_topic], listener=self)
-        figures = asyncio.create_task(self._figures())
+        figures = asyncio.create_task(self._report_figures())
         try:
             while not stop.is_set():
                 self._health.beat()
@@ -66,43 +66,43 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
             figures.cancel()
 
     async def flush(self, within_s: float) -> None:
-        """Write and commit what is open, as far as that is possible in time."""
-        for lane in self._lanes.values():
-            if lane.ready and lane.open is not None:
-                self._write(lane)
-        jobs = [lane.job for lane in self._lanes.values() if lane.job is not None]
+        """Write and commit open objects, as far as the time allows."""
+        for archiver in self._archivers.values():
+            if archiver.ready and archiver.open is not None:
+                self._write(archiver)
+        jobs = [archiver.job for archiver in self._archivers.values() if archiver.job is not None]
         if jobs:
             await asyncio.wait(jobs, timeout=within_s)
-        for lane in self._lanes.values():
-            lane.cancel()
-        if left := sum(lane.position - lane.archived for lane in self._lanes.values()):
-            log.warning("%d records that were fetched are not archived yet: the next owner reads them again", left)
+        for archiver in self._archivers.values():
+            archiver.cancel()
+        if left := sum(archiver.position - archiver.archived for archiver in self._archivers.values()):
+            logger.warning("%d fetched records are not archived yet: the next owner reads them again", left)
         else:
-            log.info("every record that was fetched is archived")
+            logger.info("all fetched records are archived")
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Drop what is open; an upload under way may still succeed, and then the next owner goes on after it."""
+        """Drop open objects. An upload in flight may still succeed; then the next owner continues after it."""
         for partition in revoked:
-            if lane := self._lanes.pop(partition.partition, None):
-                lane.cancel()
+            if archiver := self._archivers.pop(partition.partition, None):
+                archiver.cancel()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Look for the start of each partition."""
+        """Find the start position of each partition."""
         for partition in assigned:
-            lane = Lane(partition.partition)
-            self._lanes[partition.partition] = lane
-            lane.job = asyncio.create_task(self._locate(lane))
+            archiver = PartitionArchiver(partition.partition)
+            self._archivers[partition.partition] = archiver
+            archiver.job = asyncio.create_task(self._locate(archiver))
         self._joined = True
-        log.info("partitions %s are ours", sorted(self._lanes))
+        logger.info("assigned partitions %s", sorted(self._archivers))
 
     def _end_jobs(self) -> None:
-        for lane in self._lanes.values():
-            if lane.job is not None and lane.job.done():
-                lane.job.result()
-                lane.job = None
+        for archiver in self._archivers.values():
+            if archiver.job is not None and archiver.job.done():
+                archiver.job.result()
+                archiver.job = None
 
     async def _fetch(self) -> None:
-        ready = {self._topic_partition(lane): lane for lane in self._lanes.values() if lane.ready}
+        ready = {self._topic_partition(archiver): archiver for archiver in self._archivers.values() if archiver.ready}
         if not ready:
             await asyncio.sleep(_FETCH_WAIT_S)
             return
@@ -112,34 +112,36 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         except TimeoutError:
             return
         for partition, records in batches.items():
-            self._hand_over(partition, ready[partition], records)
+            self._take(partition, ready[partition], records)
 
-    def _hand_over(self, partition: TopicPartition, asked: Lane, records: Sequence[ConsumedRecord]) -> None:
-        lane = self._lanes.get(partition.partition)
-        if lane is asked:
-            lane.take(records, time.monotonic())
+    def _take(self, partition: TopicPartition, asked: PartitionArchiver, records: Sequence[ConsumedRecord]) -> None:
+        archiver = self._archivers.get(partition.partition)
+        if archiver is asked:
+            archiver.take(records, time.monotonic())
             self._records += len(records)
-        elif lane is not None and lane.fetch_from is not None:
-            # Given to us anew while the fetch was under way: these records may begin anywhere.
-            self._consumer.seek(partition, lane.fetch_from)
+        elif archiver is not None and archiver.fetch_from is not None:
+            # Revoked and assigned again during the fetch: these records may begin anywhere.
+            self._consumer.seek(partition, archiver.fetch_from)
 
     def _close_due(self) -> None:
         settings = self._settings
-        for lane in self._lanes.values():
-            if lane.ready and lane.due(time.monotonic(), settings.archive_object_bytes, settings.archive_object_age_s):
-                self._write(lane)
+        for archiver in self._archivers.values():
+            if archiver.ready and archiver.is_due(
+                time.monotonic(), settings.archive_object_bytes, settings.archive_object_age_s
+            ):
+                self._write(archiver)
 
-    def _write(self, lane: Lane) -> None:
-        if (closed := lane.close()) is not None:
-            lane.job = asyncio.create_task(self._upload(lane, closed))
+    def _write(self, archiver: PartitionArchiver) -> None:
+        if (closed := archiver.close()) is not None:
+            archiver.job = asyncio.create_task(self._upload(archiver, closed))
 
-    async def _locate(self, lane: Lane) -> None:
-        partition = self._topic_partition(lane)
+    async def _locate(self, archiver: PartitionArchiver) -> None:
+        partition = self._topic_partition(archiver)
         start = await self._find_start(partition)
-        if self._owns(lane):
-            self._consumer.seek(partition, lane.begin(start))
+        if self._owns(archiver):
+            self._consumer.seek(partition, archiver.begin(start))
 
-    async def _find_start(self, partition: TopicPartition) -> Start:
+    async def _find_start(self, partition: TopicPartition) -> StartPosition:
         while True:
             try:
                 return await find_start(
@@ -147,45 +149,45 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                     self._settings.archive_group,
                     admin=self._admin,
                     log_offsets=self._consumer,
-                    archive=self._archive,
+                    chains=self._chains,
                     s3=self._s3,
                 )
             except KafkaError as error:
-                log.warning("the start of partition %d is not known yet: %r", partition.partition, error)
+                logger.warning("the start position of partition %d is not known yet: %r", partition.partition, error)
                 await asyncio.sleep(_KAFKA_PAUSE_S)
 
-    async def _upload(self, lane: Lane, closed: OpenObject) -> None:
+    async def _upload(self, archiver: PartitionArchiver, closed: OpenObject) -> None:
         body = closed.finish()
-        add = partial(self._archive.add, closed.key, closed.extent, body)
-        link = await self._s3(add)
+        add = partial(self._chains.add, closed.key, closed.extent, body)
+        segment = await self._s3(add)
         metrics.ARCHIVER_OBJECTS.inc()
         metrics.ARCHIVER_BYTES.inc(len(body))
         metrics.ARCHIVER_RECORDS.inc(closed.records)
-        if not self._owns(lane):
+        if not self._owns(archiver):
             return
-        elsewhere = lane.archived_to(link)
-        if elsewhere is not None:
-            log.warning("object %s was there already: going on at offset %d", link.key, link.extent.next_offset)
-            self._consumer.seek(self._topic_partition(lane), elsewhere)
-        await self._commit(lane, link)
+        seek_to = archiver.on_archived(segment)
+        if seek_to is not None:
+            logger.warning("object %s already exists: continuing at offset %d", segment.key, segment.extent.next_offset)
+            self._consumer.seek(self._topic_partition(archiver), seek_to)
+        await self._commit(archiver, segment)
 
-    async def _commit(self, lane: Lane, link: Link) -> None:
-        offsets = {self._topic_partition(lane): (link.extent.next_offset, link.key)}
+    async def _commit(self, archiver: PartitionArchiver, segment: SegmentRef) -> None:
+        offsets = {self._topic_partition(archiver): (segment.extent.next_offset, segment.key)}
         try:
             await self._consumer.commit(offsets)
         except (KafkaError, IllegalStateError) as error:
             # Not needed for exactness: the next commit covers it, or the next owner finds the object.
-            log.warning(
-                "offset %d of partition %d was not committed: %r", link.extent.next_offset, lane.partition, error
+            logger.warning(
+                "offset %d of partition %d was not committed: %r", segment.extent.next_offset, archiver.partition, error
             )
 
-    def _owns(self, lane: Lane) -> bool:
-        return self._lanes.get(lane.partition) is lane
+    def _owns(self, archiver: PartitionArchiver) -> bool:
+        return self._archivers.get(archiver.partition) is archiver
 
-    def _topic_partition(self, lane: Lane) -> TopicPartition:
-        return TopicPartition(self._settings.purchases_topic, lane.partition)
+    def _topic_partition(self, archiver: PartitionArchiver) -> TopicPartition:
+        return TopicPartition(self._settings.purchases_topic, archiver.partition)
 
-    async def _figures(self) -> None:
+    async def _report_figures(self) -> None:
         while True:
             before, since = self._records, time.monotonic()
             await asyncio.sleep(_FIGURES_EVERY_S)
@@ -195,16 +197,18 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 await self._report_lag()
 
     async def _report_lag(self) -> None:
-        lanes = {self._topic_partition(lane): lane for lane in self._lanes.values()}
+        archivers = {self._topic_partition(archiver): archiver for archiver in self._archivers.values()}
         try:
-            ends = await asyncio.wait_for(self._consumer.end_offsets([*lanes]), _ENDS_WITHIN_S)
+            ends = await asyncio.wait_for(self._consumer.end_offsets([*archivers]), _ENDS_WITHIN_S)
         except (KafkaError, TimeoutError) as error:
             self._health.set("kafka", False, repr(error))
             return
-        self._health.set("kafka", True, f"{len(lanes)} partitions")
-        behind = {lane: ends[partition] - lane.archived for partition, lane in lanes.items()}
-        for lane, records in behind.items():
-            metrics.ARCHIVER_LAG.labels(lane.partition).set(records)
-            metrics.ARCHIVER_OPEN_SECONDS.labels(lane.partition).set(lane.open_for(time.monotonic()))
-        self._health.report("lag", sum(ends[partition] - lane.position for partition, lane in lanes.items()))
+        self._health.set("kafka", True, f"{len(archivers)} partitions")
+        behind = {archiver: ends[partition] - archiver.archived for partition, archiver in archivers.items()}
+        for archiver, records in behind.items():
+            metrics.ARCHIVER_LAG.labels(archiver.partition).set(records)
+            metrics.ARCHIVER_OPEN_SECONDS.labels(archiver.partition).set(archiver.open_seconds(time.monotonic()))
+        self._health.report(
+            "lag", sum(ends[partition] - archiver.position for partition, archiver in archivers.items())
+        )
         self._health.report("unarchived", sum(behind.values()))

@@ -1,4 +1,4 @@
-"""What the environment decides for the archiver."""
+"""The archiver's settings."""
 
 from pydantic import Field
 
@@ -11,5 +11,5 @@ class ArchiverSettings(ServiceSettings, KafkaSettings, S3Settings, ArchiveSettin
     metrics_port: Port = 9102
     archive_object_bytes: int = Field(default=5_000_000, ge=1)
     archive_object_age_s: float = Field(default=60.0, gt=0)
-    # After so long without a sign of life its partitions go to another archiver. Kafka accepts 6 s and more.
+    # After so long without a heartbeat its partitions go to another archiver. Kafka accepts 6 s and more.
     archive_session_timeout_s: float = Field(default=10.0, ge=6, le=90)

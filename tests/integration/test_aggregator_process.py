@@ -7,59 +7,29 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 import redis
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from local.ports import free_port
 from services.common.dead_letters import RecordOrigin, origin_of, reason_of
-from services.common.events import Purchase, parse
-from services.common.tables import shard_keys
 from tests.conftest import TopicFactory, TopicNames
 from tests.faults.proxy import Proxy, RedisProxy
-from tests.integration.test_aggregator_tables import encode, random_events
-from tests.support.live_tables import expected, hash_of, held, totals
+from tests.support.aggregator_process import (
+    PARTITIONS,
+    REPOSITORY,
+    AggregatorProcess,
+    PurchaseFeed,
+    assert_exact,
+    marks,
+    until,
+    until_assigned,
+)
 from tests.support.producer import read_topic
-
-REPOSITORY = Path(__file__).parents[2]
-PARTITIONS = 2
-
-
-class Aggregator:
-    """One process, restarted at will."""
-
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
-        self.port = free_port()
-        self._environment = {**os.environ, **environment, "TILLSTREAM_AGGREGATOR_METRICS_PORT": str(self.port)}
-        self.log = log
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "services.aggregator"]
-            self._process = subprocess.Popen(command, cwd=REPOSITORY, env=self._environment, stderr=log)
-
-    def send(self, signal_number: int) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal_number)
-
-    def kill(self) -> None:
-        self.send(signal.SIGKILL)
-        self.wait()
-
-    def wait(self) -> int:
-        assert self._process is not None
-        return self._process.wait(60)
-
-    def stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self.kill()
 
 
 @pytest.fixture
@@ -68,11 +38,11 @@ def names(topics: TopicFactory) -> TopicNames:
 
 
 @pytest.fixture
-def make(names: TopicNames, kafka: str, redis_url: str, tmp_path: Path) -> Iterator[Callable[..., Aggregator]]:
+def make(names: TopicNames, kafka: str, redis_url: str, tmp_path: Path) -> Iterator[Callable[..., AggregatorProcess]]:
     """Starts aggregators; more settings by name: `make(AGGREGATOR_CHUNK="10")`."""
-    made: list[Aggregator] = []
+    made: list[AggregatorProcess] = []
 
-    def aggregator(**settings: str) -> Aggregator:
+    def aggregator(**settings: str) -> AggregatorProcess:
         environment = {
             "TILLSTREAM_KAFKA_BOOTSTRAP": kafka,
             "TILLSTREAM_REDIS_URL": redis_url,
@@ -84,7 +54,7 @@ def make(names: TopicNames, kafka: str, redis_url: str, tmp_path: Path) -> Itera
             "TILLSTREAM_AGGREGATOR_SCRATCH": str(tmp_path / f"scratch{len(made)}"),
             **{f"TILLSTREAM_{name}": value for name, value in settings.items()},
         }
-        made.append(Aggregator(environment, tmp_path / f"aggregator{len(made)}.log"))
+        made.append(AggregatorProcess(environment, tmp_path / f"aggregator{len(made)}.log"))
         made[-1].start()
         return made[-1]
 
@@ -93,38 +63,9 @@ def make(names: TopicNames, kafka: str, redis_url: str, tmp_path: Path) -> Itera
         one.stop()
 
 
-class Feed:
-    """Sends events as producers in the wild do: no key, so that any partition may get any line."""
-
-    def __init__(self, kafka: str, names: TopicNames) -> None:
-        self._kafka, self._names = kafka, names
-        self.lines: list[Purchase] = []
-        self.refused = 0
-
-    async def send(self, seed: int, count: int, *, invalid: bool = True) -> None:
-        async with AIOKafkaProducer(bootstrap_servers=self._kafka, enable_idempotence=True) as producer:
-            for number, event in enumerate(random_events(seed, count)):
-                # No identity: a repeat of an id may win in either partition, and these lines must all count.
-                value = b"{" if invalid and number % 50 == 7 else encode(event | {"event_id": None})
-                await producer.send(self._names.purchases, value)
-                verdict = parse(value, 1_790_000_000_000)
-                if isinstance(verdict, Purchase):
-                    self.lines.append(verdict)
-                else:
-                    self.refused += 1
-            await producer.flush()
-
-    async def ends(self) -> dict[str, int]:
-        topics = (self._names.purchases, self._names.dead_letters)
-        async with AIOKafkaConsumer(bootstrap_servers=self._kafka) as consumer:
-            partitions = [TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)]
-            ends = await consumer.end_offsets(partitions)
-        return {f"{partition.topic}/{partition.partition}": end for partition, end in ends.items() if end}
-
-
 @pytest.fixture
-def feed(kafka: str, names: TopicNames) -> Feed:
-    return Feed(kafka, names)
+def feed(kafka: str, names: TopicNames) -> PurchaseFeed:
+    return PurchaseFeed(kafka, names)
 
 
 @pytest.fixture
@@ -133,48 +74,9 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
         yield client
 
 
-def marks(client: redis.Redis) -> dict[str, int]:
-    (keys,) = shard_keys(1)
-    found = hash_of(client, keys("marks"))
-    return {name: int(mark) for name, mark in found.items() if not name.startswith("stamp:")}
-
-
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 (another process makes it true)
-            await asyncio.sleep(0.05)
-
-
-async def until_assigned(aggregator: "Aggregator", partitions: int) -> None:
-    """Wait until the process says that it is ready with so many partitions, of both topics together."""
-
-    async def ready() -> bool:
-        try:
-            async with httpx.AsyncClient() as http:
-                answer = await http.get(f"http://127.0.0.1:{aggregator.port}/readyz")
-        except httpx.HTTPError:
-            return False
-        return answer.status_code == 200 and answer.json()["figures"]["partitions"] == partitions
-
-    await until(ready)
-
-
-async def assert_exact(client: redis.Redis, feed: Feed) -> None:
-    """Wait until all is applied, then compare. Dead letters come after their records, so ends are read anew."""
-
-    async def applied() -> bool:
-        return marks(client) == await feed.ends() and totals(client, 1, "events") >= len(feed.lines)
-
-    await until(applied)
-    truth = expected(feed.lines)
-    assert held(client, truth, 1) == truth
-    assert totals(client, 1, "revenue") == sum(line.revenue for line in feed.lines)
-    assert totals(client, 1, "events") == len(feed.lines)
-    (keys,) = shard_keys(1)
-    assert sum(map(int, hash_of(client, keys("dead_letters")).values())) == feed.refused
-
-
-async def test_figures_are_exact_after_kill_9(make: Callable[..., Aggregator], feed: Feed, client: redis.Redis) -> None:
+async def test_figures_are_exact_after_kill_9(
+    make: Callable[..., AggregatorProcess], feed: PurchaseFeed, client: redis.Redis
+) -> None:
     aggregator = make()
     await feed.send(seed=1, count=1500)
 
@@ -189,7 +91,7 @@ async def test_figures_are_exact_after_kill_9(make: Callable[..., Aggregator], f
 
 
 async def test_figures_are_exact_through_rebalances(
-    make: Callable[..., Aggregator], feed: Feed, client: redis.Redis
+    make: Callable[..., AggregatorProcess], feed: PurchaseFeed, client: redis.Redis
 ) -> None:
     first = make()
     await feed.send(seed=3, count=800)
@@ -206,7 +108,7 @@ async def test_figures_are_exact_through_rebalances(
 
 
 async def test_dead_letters_carry_payload_reason_and_origin(
-    make: Callable[..., Aggregator], feed: Feed, client: redis.Redis, kafka: str, names: TopicNames
+    make: Callable[..., AggregatorProcess], feed: PurchaseFeed, client: redis.Redis, kafka: str, names: TopicNames
 ) -> None:
     make()
     await feed.send(seed=6, count=100)
@@ -223,13 +125,13 @@ async def test_dead_letters_carry_payload_reason_and_origin(
         assert (letter.value, reason_of(list(letter.headers))) == (b"{", "not_json")
 
 
-async def test_health_tells_what_is_assigned(make: Callable[..., Aggregator]) -> None:
+async def test_health_tells_what_is_assigned(make: Callable[..., AggregatorProcess]) -> None:
     aggregator = make()
     await until_assigned(aggregator, 2 * PARTITIONS)
 
 
 async def test_started_while_kafka_is_away_it_waits(
-    make: Callable[..., Aggregator], kafka: str, feed: Feed, client: redis.Redis
+    make: Callable[..., AggregatorProcess], kafka: str, feed: PurchaseFeed, client: redis.Redis
 ) -> None:
     """Found by the fault suite: an aggregator that crashed while the broker's disk was full."""
     way_to_kafka = Proxy(int(kafka.rpartition(":")[2]))  # not open yet
@@ -248,7 +150,7 @@ async def test_started_while_kafka_is_away_it_waits(
 
 
 async def test_after_a_slow_time_lines_are_counted_as_they_come(
-    make: Callable[..., Aggregator], feed: Feed, client: redis.Redis, redis_url: str
+    make: Callable[..., AggregatorProcess], feed: PurchaseFeed, client: redis.Redis, redis_url: str
 ) -> None:
     """A fetch for the idle topic alone, sent while the busy one's records waited, held up all others for 1.5 s."""
     address = urlsplit(redis_url)
@@ -291,7 +193,9 @@ async def test_after_a_slow_time_lines_are_counted_as_they_come(
         way_to_redis.stop()
 
 
-async def test_started_again_under_its_name_it_has_its_partitions_at_once(make: Callable[..., Aggregator]) -> None:
+async def test_started_again_under_its_name_it_has_its_partitions_at_once(
+    make: Callable[..., AggregatorProcess],
+) -> None:
     aggregator = make(AGGREGATOR_INSTANCE="one", AGGREGATOR_SESSION_TIMEOUT_S="90")
     await until_assigned(aggregator, 2 * PARTITIONS)
     aggregator.kill()
@@ -300,7 +204,7 @@ async def test_started_again_under_its_name_it_has_its_partitions_at_once(make: 
 
 
 async def test_too_many_refused_records_end_it_where_that_is_asked_for(
-    make: Callable[..., Aggregator], client: redis.Redis, kafka: str, names: TopicNames
+    make: Callable[..., AggregatorProcess], client: redis.Redis, kafka: str, names: TopicNames
 ) -> None:
     async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
         for _ in range(30):

@@ -11,16 +11,16 @@ from botocore.exceptions import EndpointConnectionError
 from redis.asyncio import Redis
 
 from services.aggregator.settings import AggregatorSettings
-from services.aggregator.snapshots import TURN, LiveFigures, Snapshots
+from services.aggregator.snapshots import LEASE_KEY, LiveFigures, Snapshots
 from services.common import live_snapshot
 from services.common.events import Purchase, parse
 from services.common.live_snapshot import LiveSnapshot
 from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 from services.common.tables import Entry, Figures, shard_keys
-from tests.integration.test_aggregator_tables import DLQ, NOW, TOPIC, applier_of, encode, random_events, store_of
+from tests.support.applier import DLQ, TOPIC, applier_of, store_of
 from tests.support.live_tables import expected
-from tests.unit.aggregator.test_validation import FakeRecord
+from tests.support.records import NOW, FakeRecord, encode, random_events
 
 Logs = dict[TopicPartition, list[FakeRecord]]
 
@@ -119,7 +119,7 @@ async def test_a_snapshot_is_what_its_marks_say(connection: Redis, store: Object
     for partition, records in logs.items():
         await applier.apply(partition, records)
     await applier.apply(TopicPartition(DLQ, 0), [FakeRecord(0, b"{")])
-    key = await snapshots_of(connection, store, shards).turn()
+    key = await snapshots_of(connection, store, shards).take_if_due()
     assert key is not None
     snapshot = live_snapshot.decode(store.get(key))
     assert snapshot.level
@@ -140,7 +140,7 @@ async def test_snapshots_taken_while_batches_run_are_consistent(
 
     for start in range(0, 1000, 100):
         for partition, records in logs.items():
-            await asyncio.gather(applier.apply(partition, records[start : start + 100]), snapshots.turn())
+            await asyncio.gather(applier.apply(partition, records[start : start + 100]), snapshots.take_if_due())
     taken = stored(store)
     assert len({tuple(snapshot.marks.items()) for snapshot in taken}) > 5
     for snapshot in taken:
@@ -155,7 +155,7 @@ async def test_shards_that_stand_apart_are_said_to(connection: Redis, store: Obj
         await applier.apply(partition, records)
     with redis.Redis.from_url(redis_url) as client:
         client.hset(shard_keys(3)[1]("marks"), f"{TOPIC}/0", "50")
-    key = await snapshots_of(connection, store, 3).turn()
+    key = await snapshots_of(connection, store, 3).take_if_due()
     assert key is not None
     snapshot = live_snapshot.decode(store.get(key))
     assert not snapshot.level
@@ -166,7 +166,7 @@ async def test_shards_that_stand_apart_are_said_to(connection: Redis, store: Obj
 async def test_the_live_generation_is_read(connection: Redis, store: ObjectStore) -> None:
     await connection.set("tillstream:live", "2")
     await applier_of(store_of(connection)).apply(TopicPartition(TOPIC, 0), logs_of(4, 10, 1)[TopicPartition(TOPIC, 0)])
-    assert await snapshots_of(connection, store).turn() is None
+    assert await snapshots_of(connection, store).take_if_due() is None
 
 
 async def test_of_several_aggregators_one_takes_each_turn(redis_url: str, store: ObjectStore) -> None:
@@ -178,7 +178,7 @@ async def test_of_several_aggregators_one_takes_each_turn(redis_url: str, store:
             await applier.apply(partition, records)
         all_of_them = [snapshots_of(connection, store, seconds=0.5) for connection in connections]
         for turn in (1, 2):
-            taken = await asyncio.gather(*(snapshots.turn() for snapshots in all_of_them))
+            taken = await asyncio.gather(*(snapshots.take_if_due() for snapshots in all_of_them))
             assert len([key for key in taken if key]) == 1
             assert len(stored(store)) == turn
             await asyncio.sleep(0.6)
@@ -189,11 +189,11 @@ async def test_of_several_aggregators_one_takes_each_turn(redis_url: str, store:
 
 async def test_nothing_applied_gives_the_turn_back(connection: Redis, store: ObjectStore) -> None:
     snapshots = snapshots_of(connection, store, seconds=300)
-    assert await snapshots.turn() is None
+    assert await snapshots.take_if_due() is None
     await applier_of(store_of(connection)).apply(TopicPartition(TOPIC, 0), logs_of(6, 5, 1)[TopicPartition(TOPIC, 0)])
-    assert await snapshots.turn() is not None
-    assert await snapshots.turn() is None
-    assert 290_000 < await connection.pttl(TURN) <= 300_000
+    assert await snapshots.take_if_due() is not None
+    assert await snapshots.take_if_due() is None
+    assert 290_000 < await connection.pttl(LEASE_KEY) <= 300_000
 
 
 async def test_the_newest_are_kept(connection: Redis, store: ObjectStore) -> None:
@@ -202,7 +202,7 @@ async def test_the_newest_are_kept(connection: Redis, store: ObjectStore) -> Non
     snapshots = snapshots_of(connection, store, seconds=0.001, kept=2)
     taken = []
     for _ in range(4):
-        taken.append(await snapshots.turn())
+        taken.append(await snapshots.take_if_due())
         await asyncio.sleep(0.005)
     assert [key for key, _size in store.list(live_snapshot.FOLDER)] == [*taken[-2:], f"{live_snapshot.FOLDER}notes.txt"]
 
@@ -233,7 +233,5 @@ async def test_a_store_that_is_away_is_tried_again(
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         store.close()
-    said = [
-        record.getMessage() for record in caplog.records if "no snapshot of the live figures" in record.getMessage()
-    ]
+    said = [record.getMessage() for record in caplog.records if "snapshot failed, will retry" in record.getMessage()]
     assert len(said) == 2

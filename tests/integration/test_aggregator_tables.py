@@ -3,99 +3,42 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 import pytest
 import redis
 from aiokafka import TopicPartition
 from redis.asyncio import Redis
 
-from services.aggregator.applier import Applier
-from services.aggregator.archive_reader import ArchiveAway, Merged, Span
-from services.aggregator.calendar import Calendar
+from services.aggregator.archive_reader import ArchiveUnavailable, OffsetRange, PartitionBatches
 from services.aggregator.fold import ShardDelta
-from services.aggregator.live_generation import LiveTables
+from services.aggregator.live_generation import LiveGeneration
 from services.aggregator.partition_state import RebuildNeeded
-from services.aggregator.payload import Change, Move
-from services.aggregator.store import Moved, ShardState, TableStore
+from services.aggregator.payload import BatchEffects, OffsetAdvance
+from services.aggregator.store import OffsetConflict, ShardState, TableStore
 from services.aggregator.sweep import sweep
-from services.aggregator.validation import Refusal
 from services.common.dead_letters import FileOrigin, dead_letter_headers
-from services.common.dlq_limits import RefusalAlarm, TooManyRefused
+from services.common.dlq_limits import TooManyRefused
 from services.common.events import Purchase, Reason, Rejected, format_time, parse
 from services.common.generations import FIRST_GENERATION, Generation, make_live, remember_layout
-from services.common.money import format_cents
 from services.common.settings import DeadLetterCaps
 from services.common.tables import MINUTES_KEPT_SECONDS, PURCHASES_KEPT, shard_keys
-from services.common.telemetry import Health
+from tests.support.applier import (
+    DLQ,
+    TOPIC,
+    Crash,
+    CrashingStore,
+    FakeArchive,
+    FakeLog,
+    MemorySink,
+    applier_of,
+    store_of,
+)
 from tests.support.live_tables import expected, hash_of, held, minutes, scores, stamp, totals
-from tests.unit.aggregator.test_validation import FakeRecord
-
-TOPIC, DLQ = "purchases", "purchases.dlq"
-NOW = 1_790_000_000_000
-NEWEST = NOW - 3_600_000
-
-
-class Sink:
-    """Keeps refusals in memory: the dead-letter topic has its own test."""
-
-    def __init__(self) -> None:
-        self.offsets: list[int] = []
-
-    async def send(self, topic: str, partition: int, refusals: Sequence[Refusal]) -> None:
-        self.offsets += [refusal.record.offset for refusal in refusals]
-
-
-class Log:
-    """A log that keeps all from `earliest` to `end`."""
-
-    def __init__(self, earliest: int = 0, end: int = 10**9) -> None:
-        self.earliest, self.end = earliest, end
-        self.stamps: dict[int, int] = {}
-        self.holes: set[int] = set()
-
-    async def offsets(self, partition: TopicPartition) -> tuple[int, int]:
-        return self.earliest, self.end
-
-    async def first(self, partition: TopicPartition, offset: int) -> tuple[int, int] | None:
-        while offset in self.holes:
-            offset += 1
-        return offset, self.stamps.get(offset, NOW)
-
-
-class Past:
-    """Holds these records of one partition, whatever the log still has; `reads` counts how often it was asked."""
-
-    def __init__(self, records: Sequence[FakeRecord] = ()) -> None:
-        self.records = records
-        self.reads = 0
-
-    async def read(self, spans: Mapping[TopicPartition, Span]) -> Merged:
-        self.reads += 1
-        for partition, span in spans.items():
-            wanted = [record for record in self.records if span.start - 1 <= record.offset < span.end]
-            for at in range(0, len(wanted), 7):
-                yield partition, wanted[at : at + 7]
-
-
-class Crash(Exception):
-    """Stands for kill -9 at this point."""
-
-
-class CrashingStore(TableStore):
-    """Dies after `calls` script calls."""
-
-    calls: float = float("inf")
-
-    async def apply(self, *arguments: Any) -> int:
-        if self.calls <= 0:
-            raise Crash
-        self.calls -= 1
-        return await super().apply(*arguments)
+from tests.support.records import NEWEST, NOW, FakeRecord, encode, random_events
 
 
 @pytest.fixture
@@ -109,52 +52,6 @@ async def connection(redis_url: str) -> AsyncIterator[Redis]:
     connection = Redis.from_url(redis_url)
     yield connection
     await connection.aclose()
-
-
-def store_of(connection: Redis, shards: int = 1) -> CrashingStore:
-    return CrashingStore(connection, shard_keys(shards), event_ids_kept=1000)
-
-
-def applier_of(
-    store: TableStore, sink: Sink | None = None, log: Log | None = None, past: Past | None = None, **options: Any
-) -> Applier:
-    return Applier(
-        store,
-        sink or Sink(),
-        log or Log(),
-        Calendar("UTC"),
-        Health("test"),
-        history=past or Past(),
-        refusals=RefusalAlarm(options.pop("caps", DeadLetterCaps()), Health("test")),
-        dead_letters_topic=DLQ,
-        chunk=options.pop("chunk", 50),
-        accept_missing_history=options.pop("accept_missing_history", False),
-        history_patience_s=options.pop("history_patience_s", 0.0),
-        live=options.pop("live", None),
-    )
-
-
-def encode(purchase: dict[str, Any]) -> bytes:
-    return msgspec.json.encode({name: value for name, value in purchase.items() if value is not None})
-
-
-def random_events(seed: int, count: int) -> list[dict[str, Any]]:
-    """Few orders, users and products, so that everything meets everything; some returns, some long ago."""
-    dice = random.Random(seed)
-    return [
-        {
-            "event_id": dice.choice([None, f"file.csv:{row}", f"uuid-{dice.randrange(count)}"]),
-            "event_time": format_time(NEWEST - int(dice.expovariate(1 / (4 * 86_400_000)))),
-            "order_id": f"order-{dice.randrange(count // 3 + 1)}",
-            "product_id": f"product-{dice.randrange(20)}",
-            "user_id": dice.choice([None, f"user-{dice.randrange(30)}"]),
-            "category_code": dice.choice([None, "a", "a.b", "a.b.c", "a.d", "e.f"]),
-            "brand": dice.choice([None, "x", "y"]),
-            "price": format_cents(dice.randrange(100_000)),
-            "quantity": dice.choice([1, 1, 1, 2, -1]),
-        }
-        for row in range(count)
-    ]
 
 
 def partitions_of(events: list[dict[str, Any]], seed: int, count: int = 3) -> dict[TopicPartition, list[FakeRecord]]:
@@ -298,7 +195,7 @@ async def test_a_batch_that_was_under_way_when_redis_went_back_is_no_gap_in_the_
 
 async def test_reading_goes_back_over_a_gap_and_accepts_one_in_the_log(connection: Redis) -> None:
     ((partition, records),) = partitions_of(random_events(7, 60), 7, count=1).items()
-    log = Log()
+    log = FakeLog()
     applier = applier_of(store_of(connection), log=log)
     assert await applier.apply(partition, records[10:]) == 0  # the hint was ahead of the mark
     assert await applier.apply(partition, records[15:]) == 0  # reading has not gone back yet
@@ -314,14 +211,14 @@ async def test_records_that_left_the_log_under_a_running_reader_are_no_gap(
 ) -> None:
     events = random_events(8, 60)
     ((partition, records),) = partitions_of(events, 8, count=1).items()
-    log, past = Log(end=len(records)), Past()
-    applier = applier_of(store_of(connection), log=log, past=past)
+    log, archive = FakeLog(end=len(records)), FakeArchive()
+    applier = applier_of(store_of(connection), log=log, archive=archive)
     await applier.apply(partition, records[:10])
     log.earliest = 30
     assert await applier.apply(partition, records[30:]) == 30
     with pytest.raises(RebuildNeeded, match="records 10 to 29 come next"):
         await applier.realign([partition])
-    past.records = records[:40]
+    archive.records = records[:40]
     assert await applier.realign([partition]) == {partition: 30}
     assert await applier.apply(partition, records[30:]) is None
     assert_equal(client, counted(events, records), shards=1)
@@ -356,8 +253,8 @@ async def test_a_batch_from_before_a_rebalance_that_waited_for_redis_leaves_no_p
 async def test_a_log_with_another_record_before_the_mark_is_another_topic(connection: Redis) -> None:
     ((partition, records),) = partitions_of(random_events(8, 60), 8, count=1).items()
     await applier_of(store_of(connection)).apply(partition, records[:10])
-    log = Log()
-    log.stamps[9] = NOW + 1
+    log = FakeLog()
+    log.timestamps[9] = NOW + 1
     with pytest.raises(RebuildNeeded, match="another topic"):
         await applier_of(store_of(connection), log=log).apply(partition, records[10:])
     log.holes.add(9)  # compacted away: nothing to compare
@@ -371,14 +268,14 @@ async def test_what_the_log_no_longer_holds_comes_from_the_archive(
     """It is read by `realign`; a batch of the log that comes before has to wait. No record is applied twice."""
     events = random_events(seed=9, count=300)
     ((partition, records),) = partitions_of(events, 9, count=1).items()
-    log, past = Log(earliest=200, end=len(records)), Past(records[:230])
-    applier = applier_of(store_of(connection, shards), log=log, past=past)
+    log, archive = FakeLog(earliest=200, end=len(records)), FakeArchive(records[:230])
+    applier = applier_of(store_of(connection, shards), log=log, archive=archive)
     assert await applier.apply(partition, records[200:]) == 200
     assert totals(client, shards, "events") == 0
     assert await applier.realign([partition]) == {partition: 200}
     assert await applier.apply(partition, records[200:]) is None
     assert await applier.realign([partition]) == {}
-    assert past.reads == 1
+    assert archive.reads == 1
     assert_equal(client, counted(events, records), shards)
 
 
@@ -388,11 +285,11 @@ async def test_reading_the_archive_is_exact_through_crashes(connection: Redis, c
     dice = random.Random(seed)
     events = random_events(seed, count=300)
     ((partition, records),) = partitions_of(events, seed, count=1).items()
-    log, past = Log(earliest=200, end=len(records)), Past(records[:210])
+    log, archive = FakeLog(earliest=200, end=len(records)), FakeArchive(records[:210])
     for calls in [*(dice.randrange(9) for _ in range(20)), float("inf")]:
         store = store_of(connection, shards=3)
         store.calls = calls
-        applier = applier_of(store, log=log, past=past, chunk=20)
+        applier = applier_of(store, log=log, archive=archive, chunk=20)
         try:
             begin = (await applier.realign([partition]))[partition]
             assert await applier.apply(partition, records[begin:]) is None
@@ -404,8 +301,8 @@ async def test_reading_the_archive_is_exact_through_crashes(connection: Redis, c
 async def test_an_emptied_redis_is_filled_from_the_archive(connection: Redis, client: redis.Redis) -> None:
     events = random_events(seed=6, count=200)
     ((partition, records),) = partitions_of(events, seed=6, count=1).items()
-    log = Log(end=len(records))
-    applier = applier_of(store_of(connection), log=log, past=Past(records[:150]))
+    log = FakeLog(end=len(records))
+    applier = applier_of(store_of(connection), log=log, archive=FakeArchive(records[:150]))
     await applier.apply(partition, records)
     client.flushall()
     log.earliest = 120
@@ -418,15 +315,15 @@ async def test_a_log_that_ends_before_the_mark_is_another_topic(connection: Redi
     ((partition, records),) = partitions_of(random_events(8, 60), 8, count=1).items()
     await applier_of(store_of(connection)).apply(partition, records[:10])
     with pytest.raises(RebuildNeeded, match="another topic"):
-        await applier_of(store_of(connection), log=Log(end=3)).apply(partition, records[:1])
+        await applier_of(store_of(connection), log=FakeLog(end=3)).apply(partition, records[:1])
 
 
 async def test_writing_goes_over_to_the_generation_that_is_live(connection: Redis, client: redis.Redis) -> None:
     """With its own shards and marks. A batch for the old tables, wiped meanwhile, does not begin them anew."""
     events = random_events(8, 120)
     ((partition, records),) = partitions_of(events, 8, count=1).items()
-    tables = LiveTables(connection, shards=1, time_zone="UTC")
-    applier = applier_of(store_of(connection), live=tables.generation)
+    tables = LiveGeneration(connection, shards=1, time_zone="UTC")
+    applier = applier_of(store_of(connection), live=tables.current)
     await applier.apply(partition, records[:60])
     rebuilt = Generation("2", 3, "UTC")
     await applier_of(TableStore(connection, rebuilt.keys, 1000)).apply(partition, records[:40])
@@ -441,19 +338,19 @@ async def test_writing_goes_over_to_the_generation_that_is_live(connection: Redi
 
 
 async def test_an_archive_that_is_away_is_waited_for(connection: Redis, client: redis.Redis) -> None:
-    class Away(Past):
-        async def read(self, spans: Mapping[TopicPartition, Span]) -> Merged:
-            async for found in super().read(spans):
+    class Away(FakeArchive):
+        async def read(self, ranges: Mapping[TopicPartition, OffsetRange]) -> PartitionBatches:
+            async for found in super().read(ranges):
                 yield found
                 if self.reads < 3:
-                    raise ArchiveAway("S3 is gone")
+                    raise ArchiveUnavailable("S3 is gone")
 
     events = random_events(9, 60)
     ((partition, records),) = partitions_of(events, 9, count=1).items()
-    past = Away(records[:40])
-    applier = applier_of(store_of(connection), log=Log(earliest=40, end=60), past=past)
+    archive = Away(records[:40])
+    applier = applier_of(store_of(connection), log=FakeLog(earliest=40, end=60), archive=archive)
     assert await applier.realign([partition]) == {partition: 40}
-    assert past.reads == 3
+    assert archive.reads == 3
     await applier.apply(partition, records[40:])
     assert_equal(client, counted(events, records), shards=1)
 
@@ -463,41 +360,41 @@ async def test_an_archive_of_another_topic_is_refused(connection: Redis) -> None
     ((partition, records),) = partitions_of(random_events(9, 60), 9, count=1).items()
     await applier_of(store_of(connection)).apply(partition, records[:10])
     other = [replace(record, timestamp=NOW + 1) for record in records]
-    applier = applier_of(store_of(connection), log=Log(earliest=30, end=60), past=Past(other))
+    applier = applier_of(store_of(connection), log=FakeLog(earliest=30, end=60), archive=FakeArchive(other))
     with pytest.raises(RebuildNeeded, match="another topic"):
         await applier.realign([partition])
 
 
 async def test_records_that_nobody_has_are_named(connection: Redis) -> None:
     ((partition, records),) = partitions_of(random_events(9, 60), 9, count=1).items()
-    log = Log(earliest=40, end=len(records))
+    log = FakeLog(earliest=40, end=len(records))
     with pytest.raises(RebuildNeeded, match=r"records 0 to 4 come next.*ACCEPT_MISSING_HISTORY"):
-        await applier_of(store_of(connection), log=log, past=Past(records[5:40])).realign([partition])
+        await applier_of(store_of(connection), log=log, archive=FakeArchive(records[5:40])).realign([partition])
     with pytest.raises(RebuildNeeded, match="records 20 to 39 come next"):
-        await applier_of(store_of(connection), log=log, past=Past(records[:20])).realign([partition])
+        await applier_of(store_of(connection), log=log, archive=FakeArchive(records[:20])).realign([partition])
 
 
 async def test_a_hole_within_the_archive_is_never_passed_in_silence(connection: Redis, client: redis.Redis) -> None:
     """An object of the chain is gone: what comes before it is applied, and nothing after it."""
     events = random_events(9, 60)
     ((partition, records),) = partitions_of(events, 9, count=1).items()
-    log, past = Log(earliest=40, end=len(records)), Past([*records[:14], *records[21:40]])
+    log, archive = FakeLog(earliest=40, end=len(records)), FakeArchive([*records[:14], *records[21:40]])
     with pytest.raises(RebuildNeeded, match=r"records 14 to 20 come next.*ACCEPT_MISSING_HISTORY"):
-        await applier_of(store_of(connection), log=log, past=past).realign([partition])
+        await applier_of(store_of(connection), log=log, archive=archive).realign([partition])
     assert_equal(client, counted(events, records[:14]), shards=1)
-    past.records = records[:40]  # restored
-    assert await applier_of(store_of(connection), log=log, past=past).realign([partition]) == {partition: 40}
+    archive.records = records[:40]  # restored
+    assert await applier_of(store_of(connection), log=log, archive=archive).realign([partition]) == {partition: 40}
     assert_equal(client, counted(events, records[:40]), shards=1)
 
 
 async def test_records_may_still_be_on_their_way_to_the_archive(connection: Redis, client: redis.Redis) -> None:
     events = random_events(9, 60)
     ((partition, records),) = partitions_of(events, 9, count=1).items()
-    past = Past(records[:20])
-    log = Log(earliest=40, end=len(records))
-    applier = applier_of(store_of(connection), log=log, past=past, history_patience_s=60.0)
+    archive = FakeArchive(records[:20])
+    log = FakeLog(earliest=40, end=len(records))
+    applier = applier_of(store_of(connection), log=log, archive=archive, missing_timeout_s=60.0)
     assert await applier.realign([partition]) == {partition: 20}
-    past.records = records[:40]
+    archive.records = records[:40]
     assert await applier.realign([partition]) == {partition: 40}
     await applier.apply(partition, records[40:])
     assert_equal(client, counted(events, records), shards=1)
@@ -506,11 +403,11 @@ async def test_records_may_still_be_on_their_way_to_the_archive(connection: Redi
 async def test_missing_records_may_be_accepted_and_are_remembered(connection: Redis, client: redis.Redis) -> None:
     events = random_events(9, 60)
     ((partition, records),) = partitions_of(events, 9, count=1).items()
-    log, past = Log(earliest=40, end=len(records)), Past([*records[5:19], *records[26:30]])
-    applier = applier_of(store_of(connection), log=log, past=past, accept_missing_history=True)
+    log, archive = FakeLog(earliest=40, end=len(records)), FakeArchive([*records[5:19], *records[26:30]])
+    applier = applier_of(store_of(connection), log=log, archive=archive, accept_missing_history=True)
     assert await applier.realign([partition]) == {partition: 40}
     assert await applier.apply(partition, records[40:]) is None
-    there = [*past.records, *records[40:]]
+    there = [*archive.records, *records[40:]]
     assert_equal(client, counted(events, there), shards=1)
     (keys,) = shard_keys(1)
     assert hash_of(client, keys("missing")) == {f"{TOPIC}/0/0": "4", f"{TOPIC}/0/19": "25", f"{TOPIC}/0/30": "39"}
@@ -520,7 +417,7 @@ async def test_dead_letters_that_are_gone_do_not_stop_the_figures(connection: Re
     """Their topic is not archived: counting goes on with what there is, and the tables say so."""
     letter = dead_letter_headers(FileOrigin("file.csv", 70), Rejected(Reason.BAD_TIME, ""), "test")
     partition = TopicPartition(DLQ, 0)
-    applier = applier_of(store_of(connection), log=Log(earliest=7))
+    applier = applier_of(store_of(connection), log=FakeLog(earliest=7))
     assert await applier.realign([partition]) == {partition: 7}
     await applier.apply(partition, [FakeRecord(7, headers=letter)])
     (keys,) = shard_keys(1)
@@ -548,7 +445,7 @@ async def test_refused_records_go_to_the_dead_letters_and_the_rest_counts(
 ) -> None:
     good = encode(random_events(3, 1)[0])
     records = [FakeRecord(0, b"{"), FakeRecord(1, good, timestamp=NOW), FakeRecord(2, None), FakeRecord(3, b"[]")]
-    sink = Sink()
+    sink = MemorySink()
     await applier_of(store_of(connection), sink).apply(TopicPartition(TOPIC, 0), records)
     assert sink.offsets == [0, 2, 3]
     assert totals(client, 1, "events") == 1
@@ -559,7 +456,7 @@ async def test_too_many_refused_stop_before_their_mark_moves_where_that_is_asked
 ) -> None:
     good = encode(random_events(3, 1)[0] | {"event_id": None})
     records = [FakeRecord(n, good if n < 60 else b"{", timestamp=NOW) for n in range(90)]
-    sink, partition = Sink(), TopicPartition(TOPIC, 0)
+    sink, partition = MemorySink(), TopicPartition(TOPIC, 0)
     caps = DeadLetterCaps(dead_letters_run=20, dead_letters_stop=True)
     with pytest.raises(TooManyRefused, match=r"purchases/0: 20 records in a row are refused \(not_json\)"):
         await applier_of(store_of(connection), sink, caps=caps).apply(partition, records)
@@ -594,10 +491,14 @@ async def test_figures_that_would_not_be_exact_are_refused_before_anything_is_wr
     connection: Redis, client: redis.Redis
 ) -> None:
     store = store_of(connection)
-    await store.apply(0, Move("t/0", 0, 1), ShardDelta(revenue=2**53 - 1, events=1), Change({}, 0, [], NOW))
+    await store.apply(
+        0, OffsetAdvance("t/0", 0, 1), ShardDelta(revenue=2**53 - 1, events=1), BatchEffects({}, 0, [], NOW)
+    )
     before = {key: client.dump(key) for key in client.scan_iter()}
     with pytest.raises(redis.ResponseError, match="2\\^53"):
-        await store.apply(0, Move("t/0", 1, 2), ShardDelta(revenue=100, events=1), Change({}, 0, [], NOW))
+        await store.apply(
+            0, OffsetAdvance("t/0", 1, 2), ShardDelta(revenue=100, events=1), BatchEffects({}, 0, [], NOW)
+        )
     assert {key: client.dump(key) for key in client.scan_iter()} == before
 
 
@@ -723,9 +624,9 @@ async def test_a_month_holds_what_its_days_hold(connection: Redis, client: redis
 
 async def test_the_script_refuses_an_unexpected_mark_without_effect(connection: Redis, client: redis.Redis) -> None:
     store = store_of(connection)
-    change = Change({"s": 1}, 0, [], NOW)
-    with pytest.raises(Moved):
-        await store.apply(0, Move("t/0", 7, 9), ShardDelta(revenue=5, events=1), change)
+    change = BatchEffects({"s": 1}, 0, [], NOW)
+    with pytest.raises(OffsetConflict):
+        await store.apply(0, OffsetAdvance("t/0", 7, 9), ShardDelta(revenue=5, events=1), change)
     assert client.dbsize() == 0
-    await store.apply(0, Move("t/0", 0, 9), ShardDelta(), change)
+    await store.apply(0, OffsetAdvance("t/0", 0, 9), ShardDelta(), change)
     assert await store.load("t/0") == [ShardState(9, {"s": 1}, NOW)]

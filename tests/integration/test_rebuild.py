@@ -18,7 +18,7 @@ from services.common.generations import FIRST_GENERATION, LIVE_KEY
 from services.common.settings import S3Settings
 from services.common.tables import shard_keys
 from tests.conftest import TopicFactory, TopicNames
-from tests.integration.test_aggregator_process import PARTITIONS, Aggregator, Feed, assert_exact, until
+from tests.support.aggregator_process import PARTITIONS, AggregatorProcess, PurchaseFeed, assert_exact, until
 from tests.support.live_tables import expected, hash_of, held, totals
 from tests.support.producer import Running, archived_lines, read_topic, running
 
@@ -30,7 +30,7 @@ class Shop:
     kafka: str
     names: TopicNames
     s3: S3Settings
-    feed: Feed
+    feed: PurchaseFeed
     variables: dict[str, str]
     folder: Path
 
@@ -80,7 +80,7 @@ def shop(kafka: str, redis_url: str, topics: TopicFactory, s3: S3Settings, tmp_p
         "s3_secret_key": s3.s3_secret_key.get_secret_value(),
     }
     variables = {f"TILLSTREAM_{name.upper()}": value for name, value in settings.items()}
-    return Shop(kafka, names, s3, Feed(kafka, names), variables, tmp_path)
+    return Shop(kafka, names, s3, PurchaseFeed(kafka, names), variables, tmp_path)
 
 
 @pytest.fixture
@@ -90,8 +90,8 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def aggregator(shop: Shop) -> Iterator[Aggregator]:
-    started = Aggregator(shop.variables, shop.folder / "aggregator.log")
+def aggregator(shop: Shop) -> Iterator[AggregatorProcess]:
+    started = AggregatorProcess(shop.variables, shop.folder / "aggregator.log")
     started.start()
     yield started
     started.stop()
@@ -105,7 +105,7 @@ def _archiver(shop: Shop) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_archiver")
 async def test_an_emptied_redis_heals_by_itself_from_archive_and_kafka(
-    shop: Shop, aggregator: Aggregator, client: redis.Redis
+    shop: Shop, aggregator: AggregatorProcess, client: redis.Redis
 ) -> None:
     """Of one partition Kafka has lost the older half, of the other all. Nothing is restarted, then killed."""
     await shop.feed.send(seed=1, count=2000)
@@ -172,7 +172,7 @@ def live(client: redis.Redis) -> str:
     return name.decode() if isinstance(name, bytes) else FIRST_GENERATION
 
 
-async def assert_equal(client: redis.Redis, feed: Feed, shards: int) -> None:
+async def assert_equal(client: redis.Redis, feed: PurchaseFeed, shards: int) -> None:
     """Wait until the live generation holds everything, then compare with the truth."""
 
     async def applied() -> bool:

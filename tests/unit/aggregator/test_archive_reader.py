@@ -10,14 +10,14 @@ from aiokafka import TopicPartition
 from botocore.exceptions import EndpointConnectionError
 
 from services.aggregator.archive_reader import (
-    ArchiveAway,
-    ArchivedHistory,
-    Chain,
-    HistoricRecord,
-    Span,
+    ArchiveReader,
+    ArchiveUnavailable,
+    BackfillRecord,
+    OffsetRange,
+    SegmentIndex,
     UnusableObject,
-    by_time,
-    unpacked,
+    decode_object,
+    merge_by_time,
 )
 from services.archiver.open_object import OpenObject
 from services.common.archive.keys import object_key
@@ -64,11 +64,11 @@ class Bucket:
         return self.objects[key]
 
 
-async def read(bucket: Bucket, spans: dict[int, Span]) -> list[tuple[int, HistoricRecord]]:
-    history = ArchivedHistory(cast(ObjectStore, bucket))
+async def read(bucket: Bucket, spans: dict[int, OffsetRange]) -> list[tuple[int, BackfillRecord]]:
+    history = ArchiveReader(cast(ObjectStore, bucket))
     wanted = {TopicPartition("purchases", partition): span for partition, span in spans.items()}
     return [
-        (partition.partition, cast(HistoricRecord, record))
+        (partition.partition, cast(BackfillRecord, record))
         async for partition, records in history.read(wanted)
         for record in records
     ]
@@ -76,7 +76,7 @@ async def read(bucket: Bucket, spans: dict[int, Span]) -> list[tuple[int, Histor
 
 async def test_records_come_back_as_they_were() -> None:
     bucket = Bucket(packed(2, consumed(0, 5)), packed(2, consumed(5, 20)), ("raw/purchases/2020/01/01/00/x.gz", b""))
-    found = await read(bucket, {2: Span(0, 20)})
+    found = await read(bucket, {2: OffsetRange(0, 20)})
     assert [record[:3] for _, record in found] == consumed(0, 20)
     assert {partition for partition, _ in found} == {2}
 
@@ -85,21 +85,23 @@ async def test_only_objects_of_the_span_are_read() -> None:
     """The record before the span is part of it; what comes after it in its last object is not cut off."""
     objects = [packed(0, consumed(at, at + 10, HOUR // 3)) for at in range(0, 100, 10)]
     bucket = Bucket(*objects, packed(1, consumed(0, 100)))
-    found = await read(bucket, {0: Span(40, 55)})
+    found = await read(bucket, {0: OffsetRange(40, 55)})
     assert [record.offset for _, record in found] == list(range(39, 60))
     assert bucket.asked == [key for key, _ in objects[3:6]]
 
 
-async def test_objects_that_are_not_the_archivers_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+async def test_objects_of_other_writers_are_ignored_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     firehose = "raw/purchases/2026/09/21/14/tillstream-1-2026-09-21-14-00-00-0a1b.gz"
     bucket = Bucket(packed(0, consumed(0, 5)), packed(1, consumed(0, 5)), (firehose, b""))
-    assert len(await read(bucket, {0: Span(0, 5)})) == 5
-    assert "1 objects below raw/purchases/ are not the archiver's and no history" in caplog.text
+    assert len(await read(bucket, {0: OffsetRange(0, 5)})) == 5
+    assert "ignoring 1 objects under raw/purchases/ not written by the archiver" in caplog.text
 
 
-@pytest.mark.parametrize(("span", "expected"), [(Span(0, 1), [0]), (Span(10, 11), [0, 10]), (Span(11, 99), [10, 30])])
-def test_a_chain_names_the_objects_of_a_span(span: Span, expected: list[int]) -> None:
-    chain = Chain()
+@pytest.mark.parametrize(
+    ("span", "expected"), [(OffsetRange(0, 1), [0]), (OffsetRange(10, 11), [0, 10]), (OffsetRange(11, 99), [10, 30])]
+)
+def test_a_chain_names_the_objects_of_a_span(span: OffsetRange, expected: list[int]) -> None:
+    chain = SegmentIndex()
     for first_offset in (30, 0, 10):
         chain.add(first_offset, START // HOUR * HOUR)
     assert list(chain.keys(3, span)) == [object_key(3, first_offset, START) for first_offset in expected]
@@ -108,18 +110,18 @@ def test_a_chain_names_the_objects_of_a_span(span: Span, expected: list[int]) ->
 async def test_partitions_follow_each_other_by_time() -> None:
     """Partition 1 was written while partition 0 was."""
     bucket = Bucket(*(packed(n, consumed(at, at + 10)) for at in range(0, 50, 10) for n in (0, 1)))
-    found = await read(bucket, {0: Span(0, 50), 1: Span(0, 50)})
+    found = await read(bucket, {0: OffsetRange(0, 50), 1: OffsetRange(0, 50)})
     assert [(partition, record.offset // 10) for partition, record in found[::10]] == [
         (n, at) for at in range(5) for n in (0, 1)
     ]
 
 
 async def test_the_next_of_two_streams_is_the_one_that_is_older() -> None:
-    async def stream(*timestamps: int) -> AsyncGenerator[Sequence[HistoricRecord], None]:
+    async def stream(*timestamps: int) -> AsyncGenerator[Sequence[BackfillRecord], None]:
         for timestamp in timestamps:
-            yield [HistoricRecord(0, timestamp, None)]
+            yield [BackfillRecord(0, timestamp, None)]
 
-    merged = by_time({"a": stream(1, 5, 6), "b": stream(2, 3, 9), "c": stream()})
+    merged = merge_by_time({"a": stream(1, 5, 6), "b": stream(2, 3, 9), "c": stream()})
     assert [key async for key, _ in merged] == ["a", "b", "b", "a", "a", "b"]
 
 
@@ -127,8 +129,8 @@ async def test_s3_away_or_an_object_gone_meanwhile_is_waited_for() -> None:
     bucket = Bucket(packed(0, consumed(0, 5)))
     for failure in (EndpointConnectionError(endpoint_url="http://s3"), NoSuchObject("gone")):
         bucket.failing = failure
-        with pytest.raises(ArchiveAway):
-            await read(bucket, {0: Span(0, 5)})
+        with pytest.raises(ArchiveUnavailable):
+            await read(bucket, {0: OffsetRange(0, 5)})
 
 
 async def test_one_object_that_cannot_be_read_ends_the_reading_of_the_others_cleanly() -> None:
@@ -142,17 +144,17 @@ async def test_one_object_that_cannot_be_read_ends_the_reading_of_the_others_cle
             raise NoSuchObject("gone")
 
     bucket = Slow(packed(0, consumed(0, 5)), packed(1, consumed(0, 5)))
-    with pytest.raises(ArchiveAway):
-        await read(bucket, {0: Span(0, 5), 1: Span(0, 5)})
+    with pytest.raises(ArchiveUnavailable):
+        await read(bucket, {0: OffsetRange(0, 5), 1: OffsetRange(0, 5)})
 
 
 def test_an_object_that_is_damaged_is_named() -> None:
     key, body = packed(0, consumed(0, 5_000))
     for broken in (body[:-20], b"no gzip" + body, body[:500] + bytes(100) + body[600:]):
         with pytest.raises(UnusableObject, match=key):
-            list(unpacked(0, key, broken))
+            list(decode_object(0, key, broken))
     with pytest.raises(UnusableObject, match="none of its partition"):
-        list(unpacked(1, key, body))
+        list(decode_object(1, key, body))
 
 
 def test_an_object_is_inflated_bit_by_bit() -> None:
@@ -161,7 +163,7 @@ def test_an_object_is_inflated_bit_by_bit() -> None:
     key, body = packed(0, large)
     tracemalloc.start()
     try:
-        assert sum(len(records) for records in unpacked(0, key, body)) == len(large)
+        assert sum(len(records) for records in decode_object(0, key, body)) == len(large)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -16,7 +16,7 @@ def start(field: str) -> datetime:
 
 
 def test_utc_buckets() -> None:
-    quarter = Calendar("UTC").quarter(ms("2020-04-24T11:50:39+00:00"))
+    quarter = Calendar("UTC").quarter_hour(ms("2020-04-24T11:50:39+00:00"))
     assert quarter.hour[0] == "sales:hour:2020-04"
     assert start(quarter.hour[1]) == datetime(2020, 4, 24, 11, tzinfo=UTC)
     assert quarter.day[0] == "sales:day:2020"
@@ -36,13 +36,13 @@ def test_utc_buckets() -> None:
     ],
 )
 def test_days_begin_at_local_midnight(zone: str, moment: str, day: str) -> None:
-    assert start(Calendar(zone).quarter(ms(moment)).day[1]) == datetime.fromisoformat(day)
+    assert start(Calendar(zone).quarter_hour(ms(moment)).day[1]) == datetime.fromisoformat(day)
 
 
 def test_the_hour_that_comes_twice_is_two_buckets() -> None:
     calendar = Calendar("Europe/Berlin")
-    first = calendar.quarter(ms("2020-10-25T00:30:00+00:00")).hour[1]  # 02:30 in summer time
-    second = calendar.quarter(ms("2020-10-25T01:30:00+00:00")).hour[1]  # 02:30 in winter time
+    first = calendar.quarter_hour(ms("2020-10-25T00:30:00+00:00")).hour[1]  # 02:30 in summer time
+    second = calendar.quarter_hour(ms("2020-10-25T01:30:00+00:00")).hour[1]  # 02:30 in winter time
     assert int(second) - int(first) == 3600
 
 

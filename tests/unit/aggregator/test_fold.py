@@ -1,4 +1,4 @@
-"""Folding: facets, distinct orders, shards and what stands beside the figures."""
+"""Folding: counter groups, distinct orders, shards, and everything else in a delta."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -9,9 +9,9 @@ from services.aggregator.calendar import Calendar
 from services.aggregator.fold import (
     TICKER_LINES_A_BATCH,
     TOKEN_BYTES,
-    Line,
-    Place,
-    Setting,
+    AcceptedLine,
+    CounterKey,
+    FoldContext,
     ShardDelta,
     category_levels,
     fold,
@@ -21,7 +21,7 @@ from services.common.events import Purchase, parse_time
 from services.common.tables import Figures
 from tests.support.live_tables import expected
 
-SETTING = Setting("purchases/0", home=0, shards=1, calendar=Calendar("UTC"), minute_floor=2**40)
+CONTEXT = FoldContext("purchases/0", home=0, shards=1, calendar=Calendar("UTC"), minute_floor=2**40)
 
 
 def purchase(order: str, product: str = "p", at: str = "2020-04-24T11:50:39Z", **changes: object) -> Purchase:
@@ -42,20 +42,20 @@ def purchase(order: str, product: str = "p", at: str = "2020-04-24T11:50:39Z", *
     return Purchase(**(line | changes))  # type: ignore[arg-type]
 
 
-def lines(*purchases: Purchase) -> list[Line]:
-    return [Line(offset, purchase.event_time + 5_000, purchase) for offset, purchase in enumerate(purchases)]
+def lines(*purchases: Purchase) -> list[AcceptedLine]:
+    return [AcceptedLine(offset, purchase.event_time + 5_000, purchase) for offset, purchase in enumerate(purchases)]
 
 
 def spread(deltas: list[ShardDelta]) -> dict[str, dict[str, Figures]]:
     """What the script makes of the deltas where nothing was there before."""
     found: defaultdict[str, defaultdict[str, Figures]] = defaultdict(lambda: defaultdict(Figures))
     for delta in deltas:
-        facets = delta.facets
-        for places, revenue, quantity in zip(facets.places, facets.revenue, facets.quantity, strict=True):
-            for table, name in places.places:
+        groups = delta.groups
+        for group, revenue, quantity in zip(groups.members, groups.revenue, groups.quantity, strict=True):
+            for table, name in group.counters:
                 found[table][name] += Figures(revenue, quantity)
         for touched in delta.orders.values():
-            counted: set[Place] = {place for facet in touched for place in facets.places[facet].places}
+            counted: set[CounterKey] = {counter for at in touched for counter in groups.members[at].counters}
             for table, name in counted:
                 found[table][name] += Figures(orders=1)
     return {table: dict(fields) for table, fields in found.items()}
@@ -70,13 +70,13 @@ MIXED = [
 
 
 @pytest.mark.parametrize("shards", [1, 2, 5])
-def test_facets_spread_to_the_truth(shards: int) -> None:
-    deltas = fold(lines(*MIXED), replace(SETTING, shards=shards, home=shards - 1))
+def test_counter_groups_expand_to_the_truth(shards: int) -> None:
+    deltas = fold(lines(*MIXED), replace(CONTEXT, shards=shards, home=shards - 1))
     assert spread(deltas) == expected(MIXED)
 
 
 def test_figures_and_orders_lie_in_the_shards_of_their_entities() -> None:
-    deltas = fold(lines(*MIXED), replace(SETTING, shards=4, home=2))
+    deltas = fold(lines(*MIXED), replace(CONTEXT, shards=4, home=2))
     for shard, delta in enumerate(deltas):
         assert all(shard_of(order, 4) == shard for order in delta.orders)
         assert all(shard_of(product, 4) == shard for product in delta.products)
@@ -87,20 +87,20 @@ def test_figures_and_orders_lie_in_the_shards_of_their_entities() -> None:
 def test_a_minute_counts_from_the_floor_on() -> None:
     minute = parse_time("2020-04-24T11:50:00Z") // 1000
     for floor, there in ((minute, True), (minute + 60, False)):
-        tables = spread(fold(lines(MIXED[0]), replace(SETTING, minute_floor=floor)))
+        tables = spread(fold(lines(MIXED[0]), replace(CONTEXT, minute_floor=floor)))
         assert ("sales:minute:2020-04-24" in tables) is there
         assert not there or tables["sales:minute:2020-04-24"] == {str(minute): Figures(100, 1, 1)}
 
 
 def test_tokens_name_counters_whatever_the_batch() -> None:
-    (first,) = fold(lines(MIXED[0]), SETTING)
-    (second,) = fold(lines(*MIXED), SETTING)
+    (first,) = fold(lines(MIXED[0]), CONTEXT)
+    (second,) = fold(lines(*MIXED), CONTEXT)
 
-    def tokens(delta: ShardDelta) -> dict[Place, bytes]:
+    def tokens(delta: ShardDelta) -> dict[CounterKey, bytes]:
         return {
-            place: places.tokens[at * TOKEN_BYTES : (at + 1) * TOKEN_BYTES]
-            for places in delta.facets.places
-            for at, place in enumerate(places.places)
+            counter: group.tokens[at * TOKEN_BYTES : (at + 1) * TOKEN_BYTES]
+            for group in delta.groups.members
+            for at, counter in enumerate(group.counters)
         }
 
     assert tokens(first).items() <= tokens(second).items()
@@ -110,7 +110,7 @@ def test_tokens_name_counters_whatever_the_batch() -> None:
 def test_totals_lateness_and_arrivals() -> None:
     late = purchase("o", at="2020-04-24T11:50:39Z")
     (delta,) = fold(
-        [Line(0, late.event_time + late_ms, late) for late_ms in (-3_600_000, 0, 1_000, 1_001, 10**10)], SETTING
+        [AcceptedLine(0, late.event_time + late_ms, late) for late_ms in (-3_600_000, 0, 1_000, 1_001, 10**10)], CONTEXT
     )
     assert dict(delta.lateness) == {"1": 3, "10": 1, "inf": 1}
     assert sum(delta.arrivals.values()) == delta.events == delta.quantity == 5
@@ -121,18 +121,18 @@ def test_the_newest_facts_of_a_product_win_whatever_the_order() -> None:
     old = purchase("o1", at="2020-01-01T00:00:00Z", price=100)
     new = purchase("o2", at="2020-06-01T00:00:00Z", price=200)
     for order in ((old, new), (new, old)):
-        (delta,) = fold(lines(*order), SETTING)
+        (delta,) = fold(lines(*order), CONTEXT)
         assert delta.products["p"].price == 200
 
 
 def test_the_ticker_takes_the_newest_lines_only() -> None:
-    (delta,) = fold(lines(*[purchase(f"o{n}") for n in range(TICKER_LINES_A_BATCH + 5)]), SETTING)
+    (delta,) = fold(lines(*[purchase(f"o{n}") for n in range(TICKER_LINES_A_BATCH + 5)]), CONTEXT)
     assert len(delta.ticker) == TICKER_LINES_A_BATCH
     assert f'"o{TICKER_LINES_A_BATCH + 4}"' in delta.ticker[-1]
 
 
 def test_nothing_folds_to_nothing() -> None:
-    assert fold([], SETTING) == [ShardDelta()]
+    assert fold([], CONTEXT) == [ShardDelta()]
 
 
 @pytest.mark.parametrize(("code", "levels"), [("a", ("a",)), ("a.b.c", ("a", "a.b", "a.b.c"))])

@@ -1,8 +1,8 @@
-"""What a batch tells about its place: whether it may be taken as what comes next."""
+"""Whether a fetched batch is still current, and how fetches are paced."""
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 
 import pytest
@@ -10,15 +10,14 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from services.aggregator import transport
-from services.aggregator.transport import Batch, BatchConsumer
+from services.aggregator.transport import BatchConsumer, FetchedBatch, FetchTimings
 
 PLACE = TP("purchases", 0)
 
 
 @pytest.fixture
-def consumer(monkeypatch: pytest.MonkeyPatch) -> BatchConsumer:
-    """A consumer without a broker; what it asks Faust's own for has no effect."""
+def make_consumer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., BatchConsumer]:
+    """Consumers without a broker; calls to Faust's own methods have no effect."""
 
     async def nothing(*_: object) -> None:
         return None
@@ -26,11 +25,16 @@ def consumer(monkeypatch: pytest.MonkeyPatch) -> BatchConsumer:
     monkeypatch.setattr(driver.Consumer, "__init__", lambda self: None)
     monkeypatch.setattr(driver.Consumer, "perform_seek", nothing)
     monkeypatch.setattr(driver.Consumer, "seek_wait", nothing)
-    return BatchConsumer()
+    return BatchConsumer
 
 
-def fetched_now(consumer: BatchConsumer) -> Batch:
-    return Batch((consumer.resets, consumer._seeks[PLACE]), [])
+@pytest.fixture
+def consumer(make_consumer: Callable[..., BatchConsumer]) -> BatchConsumer:
+    return make_consumer()
+
+
+def fetched_now(consumer: BatchConsumer) -> FetchedBatch:
+    return FetchedBatch((consumer.resets, consumer._seeks[PLACE]), [])
 
 
 async def test_a_batch_is_no_longer_current_when_faust_has_gone_to_the_committed_offsets(
@@ -104,7 +108,7 @@ async def test_nothing_is_fetched_while_no_partition_has_room(
 
 
 async def test_in_busy_times_lines_are_gathered_and_the_first_after_a_pause_does_not_wait(
-    consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch
+    make_consumer: Callable[..., BatchConsumer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched = iter([{PLACE: [object()]}, {PLACE: [object()]}, {}, {PLACE: [object()]}])
     fetched_at: list[float] = []
@@ -113,10 +117,10 @@ async def test_in_busy_times_lines_are_gathered_and_the_first_after_a_pause_does
         fetched_at.append(time.monotonic())
         return next(fetched), {PLACE}
 
+    consumer = make_consumer(timings=FetchTimings(gather_s=0.3))
     app = SimpleNamespace(consumer_generation_id=1)
     for name, value in {"app": app, "_buffered_partitions": set(), "flow_active": True}.items():
         monkeypatch.setattr(consumer, name, value, raising=False)
-    monkeypatch.setattr(transport, "_GATHER_S", 0.3)
     monkeypatch.setattr(driver.Consumer, "should_stop", False)
     monkeypatch.setattr(driver.Consumer, "_wait_next_records", wait_next_records)
     monkeypatch.setattr(driver.Consumer, "_to_message", lambda *_: SimpleNamespace())

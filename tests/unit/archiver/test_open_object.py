@@ -6,9 +6,9 @@ from typing import NamedTuple
 import pytest
 
 from services.archiver.open_object import OpenObject
-from services.archiver.partition_archiver import Lane
-from services.archiver.segments import Link
-from services.archiver.start import OtherLog, Start
+from services.archiver.partition_archiver import PartitionArchiver
+from services.archiver.segments import SegmentRef
+from services.archiver.start import LogMismatch, StartPosition
 from services.common.archive.keys import Extent, ForeignObject, hour_end_ms, object_key, partition_and_first_offset
 
 
@@ -22,8 +22,8 @@ def records(start: int, end: int) -> list[Record]:
     return [Record(offset, 1_587_729_039_000 + offset, b'{"n":%d}' % offset) for offset in range(start, end)]
 
 
-def link(first: int, last: int) -> Link:
-    return Link("key", Extent(first, 1_587_729_039_000 + first, last, 1_587_729_039_000 + last))
+def link(first: int, last: int) -> SegmentRef:
+    return SegmentRef("key", Extent(first, 1_587_729_039_000 + first, last, 1_587_729_039_000 + last))
 
 
 def test_the_key_names_hour_partition_and_first_offset() -> None:
@@ -67,59 +67,59 @@ def test_an_open_object_is_one_gzip_of_all_lines() -> None:
 
 
 def test_a_lane_without_an_archive_begins_at_the_start() -> None:
-    lane = Lane(0)
-    assert lane.begin(Start(0, None)) == 0
-    lane.take(records(0, 3), 10.0)
-    assert lane.position == 3
-    assert lane.due(10.9, 10_000, 1.0) is False
-    assert lane.due(11.0, 10_000, 1.0) is True
+    archiver = PartitionArchiver(0)
+    assert archiver.begin(StartPosition(0, None)) == 0
+    archiver.take(records(0, 3), 10.0)
+    assert archiver.position == 3
+    assert archiver.is_due(10.9, 10_000, 1.0) is False
+    assert archiver.is_due(11.0, 10_000, 1.0) is True
 
 
 def test_a_lane_is_due_by_size() -> None:
-    lane = Lane(0)
-    lane.begin(Start(0, None))
-    assert lane.due(0.0, 0, 3600) is False
-    lane.take(records(0, 3), 0.0)
-    assert lane.due(0.0, 0, 3600) is True
+    archiver = PartitionArchiver(0)
+    archiver.begin(StartPosition(0, None))
+    assert archiver.is_due(0.0, 0, 3600) is False
+    archiver.take(records(0, 3), 0.0)
+    assert archiver.is_due(0.0, 0, 3600) is True
 
 
 def test_a_lane_reads_the_last_archived_record_again_as_a_proof() -> None:
-    lane = Lane(0)
-    assert lane.begin(Start(10, link(5, 9))) == 9
-    lane.take(records(9, 12), 0.0)
-    closed = lane.close()
+    archiver = PartitionArchiver(0)
+    assert archiver.begin(StartPosition(10, link(5, 9))) == 9
+    archiver.take(records(9, 12), 0.0)
+    closed = archiver.close()
     assert closed is not None
     assert closed.extent.first_offset == 10
 
 
 def test_a_lane_refuses_a_log_with_another_record_there() -> None:
-    lane = Lane(0)
-    lane.begin(Start(10, link(5, 9)))
-    with pytest.raises(OtherLog, match="offset 9"):
-        lane.take([Record(9, 1, b"{}")], 0.0)
+    archiver = PartitionArchiver(0)
+    archiver.begin(StartPosition(10, link(5, 9)))
+    with pytest.raises(LogMismatch, match="offset 9"):
+        archiver.take([Record(9, 1, b"{}")], 0.0)
 
 
 def test_a_lane_refuses_a_log_that_goes_back() -> None:
-    lane = Lane(0)
-    lane.begin(Start(0, None))
-    lane.take(records(0, 5), 0.0)
-    with pytest.raises(OtherLog, match="from offset 5 to 0"):
-        lane.take(records(0, 2), 0.0)
+    archiver = PartitionArchiver(0)
+    archiver.begin(StartPosition(0, None))
+    archiver.take(records(0, 5), 0.0)
+    with pytest.raises(LogMismatch, match="from offset 5 to 0"):
+        archiver.take(records(0, 2), 0.0)
 
 
 def test_a_lane_goes_on_after_a_gap_that_retention_left() -> None:
-    lane = Lane(0)
-    lane.begin(Start(10, link(5, 9)))
-    lane.take(records(20, 22), 0.0)
-    assert lane.position == 22
+    archiver = PartitionArchiver(0)
+    archiver.begin(StartPosition(10, link(5, 9)))
+    archiver.take(records(20, 22), 0.0)
+    assert archiver.position == 22
 
 
 @pytest.mark.parametrize(("theirs", "goes_to"), [(link(0, 4), None), (link(0, 2), 2), (link(0, 9), 9)])
-def test_a_lane_follows_what_was_archived(theirs: Link, goes_to: int | None) -> None:
+def test_a_lane_follows_what_was_archived(theirs: SegmentRef, goes_to: int | None) -> None:
     """Exactly ours: go on. Another archiver's shorter or longer object: go to its end, one record early."""
-    lane = Lane(0)
-    lane.begin(Start(0, None))
-    lane.take(records(0, 5), 0.0)
-    lane.close()
-    assert lane.archived_to(theirs) == goes_to
-    assert lane.position == lane.archived == theirs.extent.next_offset
+    archiver = PartitionArchiver(0)
+    archiver.begin(StartPosition(0, None))
+    archiver.take(records(0, 5), 0.0)
+    archiver.close()
+    assert archiver.on_archived(theirs) == goes_to
+    assert archiver.position == archiver.archived == theirs.extent.next_offset

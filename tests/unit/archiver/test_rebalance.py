@@ -11,11 +11,11 @@ import pytest
 from aiokafka import TopicPartition
 
 from services.archiver.s3_calls import S3Calls
-from services.archiver.segments import Archive
+from services.archiver.segments import SegmentChains
 from services.archiver.service import Archiver
 from services.archiver.settings import ArchiverSettings
 from services.common.telemetry import Health
-from tests.unit.archiver.test_segments import LogRecord, MemoryStore
+from tests.support.memory_archive import LogRecord, MemoryStore
 
 PARTITION = TopicPartition("purchases", 0)
 LOG = [LogRecord(offset, 1_600_000_000_000 + offset, b'{"n":%d}' % offset) for offset in range(30)]
@@ -68,7 +68,7 @@ async def test_records_of_an_earlier_assignment_are_neither_kept_nor_skipped(loc
     health = Health("archiver", checks=("kafka", "s3"), stall_after_s=60)
     settings = ArchiverSettings(archive_object_bytes=1, archive_object_age_s=0.01)
     s3 = S3Calls(health)
-    archiver = Archiver(settings, consumer, Admin(), Archive(store), s3=s3, health=health)
+    archiver = Archiver(settings, consumer, Admin(), SegmentChains(store), s3=s3, health=health)
     stop = asyncio.Event()
     running = asyncio.create_task(archiver.run(stop))
     try:

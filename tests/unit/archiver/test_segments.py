@@ -13,48 +13,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.archiver.open_object import OpenObject
-from services.archiver.partition_archiver import Lane
-from services.archiver.segments import Archive, Link
-from services.archiver.start import Start
+from services.archiver.partition_archiver import PartitionArchiver
+from services.archiver.segments import SegmentChains, SegmentRef
+from services.archiver.start import StartPosition
 from services.common.archive.keys import Extent, partition_and_first_offset
-from services.common.object_store import ObjectStore
-from services.common.storage_errors import AlreadyExists, NoSuchObject
+from tests.support.memory_archive import LogRecord, MemoryStore
 
 HOUR_MS = 3600 * 1000
-
-
-@dataclass(frozen=True)
-class LogRecord:
-    offset: int
-    timestamp: int
-    value: bytes | None
-
-
-class MemoryStore(ObjectStore):
-    """The conditional write, metadata and listing of S3."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, tuple[bytes, dict[str, str]]] = {}
-
-    def put_new(self, key: str, body: bytes, metadata: dict[str, str] | None = None) -> None:
-        if key in self.objects:
-            raise AlreadyExists(key)
-        self.objects[key] = (body, metadata or {})
-
-    def metadata(self, key: str) -> dict[str, str]:
-        if key not in self.objects:
-            raise NoSuchObject(key)
-        return self.objects[key][1]
-
-    def list(self, prefix: str, start_after: str = ""):  # type: ignore[no-untyped-def]
-        return ((key, len(body)) for key, (body, _) in sorted(self.objects.items()) if key.startswith(prefix))
 
 
 @dataclass
 class Worker:
     """An archiver's lane with the consumer's position and the upload it has in hand."""
 
-    lane: Lane
+    lane: PartitionArchiver
     fetch_from: int
     in_hand: list[OpenObject] = field(default_factory=list)
 
@@ -64,8 +36,8 @@ class ArchiverMachine(RuleBasedStateMachine):
         super().__init__()
         self.log: list[LogRecord] = []
         self.store = MemoryStore()
-        self.archive = Archive(self.store)
-        self.commits: list[Link] = []
+        self.archive = SegmentChains(self.store)
+        self.commits: list[SegmentRef] = []
         self.workers: list[Worker] = []
 
     @initialize(steps=st.lists(st.sampled_from([0, 1, HOUR_MS]), min_size=30, max_size=30), workers=st.integers(1, 3))
@@ -84,8 +56,8 @@ class ArchiverMachine(RuleBasedStateMachine):
             link = self.archive.newest(0)
         else:
             link = self.commits[-1 if how == "newest commit" else pick % len(self.commits)]
-        lane = Lane(0)
-        fetch_from = lane.begin(Start(link.extent.next_offset if link else 0, link))
+        lane = PartitionArchiver(0)
+        fetch_from = lane.begin(StartPosition(link.extent.next_offset if link else 0, link))
         self.workers.append(Worker(lane, fetch_from))
 
     @precondition(lambda self: self.workers)
@@ -114,7 +86,7 @@ class ArchiverMachine(RuleBasedStateMachine):
         if crashes:
             self.workers.remove(worker)  # before it could commit
             return
-        elsewhere = worker.lane.archived_to(link)
+        elsewhere = worker.lane.on_archived(link)
         worker.fetch_from = worker.fetch_from if elsewhere is None else elsewhere
         if commits:
             self.commits.append(link)
