@@ -1,10 +1,15 @@
-"""Reading a model folder: manifest and tables, every byte checked against the manifest before it is believed."""
+"""The model folder: its tables, its manifest, and how both are read and verified.
+
+A folder holds parquet files `<table>/<name>.parquet` and `manifest.json`. The job that writes it and the service that
+reads it both take tables, columns and the manifest's type from here.
+"""
 
 import hashlib
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import pyarrow as pa
@@ -15,40 +20,56 @@ from services.common.storage_errors import NoSuchObject
 
 FORMAT_VERSION = 2
 
+Json = dict[str, Any]
 Tables = Mapping[str, pa.Table]
 
+
+@dataclass(frozen=True, slots=True)
+class TableFormat:
+    """One table of a model: its columns, and which of them may be null."""
+
+    columns: pa.Schema
+    may_be_empty: bool = False
+    is_served: bool = True
+
+
+def _schema(nullable: Mapping[str, pa.DataType] | None = None, **columns: pa.DataType) -> pa.Schema:
+    """The columns that are never null, then those that may be."""
+    return pa.schema(
+        [
+            *(pa.field(name, kind, nullable=False) for name, kind in columns.items()),
+            *(pa.field(name, kind, nullable=True) for name, kind in (nullable or {}).items()),
+        ]
+    )
+
+
 _TEXT, _TEXTS = pa.string(), pa.list_(pa.string())
-# What serving reads of each table. Other columns may be there, and other tables: user_factors are not read, since a
-# customer's vector is folded in from the purchases and so is that of the training, up to the purchases since.
-_COLUMNS: Mapping[str, Mapping[str, pa.DataType]] = {
-    "item_factors": {"product_id": _TEXT, "factors": pa.list_(pa.float32())},
-    "catalogue": {
-        "product_id": _TEXT,
-        "product_name": _TEXT,
-        "category_code": _TEXT,
-        "brand": _TEXT,
-        "price_cents": pa.int64(),
-        "last_sold_ms": pa.int64(),
-    },
-    "popularity": {"product_id": _TEXT, "score": pa.float64()},
-    "known_purchases": {
-        "user_id": _TEXT,
-        "product_ids": _TEXTS,
-        "pieces": pa.list_(pa.float64()),
-        "bought_ms": pa.list_(pa.int64()),
-    },
-    "co_purchases": {
-        "product_id": _TEXT,
-        "buyers": pa.int64(),
-        "neighbour_ids": _TEXTS,
-        "counts": pa.list_(pa.int32()),
-    },
-    "category_ties": {"category_code": _TEXT, "towards": _TEXT, "tie": pa.float64()},
-    "trends": {"product_id": _TEXT, "half_life_h": pa.float64(), "count": pa.float64()},
+_FACTORS = pa.list_(pa.float32())
+_FACTS: Mapping[str, pa.DataType] = {
+    "product_name": _TEXT,
+    "category_code": _TEXT,
+    "brand": _TEXT,
+    "price_cents": pa.int64(),
+    "last_sold_ms": pa.int64(),
 }
-_MAY_BE_NULL = {
-    ("catalogue", name) for name in ("product_name", "category_code", "brand", "price_cents", "last_sold_ms")
+
+TABLES: Mapping[str, TableFormat] = {
+    # Not served: a customer's vector is folded in from the purchases, those of the training and those since.
+    "user_factors": TableFormat(_schema(user_id=_TEXT, factors=_FACTORS), is_served=False),
+    "item_factors": TableFormat(_schema(product_id=_TEXT, factors=_FACTORS)),
+    "catalogue": TableFormat(_schema(product_id=_TEXT, nullable=_FACTS)),
+    "popularity": TableFormat(_schema(product_id=_TEXT, score=pa.float64())),
+    "known_purchases": TableFormat(
+        _schema(user_id=_TEXT, product_ids=_TEXTS, pieces=pa.list_(pa.float64()), bought_ms=pa.list_(pa.int64()))
+    ),
+    "co_purchases": TableFormat(
+        _schema(product_id=_TEXT, buyers=pa.int64(), neighbour_ids=_TEXTS, counts=pa.list_(pa.int32()))
+    ),
+    # A shop without categories has no ties between them; all trends may have decayed to nothing.
+    "category_ties": TableFormat(_schema(category_code=_TEXT, towards=_TEXT, tie=pa.float64()), may_be_empty=True),
+    "trends": TableFormat(_schema(product_id=_TEXT, half_life_h=pa.float64(), count=pa.float64()), may_be_empty=True),
 }
+"""Every table of a model folder. Files of other tables, and other columns of these, are ignored by the reader."""
 
 
 class ModelFault(StrEnum):
@@ -80,44 +101,65 @@ class FileEntry(msgspec.Struct, frozen=True):
     bytes: int
     rows: int
 
+    @property
+    def table(self) -> str:
+        """The table it belongs to."""
+        return self.path.partition("/")[0]
 
-class TrainingSettings(msgspec.Struct, frozen=True):
-    """The settings that folding in needs: MLlib's alpha and regParam."""
 
-    alpha: float
+class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """MLlib's settings that the factors were trained with; folding in needs `alpha` and `regularisation`."""
+
+    rank: int | None = None
     regularisation: float
+    alpha: float
+    iterations: int | None = None
+    seed: int | None = None
+    blocks: int | None = None
+    time_zone: str | None = None
 
 
-class Training(msgspec.Struct, frozen=True):
-    """What the tables were made of: the purchases up to the event time `to`. Partitions are JSON strings.
+class Training(msgspec.Struct, frozen=True, kw_only=True):
+    """The purchases that the tables were made of, by event time. Partitions are strings in JSON.
 
     `offsets`: the next one to read; `rows`: the highest row of each source. Empty where the archive has no offsets.
     """
 
+    from_: str = msgspec.field(default="", name="from")
     to: str
     offsets: dict[int, int] = {}
     rows: dict[int, dict[str, int]] = {}
 
 
-class Gate(msgspec.Struct, frozen=True):
-    """What was decided when the model was published."""
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """The decision at publishing: the winning recipe, every recipe's figures, the checks of the files."""
 
+    version: str = ""
     verdict: str = ""
+    winner: str = ""
     reason: str = ""
+    rule: str = ""
+    recipes: tuple[Json, ...] = ()
+    checks: tuple[Json, ...] = ()
 
 
-class Manifest(msgspec.Struct, frozen=True):
-    """What serving reads of manifest.json."""
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """manifest.json, whole. Fields that this version does not know are ignored."""
 
+    format_version: int = FORMAT_VERSION
     version: str
     created_at: str
-    rank: int
+    algorithm: str = "als"
     users: int
     items: int
     files: tuple[FileEntry, ...]
-    settings: TrainingSettings
+    rank: int
     training: Training
+    settings: ModelSettings
     composition: Composition
+    metrics: Json = {}
+    search: Json = {}
+    counts: Json = {}
     gate: Gate | None = None
 
 
@@ -159,18 +201,31 @@ def _check_settings(manifest: Manifest) -> None:
         )
 
 
+def check_columns(table: str, columns: pa.Schema) -> None:
+    """Raise InvalidModel unless a table has exactly the declared columns, by name and type, in any order."""
+    declared = TABLES[table].columns
+    found = {name: str(_plain(columns.field(name).type)) for name in columns.names}
+    wanted = {name: str(declared.field(name).type) for name in declared.names}
+    if found != wanted:
+        raise InvalidModel(ModelFault.SCHEMA, f"{table}: columns are {found}, declared are {wanted}")
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type without the name and nullability of a list's elements, which writers choose differently."""
+    return pa.list_(kind.value_type) if pa.types.is_list(kind) else kind
+
+
 def read_tables(source: ModelSource, folder: str, manifest: Manifest, stopping: Callable[[], bool]) -> Tables:
     """Every file of the tables that serving reads, verified; the parts of each put together. Raises InvalidModel.
 
     Between two files `stopping` is asked, so that a shutdown does not wait for a download: InterruptedError.
     """
-    parts: dict[str, list[pa.Table]] = {name: [] for name in _COLUMNS}
+    parts: dict[str, list[pa.Table]] = {name: [] for name, table in TABLES.items() if table.is_served}
     for entry in manifest.files:
         if stopping():
             raise InterruptedError(folder)
-        table = entry.path.partition("/")[0]
-        if table in parts:
-            parts[table].append(_part(entry, table, _verified(source, folder, entry)))
+        if entry.table in parts:
+            parts[entry.table].append(_part(entry, _verified(source, folder, entry)))
     for table, found in parts.items():
         if not found:
             raise InvalidModel(ModelFault.MISSING_FILE, f"manifest.json lists no file of {table}")
@@ -191,9 +246,10 @@ def _verified(source: ModelSource, folder: str, entry: FileEntry) -> bytes:
     return body
 
 
-def _part(entry: FileEntry, table: str, body: bytes) -> pa.Table:
+def _part(entry: FileEntry, body: bytes) -> pa.Table:
+    declared = TABLES[entry.table].columns
     try:
-        part = _columns(pq.read_table(io.BytesIO(body)), table)
+        part = _select(pq.read_table(io.BytesIO(body)), declared)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, KeyError) as error:
         raise InvalidModel(ModelFault.SCHEMA, f"{entry.path}: {error}") from None
     if part.num_rows != entry.rows:
@@ -201,13 +257,13 @@ def _part(entry: FileEntry, table: str, body: bytes) -> pa.Table:
             ModelFault.SHAPE, f"{entry.path} has {part.num_rows} rows, not {entry.rows} as in the manifest"
         )
     for name in part.column_names:
-        if (table, name) not in _MAY_BE_NULL and part.column(name).null_count:
+        if not declared.field(name).nullable and part.column(name).null_count:
             raise InvalidModel(
                 ModelFault.VALUES, f"{entry.path}: {name} is null in {part.column(name).null_count} rows"
             )
     return part
 
 
-def _columns(read: pa.Table, table: str) -> pa.Table:
-    columns = _COLUMNS[table]
-    return read.select(list(columns)).cast(pa.schema(list(columns.items())))
+def _select(read: pa.Table, declared: pa.Schema) -> pa.Table:
+    """The declared columns, cast to their types; nulls are left for the caller to judge."""
+    return read.select(declared.names).cast(pa.schema([field.with_nullable(True) for field in declared]))

@@ -6,27 +6,30 @@ Everything it writes is named by its version and never overwritten.
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from recsys import model_format
 from recsys.evaluation import run_evaluation
 from recsys.evaluation.gate import GateDecision, ModelCheck
 from recsys.evaluation.methods import ModelConfig
 from recsys.evaluation.purchase_log import COLUMNS, sampled_log
 from recsys.evaluation.run_evaluation import Evaluation, EvaluationResult
 from recsys.event_clock import WITNESSES, newest_of
+from recsys.model_format import FileEntry, Gate, InvalidModel, Manifest, ModelSettings, read_manifest
 from services.common import model_registry
 from services.common.conditional_write import encode, put_once
 from services.common.events import format_time
 from services.common.model_pointer import ChangeAuthor
-from services.common.model_registry import BY_JOB, UnknownVersion, folder_of
+from services.common.model_registry import BY_JOB, folder_of, manifest_key
 from services.common.object_store import ObjectStore
 from services.common.reconciliation import Reconciliation, in_words
+from services.common.storage_errors import NoSuchObject
 from spark import curate, features, figure_diff, figures, model_checks, publish, train
 from spark.curate import Curation
+from spark.model_tables import TableInputs, model_tables
 from spark.reconcile import reconcile
 from spark.session import blas_in_use
 from spark.settings import JobSettings
@@ -212,17 +215,19 @@ def evaluate_step(job: Job, curation: Curation) -> EvaluationResult:
         log = sampled_log(curate.curated_tables(job.store, job.curated_folder, COLUMNS), share)
         job.settings.spark_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="factors-", dir=job.settings.spark_dir) as scratch:
-            evaluated = Evaluation(log, job.settings, job.settings.als, _live_config(job.store)).run(Path(scratch))
+            evaluated = Evaluation(log, job.settings, job.settings.als, live_config(job.store)).run(Path(scratch))
         step.says(f"{_share_in_words(share)}{evaluated.decision.reason}")
     return evaluated
 
 
-def _live_config(store: ObjectStore) -> ModelConfig | None:
-    """The recipe of what serves; None where nothing does, or nothing that names one."""
+def live_config(store: ObjectStore) -> ModelConfig | None:
+    """The recipe of the live model; None where there is none, or its manifest names none that can be used today."""
     pointer, _etag = model_registry.read_pointer(store)
+    if pointer is None:
+        return None
     try:
-        return run_evaluation.config_of(model_registry.read_manifest(store, pointer.version)) if pointer else None
-    except UnknownVersion:
+        return run_evaluation.config_of(read_manifest(store.get(manifest_key(pointer.version))))
+    except (NoSuchObject, InvalidModel):
         return None
 
 
@@ -238,16 +243,8 @@ def train_step(job: Job, purchases: DataFrame, interactions: DataFrame, config: 
         factors = train.factorise(interactions, config.als)
         _, newest_ms = span(purchases)
         products = features.catalogue(purchases).persist()
-        tables = {
-            "user_factors": factors.users,
-            "item_factors": factors.products,
-            "catalogue": products,
-            "popularity": features.popularity(purchases, newest_ms),
-            "known_purchases": features.known_purchases(interactions),
-            "co_purchases": features.co_purchases(interactions),
-            "category_ties": features.category_ties(interactions, products),
-            "trends": features.trends(purchases, interactions, config.composition.half_lives_h, newest_ms),
-        }
+        half_lives_h = config.composition.half_lives_h
+        tables = model_tables(TableInputs(factors, purchases, interactions, products, half_lives_h, newest_ms))
         folder = job.url(folder_of(job.version))
         for name, table in tables.items():
             table.coalesce(job.settings.als_blocks).write.parquet(f"{folder}{name}")
@@ -282,7 +279,8 @@ def publish_step(job: Job, training: TrainingData, evaluated: EvaluationResult) 
         manifest = _manifest(job, training, evaluated, files)
         decision = evaluated.decision.checked([*_file_checks(files), *_sanity_checks(job, training, manifest)])
         _write_evaluation(job, evaluated)
-        publish.write_manifest(job.store, manifest | {"gate": decision.record(job.version)})
+        gate = msgspec.convert(decision.record(job.version), Gate)
+        publish.write_manifest(job.store, msgspec.structs.replace(manifest, gate=gate))
         step.says(f"{len(files)} files, {sum(file.bytes for file in files):,} bytes; {decision.verdict}")
         return go_live(job, decision)
 
@@ -302,7 +300,7 @@ def go_live(job: Job, decision: GateDecision) -> JobOutcome:
     return outcome
 
 
-def verified(job: Job, evaluated: EvaluationResult) -> list[publish.ModelFile]:
+def verified(job: Job, evaluated: EvaluationResult) -> list[FileEntry]:
     """The model's files. Where one is broken the gate's record says so before ModelRefused is raised."""
     try:
         return publish.verified_files(job.store, job.version, evaluated.config.als.rank)
@@ -312,11 +310,11 @@ def verified(job: Job, evaluated: EvaluationResult) -> list[publish.ModelFile]:
         raise
 
 
-def _file_checks(files: list[publish.ModelFile]) -> list[ModelCheck]:
+def _file_checks(files: list[FileEntry]) -> list[ModelCheck]:
     return [ModelCheck("files are whole", True, f"{len(files)} files were read back, their numbers are finite")]
 
 
-def _sanity_checks(job: Job, training: TrainingData, manifest: dict[str, Any]) -> list[ModelCheck]:
+def _sanity_checks(job: Job, training: TrainingData, manifest: Manifest) -> list[ModelCheck]:
     newest_ms = span(training.purchases)[1]
     week = features.in_week(newest_ms)
     sold = features.sold(training.purchases).where(week).select("product_id").distinct().collect()
@@ -347,9 +345,7 @@ def record_gate(job: Job, decision: GateDecision) -> None:
     publish.move_forward(job.store, f"{GATE}latest.json", record)
 
 
-def _manifest(
-    job: Job, training: TrainingData, evaluated: EvaluationResult, files: list[publish.ModelFile]
-) -> dict[str, Any]:
+def _manifest(job: Job, training: TrainingData, evaluated: EvaluationResult, files: list[FileEntry]) -> Manifest:
     oldest, newest = span(training.purchases)
     config, curation = evaluated.config, training.curation
     return publish.manifest(
@@ -357,14 +353,14 @@ def _manifest(
         job.now_ms,
         files,
         rank=config.als.rank,
-        training={
-            "from": format_time(oldest),
-            "to": format_time(newest),
-            "offsets": curation.offsets,
-            "rows": curation.rows,
-        },
-        settings={**config.als.model_dump(), "time_zone": job.settings.time_zone},
-        composition=msgspec.to_builtins(config.composition),
+        training=model_format.Training(
+            from_=format_time(oldest),
+            to=format_time(newest),
+            offsets={int(partition): offset for partition, offset in curation.offsets.items()},
+            rows={int(partition): rows for partition, rows in curation.rows.items()},
+        ),
+        settings=ModelSettings(**config.als.model_dump(), time_zone=job.settings.time_zone),
+        composition=config.composition,
         metrics=evaluated.metrics,
         search=evaluated.search,
         counts={"pairs": training.pairs, **curation.counts()},

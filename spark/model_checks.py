@@ -7,9 +7,9 @@ import math
 from collections.abc import Collection, Sequence
 
 from recsys.catalogue import Filters
-from recsys.evaluation.gate import Json, ModelCheck
+from recsys.evaluation.gate import ModelCheck
 from recsys.model import Model, load_model
-from recsys.model_format import InvalidModel
+from recsys.model_format import InvalidModel, Manifest
 from recsys.recommender import Answer, Recommender
 from services.common.conditional_write import encode
 from services.common.model_registry import folder_of, manifest_key
@@ -24,9 +24,9 @@ ASKED_FOR = 10
 class CandidateArtifact:
     """A model's folder together with the manifest that it is about to get."""
 
-    def __init__(self, store: ObjectStore, manifest: Json) -> None:
+    def __init__(self, store: ObjectStore, manifest: Manifest) -> None:
         self._store = store
-        self._key = manifest_key(manifest["version"])
+        self._key = manifest_key(manifest.version)
         self._manifest = encode(manifest)
 
     def get(self, key: str, /) -> bytes:
@@ -35,18 +35,18 @@ class CandidateArtifact:
 
 
 def checks(
-    store: ObjectStore, manifest: Json, sold: Collection[str], customers: Sequence[str], now_ms: int
+    store: ObjectStore, manifest: Manifest, sold: Collection[str], customers: Sequence[str], now_ms: int
 ) -> list[ModelCheck]:
     """What is found when serving loads the folder: `sold` are the last week's products, `customers` some known ones.
 
     `now_ms` is the newest event's time. Raises what the store raises.
     """
-    version = manifest["version"]
+    version = manifest.version
     try:
         model = load_model(CandidateArtifact(store, manifest), folder_of(version).rstrip("/"), version)
     except InvalidModel as refused:
         return [ModelCheck("serving can load it", False, f"the recommender would refuse it: {refused}")]
-    loaded = ModelCheck("serving can load it", True, f"{len(manifest['files'])} files as the manifest has them")
+    loaded = ModelCheck("serving can load it", True, f"{len(manifest.files)} files as the manifest has them")
     return [loaded, covers(model, sold), answers_well(model, customers, now_ms)]
 
 

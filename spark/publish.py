@@ -2,25 +2,22 @@
 
 import hashlib
 import io
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from recsys.model_format import TABLES, FileEntry, Json, Manifest, ModelSettings, Training
+from recsys.score_weights import Composition
 from services.common.conditional_write import compare_and_set, encode, put_once
 from services.common.events import format_time
 from services.common.model_registry import folder_of, manifest_key
 from services.common.object_store import ObjectStore
 
-FORMAT_VERSION = 2
 FACTOR_TABLES = ("user_factors", "item_factors")
-FILLED = (*FACTOR_TABLES, "catalogue", "popularity", "known_purchases", "co_purchases")
-TABLES = (*FILLED, "category_ties", "trends")
-"""The tables of a model. A shop without categories has no ties between them; trends may all have faded."""
 VANISHED = 1e-6
 """Where the regularisation outweighs the data, each iteration shrinks all factors; healthy ones are near 1."""
 
@@ -29,46 +26,42 @@ class ModelRefused(Exception):
     """The written files are not a model that may serve; the pointer stays where it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFile:
-    """One parquet file of a model. `path` is relative to the model's folder."""
+class ManifestContent(TypedDict):
+    """The fields of a manifest that do not follow from its files."""
 
-    path: str
-    sha256: str
-    bytes: int
-    rows: int
-
-    @property
-    def table(self) -> str:
-        """The folder it belongs to."""
-        return self.path.partition("/")[0]
+    rank: int
+    training: Training
+    settings: ModelSettings
+    composition: Composition
+    metrics: Json
+    search: Json
+    counts: Json
 
 
-def verified_files(store: ObjectStore, version: str, rank: int) -> list[ModelFile]:
+def verified_files(store: ObjectStore, version: str, rank: int) -> list[FileEntry]:
     """Read back and check every parquet file of a version. Raises ModelRefused with the file's name."""
     folder = folder_of(version)
     keys = [key for key, _ in store.list(folder) if key.endswith(".parquet")]
     files = [_verified_file(key.removeprefix(folder), store.get(key), rank) for key in keys]
-    for table in FILLED:
-        if not rows_of(files, table):
+    for table, declared in TABLES.items():
+        if not declared.may_be_empty and not rows_of(files, table):
             raise ModelRefused(f"{table} has no rows")
-    for table in TABLES:
         if table not in {file.table for file in files}:
             raise ModelRefused(f"{table} has no file")
     return files
 
 
-def rows_of(files: Iterable[ModelFile], table: str) -> int:
+def rows_of(files: Iterable[FileEntry], table: str) -> int:
     """The rows of one table over all its files."""
     return sum(file.rows for file in files if file.table == table)
 
 
-def _verified_file(path: str, body: bytes, rank: int) -> ModelFile:
+def _verified_file(path: str, body: bytes, rank: int) -> FileEntry:
     try:
         content = pq.read_table(io.BytesIO(body))
     except (pa.ArrowInvalid, OSError) as damage:
         raise ModelRefused(f"{path} cannot be read: {damage}") from None
-    file = ModelFile(path, hashlib.sha256(body).hexdigest(), len(body), content.num_rows)
+    file = FileEntry(path, hashlib.sha256(body).hexdigest(), len(body), content.num_rows)
     if file.table in FACTOR_TABLES:
         check_factors(path, content.column("factors"), rank)
     return file
@@ -85,23 +78,21 @@ def check_factors(path: str, factors: "pa.ChunkedArray[Any]", rank: int) -> None
         raise ModelRefused(f"{path}: all factors have vanished; lower TILLSTREAM_ALS_REGULARISATION")
 
 
-def write_manifest(store: ObjectStore, manifest: dict[str, Any]) -> None:
+def write_manifest(store: ObjectStore, manifest: Manifest) -> None:
     """Make the version complete. Raises AlreadyExists where another manifest is there: a model never changes."""
-    put_once(store, manifest_key(manifest["version"]), encode(manifest))
+    put_once(store, manifest_key(manifest.version), encode(manifest))
 
 
-def manifest(version: str, created_ms: int, files: list[ModelFile], **content: Any) -> dict[str, Any]:
+def manifest(version: str, created_ms: int, files: Sequence[FileEntry], **content: Unpack[ManifestContent]) -> Manifest:
     """The manifest of a model: its files, shapes, and what it was made of."""
-    return {
-        "format_version": FORMAT_VERSION,
-        "version": version,
-        "created_at": format_time(created_ms // 1000 * 1000),
-        "algorithm": "als",
-        "users": rows_of(files, "user_factors"),
-        "items": rows_of(files, "item_factors"),
-        "files": [asdict(file) for file in files],
+    return Manifest(
+        version=version,
+        created_at=format_time(created_ms // 1000 * 1000),
+        users=rows_of(files, "user_factors"),
+        items=rows_of(files, "item_factors"),
+        files=tuple(files),
         **content,
-    }
+    )
 
 
 def move_forward(store: ObjectStore, key: str, pointer: dict[str, Any]) -> bool:

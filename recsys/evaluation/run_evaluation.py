@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from pydantic import ValidationError
 
 from recsys.als_settings import AlsSettings, EvaluationSettings
 from recsys.decayed_counts import DAY_MS
@@ -22,7 +23,7 @@ from recsys.evaluation.summary import summary
 from recsys.evaluation.training_view import TrainingView, view_at
 from recsys.evaluation.weight_candidates import popularity_only, with_offline_weights
 from recsys.evaluation.weight_search import FINALS, Choice, choose
-from recsys.score_weights import Composition
+from recsys.model_format import Manifest
 from services.common.events import format_time
 
 Json = dict[str, Any]
@@ -60,14 +61,13 @@ class EvaluationWindows:
     until: int
 
 
-def config_of(manifest: Json) -> ModelConfig | None:
-    """The recipe that a published model was made by; None where its manifest names none that can be used today."""
+def config_of(manifest: Manifest) -> ModelConfig | None:
+    """The recipe that a published model was made by; None where settings are missing that training needs."""
     try:
-        composition = msgspec.convert(manifest["composition"], Composition)
-        als = AlsSettings(**{name: manifest["settings"][name] for name in AlsSettings.model_fields})
-    except (KeyError, TypeError, ValueError):  # of a format that is no more, or written by hand
+        als = AlsSettings.model_validate(msgspec.structs.asdict(manifest.settings))
+    except ValidationError:
         return None
-    return ModelConfig(als, composition, popularity_only(composition))
+    return ModelConfig(als, manifest.composition, popularity_only(manifest.composition))
 
 
 def windows_of(log: PurchaseLog, settings: EvaluationSettings) -> EvaluationWindows:

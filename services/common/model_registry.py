@@ -7,11 +7,9 @@ named by `models/als/current.json`, which is only ever written by a conditional 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
-
-import msgspec
 
 from services.common.conditional_write import compare_and_set, encode, put_in_place, put_once, read_document
+from services.common.model_manifest import ManifestSummary, summarise
 from services.common.model_pointer import (
     ChangeAuthor,
     Pointer,
@@ -109,25 +107,17 @@ def stop_variant(store: ObjectStore, name: str) -> Pointer:
     return _move(store, lambda current: without_variant(current, name))
 
 
-def read_manifest(store: ObjectStore, version: str) -> dict[str, Any]:
-    """A published version's manifest; {} where it is damaged. Raises UnknownVersion."""
+def read_manifest(store: ObjectStore, version: str) -> ManifestSummary:
+    """What a published version's manifest says; nothing where it is damaged. Raises UnknownVersion."""
     try:
         body = store.get(manifest_key(version))
     except NoSuchObject:
         raise UnknownVersion(f"there is no published model {version!r}") from None
     try:
-        return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as damage:
+        return summarise(version, body)
+    except ValueError as damage:
         logger.warning("the manifest of model %s cannot be read: %s", version, damage)
-        return {}
-
-
-def refusal_of(manifest: dict[str, Any]) -> str | None:
-    """Why the gate refused a version; None where it did not."""
-    gate = manifest.get("gate")
-    if isinstance(gate, dict) and gate.get("verdict") == "refused":
-        return str(gate.get("reason", "no reason is on record."))
-    return None
+        return ManifestSummary(version=version)
 
 
 def prune(store: ObjectStore, keep: int) -> list[str]:
@@ -170,7 +160,7 @@ def _check_may_serve(store: ObjectStore, version: str, author: ChangeAuthor, ver
     """Raises UnknownVersion, RefusedByGate."""
     if not is_version(version):  # no pointer with such a name could be decoded
         raise UnknownVersion(f"there is no published model {version!r}")
-    reason = refusal_of(read_manifest(store, version))
+    reason = read_manifest(store, version).refusal
     if reason and not author.note.strip():
         raise RefusedByGate(f"{version} was refused: {reason} To {verb} it all the same, say why in a note.")
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.model import Model
+from recsys.model_format import TABLES
 from recsys.recommender import Recommender
 from recsys.score_weights import Composition, Fading
 from services.common.storage_errors import NoSuchObject
@@ -207,59 +208,29 @@ def point_at_variants(store: Writable, version: str, **variants: tuple[str, floa
 
 
 def _tables(spec: ModelSpec) -> dict[str, pa.Table]:
-    factors = pa.list_(pa.float32())
-    return {
-        "user_factors": _table({"user_id": pa.string(), "factors": factors}, list(spec.user_factors.items())),
-        "item_factors": _table({"product_id": pa.string(), "factors": factors}, list(spec.item_factors.items())),
-        "catalogue": _table(
-            {
-                "product_id": pa.string(),
-                "product_name": pa.string(),
-                "category_code": pa.string(),
-                "brand": pa.string(),
-                "price_cents": pa.int64(),
-                "last_sold_ms": pa.int64(),
-            },
-            [(id_, p.name, p.category, p.brand, p.price, spec.last_sold_ms) for id_, p in spec.catalogue.items()],
-        ),
-        "popularity": _table({"product_id": pa.string(), "score": pa.float64()}, list(spec.popularity.items())),
-        "known_purchases": _table(
-            {
-                "user_id": pa.string(),
-                "product_ids": pa.list_(pa.string()),
-                "pieces": pa.list_(pa.float64()),
-                "bought_ms": pa.list_(pa.int64()),
-            },
-            [
-                (user, list(bought), list(bought.values()), [spec.bought_ms] * len(bought))
-                for user, bought in spec.purchases.items()
-            ],
-        ),
-        "co_purchases": _table(
-            {
-                "product_id": pa.string(),
-                "buyers": pa.int64(),
-                "neighbour_ids": pa.list_(pa.string()),
-                "counts": pa.list_(pa.int32()),
-            },
-            [
-                (id_, buyers, list(counts), list(counts.values()))
-                for id_, (buyers, counts) in _co_purchases(spec).items()
-            ],
-        ),
-        "category_ties": _table(
-            {"category_code": pa.string(), "towards": pa.string(), "tie": pa.float64()},
-            [(*pair, tie) for pair, tie in spec.category_ties.items()],
-        ),
-        "trends": _table(
-            {"product_id": pa.string(), "half_life_h": pa.float64(), "count": pa.float64()},
-            [
-                (id_, half_life_ms / HOUR_MS, count)
-                for id_, count in (spec.popularity if spec.trends is None else spec.trends).items()
-                for half_life_ms in spec.composition.half_lives_ms
-            ],
-        ),
+    trends = spec.popularity if spec.trends is None else spec.trends
+    rows: dict[str, list[tuple[Any, ...]]] = {
+        "user_factors": list(spec.user_factors.items()),
+        "item_factors": list(spec.item_factors.items()),
+        "catalogue": [
+            (id_, p.name, p.category, p.brand, p.price, spec.last_sold_ms) for id_, p in spec.catalogue.items()
+        ],
+        "popularity": list(spec.popularity.items()),
+        "known_purchases": [
+            (user, list(bought), list(bought.values()), [spec.bought_ms] * len(bought))
+            for user, bought in spec.purchases.items()
+        ],
+        "co_purchases": [
+            (id_, buyers, list(counts), list(counts.values())) for id_, (buyers, counts) in _co_purchases(spec).items()
+        ],
+        "category_ties": [(*pair, tie) for pair, tie in spec.category_ties.items()],
+        "trends": [
+            (id_, half_life_ms / HOUR_MS, count)
+            for id_, count in trends.items()
+            for half_life_ms in spec.composition.half_lives_ms
+        ],
     }
+    return {name: _table(declared.columns, rows[name]) for name, declared in TABLES.items()}
 
 
 def _co_purchases(spec: ModelSpec) -> Mapping[str, tuple[int, Mapping[str, int]]]:
@@ -276,9 +247,9 @@ def _co_purchases(spec: ModelSpec) -> Mapping[str, tuple[int, Mapping[str, int]]
     }
 
 
-def _table(schema: dict[str, Any], rows: list[tuple[Any, ...]]) -> pa.Table:
-    columns = [pa.array([row[place] for row in rows], type_) for place, type_ in enumerate(schema.values())]
-    return pa.Table.from_arrays(columns, names=list(schema))
+def _table(columns: pa.Schema, rows: list[tuple[Any, ...]]) -> pa.Table:
+    arrays = [pa.array([row[place] for row in rows], kind) for place, kind in enumerate(columns.types)]
+    return pa.Table.from_arrays(arrays, names=columns.names)
 
 
 def _split(table: pa.Table, parts: int) -> list[pa.Table]:

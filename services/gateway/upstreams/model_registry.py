@@ -9,6 +9,7 @@ import msgspec
 
 from services.common import model_pointer, model_registry
 from services.common.conditional_write import Contended
+from services.common.model_manifest import ManifestSummary
 from services.common.model_pointer import ChangeAuthor, RegistryError
 from services.common.model_registry import RefusedByGate, UnknownVersion, published_versions, read_pointer
 from services.common.object_store import ObjectStore
@@ -26,30 +27,12 @@ _STATUS: dict[type[Exception], HTTPStatus] = {
 }
 
 
-class Manifest(msgspec.Struct, frozen=True):
-    """What the gateway reads of a manifest."""
-
-    version: str
-    format_version: int | None = None
-    created_at: str | None = None
-    algorithm: str | None = None
-    rank: int | None = None
-    users: int | None = None
-    items: int | None = None
-    training: dict[str, Any] = {}
-    settings: dict[str, Any] = {}
-    metrics: dict[str, Any] = {}
-    counts: dict[str, Any] = {}
-    composition: dict[str, Any] | None = None
-    gate: dict[str, Any] | None = None
-
-
 class Registry:
     """Reads manifests, each once, and moves the pointer. Raises botocore's errors where S3 is away."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._manifests: dict[str, Manifest] = {}
+        self._manifests: dict[str, ManifestSummary] = {}
 
     def current(self) -> Pointer | None:
         """Where the pointer points; None where there is none that can be read."""
@@ -83,23 +66,24 @@ class Registry:
         logger.info("model %s activated by an admin: %s", version, note or "no note")
         return _answer(pointer)
 
-    def _manifest(self, version: str) -> Manifest:
+    def _manifest(self, version: str) -> ManifestSummary:
         if version not in self._manifests:
             self._manifests[version] = self._read_manifest(version)
         return self._manifests[version]
 
-    def _read_manifest(self, version: str) -> Manifest:
+    def _read_manifest(self, version: str) -> ManifestSummary:
         try:
-            return msgspec.json.decode(self._store.get(model_registry.manifest_key(version)), type=Manifest)
-        except (msgspec.DecodeError, UnicodeDecodeError, NoSuchObject) as error:
-            logger.warning("the manifest of model %s cannot be read: %s", version, error)
-            return Manifest(version)
+            return model_registry.read_manifest(self._store, version)
+        except UnknownVersion:  # deleted since it was listed
+            return ManifestSummary(version=version)
 
 
 def _answer(pointer: model_pointer.Pointer) -> Pointer:
     return Pointer.model_validate(msgspec.to_builtins(pointer))
 
 
-def _entry(manifest: Manifest, current: model_pointer.Pointer | None) -> ModelEntry:
+def _entry(manifest: ManifestSummary, current: model_pointer.Pointer | None) -> ModelEntry:
     live = current is not None and current.version == manifest.version
-    return ModelEntry(live=live, **msgspec.structs.asdict(manifest))
+    shown = msgspec.structs.asdict(manifest)
+    del shown["search"]
+    return ModelEntry(live=live, **shown)

@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from services.common.model_manifest import ManifestSummary
 from services.common.model_pointer import InvalidVariants
 from services.common.model_registry import POINTER, NothingBefore, RefusedByGate, read_pointer
-from services.models.__main__ import _parser, facts, main
+from services.models.__main__ import main
+from services.models.command import command_parser
+from services.models.commands import facts
 from tests.support.bucket import Bucket
 
 OLD, LAST, NEW = "20261101T000000Z-aaaaaa", "20261102T000000Z-bbbbbb", "20261103T000000Z-cccccc"
@@ -55,7 +58,7 @@ def bucket() -> Bucket:
 
 
 def run(bucket: Bucket, *arguments: str) -> str:
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     return "\n".join(options.command(bucket, options))
 
 
@@ -91,7 +94,7 @@ def test_two_versions_side_by_side(bucket: Bucket) -> None:
 
 
 def test_a_manifest_of_nothing_is_shown_all_the_same() -> None:
-    assert set(facts("v", {}, None).values()) == {"v", "–", "– to –", "–, –", "0 trials"}
+    assert set(facts(ManifestSummary(version="v"), None).values()) == {"v", "–", "– to –", "–, –", "0 trials"}
 
 
 def test_activate_and_roll_back(bucket: Bucket) -> None:
@@ -135,7 +138,7 @@ def test_nothing_to_roll_back_to() -> None:
 )
 def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
-        _parser().parse_args(arguments)
+        command_parser().parse_args(arguments)
     assert stopped.value.code == 2
     assert "usage: python -m services.models" in capsys.readouterr().err
 

@@ -1,10 +1,10 @@
 """A written model is looked at by the code that serves, before its manifest is there."""
 
-import json
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 from recsys.evaluation.gate import ModelCheck
+from recsys.model_format import read_manifest
 from recsys.recommender import Answer, Pick, Reason, ReasonCode, Strategy
 from services.common.object_store import ObjectStore
 from spark import model_checks
@@ -18,7 +18,7 @@ CUSTOMERS = [f"u{number:02d}" for number in range(8)]
 def looked_at(spec: ModelSpec, sold: list[str] = SOLD, **damage: bytes) -> list[ModelCheck]:
     """The checks of a folder that has no manifest yet; `damage` replaces the first file of a table."""
     files = model_files(spec)
-    manifest: dict[str, Any] = json.loads(files.pop("manifest.json"))
+    manifest = read_manifest(files.pop("manifest.json"))
     store = Objects()
     for path, body in files.items():
         table, _, name = path.partition("/")

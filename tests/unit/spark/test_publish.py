@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -14,16 +15,18 @@ from recsys.als_settings import AlsSettings
 from recsys.evaluation.gate import GateDecision, ModelCheck
 from recsys.evaluation.methods import DEFAULT, ModelConfig
 from recsys.evaluation.run_evaluation import EvaluationResult
-from services.common.conditional_write import Contended, put_once
+from recsys.model_format import TABLES, FileEntry, Manifest, ModelSettings, Training, read_manifest
+from services.common.conditional_write import Contended, encode, put_once
 from services.common.model_registry import POINTER, published_versions
 from services.common.storage_errors import AlreadyExists
-from spark.job import Job, JobOutcome, go_live, verified
-from spark.publish import TABLES, ModelRefused, manifest, move_forward, verified_files, write_manifest
+from spark.job import Job, JobOutcome, go_live, live_config, verified
+from spark.publish import ModelRefused, manifest, move_forward, verified_files, write_manifest
 from spark.settings import JobSettings
 from spark.step_log import StepLog
 from tests.support.bucket import Bucket
 
 NOW_MS = 1_700_000_000_000
+ALS = AlsSettings(rank=2, regularisation=1.0, alpha=40.0, iterations=1, seed=1, blocks=1)
 
 
 def pointer(version: str, note: str = "") -> bytes:
@@ -56,6 +59,21 @@ def model(**replaced: bytes) -> Bucket:
     bucket.objects = {f"models/als/v/{name}/part-0.parquet": body for name, body in tables.items()}
     bucket.objects["models/als/v/catalogue/_SUCCESS"] = b""
     return bucket
+
+
+def manifest_of(version: str, files: Sequence[FileEntry] = (), rank: int = 2) -> Manifest:
+    return manifest(
+        version,
+        NOW_MS,
+        files,
+        rank=rank,
+        training=Training(to="2023-11-14T00:00:00Z"),
+        settings=ModelSettings(**ALS.model_dump(), time_zone="UTC"),
+        composition=DEFAULT,
+        metrics={},
+        search={},
+        counts={"pairs": 1},
+    )
 
 
 def test_every_parquet_file_is_named_with_its_shape_and_hash() -> None:
@@ -92,8 +110,7 @@ def test_plant_a_corrupt_factor_file() -> None:
     """The gate's record says why, no manifest makes the version complete, and what serves goes on."""
     bucket = model(item_factors=b"PAR1 and no more")
     bucket.objects[POINTER] = pointer("u")
-    als = AlsSettings(rank=2, regularisation=1.0, alpha=40.0, iterations=1, seed=1, blocks=1)
-    evaluated = EvaluationResult(ModelConfig(als, DEFAULT, DEFAULT), GateDecision("candidate", "It does best."), {})
+    evaluated = EvaluationResult(ModelConfig(ALS, DEFAULT, DEFAULT), GateDecision("candidate", "It does best."), {})
     with pytest.raises(ModelRefused, match="cannot be read"):
         verified(Job(cast(SparkSession, None), bucket, JobSettings(), StepLog(), "v", NOW_MS), evaluated)
     gate = json.loads(bucket.objects["reports/gate/latest.json"])
@@ -162,9 +179,9 @@ def test_a_missing_table_is_refused_by_name(table: str, words: str) -> None:
 def test_the_manifest_counts_users_and_products() -> None:
     bucket = model()
     files = verified_files(bucket, "v", rank=2)
-    content = manifest("v", NOW_MS, files, rank=2)
-    assert (content["users"], content["items"], content["rank"]) == (2, 1, 2)
-    assert content["created_at"] == "2023-11-14T22:13:20Z"
+    written = manifest_of("v", files)
+    assert (written.users, written.items, written.rank) == (2, 1, 2)
+    assert written.created_at == "2023-11-14T22:13:20Z"
 
 
 def test_a_pointer_that_changed_meanwhile_is_read_again() -> None:
@@ -217,15 +234,15 @@ def test_a_pointer_whose_answer_was_lost_is_moved(before: bytes | None) -> None:
 def test_a_manifest_whose_answer_was_lost_is_accepted_as_ours() -> None:
     bucket = Bucket()
     bucket.answers_lost = True
-    write_manifest(bucket, {"version": "v"})
-    assert json.loads(bucket.objects["models/als/v/manifest.json"]) == {"version": "v"}
+    write_manifest(bucket, manifest_of("v"))
+    assert read_manifest(bucket.objects["models/als/v/manifest.json"]) == manifest_of("v")
 
 
 def test_another_manifest_is_never_replaced() -> None:
     bucket = Bucket()
-    write_manifest(bucket, {"version": "v", "rank": 2})
+    write_manifest(bucket, manifest_of("v", rank=2))
     with pytest.raises(AlreadyExists):
-        write_manifest(bucket, {"version": "v", "rank": 3})
+        write_manifest(bucket, manifest_of("v", rank=3))
     assert json.loads(bucket.objects["models/als/v/manifest.json"])["rank"] == 2
 
 
@@ -238,3 +255,33 @@ def test_a_refused_write_that_left_nothing_is_no_success() -> None:
     bucket.put_new = refuse  # type: ignore[method-assign]
     with pytest.raises(AlreadyExists):
         put_once(bucket, "key", b"body")
+
+
+def test_the_live_config_is_that_of_the_pointer_s_version() -> None:
+    bucket = Bucket()
+    assert live_config(bucket) is None
+    bucket.objects[POINTER] = pointer("v")
+    assert live_config(bucket) is None, "there is no such version"
+    write_manifest(bucket, manifest_of("v"))
+    config = live_config(bucket)
+    assert config is not None
+    assert (config.als, config.composition) == (ALS, DEFAULT)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"composition": {"of_another_time": 1.0}},
+        {"composition": {}, "settings": {}},
+        {"settings": {"regularisation": 1.0, "alpha": 40.0}},
+        {"format_version": 1},
+    ],
+)
+def test_a_manifest_of_another_format_has_no_recipe(damage: dict[str, Any]) -> None:
+    bucket = Bucket()
+    bucket.objects[POINTER] = pointer("v")
+    document = json.loads(encode(manifest_of("v"))) | damage
+    bucket.objects["models/als/v/manifest.json"] = json.dumps(document).encode()
+    assert live_config(bucket) is None
+    bucket.objects["models/als/v/manifest.json"] = b"{}"
+    assert live_config(bucket) is None

@@ -14,6 +14,7 @@ from recsys.evaluation.methods import DEFAULT, ModelConfig
 from recsys.evaluation.purchase_log import PurchaseLog
 from recsys.evaluation.run_evaluation import Evaluation, EvaluationResult, config_of, windows_of
 from recsys.evaluation.weight_candidates import popularity_only
+from recsys.model_format import Manifest, read_manifest
 from recsys.score_weights import Composition, Fading
 from tests.support.evaluation_methods import BASELINE_NAMES
 from tests.support.purchase_log import START_MS, log_of, two_worlds
@@ -131,21 +132,26 @@ def test_a_line_of_a_later_year_moves_no_span() -> None:
     assert windows_of(later, settings).until == START_MS + 40 * DAY_MS - HOUR_MS + 1
 
 
-def test_a_manifest_gives_its_recipe_back() -> None:
-    manifest = {
-        "settings": {**SMALL.model_dump(), "time_zone": "UTC"},
+def manifest_of(settings: dict[str, Any]) -> Manifest:
+    """The manifest of a model with this composition of PERSONAL, and these settings."""
+    document = {
+        "format_version": 2,
+        "version": "v",
+        "created_at": "2020-05-01T00:00:00Z",
+        "users": 1,
+        "items": 1,
+        "files": [],
+        "rank": 2,
+        "training": {"to": "2020-05-01T00:00:00Z"},
+        "settings": settings,
         "composition": {"neighbours": 1.0, "trends": [{"half_life_h": 24.0, "weight": 1.0}], "live": 0.01},
     }
-    assert config_of(manifest) == made_by(PERSONAL)
+    return read_manifest(json.dumps(document).encode())
 
 
-@pytest.mark.parametrize(
-    "manifest",
-    [
-        {},
-        {"composition": {"of_another_time": 1.0}, "settings": SMALL.model_dump()},
-        {"composition": {}, "settings": {}},
-    ],
-)
-def test_a_manifest_of_another_format_has_no_recipe(manifest: dict[str, Any]) -> None:
-    assert config_of(manifest) is None
+def test_a_manifest_gives_its_recipe_back() -> None:
+    assert config_of(manifest_of({**SMALL.model_dump(), "time_zone": "UTC"})) == made_by(PERSONAL)
+
+
+def test_a_manifest_without_all_settings_of_training_has_no_recipe() -> None:
+    assert config_of(manifest_of({"regularisation": 1.0, "alpha": 40.0})) is None
