@@ -33,8 +33,8 @@ from local.stack import Stack
 from local.steps import train, wait_settled
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
-from services.common.events import format_time
 from services.common.kafka import client_options
+from services.common.times import format_time
 
 HISTORY_ROWS = 40_000
 GIVE_UP_S = 10.0

@@ -22,7 +22,7 @@ from local.model import batch_job, current_version, wait_served
 from local.process import Process, Program, spawn, stop_together
 from local.producer_run import Feed
 from local.stack import Stack, StackError
-from services.common.tables import UNKNOWN
+from services.common.categories import UNKNOWN
 
 STALL_S = 180
 _POLL_S = 0.3

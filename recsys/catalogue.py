@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recsys.event_clock import NEVER_MS
 from recsys.topk import Allowed
-from services.common.tables import UNKNOWN
+from services.common.categories import UNKNOWN, is_within
 
 NO_PRICE = -1
 _NEW_TEXTS = 100_000
@@ -76,11 +76,7 @@ class Labels:
 
     def under(self, prefix: str) -> Allowed:
         """Rows whose dotted code is `prefix` or lies below it: `electronics` takes in `electronics.audio`."""
-        below = f"{prefix}."
-        spellings = _spellings(prefix)
-        return self._rows_of(
-            [code for code, value in enumerate(self.values) if value in spellings or value.startswith(below)]
-        )
+        return self._rows_of([code for code, value in enumerate(self.values) if is_within(value or UNKNOWN, prefix)])
 
     def _rows_of(self, codes: list[int]) -> Allowed:
         matches = np.zeros(len(self.values), dtype=np.bool_)

@@ -30,8 +30,8 @@ from recsys.purchase_history import PastPurchases
 from recsys.score_weights import Composition
 from recsys.scorer import ComposedScorer, Knowledge
 from recsys.topk import Float32s, Float64s, InnerProductIndex, Int64s, unit_vectors
-from services.common.events import parse_time
 from services.common.storage_errors import NoSuchObject
+from services.common.times import parse_time
 
 _LARGEST_FACTOR = 1e6  # far beyond any sane factor; keeps every inner product finite in float32
 _LARGEST_COUNT = 1e12  # of anything that is counted or scored; keeps every sum finite

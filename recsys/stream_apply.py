@@ -1,15 +1,15 @@
 """From records of topic `purchases` to the live state: each accepted line once. Pure; bounded."""
 
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from enum import StrEnum
-from itertools import islice
 
 from recsys.catalogue import Catalogue, Facts
 from recsys.category_affinity import Categories
 from recsys.live_state import LiveState, Purchase
 from services.common.events import Purchase as Event
 from services.common.events import Rejected, parse, row_of
+from services.common.row_watermarks import RecentRowWatermarks
 
 REMEMBERED_IDS = 100_000
 SOURCES = 100_000
@@ -52,10 +52,7 @@ class Repeats:
     ) -> None:
         """`rows`: the highest row of each source that the model has, by partition, the newest source last."""
         self._sources = sources
-        self._rows = {
-            partition: OrderedDict(islice(highest.items(), max(0, len(highest) - sources), None))
-            for partition, highest in rows.items()
-        }
+        self._rows = {partition: RecentRowWatermarks(sources, highest) for partition, highest in rows.items()}
         self._newest = Newest(remembered)
         self._replays = Newest(remembered)  # apart: nothing else may push them out
 
@@ -78,16 +75,10 @@ class Repeats:
         return False
 
     def _passed(self, partition: int, source: str, row: int) -> bool:
-        highest = self._rows.setdefault(partition, OrderedDict())
-        before = highest.get(source)
-        if before is not None and row <= before:
-            return True
-        highest[source] = row
-        if before is not None:
-            highest.move_to_end(source)
-        elif len(highest) > self._sources:
-            highest.popitem(last=False)
-        return False
+        rows = self._rows.get(partition)
+        if rows is None:
+            rows = self._rows[partition] = RecentRowWatermarks(self._sources)
+        return not rows.advance(source, row)
 
 
 class Intake:

@@ -21,7 +21,7 @@ from recsys.evaluation.summary import summary
 from recsys.evaluation.training_view import TrainingView, view_at
 from recsys.evaluation.weight_search import choose
 from services.common.entrypoint import run_command
-from services.common.events import format_time
+from services.common.times import format_time
 from services.producer.source import BadFile
 from spark.import_csv import import_file
 from spark.jars import JarsMissing

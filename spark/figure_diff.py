@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from services.common.events import format_time
+from services.common.calendar import bucket_time
 from services.common.live_snapshot import Buckets, LiveSnapshot
 from services.common.money import format_cents
 from services.common.reconciliation import Basis, Difference, Drift, Figure, Reconciliation, Table
-from spark.figures import bucket_start
+from services.common.times import format_time
 
 HOUR_MS = 3_600_000
 LISTED_PER_TABLE = 20
@@ -195,7 +195,7 @@ def list_differences(mismatches: Iterable[Mismatch], snapshot: LiveSnapshot) -> 
                 figure=figure,
                 live=_amount(figure, live),
                 batch=_amount(figure, batch),
-                bucket=bucket_start(int(entry), zone) if table in BUCKETS else None,
+                bucket=bucket_time(int(entry), zone) if table in BUCKETS else None,
                 partition=f"{snapshot.topic}/{entry}" if table == "partition" else None,
                 entry=entry if table in ("category", "brand") else None,
             )

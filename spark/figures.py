@@ -1,15 +1,15 @@
 """Curated purchases → the batch figures, with the meanings of the live tables. Money is summed as whole cents."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
+from services.common.calendar import bucket_time
+from services.common.categories import UNKNOWN
 from services.common.money import format_cents
-from services.common.tables import UNKNOWN
 from spark.curate import Curation
 
 GRANULARITIES = ("month", "day", "hour")
@@ -118,11 +118,6 @@ def top(purchases: DataFrame, spec: Top) -> list[Json]:
     return [{"id": row.id, "revenue": format_cents(row.revenue), "quantity": row.quantity} for row in ranked.collect()]
 
 
-def bucket_start(epoch_seconds: int, zone: ZoneInfo) -> str:
-    """A bucket's start as RFC 3339 in the shop's zone: `2020-04-01T00:00:00Z`, `2020-04-01T00:00:00+02:00`."""
-    return datetime.fromtimestamp(epoch_seconds, zone).isoformat().replace("+00:00", "Z")
-
-
 def _figures_of(lines: DataFrame, *keys: Column | str) -> DataFrame:
     """Revenue, quantity and distinct orders of each key."""
     return lines.groupBy(*keys).agg(*_sums(), F.count_distinct("order_id").alias("orders"))
@@ -145,7 +140,7 @@ def _known(column: str) -> Column:
 
 
 def _bucket(row: Row, zone: ZoneInfo) -> Json:
-    return {"bucket": bucket_start(row.start, zone), **_amounts(row)}
+    return {"bucket": bucket_time(row.start, zone), **_amounts(row)}
 
 
 def _amounts(row: Row) -> Json:

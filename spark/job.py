@@ -21,12 +21,12 @@ from recsys.event_clock import WITNESSES, newest_of
 from recsys.model_format import FileEntry, Gate, InvalidModel, Manifest, ModelSettings, read_manifest
 from services.common import model_registry
 from services.common.conditional_write import encode, put_once
-from services.common.events import format_time
 from services.common.model_pointer import ChangeAuthor
 from services.common.model_registry import BY_JOB, folder_of, manifest_key
 from services.common.object_store import ObjectStore
 from services.common.reconciliation import Reconciliation, in_words
 from services.common.storage_errors import NoSuchObject
+from services.common.times import format_time
 from spark import curate, features, figure_diff, figures, model_checks, publish, train
 from spark.curate import Curation
 from spark.model_tables import TableInputs, model_tables

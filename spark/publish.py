@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from recsys.model_format import TABLES, FileEntry, Json, Manifest, ModelSettings, Training
 from recsys.score_weights import Composition
 from services.common.conditional_write import compare_and_set, encode, put_once
-from services.common.events import format_time
 from services.common.model_registry import folder_of, manifest_key
 from services.common.object_store import ObjectStore
+from services.common.times import format_time
 
 FACTOR_TABLES = ("user_factors", "item_factors")
 VANISHED = 1e-6

@@ -15,12 +15,12 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from services.common import live_snapshot
+from services.common.categories import UNKNOWN
 from services.common.conditional_write import encode, put_once
 from services.common.live_snapshot import BadSnapshot, LiveSnapshot
 from services.common.object_store import ObjectStore
 from services.common.reconciliation import FOLDER, LATEST, Reconciliation, Table
 from services.common.storage_errors import NoSuchObject
-from services.common.tables import UNKNOWN
 from spark import publish
 from spark.curate import Curation, arrival_order
 from spark.figure_diff import (

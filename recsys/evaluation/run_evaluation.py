@@ -24,7 +24,7 @@ from recsys.evaluation.training_view import TrainingView, view_at
 from recsys.evaluation.weight_candidates import popularity_only, with_offline_weights
 from recsys.evaluation.weight_search import FINALS, Choice, choose
 from recsys.model_format import Manifest
-from services.common.events import format_time
+from services.common.times import format_time
 
 Json = dict[str, Any]
 SEARCH_SHARE = 1 / 3

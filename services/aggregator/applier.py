@@ -19,7 +19,6 @@ from redis.exceptions import RedisError
 from services.aggregator.archive_reader import BackfillSource
 from services.aggregator.backfill import ArchiveBackfill
 from services.aggregator.batch import BatchBuilder, ShardCall
-from services.aggregator.calendar import Calendar
 from services.aggregator.dead_letter_output import DeadLetterOutput
 from services.aggregator.in_flight import InFlightCall
 from services.aggregator.log_guard import LogGuard, LogRange
@@ -27,6 +26,7 @@ from services.aggregator.partition_state import PartitionState, partition_name
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import OffsetConflict, TableStore
 from services.aggregator.validation import Record, validate
+from services.common.calendar import Calendar
 from services.common.generations import Generation
 from services.common.metrics import AGGREGATOR_LINES, AGGREGATOR_MISMATCHES, AGGREGATOR_REFETCHED
 from services.common.redis_client import RedisClient

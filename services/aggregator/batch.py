@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
-from services.aggregator.calendar import Calendar
 from services.aggregator.dedup import count_dead_letters, deduplicate, ids_to_claim, replayed_ids
 from services.aggregator.fold import AcceptedLine, FoldContext, ShardDelta, fold
 from services.aggregator.partition_state import PartitionState, partition_name
 from services.aggregator.payload import BatchEffects, OffsetAdvance
 from services.aggregator.store import TableStore
 from services.aggregator.validation import Record
+from services.common.calendar import Calendar
 from services.common.metrics import AGGREGATOR_REPEATS
 from services.common.tables import MINUTES_KEPT_SECONDS
 

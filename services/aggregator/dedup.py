@@ -1,12 +1,13 @@
 """Deduplicates purchases and dead letters. Pure: the caller looks up who owns an opaque event id."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 
 from services.aggregator.fold import AcceptedLine
 from services.aggregator.validation import Record
 from services.common.dead_letters import Headers, origin_of, reason_of
 from services.common.events import row_of
+from services.common.row_watermarks import RowWatermarks
 
 
 def ids_to_claim(lines: Iterable[AcceptedLine], partition: str) -> dict[str, str]:
@@ -31,7 +32,7 @@ def deduplicate(
 
     `rows`: source → highest row applied before. `owners`: event id → the record that claimed it.
     """
-    advanced: dict[str, int] = {}
+    watermarks = RowWatermarks(rows)
     kept: list[AcceptedLine] = []
     for line in lines:
         event_id = line.purchase.event_id
@@ -42,9 +43,9 @@ def deduplicate(
         if numbered is None:
             if owners[event_id] == f"{partition}/{line.offset}":
                 kept.append(line)
-        elif _advances(*numbered, rows, advanced):
+        elif watermarks.advance(*numbered):
             kept.append(line)
-    return kept, advanced
+    return kept, watermarks.moved
 
 
 def count_dead_letters(records: Iterable[Record], rows: Mapping[str, int]) -> tuple[Counter[str], dict[str, int]]:
@@ -53,21 +54,11 @@ def count_dead_letters(records: Iterable[Record], rows: Mapping[str, int]) -> tu
     A sender writes the dead letters of one source in order and to one partition, so a row not above the highest is a
     repeat. A dead letter without a readable origin counts as an origin of its own.
     """
-    advanced: dict[str, int] = {}
+    watermarks = RowWatermarks(rows)
     reasons: Counter[str] = Counter()
     for record in records:
         headers: Headers = list(record.headers)
         origin = origin_of(headers)
-        if origin is None or _advances(origin.source, origin.row, rows, advanced):
+        if origin is None or watermarks.advance(origin.source, origin.row):
             reasons[reason_of(headers)] += 1
-    return reasons, advanced
-
-
-def _advances(source: str, row: int, rows: Mapping[str, int], advanced: MutableMapping[str, int]) -> bool:
-    highest = advanced.get(source)
-    if highest is None:
-        highest = rows.get(source, -1)
-    if row <= highest:
-        return False
-    advanced[source] = row
-    return True
+    return reasons, watermarks.moved

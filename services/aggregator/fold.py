@@ -16,9 +16,10 @@ from zlib import crc32
 import msgspec
 from xxhash import xxh3_64_digest
 
-from services.aggregator.calendar import Calendar, QuarterHour
+from services.common.calendar import Calendar, QuarterHour
+from services.common.categories import UNKNOWN, levels
 from services.common.events import Purchase
-from services.common.tables import LATENESS_BOUNDS_SECONDS, UNKNOWN, ProductFacts, PurchaseLine, TickerLine
+from services.common.tables import LATENESS_BOUNDS_SECONDS, ProductFacts, PurchaseLine, TickerLine
 
 TOKEN_BYTES = 8
 TICKER_LINES_A_BATCH = 20
@@ -217,15 +218,8 @@ def _time_group(quarter: QuarterHour, minute: int | None) -> CounterGroup:
 
 @lru_cache(maxsize=65_536)
 def _category_group(code: str, month: str, day: str) -> CounterGroup:
-    levels = category_levels(code)
-    dated = tuple((f"category:{level}", at) for level in levels for at in ("total", month, day))
+    dated = tuple((f"category:{level}", at) for level in levels(code) for at in ("total", month, day))
     return _group(*dated, ("categories", code))
-
-
-def category_levels(code: str) -> tuple[str, ...]:
-    """A code and its prefixes: `a.b.c` → `a`, `a.b`, `a.b.c`."""
-    parts = code.split(".")
-    return tuple(".".join(parts[: depth + 1]) for depth in range(len(parts)))
 
 
 def _product_group(product_id: str, month: str, day: str) -> CounterGroup:

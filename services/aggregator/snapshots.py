@@ -8,9 +8,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -19,12 +18,13 @@ from redis.exceptions import RedisError
 from services.aggregator.payload import timestamp_field
 from services.aggregator.settings import AggregatorSettings
 from services.common import live_snapshot
+from services.common.calendar import periods
 from services.common.generations import live_generation
 from services.common.live_snapshot import Buckets, LiveSnapshot, SnapshotTotals
 from services.common.metrics import AGGREGATOR_SNAPSHOT_FAILURES, AGGREGATOR_SNAPSHOT_SECONDS, AGGREGATOR_SNAPSHOTS
 from services.common.object_store import ObjectStore
 from services.common.redis_client import RedisClient
-from services.common.tables import Figures, Keys, period_of, unpack, unpack_entry
+from services.common.tables import Figures, Granularity, Keys, parse_figures, parse_ledger_entry
 from services.common.tasks import repeat
 
 logger = logging.getLogger(__name__)
@@ -108,23 +108,10 @@ def dated_tables(shards: Sequence[Tables], zone: ZoneInfo) -> list[str]:
     totals = [shard["totals"] for shard in shards if "first_event" in shard["totals"]]
     if not totals:
         return []
-    first = _local_date(min(int(shard["first_event"]) for shard in totals), zone)
-    last = _local_date(max(int(shard["last_event"]) for shard in totals), zone)
-    return [*_days(first, last), *_hours(first, last)]
-
-
-def _local_date(epoch_ms: int, zone: ZoneInfo) -> date:
-    return datetime.fromtimestamp(epoch_ms // 1000, UTC).astimezone(zone).date()
-
-
-def _days(first: date, last: date) -> Iterator[str]:
-    for year in range(first.year, last.year + 1):
-        yield f"sales:day:{period_of('day', datetime(year, 1, 1))}"
-
-
-def _hours(first: date, last: date) -> Iterator[str]:
-    for month in range(first.year * 12 + first.month - 1, last.year * 12 + last.month):
-        yield f"sales:hour:{period_of('hour', datetime(month // 12, month % 12 + 1, 1))}"
+    first_ms = min(int(shard["first_event"]) for shard in totals)
+    last_ms = max(int(shard["last_event"]) for shard in totals)
+    granularities: tuple[Granularity, ...] = ("day", "hour")
+    return [f"sales:{each}:{period}" for each in granularities for period in periods(each, zone, first_ms, last_ms)]
 
 
 def is_consistent(shards: Sequence[Tables], topic: str) -> bool:
@@ -162,7 +149,7 @@ def build_snapshot(source: SnapshotSource, shards: Sequence[Tables], taken_at: i
         level=is_consistent(shards, source.topic),
         totals=_totals(shards),
         ledger={
-            int(name.rpartition("/")[2]): unpack_entry(packed)
+            int(name.rpartition("/")[2]): parse_ledger_entry(packed)
             for shard in shards
             for name, packed in shard["ledger"].items()
         },
@@ -191,7 +178,7 @@ def _buckets(shards: Sequence[Tables], prefix: str) -> Buckets:
         for table, fields in shard.items():
             if table.startswith(prefix):
                 for field, packed in fields.items():
-                    found[field] = found.get(field, Figures()) + unpack(packed)
+                    found[field] = found.get(field, Figures()) + parse_figures(packed)
     return found
 
 

@@ -1,15 +1,15 @@
 """The purchase event: one pure validation of (record bytes, broker time), the same in stream and batch job."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache
 from itertools import accumulate
-from typing import Literal
 
 import msgspec
 
 from services.common.money import MAX_UNIT_PRICE_CENTS, parse_cents
+from services.common.short_rows import read_short_row
+from services.common.times import parse_time
 
 MAX_RECORD_BYTES = 64 * 1024
 MAX_NESTING = 64  # what the JSON decoder bears depends on the caller's stack; the verdict must not
@@ -103,26 +103,7 @@ class _Wire(msgspec.Struct, gc=False):
     replay_of: str | None = None
 
 
-class _Moved(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """A short row that its sender mapped by position: the price stands in category_code, the user in brand.
-
-    The six fields event_time, order_id, product_id, (empty), price, user_id were read as the seed's eight, so that the
-    last two are missing, null or empty.
-    """
-
-    event_time: str
-    order_id: str
-    product_id: str
-    category_id: Literal[""] | None
-    category_code: str
-    brand: str | None
-    price: Literal[""] | None = None
-    user_id: Literal[""] | None = None
-    event_id: str | None = None
-
-
 _decoder = msgspec.json.Decoder(_Wire)
-_moved_decoder = msgspec.json.Decoder(_Moved)
 _decode_text = msgspec.json.Decoder(str).decode
 _FIELD_REASONS = {
     "event_time": Reason.BAD_TIME,
@@ -133,18 +114,11 @@ _FIELD_REASONS = {
     "category_id": Reason.BAD_ID,
     "replay_of": Reason.BAD_ID,
 }
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIELD_IN_ERROR = re.compile(r"`\$\.(\w+)`")
 _UNCLEAN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_TIME = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?: (\d\d:\d\d:\d\d) UTC|[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)([Zz]|[+-]\d\d:[0-5]\d))",
-    re.ASCII,
-)
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?', re.DOTALL)  # never fails after the quote: linear on any input
 _NO_BRACKETS = re.compile(rb"[^][{}]+")
 _INTEGER = re.compile(r"-?\d{1,9}", re.ASCII)
-_MOVED_PRICE = re.compile(r"\d{1,7}\.\d{1,2}", re.ASCII)
-_MOVED_USER = re.compile(r"\d*", re.ASCII)
 
 
 def parse(value: bytes | None, broker_ms: int) -> Purchase | Rejected:
@@ -157,7 +131,7 @@ def parse(value: bytes | None, broker_ms: int) -> Purchase | Rejected:
         try:
             return _purchase(wire, broker_ms)
         except _NoPrice:
-            return _purchase(_moved_back(value) or wire, broker_ms)
+            return _purchase(_short_row(value) or wire, broker_ms)
     except Invalid as invalid:
         return Rejected(invalid.reason, str(invalid))
 
@@ -181,26 +155,21 @@ def _decode(value: bytes | None) -> _Wire:
         raise Invalid(Reason.NOT_JSON, str(error)) from None
 
 
-def _moved_back(value: bytes | None) -> _Wire | None:
-    """The event of a short row that was mapped by position; None where the record does not have exactly that shape.
+def _short_row(value: bytes | None) -> _Wire | None:
+    """The event of a short row; None where the record is none.
 
-    Only asked where there is no price, so that no event that is valid as it stands is ever read differently. A code
-    without decimals or a brand that is no number may be what they claim to be: such a record stays a dead letter.
+    Only asked where there is no price, so that no event that is valid as it is is ever read differently.
     """
-    try:
-        moved = _moved_decoder.decode(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    user_id = moved.brand or ""
-    if not (_MOVED_PRICE.fullmatch(moved.category_code) and _MOVED_USER.fullmatch(user_id)):
+    row = read_short_row(value or b"")
+    if row is None:
         return None
     return _Wire(
-        event_time=moved.event_time,
-        order_id=moved.order_id,
-        product_id=moved.product_id,
-        price=msgspec.Raw(moved.category_code),
-        event_id=moved.event_id,
-        user_id=user_id,
+        event_time=row.event_time,
+        order_id=row.order_id,
+        product_id=row.product_id,
+        price=msgspec.Raw(row.price),
+        event_id=row.event_id,
+        user_id=row.user_id,
     )
 
 
@@ -301,39 +270,6 @@ def _event_time(text: str, broker_ms: int) -> int:
     if not EARLIEST_EVENT_MS <= event_ms <= broker_ms + FUTURE_TOLERANCE_MS:
         raise Invalid(Reason.BAD_TIME, f"event_time {text[:40]!r} is before 2000 or more than a day past its arrival")
     return event_ms
-
-
-@lru_cache(maxsize=4096)  # the lines of an order share their time
-def parse_time(text: str) -> int:
-    """Epoch milliseconds of an RFC 3339 time, or of `YYYY-MM-DD HH:MM:SS UTC`. Raises ValueError."""
-    match = _TIME.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text[:40]!r} is neither RFC 3339 nor 'YYYY-MM-DD HH:MM:SS UTC'")
-    date, utc_time, time, offset = match.groups()
-    if utc_time:
-        return _day(date) + _time_of_day(utc_time)
-    moment = datetime.fromisoformat(f"{date}T{time[:12]}{'+00:00' if offset in 'Zz' else offset}")
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
-
-
-@lru_cache(maxsize=4096)
-def _day(date: str) -> int:
-    return (datetime.fromisoformat(f"{date}T00:00:00+00:00") - _EPOCH) // timedelta(milliseconds=1)
-
-
-def _time_of_day(text: str) -> int:
-    """Milliseconds of `HH:MM:SS`; the source's own form is worth a way of its own, twice as fast as fromisoformat."""
-    hours, minutes, seconds = int(text[:2]), int(text[3:5]), int(text[6:])
-    if hours > 23 or minutes > 59 or seconds > 59:
-        raise ValueError(f"{text!r} is no time of day")
-    return ((hours * 60 + minutes) * 60 + seconds) * 1000
-
-
-def format_time(epoch_ms: int) -> str:
-    """RFC 3339 in UTC: `2020-04-24T11:50:39Z`, with milliseconds only where there are any."""
-    moment = datetime.fromtimestamp(epoch_ms // 1000, UTC)
-    millis = epoch_ms % 1000
-    return f"{moment:%Y-%m-%dT%H:%M:%S}{f'.{millis:03d}' if millis else ''}Z"
 
 
 def _price(raw: msgspec.Raw) -> int:

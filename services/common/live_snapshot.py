@@ -6,7 +6,7 @@ import gzip
 
 import msgspec
 
-from services.common.tables import Entry, Figures
+from services.common.tables import Figures, LedgerEntry
 
 FOLDER = "reports/live/"
 _SUFFIX = ".json.gz"
@@ -43,7 +43,7 @@ class LiveSnapshot(msgspec.Struct, frozen=True):
     newest: int
     level: bool
     totals: SnapshotTotals
-    ledger: dict[int, Entry]
+    ledger: dict[int, LedgerEntry]
     months: Buckets
     days: Buckets
     hours: Buckets

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from services.common.events import format_time
+from services.common.times import format_time
 
 MAIN = "main"
 """The name under which answers of the live version are counted where A/B variants run next to it."""

@@ -9,7 +9,7 @@ number of distinct orders of anything in the shard of the order.
 |---|---|---|
 | `marks` | hash | `<topic>/<partition>` → next offset to apply; `stamp:…` → broker time (ms) of the record before it |
 | `missing` | hash | `<topic>/<partition>/<first offset>` → last offset: records that nobody had any more |
-| `ledger` | hash | `<topic>/<partition>` → `revenue quantity events` of all its lines (`Entry`) |
+| `ledger` | hash | `<topic>/<partition>` → `revenue quantity events` of all its lines (`LedgerEntry`) |
 | `rows:<topic>/<partition>` | hash | source → highest row applied (a line counts once) |
 | `claims`, `claims:log` | hash, list | other event ids → the record that owns it; the newest N |
 | `replays` | hash | event id of every replayed dead letter → the record that owns it, for ever |
@@ -39,7 +39,6 @@ import msgspec
 
 Granularity = Literal["month", "day", "hour", "minute"]
 
-UNKNOWN = "unknown"
 PURCHASES_KEPT = 50
 TICKER_KEPT = 200
 ARRIVALS_KEPT_SECONDS = 300
@@ -61,7 +60,7 @@ class Figures(NamedTuple):
         return Figures(self.revenue + other.revenue, self.quantity + other.quantity, self.orders + other.orders)
 
 
-def unpack(text: str | bytes | None) -> Figures:
+def parse_figures(text: str | bytes | None) -> Figures:
     """Figures from their packed form `revenue quantity orders`; zeros where there is no entry."""
     if not text:
         return Figures()
@@ -69,7 +68,7 @@ def unpack(text: str | bytes | None) -> Figures:
     return Figures(int(revenue), int(quantity), int(orders))
 
 
-class Entry(NamedTuple):
+class LedgerEntry(NamedTuple):
     """The ledger's entry of one source partition: revenue in cents, pieces, accepted lines."""
 
     revenue: int = 0
@@ -77,10 +76,10 @@ class Entry(NamedTuple):
     events: int = 0
 
 
-def unpack_entry(text: str | bytes) -> Entry:
+def parse_ledger_entry(text: str | bytes) -> LedgerEntry:
     """A ledger's entry from its packed form `revenue quantity events`."""
     revenue, quantity, events = text.split()
-    return Entry(int(revenue), int(quantity), int(events))
+    return LedgerEntry(int(revenue), int(quantity), int(events))
 
 
 class ProductFacts(msgspec.Struct, frozen=True, gc=False):

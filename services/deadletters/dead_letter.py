@@ -20,6 +20,7 @@ from services.common.dead_letters import (
     with_values,
 )
 from services.common.events import source_row
+from services.common.row_watermarks import RowWatermarks
 
 Event = dict[str, Any]
 
@@ -149,11 +150,8 @@ class OnceEach:
     """
 
     def __init__(self) -> None:
-        self._highest: dict[str, int] = {}
+        self._rows = RowWatermarks()
 
     def is_new(self, letter: Letter) -> bool:
         """Whether this is the first letter of its origin."""
-        if letter.origin.row <= self._highest.get(letter.source, -1):
-            return False
-        self._highest[letter.source] = letter.origin.row
-        return True
+        return self._rows.advance(letter.source, letter.origin.row)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from services.common.dead_letters import FileOrigin
-from services.common.events import format_time
 from services.common.money import format_cents
+from services.common.times import format_time
 from services.deadletters.dead_letter import Letter
 from services.deadletters.repair import Outcome
 from services.deadletters.stats import Stats

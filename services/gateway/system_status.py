@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
-from services.common.events import format_time
 from services.common.metrics import GATEWAY_RECOMMENDATIONS
 from services.common.object_store import ObjectStore
 from services.common.telemetry import Health
+from services.common.times import format_time
 from services.gateway.api.schemas import Component, SystemResponse
 from services.gateway.settings import GatewaySettings
 from services.gateway.stream.shop_state import ShopStatePoller

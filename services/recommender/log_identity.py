@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from services.common.events import format_time
 from services.common.metrics import RECOMMENDER_STREAM_LOST, RECOMMENDER_STREAM_RESETS
+from services.common.times import format_time
 from services.recommender.partition_position import PartitionPosition, StreamPosition, StreamStart
 
 logger = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from recsys.catalogue import Filters
 from recsys.recommender import Answer
-from services.common.events import format_time
 from services.common.metrics import RECOMMENDER_ANSWERS
 from services.common.model_pointer import MAIN
+from services.common.times import format_time
 from services.recommender.impressions import Impression, ImpressionLog
 from services.recommender.interceptors import NoModel, UnknownProduct
 from services.recommender.requests import read_filters, read_id, read_ids, read_k

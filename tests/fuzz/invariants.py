@@ -22,10 +22,10 @@ from services.common.events import (
     Purchase,
     Reason,
     Rejected,
-    format_time,
     parse,
 )
 from services.common.money import MAX_UNIT_PRICE_CENTS, format_cents
+from services.common.times import format_time
 from services.gateway.api.problems import Problem
 from services.gateway.upstreams.event_intake import read_events
 from spark.records import PURCHASE, checked_row

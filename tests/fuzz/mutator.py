@@ -4,7 +4,8 @@ import random
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from services.common.events import EARLIEST_EVENT_MS, FUTURE_TOLERANCE_MS, MAX_RECORD_BYTES, format_time
+from services.common.events import EARLIEST_EVENT_MS, FUTURE_TOLERANCE_MS, MAX_RECORD_BYTES
+from services.common.times import format_time
 from tests.fuzz.seeds import BROKER_MS, FIELDS, Pairs, quoted, valid_messages, written
 
 _SEEDS = tuple(valid_messages())

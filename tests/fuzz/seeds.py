@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from services.common.events import format_time
+from services.common.times import format_time
 from tests.support.shop import SEED_COLUMNS, TILL_COLUMNS, Row, bare_message, seed_rows, till_rows, whole_rows
 
 BROKER_MS = 1_700_000_000_123

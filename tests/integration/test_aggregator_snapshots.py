@@ -17,7 +17,7 @@ from services.common.events import Purchase, parse
 from services.common.live_snapshot import LiveSnapshot
 from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
-from services.common.tables import Entry, Figures, shard_keys
+from services.common.tables import Figures, LedgerEntry, shard_keys
 from tests.support.applier import DLQ, TOPIC, applier_of, store_of
 from tests.support.live_tables import expected
 from tests.support.records import NOW, FakeRecord, encode, random_events
@@ -93,7 +93,7 @@ def assert_exact(snapshot: LiveSnapshot, logs: Logs) -> None:
         else:
             assert without_orders(found) == without_orders(buckets), kind
     assert snapshot.ledger == {
-        partition: Entry(sum(line.revenue for line in own), sum(line.quantity for line in own), len(own))
+        partition: LedgerEntry(sum(line.revenue for line in own), sum(line.quantity for line in own), len(own))
         for partition, own in by_partition.items()
         if own
     }

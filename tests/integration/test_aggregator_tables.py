@@ -22,10 +22,11 @@ from services.aggregator.store import OffsetConflict, ShardState, TableStore
 from services.aggregator.sweep import sweep
 from services.common.dead_letters import FileOrigin, dead_letter_headers
 from services.common.dlq_limits import TooManyRefused
-from services.common.events import Purchase, Reason, Rejected, format_time, parse
+from services.common.events import Purchase, Reason, Rejected, parse
 from services.common.generations import FIRST_GENERATION, Generation, make_live, remember_layout
 from services.common.settings import DeadLetterCaps
 from services.common.tables import MINUTES_KEPT_SECONDS, PURCHASES_KEPT, shard_keys
+from services.common.times import format_time
 from tests.support.applier import (
     DLQ,
     TOPIC,

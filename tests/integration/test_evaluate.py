@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from recsys.evaluation.methods import COMPOSED
-from services.common.events import format_time
+from services.common.times import format_time
 from services.producer.source import REQUIRED
 from spark.evaluate import main
 from tests.support.evaluation_methods import BASELINE_NAMES

@@ -15,7 +15,7 @@ from recsys.catalogue import Filters
 from recsys.decayed_counts import DAY_MS
 from recsys.recommender import Strategy
 from recsys.score_weights import Composition
-from services.common.events import format_time
+from services.common.times import format_time
 from services.recommender.impressions import Impression, ImpressionLog
 from services.recommender.model_loader import ModelLoader
 from services.recommender.model_startup import ModelActivator

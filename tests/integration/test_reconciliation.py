@@ -17,11 +17,11 @@ from redis.asyncio import Redis
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.snapshots import LiveFigures, Snapshots
 from services.common import live_snapshot
-from services.common.events import format_time
 from services.common.object_store import ObjectStore
 from services.common.reconciliation import FOLDER, LATEST, Reconciliation
 from services.common.settings import S3Settings
 from services.common.tables import shard_keys
+from services.common.times import format_time
 from spark.job import Job, run_reconcile
 from spark.session import spark_session
 from spark.settings import JobSettings

@@ -25,9 +25,9 @@ import pytest
 from local.engines import S3Engine
 from recsys.model import load_model
 from recsys.model_format import InvalidModel
-from services.common.events import format_time
 from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
+from services.common.times import format_time
 from spark.jars import JarsMissing, connector_jars
 from spark.settings import JobSettings
 from tests.support.purchase_log import two_worlds

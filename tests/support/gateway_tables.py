@@ -15,17 +15,17 @@ from zoneinfo import ZoneInfo
 import msgspec
 import redis
 
+from services.common.categories import UNKNOWN
 from services.common.tables import (
-    UNKNOWN,
     Figures,
     Granularity,
     Keys,
     ProductFacts,
     PurchaseLine,
     TickerLine,
+    parse_figures,
     period_of,
     shard_keys,
-    unpack,
 )
 
 
@@ -123,7 +123,7 @@ class TableWriter:
             self._add_figures(self.home(line.order_id)(table), field, Figures(0, 0, 1))
 
     def _add_figures(self, key: str, field: str, figures: Figures) -> None:
-        total = unpack(self.redis.hget(key, field)) + figures
+        total = parse_figures(self.redis.hget(key, field)) + figures
         self.redis.hset(key, field, " ".join(map(str, total)))
 
     def _starts(self, line: Line) -> Iterator[tuple[Granularity, datetime]]:

@@ -10,7 +10,7 @@ import redis
 
 from services.common.events import Purchase
 from services.common.generations import FIRST_GENERATION
-from services.common.tables import Figures, shard_keys, unpack
+from services.common.tables import Figures, parse_figures, shard_keys
 
 
 @dataclass
@@ -71,7 +71,7 @@ def held(
         for keys in shard_keys(shards, generation):
             for name, packed in hash_of(client, keys(table)).items():
                 if len(packed.split()) == 3 and name != "facts":
-                    fields[name] += unpack(packed)
+                    fields[name] += parse_figures(packed)
         found[table] = dict(fields)
     return found
 
@@ -84,7 +84,7 @@ def minutes(client: redis.Redis, shards: int) -> dict[int, Figures]:
         for key in client.scan_iter(match=keys("sales:minute:*").replace("{", "\\{")):
             for minute, packed in hash_of(client, key).items():
                 if int(minute) >= floor:
-                    found[int(minute)] += unpack(packed)
+                    found[int(minute)] += parse_figures(packed)
     return dict(found)
 
 

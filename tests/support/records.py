@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from services.common.dead_letters import Headers
-from services.common.events import format_time
 from services.common.money import format_cents
+from services.common.times import format_time
 
 NOW = 1_790_000_000_000
 NEWEST = NOW - 3_600_000

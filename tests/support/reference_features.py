@@ -20,7 +20,8 @@ from recsys.live_state import NEVER_MS, LiveState
 from recsys.purchase_history import PastPurchases
 from recsys.stream_apply import REMEMBERED_IDS, Intake, Repeats
 from services.common.events import Purchase as Event
-from services.common.events import Rejected, format_time, parse
+from services.common.events import Rejected, parse
+from services.common.times import format_time
 from services.recommender.partition_position import StreamStart
 
 HALF_LIFE = 6 * HOUR_MS

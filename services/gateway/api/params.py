@@ -7,8 +7,9 @@ from urllib.parse import unquote
 from fastapi import Path, Query
 from pydantic import AfterValidator, BeforeValidator, StringConstraints, WithJsonSchema
 
-from services.common.events import MAX_ID_LENGTH, MAX_TEXT_LENGTH, parse_time
+from services.common.events import MAX_ID_LENGTH, MAX_TEXT_LENGTH
 from services.common.money import format_cents, parse_cents
+from services.common.times import parse_time
 from services.gateway.api.problems import bad_field
 from services.gateway.queries.buckets import Range
 

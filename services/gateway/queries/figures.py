@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from services.common.tables import Figures, unpack
+from services.common.tables import Figures, parse_figures
 
 Hash = Mapping[str, str]
 # (member, score) pairs of one shard's sorted set, ascending.
@@ -59,16 +59,16 @@ def _freshness(shards: Sequence[Hash]) -> int | None:
 
 def figures_sum(packed: Iterable[str | None]) -> Figures:
     """The sum of one entry's packed figures over shards."""
-    return sum(map(unpack, packed), Figures())
+    return sum(map(parse_figures, packed), Figures())
 
 
 def hash_sum(shards: Sequence[Hash]) -> dict[str, Figures]:
     """Entry → figures, summed over the shards' hashes."""
     if len(shards) == 1:
-        return {entry: unpack(packed) for entry, packed in shards[0].items()}
+        return {entry: parse_figures(packed) for entry, packed in shards[0].items()}
     summed: dict[str, Figures] = {}
     for entry, packed in chain.from_iterable(shard.items() for shard in shards):
-        summed[entry] = summed.get(entry, Figures()) + unpack(packed)
+        summed[entry] = summed.get(entry, Figures()) + parse_figures(packed)
     return summed
 
 

@@ -6,12 +6,15 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from services.common.tables import Figures, Keys, unpack
+from services.common.calendar import day_start, local_date
+from services.common.categories import levels
+from services.common.tables import Figures, Keys, parse_figures
 from services.gateway.queries.buckets import Range
 from services.gateway.queries.entities import read_products, read_totals
 from services.gateway.queries.figures import by_revenue, figures_sum, share
@@ -56,29 +59,21 @@ def fields_of_range(zone: ZoneInfo, wanted: Range, first_ms: int, last_ms: int) 
     first, last = wanted.within(first_ms, last_ms)
     if first > last:
         return RangeFields()
-    day = _date_of(first, zone)
-    if not wanted.holds(_start(day, zone)):
+    day = local_date(first, zone)
+    if not wanted.holds(day_start(day, zone)):
         day += timedelta(days=1)
-    end = _date_of(last, zone) + timedelta(days=1)
+    end = local_date(last, zone) + timedelta(days=1)
     months, parts = [], []
     while day < end:
         start = day.replace(day=1)
         next_month = (start + timedelta(days=32)).replace(day=1)
         if day == start and next_month <= end:
-            months.append(f"month:{_start(start, zone)}")
+            months.append(f"month:{day_start(start, zone)}")
         else:
             days = [day + timedelta(days=each) for each in range((min(end, next_month) - day).days)]
-            parts.append((f"month:{_start(start, zone)}", [f"day:{_start(each, zone)}" for each in days]))
+            parts.append((f"month:{day_start(start, zone)}", [f"day:{day_start(each, zone)}" for each in days]))
         day = next_month
     return RangeFields(months, parts)
-
-
-def _date_of(epoch_ms: int, zone: ZoneInfo) -> date:
-    return datetime.fromtimestamp(epoch_ms // 1000, zone).date()
-
-
-def _start(day: date, zone: ZoneInfo) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
 
 
 @dataclass(slots=True)
@@ -196,7 +191,7 @@ def _hmget(kind: str, entries: Sequence[str], fields: Sequence[str]) -> Callable
 
 def _over_shards(reply: Sequence[Sequence[str | None]]) -> list[Figures]:
     if len(reply) == 1:
-        return list(map(unpack, reply[0]))
+        return list(map(parse_figures, reply[0]))
     return [figures_sum(packed) for packed in zip(*reply, strict=True)]
 
 
@@ -218,10 +213,8 @@ def _children(codes: Iterable[str]) -> Mapping[str, set[str]]:
     """Each category that has others below it → those right below it."""
     below: dict[str, set[str]] = {}
     for code in codes:
-        parent, dot, _name = (child := code).rpartition(".")
-        while dot:
+        for parent, child in pairwise(levels(code)):
             below.setdefault(parent, set()).add(child)
-            parent, dot, _name = (child := parent).rpartition(".")
     return below
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from services.common.tables import Figures, Granularity, period_of
-from services.gateway.queries.buckets import Range, periods
+from services.common.calendar import day_start, local_date, periods
+from services.common.tables import Figures, Granularity
+from services.gateway.queries.buckets import Range
 from services.gateway.queries.entities import read_totals
 from services.gateway.queries.figures import Hash, figures_sum, hash_sum
 from services.gateway.queries.shards import ShardReader
@@ -51,9 +51,9 @@ async def read_shop_sales(shards: ShardReader, zone: ZoneInfo, granularity: Gran
 
 async def read_day(shards: ShardReader, zone: ZoneInfo, at_ms: int) -> Row:
     """The shop's sales of the day that an instant lies in."""
-    day = datetime.fromtimestamp(at_ms // 1000, zone).replace(hour=0, minute=0, second=0, fold=0)
-    start = int(day.timestamp())
-    (packed,) = await shards.query(lambda pipe, keys: pipe.hget(keys(f"sales:day:{period_of('day', day)}"), str(start)))
+    start = day_start(local_date(at_ms, zone), zone)
+    (period,) = periods("day", zone, at_ms, at_ms)
+    (packed,) = await shards.query(lambda pipe, keys: pipe.hget(keys(f"sales:day:{period}"), str(start)))
     return start, figures_sum(packed)
 
 

@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
-from services.common.events import format_time
+from services.common.categories import UNKNOWN
 from services.common.money import format_cents
-from services.common.tables import UNKNOWN, PurchaseLine
+from services.common.tables import PurchaseLine
+from services.common.times import format_time
 from services.gateway.api.params import Brand, Category, K, MaxPrice, MinPrice, Prefix, UserId, check_prices
 from services.gateway.api.problems import Problem
 from services.gateway.api.schemas import CustomerResponse, Id, PurchaseEntry, Recommendations

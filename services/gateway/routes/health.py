@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from services.common.events import format_time
+from services.common.times import format_time
 from services.common.version import running_version
 from services.gateway.api.schemas import ClockResponse, ConfigResponse
 from services.gateway.dependencies import get_dependencies

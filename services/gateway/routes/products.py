@@ -6,8 +6,9 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
+from services.common.categories import UNKNOWN
 from services.common.money import format_cents
-from services.common.tables import UNKNOWN, Granularity
+from services.common.tables import Granularity
 from services.gateway.api.params import From, K, ProductId, Search, To, time_range
 from services.gateway.api.problems import Problem
 from services.gateway.api.schemas import Bucket, ProductResponse, SimilarProducts

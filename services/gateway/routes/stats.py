@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
-from services.common.events import format_time
 from services.common.money import format_cents
 from services.common.tables import Granularity
+from services.common.times import format_time
 from services.gateway.api.params import Category, From, To, time_range
 from services.gateway.api.problems import Problem, bad_field
 from services.gateway.api.schemas import (

@@ -7,12 +7,12 @@ from zoneinfo import ZoneInfo
 
 from redis.exceptions import RedisError
 
-from services.common.events import format_time
+from services.common.calendar import bucket_time
 from services.common.metrics import GATEWAY_SNAPSHOT_AGE_SECONDS
 from services.common.money import format_cents
 from services.common.telemetry import Health
+from services.common.times import format_time
 from services.gateway.api.schemas import Bucket, Summary, TopItem
-from services.gateway.queries.buckets import bucket_time
 from services.gateway.queries.figures import (
     Totals,
     by_revenue,

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import msgspec
 from redis.exceptions import RedisError
 
-from services.common.events import format_time
+from services.common.categories import UNKNOWN
 from services.common.money import format_cents
-from services.common.tables import TICKER_KEPT, UNKNOWN, TickerLine
+from services.common.tables import TICKER_KEPT, TickerLine
+from services.common.times import format_time
 from services.gateway.api.schemas import TickerEntry
 from services.gateway.queries.shards import LiveTables
 

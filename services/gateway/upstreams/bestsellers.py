@@ -8,7 +8,7 @@ from itertools import islice
 
 from redis.exceptions import RedisError
 
-from services.common.tables import UNKNOWN
+from services.common.categories import UNKNOWN, is_within
 from services.gateway.queries.entities import Product, read_totals
 from services.gateway.queries.figures import share
 from services.gateway.queries.rankings import read_ranked_products
@@ -65,13 +65,8 @@ def _passes(product: Product, filters: Filters) -> bool:
     if facts is None:
         return filters == Filters(exclude_purchased=filters.exclude_purchased)
     return (
-        (filters.category is None or in_category(facts.category_code or UNKNOWN, filters.category))
+        (filters.category is None or is_within(facts.category_code or UNKNOWN, filters.category))
         and (filters.brand is None or (facts.brand or UNKNOWN) == filters.brand)
         and (filters.min_price is None or facts.price >= filters.min_price)
         and (filters.max_price is None or facts.price <= filters.max_price)
     )
-
-
-def in_category(code: str, category: str) -> bool:
-    """Whether a category code is the category or lies below it."""
-    return code == category or code.startswith(f"{category}.")

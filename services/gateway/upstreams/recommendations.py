@@ -7,9 +7,9 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
+from services.common.categories import UNKNOWN
 from services.common.metrics import GATEWAY_RECOMMENDATIONS
 from services.common.money import format_cents
-from services.common.tables import UNKNOWN
 from services.gateway.queries.entities import Product, read_product, read_purchased
 from services.gateway.queries.shards import LiveTables
 from services.gateway.upstreams.bestsellers import Bestseller, BestsellerCache, top_k

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from services.aggregator.calendar import Calendar
 from services.aggregator.fold import (
     TICKER_LINES_A_BATCH,
     TOKEN_BYTES,
@@ -13,12 +12,13 @@ from services.aggregator.fold import (
     CounterKey,
     FoldContext,
     ShardDelta,
-    category_levels,
     fold,
     shard_of,
 )
-from services.common.events import Purchase, parse_time
+from services.common.calendar import Calendar
+from services.common.events import Purchase
 from services.common.tables import Figures
+from services.common.times import parse_time
 from tests.support.live_tables import expected
 
 CONTEXT = FoldContext("purchases/0", home=0, shards=1, calendar=Calendar("UTC"), minute_floor=2**40)
@@ -133,8 +133,3 @@ def test_the_ticker_takes_the_newest_lines_only() -> None:
 
 def test_nothing_folds_to_nothing() -> None:
     assert fold([], CONTEXT) == [ShardDelta()]
-
-
-@pytest.mark.parametrize(("code", "levels"), [("a", ("a",)), ("a.b.c", ("a", "a.b", "a.b.c"))])
-def test_category_levels(code: str, levels: tuple[str, ...]) -> None:
-    assert category_levels(code) == levels

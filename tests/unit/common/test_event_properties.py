@@ -13,16 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.events import (
-    EARLIEST_EVENT_MS,
-    MAX_QUANTITY,
-    MAX_REVENUE_CENTS,
-    Purchase,
-    Rejected,
-    format_time,
-    parse,
-)
+from services.common.events import EARLIEST_EVENT_MS, MAX_QUANTITY, MAX_REVENUE_CENTS, Purchase, Rejected, parse
 from services.common.money import MAX_UNIT_PRICE_CENTS, format_cents
+from services.common.times import format_time
 from tests.fuzz.invariants import judge
 from tests.fuzz.mutator import message
 

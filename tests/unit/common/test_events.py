@@ -17,10 +17,9 @@ from services.common.events import (
     Purchase,
     Reason,
     Rejected,
-    format_time,
     parse,
-    parse_time,
 )
+from services.common.times import format_time, parse_time
 
 NOW = 1_700_000_000_000
 EVENT: dict[str, Any] = {

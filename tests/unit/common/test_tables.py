@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.tables import Figures, Granularity, Keys, period_of, shard_keys, shard_tags, slot_of, unpack
+from services.common.tables import Figures, Granularity, Keys, parse_figures, period_of, shard_keys, shard_tags, slot_of
 
 SLOTS = 16384
 FIGURES = st.builds(Figures, st.integers(-(2**62), 2**62), st.integers(-(2**40), 2**40), st.integers(0, 2**40))
@@ -58,18 +58,18 @@ def test_a_generation_has_tables_of_its_own() -> None:
 @given(FIGURES)
 def test_packed_figures_are_unpacked(figures: Figures) -> None:
     packed = f"{figures.revenue} {figures.quantity} {figures.orders}"
-    assert unpack(packed) == unpack(packed.encode()) == figures
+    assert parse_figures(packed) == parse_figures(packed.encode()) == figures
 
 
 @pytest.mark.parametrize("absent", [None, "", b""])
 def test_no_entry_is_zeros(absent: str | bytes | None) -> None:
-    assert unpack(absent) == Figures(0, 0, 0)
+    assert parse_figures(absent) == Figures(0, 0, 0)
 
 
 @pytest.mark.parametrize("broken", ["1", "1 2", "1 2 3 4", "1.5 2 3", "a b c"])
 def test_an_entry_of_another_shape_is_an_error(broken: str) -> None:
     with pytest.raises(ValueError, match=r"unpack|invalid literal"):
-        unpack(broken)
+        parse_figures(broken)
 
 
 @given(FIGURES, FIGURES, FIGURES)

@@ -5,8 +5,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from services.common.calendar import bucket_time, periods
 from services.common.tables import Figures, Granularity, ProductFacts
-from services.gateway.queries.buckets import Range, bucket_time, periods
+from services.gateway.queries.buckets import Range
 from services.gateway.queries.entities import Product
 from services.gateway.queries.figures import (
     by_revenue,

@@ -7,7 +7,7 @@ import pytest
 
 from services.common.live_snapshot import BadSnapshot, LiveSnapshot, SnapshotTotals, decode, encode
 from services.common.reconciliation import Reconciliation
-from services.common.tables import Entry, Figures
+from services.common.tables import Figures, LedgerEntry
 from spark.figure_diff import (
     HOUR_MS,
     LISTED_PER_TABLE,
@@ -31,7 +31,7 @@ SNAPSHOT = LiveSnapshot(
     newest=HOUR_S * 1000 + 500,
     level=True,
     totals=SnapshotTotals(revenue=3000, quantity=3, events=3, orders=2, buyers=1),
-    ledger={0: Entry(1000, 1, 1), 1: Entry(2000, 2, 2)},
+    ledger={0: LedgerEntry(1000, 1, 1), 1: LedgerEntry(2000, 2, 2)},
     months={str(HOUR_S - 4 * 86_400): Figures(3000, 3, 2)},
     days={str(HOUR_S - 7200): Figures(3000, 3, 2)},
     hours={str(HOUR_S): Figures(1000, 1, 1), str(HOUR_S + 2 * 3600): Figures(2000, 2, 1)},

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from services.common.calendar import bucket_time
 from services.common.settings import S3Settings
 from spark.__main__ import main, spark_reason
-from spark.figures import bucket_start
 from spark.jars import JarsMissing, connector_jars
 from spark.session import compiler_options, local_conf, s3a_conf, session_conf
 from spark.settings import JobSettings
@@ -37,7 +37,7 @@ def test_versions_sort_by_time_and_differ_within_a_second() -> None:
     ],
 )
 def test_a_bucket_starts_in_the_shops_zone(zone: str, start: int, text: str) -> None:
-    assert bucket_start(start, ZoneInfo(zone)) == text
+    assert bucket_time(start, ZoneInfo(zone)) == text
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

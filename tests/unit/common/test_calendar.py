@@ -1,10 +1,12 @@
 """Buckets of the shop's calendar, where clocks change and where they don't."""
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.aggregator.calendar import Calendar
+from services.common.calendar import Calendar, day_start, local_date, periods
+from services.common.tables import Granularity
 
 
 def ms(text: str) -> int:
@@ -51,3 +53,20 @@ def test_expired_minute_tables_stop_before_the_floor_s_own_day() -> None:
     tables = calendar.minute_tables(ms("2020-10-24T10:00:00+00:00") // 1000, ms("2020-10-27T10:00:00+00:00") // 1000)
     assert tables == ["sales:minute:2020-10-24", "sales:minute:2020-10-25", "sales:minute:2020-10-26"]
     assert calendar.minute_tables(100, 100) == []
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/Los_Angeles", "Pacific/Apia"])
+def test_the_buckets_of_a_range_are_those_of_its_instants(zone: str) -> None:
+    calendar, local = Calendar(zone), ZoneInfo(zone)
+    for instant in range(ms("2020-03-28T00:00:00+00:00"), ms("2020-03-31T00:00:00+00:00"), 45 * 60 * 1000):
+        quarter = calendar.quarter_hour(instant)
+        day = local_date(instant, local)
+        assert int(quarter.day[1]) == day_start(day, local)
+        assert int(quarter.month[1]) == day_start(day.replace(day=1), local)
+        tables: dict[Granularity, str] = {
+            "day": quarter.day[0],
+            "hour": quarter.hour[0],
+            "minute": quarter.minute_table,
+        }
+        for granularity, table in tables.items():
+            assert [f"sales:{granularity}:{each}" for each in periods(granularity, local, instant, instant)] == [table]
