@@ -10,7 +10,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from tqdm import tqdm
 
-from services.producer.rows import DeadLetter, RowEncoder
+from services.producer.rows import RejectedRow, RowEncoder
 from services.producer.source import PurchaseFile
 from spark import curate
 
@@ -61,4 +61,4 @@ def events(source: PurchaseFile, name: str, now_ms: int) -> Iterator[bytes | Non
     encoder = RowEncoder(source.columns, name, lambda key: (0, key.encode()))
     for block in source.blocks():
         for outcome in encoder.encode(block, now_ms):
-            yield None if isinstance(outcome, DeadLetter) else outcome.value
+            yield None if isinstance(outcome, RejectedRow) else outcome.value

@@ -10,7 +10,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -20,9 +20,9 @@ from services.common.entrypoint import run_service
 from services.common.telemetry import Health, PortInUse, TelemetryServer
 from services.producer.checkpoint import BadCheckpoint
 from services.producer.command import Command, parse_command
-from services.producer.kafka import KafkaAway, NoTopic
-from services.producer.plan import OtherFile
-from services.producer.send import Job, Summary, send_file
+from services.producer.kafka import KafkaUnavailable, TopicMissing
+from services.producer.plan import CheckpointMismatch
+from services.producer.send import SendJob, Summary, send_file
 from services.producer.settings import ProducerSettings
 from services.producer.source import BadFile
 
@@ -34,13 +34,20 @@ _INTERRUPTED = 128
 def main() -> int:
     """Run the command line and answer the exit status."""
     command = parse_command(sys.argv[1:])
-    statuses = {BadFile: 2, OtherFile: 2, BadCheckpoint: 2, NoTopic: 2, KafkaAway: 1, TooManyRefused: 3}
+    statuses = {
+        BadFile: 2,
+        CheckpointMismatch: 2,
+        BadCheckpoint: 2,
+        TopicMissing: 2,
+        KafkaUnavailable: 1,
+        TooManyRefused: 3,
+    }
     return run_service("producer", ProducerSettings, lambda settings: _run(command, settings), statuses)
 
 
 def _run(command: Command, settings: ProducerSettings) -> int:
     if settings.log_level != "DEBUG":
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # its retries are told in our words
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # our own log reports its retries
     gc.freeze()
     gc.set_threshold(50_000)  # rows hold no cycles; the default looks for them every few hundred rows
     return asyncio.run(_send(command, settings))
@@ -53,20 +60,28 @@ async def _send(command: Command, settings: ProducerSettings) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _stop_once, loop, number, caught, stop)
     health = Health("producer", checks=("kafka",))
-    pace = command.rate()
     with _telemetry(settings, command.metrics_port, health):
-        for path, source in zip(command.files, command.sources, strict=True):
-            job = Job(path, source, command.span, pace, command.state, command.restart)
-            try:
-                summary = await send_file(job, settings, health, stop)
-            except KafkaAway:
-                if stop.is_set():
-                    break
-                raise
+        async for summary in _send_files(command, settings, health, stop):
             print(_as_json(summary) if command.json else _in_words(summary), flush=True)
-            if stop.is_set():
-                break
     return _INTERRUPTED + caught[0] if caught else 0
+
+
+async def _send_files(
+    command: Command, settings: ProducerSettings, health: Health, stop: asyncio.Event
+) -> AsyncIterator[Summary]:
+    """Each file's summary, one after the other, until `stop` is set."""
+    pace = command.rate()
+    for path, source in zip(command.files, command.sources, strict=True):
+        job = SendJob(path, source, command.row_range, pace, command.state, command.restart)
+        try:
+            summary = await send_file(job, settings, health, stop)
+        except KafkaUnavailable:
+            if stop.is_set():
+                return
+            raise
+        yield summary
+        if stop.is_set():
+            return
 
 
 def _stop_once(loop: asyncio.AbstractEventLoop, number: int, caught: list[int], stop: asyncio.Event) -> None:
@@ -81,7 +96,7 @@ def _telemetry(settings: ProducerSettings, asked: int | None, health: Health) ->
     try:
         server = TelemetryServer(settings.host, port, health) if port else None
     except PortInUse as error:
-        # Another producer may run beside this one; its rows matter more than their metrics.
+        # Another producer may run at the same time; its rows matter more than their metrics.
         logger.warning("%s (or --metrics-port 0): this run goes on without telemetry", error)
         server = None
     if server is None:

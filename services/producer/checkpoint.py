@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.producer.source import Head
+from services.producer.source import FileFingerprint
 
 FORMAT = 1
 _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -25,7 +25,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
 
     format: int = FORMAT
     source: str
-    head: Head
+    fingerprint: FileFingerprint = msgspec.field(name="head")
     cluster: str
     topic: str
     next_row: int = 1
@@ -63,14 +63,14 @@ class CheckpointFile:
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Replace the file at once: whoever reads it sees the old or the new state, whole. Raises BadCheckpoint."""
-        beside = self.path.with_suffix(".new")
+        new = self.path.with_suffix(".new")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with beside.open("wb") as file:
+            with new.open("wb") as file:
                 file.write(msgspec.json.format(msgspec.json.encode(checkpoint)) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-            beside.replace(self.path)
+            new.replace(self.path)
         except OSError as error:
             raise BadCheckpoint(f"the checkpoint {self.path} cannot be written: {error.strerror}") from None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from services.producer.pace import Pace, parse_rate
-from services.producer.plan import Span
+from services.producer.plan import RowRange
 from services.producer.source import default_source
 
 MAX_SOURCE_LENGTH = 100  # with `:<row>` it must fit an event_id
@@ -21,7 +21,7 @@ class Command:
 
     files: list[Path]
     sources: list[str]
-    span: Span
+    row_range: RowRange
     rate: Callable[[], Pace]
     state: Path
     restart: bool
@@ -62,7 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     add("files", nargs="+", type=Path, metavar="FILE", help="CSV with a header line")
     add("--source", help="name of the source (default: the file's name without .gz); rows count once a name")
     add("--rate", default="max", type=_checked(str, parse_rate), help="max, events a second, or x3600 (event times)")
-    add("--rows", default=Span(), type=_checked(Span.parse), help="START:END, rows from 1 or percentages, e.g. :90%%")
+    add(
+        "--rows",
+        default=RowRange(),
+        type=_checked(RowRange.parse),
+        help="START:END, rows from 1 or percentages, e.g. :90%%",
+    )
     add("--state", default=Path(".tillstream/producer"), type=Path, help="folder of the checkpoints")
     add("--restart", action="store_true", help="send from the start again; rows sent before count once")
     add("--metrics-port", type=int, help="telemetry port (default: TILLSTREAM_METRICS_PORT or 9101); 0 is off")

@@ -1,4 +1,4 @@
-"""The producer's way to Kafka: what is there, and a client that sends in order."""
+"""Kafka adapter of the producer: the cluster's topics and offsets, and an idempotent client."""
 
 import asyncio
 import logging
@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 _CLOSE_S = 5.0
 
 
-class KafkaAway(Exception):
+class KafkaUnavailable(Exception):
     """Kafka did not answer within the patience of the settings."""
 
 
-class NoTopic(Exception):
+class TopicMissing(Exception):
     """A topic that the producer writes to does not exist."""
 
 
@@ -38,14 +38,24 @@ class Cluster:
     log_ends: dict[int, int]
 
 
+class Connection(NamedTuple):
+    """The cluster as it was found, and a started producer."""
+
+    cluster: Cluster
+    producer: AIOKafkaProducer
+
+
 @asynccontextmanager
-async def connected(settings: ProducerSettings, stop: asyncio.Event) -> AsyncIterator[tuple[Cluster, AIOKafkaProducer]]:
-    """The cluster and a started producer, closed afterwards. Raises KafkaAway (also where `stop` came), NoTopic."""
-    cluster, producer = await _patiently(settings, stop)
+async def connected(settings: ProducerSettings, stop: asyncio.Event) -> AsyncIterator[Connection]:
+    """The cluster and a started producer, closed afterwards.
+
+    Raises KafkaUnavailable (also where `stop` was set first), TopicMissing.
+    """
+    connection = await _connect(settings, stop)
     try:
-        yield cluster, producer
+        yield connection
     finally:
-        await _close(producer)
+        await _close(connection.producer)
 
 
 async def _start(settings: ProducerSettings) -> AIOKafkaProducer:
@@ -63,7 +73,7 @@ async def _close(producer: AIOKafkaProducer) -> None:
         await asyncio.wait_for(producer.stop(), _CLOSE_S)
 
 
-async def _patiently(settings: ProducerSettings, stop: asyncio.Event) -> tuple[Cluster, AIOKafkaProducer]:
+async def _connect(settings: ProducerSettings, stop: asyncio.Event) -> Connection:
     patience_s = settings.kafka_patience_s
     deadline = time.monotonic() + patience_s
     where = f"Kafka at {settings.kafka_bootstrap}"
@@ -72,20 +82,20 @@ async def _patiently(settings: ProducerSettings, stop: asyncio.Event) -> tuple[C
     def on_wait(error: Exception) -> None:
         nonlocal reported
         if stop.is_set():
-            raise KafkaAway(f"{where} did not answer before this run was stopped") from None
+            raise KafkaUnavailable(f"{where} did not answer before this run was stopped") from None
         if time.monotonic() > deadline:
-            raise KafkaAway(f"{where} did not answer within {patience_s:g} s") from None
+            raise KafkaUnavailable(f"{where} did not answer within {patience_s:g} s") from None
         if not reported:
             logger.warning("%s does not answer (%r): trying for %g s", where, error, patience_s)
             reported = True
 
-    async def connect() -> tuple[Cluster, AIOKafkaProducer]:
-        return await _look(settings), await _start(settings)
+    async def connect() -> Connection:
+        return Connection(await _describe(settings), await _start(settings))
 
     return await until_reachable(connect, on_wait, min(1.0, patience_s / 10))
 
 
-async def _look(settings: ProducerSettings) -> Cluster:
+async def _describe(settings: ProducerSettings) -> Cluster:
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
         await admin.start()
@@ -97,7 +107,7 @@ async def _look(settings: ProducerSettings) -> Cluster:
     partitions = {name: found.get(name, 0) for name in (settings.purchases_topic, settings.dead_letters_topic)}
     for name, count in partitions.items():
         if not count:
-            raise NoTopic(f"topic {name} does not exist at {settings.kafka_bootstrap}: create it (make up does)")
+            raise TopicMissing(f"topic {name} does not exist at {settings.kafka_bootstrap}: create it (make up does)")
     ends = await _log_ends(settings, settings.purchases_topic, partitions[settings.purchases_topic])
     return Cluster(str(cluster.get("cluster_id") or ""), partitions, ends)
 

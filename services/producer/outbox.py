@@ -1,23 +1,23 @@
-"""Rows on their way to the broker: one lane a partition, one batch in flight a lane.
+"""Rows in flight to the broker: per partition one record batch at a time, in row order.
 
-The aggregator tells a repeat by its row number: within a partition, a row must never arrive before one with a
-smaller number that has not arrived yet. An idempotent producer keeps that order as long as every batch succeeds. A
-batch that fails for good (its partition had no leader for too long) must not be followed by its successor, so a lane
-hands the next batch over only after the one before is acknowledged. After a failure the outbox is thrown away, and
-a new one begins at the last acknowledged row.
+The aggregator recognises a repeat by its row number: within a partition, a row must never arrive before one with a
+smaller number that has not arrived yet. An idempotent producer keeps that order as long as every record batch
+succeeds. One that fails for good (its partition had no leader for too long) must not be followed by its successor, so
+a partition's next record batch is sent only after the one before is acknowledged. After a failure the outbox is
+discarded, and a new one begins at the last acknowledged row.
 """
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from services.common.dead_letters import Headers
 from services.producer.partitioner import keyed_partitioner
-from services.producer.rows import DeadLetter, Record
+from services.producer.rows import Record, RejectedRow
 
 ROWS_IN_FLIGHT = 16_384
 MAX_BATCH_BYTES = 768 * 1024  # before compression; the broker takes 1 MiB after it
@@ -27,34 +27,27 @@ class Unacknowledged(Exception):
     """The broker refused a batch, or acknowledged nothing for too long."""
 
 
-class Lane(NamedTuple):
-    """A partition of a topic."""
-
-    topic: str
-    partition: int
-
-
 @dataclass(slots=True)
-class Portion:
-    """Consecutive rows handed over together; acknowledged when all its parts are. `next_row` follows its last."""
+class Batch:
+    """Consecutive rows handed over together, acknowledged when every partition's are. `next_row` follows its last."""
 
     next_row: int
     sent: int = 0
     dead_letters: Counter[str] = field(default_factory=Counter)
-    open_parts: int = 0
+    open_partitions: int = 0
 
 
 Message = tuple[bytes, bytes, Headers]
 
 
 @dataclass(slots=True)
-class _Part:
-    portion: Portion
+class _PartitionRows:
+    batch: Batch
     messages: list[Message]
 
 
 class Outbox:
-    """Sends portions in order; `acknowledged(portion)` is called for each in order, once all before it are too."""
+    """Sends batches in order; `acknowledged(batch)` is called for each in order, once all before it are too."""
 
     def __init__(
         self,
@@ -63,7 +56,7 @@ class Outbox:
         purchases: str,
         dead_letters: str,
         dead_letter_partitions: int,
-        acknowledged: Callable[[Portion], None],
+        acknowledged: Callable[[Batch], None],
         patience_s: float,
     ) -> None:
         self._producer = producer
@@ -72,9 +65,9 @@ class Outbox:
         self._place_dead_letter = keyed_partitioner(dead_letter_partitions)
         self._acknowledged = acknowledged
         self._patience_s = patience_s
-        self._queues: dict[Lane, deque[_Part]] = {}
-        self._senders: dict[Lane, asyncio.Task[None]] = {}
-        self._portions: deque[Portion] = deque()
+        self._queues: dict[TopicPartition, deque[_PartitionRows]] = {}
+        self._senders: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._batches: deque[Batch] = deque()
         self._rows_in_flight = 0
         self._progress = asyncio.Event()
         self._failure: BaseException | None = None
@@ -88,29 +81,31 @@ class Outbox:
         """Wait until every row is acknowledged. Raises Unacknowledged."""
         await self._wait_until(1)
 
-    def put(self, rows: Sequence[Record | DeadLetter], next_row: int) -> None:
+    def put(self, rows: Sequence[Record | RejectedRow], next_row: int) -> None:
         """Hand over the rows that end before row number `next_row`."""
-        portion = Portion(next_row)
-        parts: dict[Lane, list[Message]] = {}
+        batch = Batch(next_row)
+        parts: dict[TopicPartition, list[Message]] = {}
         by_partition: dict[int, list[Message]] = {}
         no_headers: Headers = []
         for row in rows:
             if type(row) is Record:
                 by_partition.setdefault(row.partition, []).append((row.key, row.value, no_headers))
-            elif isinstance(row, DeadLetter):
-                portion.dead_letters[row.reason.value] += 1
+            elif isinstance(row, RejectedRow):
+                batch.dead_letters[row.reason.value] += 1
                 partition, key = self._place_dead_letter(row.key)
-                parts.setdefault(Lane(self._dead_letters, partition), []).append((key, row.value, row.headers))
-        portion.sent = len(rows) - portion.dead_letters.total()
-        parts |= {Lane(self._purchases, partition): messages for partition, messages in by_partition.items()}
-        portion.open_parts = len(parts)
-        self._portions.append(portion)
+                parts.setdefault(TopicPartition(self._dead_letters, partition), []).append(
+                    (key, row.value, row.headers)
+                )
+        batch.sent = len(rows) - batch.dead_letters.total()
+        parts |= {TopicPartition(self._purchases, partition): messages for partition, messages in by_partition.items()}
+        batch.open_partitions = len(parts)
+        self._batches.append(batch)
         self._rows_in_flight += len(rows)
-        for lane, messages in parts.items():
-            self._queue(lane, _Part(portion, messages))
+        for partition, messages in parts.items():
+            self._queue(partition, _PartitionRows(batch, messages))
 
     def close(self) -> None:
-        """Stop the lanes; what is not acknowledged stays so."""
+        """Stop sending; what is not acknowledged stays so."""
         for sender in self._senders.values():
             sender.cancel()
 
@@ -124,50 +119,50 @@ class Outbox:
         if self._failure is not None:
             raise Unacknowledged(f"Kafka refused a batch: {self._failure!r}") from self._failure
 
-    def _queue(self, lane: Lane, part: _Part) -> None:
-        self._queues.setdefault(lane, deque()).append(part)
-        sender = self._senders.get(lane)
+    def _queue(self, partition: TopicPartition, part: _PartitionRows) -> None:
+        self._queues.setdefault(partition, deque()).append(part)
+        sender = self._senders.get(partition)
         if sender is None or sender.done():
-            self._senders[lane] = asyncio.create_task(self._send_all(lane))
+            self._senders[partition] = asyncio.create_task(self._send_all(partition))
 
-    async def _send_all(self, lane: Lane) -> None:
-        """Empty the lane's queue, batch after batch, then end."""
-        queue = self._queues[lane]
+    async def _send_all(self, partition: TopicPartition) -> None:
+        """Empty the partition's queue, one record batch after the other, then end."""
+        queue = self._queues[partition]
         try:
             while queue and self._failure is None:
                 # What has gathered meanwhile goes together: slow streams need few requests.
                 parts = list(queue)
                 queue.clear()
-                await self._send(lane, [message for part in parts for message in part.messages])
+                await self._send(partition, [message for part in parts for message in part.messages])
                 for part in parts:
                     self._part_done(part)
         except Exception as error:
             self._failure = error
             self._progress.set()
 
-    async def _send(self, lane: Lane, messages: Sequence[Message]) -> None:
+    async def _send(self, partition: TopicPartition, messages: Sequence[Message]) -> None:
         start = 0
         while start < len(messages):
-            batch, start = self._fill(messages, start)
-            future: Any = await self._producer.send_batch(batch, lane.topic, partition=lane.partition)
+            records, start = self._fill(messages, start)
+            future: Any = await self._producer.send_batch(records, partition.topic, partition=partition.partition)
             metadata = await future
             # The broker may have forgotten the offset of a batch that it had already: it answers -1 then.
-            if lane.topic == self._purchases and metadata.offset >= 0:
-                self.offsets[lane.partition] = metadata.offset + batch.record_count() - 1
+            if partition.topic == self._purchases and metadata.offset >= 0:
+                self.offsets[partition.partition] = metadata.offset + records.record_count() - 1
 
     def _fill(self, messages: Sequence[Message], start: int) -> tuple[Any, int]:
-        batch = self._producer.create_batch()
+        records = self._producer.create_batch()
         for index in range(start, len(messages)):
             key, value, headers = messages[index]
-            if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
-                return batch, index
-        batch.close()
-        return batch, len(messages)
+            if records.append(timestamp=None, key=key, value=value, headers=headers) is None:
+                return records, index
+        records.close()
+        return records, len(messages)
 
-    def _part_done(self, part: _Part) -> None:
-        part.portion.open_parts -= 1
-        while self._portions and self._portions[0].open_parts == 0:
-            portion = self._portions.popleft()
-            self._rows_in_flight -= portion.sent + portion.dead_letters.total()
-            self._acknowledged(portion)
+    def _part_done(self, part: _PartitionRows) -> None:
+        part.batch.open_partitions -= 1
+        while self._batches and self._batches[0].open_partitions == 0:
+            batch = self._batches.popleft()
+            self._rows_in_flight -= batch.sent + batch.dead_letters.total()
+            self._acknowledged(batch)
         self._progress.set()

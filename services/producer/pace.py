@@ -1,6 +1,6 @@
 """When rows may go: at once, at a steady rate, or as fast as their event times once passed, compressed.
 
-A pace is pure: it is told the time and answers what is due. `Pacer` waits.
+A pace is pure: from the time it computes what is due; `paced_batches` waits.
 """
 
 import asyncio
@@ -8,9 +8,9 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from services.producer.rows import DeadLetter, Record
+from services.producer.rows import Record, RejectedRow
 
-Row = Record | DeadLetter
+Row = Record | RejectedRow
 
 TICK_S = 0.01  # above a hundred events a second, rows go in groups of a tick
 MAX_BEHIND_S = 1.0  # after a pause of the broker the rate goes on; it does not rush to catch up
@@ -102,8 +102,8 @@ def parse_rate(text: str) -> Pace:
     return ReplayPace(figure) if is_replay else SteadyPace(figure)
 
 
-async def portions(rows: Sequence[Row], pace: Pace) -> AsyncIterator[Sequence[Row]]:
-    """The rows in order, in portions that come when they are due."""
+async def paced_batches(rows: Sequence[Row], pace: Pace) -> AsyncIterator[Sequence[Row]]:
+    """The rows in order, each batch as soon as it is due."""
     while rows:
         count, wait_s = pace.due(rows, time.monotonic())
         if count:

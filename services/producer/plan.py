@@ -1,4 +1,4 @@
-"""Which rows a run sends: the span asked for, less what the checkpoint says is done. Pure."""
+"""Which rows a run sends: the range asked for, less what the checkpoint says is done. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 import msgspec
 
 from services.producer.checkpoint import Checkpoint
-from services.producer.source import Head
+from services.producer.source import FileFingerprint
 
 _EDGE = re.compile(r"(\d{1,12})(%?)|", re.ASCII)
 
 
-class OtherFile(Exception):
+class CheckpointMismatch(Exception):
     """The checkpoint of this source was written for another file; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One end of a span: a row number or, with `percent`, a share of the file's rows."""
+    """One end of a range: a row number or, with `percent`, a share of the file's rows."""
 
     figure: int
     percent: bool = False
@@ -29,22 +29,22 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class RowRange:
     """Rows from `start` (inclusive) to `end` (exclusive; None is the end of the file)."""
 
     start: Edge = Edge(1)
     end: Edge | None = None
 
     @classmethod
-    def parse(cls, text: str) -> "Span":
-        """A span from `START:END`, each a 1-based row, a percentage such as `90%`, or nothing. Raises ValueError."""
+    def parse(cls, text: str) -> "RowRange":
+        """A range from `START:END`, each a 1-based row, a percentage such as `90%`, or nothing. Raises ValueError."""
         ends = [_EDGE.fullmatch(part) for part in text.split(":")]
         if len(ends) != 2 or not all(ends):
-            raise ValueError(f"{text!r} is not a span of rows: use START:END such as 1:1001, :90% or 90%:")
+            raise ValueError(f"{text!r} is not a range of rows: use START:END such as 1:1001, :90% or 90%:")
         start, end = (_edge(match) for match in ends)
-        span = cls(start or Edge(1), end)
-        span._check(text)
-        return span
+        row_range = cls(start or Edge(1), end)
+        row_range._check(text)
+        return row_range
 
     def _check(self, text: str) -> None:
         if not self.start.percent and self.start.figure < 1:
@@ -53,11 +53,6 @@ class Span:
             raise ValueError(f"{text!r}: a percentage is at most 100%")
         if self.end and self.end.percent == self.start.percent and self.end.figure < self.start.figure:
             raise ValueError(f"{text!r} ends before it starts")
-
-    @property
-    def counts(self) -> bool:
-        """Whether the file's rows must be counted to know the span."""
-        return self.start.percent or (self.end is not None and self.end.percent)
 
     def rows(self, total: int) -> tuple[int, int | None]:
         """Start and end row of a file of `total` rows; the end of the whole file stays open."""
@@ -82,7 +77,7 @@ class Plan:
 
     @property
     def nothing_to_do(self) -> bool:
-        """Whether every row of the span lies before the checkpoint."""
+        """Whether every row of the range lies before the checkpoint."""
         return self.end is not None and self.end <= self.checkpoint.next_row
 
 
@@ -90,20 +85,21 @@ def make_plan(
     stored: Checkpoint | None,
     fresh: Checkpoint,
     *,
-    head_then: Head | None,
+    current: FileFingerprint | None,
     log_ends: Mapping[int, int],
-    span: tuple[int, int | None],
+    rows: tuple[int, int | None],
     restart: bool,
 ) -> Plan:
-    """Weigh the stored checkpoint against what is found now.
+    """Decide where to start from the stored checkpoint and what is found now.
 
-    `fresh` names the file, cluster and topic of now, at row 1; `head_then` is the file's head over the stored head's
-    length; `log_ends` gives the topic's end offset by partition. Raises OtherFile.
+    `fresh` names the current file, cluster and topic, at row 1; `current` is the file's fingerprint over the length of
+    the stored one; `log_ends` gives the topic's end offset by partition; `rows` is the range asked for, the end
+    exclusive. Raises CheckpointMismatch.
     """
-    start, end = span
+    start, end = rows
     plan = Plan(fresh, end)
     if stored is not None:
-        _take_over(plan, stored, head_then, log_ends, restart)
+        _take_over(plan, stored, current, log_ends, restart)
     if restart:
         plan.checkpoint.next_row = min(plan.checkpoint.next_row, start)
     _note_repeats(plan, start)
@@ -113,22 +109,21 @@ def make_plan(
 
 
 def _take_over(
-    plan: Plan, stored: Checkpoint, head_then: Head | None, log_ends: Mapping[int, int], restart: bool
+    plan: Plan, stored: Checkpoint, current: FileFingerprint | None, log_ends: Mapping[int, int], restart: bool
 ) -> None:
-    if head_then != stored.head:
+    if current != stored.fingerprint:
         if not restart:
-            raise OtherFile(
+            raise CheckpointMismatch(
                 f"source {stored.source!r} was begun with another file (row {stored.next_row:,} is next): "
                 "name this one with --source NAME, or use --restart if only rows not yet sent have changed"
             )
         plan.notes.append("the file has changed: rows that went before under these numbers keep what they said then")
     if (stored.cluster, stored.topic) != (plan.checkpoint.cluster, plan.checkpoint.topic):
-        plan.notes.append("the checkpoint belongs to another Kafka or topic: it is set aside")
+        plan.notes.append("the checkpoint is for another Kafka or topic: it is ignored")
     elif lost := [p for p, offset in stored.offsets.items() if log_ends.get(p, 0) <= offset]:
         plan.notes.append(f"the topic ends before what was acknowledged (partitions {lost}): all rows are sent again")
     else:
-        head = plan.checkpoint.head
-        plan.checkpoint = msgspec.structs.replace(stored, head=head)
+        plan.checkpoint = msgspec.structs.replace(stored, fingerprint=plan.checkpoint.fingerprint)
         if restart:
             plan.checkpoint.sent = 0
             plan.checkpoint.dead_letters = {}

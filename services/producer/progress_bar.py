@@ -8,13 +8,13 @@ from typing import Self, TextIO
 
 from tqdm import tqdm
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LINE_EVERY_S = 5.0
 
 
-class Progress:
-    """Rows done out of `total` (None where unknown), shown on `stream`; `rate` is told the rows a second."""
+class ProgressBar:
+    """Rows done out of `total` (None where unknown), shown on `stream`; `rate` receives the rows a second."""
 
     def __init__(
         self,
@@ -66,4 +66,4 @@ class Progress:
             of, left = f" of {self._total:,}", f", {(self._total - self._done) / rate:,.0f} s left"
         else:
             of, left = "", ""
-        log.info("%s: %s%s rows, %s a second%s", self._label, f"{self._done:,}", of, f"{rate:,.0f}", left)
+        logger.info("%s: %s%s rows, %s a second%s", self._label, f"{self._done:,}", of, f"{rate:,.0f}", left)

@@ -24,7 +24,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     event_ms: int
 
 
-class DeadLetter(msgspec.Struct, frozen=True):
+class RejectedRow(msgspec.Struct, frozen=True):
     """One row that could not be accepted, ready for `purchases.dlq`; `value` is the row's original bytes."""
 
     key: str
@@ -71,7 +71,7 @@ class RowEncoder:
         self._columns_header = (COLUMNS_HEADER, csv_line(columns).encode(errors="backslashreplace"))
         self._place = place
 
-    def encode(self, block: Block, now_ms: int) -> list[Record | DeadLetter]:
+    def encode(self, block: Block, now_ms: int) -> list[Record | RejectedRow]:
         """One record or dead letter for each row of the block. `now_ms` stands for the broker's time."""
         return [
             self._record(row, number, now_ms) or self._dead_letter(row, number, now_ms, text)
@@ -105,11 +105,11 @@ class RowEncoder:
             return (event_time, order_id, product_id, "", "", "", price, user_id)
         raise Invalid(Reason.BAD_ROW, f"{len(row)} fields where the header has {self._width} columns")
 
-    def _dead_letter(self, row: Row, number: int, now_ms: int, text: str) -> DeadLetter:
+    def _dead_letter(self, row: Row, number: int, now_ms: int, text: str) -> RejectedRow:
         origin = FileOrigin(self._source, number)
         value, rejected = cut(original_bytes(text), self._rejection(row, number, now_ms))
         headers = [*dead_letter_headers(origin, rejected, SERVICE), self._columns_header]
-        return DeadLetter(origin.source, value, headers, rejected.reason)
+        return RejectedRow(origin.source, value, headers, rejected.reason)
 
     def _rejection(self, row: Row, number: int, now_ms: int) -> Rejected:
         """Why a row was not accepted; asked again instead of carried along, because bad rows are few."""

@@ -10,23 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
-
 from services.common import metrics
 from services.common.dlq_limits import RefusalAlarm, TooManyRefused
 from services.common.telemetry import Health
 from services.producer.checkpoint import BadCheckpoint, Checkpoint, CheckpointFile
-from services.producer.kafka import Cluster, KafkaAway, connected
-from services.producer.outbox import Outbox, Portion, Unacknowledged
-from services.producer.pace import Pace, portions
+from services.producer.kafka import Cluster, Connection, KafkaUnavailable, connected
+from services.producer.outbox import Batch, Outbox, Unacknowledged
+from services.producer.pace import Pace, paced_batches
 from services.producer.partitioner import keyed_partitioner
-from services.producer.plan import Plan, Span, make_plan
-from services.producer.progress_bar import Progress
-from services.producer.rows import DeadLetter, Record, RowEncoder
+from services.producer.plan import Plan, RowRange, make_plan
+from services.producer.progress_bar import ProgressBar
+from services.producer.rows import Record, RejectedRow, RowEncoder
 from services.producer.settings import ProducerSettings
-from services.producer.source import BadFile, PurchaseFile, count_lines, head_of
+from services.producer.source import BadFile, PurchaseFile, count_lines, fingerprint
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _WRITE_EVERY_S = 1.0
 _RETRY_AFTER_S = 1.0  # a broker that refuses, such as one with a full disk, refuses at once
@@ -34,12 +32,12 @@ _DRAIN_ON_STOP_S = 6.0  # within the ten seconds that a stopped service may take
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SendJob:
     """One file to send, as the command line asked for it."""
 
     path: Path
     source: str
-    span: Span
+    row_range: RowRange
     pace: Pace
     state: Path
     restart: bool
@@ -63,50 +61,115 @@ class Summary:
         return self.sent + sum(self.dead_letters.values())
 
 
-async def send_file(job: Job, settings: ProducerSettings, health: Health, stop: asyncio.Event) -> Summary:
+async def send_file(job: SendJob, settings: ProducerSettings, health: Health, stop: asyncio.Event) -> Summary:
     """Send a file's rows until all are acknowledged or `stop` is set.
 
-    Raises BadFile, OtherFile, BadCheckpoint, KafkaAway, NoTopic, TooManyRefused.
+    Raises BadFile, CheckpointMismatch, BadCheckpoint, KafkaUnavailable, TopicMissing, TooManyRefused.
     """
     with PurchaseFile(job.path):
-        pass  # a file that cannot be sent is told before anything is waited for
-    span = job.span.rows(total := _count(job.path))
-    started = time.monotonic()
-    first_row: int | None = None
-    restart = job.restart
-    refusals = RefusalAlarm(settings, health)
-    patient_until = started + settings.kafka_patience_s
+        pass  # a file that cannot be sent is reported before any wait
+    sender = _FileSender(job, settings, health, _count(job.path))
     while True:
-        async with connected(settings, stop) as (cluster, producer):
-            health.set("kafka", True)
-            plan = _plan(job, settings, cluster, span, restart)
-            for note in plan.notes:
-                log.warning("%s: %s", job.source, note)
+        summary = await sender.attempt(stop)
+        if summary is not None:
+            return summary
+        await asyncio.sleep(_RETRY_AFTER_S)
+
+
+class _Patience:
+    """How long attempts may fail without any acknowledgement."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self.renew()
+
+    def renew(self) -> None:
+        self._until = time.monotonic() + self._limit_s
+
+    @property
+    def exhausted(self) -> bool:
+        return time.monotonic() > self._until
+
+
+class _FileSender:
+    """Sends one file in attempts: each with a connection of its own, from the last acknowledged row on."""
+
+    def __init__(self, job: SendJob, settings: ProducerSettings, health: Health, total: int) -> None:
+        self._job = job
+        self._settings = settings
+        self._health = health
+        self._total = total
+        self._started = time.monotonic()
+        self._patience = _Patience(settings.kafka_patience_s)
+        self._refusals = RefusalAlarm(settings, health)
+        self._restart = job.restart
+        self._first_row: int | None = None
+
+    async def attempt(self, stop: asyncio.Event) -> Summary | None:
+        """Send what is left; None where a batch failed and another attempt should follow."""
+        async with connected(self._settings, stop) as connection:
+            self._health.set("kafka", True)
+            plan = self._plan(connection.cluster)
             begun_at = plan.checkpoint.next_row
-            first_row = first_row or begun_at
+            self._first_row = self._first_row or begun_at
             try:
-                with _progress(plan, total, health) as progress:
-                    run = _Run(
-                        job, settings, plan, cluster=cluster, producer=producer, progress=progress, refusals=refusals
-                    )
-                    finished = plan.nothing_to_do or await run.feed(stop)
+                finished = await self._feed(plan, connection, stop)
             except Unacknowledged as failure:
-                health.set("kafka", False, str(failure))
-                if plan.checkpoint.next_row > begun_at:
-                    patient_until = time.monotonic() + settings.kafka_patience_s
-                elif time.monotonic() > patient_until or stop.is_set():
-                    raise KafkaAway(f"{failure}; row {begun_at:,} would have been next") from None
-                log.warning("%s: %s: connecting again", job.source, failure)
-                restart = False
-                await asyncio.sleep(_RETRY_AFTER_S)
-                continue
-        return _summary(plan.checkpoint, first_row, time.monotonic() - started, finished)
+                self._check_patience(failure, begun_at, plan.checkpoint.next_row, stop)
+                return None
+        return self._summary(plan.checkpoint, finished)
+
+    async def _feed(self, plan: Plan, connection: Connection, stop: asyncio.Event) -> bool:
+        with _progress(plan, self._total, self._health) as progress:
+            run = _Run(self._job, self._settings, plan, connection, progress, self._refusals)
+            return plan.nothing_to_do or await run.feed(stop)
+
+    def _check_patience(self, failure: Unacknowledged, begun_at: int, next_row: int, stop: asyncio.Event) -> None:
+        """Raise KafkaUnavailable where another attempt is pointless."""
+        self._health.set("kafka", False, str(failure))
+        if next_row > begun_at:
+            self._patience.renew()
+        elif self._patience.exhausted or stop.is_set():
+            raise KafkaUnavailable(f"{failure}; row {begun_at:,} would have been next") from None
+        logger.warning("%s: %s: connecting again", self._job.source, failure)
+        self._restart = False
+
+    def _plan(self, cluster: Cluster) -> Plan:
+        job, restart = self._job, self._restart
+        stored = _stored(job, restart)
+        plan = make_plan(
+            stored,
+            Checkpoint(
+                source=job.source,
+                fingerprint=fingerprint(job.path),
+                cluster=cluster.id,
+                topic=self._settings.purchases_topic,
+            ),
+            current=fingerprint(job.path, stored.fingerprint.length) if stored else None,
+            log_ends=cluster.log_ends,
+            rows=job.row_range.rows(self._total),
+            restart=restart,
+        )
+        for note in plan.notes:
+            logger.warning("%s: %s", job.source, note)
+        return plan
+
+    def _summary(self, checkpoint: Checkpoint, finished: bool) -> Summary:
+        return Summary(
+            checkpoint.source,
+            self._first_row or checkpoint.next_row,
+            checkpoint.next_row,
+            checkpoint.sent,
+            checkpoint.dead_letters,
+            time.monotonic() - self._started,
+            finished,
+        )
 
 
-def _progress(plan: Plan, total: int, health: Health) -> Progress:
+def _progress(plan: Plan, total: int, health: Health) -> ProgressBar:
     last = total if plan.end is None else min(plan.end - 1, total)
     health.report("source", plan.checkpoint.source)
-    return Progress(
+    return ProgressBar(
         plan.checkpoint.source,
         last,
         plan.checkpoint.next_row - 1,
@@ -117,21 +180,14 @@ def _progress(plan: Plan, total: int, health: Health) -> Progress:
 
 def _count(path: Path) -> int:
     total = 0
-    with Progress(f"counting {path.name}", None, 0, sys.stderr) as progress:
+    with ProgressBar(f"counting {path.name}", None, 0, sys.stderr) as progress:
         for lines in count_lines(path):
             progress.advance(lines - total)
             total = lines
     return total
 
 
-def _plan(job: Job, settings: ProducerSettings, cluster: Cluster, span: tuple[int, int | None], restart: bool) -> Plan:
-    stored = _stored(job, restart)
-    head_then = head_of(job.path, stored.head.length) if stored else None
-    fresh = Checkpoint(source=job.source, head=head_of(job.path), cluster=cluster.id, topic=settings.purchases_topic)
-    return make_plan(stored, fresh, head_then=head_then, log_ends=cluster.log_ends, span=span, restart=restart)
-
-
-def _stored(job: Job, restart: bool) -> Checkpoint | None:
+def _stored(job: SendJob, restart: bool) -> Checkpoint | None:
     try:
         return CheckpointFile(job.state, job.source).read()
     except BadCheckpoint:
@@ -140,44 +196,31 @@ def _stored(job: Job, restart: bool) -> Checkpoint | None:
         raise
 
 
-def _summary(checkpoint: Checkpoint, first_row: int, seconds: float, finished: bool) -> Summary:
-    return Summary(
-        checkpoint.source,
-        first_row,
-        checkpoint.next_row,
-        checkpoint.sent,
-        checkpoint.dead_letters,
-        seconds,
-        finished,
-    )
-
-
 class _Run:
     """One attempt: a connection, an outbox, and the checkpoint that follows its acknowledgements."""
 
     def __init__(
         self,
-        job: Job,
+        job: SendJob,
         settings: ProducerSettings,
         plan: Plan,
-        *,
-        cluster: Cluster,
-        producer: AIOKafkaProducer,
-        progress: Progress,
+        connection: Connection,
+        progress: ProgressBar,
         refusals: RefusalAlarm,
     ) -> None:
+        partitions = connection.cluster.partitions
         self._job = job
         self._plan = plan
         self._file = CheckpointFile(job.state, job.source)
         self._written_at = 0.0
         self._progress = progress
         self._refusals = refusals
-        self._place = keyed_partitioner(cluster.partitions[settings.purchases_topic])
+        self._place = keyed_partitioner(partitions[settings.purchases_topic])
         self._outbox = Outbox(
-            producer,
+            connection.producer,
             purchases=settings.purchases_topic,
             dead_letters=settings.dead_letters_topic,
-            dead_letter_partitions=cluster.partitions[settings.dead_letters_topic],
+            dead_letter_partitions=partitions[settings.dead_letters_topic],
             acknowledged=self._acknowledged,
             patience_s=settings.kafka_patience_s,
         )
@@ -212,27 +255,27 @@ class _Run:
             encoder = RowEncoder(file.columns, self._job.source, self._place)
             for block in file.blocks(next_row, self._plan.end):
                 rows = encoder.encode(block, int(time.time() * 1000))
-                async for portion in portions(rows, self._job.pace):
+                async for batch in paced_batches(rows, self._job.pace):
                     await self._outbox.room()
-                    self._watch(portion, next_row)
-                    next_row += len(portion)
-                    self._outbox.put(portion, next_row)
+                    self._watch(batch, next_row)
+                    next_row += len(batch)
+                    self._outbox.put(batch, next_row)
 
-    def _watch(self, rows: Sequence[Record | DeadLetter], first: int) -> None:
-        """Tell of too many refusals before these rows are sent. Raises TooManyRefused."""
-        refused = [(number, row) for number, row in enumerate(rows, first) if isinstance(row, DeadLetter)]
+    def _watch(self, rows: Sequence[Record | RejectedRow], first: int) -> None:
+        """Count these rows' refusals before they are sent. Raises TooManyRefused."""
+        refused = [(number, row) for number, row in enumerate(rows, first) if isinstance(row, RejectedRow)]
         reason = refused[-1][1].reason.value if refused else ""
         self._refusals.observe(self._job.source, first, first + len(rows), [number for number, _ in refused], reason)
 
-    def _acknowledged(self, portion: Portion) -> None:
+    def _acknowledged(self, batch: Batch) -> None:
         checkpoint = self._plan.checkpoint
-        rows = portion.next_row - checkpoint.next_row
-        checkpoint.next_row = portion.next_row
-        checkpoint.sent += portion.sent
-        for reason, count in portion.dead_letters.items():
+        rows = batch.next_row - checkpoint.next_row
+        checkpoint.next_row = batch.next_row
+        checkpoint.sent += batch.sent
+        for reason, count in batch.dead_letters.items():
             checkpoint.dead_letters[reason] = checkpoint.dead_letters.get(reason, 0) + count
             metrics.PRODUCER_DEAD_LETTERS.labels(reason).inc(count)
-        metrics.PRODUCER_ROWS.inc(portion.sent)
+        metrics.PRODUCER_ROWS.inc(batch.sent)
         self._progress.advance(rows)
         if time.monotonic() - self._written_at > _WRITE_EVERY_S:
             self._write()

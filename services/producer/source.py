@@ -28,7 +28,7 @@ REQUIRED = (
 OPTIONAL = ("quantity", "amount", "product_name", "event_id")
 
 BLOCK_CHARS = 512 * 1024  # about 4,000 rows: long enough to compress well, short enough to stop at
-HEAD_BYTES = 64 * 1024
+FINGERPRINT_BYTES = 64 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 _DAMAGED = (OSError, EOFError, zlib.error)
 
@@ -48,7 +48,7 @@ Row = list[str] | Unreadable
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Consecutive rows, the first of them numbered `first`, each beside the text that it came as."""
+    """Consecutive rows, the first of them numbered `first`, each with its original text."""
 
     first: int
     rows: list[Row]
@@ -67,8 +67,8 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """The file's first bytes (after decompression), by which a checkpoint knows its file again."""
+class FileFingerprint:
+    """Length and hash of the file's first bytes (after decompression): a checkpoint recognises its file by it."""
 
     length: int
     sha256: str
@@ -207,14 +207,14 @@ def csv_line(fields: Sequence[str]) -> str:
     return line.getvalue()
 
 
-def head_of(path: Path, length: int = HEAD_BYTES) -> Head:
+def fingerprint(path: Path, length: int = FINGERPRINT_BYTES) -> FileFingerprint:
     """The fingerprint of the file's first `length` bytes, or of all of them in a shorter file."""
     try:
         with _open_bytes(path) as file:
-            head = file.read(length)
+            begin = file.read(length)
     except _DAMAGED as error:
         raise BadFile(f"{path} cannot be read: {error}") from None
-    return Head(len(head), hashlib.sha256(head).hexdigest())
+    return FileFingerprint(len(begin), hashlib.sha256(begin).hexdigest())
 
 
 def count_lines(path: Path) -> Iterator[int]:

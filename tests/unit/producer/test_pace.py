@@ -6,18 +6,18 @@ import pytest
 
 from services.common.events import Reason
 from services.producer.pace import MaxPace, Pace, ReplayPace, SteadyPace, parse_rate
-from services.producer.rows import DeadLetter, Record
+from services.producer.rows import Record, RejectedRow
 
 
-def rows(*event_seconds: float | None) -> list[Record | DeadLetter]:
+def rows(*event_seconds: float | None) -> list[Record | RejectedRow]:
     """Rows by event time; None is a dead letter."""
     return [
-        DeadLetter("kz.csv", b"", [], Reason.BAD_ROW) if s is None else Record(0, b"", b"", int(s * 1000))
+        RejectedRow("kz.csv", b"", [], Reason.BAD_ROW) if s is None else Record(0, b"", b"", int(s * 1000))
         for s in event_seconds
     ]
 
 
-def play(pace: Pace, waiting: Sequence[Record | DeadLetter], now_s: float = 100.0) -> list[float]:
+def play(pace: Pace, waiting: Sequence[Record | RejectedRow], now_s: float = 100.0) -> list[float]:
     """When each row goes, in seconds after the start, if every wait is kept."""
     start_s = now_s
     times: list[float] = []

@@ -6,32 +6,38 @@ import msgspec
 import pytest
 
 from services.producer.checkpoint import BadCheckpoint, Checkpoint, CheckpointFile
-from services.producer.plan import OtherFile, Plan, Span, make_plan
-from services.producer.source import Head
+from services.producer.plan import CheckpointMismatch, Plan, RowRange, make_plan
+from services.producer.source import FileFingerprint
 
-HEAD = Head(100, "aa")
+FINGERPRINT = FileFingerprint(100, "aa")
 
 
 def checkpoint(next_row: int = 1, **more: object) -> Checkpoint:
-    fields = {"source": "kz.csv", "head": HEAD, "cluster": "c1", "topic": "purchases", "next_row": next_row} | more
+    fields = {
+        "source": "kz.csv",
+        "head": FINGERPRINT,
+        "cluster": "c1",
+        "topic": "purchases",
+        "next_row": next_row,
+    } | more
     return msgspec.convert(fields, Checkpoint)
 
 
 def plan(
     stored: Checkpoint | None,
-    span: str = ":",
+    row_range: str = ":",
     *,
     total: int = 1000,
-    head: Head | None = HEAD,
+    fingerprint: FileFingerprint | None = FINGERPRINT,
     ends: dict[int, int] | None = None,
     restart: bool = False,
 ) -> Plan:
     return make_plan(
         stored,
         checkpoint(),
-        head_then=head if stored else None,
+        current=fingerprint if stored else None,
         log_ends=ends or {0: 500},
-        span=Span.parse(span).rows(total),
+        rows=RowRange.parse(row_range).rows(total),
         restart=restart,
     )
 
@@ -50,20 +56,20 @@ def plan(
         ("50%:50%", (501, 501)),
     ],
 )
-def test_spans(text: str, rows: tuple[int, int | None]) -> None:
-    assert Span.parse(text).rows(1000) == rows
+def test_row_ranges(text: str, rows: tuple[int, int | None]) -> None:
+    assert RowRange.parse(text).rows(1000) == rows
 
 
 @pytest.mark.parametrize("total", [0, 1, 7, 999, 2_410_546])
 def test_history_and_stream_meet_without_gap_or_overlap(total: int) -> None:
-    _, end = Span.parse(":90%").rows(total)
-    assert end == Span.parse("90%:").rows(total)[0]
+    _, end = RowRange.parse(":90%").rows(total)
+    assert end == RowRange.parse("90%:").rows(total)[0]
 
 
 @pytest.mark.parametrize("text", ["", "1", "1:2:3", "0:5", "9:3", "a:b", "-1:5", "101%:", ":101%", "90%:10%", "1.5:"])
-def test_what_is_no_span_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"span of rows|numbered from 1|at most 100%|ends before"):
-        Span.parse(text)
+def test_what_is_no_range_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"range of rows|numbered from 1|at most 100%|ends before"):
+        RowRange.parse(text)
 
 
 def test_the_first_run_begins_at_row_one() -> None:
@@ -78,7 +84,7 @@ def test_a_run_goes_on_after_the_checkpoint() -> None:
     assert not resumed.notes
 
 
-def test_a_finished_span_leaves_nothing_to_do() -> None:
+def test_a_finished_range_leaves_nothing_to_do() -> None:
     assert plan(checkpoint(901), ":90%").nothing_to_do
     assert not plan(checkpoint(900), ":90%").nothing_to_do
 
@@ -88,7 +94,7 @@ def test_restart_sends_again_and_counts_anew() -> None:
     assert (again.checkpoint.next_row, again.checkpoint.sent, again.notes) == (1, 0, [])
 
 
-def test_restart_of_a_later_span_passes_nothing_over() -> None:
+def test_restart_of_a_later_range_passes_nothing_over() -> None:
     again = plan(checkpoint(901), "50%:", restart=True)
     assert (again.checkpoint.next_row, again.checkpoint.passed_over) == (501, [])
 
@@ -110,9 +116,11 @@ def test_history_then_stream_is_no_gap() -> None:
 
 
 def test_another_file_under_the_name_is_refused() -> None:
-    with pytest.raises(OtherFile, match="--source NAME"):
-        plan(checkpoint(301), head=Head(100, "bb"))
-    assert "the file has changed" in plan(checkpoint(301), head=Head(100, "bb"), restart=True).notes[0]
+    with pytest.raises(CheckpointMismatch, match="--source NAME"):
+        plan(checkpoint(301), fingerprint=FileFingerprint(100, "bb"))
+    assert (
+        "the file has changed" in plan(checkpoint(301), fingerprint=FileFingerprint(100, "bb"), restart=True).notes[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,7 +132,7 @@ def test_another_file_under_the_name_is_refused() -> None:
         (checkpoint(301, offsets={0: 500}), "ends before what was acknowledged"),
     ],
 )
-def test_a_checkpoint_of_another_log_is_set_aside(stored: Checkpoint, note: str) -> None:
+def test_a_checkpoint_of_another_log_is_ignored(stored: Checkpoint, note: str) -> None:
     again = plan(stored)
     assert again.checkpoint.next_row == 1
     assert note in again.notes[0]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.common.dead_letters import MAX_VALUE_BYTES, FileOrigin, origin_of, reason_of
 from services.common.events import Purchase, parse
 from services.producer.partitioner import keyed_partitioner
-from services.producer.rows import DeadLetter, Record, RowEncoder
+from services.producer.rows import Record, RejectedRow, RowEncoder
 from services.producer.source import OPTIONAL, REQUIRED, Block, PurchaseFile, Row, Unreadable
 from tests.support.producer import row
 
@@ -22,7 +22,7 @@ place = keyed_partitioner(4)
 
 def encode(
     columns: Sequence[str], rows: Sequence[Row], first: int = 1, texts: Sequence[str] = ()
-) -> list[Record | DeadLetter]:
+) -> list[Record | RejectedRow]:
     block = Block(first, list(rows), list(texts) or [",".join(r) for r in rows])
     return RowEncoder(columns, "kz.csv", place).encode(block, NOW_MS)
 
@@ -33,9 +33,9 @@ def record(columns: Sequence[str], fields: Row) -> Record:
     return outcome
 
 
-def dead_letter(fields: Row, text: str = "the text\r\n", columns: Sequence[str] = REQUIRED) -> DeadLetter:
+def dead_letter(fields: Row, text: str = "the text\r\n", columns: Sequence[str] = REQUIRED) -> RejectedRow:
     (outcome,) = encode(columns, [fields], 17, [text])
-    assert isinstance(outcome, DeadLetter)
+    assert isinstance(outcome, RejectedRow)
     return outcome
 
 

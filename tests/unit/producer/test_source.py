@@ -13,7 +13,7 @@ from services.producer.source import (
     Unreadable,
     count_lines,
     default_source,
-    head_of,
+    fingerprint,
     original_bytes,
 )
 from tests.support.producer import HEADER, row, write_file
@@ -140,11 +140,11 @@ def test_an_empty_table_counts_nothing(tmp_path: Path) -> None:
     assert [*count_lines(write_file(tmp_path / "kz.csv", []))][-1] == 0
 
 
-def test_head_is_the_same_packed_or_not_and_after_growth(tmp_path: Path) -> None:
+def test_the_fingerprint_is_the_same_packed_or_not_and_after_growth(tmp_path: Path) -> None:
     plain = write_file(tmp_path / "kz.csv", [row(1)])
     packed = write_file(tmp_path / "kz.csv.gz", [row(1)])
-    head = head_of(plain)
-    assert head == head_of(packed)
+    known = fingerprint(plain)
+    assert known == fingerprint(packed)
     write_file(plain, [row(1), row(2)])
-    assert head_of(plain, head.length) == head
-    assert head_of(plain) != head
+    assert fingerprint(plain, known.length) == known
+    assert fingerprint(plain) != known
