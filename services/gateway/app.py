@@ -164,10 +164,10 @@ def _open_pollers(settings: GatewaySettings, health: Health, clients: _Clients, 
 def _stream_hub(settings: GatewaySettings, ticker: TickerPoller) -> StreamHub:
     return StreamHub(
         ticker,
-        clients=settings.stream_clients,
-        queue=settings.stream_queue,
-        patience=settings.stream_patience_seconds,
-        lines=settings.ticker_lines,
+        max_clients=settings.stream_clients,
+        queue_limit=settings.stream_queue,
+        send_timeout_s=settings.stream_patience_seconds,
+        max_ticker_lines=settings.ticker_lines,
     )
 
 

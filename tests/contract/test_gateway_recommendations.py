@@ -156,13 +156,10 @@ async def test_recommender_without_a_model_or_broken(
 
 
 async def test_recommender_too_slow(
-    gateway: httpx.AsyncClient, recommender: FakeRecommender, writer: TableWriter, monkeypatch: pytest.MonkeyPatch
+    gateway: httpx.AsyncClient, recommender: FakeRecommender, writer: TableWriter
 ) -> None:
-    async def never(request: Any, context: Any) -> None:
-        await asyncio.sleep(30)
-
     writer.write(SHOP)
-    monkeypatch.setattr(recommender, "_asked", never)
+    recommender.delay_s = 30.0
     loop = asyncio.get_running_loop()
     began = loop.time()
     assert (await recommended(gateway))["strategy"] == "popular_fallback"

@@ -1,4 +1,4 @@
-"""The gateway goes over to another generation of the tables: whole, not too early, and without showing a line twice."""
+"""The gateway switches to another generation of the tables: whole, not too early, and without showing a line twice."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -8,7 +8,6 @@ from redis.asyncio import Redis
 
 from services.common.generations import Generation, live_generation, make_live, remember_layout
 from services.common.tables import TickerLine
-from services.gateway.queries import shards as shards_module
 from services.gateway.queries.shards import LiveTables
 from services.gateway.stream.ticker import Arrival, TickerPoller
 
@@ -51,36 +50,39 @@ async def test_a_generation_keeps_what_it_was_built_with(redis: Redis) -> None:
     assert await live_generation(redis, 3, "Asia/Tokyo") == NEW
 
 
-async def test_another_generation_is_shown_when_it_has_got_as_far(redis: Redis, tables: LiveTables) -> None:
+async def test_another_generation_is_read_when_it_has_caught_up(redis: Redis, tables: LiveTables) -> None:
     await mark(redis, OLD, **{"purchases/0": 10, "purchases.dlq/0": 3, "stamp:purchases/0": 1})
     await mark(redis, NEW, **{"purchases/0": 9, "purchases.dlq/0": 3, "stamp:purchases/0": 0})
     await remember_layout(redis, NEW)
     await make_live(redis, NEW)
-    asked_before = tables.reader
-    await tables.follow()
+    reader_before = tables.reader
+    await tables.refresh_generation()
     assert tables.reader.generation == OLD
     await mark(redis, NEW, **{"purchases/0": 10})
-    await tables.follow()
+    await tables.refresh_generation()
     assert tables.reader.generation == NEW
     assert str(tables.reader.generation.zone) == "Europe/Berlin"
-    assert asked_before.generation == OLD
+    assert reader_before.generation == OLD
 
 
-async def test_a_generation_that_nobody_writes_is_not_waited_for_long(
-    redis: Redis, tables: LiveTables, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_generation_that_nobody_writes_is_not_waited_for_long(redis: Redis) -> None:
+    now = 0.0
+    tables = LiveTables(redis, shards=1, time_zone="UTC", clock=lambda: now)
     await mark(redis, OLD, **{"purchases/0": 10})
     await make_live(redis, NEW)
-    await tables.follow()
+    await tables.refresh_generation()
     assert tables.reader.generation.name == "1"
-    monkeypatch.setattr(shards_module, "_LEVEL_WITHIN_SECONDS", 0.0)
-    await tables.follow()
+    now = 9.9
+    await tables.refresh_generation()
+    assert tables.reader.generation.name == "1"
+    now = 10.1
+    await tables.refresh_generation()
     assert tables.reader.generation.name == "2"
 
 
 @pytest.mark.parametrize("shards", [1, 2])
 async def test_the_ticker_announces_only_what_was_not_shown(redis: Redis, tables: LiveTables, shards: int) -> None:
-    following = Generation("2", shards, "UTC")
+    new = Generation("2", shards, "UTC")
     announced: list[int] = []
 
     def listen(arrivals: Sequence[Arrival]) -> None:
@@ -93,17 +95,17 @@ async def test_the_ticker_announces_only_what_was_not_shown(redis: Redis, tables
     await sell(redis, OLD, 0, 3)
     await ticker.refresh()
     seen = ticker.cursor
-    await sell(redis, following, 0, 1, 2, 3, 4)
-    await remember_layout(redis, following)
-    await make_live(redis, following)
-    await tables.follow()
+    await sell(redis, new, 0, 1, 2, 3, 4)
+    await remember_layout(redis, new)
+    await make_live(redis, new)
+    await tables.refresh_generation()
     await ticker.refresh()
-    await sell(redis, following, shards - 1, 5)
+    await sell(redis, new, shards - 1, 5)
     await ticker.refresh()
     assert len(ticker.cursor) == shards
     if shards == 1:
         assert announced == [3, 4, 5]
         assert [arrival.line.arrived_at for arrival in ticker.since(seen)] == [4, 5]
-    else:  # another layout: places of before mean nothing
+    else:  # another number of shards: earlier cursors are invalid
         assert announced == [3, 5]
         assert [arrival.line.arrived_at for arrival in ticker.newest(20)] == [1, 2, 3, 4, 5]

@@ -1,5 +1,6 @@
-"""The gateway under test: its app in this process, and a recommender of the test's own behind the real gRPC seam."""
+"""The gateway under test: its app in this process, and a fake recommender behind real gRPC."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,12 +13,12 @@ from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from services.gateway.app import create_app
 from services.gateway.settings import GatewaySettings
 
-# Nothing listens on port 1 of a machine without inetd: an engine that is away.
+# Nothing listens on port 1: an engine that is unavailable.
 AWAY = "127.0.0.1:1"
 
 
 def settings_of(**given: Any) -> GatewaySettings:
-    """Settings where every engine is away unless given, and the background beats fast."""
+    """Settings with every engine unavailable unless given, and short poll intervals."""
     defaults: dict[str, Any] = {
         "redis_url": f"redis://{AWAY}/0",
         "kafka_bootstrap": AWAY,
@@ -38,7 +39,7 @@ def settings_of(**given: Any) -> GatewaySettings:
 
 @asynccontextmanager
 async def client_of(settings: GatewaySettings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the app, whose parts are open meanwhile."""
+    """A client of the app, within the app's lifespan."""
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
@@ -47,7 +48,7 @@ async def client_of(settings: GatewaySettings) -> AsyncIterator[httpx.AsyncClien
 
 
 class FakeRecommender(recommender_pb2_grpc.RecommenderServicer):
-    """Answers as it is told and remembers what it was asked."""
+    """Answers as configured and keeps the requests."""
 
     def __init__(self) -> None:
         self.requests: list[Any] = []
@@ -55,11 +56,13 @@ class FakeRecommender(recommender_pb2_grpc.RecommenderServicer):
             strategy=pb.STRATEGY_PERSONAL, model_version="v1", variant="trial", state_age_ms=0
         )
         self.fails: grpc.StatusCode | None = None
+        self.delay_s = 0.0
         # None: as a recommender that does not know the field.
         self.masks_bought: bool | None = None
 
     async def _asked(self, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         self.requests.append(request)
+        await asyncio.sleep(self.delay_s)
         if self.fails is not None:
             await context.abort(self.fails, "told to fail")
 
@@ -101,7 +104,7 @@ class FakeRecommender(recommender_pb2_grpc.RecommenderServicer):
 
 
 def item(product_id: str, **given: Any) -> pb.Item:
-    """One product as the recommender answers it."""
+    """One product of a recommender response."""
     reason = pb.Reason(code="bought_together", product_id="bought-before", weight=0.25)
     fields: dict[str, Any] = {"product_id": product_id, "score": 0.5, "reason": reason}
     return pb.Item(**fields | given)
@@ -109,7 +112,7 @@ def item(product_id: str, **given: Any) -> pb.Item:
 
 @asynccontextmanager
 async def serving(recommender: FakeRecommender) -> AsyncIterator[str]:
-    """The address where the recommender answers."""
+    """Serve the recommender; gives its address."""
     server = grpc.aio.server()
     recommender_pb2_grpc.add_RecommenderServicer_to_server(recommender, server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -121,5 +124,5 @@ async def serving(recommender: FakeRecommender) -> AsyncIterator[str]:
 
 
 def product_ids(answer: dict[str, Any]) -> Sequence[str]:
-    """The ids of an answer's items."""
+    """The product ids of a response's items."""
     return [entry["product_id"] for entry in answer["items"]]

@@ -1,4 +1,7 @@
-"""The gateway's reading hand on Redis: the same commands on every shard in one pipelined round trip."""
+"""Redis read adapter: the same commands on every shard, pipelined in one round trip.
+
+A mark is an applied offset: the next offset of a partition that a shard has not applied.
+"""
 
 import logging
 import time
@@ -20,13 +23,13 @@ logger = logging.getLogger(__name__)
 Pipeline = Any
 _MAX_CONNECTIONS = 32
 _TIMEOUT_SECONDS = 2.0
-_LEVEL_WITHIN_SECONDS = 10.0
+_CATCH_UP_TIMEOUT_SECONDS = 10.0
 
 
 class ShardReader:
-    """Asks all shards of one generation the same questions. Raises RedisError where Redis is away.
+    """Queries all shards of one generation. Raises RedisError while Redis is unavailable.
 
-    Whoever asks twice for one answer holds on to one reader: figures of two generations must not meet.
+    A response that needs several queries uses one reader for all: figures of two generations must not mix.
     """
 
     def __init__(self, redis: Redis | RedisCluster, generation: Generation) -> None:
@@ -35,7 +38,7 @@ class ShardReader:
         self.keys = generation.keys
 
     async def query(self, commands: Callable[[Pipeline, Keys], object]) -> list[list[Any]]:
-        """Queue `commands(pipeline, keys)` for each shard; per command, the replies of all shards in order."""
+        """Queue `commands(pipeline, keys)` for each shard; returns, per command, the replies of all shards in order."""
         pipeline: Pipeline = self._redis.pipeline(transaction=False)
         for keys in self.keys:
             commands(pipeline, keys)
@@ -56,7 +59,7 @@ class ShardReader:
         return [list(of_command) for of_command in zip(*replies, strict=True)]
 
     async def query_per_shard(self, commands: Callable[[Pipeline, Keys, int], object]) -> Sequence[Any]:
-        """One command a shard that depends on the shard's number; the replies in shard order."""
+        """Queue one `commands(pipeline, keys, shard)` per shard; returns the replies in shard order."""
         pipeline: Pipeline = self._redis.pipeline(transaction=False)
         for shard, keys in enumerate(self.keys):
             commands(pipeline, keys, shard)
@@ -65,41 +68,46 @@ class ShardReader:
 
 
 class LiveTables:
-    """The reader of the generation that is shown. It changes between two answers, never within one.
+    """The reader of the live generation.
 
-    A new generation is shown once it has got as far as the one before, so that no figure goes back; where that takes
-    longer than a few seconds, it is shown all the same, since nobody writes the other any more.
+    A new generation is read once its marks have caught up with those of the previous one, so that no figure goes
+    back. After a few seconds it is read in any case: nothing writes the previous one any more.
     """
 
-    def __init__(self, redis: Redis | RedisCluster, shards: int, time_zone: str) -> None:
+    def __init__(
+        self, redis: Redis | RedisCluster, shards: int, time_zone: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._redis = redis
         self._built_with = (shards, time_zone)
+        self._clock = clock
         self._waiting_since: float | None = None
         self.reader = ShardReader(redis, Generation(FIRST_GENERATION, shards, time_zone))
 
-    async def follow(self) -> None:
-        """Look at the pointer. Raises RedisError."""
+    async def refresh_generation(self) -> None:
+        """Read the pointer and switch the reader where a new generation is live. Raises RedisError."""
         live = await live_generation(self._redis, *self._built_with)
         if live == self.reader.generation:
             self._waiting_since = None
             return
-        following = ShardReader(self._redis, live)
-        if await self._is_level(following) or self._has_waited():
-            logger.info("showing generation %s: %d shards, %s", live.name, live.shards, live.time_zone)
-            self.reader = following
+        candidate = ShardReader(self._redis, live)
+        if await self._has_caught_up(candidate) or self._catch_up_timed_out():
+            logger.info("reading generation %s: %d shards, %s", live.name, live.shards, live.time_zone)
+            self.reader = candidate
             self._waiting_since = None
 
-    async def _is_level(self, following: ShardReader) -> bool:
-        reached = _marks(await _all_marks(following), min)
-        shown = _marks(await _all_marks(self.reader), max)
-        return all(reached.get(partition, 0) >= mark for partition, mark in shown.items())
+    async def _has_caught_up(self, candidate: ShardReader) -> bool:
+        reached = _marks(await _all_marks(candidate), min)
+        current = _marks(await _all_marks(self.reader), max)
+        return all(reached.get(partition, 0) >= mark for partition, mark in current.items())
 
-    def _has_waited(self) -> bool:
-        self._waiting_since = self._waiting_since or time.monotonic()
-        return time.monotonic() - self._waiting_since > _LEVEL_WITHIN_SECONDS
+    def _catch_up_timed_out(self) -> bool:
+        now = self._clock()
+        if self._waiting_since is None:
+            self._waiting_since = now
+        return now - self._waiting_since > _CATCH_UP_TIMEOUT_SECONDS
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._redis.aclose()
 
 
@@ -109,7 +117,7 @@ async def _all_marks(shards: ShardReader) -> list[dict[str, str]]:
 
 
 def _marks(shards: Sequence[Mapping[str, str]], combine: Callable[[Iterable[int]], int]) -> dict[str, int]:
-    """Partition → mark over the shards that have one."""
+    """Partition → mark, combined over the shards that have one."""
     found: defaultdict[str, list[int]] = defaultdict(list)
     for shard in shards:
         for partition, mark in shard.items():
@@ -119,7 +127,7 @@ def _marks(shards: Sequence[Mapping[str, str]], combine: Callable[[Iterable[int]
 
 
 def open_live_tables(settings: RedisSettings, time_zone: str) -> LiveTables:
-    """Live tables by the settings; it connects at the first question. One quick retry hides a dropped connection."""
+    """Live tables of the configured Redis. Connects at the first query; one quick retry hides a dropped connection."""
     options: dict[str, Any] = {
         "decode_responses": True,
         "socket_timeout": _TIMEOUT_SECONDS,

@@ -1,1 +1,1 @@
-"""Server-sent events: the state of the shop each second, the ticker, and the clients that listen."""
+"""Server-sent events: the shop state each second, the ticker, and the hub that fans both out to the open streams."""

@@ -1,9 +1,9 @@
-"""Server-sent events: everything is encoded once and handed to a bounded queue per client."""
+"""Fan-out of server-sent events: each message is encoded once and put into a bounded queue per client."""
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from http import HTTPStatus
 from itertools import islice
 
@@ -15,52 +15,54 @@ from services.gateway.api.schemas import StreamSnapshot
 from services.gateway.stream.shop_state import ShopState, top_item
 from services.gateway.stream.ticker import Arrival, Cursor, TickerPoller, cursor_text, parse_cursor
 
-# A comment line, which a client passes over: it tells a client, and whoever stands between, that the stream lives.
+# A comment line, which clients ignore. It keeps the connection open in proxies and shows that the stream is alive.
 _HEARTBEAT = b": heartbeat\n\n"
 HEARTBEAT_SECONDS = 5.0
 _RETRY = b"retry: 2000\n\n"
 _FIRST_ARRIVALS = 20
-# Each write to a client takes some 50 µs of the event loop, so with many clients arrivals go out less often.
-_TICKER_WRITES_A_SECOND = 2_000
-# So many are written to between two turns of the event loop: a thousand in one go would hold up every other answer.
-_TOGETHER = 50
+# A write to a client takes some 50 µs of the event loop. With many clients, arrivals are sent less often.
+_TICKER_WRITES_PER_SECOND = 2_000
+# Clients written to in one iteration of the event loop. A thousand at once would block all other responses.
+_CLIENTS_PER_ITERATION = 50
 
 
 def message(event: str, data: bytes, cursor: Cursor | None = None) -> bytes:
     """One server-sent event. `data` is JSON, so it holds no line break."""
-    place = b"" if cursor is None else b"id: %s\n" % cursor_text(cursor).encode()
-    return b"%sevent: %s\ndata: %s\n\n" % (place, event.encode(), data)
+    id_line = b"" if cursor is None else b"id: %s\n" % cursor_text(cursor).encode()
+    return b"%sevent: %s\ndata: %s\n\n" % (id_line, event.encode(), data)
 
 
 class StreamClient:
     """One open stream: messages wait in a bounded queue until the client's connection takes them.
 
-    `patience` is how long, in seconds, messages may wait of which none is taken.
+    A client is stalled when `queue_limit` messages wait, or when it has taken none for `send_timeout_s` seconds.
     """
 
-    def __init__(self, limit: int, patience: float) -> None:
+    def __init__(self, queue_limit: int, send_timeout_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._limit = limit
-        self._patience = patience
-        self._moved_at = 0.0
+        self._queue_limit = queue_limit
+        self._send_timeout_s = send_timeout_s
+        self._clock = clock
+        self._last_taken_at = 0.0
         self._ended = False
 
-    def offer(self, chunk: bytes) -> bool:
-        """Queue a message; False where the client is too far behind."""
+    def enqueue(self, chunk: bytes) -> bool:
+        """Queue a message. False, and nothing queued, where the client is stalled."""
         if self._ended:
             return True
-        if self._is_behind():
+        if self._stalled():
             return False
         self._queue.put_nowait(chunk)
         return True
 
-    def _is_behind(self) -> bool:
+    def _stalled(self) -> bool:
+        now = self._clock()
         if self._queue.empty():
-            self._moved_at = time.monotonic()
-        return self._queue.qsize() >= self._limit or time.monotonic() - self._moved_at > self._patience
+            self._last_taken_at = now
+        return self._queue.qsize() >= self._queue_limit or now - self._last_taken_at > self._send_timeout_s
 
     def end(self, reason: str) -> None:
-        """Forget what waits and end the stream with the reason."""
+        """Discard the waiting messages and end the stream with an `end` event that gives the reason."""
         while not self._queue.empty():
             self._queue.get_nowait()
         self._queue.put_nowait(message("end", msgspec.json.encode({"reason": reason})))
@@ -68,36 +70,38 @@ class StreamClient:
         self._ended = True
 
     async def messages(self) -> AsyncIterator[bytes]:
-        """What to send, until the stream ends."""
+        """The messages to send, until the stream ends."""
         while (chunk := await self._queue.get()) is not None:
-            self._moved_at = time.monotonic()
+            self._last_taken_at = self._clock()
             yield chunk
 
 
 class StreamHub:
-    """All open streams. Listens to the snapshots and the ticker."""
+    """All open streams. Listens to the shop state and the ticker."""
 
     def __init__(
         self,
         ticker: TickerPoller,
         *,
-        clients: int,
-        queue: int,
-        patience: float,
-        lines: int,
-        writes: int = _TICKER_WRITES_A_SECOND,
+        max_clients: int,
+        queue_limit: int,
+        send_timeout_s: float,
+        max_ticker_lines: int,
+        ticker_writes_per_second: int = _TICKER_WRITES_PER_SECOND,
     ) -> None:
         self._ticker = ticker
-        self._max_clients = clients
-        self._queue = queue
-        self._patience = patience
-        self._lines = lines
-        self._writes = writes
+        self._max_clients = max_clients
+        self._queue_limit = queue_limit
+        self._send_timeout_s = send_timeout_s
+        self._max_ticker_lines = max_ticker_lines
+        self._ticker_writes_per_second = ticker_writes_per_second
         self._clients: set[StreamClient] = set()
-        self._outbox: deque[tuple[bytes, Iterator[StreamClient]]] = deque()  # messages, and who has not got them yet
-        self._snapshot: ShopState | None = None
+        self._outbox: deque[tuple[bytes, Iterator[StreamClient]]] = (
+            deque()
+        )  # messages, and the clients still to get them
+        self._state: ShopState | None = None
         self._snapshot_due = False
-        self._waiting: list[Arrival] = []
+        self._pending_arrivals: list[Arrival] = []
         self._sent_arrivals_at = 0.0
         self._sent_at = 0.0
         self._closed = False
@@ -105,25 +109,25 @@ class StreamHub:
 
     @property
     def clients(self) -> int:
-        """How many streams are open."""
+        """Number of open streams."""
         return len(self._clients)
 
     def open(self, last_event_id: str | None) -> StreamClient:
-        """A new client, with the first snapshot queued. Raises a 503 problem where there are too many."""
+        """Add a client, with its first snapshot queued. Raises Problem 503 at the limit, and after `close`."""
         if self._closed or len(self._clients) >= self._max_clients:
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many clients follow the stream", {"Retry-After": "10"})
-        self._send_arrivals()  # or they would come after the first snapshot, which may hold them
-        client = StreamClient(self._queue, self._patience)
-        client.offer(_RETRY + self._first_message(last_event_id))
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many open streams", {"Retry-After": "10"})
+        self._send_arrivals()  # else the new client gets them twice: its first snapshot may hold them
+        client = StreamClient(self._queue_limit, self._send_timeout_s)
+        client.enqueue(_RETRY + self._first_message(last_event_id))
         self._clients.add(client)
         return client
 
     def leave(self, client: StreamClient) -> None:
-        """Forget a client whose connection is gone."""
+        """Remove a client whose connection is closed."""
         self._clients.discard(client)
 
     def close(self) -> None:
-        """End every stream: the gateway stops."""
+        """End all streams, because the gateway stops."""
         self._closed = True
         for client in list(self._clients):
             self._drop(client, "the gateway stops", "stop")
@@ -134,48 +138,49 @@ class StreamHub:
         return self._snapshot_message(missed)
 
     def _snapshot_message(self, missed: Sequence[Arrival] = ()) -> bytes:
-        if self._snapshot is None:
+        if self._state is None:
             return message("stale", b'{"reason":"the live tables cannot be read at the moment"}')
         body = StreamSnapshot(
-            summary=self._snapshot.summary(),
-            top={board: list(map(top_item, ranked)) for board, ranked in self._snapshot.top.items()},
+            summary=self._state.summary(),
+            top={board: list(map(top_item, ranked)) for board, ranked in self._state.top.items()},
             ticker=[arrival.entry() for arrival in missed],
         )
         return message("snapshot", body.model_dump_json().encode(), self._ticker.cursor)
 
-    def on_shop_state(self, snapshot: ShopState | None) -> None:
-        """Send the figures of this second, as soon as what is on its way has gone out."""
-        self._snapshot = snapshot
+    def on_shop_state(self, state: ShopState | None) -> None:
+        """Send this second's figures as a `snapshot` event, after the messages that are being delivered."""
+        self._state = state
         self._snapshot_due = True
         if not self._outbox:
             self._send_snapshot()
 
     def on_arrivals(self, arrivals: Sequence[Arrival]) -> None:
-        """Send the newest of these arrivals; more than a person can read are sampled.
+        """Send the newest of these arrivals, at most `max_ticker_lines`: more than that nobody can read.
 
-        With many clients they wait for a while for those that come next, or for the next snapshot.
+        With many clients, arrivals wait until the write rate allows the next message, or until the next snapshot.
         """
-        self._waiting = [*self._waiting, *arrivals][-self._lines :]
-        if not self._outbox and time.monotonic() - self._sent_arrivals_at >= len(self._clients) / self._writes:
+        self._pending_arrivals = [*self._pending_arrivals, *arrivals][-self._max_ticker_lines :]
+        interval_s = len(self._clients) / self._ticker_writes_per_second
+        if not self._outbox and time.monotonic() - self._sent_arrivals_at >= interval_s:
             self._send_arrivals()
 
     async def beat(self) -> None:
-        """Send a heartbeat where nothing else was sent for a while."""
+        """Send a heartbeat, unless something else was sent within the heartbeat interval."""
         if time.monotonic() - self._sent_at >= HEARTBEAT_SECONDS:
             self._send(_HEARTBEAT)
 
     def _send_snapshot(self) -> None:
         self._snapshot_due = False
         if self._clients:
-            self._send(self._taken_arrivals() + self._snapshot_message())
+            self._send(self._take_arrivals() + self._snapshot_message())
 
     def _send_arrivals(self) -> None:
-        if chunk := self._taken_arrivals():
+        if chunk := self._take_arrivals():
             self._send(chunk)
 
-    def _taken_arrivals(self) -> bytes:
-        """The arrivals that wait, as messages; none in a stream that nobody follows."""
-        taken, self._waiting = self._waiting, []
+    def _take_arrivals(self) -> bytes:
+        """Empty the pending arrivals and encode them; no bytes where there is no client."""
+        taken, self._pending_arrivals = self._pending_arrivals, []
         if not taken or not self._clients:
             return b""
         self._sent_arrivals_at = time.monotonic()
@@ -188,22 +193,23 @@ class StreamHub:
             self._deliver()
 
     def _deliver(self) -> None:
-        """Hand out what waits, oldest first, to some clients now and to the others when the event loop has turned."""
+        """Deliver the outbox, oldest message first, a bounded number of clients in each iteration of the event loop."""
         while self._outbox:
             chunk, waiting = self._outbox[0]
-            some = list(islice(waiting, _TOGETHER))
-            for client in some:
-                self._offer(client, chunk)
-            if len(some) == _TOGETHER:
+            batch = list(islice(waiting, _CLIENTS_PER_ITERATION))
+            for client in batch:
+                self._enqueue(client, chunk)
+            if len(batch) == _CLIENTS_PER_ITERATION:
                 asyncio.get_running_loop().call_soon(self._deliver)
                 return
             self._outbox.popleft()
         if self._snapshot_due:
             self._send_snapshot()
 
-    def _offer(self, client: StreamClient, chunk: bytes) -> None:
-        if client in self._clients and not client.offer(chunk):
-            self._drop(client, f"too slow: {self._queue} messages or {self._patience:g} s behind", "slow")
+    def _enqueue(self, client: StreamClient, chunk: bytes) -> None:
+        if client in self._clients and not client.enqueue(chunk):
+            reason = f"too slow: {self._queue_limit} messages or {self._send_timeout_s:g} s behind"
+            self._drop(client, reason, "slow")
 
     def _drop(self, client: StreamClient, reason: str, label: str) -> None:
         self._clients.discard(client)

@@ -1,4 +1,4 @@
-"""The shop as of now, read once a second for everybody: the summary and the stream share it."""
+"""The shop state: totals, rates and top lists, read from the live tables once a second for all clients."""
 
 import time
 from collections.abc import Callable
@@ -35,7 +35,7 @@ _TOP = 10
 
 @dataclass(frozen=True, slots=True)
 class ShopState:
-    """What one round of reading found."""
+    """The figures of one poll; `taken_ms` is when they were read (epoch milliseconds)."""
 
     taken_ms: int
     totals: Totals
@@ -47,7 +47,7 @@ class ShopState:
     top: dict[Board, list[Ranked]] = field(default_factory=dict)
 
     def summary(self) -> Summary:
-        """The answer of the summary route."""
+        """As the summary route responds."""
         totals = self.totals
         return Summary(
             revenue=format_cents(totals.revenue),
@@ -68,7 +68,7 @@ class ShopState:
 
 
 def top_item(ranked: Ranked) -> TopItem:
-    """A place of a top list as the routes answer it."""
+    """A row of a top list as the routes respond."""
     facts = ranked.facts
     return TopItem(
         id=ranked.id,
@@ -82,7 +82,7 @@ def top_item(ranked: Ranked) -> TopItem:
 
 
 class ShopStatePoller:
-    """Keeps the newest snapshot; `latest` is None before the first and while the live tables cannot be read."""
+    """Polls the shop state. `latest` is None before the first poll and while the live tables cannot be read."""
 
     def __init__(
         self, tables: LiveTables, topic: str, offsets: OffsetPoller, model: ServingModelPoller, health: Health
@@ -98,20 +98,20 @@ class ShopStatePoller:
         GATEWAY_SNAPSHOT_AGE_SECONDS.set_function(self._age)
 
     def listen(self, listener: Callable[[ShopState | None], None]) -> None:
-        """Call the listener with each snapshot, and with None where one could not be read."""
+        """Call the listener after each poll, with the state, or with None where the live tables could not be read."""
         self._listeners.append(listener)
 
     async def refresh(self) -> None:
-        """Read once and tell the listeners."""
+        """Read once and call the listeners."""
         try:
-            await self._tables.follow()
-            snapshot = await self._read(self._tables.reader)
+            await self._tables.refresh_generation()
+            state = await self._read(self._tables.reader)
         except RedisError as error:
             self.latest = None
             self._health.set("redis", False, self._outages.started("redis", error))
         else:
             self._outages.recovered("redis")
-            self.latest = snapshot
+            self.latest = state
             self._health.set("redis", True)
         for listener in self._listeners:
             listener(self.latest)
@@ -121,7 +121,7 @@ class ShopStatePoller:
 
     async def _read(self, shards: ShardReader) -> ShopState:
         now_ms = time.time_ns() // 1_000_000
-        # Ends first: what is appended meanwhile must not look like lag.
+        # Log ends first: records that are appended during the reads must not count as lag.
         log_end = self._offsets.latest
         totals_hashes, marks, arrivals, dead_letters, categories, brands = await shards.query(
             lambda pipe, keys: [
@@ -155,7 +155,7 @@ async def _read_today(shards: ShardReader, totals: Totals) -> Bucket | None:
 
 
 def bucket_of(row: Row, zone: ZoneInfo) -> Bucket:
-    """A time bucket as the routes answer it."""
+    """A time bucket as the routes respond."""
     start, figures = row
     return Bucket(
         bucket=bucket_time(start, zone),

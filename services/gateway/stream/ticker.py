@@ -1,4 +1,4 @@
-"""The ticker: the newest arrivals of all shards, followed by one reader for everybody."""
+"""The ticker: the newest arrivals of all shards, polled once for all clients."""
 
 import logging
 from collections import deque
@@ -19,13 +19,13 @@ logger = logging.getLogger(__name__)
 
 _line = msgspec.json.Decoder(TickerLine)
 
-# A place in one shard's stream: milliseconds and sequence, as Redis numbers entries.
+# The id of an entry in one shard's Redis stream: milliseconds and sequence.
 StreamId = tuple[int, int]
-# How far each shard's stream was followed; its text is the `id` of server-sent events.
+# The last id read from each shard's stream; its text is the `id` of server-sent events.
 Cursor = tuple[StreamId, ...]
 
-_SHARDS_APART = "_"
-_LONGEST_CURSOR = 64 * 1024
+_SHARD_SEPARATOR = "_"
+_MAX_CURSOR_LENGTH = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Arrival:
     line: TickerLine
 
     def entry(self) -> TickerEntry:
-        """The arrival as answered."""
+        """As the stream sends it."""
         line = self.line
         return TickerEntry(
             id=cursor_text(self.cursor),
@@ -57,16 +57,16 @@ class Arrival:
 
 
 def cursor_text(cursor: Cursor) -> str:
-    """The text of a cursor, e.g. `1587729039000-0`, the shards' places joined by `_`."""
-    return _SHARDS_APART.join(f"{ms}-{sequence}" for ms, sequence in cursor)
+    """The text of a cursor, e.g. `1587729039000-0`; the ids of several shards are joined by `_`."""
+    return _SHARD_SEPARATOR.join(f"{ms}-{sequence}" for ms, sequence in cursor)
 
 
 def parse_cursor(text: str | None, shards: int) -> Cursor | None:
-    """The cursor that a client sent back; None where it is none of ours (of another layout, or made up)."""
-    if not text or len(text) > _LONGEST_CURSOR:
+    """The cursor that a client sent back; None where it is invalid or has another number of shards."""
+    if not text or len(text) > _MAX_CURSOR_LENGTH:
         return None
     try:
-        cursor = tuple(map(_stream_id, text.split(_SHARDS_APART)))
+        cursor = tuple(map(_stream_id, text.split(_SHARD_SEPARATOR)))
     except ValueError:
         return None
     return cursor if len(cursor) == shards else None
@@ -80,7 +80,7 @@ def _stream_id(text: str) -> StreamId:
 
 
 class TickerPoller:
-    """Follows the shards' streams and remembers the newest arrivals for clients that come back."""
+    """Polls the shards' Redis streams, and keeps the newest arrivals for clients that reconnect."""
 
     def __init__(self, tables: LiveTables) -> None:
         self._tables = tables
@@ -95,22 +95,22 @@ class TickerPoller:
         self._listeners.append(listener)
 
     async def refresh(self) -> None:
-        """Read what is new. What lies there at the start is remembered, not announced."""
+        """Read new arrivals. Those of the first poll are kept, but the listeners are not called with them."""
         try:
-            arrivals = await (self._go_over() if self._shards is not self._tables.reader else self._go_on())
+            arrivals = await (self._poll() if self._shards is self._tables.reader else self._switch_generation())
         except RedisError:
-            return  # the snapshot says so
+            return  # ShopStatePoller logs the outage
         self._recent.extend(arrivals)
         if arrivals and self._started:
             for listener in self._listeners:
                 listener(arrivals)
         self._started = True
 
-    async def _go_on(self) -> list[Arrival]:
-        return self._follow(await (self._read_new() if self._started else self._read_newest()))
+    async def _poll(self) -> list[Arrival]:
+        return self._advance(await (self._read_new() if self._started else self._read_newest()))
 
-    async def _go_over(self) -> list[Arrival]:
-        """The stream of another generation repeats what was shown already: new is what arrived after that."""
+    async def _switch_generation(self) -> list[Arrival]:
+        """Read another generation's stream. It repeats arrivals that were sent: later ones alone are new."""
         shards, self._shards = self._shards, self._tables.reader
         try:
             replies = await self._read_newest()
@@ -118,11 +118,11 @@ class TickerPoller:
             self._shards = shards
             raise
         if len(self._shards.keys) != len(self.cursor):
-            self._recent.clear()  # their places are of another layout
+            self._recent.clear()  # their cursors have another number of shards
             self._started = False
         self.cursor = ((0, 0),) * len(self._shards.keys)
-        shown = max((arrival.line.arrived_at for arrival in self._recent), default=0)
-        return [arrival for arrival in self._follow(replies) if arrival.line.arrived_at > shown]
+        sent_until = max((arrival.line.arrived_at for arrival in self._recent), default=0)
+        return [arrival for arrival in self._advance(replies) if arrival.line.arrived_at > sent_until]
 
     async def _read_newest(self) -> list[list[tuple[str, dict[str, str]]]]:
         (newest,) = await self._shards.query(lambda pipe, keys: pipe.xrevrange(keys("ticker"), count=TICKER_KEPT))
@@ -130,12 +130,12 @@ class TickerPoller:
 
     async def _read_new(self) -> list[list[tuple[str, dict[str, str]]]]:
         replies = await self._shards.query_per_shard(
-            # "(" excludes the place itself.
+            # "(" excludes the id itself.
             lambda pipe, keys, shard: pipe.xrange(keys("ticker"), f"({cursor_text((self.cursor[shard],))}", "+")
         )
         return list(replies)
 
-    def _follow(self, replies: Sequence[Sequence[tuple[str, dict[str, str]]]]) -> list[Arrival]:
+    def _advance(self, replies: Sequence[Sequence[tuple[str, dict[str, str]]]]) -> list[Arrival]:
         entries = [
             (_stream_id(text), shard, fields["line"]) for shard, reply in enumerate(replies) for text, fields in reply
         ]
@@ -146,9 +146,9 @@ class TickerPoller:
         return arrivals
 
     def since(self, cursor: Cursor) -> list[Arrival]:
-        """The remembered arrivals after a cursor, oldest first."""
+        """The kept arrivals after a cursor, oldest first."""
         return [arrival for arrival in self._recent if arrival.stream_id > cursor[arrival.shard]]
 
     def newest(self, count: int) -> list[Arrival]:
-        """The newest arrivals, oldest first."""
+        """The newest `count` arrivals, oldest first."""
         return list(self._recent)[-count:]

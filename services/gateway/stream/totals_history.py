@@ -1,4 +1,4 @@
-"""The pulse: what the totals were, second by second, so that a page draws the last minutes as soon as it opens."""
+"""History of the totals, one reading a second: a page draws the last minutes from it as soon as it opens."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ READINGS_KEPT = 1_000
 
 
 class TotalsAt(NamedTuple):
-    """Totals since the beginning, and when they were read (epoch milliseconds). Revenue in cents."""
+    """All-time totals, and when they were read (epoch milliseconds). Revenue in cents."""
 
     taken_ms: int
     revenue: int
@@ -18,20 +18,20 @@ class TotalsAt(NamedTuple):
 
 
 class TotalsHistory:
-    """Remembers the newest readings. Listens to the snapshots; a second without one leaves no reading."""
+    """Keeps the newest readings. Listens to the shop state; a second without one leaves no reading."""
 
     def __init__(self, kept: int = READINGS_KEPT) -> None:
         self._readings: deque[TotalsAt] = deque(maxlen=kept)
 
-    def on_shop_state(self, snapshot: ShopState | None) -> None:
-        """Note this second's totals."""
-        if snapshot is None:
+    def on_shop_state(self, state: ShopState | None) -> None:
+        """Record this second's totals."""
+        if state is None:
             return
-        reading = TotalsAt(snapshot.taken_ms, snapshot.totals.revenue, snapshot.totals.events)
+        reading = TotalsAt(state.taken_ms, state.totals.revenue, state.totals.events)
         if self._readings and reading.events < self._readings[-1].events:
-            self._readings.clear()  # tables built anew: a difference to the old ones is no sale
+            self._readings.clear()  # rebuilt tables: a difference to the previous ones is not a sale
         self._readings.append(reading)
 
     def readings(self) -> Sequence[TotalsAt]:
-        """The oldest first."""
+        """The readings, oldest first."""
         return list(self._readings)

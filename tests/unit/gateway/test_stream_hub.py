@@ -22,9 +22,9 @@ async def drained(client: StreamClient) -> list[bytes]:
 
 
 async def test_messages_come_in_order_until_the_end() -> None:
-    client = StreamClient(limit=3, patience=60)
-    assert client.offer(b"1")
-    assert client.offer(b"2")
+    client = StreamClient(queue_limit=3, send_timeout_s=60)
+    assert client.enqueue(b"1")
+    assert client.enqueue(b"2")
     messages: AsyncIterator[bytes] = client.messages()
     assert [await anext(messages), await anext(messages)] == [b"1", b"2"]
     client.end("enough")
@@ -34,8 +34,8 @@ async def test_messages_come_in_order_until_the_end() -> None:
 
 
 async def test_a_client_too_far_behind_loses_its_place_and_learns_why() -> None:
-    client = StreamClient(limit=2, patience=60)
-    assert [client.offer(b"x") for _message in range(3)] == [True, True, False]
+    client = StreamClient(queue_limit=2, send_timeout_s=60)
+    assert [client.enqueue(b"x") for _message in range(3)] == [True, True, False]
     client.end("too slow")
     (last,) = await drained(client)
     event, data = last.decode().splitlines()[:2]
@@ -44,22 +44,24 @@ async def test_a_client_too_far_behind_loses_its_place_and_learns_why() -> None:
 
 
 async def test_a_client_that_takes_nothing_for_too_long_loses_its_place_long_before_its_queue_is_full() -> None:
-    deaf, reader, silent = (StreamClient(limit=1_000, patience=0.05) for _client in range(3))
+    now = 100.0
+    stalled, reader, silent = (StreamClient(1_000, send_timeout_s=50, clock=lambda: now) for _client in range(3))
     taken = reader.messages()
-    assert deaf.offer(b"1")
-    assert reader.offer(b"1")
+    assert stalled.enqueue(b"1")
+    assert reader.enqueue(b"1")
+    assert reader.enqueue(b"1"), "so that its queue is never empty"
     for _message in range(2):
-        await asyncio.sleep(0.04)
+        now += 40
         await anext(taken)
-        assert reader.offer(b"2")
-    assert not deaf.offer(b"2")
-    assert silent.offer(b"the first for a long time, and no fault of the client's")
+        assert reader.enqueue(b"2")
+    assert not stalled.enqueue(b"2")
+    assert silent.enqueue(b"the first for a long time, and no fault of the client's")
 
 
 async def test_nothing_is_queued_after_the_end() -> None:
-    client = StreamClient(limit=2, patience=60)
+    client = StreamClient(queue_limit=2, send_timeout_s=60)
     client.end("bye")
-    client.offer(b"late")
+    client.enqueue(b"late")
     assert len(await drained(client)) == 1
 
 
@@ -76,12 +78,12 @@ class NoArrivals:
 
 
 def hub(**limits: float) -> StreamHub:
-    settings = {"clients": 2, "queue": 4, "patience": 60, "lines": 5} | limits
+    settings = {"max_clients": 2, "queue_limit": 4, "send_timeout_s": 60, "max_ticker_lines": 5} | limits
     return StreamHub(NoArrivals(), **settings)  # type: ignore[arg-type]
 
 
 async def test_too_many_clients_are_refused_and_a_place_is_given_back() -> None:
-    streams = hub(clients=1)
+    streams = hub(max_clients=1)
     first = streams.open(None)
     with pytest.raises(Problem) as refused:
         streams.open(None)
@@ -129,7 +131,7 @@ def orders(chunk: bytes) -> list[str]:
 
 
 async def test_with_many_clients_arrivals_wait_for_the_next_snapshot() -> None:
-    streams = hub(writes=1)
+    streams = hub(ticker_writes_per_second=1)
     taken = [streams.open(None).messages() for _client in range(2)]
     for messages in taken:
         await anext(messages)
@@ -146,7 +148,7 @@ async def test_with_many_clients_arrivals_wait_for_the_next_snapshot() -> None:
 
 
 async def test_few_clients_see_each_arrival_at_once() -> None:
-    streams = hub(writes=10**9)
+    streams = hub(ticker_writes_per_second=10**9)
     messages = streams.open(None).messages()
     await anext(messages)
     for number in range(7):
@@ -157,7 +159,7 @@ async def test_few_clients_see_each_arrival_at_once() -> None:
 
 
 async def test_a_new_client_gets_no_arrival_twice() -> None:
-    streams = hub(writes=1)
+    streams = hub(ticker_writes_per_second=1)
     first = streams.open(None).messages()
     await anext(first)
     streams.on_arrivals([arrival(1)])
@@ -182,7 +184,7 @@ async def test_a_heartbeat_comes_where_nothing_else_was_sent() -> None:
 
 
 async def test_others_get_their_turn_while_many_clients_are_written_to() -> None:
-    streams = hub(clients=120)
+    streams = hub(max_clients=120)
     following = [streams.open(None).messages() for _client in range(120)]
     for messages in following:
         await anext(messages)
@@ -201,7 +203,7 @@ async def test_others_get_their_turn_while_many_clients_are_written_to() -> None
 
 
 async def test_what_comes_while_clients_are_written_to_goes_out_next_with_the_newest_figures() -> None:
-    streams = hub(clients=120)
+    streams = hub(max_clients=120)
     following = [streams.open(None).messages() for _client in range(120)]
     for messages in following:
         await anext(messages)

@@ -1,4 +1,4 @@
-"""The pulse: the newest readings of the totals."""
+"""The history of the totals: the newest readings."""
 
 from services.gateway.queries.figures import Totals
 from services.gateway.stream.shop_state import ShopState
@@ -11,14 +11,14 @@ def at(second: int, events: int) -> ShopState:
 
 
 def test_the_newest_readings_are_kept_and_a_second_without_figures_leaves_none() -> None:
-    pulse = TotalsHistory(kept=2)
-    for snapshot in (at(1, 10), at(2, 12), None, at(4, 12)):
-        pulse.on_shop_state(snapshot)
-    assert pulse.readings() == [TotalsAt(2_000, 1_200, 12), TotalsAt(4_000, 1_200, 12)]
+    history = TotalsHistory(kept=2)
+    for state in (at(1, 10), at(2, 12), None, at(4, 12)):
+        history.on_shop_state(state)
+    assert history.readings() == [TotalsAt(2_000, 1_200, 12), TotalsAt(4_000, 1_200, 12)]
 
 
-def test_tables_that_were_built_anew_begin_a_new_pulse() -> None:
-    pulse = TotalsHistory()
-    for snapshot in (at(1, 10), at(2, 4), at(3, 5)):
-        pulse.on_shop_state(snapshot)
-    assert [reading.events for reading in pulse.readings()] == [4, 5]
+def test_rebuilt_tables_begin_a_new_history() -> None:
+    history = TotalsHistory()
+    for state in (at(1, 10), at(2, 4), at(3, 5)):
+        history.on_shop_state(state)
+    assert [reading.events for reading in history.readings()] == [4, 5]
