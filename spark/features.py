@@ -10,11 +10,10 @@ from pyspark.sql import functions as F
 
 from recsys.category_affinity import MOST
 from recsys.decayed_counts import DAY_MS, HOUR_MS
-from recsys.evaluation.training_view import NEIGHBOURS, NEWEST_PRODUCTS, POPULAR_DAYS
+from recsys.evaluation.training_view import CATEGORY_SHRINK, NEIGHBOURS, NEWEST_PRODUCTS, POPULAR_DAYS
 from spark.train import numbered
 
 POPULAR_AT_LEAST = 100
-CATEGORY_SHRINK = 10.0
 FADED = 1e-9
 """A trend at or below this is left out of the table."""
 

@@ -277,7 +277,7 @@ def publish_step(job: Job, training: TrainingData, evaluated: EvaluationResult) 
     with job.step_log.step("publish") as step:
         files = verified(job, evaluated)
         manifest = _manifest(job, training, evaluated, files)
-        decision = evaluated.decision.checked([*_file_checks(files), *_sanity_checks(job, training, manifest)])
+        decision = evaluated.decision.with_checks([*_file_checks(files), *_sanity_checks(job, training, manifest)])
         _write_evaluation(job, evaluated)
         gate = msgspec.convert(decision.record(job.version), Gate)
         publish.write_manifest(job.store, msgspec.structs.replace(manifest, gate=gate))
@@ -305,7 +305,7 @@ def verified(job: Job, evaluated: EvaluationResult) -> list[FileEntry]:
     try:
         return publish.verified_files(job.store, job.version, evaluated.config.als.rank)
     except publish.ModelRefused as refused:
-        record_gate(job, evaluated.decision.checked([ModelCheck("files are whole", False, str(refused))]))
+        record_gate(job, evaluated.decision.with_checks([ModelCheck("files are whole", False, str(refused))]))
         model_registry.prune(job.store, job.settings.models_kept)
         raise
 

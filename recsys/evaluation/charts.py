@@ -10,7 +10,7 @@ ROW, GAP, TOP = 26, 8, 8
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar: its value and interval, and whether it is the one that the chart is about."""
+    """One bar with its interval. `leading`: the method that the chart highlights."""
 
     label: str
     value: float
@@ -20,14 +20,14 @@ class Bar:
 
 
 def bars(entries: Sequence[Bar], title: str) -> str:
-    """Horizontal bars, one a row, each with a whisker and its figure in per cent."""
+    """Horizontal bars, one per row, each with an error bar and its figure in per cent."""
     largest = max((entry.high for entry in entries), default=0.0) or 1.0
     rows = [_row(entry, TOP + place * ROW, largest) for place, entry in enumerate(entries)]
     return _svg(rows, TOP * 2 + len(entries) * ROW, title)
 
 
 def grouped(groups: Mapping[str, Sequence[Bar]], title: str) -> str:
-    """Groups of bars below a heading each, all to one scale."""
+    """Groups of bars, each below a heading, all to one scale."""
     largest = max((entry.high for entries in groups.values() for entry in entries), default=0.0) or 1.0
     rows, y = [], TOP
     for name, entries in groups.items():

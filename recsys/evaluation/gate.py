@@ -1,4 +1,4 @@
-"""The gate: which recipe may become the next model, and why the others may not. Pure."""
+"""The gate: decides which model configuration may be published, and why the others may not. Pure functions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,22 +16,23 @@ Json = dict[str, Any]
 Verdict = Literal["published", "refused"]
 CANDIDATE, LIVE, POPULARITY = "candidate", "live", "popularity"
 PREFERENCE = (LIVE, POPULARITY, CANDIDATE)
-"""Among equals the first is taken: what serves stays, and what is simpler comes before what was searched for."""
+"""Among equals the first wins: the live configuration stays, and the simpler one precedes the searched one."""
 MIN_DAYS = 5
-"""Fewer days give no interval worth the name: it is made by drawing days."""
+"""The intervals resample days: fewer days give no useful interval."""
 SHOWN = ("hr@3", "ndcg@10")
 RULE = (
-    "Recipes are compared on the newest purchases, each fitted to those before, by hit rate at 3 plus NDCG at 10. A "
-    "recipe is refused if its difference to the live model's over all known customers has a 95 % interval (paired, "
-    "days drawn anew) wholly below zero, or if it looks at a customer's own purchases and its difference to popular "
-    "products over customers with purchases has an interval that does not lie wholly above zero. Of those left, the "
-    "best over all known customers is fitted to everything. Popular products are never refused."
+    "Model configurations are compared on the newest purchases, each trained on the purchases before, by hit rate at 3 "
+    "plus NDCG at 10. A configuration is refused if its difference to the live one over all known customers has a 95 % "
+    "interval (paired, bootstrap over days) entirely below zero. A configuration that uses a customer's own purchases "
+    "is also refused unless its difference to popular products over customers with purchases has an interval entirely "
+    "above zero. Of those left, the best over all known customers is trained on all purchases. Popular products are "
+    "never refused."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateResult:
-    """How one recipe did. Values and differences are of hit rate at 3 + NDCG at 10; None: nothing to compare with."""
+    """Figures of one configuration. Values and differences: hit rate at 3 + NDCG at 10; None: nothing to compare."""
 
     name: str
     value: float
@@ -41,7 +42,7 @@ class CandidateResult:
     refused: str | None = None
 
     def record(self) -> Json:
-        """As the manifest keeps it."""
+        """As JSON, for the manifest."""
         return {
             "name": self.name,
             "refused": self.refused,
@@ -56,7 +57,7 @@ class CandidateResult:
 
 @dataclass(frozen=True, slots=True)
 class ModelCheck:
-    """One check of what was written."""
+    """One check of a written model."""
 
     name: str
     passed: bool
@@ -65,7 +66,7 @@ class ModelCheck:
 
 @dataclass(frozen=True, slots=True)
 class GateDecision:
-    """What the gate says: the winner and why, every recipe's standing, and the checks of the model made of it."""
+    """The winner and why, the results of all configurations, and the checks of the model trained with the winner."""
 
     winner: str
     reason: str
@@ -77,14 +78,14 @@ class GateDecision:
         """Refused where a check of the written model failed."""
         return "published" if all(check.passed for check in self.checks) else "refused"
 
-    def checked(self, checks: Sequence[ModelCheck]) -> "GateDecision":
-        """The judgement with the checks of what was written; the first that failed is the reason."""
+    def with_checks(self, checks: Sequence[ModelCheck]) -> "GateDecision":
+        """The decision with the checks of the written model; the first failed check becomes the reason."""
         failed = [check for check in checks if not check.passed]
         reason = f"The model was not published: {failed[0].detail}." if failed else self.reason
         return replace(self, checks=(*checks,), reason=reason)
 
     def record(self, version: str) -> Json:
-        """As the manifest and `reports/gate/` keep it."""
+        """As JSON, for the manifest and `reports/gate/`."""
         return {
             "version": version,
             "verdict": self.verdict,
@@ -97,28 +98,28 @@ class GateDecision:
 
 
 def personalises(composition: Composition) -> bool:
-    """Whether answers depend on what the customer bought (beyond leaving it out)."""
+    """Whether recommendations depend on the customer's purchases, other than by masking them."""
     return any((composition.factors, composition.neighbours, composition.categories, composition.repeats))
 
 
 def too_little(answers: Answers, needed: int) -> str | None:
-    """Why these answers decide nothing; None where they do."""
+    """Why these answers are too few for a decision; None where they are enough."""
     warm = groups(answers)["warm"]
     return too_few(int(warm.sum()), len(np.unique(answers.at_ms[warm] // DAY_MS)), needed)
 
 
 def too_few(questions: int, days: int, needed: int) -> str | None:
-    """Why so many questions to known customers on so many days decide nothing; None where they do."""
+    """Why these numbers of warm questions and days are too small for a decision; None where they are enough."""
     if questions >= needed and days >= MIN_DAYS:
         return None
     return (
-        f"Too few purchases to compare recipes by: {questions:,} orders of customers with purchases on {days} days, "
-        f"where {needed:,} on {MIN_DAYS} days are needed"
+        f"Too few purchases to compare configurations: {questions:,} orders of customers with purchases on {days} "
+        f"days, {needed:,} orders on {MIN_DAYS} days are needed"
     )
 
 
 def decide(answers: Answers, configs: Mapping[str, Composition]) -> GateDecision:
-    """The gate's word on recipes that answered the same questions; their names are methods of the answers."""
+    """Decide between configurations that answered the same questions; their names are the methods of the answers."""
     table = _Table(answers)
     results = [table.result(name, configs) for name in PREFERENCE if name in configs]
     winner = max((result for result in results if not result.refused), key=lambda result: result.value)
@@ -126,7 +127,7 @@ def decide(answers: Answers, configs: Mapping[str, Composition]) -> GateDecision
 
 
 class _Table:
-    """The value of every answer."""
+    """The metrics of every answer."""
 
     def __init__(self, answers: Answers) -> None:
         found = values(answers)
@@ -137,7 +138,7 @@ class _Table:
         self._blocks = {name: DayBootstrap(answers.at_ms[chosen]) for name, chosen in self._groups.items()}
 
     def result(self, name: str, configs: Mapping[str, Composition]) -> CandidateResult:
-        """One recipe against the others."""
+        """One configuration against the others."""
         against_live = self._difference(name, LIVE, "all") if LIVE in configs and name != LIVE else None
         against_popularity = self._difference(name, POPULARITY, "warm") if name != POPULARITY else None
         return CandidateResult(
@@ -170,30 +171,30 @@ def _refusal(
         return None
     if personalises(composition) and against_popularity is not None and not against_popularity.low > 0:
         return (
-            "It looks at each customer's purchases and does not serve customers with purchases better than popular "
-            f"products do, beyond chance: {_in_words(against_popularity)}"
+            "It uses each customer's purchases and is not significantly better than popular products for customers "
+            f"with purchases: {_in_words(against_popularity)}"
         )
     if against_live is not None and against_live.high < 0:
-        return f"It is worse than the live model's recipe, beyond chance: {_in_words(against_live)}"
+        return f"It is significantly worse than the live configuration: {_in_words(against_live)}"
     return None
 
 
 def _in_words(difference: Interval) -> str:
-    return f"difference {difference.value:+.4f}, between {difference.low:+.4f} and {difference.high:+.4f}"
+    return f"difference {difference.value:+.4f}, 95 % interval {difference.low:+.4f} to {difference.high:+.4f}"
 
 
-_NAMES = {CANDIDATE: "newly chosen recipe", LIVE: "live model's recipe", POPULARITY: "recipe of popular products"}
+_NAMES = {CANDIDATE: "new configuration", LIVE: "live configuration", POPULARITY: "configuration of popular products"}
 
 
 def _reason(winner: CandidateResult, results: Sequence[CandidateResult]) -> str:
     hits = winner.figures["warm"]["hr@3"].value * 1000
     words = (
-        f"The {_NAMES[winner.name]} does best: of 1,000 orders of customers with purchases, {hits:.0f} hold one of its "
-        "first three products"
+        f"The {_NAMES[winner.name]} is the best: of 1,000 orders of customers with purchases, {hits:.0f} contain one "
+        "of its first three products"
     )
     popular = next(result for result in results if result.name == POPULARITY)
     if winner.name != POPULARITY:
-        words += f", of popular products {popular.figures['warm']['hr@3'].value * 1000:.0f}"
+        words += f", with popular products {popular.figures['warm']['hr@3'].value * 1000:.0f}"
     refused = [f"The {_NAMES[each.name]} was refused. {each.refused}." for each in results if each.refused]
     return " ".join([f"{words}.", *refused])
 

@@ -1,4 +1,4 @@
-"""metrics.json as a page for people, and as a few lines for a terminal."""
+"""metrics.json as an HTML report, and as a few lines for a terminal."""
 
 from collections.abc import Iterable
 from html import escape
@@ -32,42 +32,42 @@ LABELS = {
     POPULAR_EVER: "best sellers of all time",
     POPULAR_WEEK: "best sellers of a week",
     POPULAR_LIVE: "best sellers right now",
-    ALS_BASELINE_WARM_ONLY: "the old system, as it was",
-    ALS_BASELINE: "the old system, filled up",
-    ALS_FROZEN: "customers alike, kept still",
-    ALS_FOLDED: "customers alike, up to date",
+    ALS_BASELINE_WARM_ONLY: "the old system, known customers only",
+    ALS_BASELINE: "the old system, with best sellers",
+    ALS_FROZEN: "similar customers, as of the split",
+    ALS_FOLDED: "similar customers, up to date",
     ITEM_ITEM: "bought together",
 }
-"""What a merchandiser calls the methods."""
-RECIPES = {
-    "candidate": "the new recipe",
-    "live": "today's recipe",
-    "popularity": "best sellers, by the new recipe",
+"""Names of the methods for readers from outside the field."""
+CONFIGURATIONS = {
+    "candidate": "the new configuration",
+    "live": "the live configuration",
+    "popularity": "best sellers, new configuration",
 }
-"""And what a run of the batch job compares beside them (recsys/evaluation/gate.py)."""
+"""What the gate of the batch job compares in addition (recsys/evaluation/gate.py)."""
 
 WORDS = {
-    "the old system": "ALS with the settings of the predecessor. As it was, it had nothing for customers who were new "
-    "to its model; filled up, it gives them the best sellers of the week.",
-    "customers alike": "ALS: what customers with similar purchases bought. Kept still: as known at the split; up to "
-    "date: with every purchase since.",
-    "hit rate at 3": "Of all orders asked about, those with at least one of the first three products.",
-    "NDCG at 10": "Between 0 and 1: ten products of which the best stand first would be 1.",
-    "recall": "The share of an order's new products that were shown.",
-    "coverage": "The share of all products on sale that were shown to anybody.",
-    "novelty, popularity": "How surprising the shown products are, in bits, and their mean share of all sales.",
-    "rolling": "Each order answered from what was known just before it.",
-    "static": "Each customer answered once, at the split, and held to everything they bought after it; the composition "
-    "answers by its weights for a state that stands still.",
-    "repeats": "Rolling, with everything in an order to be found and products shown again that the customer has.",
-    "warm, cold": "Customers with and without a purchase before.",
-    "±, intervals": "95 %, by drawing whole days anew 2,000 times; methods are compared on the same days.",
+    "the old system": "ALS with the settings of the replaced system. It had no products for customers who were unknown "
+    "to its model; in the second variant they get the best sellers of the week.",
+    "similar customers": "ALS: what customers with similar purchases bought. As of the split: trained on the purchases "
+    "before it; up to date: with every later purchase folded in.",
+    "hit rate at 3": "The share of orders that contain at least one of the first three products.",
+    "NDCG at 10": "Between 0 and 1: it is 1 if the first of the ten products are those that were bought.",
+    "recall": "The share of an order's new products that were among the recommended ones.",
+    "coverage": "The share of all products on sale that were recommended to at least one customer.",
+    "novelty, popularity": "Mean self-information of recommended products in bits, and their mean share of all sales.",
+    "rolling": "Each order is answered with the state just before it.",
+    "static": "Holdout: each customer is answered once, at the split, and evaluated against all later purchases; the "
+    "composed score uses its offline weights.",
+    "repeats": "Rolling, but all products of an order count as hits, and purchased products may be recommended again.",
+    "warm, cold": "Customers with and without an earlier purchase.",
+    "±, intervals": "95 %, by a bootstrap over days with 2,000 resamples; methods are paired on the same days.",
 }
 STYLE = Path(__file__).with_name("html_report.css").read_text()
 
 
 def page(document: Json) -> str:
-    """The whole report as one HTML file that needs nothing else."""
+    """The report as one HTML file that loads nothing else."""
     sections = (
         _headline(document),
         *_charts(document["rolling"]),
@@ -86,7 +86,7 @@ def page(document: Json) -> str:
 
 
 def text(document: Json) -> str:
-    """The figures that matter most, a line a method."""
+    """The main figures, one line per method."""
     lines = []
     for protocol in _protocols(document):
         for name in ("warm", "all"):
@@ -117,9 +117,9 @@ def _headline(document: Json) -> str:
         f'<p class="lead">Of 1,000 orders of customers who had bought before, <b>{own * 1000:.0f}</b> contain a new '
         f"product that would have been among the first three shown to them. With the products that sell best at that "
         f"moment it would have been {popular * 1000:.0f}.</p>"
-        f"<p>Each of {group['questions']:,} such orders{_sampled(document)} was answered with what was known a moment "
-        "before it, by the code that answers customers. Purchases that customers made without being shown anything are "
-        "what it is held to; what a recommendation would have brought about on top, no figure here can tell.</p>"
+        f"<p>Each of {group['questions']:,} such orders{_sampled(document)} was answered with the state before it, by "
+        "the serving code. This is an offline evaluation: customers made their purchases without seeing the "
+        "recommendations, so it cannot measure purchases that a recommendation would have caused.</p>"
     )
 
 
@@ -133,8 +133,8 @@ def _charts(rolling: Json) -> Iterable[str]:
             yield f"<h2>Hit rate of three products: {words}</h2><p>The share of orders with at least one hit.</p>"
             yield _scrolled(bars(_bars(rolling[name], rolling[name]["methods"], "hr@3"), f"Hit rate at 3, {words}"))
     if "warm" in rolling:
-        yield "<h2>Quality of the order of ten: customers who bought before</h2>"
-        yield "<p>NDCG at 10: a hit counts more the higher it stands.</p>"
+        yield "<h2>Ranking quality of ten products: customers who bought before</h2>"
+        yield "<p>NDCG at 10: a hit counts more the higher it is ranked.</p>"
         yield _scrolled(bars(_bars(rolling["warm"], rolling["warm"]["methods"], "ndcg@10"), "NDCG at 10, warm"))
     gaps = {name: rolling[name] for name, _, _ in GAPS if name in rolling}
     if gaps:
@@ -152,11 +152,11 @@ def _bars(group: Json, names: Iterable[str], metric: str) -> list[Bar]:
 
 
 def _label(method: str) -> str:
-    return LABELS.get(method) or RECIPES.get(method, method)
+    return LABELS.get(method) or CONFIGURATIONS.get(method, method)
 
 
 def _range(rolling: Json) -> str:
-    """How much of the assortment is shown."""
+    """Catalogue coverage."""
     group = rolling.get("warm") or rolling["all"]
     rows = "".join(
         f"<tr{_own(name)}>{_named(name)}<td>{figures['coverage@3']:.1%}</td><td>{figures['coverage@10']:.1%}</td>"
@@ -164,8 +164,8 @@ def _range(rolling: Json) -> str:
         for name, figures in group["methods"].items()
     )
     return (
-        "<h2>How much of the range customers get to see</h2><p>The share of all products on sale that at least one "
-        "customer was shown, and the mean share of all sales that a shown product has.</p>"
+        "<h2>Catalogue coverage</h2><p>The share of all products on sale that were recommended to at least one "
+        "customer, and the mean share of all sales of a recommended product.</p>"
         + _scrolled(
             "<table><tr><th></th><th class=words>method</th><th>among three</th><th>among ten</th>"
             f"<th>share of sales</th></tr>{rows}</table>"
@@ -175,8 +175,8 @@ def _range(rolling: Json) -> str:
 
 def _ratios(document: Json) -> str:
     return (
-        "<h2>How many times better than the alternatives</h2><p>An interval that lies wholly above 1 is an advantage "
-        "that chance does not explain.</p>"
+        "<h2>How many times better than the alternatives</h2><p>An interval entirely above 1 is a significant "
+        "advantage.</p>"
         + "".join(
             f"<h3>{name.capitalize()}</h3>{_scrolled(_ratio_table(document[name]))}" for name in _protocols(document)
         )
@@ -184,7 +184,7 @@ def _ratios(document: Json) -> str:
 
 
 def _ratio_table(groups: Json) -> str:
-    """Customers who bought before, and all of them, beside each other."""
+    """Customers who bought before and all customers, side by side."""
     names = [name for name in ("warm", "all") if name in groups]
     heads = "".join(f"<th colspan=2>{'bought before' if name == 'warm' else 'all customers'}</th>" for name in names)
     metrics = "<th>hit rate at 3</th><th>NDCG at 10</th>" * len(names)
@@ -249,18 +249,18 @@ def _half(figure: list[float]) -> float:
 
 def _choice(document: Json) -> str:
     moving, trials = document["recipe"]["composition"], document["search"]
-    compositions = f"<p>The chosen composition:</p>{_weights(moving)}"
+    compositions = f"<p>The chosen weights:</p>{_weights(moving)}"
     if still := moving.get("still"):
-        compositions += f"<p>While the stream is away:</p>{_weights(still)}"
+        compositions += f"<p>While the stream is unavailable:</p>{_weights(still)}"
     als = ", ".join(f"{name} {value}" for name, value in document["recipe"]["als"].items())
     seconds = ", ".join(f"{name} {took:.0f} s" for name, took in document["seconds"].items())
     tried = sum(document["tried"].values())
     return (
         f"<h2>How it was chosen</h2><p>{tried:,} candidates were compared on the purchases from "
         f"{_day(document['validation']['from'])} to {_day(document['split'])}, before the ones reported here. "
-        f"These were looked at {document['looks']} time{'s' if document['looks'] > 1 else ''}.</p>"
+        f"Test-set looks: {document['looks']}.</p>"
         f"<details><summary>The chosen weights</summary>{compositions}<p>ALS: {escape(als)}</p></details>"
-        f"<details><summary>The candidates that led at some time</summary>{_trials(trials)}</details>"
+        f"<details><summary>The candidates that led at some point</summary>{_trials(trials)}</details>"
         f"<p class=soft>{seconds}</p>"
     )
 
@@ -298,9 +298,9 @@ def _value(value: Any) -> str:
 def _glossary(document: Json) -> str:
     words = "".join(f"<dt><b>{word}</b></dt><dd>{meaning}</dd>" for word, meaning in WORDS.items())
     return (
-        f"<h2>Words</h2><dl>{words}</dl><p class=soft>What is to be found are products new to the customer; products "
-        "the customer has are not shown; only what was sold within 30 days is. Candidates of the search were compared "
-        f"on {document['validation']['sample']:.0%} of the orders.</p>"
+        f"<h2>Glossary</h2><dl>{words}</dl><p class=soft>Hits are products that the customer has not bought before; "
+        "purchased products are not recommended, nor products without a sale in 30 days. The search compared "
+        f"candidates on {document['validation']['sample']:.0%} of the orders.</p>"
     )
 
 

@@ -32,7 +32,7 @@ CANDIDATES = (_als(64, 1.0, 40.0, 10), _als(128, 1.0, 40.0, 10), _als(64, 1.0, 1
 
 
 def als_candidates(text: str) -> tuple[AlsSettings, ...]:
-    """Settings written as `rank:regularisation:alpha,…`. Raises ValueError for anything else."""
+    """Parse `rank:regularisation:alpha,…`. Raises ValueError for anything else."""
     settings = []
     for one in text.split(","):
         rank, regularisation, alpha = one.split(":")

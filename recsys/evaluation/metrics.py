@@ -1,4 +1,4 @@
-"""Figures of answers: hit rate, NDCG, recall, coverage, novelty; and intervals of paired differences. NumPy only."""
+"""Metrics of answers: hit rate, NDCG, recall, coverage, novelty; bootstrap intervals of paired differences."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +31,7 @@ def groups(answers: Answers) -> dict[str, Chosen]:
 
 
 def values(answers: Answers) -> dict[str, Float64s]:
-    """Each question's value of each metric: [methods, questions]."""
+    """Each metric's values: [methods, questions]."""
     found: dict[str, Any] = {}
     gains = 1 / np.log2(np.arange(answers.hits.shape[2]) + 2)
     ideal = np.concatenate(([0.0], np.cumsum(gains)))
@@ -44,14 +44,14 @@ def values(answers: Answers) -> dict[str, Float64s]:
 
 
 def coverage(answers: Answers, chosen: Chosen, k: int) -> Float64s:
-    """The share of the candidates that each method [methods] showed at all."""
+    """The share of the candidates that each method [methods] recommended to anybody."""
     shown = answers.shown[:, chosen, :k].reshape(len(answers.methods), -1)
     distinct = [len(np.unique(rows[rows >= 0])) for rows in shown]
     return np.array(distinct) / max(int(answers.candidates.sum()), 1)
 
 
 def novelty(answers: Answers, chosen: Chosen, k: int, popularity: Float64s) -> tuple[Float64s, Float64s]:
-    """Of what each method [methods] showed: the mean surprise, −log2 of its share of all sales, and the mean share."""
+    """Of each method's [methods] recommendations: mean self-information (−log2 of the share of sales), mean share."""
     share = (popularity + 1) / (popularity + 1).sum()
     shown = answers.shown[:, chosen, :k].reshape(len(answers.methods), -1)
     each = [share[rows[rows >= 0]] for rows in shown]
@@ -69,9 +69,9 @@ class Interval:
 
 
 class DayBootstrap:
-    """Bootstrap over whole days: the questions of a day share what happened on it (Künsch 1989, with blocks of a day).
+    """Block bootstrap over days: the questions of one day are dependent (Künsch 1989, with blocks of a day).
 
-    All methods are drawn together, so that their differences and quotients are paired.
+    All methods share the resamples, so that their differences and ratios are paired.
     """
 
     def __init__(self, at_ms: NDArray[np.int64], seed: int = 1) -> None:
@@ -88,14 +88,14 @@ class DayBootstrap:
 
 
 def interval(value: float, resampled: Float64s) -> Interval:
-    """The value with the middle 95 % of its resamples."""
+    """The value with the 2.5 % and 97.5 % percentiles of its resamples."""
     finite = resampled[np.isfinite(resampled)]
     low, high = np.percentile(finite, (2.5, 97.5)) if len(finite) else (np.nan, np.nan)
     return Interval(value, float(low), float(high))
 
 
 def paired(answers: Answers, one: str, other: str, chosen: Chosen) -> dict[str, Interval]:
-    """By how much a method is better than another, by metric, both on the same days; nothing of no question."""
+    """The paired difference of two methods, by metric; empty where no question is chosen."""
     if not chosen.any():
         return {}
     found, blocks = values(answers), DayBootstrap(answers.at_ms[chosen])

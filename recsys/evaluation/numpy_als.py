@@ -1,4 +1,4 @@
-"""Implicit ALS in NumPy on one core: the equations that MLlib solves, for fits that are compared by the dozen.
+"""Implicit ALS in NumPy on one core: the equations that MLlib solves, for evaluations that fit many models.
 
 Hu, Koren, Volinsky (2008) with the regularisation multiplied by the number of ratings, as `recsys.fold_in`
 states them. A customer of n ≤ rank products costs a system of n × n instead of rank × rank:
@@ -52,7 +52,7 @@ def _batches(entities: Int64s, others: Int64s, ratings: Float64s, rank: int) -> 
 
 
 def _half_step(batches: Iterable[_Batch], fixed: Float64s, entities: int, als: AlsSettings) -> Float64s:
-    """The factors [entities, rank] of one side against those of the other; zeros for who rated nothing."""
+    """The factors [entities, rank] of one side against those of the other; zeros for entities without ratings."""
     gramian, identity = fixed.T @ fixed, np.eye(als.rank)
     solved = np.zeros((entities, als.rank))
     for batch in batches:

@@ -1,4 +1,4 @@
-"""Purchases as columns in the order of time. NumPy and Arrow, no Spark."""
+"""The purchase log: curated purchases as columns, sorted by event time."""
 
 import itertools
 import zlib
@@ -47,15 +47,15 @@ class PurchaseLog:
 
     @property
     def newest_ms(self) -> int:
-        """The newest event time that is beyond doubt. There must be a line."""
+        """The event-time watermark of the log. There must be a line."""
         return newest_of(self.at_ms[-WITNESSES:].tolist())
 
     def at(self, moment_ms: int) -> int:
-        """The first line that is not before the moment."""
+        """The number of lines before a moment, epoch ms."""
         return int(np.searchsorted(self.at_ms, moment_ms))
 
     def each_order(self, first: int, last: int) -> Iterator[Order]:
-        """The orders within some lines. Lines of one order at one time are neighbours."""
+        """The orders within some lines. Lines of one order with the same time are adjacent."""
         changes = np.flatnonzero(np.diff(self.orders[first:last])) + first + 1
         bounds = [first, *changes.tolist(), last] if last > first else []
         return (Order(start, end) for start, end in itertools.pairwise(bounds))
@@ -66,14 +66,14 @@ class PurchaseLog:
         return None if number == ANONYMOUS else self.users[number]
 
     def purchases(self, order: Order) -> Iterator[Purchase]:
-        """An order's lines, as the live state takes them in."""
+        """An order's lines, as the live state applies them."""
         customer = self.user(order.first)
         span = slice(order.first, order.last)
         lines = zip(self.rows[span].tolist(), self.pieces[span].tolist(), self.at_ms[span].tolist(), strict=True)
         return (Purchase(customer, row, pieces, at_ms) for row, pieces, at_ms in lines)
 
     def with_first(self, product_ids: Sequence[str]) -> "PurchaseLog":
-        """The same with products renumbered: those given first, in their order, then the others in theirs."""
+        """The log with products renumbered: the given ones first, in this order, then the others in theirs."""
         number = {id_: place for place, id_ in enumerate(self.products)}
         given = np.array([number[id_] for id_ in product_ids], np.int64)
         others = np.setdiff1d(np.arange(len(self.products)), given)
@@ -106,7 +106,7 @@ def sampled_log(tables: Iterable[pa.Table], share: float) -> PurchaseLog:
 
 
 def sample(lines: pa.Table, share: float) -> pa.Table:
-    """All lines of a share of the customers, always the same ones; an anonymous order is a customer of its own."""
+    """All lines of a share of the customers, always the same ones; each anonymous order counts as a customer."""
     if share >= 1:
         return lines
     who: Any = pc.coalesce(lines["user_id"], lines["order_id"]).combine_chunks().dictionary_encode()
@@ -115,7 +115,7 @@ def sample(lines: pa.Table, share: float) -> pa.Table:
 
 
 def log_of_table(table: pa.Table) -> PurchaseLog:
-    """The log of curated purchases: a table of `COLUMNS`, its lines in any order."""
+    """The log of a table of `COLUMNS`, its lines in any order."""
     users, customers = _numbered(table["user_id"])
     products, rows = _numbered(table["product_id"])
     _, orders = _numbered(table["order_id"])
@@ -137,7 +137,7 @@ def log_of_table(table: pa.Table) -> PurchaseLog:
 
 
 def _numbered(column: "pa.ChunkedArray[Any]") -> tuple[list[str], NDArray[np.int64]]:
-    """Distinct values in ascending order, and each line's place among them; -1 for null."""
+    """Distinct values in ascending order, and each line's index into them; -1 for null."""
     values: Any = pc.drop_null(pc.unique(column)).sort()
     places: Any = pc.index_in(column, value_set=values)
     return values.to_pylist(), _numpy(places.fill_null(-1)).astype(np.int64)

@@ -1,7 +1,6 @@
-"""Rolling evaluation: each order is answered from the state just before it, then the whole order is applied.
+"""Rolling (prequential) evaluation: recommend from the state just before each order, then apply the whole order.
 
-The answers come from the very scorer and state that serve customers. Every method sees the same orders, the same
-candidates and the same masks.
+The serving scorer and state give the answers. Every method has the same orders, candidates and masks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,18 +22,19 @@ K = 10
 NOTHING_LEFT = -1
 """In `Answers.shown`: fewer than K products could be shown."""
 NO_PURCHASE_BEFORE = -1
-"""In `Answers.gap_ms`: the customer is new."""
+"""In `Answers.gap_ms`: the customer has no purchase yet."""
 
 TopK = NDArray[np.int32]  # [K] rows, best first
 Who = Literal["all", "warm", "cold"]
-"""Customers: all that are known, with a purchase before, without one."""
+"""All customers with an id; those with an earlier purchase (warm); those without one (cold)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
     """A way to recommend. A frozen one keeps the state of the model's moment.
 
-    Customers new to it get what `strangers` answers, or nothing at all where it is `silent` about them.
+    Customers without a history in that state get the top K of `fallback`, by default of `scorer` itself, or nothing if
+    the method is `warm_only`.
     """
 
     name: str
@@ -46,9 +46,9 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationProtocol:
-    """What is asked. `sample` of the orders of `who` are questions, chosen by `seed`; all orders are applied.
+    """Which questions are asked. A `sample` of the orders of `who`, drawn with `seed`; all orders are applied.
 
-    With `skip` they are others than the ones that a sample of that size chooses.
+    With `skip`, none of them is in a sample of that size with the same seed.
     """
 
     who: Who = "all"
@@ -59,7 +59,7 @@ class EvaluationProtocol:
     seed: int = 1
 
     def draws(self, drawn: float) -> bool:
-        """Whether a number drawn from 0 to 1 makes a question of an order."""
+        """Whether a random number in [0, 1) makes its order a question."""
         return self.skip <= drawn < self.skip + self.sample
 
     def asks(self, history: History) -> bool:
@@ -80,12 +80,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What every method showed in answer to each question [questions], and how much of it was bought."""
+    """The top K of every method for each question [questions], and which of them were hits."""
 
     methods: tuple[str, ...]
     at_ms: NDArray[np.int64]
     gap_ms: NDArray[np.int64]  # since the customer's last purchase
-    targets: NDArray[np.int64]  # number of products to be found
+    targets: NDArray[np.int64]  # number of products that count as hits
     shown: NDArray[np.int32]  # [methods, questions, K]
     hits: NDArray[np.bool_]  # [methods, questions, K]
     candidates: NDArray[np.bool_]  # [products]: could be shown in some answer
@@ -95,7 +95,7 @@ class Answers:
 
 
 class Recorder:
-    """Collects questions and what each method showed."""
+    """Collects questions and each method's top K."""
 
     def __init__(self, methods: Sequence[Method], products: int) -> None:
         self._methods = methods
@@ -113,7 +113,7 @@ class Recorder:
         self._candidates |= on_sale
 
     def answers(self) -> Answers:
-        """All of them."""
+        """All questions so far."""
         at_ms, gap_ms, targets = np.array(self._questions, np.int64).reshape(-1, 3).T
         shape = (len(self._questions), len(self._methods), K)
         return Answers(
@@ -128,7 +128,7 @@ class Recorder:
 
 
 class ReplayState:
-    """The two states that methods answer from: one moves on with the stream, one stays at the model's moment."""
+    """The two states that methods answer from: one follows the log, one stays at the model's moment."""
 
     def __init__(self, view: TrainingView, methods: Sequence[Method]) -> None:
         half_lives = tuple({ms for method in methods for ms in method.scorer.composition.half_lives_ms})
@@ -139,7 +139,7 @@ class ReplayState:
     def shown(
         self, methods: Sequence[Method], customer: str, now_ms: int, on_sale: Allowed, new_only: bool
     ) -> list[TopK]:
-        """Each method's answer, filled up with NOTHING_LEFT."""
+        """Each method's top K, padded with NOTHING_LEFT."""
         held, same = self.live.history(customer), dict[tuple[ComposedScorer, bool, bool], TopK]()
         return [
             self._shown(method, customer, now_ms, _mask(on_sale, held, method, new_only), same) for method in methods
@@ -153,7 +153,7 @@ class ReplayState:
         allowed: Allowed,
         same: dict[tuple[ComposedScorer, bool, bool], TopK],
     ) -> TopK:
-        """One method's answer. `same`: what a scorer gave before to this customer as a stranger."""
+        """One method's top K. `same`: the scorers' answers so far to this customer without a history."""
         state = self._frozen if method.frozen else self.live
         history = state.history(customer)
         if len(history):
@@ -173,7 +173,7 @@ class ReplayState:
         return np.pad(ranked.rows.astype(np.int32), (0, K - len(ranked.rows)), constant_values=NOTHING_LEFT)
 
     def _at_first(self, scorer: ComposedScorer) -> Moment:
-        """What a frozen method knows of the moment: always that of the model."""
+        """The shared scores of a frozen method: always those of the model's moment."""
         if scorer not in self._first:
             self._first[scorer] = scorer.moment(self._frozen, self._moment_ms)
         return self._first[scorer]
@@ -233,7 +233,7 @@ def _mask(on_sale: Allowed, held: History, method: Method, new_only: bool) -> Al
 def targets_of(
     log: PurchaseLog, lines: slice | NDArray[np.int64], history: History, new_only: bool
 ) -> NDArray[np.int64]:
-    """The distinct products that these lines sold, without those already held where only new ones count."""
+    """The distinct products sold in these lines; with `new_only` without those in the history."""
     sold = np.unique(log.rows[lines][log.pieces[lines] > 0])
     return np.setdiff1d(sold, history.rows) if new_only else sold
 

@@ -1,6 +1,6 @@
-"""Evaluation as a step of a run: recipes compared on the newest purchases, each fitted to those before. No Spark.
+"""The evaluation within a run: model configurations compared on the newest purchases, each trained on those before.
 
-By the rolling protocol of `spark.evaluate`: the code that serves answers each order from what was known before it.
+Rolling protocol: the serving code answers each order with the state just before it.
 """
 
 from dataclasses import dataclass
@@ -33,8 +33,10 @@ SEARCH_SHARE = 1 / 3
 
 @dataclass(frozen=True, slots=True)
 class EvaluationResult:
-    """The next model's recipe, the gate's word, the search's record; where anything could be measured `document`, which
-    is metrics.json, and the same as a page for people."""
+    """The next model's configuration, the gate decision, and the record of the search.
+
+    `document` (metrics.json) and `page` (report.html) are None where there was too little to measure.
+    """
 
     config: ModelConfig
     decision: GateDecision
@@ -44,7 +46,7 @@ class EvaluationResult:
 
     @property
     def metrics(self) -> Json:
-        """What the manifest says of it: the winner's figures."""
+        """The winner's figures, for the manifest."""
         if self.document is None:
             return {}
         (result,) = (each for each in self.decision.results if each.name == self.decision.winner)
@@ -54,15 +56,15 @@ class EvaluationResult:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationWindows:
-    """The last days, epoch ms: the search takes those from `chosen` to `split`, the gate those to `until`."""
+    """Epoch ms: the search evaluates from `search` to `split`, the gate from `split` to `until`."""
 
-    chosen: int
+    search: int
     split: int
     until: int
 
 
 def config_of(manifest: Manifest) -> ModelConfig | None:
-    """The recipe that a published model was made by; None where settings are missing that training needs."""
+    """The configuration of a published model; None where settings are missing that training needs."""
     try:
         als = AlsSettings.model_validate(msgspec.structs.asdict(manifest.settings))
     except ValidationError:
@@ -71,7 +73,7 @@ def config_of(manifest: Manifest) -> ModelConfig | None:
 
 
 def windows_of(log: PurchaseLog, settings: EvaluationSettings) -> EvaluationWindows:
-    """Each span takes its days, but never more than a quarter of what the log covers. What lies ahead is not asked."""
+    """Each window has its days, but at most a quarter of the log; lines ahead of the newest event are left out."""
     until = log.newest_ms + 1
     quarter = (until - int(log.at_ms[0])) // 4
     split = until - min(settings.gate_days * DAY_MS, quarter)
@@ -79,7 +81,7 @@ def windows_of(log: PurchaseLog, settings: EvaluationSettings) -> EvaluationWind
 
 
 def strongest(choice: Choice) -> ModelConfig:
-    """The choice, or where that shuns what is personal the best personal finalist: the gate is to say why."""
+    """The choice; if it is not personal, the best personal finalist, so that the gate records why not."""
     finalists = [trial for trial in choice.trials if trial.stage == FINALS]
     personal = [trial for trial in finalists if gate.personalises(trial.composition)]
     if gate.personalises(choice.config.composition) or not personal:
@@ -91,7 +93,10 @@ def strongest(choice: Choice) -> ModelConfig:
 
 
 class Evaluation:
-    """One evaluation of a log: `als` are the settings to choose a composition for, `live` is what serves today."""
+    """One evaluation of a log. `als`: the settings to choose weights for; `live`: the live model's configuration.
+
+    `baseline`: the settings of the replaced system's ALS, which every report shows.
+    """
 
     def __init__(
         self,
@@ -109,10 +114,10 @@ class Evaluation:
         self._windows = windows_of(log, settings)
 
     def run(self, scratch: Path) -> EvaluationResult:
-        """Choose a candidate, compare it with the live recipe and with popular products.
+        """Choose a candidate, and compare it with the live configuration and with popular products.
 
-        `scratch` takes the factors that are fitted. Where too little was bought to tell, the live recipe stays, or
-        the usual one begins.
+        Fitted factors go to `scratch`. With too few purchases, the live configuration stays, or the default one is
+        used.
         """
         if reason := self._too_little():
             return self._as_before(reason)
@@ -135,32 +140,32 @@ class Evaluation:
         return EvaluationResult(configs[decision.winner], decision, search, document, html_report.page(document))
 
     def _too_little(self) -> str | None:
-        """Why the spans cannot decide, as far as that can be told before anybody was asked."""
+        """Why the windows are too small for a decision, as far as the log alone shows it."""
         windows, needed = self._windows, self._settings.gate_questions
-        bounds = ((0, windows.chosen), (windows.chosen, windows.split), (windows.split, windows.until))
+        bounds = ((0, windows.search), (windows.search, windows.split), (windows.split, windows.until))
         reasons = (gate.too_few(*self._known_orders(first, last), needed) for first, last in bounds)
         return next((reason for reason in reasons if reason), None)
 
     def _as_before(self, reason: str) -> EvaluationResult:
         if self._live:
-            return EvaluationResult(self._live, GateDecision(LIVE, f"{reason}; the live model's recipe stays."), {})
+            return EvaluationResult(self._live, GateDecision(LIVE, f"{reason}; the live configuration stays."), {})
         usual = ModelConfig(self._als, DEFAULT, popularity_only(DEFAULT))
         return EvaluationResult(
-            usual, GateDecision(CANDIDATE, f"{reason}; the usual recipe serves until there are more."), {}
+            usual, GateDecision(CANDIDATE, f"{reason}; the default configuration is used until there are more."), {}
         )
 
     def _candidate(self, cache: FactorCache) -> tuple[ModelConfig, Json]:
-        """The recipe that a search prefers, and the record of the search."""
+        """The configuration that the search finds, and the record of the search."""
         settings, windows = self._settings, self._windows
         if not settings.search_seconds:
             composition = self._live.composition if self._live else DEFAULT
             config = ModelConfig(self._als, composition, popularity_only(composition))
             return config, {"seconds": 0, "tried": {}, "trials": []}
-        share = self._share(windows.chosen, windows.split, settings.search_questions)
-        window = SearchWindow(view_at(self._log, windows.chosen), windows.split, share, settings.search_seed)
+        share = self._share(windows.search, windows.split, settings.search_questions)
+        window = SearchWindow(view_at(self._log, windows.search), windows.split, share, settings.search_seed)
         choice = choose(window, cache, settings.search_seconds * SEARCH_SHARE, [self._als], self._live)
         return strongest(choice), {
-            "from": format_time(windows.chosen),
+            "from": format_time(windows.search),
             "until": format_time(windows.split),
             "sample": share,
             "seed": settings.search_seed,
@@ -170,13 +175,13 @@ class Evaluation:
         }
 
     def _configs(self, candidate: ModelConfig) -> dict[str, ModelConfig]:
-        """What the gate compares. Popular products are what the candidate gives to strangers."""
+        """What the gate compares. Popular products: what the candidate recommends to unknown users."""
         popular = popularity_only(candidate.composition)
         configs = {CANDIDATE: candidate, POPULARITY: ModelConfig(candidate.als, popular, popular)}
         return configs | ({LIVE: self._live} if self._live else {})
 
     def _protocols(self, configs: dict[str, ModelConfig]) -> dict[str, EvaluationProtocol]:
-        """What is asked; the last decides. Where bought products may be shown again, they are to be found as well."""
+        """The questions; the last ones decide. Where purchased products may be shown again, they count as hits."""
         share = self._share(self._windows.split, self._windows.until, self._settings.gate_questions_asked)
         asked = {"rolling": EvaluationProtocol(sample=share)}
         if any(not config.composition.mask_bought for config in configs.values()):
@@ -197,19 +202,19 @@ class Evaluation:
         return [*compared(view, configs, cache), *baselines]
 
     def _share(self, first_ms: int, last_ms: int, questions: int) -> float:
-        """The share of the orders that makes about so many questions."""
+        """The share of the orders that gives about so many questions."""
         orders, _days = self._known_orders(first_ms, last_ms)
         return min(1.0, questions / max(orders, 1))
 
     def _known_orders(self, first_ms: int, last_ms: int) -> tuple[int, int]:
-        """Orders of known customers in a span, and the days they lie on."""
+        """The number of orders of known customers in a time range, and of their days."""
         lines = slice(self._log.at(first_ms), self._log.at(last_ms))
         known = self._log.customers[lines] != ANONYMOUS
         orders, at_ms = self._log.orders[lines][known], self._log.at_ms[lines][known]
         return len(np.unique(orders)), len(np.unique(at_ms // DAY_MS))
 
     def _document(self, configs: dict[str, ModelConfig], search: Json) -> Json:
-        """metrics.json without the figures, with the words that the report page reads."""
+        """metrics.json without the figures."""
         split = self._windows.split
         return {
             "file": "the shop's purchases",

@@ -1,4 +1,4 @@
-"""Answers → the figures of metrics.json: plain dictionaries, every figure with its interval."""
+"""Answers → the figures of metrics.json: plain dictionaries, figures with 95 % intervals."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ RATIOS = ("hr@3", "ndcg@10")
 
 
 def summary(answers: Answers, popularity: Float64s, subject: str) -> Json:
-    """Figures by group, then method, then metric; and the quotients of `subject` to every other method."""
+    """Figures by group, then method, then metric; and the ratios of `subject` to every other method."""
     found = values(answers)
     return {
         name: {
@@ -44,7 +44,7 @@ def _figure(value: Float64s, blocks: DayBootstrap) -> list[float]:
 
 
 def _ratios(answers: Answers, chosen: Chosen, found: dict[str, Float64s], subject: str) -> Json:
-    """How many times better the subject is than each other method, and by how much: paired by day."""
+    """Ratio and difference of the subject to each other method, paired by day."""
     blocks, own = DayBootstrap(answers.at_ms[chosen]), answers.methods.index(subject)
     return {
         method: {

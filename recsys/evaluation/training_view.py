@@ -1,4 +1,4 @@
-"""What a model knows at a moment: learnt from the purchases before it, and from nothing else. NumPy, no Spark."""
+"""The features of a model at a moment, from the purchases before it alone, in NumPy (in Spark: spark/features.py)."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,21 +19,23 @@ from recsys.topk import Float32s, Float64s, Int64s
 
 POPULAR_DAYS = 7
 NEWEST_PRODUCTS = 100
-"""A customer's newest products from which co-purchases are counted: their pairs grow with the square."""
+"""Co-purchases are counted from each customer's newest products: pairs grow with the square of their number."""
 NEIGHBOURS = 100
-"""Neighbours of a product that are kept."""
+"""Neighbours kept for each product."""
+CATEGORY_SHRINK = 10.0
+"""Added to the buyers of a category, so that the affinities of rarely bought categories are small."""
 _CHUNK = 4096
 _PAIRS = 2**23
-"""Pairs of products that are counted at once: 64 MiB."""
+"""Pairs of products that are counted in one batch: 64 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingView:
-    """What compositions share at a moment: the log as the model numbers its products, and who held what."""
+    """What all methods know at a moment: the log with the model's product numbers, net purchases, and features."""
 
     log: PurchaseLog
     moment_ms: int
-    scored: int  # products that known customers hold; they come first
+    scored: int  # products with net purchases of known customers; they come first
     net_purchases: "NetPurchases"
     past: PastPurchases
     co_purchases: CoPurchases
@@ -41,18 +43,18 @@ class TrainingView:
 
     @property
     def last(self) -> int:
-        """The first line that is not before the moment."""
+        """The number of lines before the moment."""
         return self.log.at(self.moment_ms)
 
     def live_state(self, half_lives_ms: tuple[float, ...]) -> LiveState:
-        """The state at the moment, as serving would have it."""
+        """The serving state at the moment."""
         live = LiveState(self.past, self.co_purchases, half_lives_ms)
         sold = np.flatnonzero((self.log.pieces[: self.last] > 0) & self._kept())
         live.warm_up(self.log.rows[sold], self.log.at_ms[sold])
         return live
 
     def _kept(self) -> NDArray[np.bool_]:
-        """Which lines [last] were not wholly returned, as the live state takes back what is: anonymous ones stay."""
+        """Which lines [last] were not entirely returned, as in the live state. Anonymous lines always count."""
         log, products = self.log, len(self.log.products)
         known = np.flatnonzero(log.customers[: self.last] != ANONYMOUS)
         keys, net = (
@@ -65,18 +67,18 @@ class TrainingView:
         return kept
 
     def knowledge(self, item_factors: Float32s, als: AlsSettings, popularity: Float64s) -> Knowledge:
-        """One model, given its factors [scored, rank]."""
+        """The scorer's input with these item factors [scored, rank]."""
         return Knowledge(item_factors, FoldIn(item_factors, als.alpha, als.regularisation), popularity, self.categories)
 
     def popularity(self, days: int | None = POPULAR_DAYS) -> Float64s:
-        """Lines sold of each product [products] in the last `days` before the moment, or ever."""
+        """Lines sold of each product [products] in the last `days` before the moment; None: in the whole log."""
         first = 0 if days is None else self.log.at(self.moment_ms - days * DAY_MS)
         sold = self.log.rows[first : self.last][self.log.pieces[first : self.last] > 0]
         return np.bincount(sold, minlength=len(self.log.products)).astype(np.float64)
 
 
 def view_at(log: PurchaseLog, moment_ms: int) -> TrainingView:
-    """What is known at the moment."""
+    """The view of a log at a moment, epoch ms."""
     bought = np.unique(net_purchases_before(log, log.at(moment_ms)).rows)
     log = log.with_first([log.products[row] for row in bought.tolist()])
     net = net_purchases_before(log, log.at(moment_ms))
@@ -93,7 +95,7 @@ def view_at(log: PurchaseLog, moment_ms: int) -> TrainingView:
 
 @dataclass(frozen=True, slots=True)
 class NetPurchases:
-    """Who held what before a moment: one entry a customer and product, sorted by both."""
+    """Net purchases (bought less returned) before a moment: one entry per customer and product, sorted by both."""
 
     customers: NDArray[np.int64]
     rows: NDArray[np.int64]
@@ -102,7 +104,7 @@ class NetPurchases:
 
 
 def net_purchases_before(log: PurchaseLog, last: int) -> NetPurchases:
-    """What known customers hold by the lines before `last`: net pieces above 0."""
+    """The net purchases of known customers in the lines before `last`, only quantities above 0."""
     known = np.flatnonzero(log.customers[:last] != ANONYMOUS)
     keys, places = np.unique(log.customers[known] * len(log.products) + log.rows[known], return_inverse=True)
     sums = np.zeros(len(keys))
@@ -116,7 +118,7 @@ def net_purchases_before(log: PurchaseLog, last: int) -> NetPurchases:
 
 
 def past_purchases_of(log: PurchaseLog, net: NetPurchases) -> PastPurchases:
-    """The histories that serving starts from."""
+    """The purchase histories that serving starts with."""
     buyers, first = np.unique(net.customers, return_index=True)
     return PastPurchases(
         users={log.users[buyer]: place for place, buyer in enumerate(buyers.tolist())},
@@ -127,8 +129,8 @@ def past_purchases_of(log: PurchaseLog, net: NetPurchases) -> PastPurchases:
     )
 
 
-def categories_of(log: PurchaseLog, net: NetPurchases, shrink: float = 10.0, most: int = MOST) -> Categories:
-    """Which categories are bought by the same customers."""
+def categories_of(log: PurchaseLog, net: NetPurchases, shrink: float = CATEGORY_SHRINK, most: int = MOST) -> Categories:
+    """How often categories are bought by the same customers."""
     of = _most_bought(log.category, net, most)
     number = int(of.max(initial=-1)) + 1
     known = of[net.rows] >= 0
@@ -146,7 +148,7 @@ def categories_of(log: PurchaseLog, net: NetPurchases, shrink: float = 10.0, mos
 
 
 def _most_bought(category: NDArray[np.int32], net: NetPurchases, most: int) -> NDArray[np.int32]:
-    """Each product's category, −1 (unknown) where it is none of the `most` of most buyers."""
+    """Each product's category; −1 (unknown) where it is not among the `most` categories with most buyers."""
     number = int(category.max(initial=-1)) + 1
     if number <= most:
         return category
@@ -162,7 +164,7 @@ def _most_bought(category: NDArray[np.int32], net: NetPurchases, most: int) -> N
 def co_purchases_of(
     net: NetPurchases, products: int, newest: int = NEWEST_PRODUCTS, kept: int = NEIGHBOURS
 ) -> CoPurchases:
-    """The `kept` products that share most customers with each one, counted from each customer's `newest` products."""
+    """For each product the `kept` ones with most customers in common, from each customer's `newest` products."""
     buyers = np.bincount(net.rows, minlength=products)
     pairs, counts = counted(_pairs(net, newest, products))
     first, second = np.divmod(pairs, products)
@@ -178,7 +180,7 @@ def co_purchases_of(
 
 
 def _pairs(net: NetPurchases, newest: int, products: int) -> Iterator[Int64s]:
-    """first · products + second of every ordered pair of products in common, customers of equal size at once."""
+    """first · products + second of every ordered pair in a customer's products; customers of equal size together."""
     order = np.lexsort((-net.at_ms, net.customers))
     _, first, sizes = np.unique(net.customers[order], return_index=True, return_counts=True)
     sizes = np.minimum(sizes, newest)
@@ -191,8 +193,10 @@ def _pairs(net: NetPurchases, newest: int, products: int) -> Iterator[Int64s]:
 
 
 def counted(parts: Iterable[Int64s], at_once: int = _PAIRS) -> tuple[Int64s, Int64s]:
-    """The distinct values of all parts, ascending, and how often each occurs; some `at_once` values are held at a time,
-    beside the distinct ones."""
+    """The distinct values of all parts, ascending, and how often each occurs.
+
+    Memory: about `at_once` values at a time, and the distinct ones.
+    """
     values, counts = np.empty(0, np.int64), np.empty(0, np.int64)
     for batch in _batches(parts, at_once):
         new, times = np.unique(batch, return_counts=True)
@@ -202,7 +206,7 @@ def counted(parts: Iterable[Int64s], at_once: int = _PAIRS) -> tuple[Int64s, Int
 
 
 def _batches(parts: Iterable[Int64s], at_once: int) -> Iterator[Int64s]:
-    """The same values in arrays of at least `at_once`, but for the last."""
+    """The same values in arrays of at least `at_once`, except the last."""
     waiting, size = list[Int64s](), 0
     for part in parts:
         waiting.append(part)

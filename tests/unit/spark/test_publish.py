@@ -158,7 +158,9 @@ def test_a_run_that_was_overtaken_says_so() -> None:
 def test_old_versions_go_after_a_refused_run_too() -> None:
     bucket = Written("v1", "v2", "v3", "v4")
     bucket.objects[POINTER] = pointer("v2")
-    refused = GateDecision("candidate", "It does best.").checked([ModelCheck("answers", False, "nobody was answered")])
+    refused = GateDecision("candidate", "It does best.").with_checks(
+        [ModelCheck("answers", False, "nobody was answered")]
+    )
     outcome = go_live(job_of(bucket, "v4"), refused)
     assert outcome == JobOutcome(None, "The model was not published: nobody was answered.")
     assert bucket.objects[POINTER] == pointer("v2")

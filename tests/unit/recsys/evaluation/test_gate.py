@@ -72,7 +72,7 @@ def test_a_recipe_worse_than_the_live_one_is_refused() -> None:
     found = answers({CANDIDATE: (0.45, 0.3), LIVE: (0.6, 0.3), POPULARITY: (0.2, 0.3)})
     decision = decided(found, candidate=PERSONAL, live=PERSONAL)
     assert decision.winner == LIVE
-    assert (refused(decision)[CANDIDATE] or "").startswith("It is worse than the live model's recipe")
+    assert (refused(decision)[CANDIDATE] or "").startswith("It is significantly worse than the live configuration")
     candidate = next(each for each in decision.results if each.name == CANDIDATE)
     assert candidate.against_live is not None
     assert candidate.against_live.high < 0
@@ -90,7 +90,7 @@ def test_a_personal_recipe_without_a_lift_for_known_customers_is_refused(known: 
     found = answers({CANDIDATE: (known, 0.9), POPULARITY: (0.3, 0.3)})
     decision = decided(found, candidate=PERSONAL)
     assert decision.winner == POPULARITY
-    assert "popular products do, beyond chance" in (refused(decision)[CANDIDATE] or "")
+    assert "not significantly better than popular products" in (refused(decision)[CANDIDATE] or "")
     assert "was refused" in decision.reason
 
 
@@ -148,8 +148,8 @@ def checks(*passed: bool) -> Sequence[ModelCheck]:
 
 def test_a_failed_check_refuses_whatever_won() -> None:
     decision = decided(answers({POPULARITY: (0.3, 0.3)}))
-    assert decision.checked(checks(True, True)).verdict == "published"
-    failed = decision.checked(checks(True, False, False))
+    assert decision.with_checks(checks(True, True)).verdict == "published"
+    failed = decision.with_checks(checks(True, False, False))
     assert (failed.verdict, failed.reason) == ("refused", "The model was not published: what was found at 1.")
 
 

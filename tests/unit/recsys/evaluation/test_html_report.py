@@ -95,9 +95,9 @@ def test_the_page_says_in_plain_words_what_was_found() -> None:
     assert "it would have been 200." in words
     assert "Each of 5 such orders (a sample of 25%) was answered" in words
     assert "3,000 candidates were compared on the purchases from 2020-10-08 to 2020-10-22" in words
-    assert "While the stream is away:" in words
+    assert "While the stream is unavailable:" in words
     assert "neighbours 1.0" in words, "what a candidate differs by from the usual, a weight of 1, too"
-    assert "These were looked at 2 times." in words
+    assert "Test-set looks: 2." in words
     assert "1 × half-life 6 h + 0.1 × half-life 168 h" in words
     assert "&lt;shop&gt;.csv" in words
 

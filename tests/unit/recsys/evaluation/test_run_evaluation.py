@@ -53,7 +53,9 @@ def test_plant_customers_permuted_among_the_orders(tmp_path: Path) -> None:
     assert found.decision.winner == POPULARITY
     assert not gate.personalises(found.config.composition)
     for name in (LIVE, CANDIDATE):
-        assert "does not serve customers with purchases better than popular products" in (refusals(found)[name] or "")
+        assert "is not significantly better than popular products for customers with purchases" in (
+            refusals(found)[name] or ""
+        )
     assert "was refused" in found.decision.reason
     assert found.decision.verdict == "published", "something always serves"
 
@@ -96,7 +98,7 @@ def test_too_little_decides_nothing_and_says_so(live: ModelConfig | None, tmp_pa
     found = evaluated(two_worlds(20, seed=2), tmp_path, live=live)
     assert found.config == (live or made_by(DEFAULT))
     assert found.decision.winner == (LIVE if live else CANDIDATE)
-    assert found.decision.reason.startswith("Too few purchases to compare recipes by")
+    assert found.decision.reason.startswith("Too few purchases to compare configurations")
     assert (found.document, found.page, found.metrics) == (None, None, {})
 
 
@@ -113,7 +115,10 @@ def test_metrics_and_page_are_whole(tmp_path: Path) -> None:
     )
     page = found.page or ""
     assert "Would our recommendations have been bought?" in page
-    assert all(words in page for words in ("the new recipe", "today&#x27;s recipe", "best sellers, by the new recipe"))
+    assert all(
+        words in page
+        for words in ("the new configuration", "the live configuration", "best sellers, new configuration")
+    )
 
 
 def test_spans_never_take_more_than_a_quarter() -> None:
@@ -121,7 +126,7 @@ def test_spans_never_take_more_than_a_quarter() -> None:
     windows = windows_of(log, EvaluationSettings(search_days=14, gate_days=2))
     assert windows.until == START_MS + 40 * DAY_MS + 1
     assert windows.until - windows.split == 2 * DAY_MS
-    assert windows.split - windows.chosen == 10 * DAY_MS
+    assert windows.split - windows.search == 10 * DAY_MS
 
 
 def test_a_line_of_a_later_year_moves_no_span() -> None:
