@@ -1,4 +1,4 @@
-"""Command line and composition root of the batch job. Also the entry point that spark-submit is given."""
+"""Command line and composition root of the batch job, and the entry point for spark-submit."""
 
 import argparse
 import os
@@ -26,33 +26,34 @@ from spark.publish import ModelRefused
 from spark.session import spark_session
 from spark.settings import JobSettings
 from spark.step_log import StepLog
-from spark.versions import new_version
+from spark.versions import new_run
 
 DESCRIPTION = """\
 Tillstream's batch job: from the archive of purchases to figures and a recommendation model.
 
-  curate     raw/purchases/**            every accepted line once    -> curated/purchases/<version>/
-  report     the figures of the live tables, computed anew           -> reports/<version>/
-  reconcile  the same as of a snapshot of the live ones, compared    -> reports/reconciliation/<version>.json
-  evaluate   today's recipe, a new one and popular products compared on the newest purchases
-  train      the best that the gate lets pass, fitted to everything  -> models/als/<version>/
-  publish    look at it, write the manifest, move models/als/current.json; the gate's word -> reports/gate/
+  curate     validate and deduplicate raw/purchases/**              -> curated/purchases/<version>/
+  report     compute the figures of the live tables from these       -> reports/<version>/
+  reconcile  compare live and batch figures as of a live snapshot    -> reports/reconciliation/<version>.json
+  evaluate   compare the live model configuration, a new one and popular products on the newest purchases
+  train      train the configuration that the gate chose on all purchases -> models/als/<version>/
+  publish    validate the model, write the manifest, activate it (models/als/current.json); the gate decision
+             -> reports/gate/
 """
 EPILOG = """\
 examples:
-  python -m spark jars                       once: Maven brings the S3A connector
+  python -m spark jars                       once: fetch the S3A connector with Maven
   python -m spark run                        all steps against TILLSTREAM_S3_ENDPOINT
   python -m spark run --until report         figures only
-  python -m spark reconcile --strict         compare the books and nothing else; status 3 where they differ
+  python -m spark reconcile --strict         only compare live and batch figures; status 3 if they differ
   TILLSTREAM_ALS_RANK=32 python -m spark run
-  TILLSTREAM_SEARCH_SECONDS=0 python -m spark run    no search for a new recipe
-  python -m services.models list                what was published, what serves; activate, roll back
+  TILLSTREAM_SEARCH_SECONDS=0 python -m spark run    no search for a new configuration
+  python -m services.models list                published and live models; activate, roll back
 
 on a cluster (TILLSTREAM_SPARK_MASTER= leaves master, memory and jars to spark-submit):
   spark-submit --py-files tillstream.zip spark/__main__.py run
 
-Exit status: 0 done, also where there is no new model (the last line says why); 1 failed; 2 wrong settings;
-3 with --strict, where the live figures differ from the archive or could not be compared.
+Exit status: 0 done, with or without a new model (the last line says why); 1 failed; 2 invalid settings;
+3 with --strict if the live figures differ from the archive or could not be compared.
 """
 
 
@@ -61,7 +62,7 @@ class BucketMissing(Exception):
 
 
 REFUSALS = (JarsMissing, BucketMissing, ModelRefused, Contended, RegistryError, BotoCoreError, ClientError)
-"""What is told in one line."""
+"""Errors that are reported in one line, without a trace."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def spark_reason(error: Exception) -> str:
-    """The words of Spark's exception without its trace: the line after py4j's own introduction, if there is one."""
+    """The message of Spark's exception without its trace: the line after py4j's prefix, if there is one."""
     lines = str(error).splitlines()
     return next(
         (line.removeprefix(": ") for line in lines if line.startswith(": ")), lines[0] if lines else repr(error)
@@ -99,7 +100,7 @@ def run_command(settings: JobSettings, options: argparse.Namespace) -> int:
 
 
 def reconcile_command(settings: JobSettings, options: argparse.Namespace) -> int:
-    """`reconcile`: compare the books."""
+    """`reconcile`: only compare live and batch figures."""
     with open_job(settings, StepLog()) as job:
         return _verdict(run_reconcile(job), options.strict)
 
@@ -116,15 +117,15 @@ def run_job(settings: JobSettings, step_log: StepLog, until: str = "publish") ->
 
 @contextmanager
 def open_job(settings: JobSettings, step_log: StepLog) -> Iterator[Job]:
-    """Open the clients, and close them in the end. Raises BucketMissing, JarsMissing."""
+    """Open the clients, and close them at the end. Raises BucketMissing, JarsMissing."""
     now_ms = time.time_ns() // 1_000_000
     store = ObjectStore(settings)
     try:
         if not store.exists():
             raise BucketMissing(f"there is no bucket {store.bucket!r} at {settings.s3_endpoint or 'AWS'}")
         with spark_session(settings) as spark:
-            _stop_at_once()  # Spark has put its own handler in the place of ours
-            yield Job(spark, store, settings, step_log, new_version(now_ms), now_ms)
+            _stop_at_once()  # Spark has replaced our handlers
+            yield Job(spark, store, settings, step_log, new_run(now_ms))
     finally:
         store.close()
 
@@ -142,28 +143,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     run_parser = commands.add_parser("run", help="curate, report, reconcile, evaluate, train and publish")
-    run_parser.add_argument("--until", choices=STEPS, default="publish", help="the last step to do")
+    run_parser.add_argument("--until", choices=STEPS, default="publish", help="the last step to run")
     run_parser.set_defaults(command=run_command)
     reconcile_parser = commands.add_parser("reconcile", help="compare the live figures with the archive")
     reconcile_parser.set_defaults(command=reconcile_command)
-    for books_parser in (run_parser, reconcile_parser):
-        books_parser.add_argument("--strict", action="store_true", help="status 3 unless the books agree")
+    for comparing in (run_parser, reconcile_parser):
+        comparing.add_argument(
+            "--strict", action="store_true", help="exit status 3 unless live and batch figures agree"
+        )
     commands.add_parser("jars", help="fetch the S3A connector with Maven").set_defaults(command=jars_command)
     return parser
 
 
 def _stop_at_once() -> None:
-    """On SIGTERM and Ctrl-C the process ends where it stands, and Spark's JVM with it.
+    """On SIGTERM and Ctrl-C end the process at once, and Spark's JVM with it.
 
-    Nothing needs closing: what is published is complete, and what is not is never looked at. An exception raised
-    into a call to the JVM would only break that connection and fill the terminal with traces.
+    No cleanup is needed: published versions are complete, incomplete ones are never read. An exception raised in a
+    call to the JVM would only break the connection and fill the terminal with traces.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    _say("stopped: the live model and the latest report are whole, this run's may be missing")
+    _say("stopped: the live model and the latest report are complete; those of this run may be missing")
     os._exit(128 + number)
 
 

@@ -11,11 +11,20 @@ from pyspark.sql import functions as F
 from recsys.category_affinity import MOST
 from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.evaluation.training_view import CATEGORY_SHRINK, NEIGHBOURS, NEWEST_PRODUCTS, POPULAR_DAYS
+from recsys.event_clock import WITNESSES, newest_of
 from spark.train import numbered
 
 POPULAR_AT_LEAST = 100
 FADED = 1e-9
 """A trend at or below this is left out of the table."""
+
+
+def time_range(purchases: DataFrame) -> tuple[int, int]:
+    """The oldest event time and the event-time watermark, epoch milliseconds. There must be a purchase."""
+    oldest = purchases.agg(F.min("event_time").alias("oldest")).head()
+    assert oldest is not None  # an aggregate without groups has one row
+    latest = purchases.select("event_time").orderBy(F.desc("event_time")).limit(WITNESSES).collect()
+    return oldest.oldest, newest_of(row.event_time for row in latest)
 
 
 def catalogue(purchases: DataFrame) -> DataFrame:

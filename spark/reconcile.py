@@ -34,6 +34,7 @@ from spark.figure_diff import (
     reconciliation,
 )
 from spark.figures import start_of
+from spark.versions import RunId
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ def _places() -> Iterator[Column]:
 
 
 def reconcile(
-    store: ObjectStore, checked: DataFrame, curation: Curation, *, time_zone: str, version: str, now_ms: int
+    store: ObjectStore, run_id: RunId, checked: DataFrame, curation: Curation, time_zone: str
 ) -> Reconciliation | None:
     """Compare and store the verdict; None, and nothing stored, where no snapshot can be compared."""
     found = find_scope(store, checked, curation, time_zone)
@@ -151,11 +152,11 @@ def reconcile(
         live_figures(scope.snapshot),
         batch_figures(checked, scope),
         scope,
-        version=version,
-        checked_ms=now_ms,
+        version=run_id.version,
+        checked_ms=run_id.started_ms,
         snapshot_key=key,
     )
     document = cast(dict[str, object], msgspec.to_builtins(verdict))
-    put_once(store, f"{FOLDER}{version}.json", encode(document))
+    put_once(store, f"{FOLDER}{run_id.version}.json", encode(document))
     publish.move_forward(store, LATEST, document)
     return verdict

@@ -11,6 +11,7 @@ from typing import Any
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.sql import SparkSession
 
+from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 from spark.jars import connector_jars
 from spark.settings import JobSettings
@@ -33,6 +34,11 @@ def spark_session(settings: JobSettings) -> Iterator[SparkSession]:
         yield spark
     finally:
         spark.stop()
+
+
+def s3a_url(store: ObjectStore, key: str) -> str:
+    """The address of an object or folder for Spark."""
+    return f"s3a://{store.bucket}/{key}"
 
 
 def session_conf(settings: JobSettings) -> Conf:

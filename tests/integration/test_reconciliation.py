@@ -26,6 +26,7 @@ from spark.job import Job, run_reconcile
 from spark.session import spark_session
 from spark.settings import JobSettings
 from spark.step_log import StepLog
+from spark.versions import RunId
 from tests.support.applier import TOPIC, FakeLog, applier_of, store_of
 from tests.support.live_tables import hash_of
 from tests.support.records import NOW, FakeRecord, encode, random_events
@@ -82,7 +83,9 @@ class Shop:
     def reconcile(self, version: str = "20260101T000000Z-000001") -> tuple[Reconciliation | None, str]:
         """What the job finds, and what it says."""
         said = io.StringIO()
-        job = Job(self.spark, self.store, JobSettings(**self.s3.model_dump()), StepLog(said), version, NOW + 10**7)
+        job = Job(
+            self.spark, self.store, JobSettings(**self.s3.model_dump()), StepLog(said), RunId(version, NOW + 10**7)
+        )
         return run_reconcile(job), said.getvalue()
 
     def change(self, table: str, field: str, packed: str) -> None:
@@ -211,7 +214,7 @@ async def test_without_a_snapshot_that_fits_nothing_is_said_of_the_books(shop: S
     shop.archive("2026/09/21/14/some", envelopes(below(logs, {0: 5, 1: 5, 2: 5})))
     found, said = shop.reconcile()
     assert found is None
-    assert "not compared: snapshot failed, will retry lies within what is archived" in said
+    assert "not compared: the archive covers no snapshot of the live figures" in said
     assert not list(shop.store.list(FOLDER))
 
 

@@ -3,13 +3,12 @@
 import io
 import json
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
 
 from recsys.als_settings import AlsSettings
 from recsys.evaluation.gate import GateDecision, ModelCheck
@@ -19,10 +18,10 @@ from recsys.model_format import TABLES, FileEntry, Manifest, ModelSettings, Trai
 from services.common.conditional_write import Contended, encode, put_once
 from services.common.model_registry import POINTER, published_versions
 from services.common.storage_errors import AlreadyExists
-from spark.job import Job, JobOutcome, go_live, live_config, verified
 from spark.publish import ModelRefused, manifest, move_forward, verified_files, write_manifest
-from spark.settings import JobSettings
-from spark.step_log import StepLog
+from spark.publish_step import PublishOutcome, go_live, verified
+from spark.steps import live_config
+from spark.versions import RunId
 from tests.support.bucket import Bucket
 
 NOW_MS = 1_700_000_000_000
@@ -112,7 +111,7 @@ def test_plant_a_corrupt_factor_file() -> None:
     bucket.objects[POINTER] = pointer("u")
     evaluated = EvaluationResult(ModelConfig(ALS, DEFAULT, DEFAULT), GateDecision("candidate", "It does best."), {})
     with pytest.raises(ModelRefused, match="cannot be read"):
-        verified(Job(cast(SparkSession, None), bucket, JobSettings(), StepLog(), "v", NOW_MS), evaluated)
+        verified(bucket, "v", evaluated, models_kept=2)
     gate = json.loads(bucket.objects["reports/gate/latest.json"])
     assert (gate["version"], gate["verdict"]) == ("v", "refused")
     assert "item_factors/part-0.parquet cannot be read" in gate["reason"]
@@ -134,13 +133,13 @@ class Written(Bucket):
         super()._written(key, body)
 
 
-def job_of(store: Bucket, version: str) -> Job:
-    return Job(cast(SparkSession, None), store, JobSettings(models_kept=2), StepLog(), version, NOW_MS)
+def activated(store: Bucket, version: str, decision: GateDecision) -> PublishOutcome:
+    return go_live(store, RunId(version, NOW_MS), decision, models_kept=2)
 
 
 def test_the_gate_says_published_once_the_pointer_has_moved() -> None:
     bucket = Written("v1", "v2", "v3")
-    assert go_live(job_of(bucket, "v3"), GateDecision("candidate", "It does best.")) == JobOutcome("v3")
+    assert activated(bucket, "v3", GateDecision("candidate", "It does best.")) == PublishOutcome("v3")
     assert bucket.order == [POINTER, "reports/gate/v3.json", "reports/gate/latest.json"]
     assert published_versions(bucket) == ["v2", "v3"]
 
@@ -148,8 +147,8 @@ def test_the_gate_says_published_once_the_pointer_has_moved() -> None:
 def test_a_run_that_was_overtaken_says_so() -> None:
     bucket = Written("v1", "v2")
     bucket.objects[POINTER] = pointer("v2")
-    outcome = go_live(job_of(bucket, "v1"), GateDecision("candidate", "It does best."))
-    assert outcome == JobOutcome(None, "v1 is complete, but a later run's model is live already")
+    outcome = activated(bucket, "v1", GateDecision("candidate", "It does best."))
+    assert outcome == PublishOutcome(None, "v1 is complete, but a later run's model is live already")
     gate = json.loads(bucket.objects["reports/gate/v1.json"])
     assert gate["reason"] == f"It does best. It does not serve: {outcome.reason}."
     assert bucket.objects[POINTER] == pointer("v2")
@@ -161,8 +160,8 @@ def test_old_versions_go_after_a_refused_run_too() -> None:
     refused = GateDecision("candidate", "It does best.").with_checks(
         [ModelCheck("answers", False, "nobody was answered")]
     )
-    outcome = go_live(job_of(bucket, "v4"), refused)
-    assert outcome == JobOutcome(None, "The model was not published: nobody was answered.")
+    outcome = activated(bucket, "v4", refused)
+    assert outcome == PublishOutcome(None, "The model was not published: nobody was answered.")
     assert bucket.objects[POINTER] == pointer("v2")
     assert published_versions(bucket) == ["v2", "v3", "v4"]
     assert json.loads(bucket.objects["reports/gate/latest.json"])["verdict"] == "refused"
