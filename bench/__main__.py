@@ -1,8 +1,8 @@
-"""`python -m bench`: the benchmarks that need no data of yours, one after another; `make bench` calls it.
+"""`python -m bench`: the benchmarks that need no file, one after another; `make bench` calls it.
 
-Each is a command of its own with its own options: ingest, aggregate, following, recommend, scoring; `bench.train` times
-the batch job on a file of yours. Recommendations, and how soon a purchase is in them (`bench.freshness`), are measured
-where a gateway answers on the default port (`make up`); `bench.catchup` restarts a recommender with a stream behind.
+Each is a command with its own options: ingest, aggregate, following, scoring. If a gateway answers on the default port
+(`make up`), recommend and freshness run too. Others need a file or a restart: `bench.train` times the batch job,
+`bench.catchup` restarts a recommender that then lags.
 """
 
 import sys

@@ -48,7 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.aggregate", description="Events a second, topic to Redis.")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="default: the real till lines of completejourney")
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="purchases in the seed layout (default: the grocery set)"
+    )
     parser.add_argument("--rows", type=int, metavar="N", help="only the first N rows")
     return parser.parse_args(arguments)
 

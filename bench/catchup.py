@@ -1,9 +1,9 @@
 """How long the recommender needs after a restart: `python -m bench.catchup [--csv FILE] [--rows N] [--history N]`.
 
-On a stack of its own on free ports: the first `--history` rows are loaded and a model is trained of them. Then the
-recommender is stopped, the other rows are sent, and it is started again. The clock runs from the start of the process
-to the first answer (a model serves, whatever it knows of the stream) and to where nothing is behind any more; requests
-are answered meanwhile, ten a second, and the slowest is told.
+It starts its own stack on free ports, loads the first `--history` rows and trains a model on them. Then it stops the
+recommender, sends the other rows and starts the recommender again. It measures the time from the start of the process
+to the first answer (a model serves, caught up or not) and until it has caught up. Meanwhile it sends ten requests a
+second and reports the slowest.
 """
 
 import argparse
@@ -64,9 +64,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.catchup", description="Seconds to catch up with the stream.")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="default: the real till lines of completejourney")
-    parser.add_argument("--rows", type=int, metavar="N", help="so many rows behind; all others by default")
-    parser.add_argument("--history", type=int, metavar="N", default=100_000, help="rows that the model is trained of")
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="purchases in the seed layout (default: the grocery set)"
+    )
+    parser.add_argument("--rows", type=int, metavar="N", help="rows of lag (default: all others)")
+    parser.add_argument("--history", type=int, metavar="N", default=100_000, help="rows to train the model on")
     return parser.parse_args(arguments)
 
 

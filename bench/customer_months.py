@@ -1,7 +1,7 @@
-"""What months in customers' entries cost in Redis: `python -m bench.customer_months [--customers N --months N]`.
+"""Memory of the monthly figures per customer in Redis: `python -m bench.customer_months [--customers N --months N]`.
 
-Entries as the aggregator writes them fill a Valkey server of its own, once without and once with the months, and the
-server is asked for its memory. The defaults are the known customers of the Kaggle file and their months with purchases.
+It fills a Valkey server with entries as the aggregator writes them, once without and once with the months, and reads
+the server's memory use. The defaults are the known customers of the Kaggle file and their months with purchases.
 """
 
 import argparse

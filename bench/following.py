@@ -1,9 +1,8 @@
 """What following the stream costs, without Kafka: `python -m bench.following [--csv FILE] [--rows N]`.
 
-The rows become records as the producer makes them, and an empty live state takes them in, as after a restart with all
-of them behind. Told are the CPU time of a record, of its validation alone and of all together (the best of three
-rounds), and the memory that the state takes, by customers. It is CPU time of the one thread, to which other load on the
-machine matters less.
+The rows become records as the producer makes them, and an empty live state applies them, as after a restart. It
+reports the CPU time of a record, of its validation alone and of all records (the best of three rounds), and the memory
+of the state per customer. CPU time of the one thread depends less on other load on the machine than wall-clock time.
 """
 
 import argparse
@@ -62,7 +61,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.following", description="CPU and memory of the live state.")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="default: the real till lines of completejourney")
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="purchases in the seed layout (default: the grocery set)"
+    )
     parser.add_argument("--rows", type=int, metavar="N", help="only the first N rows")
     return parser.parse_args(arguments)
 

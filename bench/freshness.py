@@ -1,9 +1,9 @@
 """From a purchase to the next answer through the real system: `python -m bench.freshness [--rate N] [--seconds N]`.
 
-Purchases are sent to Kafka at a constant rate. Beside them, `--probes` times a second, somebody who gets
-recommendations buys the first product that is recommended, and the recommender is asked again until that product is
-masked. The time runs from before the purchase is handed to Kafka's client to the arrival of the first answer without
-it; the answers' own time is part of it. Told is how often that answer's scores had changed as well.
+Purchases are sent to Kafka at a constant rate. In addition, `--probes` times a second, a customer with recommendations
+buys the first recommended product, and requests are repeated until that product is masked. The time runs from before
+the purchase is handed to Kafka's client until the first answer without it, the latency of that answer included. It also
+reports how often that answer had other scores.
 
 It runs on the stack of `make up` (with TILLSTREAM_* as `python -m local env` prints them), where the purchases stay;
 with --own on a stack of its own on free ports, with a made-up shop and a model trained for it.
@@ -85,7 +85,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.freshness", description="Purchase to answer.")
     parser.add_argument("--rate", type=float, default=2000, help="purchases a second")
     parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--probes", type=float, default=10, help="purchases a second that are looked for in answers")
+    parser.add_argument("--probes", type=float, default=10, help="probes a second")
     parser.add_argument("--own", action="store_true", help="on a stack of its own")
     return parser.parse_args(arguments)
 

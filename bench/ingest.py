@@ -3,7 +3,7 @@
 Everything runs while it is measured: Kafka, Valkey, S3, aggregator, archiver, recommender, gateway, and the producer
 that sends the file at full speed. The clock runs from the broker's time of the first record until the marks in Redis
 equal the end of the log with the producer gone. Events are the records of the purchases topic; rows that the
-producer refuses are not counted. CPU seconds are those of each process over the same time. The stack is one of its
+producer rejects are not counted. CPU seconds are those of each process over the same time. The stack is one of its
 own on free ports, or, with --running, that of `make up` (whose figures then count the rows once more).
 """
 
@@ -47,7 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.ingest", description="Events a second from CSV to Redis.")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="default: the real till lines of completejourney")
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="purchases in the seed layout (default: the grocery set)"
+    )
     parser.add_argument("--rows", type=int, metavar="N", help="only the first N rows")
     parser.add_argument("--running", action="store_true", help="use the stack of `make up` and add to its figures")
     return parser.parse_args(arguments)

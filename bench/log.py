@@ -1,4 +1,4 @@
-"""Where the purchases topic and the marks in Redis stand while a benchmark runs."""
+"""End offsets of the purchases topic and marks (applied offsets) in Redis while a benchmark runs."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

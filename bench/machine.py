@@ -1,4 +1,4 @@
-"""What a benchmark ran on, and what it took: cores, memory, CPU seconds by process; and the table that shows it."""
+"""The machine of a benchmark and its resource use: cores, memory, CPU seconds by process, and their table."""
 
 import os
 import platform

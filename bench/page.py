@@ -1,16 +1,16 @@
 """The page under load: `python -m bench.page [--csv FILE] [--rate 5000] [--seconds 60] [--tabs 5] [--clients 95]`.
 
-On a stack of its own, the producer streams purchases at the rate while so many tabs of Chromium and so many bare
-readers of the stream are open. Told are:
+On its own stack, the producer streams purchases at the rate while the tabs of Chromium and plain stream clients are
+open. It reports:
 
 - the sizes of the page's scripts, as built, gzipped;
-- the CPU that one tab takes (its renderer process) and that the gateway and the others take;
+- the CPU time of one tab (its renderer process), of the gateway and of the other processes;
 - the time from event to pixel: twice a second a purchase of a marked customer, who leads the top spenders from then on,
   is posted to the gateway. It counts from before the request until the frame after the one in which the page shows the
   customer's new spend: intake, Kafka, aggregator, Redis, the gateway's snapshot (one a second), the stream, drawing;
 - frames a second of the first tab.
 
-Browser, producer and clients take part of the same machine.
+Browser, producer and clients share the machine with the stack.
 """
 
 import argparse
@@ -79,12 +79,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.page", description="What the page costs, how fast it shows.")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="default: the real till lines of completejourney")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.page", description="Cost and latency of the page under load."
+    )
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="purchases in the seed layout (default: the grocery set)"
+    )
     parser.add_argument("--rate", type=float, default=5_000, help="purchases a second")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--tabs", type=int, default=5, help="tabs of Chromium, all on Now")
-    parser.add_argument("--clients", type=int, default=95, help="readers of the stream that draw nothing")
+    parser.add_argument("--clients", type=int, default=95, help="stream clients that draw nothing")
     return parser.parse_args(arguments)
 
 

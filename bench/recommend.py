@@ -1,9 +1,9 @@
 """Recommendations through the gateway under a constant load: `python -m bench.recommend [--rate 100] [--seconds 30]`.
 
-Open loop: request n is due at n / rate seconds whatever became of the ones before, and its latency counts from that
-moment to the last byte of its answer, so a server that stalls is charged for everybody who would have waited. Asks
-for three products each for the hundred biggest spenders in turn; one request in ten names a customer that nobody
-knows. A failure is anything but status 200 with three products. The client takes part of the same machine.
+Open loop: request n is due at n / rate seconds, whatever happened to earlier ones. Its latency counts from that moment
+to the last byte of its answer, so a stall of the server counts for all requests due in it. The requests ask for three
+products for the hundred biggest spenders in turn; one in ten is for an unknown customer. A failure is anything but
+status 200 with three products. The client shares the machine with the stack.
 
 --swap publishes the live model once more under a new version (a copy of its objects), moves the pointer to it at one
 third of the time and back at two thirds, and removes the copy: every answer in between counts. It needs

@@ -1,7 +1,7 @@
 """Time of one recommendation in memory: `python -m bench.scoring [--users N] [--items N] [--rank N]`.
 
-Random factors of the electronics shop's size; beside the whole answer stand its parts, and the peer: a plain full
-argsort of all scores, as most examples do it. One thread.
+Random factors of the electronics shop's size. It times whole answers, their parts, and for comparison a full argsort of
+all scores, as most examples do it. One thread.
 """
 
 import argparse

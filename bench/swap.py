@@ -1,4 +1,4 @@
-"""The live model once more under another version, to swap to and back."""
+"""A copy of the live model under another version, to swap to and back."""
 
 import json
 import secrets

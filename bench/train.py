@@ -1,6 +1,6 @@
 """Time of the batch job, step by step: a file's purchases as an archive in S3, then `python -m spark run`.
 
-python -m bench.train --csv kz.csv.gz              the first model, then another beside it: as every run later
+python -m bench.train --csv kz.csv.gz              the first model, then a second one, as in every later run
 python -m bench.train --csv kz.csv.gz --runs 1
 TILLSTREAM_SEARCH_SECONDS=600 python -m bench.train --csv kz.csv.gz
 """

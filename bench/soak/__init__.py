@@ -1,1 +1,1 @@
-"""The stack under a steady load for a long time: does anything grow, stall or get lost? See docs/reliability.md."""
+"""Soak test: the stack under steady load for a long time; it must not grow, stall or lose data. docs/reliability.md."""

@@ -1,10 +1,10 @@
-"""Does anything grow, stall or get lost under load? `python -m bench.soak [--minutes 30] [--csv FILE]`; `make soak`.
+"""Soak test for growth, stalls and losses under load: `python -m bench.soak [--minutes 30] [--csv FILE]`; `make soak`.
 
-A stack of its own on free ports loads a history, trains a model, and is then kept busy: 5,000 purchases a second, 1,000
-pages that follow the live stream and a few that do not read what they are sent, 50 recommendations a second. Every five
-seconds memory, CPU and disk of each part are sampled. After a warm-up of at most five minutes each process's memory is
-fitted with a straight line. Prints tables, writes every sample to the JSON file, and ends with status 1 where a bound
-of bench/soak/report.py is broken. The load takes part of the same machine. Linux only.
+Its own stack on free ports loads a history, trains a model, and is then kept busy: 5,000 purchases a second, 1,000
+clients of the live stream and a few that do not read, 50 recommendations a second. It samples memory, CPU and disk of
+each process every five seconds. After a warm-up of at most five minutes it fits a line to each process's memory. It
+prints tables, writes every sample to the JSON file, and ends with status 1 if a limit of bench/soak/report.py is
+exceeded. The load shares the machine with the stack. Linux only.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
         long_stalls = told_stalls(stack.layout.logs)
     made = checks(findings)
     print(f"\n{options.minutes:g} min of {load} on {machine()}\n{render(findings)}\n")
-    print(*(long_stalls or ["no service tells of a long stall"]), sep="\n")
+    print(*(long_stalls or ["no service logged a long stall"]), sep="\n")
     report = {
         "machine": machine(),
         "load": asdict(load),
@@ -86,14 +86,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.soak", description="The stack under load for a long time.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.soak", description="Soak test: the stack under load for a long time."
+    )
     add = parser.add_argument
     add("--minutes", type=float, default=30)
     add("--csv", type=Path, metavar="FILE", help="purchases to repeat; default: made-up ones with new orders")
     add("--rate", type=int, default=5000, help="purchases a second")
     add("--history", type=int, default=100_000, help="rows to train a model from first")
     add("--clients", type=int, default=1000, help="pages that follow the live stream")
-    add("--deaf", type=int, default=5, help="clients that read nothing of it")
+    add("--deaf", type=int, default=5, help="clients that do not read")
     add("--requests", type=float, default=50, help="recommendations a second")
     add("--json", type=Path, default=STATE / "soak.json", metavar="FILE", help="where every sample goes")
     return parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""A stream of purchases that does not end: one producer after another, each with a source of its own."""
+"""An endless stream of purchases: one producer after another, each with its own source."""
 
 import asyncio
 import itertools

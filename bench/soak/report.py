@@ -1,4 +1,4 @@
-"""What a soak has found, against the bounds that hold: tables for people, and whether all is well."""
+"""Results of a soak test against its limits, as tables, and whether all limits hold."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What is looked at every few seconds: memory, CPU and disk of each part, Redis, lag, freshness, stalls."""
+"""Samples taken every few seconds: memory, CPU and disk of each process, Redis, lag, freshness, stalls."""
 
 import json
 import math
@@ -34,7 +34,7 @@ class Stalls:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """All of it at one moment. Bytes, seconds; by part, process or folder. None: it was not answered in time."""
+    """One sample. Bytes, seconds; by service, process or folder. None: no answer in time."""
 
     at: float
     rss: dict[str, int]
@@ -123,7 +123,7 @@ def disk_bytes(folder: Path) -> int:
 
 
 def stalls(metrics: str) -> Stalls | None:
-    """The stalls that a service's /metrics tells of; None where it tells none."""
+    """The stalls in a service's /metrics; None if it has none."""
     values = _values(metrics, "tillstream_loop")
     count = values.get(("tillstream_loop_stall_seconds_count", ""))
     if count is None:
@@ -133,7 +133,7 @@ def stalls(metrics: str) -> Stalls | None:
 
 
 def told_stalls(logs: Path) -> list[str]:
-    """What the services' logs tell of long stalls, oldest first: when, who, how long, and how much was its own work."""
+    """Long stalls in the services' logs, oldest first: time, service, duration, and how much of it was CPU time."""
     return sorted(line for log in logs.glob("*.log") for line in _stalls_of(log))
 
 
@@ -145,7 +145,7 @@ def _stalls_of(log: Path) -> Iterator[str]:
 
 
 def dropped(metrics: str) -> dict[str, int]:
-    """Stream clients that the gateway let go, by reason."""
+    """Stream clients that the gateway disconnected, by reason."""
     values = _values(metrics, "tillstream_gateway_stream_dropped")
     return {label: int(value) for (name, label), value in values.items() if name.endswith("_total")}
 

@@ -1,8 +1,8 @@
-"""Many readers of the live stream in one cheap process: `python -m bench.soak.sse_clients --port P --clients N`.
+"""Many clients of the live stream in one cheap process: `python -m bench.soak.sse_clients --port P --clients N`.
 
-Each follower counts the snapshots that come over its connection and the time between them; nothing is parsed. Beside
-them, `--deaf` sockets ask for the stream and then read nothing; every two minutes they are closed and others come.
-Ends on SIGTERM, and prints what was seen as one JSON object.
+Each client counts the snapshots of its connection and the time between them; it parses nothing. In addition, `--deaf`
+sockets request the stream and do not read it; every two minutes they are closed and opened again. It ends on SIGTERM
+and prints its counts as one JSON object.
 """
 
 import argparse

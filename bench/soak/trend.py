@@ -1,4 +1,4 @@
-"""A straight line through samples: does a figure grow?"""
+"""Least-squares line through samples: the growth of a figure."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`python -m tests.faults`: trials of random injuries, and the table of what they show (docs/reliability.md)."""
+"""`python -m tests.faults`: trials with random faults, and the table of their results (docs/reliability.md)."""
 
 import argparse
 import logging
@@ -24,7 +24,7 @@ STARTS = 3
 EPILOG = """\
 examples:
   python -m tests.faults --trials 200 --seed 0 --out results.jsonl
-  python -m tests.faults --seed 137 --trials 1          that very trial again, alone on a fresh stack
+  python -m tests.faults --seed 137 --trials 1          the same trial again, alone on a fresh stack
   python -m tests.faults --only 'kill Redis' --trials 10
   python -m tests.faults table results.jsonl
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(given)
     for name in [name for name in os.environ if name.startswith("TILLSTREAM_")]:
         del os.environ[name]  # the developer's own settings
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that a killed broker does not answer is no news
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a killed broker does not answer, as expected
     try:
         with stoppable():
             return run(options)
@@ -116,7 +116,7 @@ def _started(folder: Path, trials: Sequence[Trial]) -> Round:
 
 
 def _ending(stack: Round, trials: Sequence[Trial]) -> Result | None:
-    """Everything once more, and the batch report; None where all is exact, else a result that blames the round."""
+    """Compare everything again, and the batch report; None if all is exact, else a result for the round."""
     stack.forget()
     started = time.monotonic()
     toll = Toll()
@@ -155,22 +155,29 @@ def _table(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults",
-        description="Stream known files through the real system, injure it at random, and compare every figure.\n"
-        f"kinds of injury: {', '.join(BY_NAME)}",
+        description="Stream known files through the real system, inject random faults, and compare every figure.\n"
+        f"faults: {', '.join(BY_NAME)}",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--trials", type=int, default=200, metavar="N", help="how many (default: 200)")
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="of the first; the next ones follow")
+    parser.add_argument("--trials", type=int, default=200, metavar="N", help="number of trials (default: 200)")
     parser.add_argument(
-        "--only", action="append", default=[], choices=list(BY_NAME), metavar="INJURY", help="this one; may be repeated"
+        "--seed", type=int, default=secrets.randbelow(10**6), help="seed of the first trial; the others count up"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        choices=list(BY_NAME),
+        metavar="FAULT",
+        help="only this fault; may be repeated",
     )
     parser.add_argument("--short", action="store_true", help="the few trials of `make test`, from --seed")
-    parser.add_argument("--minutes", type=float, default=600, help="begin no trial after so long")
+    parser.add_argument("--minutes", type=float, default=600, help="start no trial after this time")
     parser.add_argument(
-        "--out", type=Path, default=Path(".tillstream/faults.jsonl"), help="where results go, a JSON line each"
+        "--out", type=Path, default=Path(".tillstream/faults.jsonl"), help="file of the results, one JSON line each"
     )
-    parser.add_argument("--folder", type=Path, help="where stacks live (default: a temporary folder)")
+    parser.add_argument("--folder", type=Path, help="folder of the stacks (default: a temporary one)")
     return parser
 
 

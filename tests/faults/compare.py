@@ -1,4 +1,4 @@
-"""What a system holds against what it should hold: events lost, events doubled, cents off. Pure but for `archived`."""
+"""Comparison with the reference figures: events lost, events doubled, cents off. Pure but for `archived`."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ Lines = dict[str, list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Toll:
-    """What an injury has cost. All zero, and no differences, is the promise."""
+    """The cost of a fault: all zero and no differences, as promised."""
 
     lost: int = 0
     doubled: int = 0

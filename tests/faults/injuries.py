@@ -1,6 +1,6 @@
-"""How each kind of injury is inflicted and healed.
+"""How each fault is injected and ended.
 
-`heal` returns when the injured part has been started or let go; how long the system takes from then on is measured.
+`heal` returns when the affected process runs again; the time to recovery is measured from then on.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ BALLAST = "ballast"
 
 
 class Wound:
-    """One injury at work. `notes` tell what it met."""
+    """One injected fault. `notes` describe what happened."""
 
     def __init__(self, rig: Rig, chance: random.Random) -> None:
         self.rig = rig
@@ -34,10 +34,10 @@ class Wound:
         self.notes: list[str] = []
 
     def inflict(self) -> None:
-        """Hurt."""
+        """Inject the fault."""
 
     def heal(self) -> None:
-        """Take back what can be taken back: start again, let go, free."""
+        """End the fault: restart, resume or free what it affected."""
 
 
 class KillService(Wound):
@@ -413,10 +413,10 @@ def until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + WAIT_S
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError("an injury waited in vain")
+            raise TimeoutError("a fault waited in vain")
         time.sleep(0.1)
 
 
 def wound(injury: Injury, rig: Rig, seed: int) -> Wound:
-    """The injury, ready to be inflicted; what it leaves to chance follows from the seed."""
+    """The fault, ready to be injected; its random choices follow from the seed."""
     return WOUNDS[injury.kind](rig, random.Random(f"{seed} {injury.kind}"))

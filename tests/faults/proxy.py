@@ -1,4 +1,4 @@
-"""TCP proxies that stand between a service and its engine, so that a fault can strike at an exact point."""
+"""TCP proxies between a service and its engine, to inject a fault at an exact point."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What trials have shown: one JSON line each, and the table of them."""
+"""Results of trials: one JSON line each, and their table."""
 
 import json
 from collections import defaultdict
@@ -11,7 +11,7 @@ from tests.faults.schedule import KINDS
 
 COMBINED = "two or three of these at once"
 HEADER = (
-    "| injury | trials | in combinations | not exact | events lost | events doubled | cents off "
+    "| fault | trials | in combinations | not exact | events lost | events doubled | cents off "
     "| recovery, median s | max s |\n"
     "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
 )
@@ -19,8 +19,8 @@ HEADER = (
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One trial. `recovery_s`: from the last injury's end until all that was in the topics then was applied and
-    archived, every service ready and the stream going on; None where that never came."""
+    """One trial. `recovery_s`: from the end of the last fault until all records that were in the topics then are
+    applied and archived, every service is ready and the stream continues; None if that never happened."""
 
     seed: int
     shards: int
@@ -55,7 +55,7 @@ def read(path: Path) -> list[Result]:
 
 
 def table(results: Iterable[Result]) -> str:
-    """The Markdown table: a line for each kind of injury by itself, and one for all combinations."""
+    """The Markdown table: a line for each fault alone, and one for all combinations."""
     alone: defaultdict[str, list[Result]] = defaultdict(list)
     combined: defaultdict[str, int] = defaultdict(int)
     for result in results:

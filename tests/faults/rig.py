@@ -1,4 +1,4 @@
-"""The stack of one round: real engines and every service, each of which can be hurt by itself."""
+"""The stack of one round: real engines and every service, each a target of faults."""
 
 import asyncio
 import os

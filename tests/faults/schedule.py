@@ -1,4 +1,4 @@
-"""What happens in a trial, from its seed alone: rows, rate, injuries and their moments. Pure.
+"""Schedule of a trial, from its seed alone: rows, rate, faults and their times. Pure.
 
 Seeds come in blocks that share a round, and so a stack: the seed decides the number of shards too, and a seed that
 is run by itself repeats its trial. Trials of a block go through the kinds of injury in turn; every third one
@@ -20,7 +20,7 @@ _TIME = "%Y-%m-%d %H:%M:%S UTC"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of injury, and how long it may last. Only kinds that touch different parts are combined."""
+    """A kind of fault, and how long it may last. Only kinds that touch different components are combined."""
 
     name: str
     touches: frozenset[str]
@@ -63,7 +63,7 @@ BY_NAME = {kind.name: kind for kind in KINDS}
 
 @dataclass(frozen=True, slots=True)
 class Injury:
-    """One injury of a trial: inflicted `at_s` after the stream has begun, healed no sooner than `lasts_s` later."""
+    """One fault of a trial: injected `at_s` after the start of the stream, ended at least `lasts_s` later."""
 
     kind: str
     at_s: float
@@ -84,7 +84,7 @@ class Trial:
 
     @property
     def kinds(self) -> list[str]:
-        """The names of its injuries, in order of name."""
+        """The names of its faults, sorted."""
         return sorted(injury.kind for injury in self.injuries)
 
     def __str__(self) -> str:
@@ -95,7 +95,7 @@ def trial(seed: int, only: Sequence[str] = ()) -> Trial:
     """The trial of a seed. `only`: of these kinds, each alone. Raises ValueError for an unknown one."""
     unknown = [name for name in only if name not in BY_NAME]
     if unknown:
-        raise ValueError(f"{unknown[0]!r} is no kind of injury; there are: {', '.join(BY_NAME)}")
+        raise ValueError(f"{unknown[0]!r} is no kind of fault; there are: {', '.join(BY_NAME)}")
     chance = random.Random(seed)
     shards = _shards(seed, only)
     possible = [kind for kind in KINDS if kind.shards <= shards and (not only or kind.name in only)]

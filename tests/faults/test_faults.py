@@ -1,4 +1,4 @@
-"""The short form of the fault suite: every kind of injury once, several at a time, on two shards; all stays exact."""
+"""The short form of the fault suite: every kind of fault once, several at a time, on two shards; all stays exact."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -60,7 +60,7 @@ class Round:
         self.rig.stop()
 
     def run(self, trial: Trial) -> Result:
-        """Stream, injure, heal, settle, compare."""
+        """Stream, inject and end the faults, settle, compare."""
         started = time.monotonic()
         recovery_s: float | None = None
         wounds = [wound(injury, self.rig, trial.seed) for injury in trial.injuries]
@@ -98,7 +98,7 @@ class Round:
         self.rig.feed(file)
 
     def _injure(self, trial: Trial, wounds: Sequence[Wound]) -> None:
-        """Every moment in order; one that takes long puts off those after it, and no injury heals too soon."""
+        """Every step in order; a long one delays those after it, and no fault ends too soon."""
         begun = time.monotonic()
         inflicted: dict[int, float] = {}
         for at_s, number, healing in moments(trial):
@@ -182,7 +182,7 @@ class Round:
 
 
 def moments(trial: Trial) -> Iterator[tuple[float, int, bool]]:
-    """Planned second, number of the injury, and whether it is healed then, in order."""
+    """Planned second, number of the fault, and whether it ends then, in order."""
     planned = (
         ((injury.at_s, number, False), (injury.at_s + injury.lasts_s, number, True))
         for number, injury in enumerate(trial.injuries)

@@ -1,1 +1,1 @@
-"""Messages that no one meant to send, made by the million: what is done with each must be one verdict."""
+"""Fuzzing with mutated messages: every path of the system must reach the same verdict on each."""

@@ -33,13 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.fuzz", description=__doc__)
     parser.add_argument(
-        "--messages", type=int, default=1_000_000, help="how many messages to judge (default %(default)s)"
+        "--messages", type=int, default=1_000_000, help="number of messages to validate (default %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=1, help="another seed makes other messages (default %(default)s)")
-    parser.add_argument("--first", type=int, default=0, help="the first message's number, to see one again (default 0)")
-    parser.add_argument("--engines", type=int, default=0, help="how many to send through real engines (default none)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the mutations (default %(default)s)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first message, to repeat one (default 0)")
     parser.add_argument(
-        "--save", type=Path, default=Path(".tillstream/fuzz"), help="where a message is saved (%(default)s)"
+        "--engines", type=int, default=0, help="number of messages to send through real engines (default 0)"
+    )
+    parser.add_argument(
+        "--save",
+        type=Path,
+        default=Path(".tillstream/fuzz"),
+        help="folder for messages that break a promise (%(default)s)",
     )
     return parser.parse_args(arguments)
 

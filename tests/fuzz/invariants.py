@@ -1,4 +1,4 @@
-"""What must hold for every message, whatever it is. The amounts and times of a purchase are read a second time here."""
+"""Invariants of every message. Amounts and times of a purchase are decoded here a second time, independently."""
 
 import json
 import re

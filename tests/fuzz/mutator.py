@@ -1,4 +1,4 @@
-"""Broken, hostile and odd messages, made from valid ones. Message `number` of `seed` is always the same bytes."""
+"""Mutations of valid messages: broken, hostile, odd. Message `number` of `seed` always has the same bytes."""
 
 import random
 from collections.abc import Callable, Iterator

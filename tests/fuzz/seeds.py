@@ -1,4 +1,4 @@
-"""Valid messages of every kind that is known to be sent, as keys and values in the way they stand in the text."""
+"""Seed messages: valid ones of every known kind, as keys and values in their JSON text."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The short form of `make fuzz`: mutated messages, judged in every way that the system judges them."""
+"""The short form of `make fuzz`: mutated messages, validated on every path of the system."""
 
 from collections import Counter
 from pathlib import Path

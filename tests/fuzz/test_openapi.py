@@ -1,6 +1,6 @@
-"""Requests made from the OpenAPI document, valid ones and others, to the gateway on real engines.
+"""Requests generated from the OpenAPI document, valid and invalid, to the gateway on real engines.
 
-Nothing is a 5xx, every error is a problem document, and every answer is what the document says.
+No response is a 5xx, every error is a problem document, and every response matches the document.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The schedule of the fault suite: a seed decides everything, and every kind of injury has its turn."""
+"""The schedule of the fault suite: a seed determines everything, and every kind of fault has its turn."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import chain, combinations
@@ -48,7 +48,7 @@ def test_a_crash_between_shards_needs_more_than_one() -> None:
 
 def test_only_some_kinds() -> None:
     assert {kind for seed in range(10) for kind in trial(seed, ["kill S3", "stop S3"]).kinds} == {"kill S3", "stop S3"}
-    with pytest.raises(ValueError, match="'kill nobody' is no kind of injury; there are: kill producer"):
+    with pytest.raises(ValueError, match="'kill nobody' is no kind of fault; there are: kill producer"):
         trial(1, ["kill nobody"])
 
 
