@@ -29,7 +29,7 @@ _SHORT_ROW = ("event_time", "order_id", "product_id", "", "price", "user_id")
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """A record that was refused. `failed_at` is epoch milliseconds, `value` the original bytes.
 
     `columns` is the header of the file that it is a row of. `headers` are all headers as text.
@@ -84,20 +84,20 @@ class Letter:
         return own if isinstance(own, str) and own and source_row(own) is None else f"{self.name}:replay"
 
 
-def read_letter(place: RecordOrigin, headers: Headers, value: bytes | None, timestamp: int) -> Letter:
-    """The letter in a record of the dead-letter topic; without a readable origin its own place is its origin."""
+def read_dead_letter(place: RecordOrigin, headers: Headers, value: bytes | None, timestamp: int) -> DeadLetter:
+    """The dead letter in a record of the dead-letter topic; without a readable origin its own place is its origin."""
     named = with_values(headers)
-    told = {name: text.decode(errors="backslashreplace") for name, text in named.items()}
-    failed_at = told.get("failed-at", "")
-    return Letter(
+    texts = {name: text.decode(errors="backslashreplace") for name, text in named.items()}
+    failed_at = texts.get("failed-at", "")
+    return DeadLetter(
         origin_of(headers) or place,
         reason_of(headers),
-        told.get("detail", ""),
+        texts.get("detail", ""),
         int(failed_at) if failed_at.isascii() and failed_at.isdigit() and len(failed_at) <= 14 else timestamp,
-        told.get("service", ""),
+        texts.get("service", ""),
         value or b"",
-        _fields(told.get(COLUMNS_HEADER, "")) or SEED_COLUMNS,
-        told,
+        _fields(texts.get(COLUMNS_HEADER, "")) or SEED_COLUMNS,
+        texts,
     )
 
 
@@ -126,32 +126,32 @@ def _fields(line: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which letters are asked for. `since` (inclusive) and `until` (exclusive) are epoch milliseconds of failed-at."""
+    """Selects dead letters. `since` (inclusive) and `until` (exclusive) are epoch milliseconds of failed-at."""
 
     reasons: Container[str] = ()
     since: int | None = None
     until: int | None = None
     source: str | None = None
 
-    def takes(self, letter: Letter) -> bool:
-        """Whether the letter is one of them. A source is a file, a topic, or one partition `<topic>/<partition>`."""
+    def matches(self, dead_letter: DeadLetter) -> bool:
+        """Whether the filter selects it. A source is a file, a topic, or one partition `<topic>/<partition>`."""
         return (
-            (not self.reasons or letter.reason in self.reasons)
-            and (self.since is None or letter.failed_at >= self.since)
-            and (self.until is None or letter.failed_at < self.until)
-            and (self.source is None or letter.source == self.source or letter.source.startswith(f"{self.source}/"))
+            (not self.reasons or dead_letter.reason in self.reasons)
+            and (self.since is None or dead_letter.failed_at >= self.since)
+            and (self.until is None or dead_letter.failed_at < self.until)
+            and (self.source is None or f"{dead_letter.source}/".startswith(f"{self.source}/"))
         )
 
 
-class OnceEach:
-    """Tells the letters of new origins from those that a sender wrote again after a crash.
+class OriginDeduplicator:
+    """Recognises dead letters that a sender wrote again after a crash.
 
-    By the rule of the figure `dead_letters`: within a source, rows rise.
+    The rule is that of the figure `dead_letters`: within a source, rows rise.
     """
 
     def __init__(self) -> None:
         self._rows = RowWatermarks()
 
-    def is_new(self, letter: Letter) -> bool:
-        """Whether this is the first letter of its origin."""
-        return self._rows.advance(letter.source, letter.origin.row)
+    def is_new(self, dead_letter: DeadLetter) -> bool:
+        """Whether this is the first dead letter of its origin."""
+        return self._rows.advance(dead_letter.source, dead_letter.origin.row)

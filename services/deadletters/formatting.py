@@ -1,4 +1,4 @@
-"""Letters, counts and outcomes as a person or a program reads them. Pure."""
+"""Dead letters, counts and results of repairs as text or JSON. Pure."""
 
 import base64
 import json
@@ -8,52 +8,58 @@ from typing import Any
 from services.common.dead_letters import FileOrigin
 from services.common.money import format_cents
 from services.common.times import format_time
-from services.deadletters.dead_letter import Letter
-from services.deadletters.repair import Outcome
+from services.deadletters.dead_letter import DeadLetter
+from services.deadletters.repair import RepairSummary
 from services.deadletters.stats import Stats
 
 _DETAIL_CHARS = 60
 _PAYLOAD_CHARS = 80
 
 
-def letter_line(letter: Letter) -> str:
+def dead_letter_line(dead_letter: DeadLetter) -> str:
     """One line of `list`."""
-    detail, payload = _shortened(letter.detail, _DETAIL_CHARS), _shortened(letter.text, _PAYLOAD_CHARS)
-    return (
-        f"{format_time(letter.failed_at // 1000 * 1000)}  {letter.reason:<14} {letter.name:<24} {detail}\n    {payload}"
+    detail, payload = _shortened(dead_letter.detail, _DETAIL_CHARS), _shortened(dead_letter.text, _PAYLOAD_CHARS)
+    failed_at = format_time(dead_letter.failed_at // 1000 * 1000)
+    return f"{failed_at}  {dead_letter.reason:<14} {dead_letter.name:<24} {detail}\n    {payload}"
+
+
+def dead_letter_json(dead_letter: DeadLetter) -> str:
+    """The same for programs; the payload in base64 where it is no UTF-8."""
+    fields: dict[str, Any] = {
+        "origin": dead_letter.name,
+        "source": dead_letter.source,
+        "reason": dead_letter.reason,
+        "detail": dead_letter.detail,
+        "failed_at": format_time(dead_letter.failed_at),
+        "service": dead_letter.service,
+    }
+    try:
+        fields["payload"] = dead_letter.value.decode()
+    except UnicodeDecodeError:
+        fields["payload_base64"] = base64.b64encode(dead_letter.value).decode()
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def dead_letter_whole(dead_letter: DeadLetter) -> str:
+    """All headers, then the payload."""
+    width = max((len(name) for name in dead_letter.headers), default=0)
+    headers = [f"{name:<{width}}  {text}" for name, text in dead_letter.headers.items()]
+    return "\n".join(
+        [
+            dead_letter.name,
+            *headers,
+            f"payload, {len(dead_letter.value):,} bytes{_rest(dead_letter)}:",
+            dead_letter.text,
+        ]
     )
 
 
-def letter_json(letter: Letter) -> str:
-    """The same for programs; the payload in base64 where it is no UTF-8."""
-    told: dict[str, Any] = {
-        "origin": letter.name,
-        "source": letter.source,
-        "reason": letter.reason,
-        "detail": letter.detail,
-        "failed_at": format_time(letter.failed_at),
-        "service": letter.service,
-    }
-    try:
-        told["payload"] = letter.value.decode()
-    except UnicodeDecodeError:
-        told["payload_base64"] = base64.b64encode(letter.value).decode()
-    return json.dumps(told, ensure_ascii=False)
-
-
-def letter_whole(letter: Letter) -> str:
-    """All headers, then the payload."""
-    width = max((len(name) for name in letter.headers), default=0)
-    headers = [f"{name:<{width}}  {text}" for name, text in letter.headers.items()]
-    return "\n".join([letter.name, *headers, f"payload, {len(letter.value):,} bytes{_rest(letter)}:", letter.text])
-
-
-def _rest(letter: Letter) -> str:
-    if not letter.is_cut or "cut to" not in letter.detail:
+def _rest(dead_letter: DeadLetter) -> str:
+    if not dead_letter.is_cut or "cut to" not in dead_letter.detail:
         return ""
-    if isinstance(letter.origin, FileOrigin):
-        return f", cut: all of it stands in {letter.origin.file}, row {letter.origin.row}"
-    return ", cut: the topic no longer keeps all of it" if str(len(letter.value)) in letter.detail else ""
+    if isinstance(dead_letter.origin, FileOrigin):
+        return f", cut: all of it is in {dead_letter.origin.file}, row {dead_letter.origin.row}"
+    return ", cut: the topic no longer keeps all of it" if str(len(dead_letter.value)) in dead_letter.detail else ""
 
 
 def stats_lines(stats: Stats, replayed: int | None) -> Iterator[str]:
@@ -62,10 +68,10 @@ def stats_lines(stats: Stats, replayed: int | None) -> Iterator[str]:
     if not total:
         yield "no dead letters"
         return
-    yield f"{'day':<11} {'reason':<14} {'source':<28} {'letters':>10}"
+    yield f"{'day':<11} {'reason':<14} {'source':<28} {'dead letters':>12}"
     for (reason, source, day), count in sorted(stats.groups.items(), key=_by_day):
-        yield f"{day:<11} {reason:<14} {source:<28} {count:>10,}"
-    yield f"{'all':<55} {total:>10,}"
+        yield f"{day:<11} {reason:<14} {source:<28} {count:>12,}"
+    yield f"{'all':<55} {total:>12,}"
     yield f"longest run: {stats.longest:,} in a row, up to {stats.longest_ends}"
     yield (
         "replayed: unknown, Redis does not answer"
@@ -87,18 +93,18 @@ def _by_day(group: tuple[tuple[str, str, str], int]) -> tuple[str, str, str]:
     return day, reason, source
 
 
-def outcome_lines(outcome: Outcome) -> Iterator[str]:
-    """What was or would be accepted, what is still wrong, and a few examples of both."""
-    wrong = outcome.refused.total()
-    letters = outcome.accepted + outcome.left_out + wrong
-    worth = f" worth {format_cents(outcome.worth)}" if outcome.accepted else ""
-    yield f"{letters:,} in all: {outcome.accepted:,} valid{worth}, {wrong:,} still wrong, {outcome.left_out:,} left out"
-    yield from (f"  {change}" for change in outcome.changes)
-    if len(outcome.changes) < outcome.accepted and outcome.changes:
-        yield f"  and {outcome.accepted - len(outcome.changes):,} more"
-    for reason, count in outcome.refused.most_common():
+def summary_lines(summary: RepairSummary) -> Iterator[str]:
+    """How many are valid and how many still invalid, with a few examples of both."""
+    wrong = summary.refused.total()
+    total = summary.accepted + summary.left_out + wrong
+    worth = f" worth {format_cents(summary.worth)}" if summary.accepted else ""
+    yield f"{total:,} in all: {summary.accepted:,} valid{worth}, {wrong:,} still wrong, {summary.left_out:,} left out"
+    yield from (f"  {change}" for change in summary.changes)
+    if len(summary.changes) < summary.accepted and summary.changes:
+        yield f"  and {summary.accepted - len(summary.changes):,} more"
+    for reason, count in summary.refused.most_common():
         yield f"still wrong, {reason}: {count:,}"
-        yield from (f"  {fault}" for fault in outcome.faults[reason])
+        yield from (f"  {fault}" for fault in summary.faults[reason])
 
 
 def _shortened(text: str, length: int) -> str:

@@ -1,4 +1,4 @@
-"""Repairing dead letters with a person's own function, and judging what came out. No Kafka in here."""
+"""Repairs dead letters with a user's own function and validates the results. Pure but for loading that function."""
 
 import importlib.util
 import json
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from services.common.events import Purchase, Rejected, parse
-from services.deadletters.dead_letter import Event, Letter
+from services.deadletters.dead_letter import DeadLetter, Event
 
-Repair = Callable[[Event, Letter], Event | None]
+Repair = Callable[[Event, DeadLetter], Event | None]
 
 EXAMPLES = 3
 
@@ -22,7 +22,7 @@ class BadRepairs(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class ValidEvent:
     """An event that counts once it is sent: its bytes as JSON, and what they say."""
 
     value: bytes
@@ -30,7 +30,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class StillInvalid:
     """Why an event would be a dead letter again."""
 
     reason: str
@@ -38,10 +38,10 @@ class Refused:
 
 
 def load_repairs(file: Path) -> Repair:
-    """The function `repair(event, letter)` of a Python file. Raises BadRepairs."""
+    """The function `repair(event, dead_letter)` of a Python file. Raises BadRepairs."""
     spec = importlib.util.spec_from_file_location("repairs", file)
     if not file.is_file() or spec is None or spec.loader is None:
-        raise BadRepairs(f"{file} is no Python file: give one with `def repair(event, letter)`")
+        raise BadRepairs(f"{file} is no Python file: give one with `def repair(event, dead_letter)`")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -49,44 +49,44 @@ def load_repairs(file: Path) -> Repair:
         raise BadRepairs(f"{file} cannot be loaded: {type(error).__name__}: {error}") from error
     repair = getattr(module, "repair", None)
     if not callable(repair):
-        raise BadRepairs(f"{file} has no function `repair(event, letter)`")
+        raise BadRepairs(f"{file} has no function `repair(event, dead_letter)`")
     found: Repair = repair
     return found
 
 
-def as_is(event: Event, _letter: Letter) -> Event:
-    """The repair that changes nothing: for letters that were refused by a rule which has changed since."""
+def as_is(event: Event, _dead_letter: DeadLetter) -> Event:
+    """The repair that changes nothing: for dead letters that were refused by a rule which has changed since."""
     return event
 
 
-def mend(letter: Letter, repair: Repair, now_ms: int) -> Accepted | Refused | None:
-    """The event that a letter becomes, under the identity of its replay; None where `repair` leaves it out.
+def apply_repair(dead_letter: DeadLetter, repair: Repair, now_ms: int) -> ValidEvent | StillInvalid | None:
+    """The event that a dead letter becomes, under the identity of its replay; None where `repair` leaves it out.
 
     `now_ms` stands for the broker's time of the replay.
     """
     try:
-        event = repair(letter.event, letter)
-    except Exception as error:  # a person's code, and one letter that it cannot take must not end the others
-        return Refused("repair_failed", f"repair() raised {type(error).__name__}: {error}")
+        event = repair(dead_letter.event, dead_letter)
+    except Exception as error:  # a user's code: one dead letter that it cannot handle must not end the others
+        return StillInvalid("repair_failed", f"repair() raised {type(error).__name__}: {error}")
     if event is None:
         return None
     if not isinstance(event, dict):
-        return Refused("repair_failed", f"repair() returned {type(event).__name__}, not a dict or None")
+        return StillInvalid("repair_failed", f"repair() returned {type(event).__name__}, not a dict or None")
     try:
-        value = _encode({**event, "event_id": letter.replay_id, "replay_of": letter.name})
+        value = _encode({**event, "event_id": dead_letter.replay_id, "replay_of": dead_letter.name})
     except (TypeError, ValueError) as error:
-        return Refused("repair_failed", f"the event is no JSON: {error}")
-    return judge(value, now_ms)
+        return StillInvalid("repair_failed", f"the event is no JSON: {error}")
+    return validate(value, now_ms)
 
 
-def judge(value: bytes, now_ms: int) -> Accepted | Refused:
-    """What the contract says of an event that is to be replayed."""
+def validate(value: bytes, now_ms: int) -> ValidEvent | StillInvalid:
+    """Validate an event that is to be replayed, by the contract."""
     verdict = parse(value, now_ms)
     if isinstance(verdict, Rejected):
-        return Refused(verdict.reason.value, verdict.detail)
+        return StillInvalid(verdict.reason.value, verdict.detail)
     if verdict.replay_of is None:
-        return Refused("no_origin", "replay_of is missing: without it the event would count with every replay")
-    return Accepted(value, verdict)
+        return StillInvalid("no_origin", "replay_of is missing: without it the event would count with every replay")
+    return ValidEvent(value, verdict)
 
 
 def _encode(event: Event) -> bytes:
@@ -103,8 +103,8 @@ def _decimal(value: Any) -> str:
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What became of the letters. `worth` is the revenue of the accepted ones in cents."""
+class RepairSummary:
+    """Counts and examples of repaired dead letters. `worth` is the revenue of the valid ones, in cents."""
 
     accepted: int = 0
     left_out: int = 0
@@ -113,25 +113,25 @@ class Outcome:
     changes: list[str] = field(default_factory=list)
     faults: dict[str, list[str]] = field(default_factory=dict)
 
-    def add(self, letter: Letter, mended: Accepted | Refused | None) -> None:
-        """Count one letter."""
-        match mended:
-            case Accepted(value, purchase):
+    def add(self, dead_letter: DeadLetter, repaired: ValidEvent | StillInvalid | None) -> None:
+        """Count one dead letter."""
+        match repaired:
+            case ValidEvent(value, purchase):
                 self.accepted += 1
                 self.worth += purchase.revenue
                 if len(self.changes) < EXAMPLES:
-                    self.changes.append(f"{letter.name}  {difference(letter.event, json.loads(value))}")
-            case Refused(reason, detail):
-                self.refuse(letter.name, reason, detail)
+                    self.changes.append(f"{dead_letter.name}  {difference(dead_letter.event, json.loads(value))}")
+            case StillInvalid(reason, detail):
+                self.refuse(dead_letter.name, reason, detail)
             case None:
                 self.left_out += 1
 
     def refuse(self, name: str, reason: str, detail: str) -> None:
         """Count one that would be a dead letter again."""
         self.refused[reason] += 1
-        told = self.faults.setdefault(reason, [])
-        if len(told) < EXAMPLES:
-            told.append(f"{name}  {detail}")
+        examples = self.faults.setdefault(reason, [])
+        if len(examples) < EXAMPLES:
+            examples.append(f"{name}  {detail}")
 
 
 def difference(before: Event, after: Event) -> str:

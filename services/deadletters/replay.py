@@ -1,4 +1,4 @@
-"""Sending repaired events to the topic of the purchases, keyed as the producer keys them."""
+"""Sends repaired events to the purchases topic, with the producer's partition key."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TypeVar
 from aiokafka import AIOKafkaProducer
 
 from services.common.kafka import producer_options
-from services.deadletters.repair import Accepted, Outcome, Refused, judge
+from services.deadletters.repair import RepairSummary, StillInvalid, ValidEvent, validate
 from services.deadletters.settings import DeadLettersSettings
 
 _IN_FLIGHT = 1000
@@ -15,29 +15,29 @@ _IN_FLIGHT = 1000
 T = TypeVar("T")
 
 
-def read_events(file: Path, now_ms: int) -> Iterator[tuple[int, Accepted | Refused]]:
+def read_events(file: Path, now_ms: int) -> Iterator[tuple[int, ValidEvent | StillInvalid]]:
     """Line number and verdict of every event of a file of JSON lines; blank lines are none. Raises OSError."""
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if value := line.strip():
-                yield number, judge(value, now_ms)
+                yield number, validate(value, now_ms)
 
 
-def check_events(file: Path, now_ms: int) -> Outcome:
+def check_events(file: Path, now_ms: int) -> RepairSummary:
     """What sending a file would do. Raises OSError."""
-    outcome = Outcome()
+    summary = RepairSummary()
     for number, event in read_events(file, now_ms):
         match event:
-            case Accepted(_, purchase):
-                outcome.accepted += 1
-                outcome.worth += purchase.revenue
-            case Refused(reason, detail):
-                outcome.refuse(f"{file.name} line {number}", reason, detail)
-    return outcome
+            case ValidEvent(_, purchase):
+                summary.accepted += 1
+                summary.worth += purchase.revenue
+            case StillInvalid(reason, detail):
+                summary.refuse(f"{file.name} line {number}", reason, detail)
+    return summary
 
 
 async def send_events(
-    events: Iterable[Accepted], settings: DeadLettersSettings, progress: Callable[[int], object]
+    events: Iterable[ValidEvent], settings: DeadLettersSettings, progress: Callable[[int], object]
 ) -> int:
     """Send events and return how many the broker acknowledged: all of them. Raises KafkaError.
 
@@ -45,24 +45,24 @@ async def send_events(
     """
     sent = 0
     async with AIOKafkaProducer(**producer_options(settings)) as producer:
-        for together in _portions(events, _IN_FLIGHT):
-            on_their_way = [
+        for batch in _batches(events, _IN_FLIGHT):
+            in_flight = [
                 await producer.send(settings.purchases_topic, event.value, key=event.purchase.partition_key.encode())
-                for event in together
+                for event in batch
             ]
-            for acknowledgement in on_their_way:
+            for acknowledgement in in_flight:
                 await acknowledgement
-            sent += len(together)
-            progress(len(together))
+            sent += len(batch)
+            progress(len(batch))
     return sent
 
 
-def _portions(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    portion: list[T] = []
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    batch: list[T] = []
     for item in items:
-        portion.append(item)
-        if len(portion) == size:
-            yield portion
-            portion = []
-    if portion:
-        yield portion
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

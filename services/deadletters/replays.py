@@ -1,10 +1,14 @@
-"""Which dead letters have been replayed, as the live tables know it."""
+"""Which dead letters have been replayed, by the live tables in Redis."""
 
 from collections.abc import Sequence
+
+from redis.exceptions import RedisError
 
 from services.common.generations import live_generation
 from services.common.redis_client import connect
 from services.common.settings import RedisSettings
+
+_BATCH_SIZE = 1000
 
 
 class Replays:
@@ -28,3 +32,32 @@ class Replays:
     async def close(self) -> None:
         """Give the connection back."""
         await self._redis.aclose()
+
+
+class ReplayCounter:
+    """Counts the dead letters that were replayed, as far as Redis answers."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self._replays = Replays(settings)
+        self._pending: list[str] = []
+        self._count: int | None = 0
+
+    async def add(self, event_id: str) -> None:
+        """Look one id up, in batches."""
+        self._pending.append(event_id)
+        if len(self._pending) == _BATCH_SIZE:
+            await self._look_up()
+
+    async def result(self) -> int | None:
+        """How many were replayed; None where Redis was unavailable. Closes the connection."""
+        await self._look_up()
+        await self._replays.close()
+        return self._count
+
+    async def _look_up(self) -> None:
+        pending, self._pending = self._pending, []
+        try:
+            if self._count is not None:
+                self._count += await self._replays.count(pending)
+        except (RedisError, OSError):
+            self._count = None

@@ -5,63 +5,73 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaTimeoutError
 
 from services.common.dead_letters import RecordOrigin
 from services.common.kafka import client_options
-from services.deadletters.dead_letter import Letter, OnceEach, read_letter
+from services.deadletters.dead_letter import DeadLetter, OriginDeduplicator, read_dead_letter
 from services.deadletters.settings import DeadLettersSettings
 
 _FETCH_WAIT_MS = 1000
 _PATIENCE_S = 30.0
 
 
-class NoTopic(Exception):
+class DeadLetterTopicMissing(Exception):
     """The dead-letter topic does not exist."""
 
 
 class Topics:
-    """What is read from Kafka. Every call raises KafkaError where Kafka is away."""
+    """Reads dead letters and their origins from Kafka. Every call raises KafkaError where Kafka is away."""
 
     def __init__(self, consumer: AIOKafkaConsumer, partitions: dict[str, int], dead_letters: str) -> None:
         self._consumer = consumer
         self._partitions = partitions
         self._dead_letters = dead_letters
 
-    async def letters(self, progress: Callable[[int, int], None]) -> AsyncIterator[Letter]:
-        """Every letter up to now, each origin once, partition by partition. `progress(done, of)` counts records."""
+    async def dead_letters(self, progress: Callable[[int, int], None]) -> AsyncIterator[DeadLetter]:
+        """Every dead letter up to now, each origin once, by partition. `progress(done, of)` counts records."""
         topic = self._dead_letters
         partitions = [TopicPartition(topic, number) for number in range(self._partitions[topic])]
         begins = await self._consumer.beginning_offsets(partitions)
         ends = await self._consumer.end_offsets(partitions)
-        total, done, once = sum(ends.values()) - sum(begins.values()), 0, OnceEach()
+        total, done, origins = sum(ends.values()) - sum(begins.values()), 0, OriginDeduplicator()
         for partition in partitions:
-            self._consumer.assign([partition])
-            self._consumer.seek(partition, begins[partition])
-            moved_at = time.monotonic()
-            while (at := await self._consumer.position(partition)) < ends[partition]:
-                progress(done + at - begins[partition], total)
-                fetched = await self._consumer.getmany(partition, timeout_ms=_FETCH_WAIT_MS)
-                if fetched:
-                    moved_at = time.monotonic()
-                elif time.monotonic() - moved_at > _PATIENCE_S:
-                    raise KafkaTimeoutError(f"{topic}/{partition.partition} hands out nothing for {_PATIENCE_S:g} s")
-                for record in fetched.get(partition, []):
+            begin, end = begins[partition], ends[partition]
+            async for position, records in self._fetches(partition, begin, end):
+                progress(done + position - begin, total)
+                for record in records:
                     place = RecordOrigin(topic, partition.partition, record.offset)
-                    letter = read_letter(place, list(record.headers), record.value, record.timestamp)
-                    if record.offset < ends[partition] and once.is_new(letter):
-                        yield letter
-            done += ends[partition] - begins[partition]
+                    dead_letter = read_dead_letter(place, list(record.headers), record.value, record.timestamp)
+                    if origins.is_new(dead_letter):
+                        yield dead_letter
+            done += end - begin
         progress(total, total)
 
-    async def whole(self, letter: Letter) -> Letter:
-        """The letter with its full payload: one that was cut is read where its origin points, while that is kept."""
-        if not letter.is_cut or not isinstance(letter.origin, RecordOrigin):
-            return letter
-        value = await self._value(letter.origin)
-        return letter if value is None else replace(letter, value=value)
+    async def _fetches(
+        self, partition: TopicPartition, begin: int, end: int
+    ) -> AsyncIterator[tuple[int, "list[ConsumerRecord[bytes, bytes]]"]]:
+        """The records from `begin` to `end` (exclusive), fetch by fetch, each with the position before it."""
+        self._consumer.assign([partition])
+        self._consumer.seek(partition, begin)
+        progressed_at = time.monotonic()
+        while (position := await self._consumer.position(partition)) < end:
+            fetched = await self._consumer.getmany(partition, timeout_ms=_FETCH_WAIT_MS)
+            if fetched:
+                progressed_at = time.monotonic()
+            elif time.monotonic() - progressed_at > _PATIENCE_S:
+                raise KafkaTimeoutError(
+                    f"{partition.topic}/{partition.partition} returned nothing for {_PATIENCE_S:g} s"
+                )
+            yield position, [record for record in fetched.get(partition, []) if record.offset < end]
+
+    async def whole(self, dead_letter: DeadLetter) -> DeadLetter:
+        """The dead letter with its full payload: a cut one is read at its origin, while Kafka retains that."""
+        if not dead_letter.is_cut or not isinstance(dead_letter.origin, RecordOrigin):
+            return dead_letter
+        value = await self._value(dead_letter.origin)
+        return dead_letter if value is None else replace(dead_letter, value=value)
 
     async def _value(self, origin: RecordOrigin) -> bytes | None:
         partition = TopicPartition(origin.topic, origin.partition)
@@ -85,10 +95,10 @@ class Topics:
 
 @asynccontextmanager
 async def connected(settings: DeadLettersSettings) -> AsyncIterator[Topics]:
-    """The topics, closed afterwards. Raises KafkaError, NoTopic."""
+    """The topics, closed afterwards. Raises KafkaError, DeadLetterTopicMissing."""
     partitions = await _partitions(settings)
     if settings.dead_letters_topic not in partitions:
-        raise NoTopic(
+        raise DeadLetterTopicMissing(
             f"topic {settings.dead_letters_topic} does not exist at {settings.kafka_bootstrap}: "
             "set TILLSTREAM_KAFKA_BOOTSTRAP to the Kafka that has it"
         )

@@ -27,7 +27,7 @@ def repair(event, letter):
     return event | {"event_time": event["event_time"].replace("1970-01-01", "2020-11-21")}
 """
 
-Letters = list[tuple[Origin, Rejected, bytes]]
+DeadLetters = list[tuple[Origin, Rejected, bytes]]
 Tool = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -62,10 +62,10 @@ def tool(kafka: str, names: TopicNames, redis_url: str, tmp_path: Path) -> Tool:
     return run
 
 
-def letters_of(names: TopicNames) -> Letters:
+def dead_letters_of(names: TopicNames) -> DeadLetters:
     """Three rows of a file in a row, one of them written twice; a record that was cut; one that is no JSON."""
     too_large = Rejected(Reason.TOO_LARGE, "950011 bytes are more than 65536")
-    rows: Letters = [
+    rows: DeadLetters = [
         (FileOrigin("kz.csv", number), Rejected(Reason.BAD_TIME, "event_time is before 2000"), BAD_TIME.encode())
         for number in (7, 8, 8, 9)
     ]
@@ -78,20 +78,20 @@ def letters_of(names: TopicNames) -> Letters:
 
 
 @pytest.fixture
-def letters(kafka: str, names: TopicNames) -> Letters:
+def dead_letters(kafka: str, names: TopicNames) -> DeadLetters:
     """Dead letters as producer and aggregator write them, and the two records that the latter's point to."""
 
     async def write() -> None:
         async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
             for value in (BIG, b"\xff{"):
                 await producer.send_and_wait(names.purchases, value, partition=0)
-            for origin, rejected, value in letters_of(names):
+            for origin, rejected, value in dead_letters_of(names):
                 kept, told = cut(value, rejected)
                 headers = dead_letter_headers(origin, told, "test")
                 await producer.send_and_wait(names.dead_letters, kept, key=origin.source.encode(), headers=headers)
 
     asyncio.run(write())
-    return letters_of(names)
+    return dead_letters_of(names)
 
 
 def told(answer: "subprocess.CompletedProcess[str]") -> list[Any]:
@@ -99,15 +99,19 @@ def told(answer: "subprocess.CompletedProcess[str]") -> list[Any]:
     return [json.loads(line) for line in answer.stdout.splitlines()]
 
 
-def test_letters_are_listed_shown_and_counted(tool: Tool, names: TopicNames, letters: Letters) -> None:
+def test_letters_are_listed_shown_and_counted(tool: Tool, names: TopicNames, dead_letters: DeadLetters) -> None:
     listed = told(tool("list", "--json", "--limit", "0"))
-    assert sorted(letter["origin"] for letter in listed) == sorted({origin.name for origin, _, _ in letters})
-    assert {letter["reason"] for letter in told(tool("list", "--json", "--reason", "bad_time", "--since", "1h"))} == {
-        "bad_time"
-    }
+    assert sorted(dead_letter["origin"] for dead_letter in listed) == sorted(
+        {origin.name for origin, _, _ in dead_letters}
+    )
+    assert {
+        dead_letter["reason"] for dead_letter in told(tool("list", "--json", "--reason", "bad_time", "--since", "1h"))
+    } == {"bad_time"}
     assert told(tool("list", "--json", "--until", "1h")) == []
     newest = tool("list", "--json", "--source", "kz.csv", "--limit", "3")
-    assert [letter["origin"] for letter in told(newest)] == ["kz.csv:8", "kz.csv:9", "kz.csv:20"], "the newest last"
+    assert [dead_letter["origin"] for dead_letter in told(newest)] == ["kz.csv:8", "kz.csv:9", "kz.csv:20"], (
+        "the newest last"
+    )
     assert newest.stderr == "1 older ones are not shown: see --limit\n"
     table = tool("list", "--source", "kz.csv").stdout
     assert "bad_time       kz.csv:7" in table
@@ -133,8 +137,8 @@ def test_letters_are_listed_shown_and_counted(tool: Tool, names: TopicNames, let
     assert whole == {"letters": 6, "longest_run": 3, "replayed": 0}
 
 
-@pytest.mark.usefixtures("letters")
-def test_repaired_letters_are_written_checked_and_sent(
+@pytest.mark.usefixtures("dead_letters")
+def test_repaired_dead_letters_are_written_checked_and_sent(
     tool: Tool, kafka: str, names: TopicNames, tmp_path: Path, redis_url: str
 ) -> None:
     (tmp_path / "repairs.py").write_text(REPAIRS)
@@ -166,7 +170,7 @@ def test_repaired_letters_are_written_checked_and_sent(
 
 
 def test_letters_are_repaired_and_sent_in_one_go(
-    tool: Tool, kafka: str, names: TopicNames, letters: Letters, tmp_path: Path
+    tool: Tool, kafka: str, names: TopicNames, dead_letters: DeadLetters, tmp_path: Path
 ) -> None:
     (tmp_path / "repairs.py").write_text(REPAIRS)
     sent = tool("replay", "--with", "repairs.py", "--source", "kz.csv", "--limit", "2", "--yes")
@@ -192,6 +196,6 @@ def test_what_is_missing_is_one_clear_line(tool: Tool) -> None:
         assert len(answer.stderr.splitlines()) == 1
 
 
-def test_without_redis_the_share_that_was_replayed_is_unknown(tool: Tool, letters: Letters) -> None:
+def test_without_redis_the_share_that_was_replayed_is_unknown(tool: Tool, dead_letters: DeadLetters) -> None:
     answer = tool("stats", redis_url="redis://127.0.0.1:1")
     assert answer.stdout.endswith("replayed: unknown, Redis does not answer\n")

@@ -6,37 +6,39 @@ import pytest
 
 from services.common.dead_letters import FileOrigin, Origin, RecordOrigin, dead_letter_headers
 from services.common.events import Reason, Rejected
-from services.deadletters.command import parse_command, read_moment
-from services.deadletters.dead_letter import SEED_COLUMNS, Filter, Letter, OnceEach, read_letter
+from services.deadletters.command import parse_command, parse_when
+from services.deadletters.dead_letter import SEED_COLUMNS, DeadLetter, Filter, OriginDeduplicator, read_dead_letter
 from services.deadletters.stats import Stats
 
 PLACE = RecordOrigin("purchases.dlq", 1, 5)
 ROW = b"1970-01-01 00:33:40 UTC,22,33,44,a.b,acme,1.50,66"
 
 
-def letter(origin: Origin, value: bytes = b"", reason: str = "bad_time", failed_at: int = 0, **more: Any) -> Letter:
-    return Letter(origin, reason, "why", failed_at, "producer", value, **more)
+def dead_letter(
+    origin: Origin, value: bytes = b"", reason: str = "bad_time", failed_at: int = 0, **more: Any
+) -> DeadLetter:
+    return DeadLetter(origin, reason, "why", failed_at, "producer", value, **more)
 
 
-def in_file(row: int, **more: Any) -> Letter:
-    return letter(FileOrigin("kz.csv", row), **more)
+def in_file(row: int, **more: Any) -> DeadLetter:
+    return dead_letter(FileOrigin("kz.csv", row), **more)
 
 
-def in_topic(value: bytes) -> Letter:
-    return letter(RecordOrigin("purchases", 0, 3), value)
+def in_topic(value: bytes) -> DeadLetter:
+    return dead_letter(RecordOrigin("purchases", 0, 3), value)
 
 
-def test_a_letter_is_read_from_its_record() -> None:
+def test_a_dead_letter_is_read_from_its_record() -> None:
     headers = dead_letter_headers(FileOrigin("kz.csv", 7), Rejected(Reason.BAD_PRICE, "no"), "producer")
     headers = [*headers, ("source-columns", b'price,"a,b"')]
-    found = read_letter(PLACE, headers, b"1.234,x", timestamp=9)
+    found = read_dead_letter(PLACE, headers, b"1.234,x", timestamp=9)
     assert (found.name, found.reason, found.detail, found.service) == ("kz.csv:7", "bad_price", "no", "producer")
     assert found.failed_at == int(dict(headers)["failed-at"])
     assert found.event == {"price": "1.234", "a,b": "x"}
 
 
-def test_a_foreign_letter_is_named_by_its_own_place() -> None:
-    found = read_letter(PLACE, [("failed-at", b"soon")], None, timestamp=9)
+def test_a_foreign_dead_letter_is_named_by_its_own_place() -> None:
+    found = read_dead_letter(PLACE, [("failed-at", b"soon")], None, timestamp=9)
     assert (found.name, found.reason, found.failed_at, found.value) == ("purchases.dlq/1/5", "unnamed", 9, b"")
 
 
@@ -102,27 +104,27 @@ def test_the_replay_of_a_row_is_opaque() -> None:
 )
 def test_filters(wanted: Filter, rows: list[int]) -> None:
     reasons = ["bad_time", "bad_price", "bad_row"]
-    letters = [in_file(row, reason=reason, failed_at=100 * row) for row, reason in enumerate(reasons, 1)]
-    assert [letter.origin.row for letter in letters if wanted.takes(letter)] == rows
+    dead_letters = [in_file(row, reason=reason, failed_at=100 * row) for row, reason in enumerate(reasons, 1)]
+    assert [dead_letter.origin.row for dead_letter in dead_letters if wanted.matches(dead_letter)] == rows
 
 
 @pytest.mark.parametrize("source", ["purchases", "purchases/0"])
 def test_a_topic_is_a_source_with_all_its_partitions(source: str) -> None:
-    assert Filter(source=source).takes(in_topic(b""))
-    assert not Filter(source="purchases/1").takes(in_topic(b""))
+    assert Filter(source=source).matches(in_topic(b""))
+    assert not Filter(source="purchases/1").matches(in_topic(b""))
 
 
 def test_each_origin_is_told_once() -> None:
-    once = OnceEach()
-    letters = [in_file(1), in_file(2), in_file(1), in_file(2), in_file(3), in_topic(b"")]
-    assert [once.is_new(letter) for letter in letters] == [True, True, False, False, True, True]
+    once = OriginDeduplicator()
+    dead_letters = [in_file(1), in_file(2), in_file(1), in_file(2), in_file(3), in_topic(b"")]
+    assert [once.is_new(dead_letter) for dead_letter in dead_letters] == [True, True, False, False, True, True]
 
 
 def test_counts_by_reason_source_and_day_and_the_longest_run() -> None:
     stats = Stats()
     for row in (3, 4, 5, 9, 10):
         stats.add(in_file(row, failed_at=row * 86_400_000 // 5))
-        stats.add(letter(RecordOrigin("purchases", 1, 2 * row), reason="not_json"))
+        stats.add(dead_letter(RecordOrigin("purchases", 1, 2 * row), reason="not_json"))
     assert (stats.longest, stats.longest_ends) == (3, "kz.csv:5")
     assert stats.groups == {
         ("bad_time", "kz.csv", "1970-01-01"): 2,
@@ -133,10 +135,10 @@ def test_counts_by_reason_source_and_day_and_the_longest_run() -> None:
 
 
 def test_moments_are_times_or_so_long_ago() -> None:
-    assert read_moment("2020-04-24T11:50:39Z") == 1_587_729_039_000
-    assert read_moment("1d") - read_moment("26h") == pytest.approx(7_200_000, abs=1000)
+    assert parse_when("2020-04-24T11:50:39Z") == 1_587_729_039_000
+    assert parse_when("1d") - parse_when("26h") == pytest.approx(7_200_000, abs=1000)
     with pytest.raises(ValueError, match="RFC 3339"):
-        read_moment("yesterday")
+        parse_when("yesterday")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +146,7 @@ def test_moments_are_times_or_so_long_ago() -> None:
     [
         (["list", "--reason", "bad_weather"], "invalid choice: 'bad_weather'"),
         (["list", "--since", "soon"], "'soon' is neither RFC 3339"),
-        (["list", "--limit", "-1"], "'-1' is not a number of letters"),
+        (["list", "--limit", "-1"], "'-1' is not a number of dead letters"),
         (["repair"], "--with"),
         (["replay"], "say what to send"),
         (["replay", "repaired.jsonl", "--as-is"], "say what to send"),
