@@ -19,7 +19,7 @@ from services.aggregator.kafka import KafkaDeadLetters, KafkaLogRange
 from services.aggregator.live_generation import LiveGeneration
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.snapshots import LiveFigures, Snapshots
-from services.common.dlq_limits import RefusalAlarm
+from services.common.dlq_limits import InvalidRateAlarm
 from services.common.entrypoint import run_service
 from services.common.eventloop_lag import watch_loop
 from services.common.generations import FIRST_GENERATION, Generation
@@ -51,7 +51,7 @@ class Clients(mode.Service):
         settings = self._settings
         sink = KafkaDeadLetters(self.producer, settings.dead_letters_topic)
         ports = ApplierPorts(
-            DeadLetterOutput(sink, RefusalAlarm(settings, self._health)),
+            DeadLetterOutput(sink, InvalidRateAlarm(settings, self._health)),
             KafkaLogRange(self.log_client),
             ArchiveReader(self.objects),
         )

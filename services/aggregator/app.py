@@ -15,7 +15,7 @@ from yarl import URL
 from services.aggregator.applier import Applier
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.transport import BatchConsumer, BatchTransport, FetchedBatch
-from services.common.dlq_limits import TooManyRefused
+from services.common.dlq_limits import TooManyInvalidRecords
 from services.common.kafka import MskTokenProvider
 from services.common.metrics import AGGREGATOR_LAG
 from services.common.telemetry import Health
@@ -126,7 +126,7 @@ class _Worker:
         """Faust acknowledges a message whose agent raises; an error that is not retried must end the process."""
         try:
             await work
-        except TooManyRefused as stop:
+        except TooManyInvalidRecords as stop:
             logger.error("stopping: %s", stop)
             await self._app.crash(stop)
         except Exception as error:

@@ -109,7 +109,7 @@ class Applier:
     async def apply(self, partition: TopicPartition, records: Sequence[Record]) -> int | None:
         """Apply the records of one fetch. Returns the offset to seek back to, None where reading may continue.
 
-        Waits while Redis or the dead-letter topic is unavailable. Raises RebuildNeeded, TooManyRefused.
+        Waits while Redis or the dead-letter topic is unavailable. Raises RebuildNeeded, TooManyInvalidRecords.
         """
         async with self._lock:
             back_to = await self._retry(lambda: self._apply(partition, records))

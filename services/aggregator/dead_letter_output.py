@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 
 from services.aggregator.partition_state import partition_name
 from services.aggregator.validation import Record, RejectedRecord
-from services.common.dlq_limits import RefusalAlarm
+from services.common.dlq_limits import InvalidRateAlarm
 from services.common.metrics import AGGREGATOR_DEAD_LETTERS
 
 
@@ -21,7 +21,7 @@ class DeadLetterSink(Protocol):
 class DeadLetterOutput:
     """Watches the rate of rejected records and sends them to the dead-letter topic."""
 
-    def __init__(self, sink: DeadLetterSink, alarm: RefusalAlarm) -> None:
+    def __init__(self, sink: DeadLetterSink, alarm: InvalidRateAlarm) -> None:
         self._sink = sink
         self._alarm = alarm
 
@@ -30,7 +30,7 @@ class DeadLetterOutput:
         self._alarm.forget()
 
     def observe(self, partition: TopicPartition, records: Sequence[Record], rejected: Sequence[RejectedRecord]) -> None:
-        """Count them before anything of these records is applied. Raises TooManyRefused."""
+        """Count them before anything of these records is applied. Raises TooManyInvalidRecords."""
         offsets = [each.record.offset for each in rejected]
         reason = rejected[-1].rejection.reason.value if rejected else ""
         self._alarm.observe(partition_name(partition), records[0].offset, records[-1].offset + 1, offsets, reason)

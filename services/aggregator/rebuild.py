@@ -27,7 +27,7 @@ from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import TableStore
 from services.aggregator.sweep import sweep
 from services.aggregator.validation import RejectedRecord
-from services.common.dlq_limits import RefusalAlarm
+from services.common.dlq_limits import InvalidRateAlarm
 from services.common.entrypoint import refuse, run_service
 from services.common.generations import Generation, live_generation, make_live, remember_layout
 from services.common.kafka import client_options, producer_options
@@ -215,10 +215,10 @@ async def _keep_lock(lock: Lock) -> None:
             raise RebuildRunning(f"the lock of this rebuild was lost ({error}): run it again") from error
 
 
-def _silent_alarm(settings: AggregatorSettings) -> RefusalAlarm:
+def _silent_alarm(settings: AggregatorSettings) -> InvalidRateAlarm:
     """An alarm that is never raised: the aggregator observes new records, and has observed the old ones."""
-    caps = settings.model_copy(update={"dead_letters_run": sys.maxsize, "dead_letters_ratio": 2.0})
-    return RefusalAlarm(caps, Health("rebuild"))
+    caps = settings.model_copy(update={"dead_letters_max_consecutive": sys.maxsize, "dead_letters_max_ratio": 2.0})
+    return InvalidRateAlarm(caps, Health("rebuild"))
 
 
 def _next_name(name: str) -> str:

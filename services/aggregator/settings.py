@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from services.common.settings import (
-    DeadLetterCaps,
+    DeadLetterLimits,
     KafkaSettings,
     Port,
     RedisSettings,
@@ -15,7 +15,7 @@ from services.common.settings import (
 )
 
 
-class AggregatorSettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings, DeadLetterCaps):
+class AggregatorSettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings, DeadLetterLimits):
     """Every field is set by `TILLSTREAM_<FIELD>`."""
 
     aggregator_metrics_port: Port = 9103

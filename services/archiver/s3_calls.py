@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from services.common import metrics
+from services.common.metrics import ARCHIVER_S3_FAILURES
 from services.common.storage_errors import NoSuchObject
 from services.common.telemetry import Health
 
@@ -50,6 +50,6 @@ class S3Calls:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _failed(self, error: Exception, pause_s: float) -> None:
-        metrics.ARCHIVER_S3_FAILURES.inc()
+        ARCHIVER_S3_FAILURES.inc()
         self._health.set("s3", False, str(error))
         logger.error("S3 failed, retry in %g s: %s", pause_s, error)

@@ -16,7 +16,13 @@ from services.archiver.s3_calls import S3Calls
 from services.archiver.segments import SegmentChains, SegmentRef
 from services.archiver.settings import ArchiverSettings
 from services.archiver.start import StartPosition, find_start
-from services.common import metrics
+from services.common.metrics import (
+    ARCHIVER_BYTES,
+    ARCHIVER_LAG,
+    ARCHIVER_OBJECTS,
+    ARCHIVER_OPEN_SECONDS,
+    ARCHIVER_RECORDS,
+)
 from services.common.telemetry import Health
 
 logger = logging.getLogger(__name__)
@@ -160,9 +166,9 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         body = closed.finish()
         add = partial(self._chains.add, closed.key, closed.extent, body)
         segment = await self._s3(add)
-        metrics.ARCHIVER_OBJECTS.inc()
-        metrics.ARCHIVER_BYTES.inc(len(body))
-        metrics.ARCHIVER_RECORDS.inc(closed.records)
+        ARCHIVER_OBJECTS.inc()
+        ARCHIVER_BYTES.inc(len(body))
+        ARCHIVER_RECORDS.inc(closed.records)
         if not self._owns(archiver):
             return
         seek_to = archiver.on_archived(segment)
@@ -206,8 +212,8 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         self._health.set("kafka", True, f"{len(archivers)} partitions")
         behind = {archiver: ends[partition] - archiver.archived for partition, archiver in archivers.items()}
         for archiver, records in behind.items():
-            metrics.ARCHIVER_LAG.labels(archiver.partition).set(records)
-            metrics.ARCHIVER_OPEN_SECONDS.labels(archiver.partition).set(archiver.open_seconds(time.monotonic()))
+            ARCHIVER_LAG.labels(archiver.partition).set(records)
+            ARCHIVER_OPEN_SECONDS.labels(archiver.partition).set(archiver.open_seconds(time.monotonic()))
         self._health.report(
             "lag", sum(ends[partition] - archiver.position for partition, archiver in archivers.items())
         )

@@ -12,7 +12,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from services.archiver.s3_calls import S3Calls
 from services.archiver.segments import SegmentChains, SegmentRef
-from services.common import metrics
+from services.common.metrics import ARCHIVER_LOST
 from services.common.storage_errors import NoSuchObject
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ async def find_start(
 def report_lost(partition: int, expected: int, found: int) -> None:
     """Log and count records from `expected` to `found` - 1 that expired from Kafka before they were archived."""
     if found > expected:
-        metrics.ARCHIVER_LOST.inc(found - expected)
+        ARCHIVER_LOST.inc(found - expected)
         logger.error(
             "partition %d: records %d to %d expired from Kafka before they were archived",
             partition,

@@ -72,11 +72,6 @@ class ObjectStore:
                 raise NoSuchObject(key) from None
             raise
 
-    def get_with_metadata(self, key: str) -> tuple[bytes, dict[str, str]]:
-        """The whole object and its user metadata. Raises NoSuchObject."""
-        answer = self._get(key)
-        return answer["Body"].read(), answer["Metadata"]
-
     def _get(self, key: str) -> "GetObjectOutputTypeDef":
         try:
             return self._client.get_object(Bucket=self.bucket, Key=key)

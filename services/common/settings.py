@@ -6,7 +6,7 @@ Every field is set by `TILLSTREAM_<FIELD>`, e.g. `TILLSTREAM_KAFKA_BOOTSTRAP=bro
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _PREFIX = "TILLSTREAM_"
@@ -23,6 +23,11 @@ def _known_zone(name: str) -> str:
 
 
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
+
+
+def _also(name: str, old_name: str) -> AliasChoices:
+    """A setting's variable, and the one that it had before; where both are set the first decides."""
+    return AliasChoices(_PREFIX + name, _PREFIX + old_name)
 
 
 class Settings(BaseSettings):
@@ -79,16 +84,22 @@ class ArchiveSettings(Settings):
     archive_group: str = "tillstream-archiver"
 
 
-class DeadLetterCaps(Settings):
-    """How many refused records are an alarm: so many in a row, or this share of the newest `window` of a source.
+class DeadLetterLimits(Settings):
+    """When a source has too many invalid records: so many consecutive ones, or this ratio of the newest `window`.
 
-    With `dead_letters_stop` the service ends at a cap, before it passes those records.
+    That is an alarm; with `dead_letters_halt` the service also ends there, before it passes those records.
     """
 
-    dead_letters_run: int = Field(default=100, ge=1)
-    dead_letters_ratio: float = Field(default=0.1, gt=0, le=1)
+    model_config = SettingsConfigDict(populate_by_name=True)
+
+    dead_letters_max_consecutive: int = Field(
+        default=100, ge=1, validation_alias=_also("DEAD_LETTERS_MAX_CONSECUTIVE", "DEAD_LETTERS_RUN")
+    )
+    dead_letters_max_ratio: float = Field(
+        default=0.1, gt=0, le=1, validation_alias=_also("DEAD_LETTERS_MAX_RATIO", "DEAD_LETTERS_RATIO")
+    )
     dead_letters_window: int = Field(default=10_000, ge=1, le=1_000_000)
-    dead_letters_stop: bool = False
+    dead_letters_halt: bool = Field(default=False, validation_alias=_also("DEAD_LETTERS_HALT", "DEAD_LETTERS_STOP"))
 
 
 class ShopSettings(Settings):
@@ -109,4 +120,7 @@ def explain(error: ValidationError) -> str:
 def _complaint(location: tuple[int | str, ...], message: str) -> str:
     said = " ".join(message.removeprefix("Value error, ").split())
     # A rule over several settings belongs to none of them and names them itself.
-    return f"{_PREFIX}{str(location[0]).upper()}: {said}" if location else said
+    if not location:
+        return said
+    name = str(location[0]).upper()
+    return f"{_PREFIX}{name.removeprefix(_PREFIX)}: {said}"

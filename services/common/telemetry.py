@@ -79,7 +79,12 @@ def _appended_file(stream: TextIO) -> str | None:
         return None
 
 
+_RECORD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
 class _JsonFormatter(logging.Formatter):
+    """One JSON object a record; what a call passes as `extra` becomes keys of it, to filter by."""
+
     def __init__(self, service: str) -> None:
         super().__init__()
         self._service = service
@@ -92,9 +97,12 @@ class _JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        for name, value in vars(record).items():
+            if name not in _RECORD_ATTRIBUTES and name not in entry:
+                entry[name] = value
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
+        return json.dumps(entry, ensure_ascii=False, default=str)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """`python -m services.producer FILE ...`: sends purchase files to Kafka.
 
 Exit status: 0 all rows acknowledged, 1 Kafka failed, 2 a mistake in file, options or settings,
-3 stopped at a cap of dead letters (TILLSTREAM_DEAD_LETTERS_STOP),
+3 stopped at a limit on dead letters (TILLSTREAM_DEAD_LETTERS_HALT),
 130 or 143 interrupted (the checkpoint is written; the same command goes on).
 """
 
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from services.common.dlq_limits import TooManyRefused
+from services.common.dlq_limits import TooManyInvalidRecords
 from services.common.entrypoint import run_service
 from services.common.telemetry import Health, PortInUse, TelemetryServer
 from services.producer.checkpoint import BadCheckpoint
@@ -40,7 +40,7 @@ def main() -> int:
         BadCheckpoint: 2,
         TopicMissing: 2,
         KafkaUnavailable: 1,
-        TooManyRefused: 3,
+        TooManyInvalidRecords: 3,
     }
     return run_service("producer", ProducerSettings, lambda settings: _run(command, settings), statuses)
 

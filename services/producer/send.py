@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.common import metrics
-from services.common.dlq_limits import RefusalAlarm, TooManyRefused
+from services.common.dlq_limits import InvalidRateAlarm, TooManyInvalidRecords
+from services.common.metrics import PRODUCER_DEAD_LETTERS, PRODUCER_ROWS
 from services.common.telemetry import Health
 from services.producer.checkpoint import BadCheckpoint, Checkpoint, CheckpointFile
 from services.producer.kafka import Cluster, Connection, KafkaUnavailable, connected
@@ -64,7 +64,7 @@ class Summary:
 async def send_file(job: SendJob, settings: ProducerSettings, health: Health, stop: asyncio.Event) -> Summary:
     """Send a file's rows until all are acknowledged or `stop` is set.
 
-    Raises BadFile, CheckpointMismatch, BadCheckpoint, KafkaUnavailable, TopicMissing, TooManyRefused.
+    Raises BadFile, CheckpointMismatch, BadCheckpoint, KafkaUnavailable, TopicMissing, TooManyInvalidRecords.
     """
     with PurchaseFile(job.path):
         pass  # a file that cannot be sent is reported before any wait
@@ -101,7 +101,7 @@ class _FileSender:
         self._total = total
         self._started = time.monotonic()
         self._patience = _Patience(settings.kafka_patience_s)
-        self._refusals = RefusalAlarm(settings, health)
+        self._refusals = InvalidRateAlarm(settings, health)
         self._restart = job.restart
         self._first_row: int | None = None
 
@@ -206,7 +206,7 @@ class _Run:
         plan: Plan,
         connection: Connection,
         progress: ProgressBar,
-        refusals: RefusalAlarm,
+        refusals: InvalidRateAlarm,
     ) -> None:
         partitions = connection.cluster.partitions
         self._job = job
@@ -228,12 +228,12 @@ class _Run:
     async def feed(self, stop: asyncio.Event) -> bool:
         """Send the plan's rows; False where `stop` came first.
 
-        Raises BadFile, Unacknowledged, BadCheckpoint, TooManyRefused.
+        Raises BadFile, Unacknowledged, BadCheckpoint, TooManyInvalidRecords.
         """
         try:
             try:
                 finished = await _unless(stop, self._put_all())
-            except (BadFile, TooManyRefused):
+            except (BadFile, TooManyInvalidRecords):
                 await self._outbox.drain()
                 raise
             await self._drain(finished)
@@ -262,7 +262,7 @@ class _Run:
                     self._outbox.put(batch, next_row)
 
     def _watch(self, rows: Sequence[Record | RejectedRow], first: int) -> None:
-        """Count these rows' refusals before they are sent. Raises TooManyRefused."""
+        """Count these rows' refusals before they are sent. Raises TooManyInvalidRecords."""
         refused = [(number, row) for number, row in enumerate(rows, first) if isinstance(row, RejectedRow)]
         reason = refused[-1][1].reason.value if refused else ""
         self._refusals.observe(self._job.source, first, first + len(rows), [number for number, _ in refused], reason)
@@ -274,8 +274,8 @@ class _Run:
         checkpoint.sent += batch.sent
         for reason, count in batch.dead_letters.items():
             checkpoint.dead_letters[reason] = checkpoint.dead_letters.get(reason, 0) + count
-            metrics.PRODUCER_DEAD_LETTERS.labels(reason).inc(count)
-        metrics.PRODUCER_ROWS.inc(batch.sent)
+            PRODUCER_DEAD_LETTERS.labels(reason).inc(count)
+        PRODUCER_ROWS.inc(batch.sent)
         self._progress.advance(rows)
         if time.monotonic() - self._written_at > _WRITE_EVERY_S:
             self._write()

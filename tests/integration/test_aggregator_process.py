@@ -209,9 +209,9 @@ async def test_too_many_refused_records_end_it_where_that_is_asked_for(
     async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
         for _ in range(30):
             await producer.send_and_wait(names.purchases, b"{", partition=1)
-    aggregator = make(DEAD_LETTERS_RUN="20", DEAD_LETTERS_STOP="true")
+    aggregator = make(DEAD_LETTERS_MAX_CONSECUTIVE="20", DEAD_LETTERS_HALT="true")
     assert await asyncio.to_thread(aggregator.wait) == 1
-    told = f"{names.purchases}/1: 20 records in a row are refused (not_json); stopped before them"
+    told = f"{names.purchases}/1: 20 consecutive records are invalid (not_json); stopped before them"
     assert told in aggregator.log.read_text()
     assert marks(client) == {}
     assert await asyncio.to_thread(read_topic, kafka, names.dead_letters) == []

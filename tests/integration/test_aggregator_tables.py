@@ -21,10 +21,10 @@ from services.aggregator.payload import BatchEffects, OffsetAdvance
 from services.aggregator.store import OffsetConflict, ShardState, TableStore
 from services.aggregator.sweep import sweep
 from services.common.dead_letters import FileOrigin, dead_letter_headers
-from services.common.dlq_limits import TooManyRefused
+from services.common.dlq_limits import TooManyInvalidRecords
 from services.common.events import Purchase, Reason, Rejected, parse
 from services.common.generations import FIRST_GENERATION, Generation, make_live, remember_layout
-from services.common.settings import DeadLetterCaps
+from services.common.settings import DeadLetterLimits
 from services.common.tables import MINUTES_KEPT_SECONDS, PURCHASES_KEPT, shard_keys
 from services.common.times import format_time
 from tests.support.applier import (
@@ -458,8 +458,8 @@ async def test_too_many_refused_stop_before_their_mark_moves_where_that_is_asked
     good = encode(random_events(3, 1)[0] | {"event_id": None})
     records = [FakeRecord(n, good if n < 60 else b"{", timestamp=NOW) for n in range(90)]
     sink, partition = MemorySink(), TopicPartition(TOPIC, 0)
-    caps = DeadLetterCaps(dead_letters_run=20, dead_letters_stop=True)
-    with pytest.raises(TooManyRefused, match=r"purchases/0: 20 records in a row are refused \(not_json\)"):
+    caps = DeadLetterLimits(dead_letters_max_consecutive=20, dead_letters_halt=True)
+    with pytest.raises(TooManyInvalidRecords, match=r"purchases/0: 20 consecutive records are invalid \(not_json\)"):
         await applier_of(store_of(connection), sink, caps=caps).apply(partition, records)
     assert await store_of(connection).marks(f"{TOPIC}/0") == [50]
     assert sink.offsets == []

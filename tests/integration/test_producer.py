@@ -105,7 +105,7 @@ def test_too_many_bad_rows_stop_the_producer_where_that_is_asked_for(
     shell.variables |= {"TILLSTREAM_DEAD_LETTERS_STOP": "true", "TILLSTREAM_DEAD_LETTERS_RUN": "20"}
     status, output = shell.run(path, "--rate", "2000")
     assert status == 3
-    assert "kz.csv: 20 records in a row are refused (bad_time); stopped before them" in output
+    assert "kz.csv: 20 consecutive records are invalid (bad_time); stopped before them" in output
     assert shell.next_row("kz.csv") <= 220
     assert read_topic(kafka, names.dead_letters) == [] or shell.next_row("kz.csv") > 201
 

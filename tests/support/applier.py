@@ -11,9 +11,9 @@ from services.aggregator.archive_reader import OffsetRange, PartitionBatches
 from services.aggregator.dead_letter_output import DeadLetterOutput
 from services.aggregator.store import TableStore
 from services.aggregator.validation import RejectedRecord
-from services.common.dlq_limits import RefusalAlarm
+from services.common.dlq_limits import InvalidRateAlarm
 from services.common.generations import Generation
-from services.common.settings import DeadLetterCaps
+from services.common.settings import DeadLetterLimits
 from services.common.tables import shard_keys
 from services.common.telemetry import Health
 from tests.support.records import NOW, FakeRecord
@@ -89,12 +89,12 @@ def applier_of(
     *,
     log: FakeLog | None = None,
     archive: FakeArchive | None = None,
-    caps: DeadLetterCaps | None = None,
+    caps: DeadLetterLimits | None = None,
     live: Callable[[], Awaitable[Generation]] | None = None,
     **options: Any,
 ) -> Applier:
     """An applier with fakes where nothing is given; `options`: fields of ApplierSettings."""
-    dead_letters = DeadLetterOutput(sink or MemorySink(), RefusalAlarm(caps or DeadLetterCaps(), Health("test")))
+    dead_letters = DeadLetterOutput(sink or MemorySink(), InvalidRateAlarm(caps or DeadLetterLimits(), Health("test")))
     settings = ApplierSettings(
         dead_letters_topic=DLQ,
         time_zone="UTC",

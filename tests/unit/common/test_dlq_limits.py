@@ -1,4 +1,4 @@
-"""The alarm of too many refused records: when it begins, when it ends, and what it tells."""
+"""The alarm on too many invalid records: when it begins, when it ends, and what it reports."""
 
 import logging
 from collections.abc import Iterable
@@ -8,24 +8,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from services.common.dlq_limits import RefusalAlarm, RefusalWatch, Standing, TooManyRefused, Turn
-from services.common.settings import DeadLetterCaps
+from services.common.dlq_limits import (
+    AlarmTransition,
+    InvalidRateAlarm,
+    InvalidRateMonitor,
+    SourceState,
+    TooManyInvalidRecords,
+)
+from services.common.settings import DeadLetterLimits
 from services.common.telemetry import Health
 
 RUN, RATIO, WINDOW = 5, 0.4, 20
 
 
-def watch() -> RefusalWatch:
-    return RefusalWatch(RUN, RATIO, WINDOW)
+def new_monitor() -> InvalidRateMonitor:
+    return InvalidRateMonitor(RUN, RATIO, WINDOW)
 
 
-def fed(records: str, sizes: Iterable[int] = ()) -> list[tuple[int, Turn]]:
-    """Each turn, with the records before it: `x` is refused; portions of these sizes come first, then one by one."""
-    watching, turns, start = watch(), [], 0
+def fed(records: str, sizes: Iterable[int] = ()) -> list[tuple[int, AlarmTransition]]:
+    """Each turn, with the records before it: `x` is invalid; portions of these sizes come first, then one by one."""
+    monitor, turns, start = new_monitor(), [], 0
     for size in [*sizes, *[1] * len(records)]:
         portion = records[start : start + size]
-        refused = [start + at for at, record in enumerate(portion) if record == "x"]
-        if portion and (turn := watching.observe("s", start, start + len(portion), refused)):
+        invalid = [start + at for at, record in enumerate(portion) if record == "x"]
+        if portion and (turn := monitor.observe("s", start, start + len(portion), invalid)):
             turns.append((start + len(portion), turn))
         start += len(portion)
     return turns
@@ -34,8 +40,8 @@ def fed(records: str, sizes: Iterable[int] = ()) -> list[tuple[int, Turn]]:
 def test_a_run_begins_the_alarm_and_accepted_records_end_it() -> None:
     turns = fed("." * 30 + "x" * 5 + "." * 20)
     assert turns == [
-        (35, Turn(True, False, "5 records in a row are refused")),
-        (51, Turn(False, True, "")),  # the first of the five is no longer among the newest 20
+        (35, AlarmTransition(True, False, "5 consecutive records are invalid")),
+        (51, AlarmTransition(False, True, "")),  # the first of the five is no longer among the newest 20
     ]
 
 
@@ -48,16 +54,16 @@ def test_a_run_may_span_portions_and_a_gap_ends_it() -> None:
 def test_a_share_begins_the_alarm_and_half_of_it_ends_it() -> None:
     turns = fed("." * 20 + "x." * 8 + "." * 20)
     assert [(at, turn.begun, turn.ended) for at, turn in turns] == [(35, True, False), (47, False, True)]
-    assert turns[0][1].words == "8 of the newest 20 records are refused"
+    assert turns[0][1].limit == "8 of the newest 20 records are invalid"
 
 
-def test_a_long_run_of_refused_records_keeps_the_alarm_on_whatever_the_share() -> None:
-    """With a cap on the run alone, every record of the window may be refused."""
-    watching = RefusalWatch(run=2, ratio=1.0, window=20)
-    assert watching.observe("s", 0, 20, []) is None
-    assert watching.observe("s", 20, 22, [20, 21]) == Turn(True, False, "2 records in a row are refused")
-    assert watching.observe("s", 22, 23, [22]) is None, "three of twenty, and none accepted yet"
-    assert watching.observe("s", 23, 24, []) == Turn(False, True, "")
+def test_a_long_run_of_invalid_records_keeps_the_alarm_on_whatever_the_share() -> None:
+    """With a limit on consecutive records alone, every record of the window may be invalid."""
+    monitor = InvalidRateMonitor(max_consecutive=2, max_ratio=1.0, window=20)
+    assert monitor.observe("s", 0, 20, []) is None
+    assert monitor.observe("s", 20, 22, [20, 21]) == AlarmTransition(True, False, "2 consecutive records are invalid")
+    assert monitor.observe("s", 22, 23, [22]) is None, "three of twenty, and none accepted yet"
+    assert monitor.observe("s", 23, 24, []) == AlarmTransition(False, True, "")
 
 
 def test_few_records_are_no_share() -> None:
@@ -65,48 +71,50 @@ def test_few_records_are_no_share() -> None:
 
 
 def test_an_alarm_may_begin_and_end_within_one_portion() -> None:
-    assert fed("." * 20 + "x" * 6 + "." * 20, [46]) == [(46, Turn(True, True, "5 records in a row are refused"))]
+    assert fed("." * 20 + "x" * 6 + "." * 20, [46]) == [
+        (46, AlarmTransition(True, True, "5 consecutive records are invalid"))
+    ]
 
 
 def test_records_that_come_again_count_once() -> None:
-    watching = watch()
+    monitor = new_monitor()
     for _ in range(9):
-        assert watching.observe("s", 0, 4, [0, 1, 2, 3]) is None
-    assert watching.standing("s") == Standing(4, 0.2, False)
-    assert watching.observe("s", 2, 5, [2, 3, 4]) is not None
+        assert monitor.observe("s", 0, 4, [0, 1, 2, 3]) is None
+    assert monitor.state("s") == SourceState(4, 0.2, False)
+    assert monitor.observe("s", 2, 5, [2, 3, 4]) is not None
 
 
 def test_an_earlier_portion_that_comes_again_ends_no_run() -> None:
-    watching = watch()
-    assert watching.observe("s", 0, 10, [6, 7, 8, 9]) is None
-    assert watching.observe("s", 0, 5, []) is None
-    assert watching.observe("s", 10, 11, [10]) == Turn(True, False, "5 records in a row are refused")
+    monitor = new_monitor()
+    assert monitor.observe("s", 0, 10, [6, 7, 8, 9]) is None
+    assert monitor.observe("s", 0, 5, []) is None
+    assert monitor.observe("s", 10, 11, [10]) == AlarmTransition(True, False, "5 consecutive records are invalid")
 
 
 def test_sources_are_watched_apart() -> None:
-    watching = watch()
+    monitor = new_monitor()
     for at in range(4):
-        assert watching.observe("a", at, at + 1, [at]) is None
-        assert watching.observe("b", at, at + 1, [at]) is None
+        assert monitor.observe("a", at, at + 1, [at]) is None
+        assert monitor.observe("b", at, at + 1, [at]) is None
 
 
 @given(st.text("x.", max_size=200), st.lists(st.integers(1, 30)))
 def test_portions_do_not_matter_for_where_it_stands(records: str, sizes: list[int]) -> None:
-    one_by_one, together, start = watch(), watch(), 0
+    one_by_one, together, start = new_monitor(), new_monitor(), 0
     for size in [*sizes, len(records)]:
         portion = range(start, min(start + size, len(records)))
         if portion:
-            refused = [at for at in portion if records[at] == "x"]
-            together.observe("s", portion.start, portion.stop, refused)
+            invalid = [at for at in portion if records[at] == "x"]
+            together.observe("s", portion.start, portion.stop, invalid)
             start = portion.stop
     for at, record in enumerate(records):
         one_by_one.observe("s", at, at + 1, [at] if record == "x" else [])
     plain_run = len(records) - len(records.rstrip("x"))
-    assert together.standing("s")[:2] == one_by_one.standing("s")[:2]
-    assert together.standing("s")[:2] == (plain_run, records[-WINDOW:].count("x") / WINDOW)
+    assert together.state("s")[:2] == one_by_one.state("s")[:2]
+    assert together.state("s")[:2] == (plain_run, records[-WINDOW:].count("x") / WINDOW)
 
 
-CAPS = {"dead_letters_run": RUN, "dead_letters_ratio": RATIO, "dead_letters_window": WINDOW}
+LIMITS = {"dead_letters_max_consecutive": RUN, "dead_letters_max_ratio": RATIO, "dead_letters_window": WINDOW}
 
 
 def metric(name: str, source: str) -> float | None:
@@ -116,12 +124,12 @@ def metric(name: str, source: str) -> float | None:
 def test_the_alarm_is_told_once_at_begin_and_end(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     health = Health("test")
-    alarm = RefusalAlarm(DeadLetterCaps.model_validate(CAPS), health)
+    alarm = InvalidRateAlarm(DeadLetterLimits.model_validate(LIMITS), health)
     assert health.describe()["figures"] == {"dead_letters_alarm": None}
     for start in range(0, 30, 3):
         alarm.observe("kz.csv", start, start + 3, [start, start + 1, start + 2], "bad_time")
     assert (metric("alarm", "kz.csv"), metric("run", "kz.csv"), metric("ratio", "kz.csv")) == (1, 30, 1)
-    said = "kz.csv: 5 records in a row are refused (bad_time)"
+    said = "kz.csv: 5 consecutive records are invalid (bad_time)"
     assert health.describe()["figures"] == {"dead_letters_alarm": said}
     alarm.observe("kz.csv", 30, 60, [])
     assert (metric("alarm", "kz.csv"), metric("run", "kz.csv"), metric("ratio", "kz.csv")) == (0, 0, 0)
@@ -137,8 +145,8 @@ def test_the_alarm_is_told_once_at_begin_and_end(caplog: pytest.LogCaptureFixtur
 
 
 def test_it_stops_where_that_is_asked_for() -> None:
-    alarm = RefusalAlarm(DeadLetterCaps.model_validate({**CAPS, "dead_letters_stop": True}), Health("test"))
+    alarm = InvalidRateAlarm(DeadLetterLimits.model_validate({**LIMITS, "dead_letters_halt": True}), Health("test"))
     alarm.observe("purchases/0", 0, 4, [0, 1, 2, 3], "not_json")
-    with pytest.raises(TooManyRefused, match="TILLSTREAM_DEAD_LETTERS_STOP") as stopped:
+    with pytest.raises(TooManyInvalidRecords, match="TILLSTREAM_DEAD_LETTERS_HALT") as stopped:
         alarm.observe("purchases/0", 4, 5, [4], "not_json")
     assert "\n" not in str(stopped.value)

@@ -1,8 +1,17 @@
-"""A service's log on disk is bounded."""
+"""A service's log is JSON with a key for each field, and bounded on disk."""
 
+import io
+import json
+import logging
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.common.telemetry import configure_logging
 
 WRITER = """
 import logging, sys
@@ -36,3 +45,46 @@ def test_a_file_that_is_not_appended_to_is_left_alone(tmp_path: Path) -> None:
     log = tmp_path / "service.log"
     written(log, "wb")
     assert len(log.read_text().splitlines()) == 101
+
+
+@pytest.fixture
+def entries(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """The entries logged so far by a service whose logging is configured."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stderr = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    configure_logging("till")
+    yield lambda: [json.loads(line) for line in stderr.getvalue().splitlines()]
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_fields_of_a_log_call_are_keys_of_its_entry(entries: Callable[[], list[dict[str, Any]]]) -> None:
+    logging.getLogger("shop").warning(
+        "partition %d: lost", 3, extra={"partition": 3, "topic": "purchases", "path": Path("/till"), "level": "mine"}
+    )
+    entry = entries()[-1]
+    assert entry.pop("time").endswith("Z")
+    assert entry == {
+        "level": "WARNING",  # a field never replaces what every entry has
+        "service": "till",
+        "logger": "shop",
+        "message": "partition 3: lost",
+        "partition": 3,
+        "topic": "purchases",
+        "path": "/till",
+    }
+
+
+def test_an_entry_without_fields_has_the_keys_of_every_entry(entries: Callable[[], list[dict[str, Any]]]) -> None:
+    logging.getLogger("shop").info("open")
+    assert set(entries()[-1]) == {"time", "level", "service", "logger", "message"}
+
+
+def test_an_error_carries_its_trace(entries: Callable[[], list[dict[str, Any]]]) -> None:
+    try:
+        raise ValueError("no change")
+    except ValueError:
+        logging.getLogger("shop").exception("failed")
+    assert entries()[-1]["exception"].endswith("ValueError: no change")

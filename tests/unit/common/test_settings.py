@@ -5,7 +5,7 @@ from typing import Any, Self
 import pytest
 from pydantic import SecretStr, ValidationError, model_validator
 
-from services.common.settings import Port, ServiceSettings, Settings, ShopSettings, explain
+from services.common.settings import DeadLetterLimits, Port, ServiceSettings, Settings, ShopSettings, explain
 
 
 class Shop(ServiceSettings, ShopSettings):
@@ -50,3 +50,30 @@ def test_a_rule_over_several_settings_speaks_for_itself() -> None:
 
 def test_values_are_not_repeated() -> None:
     assert "hunter2" not in explained(Shop, pin="hunter2", token=["hunter2"])
+
+
+LIMITS = ("dead_letters_max_consecutive", "dead_letters_max_ratio", "dead_letters_halt")
+OLD_LIMITS = {"DEAD_LETTERS_RUN": "7", "DEAD_LETTERS_RATIO": "0.5", "DEAD_LETTERS_STOP": "true"}
+NEW_LIMITS = {"DEAD_LETTERS_MAX_CONSECUTIVE": "8", "DEAD_LETTERS_MAX_RATIO": "0.25", "DEAD_LETTERS_HALT": "false"}
+
+
+def limits(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> tuple[object, ...]:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"TILLSTREAM_{name}", value)
+    settings = DeadLetterLimits()
+    return tuple(getattr(settings, name) for name in LIMITS)
+
+
+def test_limits_are_set_by_their_variables_and_by_those_they_had_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert limits(monkeypatch, {}) == (100, 0.1, False)
+    assert limits(monkeypatch, OLD_LIMITS) == (7, 0.5, True)
+    assert limits(monkeypatch, NEW_LIMITS) == (8, 0.25, False), "with both set, the new one decides"
+
+
+def test_limits_are_set_by_their_new_variables_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert limits(monkeypatch, NEW_LIMITS | {"DEAD_LETTERS_HALT": "true"}) == (8, 0.25, True)
+
+
+def test_a_wrong_limit_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILLSTREAM_DEAD_LETTERS_RATIO", "2")
+    assert explained(DeadLetterLimits).startswith("TILLSTREAM_DEAD_LETTERS_MAX_RATIO: ")
