@@ -23,7 +23,7 @@ from recsys.co_purchases import no_co_purchases
 from recsys.decayed_counts import HOUR_MS
 from recsys.live_state import LiveState
 from recsys.purchase_history import NO_PAST
-from recsys.stream_apply import Intake, Repeats
+from recsys.stream_apply import Deduplicator, StreamApplier
 from services.common.events import parse
 from services.producer.rows import Record, RowEncoder
 from services.producer.source import PurchaseFile
@@ -41,14 +41,14 @@ def main(arguments: list[str] | None = None) -> int:
     records, now_ms = _records(file, options.rows), int(time.time() * 1000)
     print(f"\nThe recommender's state alone: {len(records):,} records of {file.name} on {machine()}")
     parsing = _cpu_us(records, lambda record: parse(record.value, now_ms))
-    intake, grown = _fed(records, now_ms)
-    following = min(_fed(records, now_ms)[0][1] for _ in range(ROUNDS - 1)) if ROUNDS > 1 else intake[1]
-    sizes = intake[0].live.sizes()
+    applier, grown = _fed(records, now_ms)
+    following = min(_fed(records, now_ms)[0][1] for _ in range(ROUNDS - 1)) if ROUNDS > 1 else applier[1]
+    sizes = applier[0].live.sizes()
     rows = [
         ("what", "value"),
         ("CPU of a record, validation", f"{parsing:.2f} µs"),
-        ("CPU of a record, all", f"{min(following, intake[1]):.2f} µs"),
-        ("records a second of one core", f"{1e6 / min(following, intake[1]):,.0f}"),
+        ("CPU of a record, all", f"{min(following, applier[1]):.2f} µs"),
+        ("records a second of one core", f"{1e6 / min(following, applier[1]):,.0f}"),
         ("customers", f"{sizes.customers:,}"),
         ("lines of theirs", f"{sizes.lines:,}"),
         ("fresh neighbours", f"{sizes.neighbours:,}"),
@@ -89,17 +89,17 @@ def _round(records: Sequence[Record], work: Callable[[Record], object]) -> float
     return (time.thread_time() - begun) / len(records) * 1e6
 
 
-def _fed(records: Sequence[Record], now_ms: int) -> tuple[tuple[Intake, float], int]:
+def _fed(records: Sequence[Record], now_ms: int) -> tuple[tuple[StreamApplier, float], int]:
     """A state that took all of them in, the CPU time of one, and the bytes that the process has grown by."""
-    intake = _empty()
+    applier = _empty()
     gc.collect()
     before = _resident()
-    took = _round(records, lambda record: intake.take(record.partition, record.value, now_ms))
+    took = _round(records, lambda record: applier.apply(record.partition, record.value, now_ms))
     gc.collect()
-    return (intake, took), _resident() - before
+    return (applier, took), _resident() - before
 
 
-def _empty() -> Intake:
+def _empty() -> StreamApplier:
     """A state that knows nothing, with room for every product."""
     nothing = Labels(np.empty(0, np.int32), [])
     catalogue = Catalogue(
@@ -112,7 +112,7 @@ def _empty() -> Intake:
         spare=PRODUCTS,
     )
     live = LiveState(NO_PAST, no_co_purchases(PRODUCTS), [hours * HOUR_MS for hours in HALF_LIVES_H])
-    return Intake(catalogue, no_categories(PRODUCTS), live, Repeats({}))
+    return StreamApplier(catalogue, no_categories(PRODUCTS), live, Deduplicator({}))
 
 
 def _resident() -> int:

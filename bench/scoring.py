@@ -16,12 +16,12 @@ from recsys.co_purchases import CoPurchases
 from recsys.decayed_counts import DAY_MS
 from recsys.fold_in import FoldIn
 from recsys.live_state import Purchase
-from recsys.model import Model, Seed
+from recsys.model import InitialState, Model
 from recsys.model_format import Gate, Training
 from recsys.purchase_history import PastPurchases
 from recsys.recommender import Answer, Recommender
-from recsys.score_weights import Composition, Fading
-from recsys.scorer import ComposedScorer, Knowledge
+from recsys.score_weights import DecayTerm, ScoreWeights
+from recsys.scorer import ComposedScorer, TrainedParts
 from recsys.topk import Float32s, InnerProductIndex, unit_vectors
 from services.recommender.responses import Source, write_answer
 from services.recommender.serving import ServingModel
@@ -33,13 +33,13 @@ NEIGHBOURS = 100  # of each product: more than that shop has on average
 NOW_MS = 1_600_000_000_000
 EVERYTHING = Filters()
 # As it was chosen for that shop (docs/recommendations.md): every part counts.
-COMPOSITION = Composition(
+COMPOSITION = ScoreWeights(
     factors=0.285,
     popularity=0.0131,
     live=0.0131,
     neighbours=1.03,
     categories=0.201,
-    recency=(Fading(72.0, 1.0), Fading(1.0, 0.437)),
+    recency=(DecayTerm(72.0, 1.0), DecayTerm(1.0, 0.437)),
     shrink=6.93,
     balance=0.5,
 )
@@ -50,13 +50,13 @@ def random_recommender(users: int, items: int, rank: int, seed: int = 1) -> Reco
     rng = np.random.default_rng(seed)
     item_factors = rng.normal(scale=0.3, size=(items, rank)).astype(np.float32)
     catalogue = _random_catalogue(items, rng)
-    knowledge = Knowledge(
+    trained = TrainedParts(
         item_factors,
         FoldIn(item_factors, alpha=40.0, regularisation=0.1),
         rng.pareto(1.0, items),
         Categories(catalogue.categories.codes, rng.random((CATEGORIES, CATEGORIES)) / CATEGORIES),
     )
-    scorer = ComposedScorer(knowledge, COMPOSITION)
+    scorer = ComposedScorer(trained, COMPOSITION)
     model = Model(
         version="random",
         created_at_ms=NOW_MS,
@@ -65,9 +65,9 @@ def random_recommender(users: int, items: int, rank: int, seed: int = 1) -> Reco
         items=items,
         catalogue=catalogue,
         scorer=scorer,
-        still=scorer,
+        offline_scorer=scorer,
         similar=InnerProductIndex(unit_vectors(item_factors)),
-        seed=_random_seed(users, items, rng),
+        initial_state=_random_seed(users, items, rng),
         gate=Gate(),
     )
     return Recommender(model, model.live_state())
@@ -86,15 +86,15 @@ def _random_catalogue(items: int, rng: np.random.Generator) -> Catalogue:
     )
 
 
-def _random_seed(users: int, items: int, rng: np.random.Generator) -> Seed:
-    return Seed(
+def _random_seed(users: int, items: int, rng: np.random.Generator) -> InitialState:
+    return InitialState(
         cut_off_ms=NOW_MS,
         past=PastPurchases(
             users={_user(user): user for user in range(users)},
             starts=np.arange(0, users * BOUGHT + 1, BOUGHT),
             rows=rng.integers(items, size=users * BOUGHT, dtype=np.int32),
-            pieces=np.ones(users * BOUGHT),
-            at_ms=NOW_MS - rng.integers(90 * DAY_MS, size=users * BOUGHT),
+            quantity=np.ones(users * BOUGHT),
+            event_time_ms=NOW_MS - rng.integers(90 * DAY_MS, size=users * BOUGHT),
         ),
         co_purchases=CoPurchases(
             starts=np.arange(0, items * NEIGHBOURS + 1, NEIGHBOURS),
@@ -179,7 +179,7 @@ def main() -> None:
     measure("one customer, after a purchase", asking.after_a_purchase, requests)
     measure("one customer, all filters", lambda n: asking.customer(users[n], filtered), requests)
     measure("one customer, as protobuf", lambda n: asking.as_bytes(users[n]), requests)
-    measure("a stranger", lambda n: asking.customer("nobody"), requests)
+    measure("an unknown user", lambda n: asking.customer("nobody"), requests)
     measure(
         "basket of 5", lambda n: recommender.for_basket(products[n : n + 5], K, EVERYTHING, asking.now_ms()), requests
     )

@@ -1,7 +1,6 @@
 """The products of a model as compact columns, and the filters over them. Pure.
 
-What the stream says of products goes in here too: newer facts of those that the model knows, and products that it does
-not, in rows kept free for them.
+The stream updates it: newer facts of known products, and new products in spare rows.
 """
 
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ _NEW_TEXTS = 100_000
 class Filters:
     """What may be recommended. Prices in cents, inclusive; empty texts and None mean any.
 
-    `exclude_purchased` None: as the shop has chosen.
+    `exclude_purchased` None: as the model's weights say.
     """
 
     category: str = ""
@@ -40,18 +39,18 @@ class Labels:
     def __init__(self, codes: NDArray[np.int32], values: Sequence[str]) -> None:
         self.codes = codes
         self.values = list(values)
-        self._code_of: dict[str, int] | None = None  # made when a text is set for the first time
+        self._code_of: dict[str, int] | None = None  # built when a text is set for the first time
 
     def __getitem__(self, row: int) -> str:
         return self.values[int(self.codes[row])]
 
     def pad(self, rows: int) -> None:
-        """Make room for `rows` more, without a text."""
+        """Add `rows` rows without a text."""
         if rows:
             self.codes = np.concatenate((self.codes, np.full(rows, self._code(""), np.int32)))
 
     def set(self, row: int, text: str, limit: int) -> bool:
-        """Give a row its text; False where that would be a new one beyond `limit` distinct texts."""
+        """Set the text of a row; False where it would exceed `limit` distinct texts."""
         code = self._code(text, limit)
         if code < 0:
             return False
@@ -70,12 +69,12 @@ class Labels:
         return code
 
     def equal(self, text: str) -> Allowed:
-        """Rows whose text is `text`; `unknown` takes in those without one."""
+        """Rows whose text is `text`; `unknown` includes rows without a text."""
         spellings = _spellings(text)
         return self._rows_of([code for code, value in enumerate(self.values) if value in spellings])
 
     def under(self, prefix: str) -> Allowed:
-        """Rows whose dotted code is `prefix` or lies below it: `electronics` takes in `electronics.audio`."""
+        """Rows whose dotted code is `prefix` or lies below it: `electronics` includes `electronics.audio`."""
         return self._rows_of([code for code, value in enumerate(self.values) if is_within(value or UNKNOWN, prefix)])
 
     def _rows_of(self, codes: list[int]) -> Allowed:
@@ -89,7 +88,7 @@ def _spellings(text: str) -> tuple[str, ...]:
 
 
 class Facts(NamedTuple):
-    """What a purchase says of its product; price in cents, texts None where unknown."""
+    """The facts of a product in a purchase; price in cents, texts None where unknown."""
 
     name: str | None
     category: str | None
@@ -99,10 +98,10 @@ class Facts(NamedTuple):
 
 class Catalogue:
     """Products by row. The first `scored` rows have factors, in ascending order of id; then the others, likewise; then
-    `spare` rows for products that the stream brings, in the order in which they come.
+    `spare` rows for new products of the stream, in the order of their first sale.
 
-    Masks have a place for each row, taken or not: `capacity`. Each text column takes at most `_NEW_TEXTS` from the
-    stream: a product beyond that keeps the texts it had.
+    Masks have a place for each row, used or spare: `capacity`. Each text column takes at most `_NEW_TEXTS` new texts
+    from the stream: a product beyond that keeps its text.
     """
 
     def __init__(
@@ -115,15 +114,15 @@ class Catalogue:
         brands: Labels,
         prices: NDArray[np.int64],  # cents; NO_PRICE where there is none
         spare: int = 0,
-        told_ms: NDArray[np.int64] | None = None,  # when the facts of each product were told
+        facts_ms: NDArray[np.int64] | None = None,  # event time of the facts of each product
     ) -> None:
         self.product_ids = list(product_ids)
         self.scored = scored
         self.names, self.categories, self.brands = names, categories, brands
         self.prices = np.pad(prices, (0, spare), constant_values=NO_PRICE)
-        told = np.full(len(product_ids), NEVER_MS, np.int64) if told_ms is None else told_ms
-        self._told_ms = np.pad(told, (0, spare), constant_values=NEVER_MS)
-        self._told = self._told_ms.data
+        known_ms = np.full(len(product_ids), NEVER_MS, np.int64) if facts_ms is None else facts_ms
+        self._facts_ms = np.pad(known_ms, (0, spare), constant_values=NEVER_MS)
+        self._facts_cells = self._facts_ms.data  # the same numbers: one of them is reached in half the time
         self._known = len(product_ids)
         self._rows = {id_: row for row, id_ in enumerate(self.product_ids)}
         self._texts = (names, categories, brands)
@@ -132,21 +131,21 @@ class Catalogue:
         self._limits = tuple(len(labels.values) + _NEW_TEXTS for labels in self._texts)
 
     def __len__(self) -> int:
-        """Products that are known now."""
+        """Number of known products."""
         return len(self.product_ids)
 
     @property
     def capacity(self) -> int:
-        """Rows, taken or spare."""
+        """Rows, used or spare."""
         return len(self.prices)
 
     @property
     def fresh(self) -> int:
-        """Products that the stream has brought."""
+        """Number of products that came with the stream."""
         return len(self.product_ids) - self._known
 
-    def take(self, product_id: str) -> int | None:
-        """A spare row for a product that has none; None where all are taken."""
+    def add(self, product_id: str) -> int | None:
+        """Give a new product a spare row; None where none is left."""
         row = len(self.product_ids)
         if row == self.capacity:
             return None
@@ -154,22 +153,18 @@ class Catalogue:
         self._rows[product_id] = row
         return row
 
-    def tell(self, row: int, facts: Facts, at_ms: int) -> None:
-        """What an event of this time says of a product: newer facts win, of equally new ones the last told."""
-        if at_ms < self._told[row]:
+    def update(self, row: int, facts: Facts, event_time_ms: int) -> None:
+        """Update the facts of a product: newer ones win, of equally new ones the last."""
+        if event_time_ms < self._facts_cells[row]:
             return
-        self._told[row] = at_ms
+        self._facts_cells[row] = event_time_ms
         self.prices[row] = facts.price
         for labels, text, limit in zip(self._texts, facts[:3], self._limits, strict=True):
             labels.set(row, text or "", limit)
 
     def row(self, product_id: str) -> int | None:
-        """The product's row; None where the model does not know it."""
+        """The product's row; None for an unknown product."""
         return self._rows.get(product_id)
-
-    def has_factors(self, row: int) -> bool:
-        """Whether the row's product was trained on."""
-        return row < self.scored
 
     def price(self, row: int) -> int | None:
         """Unit price in cents."""
@@ -177,7 +172,7 @@ class Catalogue:
         return None if cents == NO_PRICE else cents
 
     def allowed(self, filters: Filters) -> Allowed:
-        """A fresh mask [capacity] of what passes the filters (purchases are the caller's to exclude)."""
+        """A new mask [capacity] of products that pass the filters; the caller excludes purchases."""
         mask = np.arange(self.capacity) < len(self)
         if filters.category:
             mask &= self.categories.under(filters.category)

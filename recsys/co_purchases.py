@@ -1,8 +1,8 @@
-"""Products that the same customers bought: counts from the model, and fresh ones from the stream. NumPy only; bounded.
+"""Co-purchases: products that the same customers bought, by the model and by the stream. NumPy only; bounded.
 
 Item-item neighbours as in Deshpande and Karypis, "Item-Based Top-N Recommendation Algorithms" (2004): how often two
-products have a customer in common, against how often each was bought. The counts are kept rather than the quotients,
-so that a purchase of this second changes the very same statistic.
+products have a customer in common, against how often each was bought. Counts are kept rather than quotients, so that a
+new purchase updates the same statistic.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class CoPurchases:
         return self.rows[span], self.counts[span]
 
     def padded(self, products: int) -> "CoPurchases":
-        """The same with rows for products that nobody has bought yet, `products` in all."""
+        """The same with rows for new products, `products` in all."""
         more = products - len(self.buyers)
         return CoPurchases(
             np.pad(self.starts, (0, more), "edge"), self.rows, self.counts, np.pad(self.buyers, (0, more))
@@ -39,26 +39,26 @@ class CoPurchases:
 
 
 def no_co_purchases(products: int) -> CoPurchases:
-    """A shop about which nothing is known yet."""
+    """No co-purchases yet."""
     none = np.empty(0, np.int32)
     return CoPurchases(np.zeros(products + 1, np.int64), none, none, np.zeros(products, np.int64))
 
 
-class Ties(NamedTuple):
-    """How strongly some products are tied to their neighbours [n each]: by place among those asked for.
+class NeighbourWeights(NamedTuple):
+    """Weights of the neighbours of some products [n each]; `places`: of the product among those asked for.
 
-    A neighbour that the model knows and that was bought with the product since is there twice, with a part each.
+    A neighbour in both the model and the stream occurs twice; its weight is the sum.
     """
 
     places: NDArray[np.int64]
     neighbours: NDArray[np.int64]
-    strengths: Float64s
+    weights: Float64s
 
 
 class Neighbours:
-    """The model's co-purchases, and newer ones: at most 2 · `fresh` neighbours of each product, `total` of all.
+    """Co-purchases of the model and of the stream: at most 2 · `fresh` of the latter for each product, `total` in all.
 
-    Beyond that a product keeps the `fresh` ones that it was bought with most often, of equal ones the newer.
+    Beyond that a product keeps the `fresh` ones with the highest counts, of equal ones the newer.
     """
 
     def __init__(self, past: CoPurchases, fresh: int, total: int) -> None:
@@ -72,7 +72,7 @@ class Neighbours:
         self.fresh = 0
 
     def add(self, product: int, held: Sequence[int]) -> None:
-        """A customer who holds these products has bought a new one."""
+        """A customer who has bought `held` bought a new product."""
         self._buyers[product] += 1
         if not held:
             return
@@ -84,27 +84,27 @@ class Neighbours:
                 self._keep(other, self._limit)
         if len(own) > 2 * self._limit:
             self._keep(product, self._limit)
-        self._forget_too_many()
+        self._enforce_total()
 
-    def take_back(self, product: int, held: Sequence[int]) -> None:
-        """The customer does not hold the product any more."""
+    def remove(self, product: int, held: Sequence[int]) -> None:
+        """A customer who has bought `held` returned the product."""
         self._buyers[product] -= 1
         for other in held:
-            self._take_back(product, other)
-            self._take_back(other, product)
-        self._forget_too_many()
+            self._remove_pair(product, other)
+            self._remove_pair(other, product)
+        self._enforce_total()
 
     def weights(self, product: int, shrink: float, balance: float) -> tuple[NDArray[np.int64], Float64s]:
-        """The neighbours of a product and how strongly each is tied to it: n_ij / ((n_i + s)^(1−b) · (n_j + s)^b).
+        """The neighbours of a product and their weights: n_ij / ((n_i + s)^(1−b) · (n_j + s)^b).
 
         Balance 0 is the share of the product's buyers who bought the neighbour too (popular neighbours lead), 1 the
-        share of the neighbour's buyers; the shrinkage s keeps pairs seen once or twice from looking certain.
+        share of the neighbour's buyers; the shrinkage s lowers pairs that were seen once or twice.
         """
-        rows, counts, own, others = self.tied(product)
+        rows, counts, own, others = self.neighbour_counts(product)
         return rows, counts / ((own + shrink) ** (1 - balance) * (others + shrink) ** balance)
 
-    def weights_each(self, products: NDArray[np.int64], shrink: float, balance: float) -> Ties:
-        """`weights` of each of these products [n], in one go."""
+    def weights_each(self, products: NDArray[np.int64], shrink: float, balance: float) -> NeighbourWeights:
+        """`weights` of each of these products [n]."""
         past = [self._past.of(product) for product in products.tolist()]
         fresh = [self._fresh.get(product, {}) for product in products.tolist()]
         lengths = [len(rows) for rows, _ in past] + [len(counts) for counts in fresh]
@@ -114,9 +114,9 @@ class Neighbours:
         counts = np.concatenate([*(counts for _, counts in past), np.fromiter(newer_counts, np.float64, newer)])
         places = np.repeat(np.tile(np.arange(len(products)), 2), lengths)
         own = (self._buyers[products] + shrink) ** (1 - balance)
-        return Ties(places, rows, counts / (own[places] * (self._buyers[rows] + shrink) ** balance))
+        return NeighbourWeights(places, rows, counts / (own[places] * (self._buyers[rows] + shrink) ** balance))
 
-    def tied(self, product: int) -> tuple[NDArray[np.int64], Float64s, float, Float64s]:
+    def neighbour_counts(self, product: int) -> tuple[NDArray[np.int64], Float64s, float, Float64s]:
         """The neighbours of a product, the customers in common with each, its own buyers and each neighbour's."""
         rows, counts = self._counts(product)
         return rows, counts, float(self._buyers[product]), self._buyers[rows]
@@ -131,13 +131,13 @@ class Neighbours:
         changes[newer] = np.fromiter(fresh.values(), np.float64, len(fresh))
         known = counts + changes[rows]
         changes[rows] = 0
-        added = changes[newer]  # a change is never 0, but where the model knows the neighbour
+        added = changes[newer]  # a change is never 0, except where the model has the neighbour
         changes[newer] = 0
         beyond = np.flatnonzero(added)
         return np.concatenate((rows, newer[beyond])), np.concatenate((known, added[beyond]))
 
-    def _take_back(self, product: int, other: int) -> None:
-        """One customer in common less; never below none, where what is taken back was forgotten."""
+    def _remove_pair(self, product: int, other: int) -> None:
+        """One customer in common less; never below 0, where the purchase was already forgotten."""
         rows, counts = self._past.of(product)
         fresh = self._fresh.get(product, {})
         if fresh.get(other, 0) + counts[rows == other].sum() > 0:
@@ -146,13 +146,13 @@ class Neighbours:
                 self._keep(product, self._limit)
 
     def _keep(self, product: int, limit: int) -> None:
-        """Forget a product's weakest fresh neighbours. What was taken back from the model counts like what came."""
+        """Forget a product's weakest fresh neighbours, by the absolute change."""
         fresh = self._fresh[product]
         strongest = sorted(fresh.items(), key=lambda pair: abs(pair[1]))[len(fresh) - limit :]
         self.fresh -= len(fresh) - len(strongest)
         self._fresh[product] = dict(strongest)
 
-    def _forget_too_many(self) -> None:
+    def _enforce_total(self) -> None:
         while self.fresh > self._total:
             self._forget_some()
 
@@ -164,7 +164,7 @@ class Neighbours:
 
 
 def _add(counts: dict[int, int], key: int, times: int) -> int:
-    """Change a count, which is not kept where it is zero; by how many entries there are more."""
+    """Change a count, which is dropped at zero; returns the change in the number of entries."""
     before = counts.get(key)
     if before is None:
         counts[key] = times

@@ -1,4 +1,4 @@
-"""A customer's vector from purchases alone, and what each purchase contributes to a score. NumPy only.
+"""Fold-in: a customer's vector from purchases alone, and what each purchase contributes to a score. NumPy only.
 
 With item factors Y [items, rank], C the confidences and p the preferences (1 where bought), a customer's vector is
 
@@ -35,20 +35,20 @@ class FoldIn:
         self._alpha = alpha
         self._regularisation = regularisation
 
-    def vector(self, rows: Rows, pieces: Float64s) -> Float32s:
-        """The vector [rank] of a customer who bought `pieces` > 0 [n] of the products `rows` [n], n ≥ 1."""
-        bought, confidence = self._bought(rows), self._confidence(pieces)
+    def vector(self, rows: Rows, quantities: Float64s) -> Float32s:
+        """The vector [rank] of a customer who bought `quantities` > 0 [n] of the products `rows` [n], n ≥ 1."""
+        bought, confidence = self._bought(rows), self._confidence(quantities)
         if self._few(rows):
             return (self._directions(bought, confidence) @ confidence).astype(np.float32)
         return np.linalg.solve(self._system(bought, confidence), confidence @ bought).astype(np.float32)
 
-    def parts(self, rows: Rows, pieces: Float64s) -> Float64s:
-        """What each purchase brings into the vector: [n, rank], summing to it.
+    def contributions(self, rows: Rows, quantities: Float64s) -> Float64s:
+        """What each purchase contributes to the vector: [n, rank], summing to it.
 
         cᵢ · A⁻¹ yᵢ with A the matrix above. Its inner product with a product's factors yⱼ is what the purchase adds to
         that product's score: section 5 of Hu, Koren, Volinsky (2008), as implicit's `explain` computes it.
         """
-        bought, confidence = self._bought(rows), self._confidence(pieces)
+        bought, confidence = self._bought(rows), self._confidence(quantities)
         if self._few(rows):
             directions = self._directions(bought, confidence)
         else:
@@ -72,5 +72,5 @@ class FoldIn:
         penalty = self._regularisation * len(bought) * np.eye(len(self._gramian))
         return self._gramian + bought.T @ ((confidence - 1)[:, np.newaxis] * bought) + penalty
 
-    def _confidence(self, pieces: Float64s) -> Float64s:
-        return 1 + self._alpha * np.log1p(pieces)  # the training's rating is log1p of the net pieces
+    def _confidence(self, quantities: Float64s) -> Float64s:
+        return 1 + self._alpha * np.log1p(quantities)  # the training's rating is log1p of the net quantity

@@ -1,6 +1,6 @@
-"""What the recommender knows beyond its model: the state that follows purchases one by one. NumPy only; bounded.
+"""Live state: histories, popularity and co-purchases, updated purchase by purchase. NumPy only; bounded.
 
-Its memory is a few numbers a product, and per customer the newest lines, for at most so many customers.
+It takes a few numbers a product, and per customer the newest lines, for a bounded number of customers.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ import numpy as np
 
 from recsys.co_purchases import CoPurchases, Neighbours
 from recsys.decayed_counts import DAY_MS, DecayedCounts
-from recsys.event_clock import NEVER_MS, Moment
+from recsys.event_clock import NEVER_MS, EventClock
 from recsys.purchase_history import Histories, History, PastPurchases
 from recsys.topk import Allowed, Float64s, Int64s, Rows
 
@@ -19,17 +19,17 @@ __all__ = ["NEVER_MS", "Bounds", "LiveState", "Purchase", "Sizes"]
 
 
 class Purchase(NamedTuple):
-    """One line as the state takes it in: a product's row, net pieces (negative: returned), epoch milliseconds."""
+    """One purchase line: the product's row, quantity (negative: returned), event time in epoch milliseconds."""
 
     customer: str | None
     product: int
-    pieces: int
-    at_ms: int
+    quantity: int
+    event_time_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much is remembered of the stream."""
+    """Bounds on the memory of the stream."""
 
     lines: int = 500  # a customer
     customers: int = 1_000_000
@@ -41,7 +41,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is remembered of the stream now."""
+    """Size of the memory of the stream."""
 
     customers: int
     lines: int
@@ -50,7 +50,7 @@ class Sizes:
 
 
 class LiveState:
-    """Histories, live popularity and co-purchases, each starting from the model and moved on by `apply`."""
+    """Histories, live popularity and co-purchases: each starts from the model, and `apply` updates it."""
 
     def __init__(
         self,
@@ -66,43 +66,46 @@ class LiveState:
         self._counts = tuple(self._trends.values())
         self._sold_ms = np.full(products, NEVER_MS, np.int64)
         self._sold_cells = self._sold_ms.data  # the same numbers: one of them is reached in half the time
-        self._moment = Moment()
+        self._clock = EventClock()
         self._pairs = bounds.pairs
 
-    def seed(self, trends: Mapping[float, Float64s], at_ms: int, sold_ms: Int64s) -> None:
-        """Begin with what a model says of its cut-off `at_ms`: the counts [products] of each half-life as they stood
-        then, and when each product was sold last [products], NEVER_MS where never."""
-        for half_life_ms, counts in trends.items():
-            self._trends[half_life_ms].add_counts(counts, at_ms)
-        np.maximum(self._sold_ms, sold_ms, out=self._sold_ms)
-        self._moment.begin(at_ms)
+    def initialise(self, trends: Mapping[float, Float64s], cut_off_ms: int, sold_ms: Int64s) -> None:
+        """Start from a model.
 
-    def warm_up(self, products: Rows, at_ms: Int64s) -> None:
-        """Count sales before the model's cut-off into the popularity; histories and pairs have them from the model."""
+        `trends`: by half-life, the counts [products] at the cut-off. `sold_ms`: when each product was sold last
+        [products], NEVER_MS where never.
+        """
+        for half_life_ms, counts in trends.items():
+            self._trends[half_life_ms].add_counts(counts, cut_off_ms)
+        np.maximum(self._sold_ms, sold_ms, out=self._sold_ms)
+        self._clock.begin(cut_off_ms)
+
+    def warm_up(self, products: Rows, event_time_ms: Int64s) -> None:
+        """Count sales before the model's cut-off into the popularity; histories and co-purchases have them already."""
         for counts in self._trends.values():
-            counts.add_each(products, at_ms)
-        np.maximum.at(self._sold_ms, products, at_ms)
-        if len(at_ms):
-            self._moment.begin(int(at_ms.max()))
+            counts.add_each(products, event_time_ms)
+        np.maximum.at(self._sold_ms, products, event_time_ms)
+        if len(event_time_ms):
+            self._clock.begin(int(event_time_ms.max()))
 
     def apply(self, purchase: Purchase) -> None:
-        """Take in one line. A line of no piece changes nothing; a return undoes what its customer bought."""
-        if purchase.pieces > 0:
+        """Apply one line. Quantity 0 changes nothing; a return undoes what its customer bought."""
+        if purchase.quantity > 0:
             self._bought(*purchase)
-        elif purchase.pieces < 0 and purchase.customer is not None:
-            self._returned(purchase.customer, purchase.product, -purchase.pieces, purchase.at_ms)
+        elif purchase.quantity < 0 and purchase.customer is not None:
+            self._returned(purchase.customer, purchase.product, -purchase.quantity, purchase.event_time_ms)
 
     @property
-    def newest_ms(self) -> int:
-        """The newest event time that is beyond doubt: the shop's now, whose data may be of another year."""
-        return self._moment.newest_ms
+    def watermark_ms(self) -> int:
+        """The event-time watermark: the shop's present time, which may be of another year."""
+        return self._clock.watermark_ms
 
     def history(self, customer: str) -> History:
-        """What a customer holds now."""
+        """The net purchases of a customer."""
         return self._histories.of(customer)
 
     def changed(self, customer: str) -> int:
-        """A number that is another one after each change of the customer's history."""
+        """A number that differs after each change of the customer's history."""
         return self._histories.changed(customer)
 
     def trend(self, half_life_ms: float, now_ms: int) -> Float64s:
@@ -119,31 +122,31 @@ class LiveState:
         histories = self._histories
         return Sizes(len(histories), histories.lines, self.neighbours.fresh, histories.forgotten)
 
-    def _bought(self, customer: str | None, product: int, pieces: int, at_ms: int) -> None:
-        if self._moment.see(at_ms):
-            for sold_ms, sold, weight in self._moment.reached():
+    def _bought(self, customer: str | None, product: int, quantity: int, event_time_ms: int) -> None:
+        if self._clock.observe(event_time_ms):
+            for sold_ms, sold, weight in self._clock.due():
                 self._add(sold, sold_ms, weight)
-        self._count(product, at_ms, 1.0)
-        self._sold_cells[product] = max(self._sold_cells[product], at_ms)
+        self._count(product, event_time_ms, 1.0)
+        self._sold_cells[product] = max(self._sold_cells[product], event_time_ms)
         if customer is not None:
-            beside = self._histories.beside(customer, product, self._pairs)
-            if beside is not None:
-                self.neighbours.add(product, beside)
-            self._histories.add(customer, product, pieces, at_ms)
+            candidates = self._histories.co_purchase_candidates(customer, product, self._pairs)
+            if candidates is not None:
+                self.neighbours.add(product, candidates)
+            self._histories.add(customer, product, quantity, event_time_ms)
 
-    def _count(self, product: int, at_ms: int, weight: float) -> None:
-        if not self._moment.waits(at_ms, product, weight):
-            self._add(product, at_ms, weight)
+    def _count(self, product: int, event_time_ms: int, weight: float) -> None:
+        if not self._clock.defer(event_time_ms, product, weight):
+            self._add(product, event_time_ms, weight)
 
-    def _add(self, product: int, at_ms: int, weight: float) -> None:
+    def _add(self, product: int, event_time_ms: int, weight: float) -> None:
         for counts in self._counts:
-            counts.add(product, at_ms, weight)
+            counts.add(product, event_time_ms, weight)
 
-    def _returned(self, customer: str, product: int, pieces: int, at_ms: int) -> None:
-        held = self._histories.pieces(customer, product) > 0
-        for line in self._histories.take_back(customer, product, pieces, at_ms):
-            self._count(product, line.at_ms, -1.0)
+    def _returned(self, customer: str, product: int, quantity: int, event_time_ms: int) -> None:
+        held = self._histories.quantity(customer, product) > 0
+        for line in self._histories.apply_return(customer, product, quantity, event_time_ms):
+            self._count(product, line.event_time_ms, -1.0)
         if held:
-            beside = self._histories.beside(customer, product, self._pairs)
-            if beside is not None:
-                self.neighbours.take_back(product, beside)
+            candidates = self._histories.co_purchase_candidates(customer, product, self._pairs)
+            if candidates is not None:
+                self.neighbours.remove(product, candidates)

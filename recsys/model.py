@@ -1,4 +1,4 @@
-"""A model as it is served: immutable but for its spare rows, built once from verified tables, replaced whole."""
+"""The serving model: built once from verified tables, replaced as a whole; immutable except for its spare rows."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ from recsys.model_format import (
     read_tables,
 )
 from recsys.purchase_history import PastPurchases
-from recsys.score_weights import Composition
-from recsys.scorer import ComposedScorer, Knowledge
+from recsys.score_weights import ScoreWeights
+from recsys.scorer import ComposedScorer, TrainedParts
 from recsys.topk import Float32s, Float64s, InnerProductIndex, Int64s, unit_vectors
 from services.common.storage_errors import NoSuchObject
 from services.common.times import parse_time
@@ -38,8 +38,8 @@ _LARGEST_COUNT = 1e12  # of anything that is counted or scored; keeps every sum 
 
 
 @dataclass(frozen=True, slots=True)
-class Seed:
-    """What the state that follows the stream begins with: everything up to the model's cut-off."""
+class InitialState:
+    """The state at the model's cut-off, from which a live state follows the stream."""
 
     cut_off_ms: int
     past: PastPurchases
@@ -51,7 +51,7 @@ class Seed:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Everything that answers are made of. What is per product has a row for each of the catalogue, and spare ones."""
+    """Everything that answers need. Arrays by product have a row for each product of the catalogue, and spare rows."""
 
     version: str
     created_at_ms: int
@@ -60,21 +60,21 @@ class Model:
     items: int  # products with factors
     catalogue: Catalogue
     scorer: ComposedScorer
-    still: ComposedScorer  # for a state that stands still; the same one where no weights were chosen for that
+    offline_scorer: ComposedScorer  # while the stream is unavailable; `scorer` where there are no weights for that
     similar: InnerProductIndex  # [rows, rank], factors of length 1; zeros where there are none
-    seed: Seed
+    initial_state: InitialState
     gate: Gate
 
     @property
-    def composition(self) -> Composition:
-        """How a score is put together."""
-        return self.scorer.composition
+    def weights(self) -> ScoreWeights:
+        """The weights of the scorer."""
+        return self.scorer.weights
 
     def live_state(self, bounds: Bounds | None = None) -> LiveState:
-        """A fresh state as of the cut-off, to follow the stream from there."""
-        seed = self.seed
-        live = LiveState(seed.past, seed.co_purchases, self.composition.half_lives_ms, bounds or Bounds())
-        live.seed(seed.trends, seed.cut_off_ms, seed.sold_ms)
+        """A new state as of the cut-off."""
+        initial = self.initial_state
+        live = LiveState(initial.past, initial.co_purchases, self.weights.half_lives_ms, bounds or Bounds())
+        live.initialise(initial.trends, initial.cut_off_ms, initial.sold_ms)
         return live
 
 
@@ -85,7 +85,7 @@ def load_model(
     stopping: Callable[[], bool] = lambda: False,
     spare: int = 0,
 ) -> Model:
-    """Read, verify and build the model in `folder`, with rows for `spare` products that are yet to be sold first.
+    """Read, verify and build the model in `folder`, with spare rows for products that are new to the model.
 
     Raises InvalidModel; whatever `source` raises passes through.
     """
@@ -103,19 +103,19 @@ def _manifest_body(source: ModelSource, folder: str) -> bytes:
 
 
 def build_model(manifest: Manifest, tables: Tables, spare: int = 0) -> Model:
-    """The model that these tables describe. Raises InvalidModel."""
+    """Build the model that these tables describe. Raises InvalidModel."""
     item_ids, item_factors = _factors(tables["item_factors"], "item_factors", "product_id", manifest.rank)
     _expect_count("items", manifest.items, len(item_ids))
     catalogue, sold_ms = _catalogue(tables["catalogue"], item_ids, spare)
     rows = catalogue.capacity
-    knowledge = Knowledge(
+    trained = TrainedParts(
         item_factors,
         FoldIn(item_factors, manifest.settings.alpha, manifest.settings.regularisation),
         _popularity(tables["popularity"], catalogue, rows),
         _categories(tables["category_ties"], catalogue, rows),
     )
-    composition = manifest.composition
-    scorer = ComposedScorer(knowledge, composition)
+    weights = manifest.composition
+    scorer = ComposedScorer(trained, weights)
     return Model(
         version=manifest.version,
         created_at_ms=_time(manifest.created_at, "created_at"),
@@ -124,13 +124,13 @@ def build_model(manifest: Manifest, tables: Tables, spare: int = 0) -> Model:
         items=len(item_ids),
         catalogue=catalogue,
         scorer=scorer,
-        still=scorer if composition.still is None else ComposedScorer(knowledge, composition.still),
+        offline_scorer=scorer if weights.offline_weights is None else ComposedScorer(trained, weights.offline_weights),
         similar=InnerProductIndex(_with_rows(unit_vectors(item_factors), rows)),
-        seed=Seed(
+        initial_state=InitialState(
             cut_off_ms=_time(manifest.training.to, "training.to"),
             past=_past(tables["known_purchases"], catalogue),
             co_purchases=_co_purchases(tables["co_purchases"], catalogue, rows),
-            trends=_trends(tables["trends"], catalogue, rows, composition),
+            trends=_trends(tables["trends"], catalogue, rows, weights),
             sold_ms=_padded(sold_ms, rows, NEVER_MS),
             training=manifest.training,
         ),
@@ -182,7 +182,7 @@ def _catalogue(table: pa.Table, item_ids: list[str], spare: int) -> tuple[Catalo
         brands=_labels(ordered["brand"]),
         prices=_filled(ordered["price_cents"], NO_PRICE),
         spare=spare,
-        told_ms=sold_ms,
+        facts_ms=sold_ms,
     )
     return catalogue, sold_ms
 
@@ -204,23 +204,23 @@ def _popularity(table: pa.Table, catalogue: Catalogue, rows: int) -> Float64s:
 
 
 def _categories(table: pa.Table, catalogue: Catalogue, rows: int) -> Categories:
-    """Only categories with a tie get a number, which are few (`categories.MOST`): the matrix of ties is square."""
+    """Only categories with an affinity get a number: at most MAX_CATEGORIES, since the matrix is square."""
     one: list[str] = table["category_code"].to_pylist()  # type: ignore[assignment]  # nulls were refused
     other: list[str] = table["towards"].to_pylist()  # type: ignore[assignment]
     if len(set(zip(one, other, strict=True))) != len(one):
         raise InvalidModel(ModelFault.VALUES, "category_ties: a pair of categories occurs twice")
     number = {code: place for place, code in enumerate(sorted({*one, *other}))}
-    ties = np.zeros((len(number), len(number)))
-    ties[[number[code] for code in one], [number[code] for code in other]] = _amounts(
+    affinity = np.zeros((len(number), len(number)))
+    affinity[[number[code] for code in one], [number[code] for code in other]] = _amounts(
         table["tie"], "category_ties", "tie"
     )
     by_label = np.array([number.get(code, -1) for code in catalogue.categories.values], np.int32)
     of = by_label[catalogue.categories.codes[: len(catalogue)]] if len(catalogue) else np.empty(0, np.int32)
-    return Categories(of, ties, number).padded(rows)
+    return Categories(of, affinity, number).padded(rows)
 
 
 def _past(table: pa.Table, catalogue: Catalogue) -> PastPurchases:
-    """What customers held, as compressed rows with ascending products."""
+    """Net purchases of each customer, as compressed rows with ascending products."""
     name, users = "known_purchases", _distinct(table["user_id"], "known_purchases")
     owners, products = _lists(table, name, ("pieces", "bought_ms"), "product_ids")
     rows = _rows(products, catalogue, name)
@@ -233,8 +233,8 @@ def _past(table: pa.Table, catalogue: Catalogue) -> PastPurchases:
         users={user: place for place, user in enumerate(users)},
         starts=_starts(owners, len(users)),
         rows=rows[order].astype(np.int32),
-        pieces=pieces[order],
-        at_ms=_numpy(pc.list_flatten(table["bought_ms"]))[order],
+        quantity=pieces[order],
+        event_time_ms=_numpy(pc.list_flatten(table["bought_ms"]))[order],
     )
 
 
@@ -259,14 +259,14 @@ def _co_purchases(table: pa.Table, catalogue: Catalogue, rows: int) -> CoPurchas
     )
 
 
-def _trends(table: pa.Table, catalogue: Catalogue, rows: int, composition: Composition) -> Mapping[float, Float64s]:
-    """The counts of every half-life that the composition follows; other half-lives may be there."""
+def _trends(table: pa.Table, catalogue: Catalogue, rows: int, weights: ScoreWeights) -> Mapping[float, Float64s]:
+    """The counts of every half-life that the weights need; the table may hold others."""
     half_lives, products = _numpy(table["half_life_h"]), _rows(table["product_id"], catalogue, "trends")
     counts = _amounts(table["count"], "trends", "count")
     order = np.lexsort((products, half_lives))
     _expect_no_pair_twice(half_lives[order], products[order], "trends")
     trends = {}
-    for half_life_ms in composition.half_lives_ms:
+    for half_life_ms in weights.half_lives_ms:
         of_it = half_lives * HOUR_MS == half_life_ms
         trends[half_life_ms] = np.zeros(rows)
         trends[half_life_ms][products[of_it]] = counts[of_it]

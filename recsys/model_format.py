@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys.score_weights import Composition
+from recsys.score_weights import ScoreWeights
 from services.common.storage_errors import NoSuchObject
 
 FORMAT_VERSION = 2
@@ -156,7 +156,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     rank: int
     training: Training
     settings: ModelSettings
-    composition: Composition
+    composition: ScoreWeights
     metrics: Json = {}
     search: Json = {}
     counts: Json = {}

@@ -1,7 +1,7 @@
-"""One score from everything that is known: factors, popularity, co-purchases, categories. NumPy only.
+"""The score of a product for a customer, composed of factors, popularity, co-purchases and categories. NumPy only.
 
-The model's part is one inner product, [customer's vector | weight] · [product's factors | log popularity]; what follows
-the stream is added to it, and the exact search of `scoring` finds the best of the sum.
+The static terms are one inner product, [customer's vector | weight] · [product's factors | log popularity]. The terms
+that follow the stream are added to it, and the exact search of `topk` finds the best of the sum.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,20 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.category_affinity import Categories
-from recsys.decayed_counts import HOUR_MS, halvings
+from recsys.decayed_counts import HOUR_MS, decay_factor
 from recsys.fold_in import FoldIn
 from recsys.live_state import LiveState
 from recsys.purchase_history import History
-from recsys.score_weights import Composition
+from recsys.score_weights import ScoreWeights
 from recsys.topk import Allowed, Float32s, Float64s, InnerProductIndex, Int64s, Ranked, Rows
 
-FOLDED = 2_000
-"""A customer's newest products that scores look at: a reseller's 50,000 must not hold up everybody's answers."""
+MAX_FOLDED_PRODUCTS = 2_000
+"""Scores use so many of a customer's newest products: a reseller's 50,000 must not delay everybody's answers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Knowledge:
-    """A model's part; `popularity` [products] is 0 or more, the first `len(item_factors)` products have factors."""
+class TrainedParts:
+    """What training produced. `popularity` [products] ≥ 0; the first `len(item_factors)` products have factors."""
 
     item_factors: Float32s
     fold_in: FoldIn
@@ -40,22 +40,24 @@ class Knowledge:
 
 @dataclass(slots=True)
 class Customer:
-    """A customer, or a basket, as the scorer sees them: true until the next purchase.
+    """A customer, or a basket, as the scorer sees them; valid until the next purchase.
 
-    `parts` [n, rank] is what each purchase brought into the vector; made when it is first asked for. `ties` belong to
-    the answer under way: made for its scores, and taken by its reasons.
+    `contributions` [n, rank]: of each purchase to the vector, computed on first use. `neighbour_terms` belong to the
+    answer in progress: computed for its scores, reused for its reasons.
     """
 
-    history: History  # the newest FOLDED products
-    counted: Int64s  # places in the history, of the purchases that neighbours and categories look to, oldest first
-    vector: Float32s  # [rank], folded in; zeros for a stranger, or where factors are unused
-    parts: Float32s | None = None
-    ties: "tuple[Moment, _Ties] | None" = None
+    history: History  # the newest MAX_FOLDED_PRODUCTS products
+    counted: Int64s  # places in the history of the purchases that neighbours and categories use, oldest first
+    vector: Float32s  # [rank], folded in; zeros for an unknown user, or where factors are unused
+    contributions: Float32s | None = None
+    neighbour_terms: "tuple[SharedScores, _NeighbourTerms] | None" = None
 
 
-class _Ties(NamedTuple):
-    """What purchases, by their places in the history, add to the scores of their neighbours [n each]. The same pair may
-    be there twice, with two parts of its sum."""
+class _NeighbourTerms(NamedTuple):
+    """What purchases, by their places in the history, add to the scores of their neighbours [n each].
+
+    A pair may occur twice, with two summands.
+    """
 
     places: NDArray[np.int64]
     products: NDArray[np.int64]
@@ -63,19 +65,22 @@ class _Ties(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """What all customers share at one moment."""
+class SharedScores:
+    """The terms that all customers share at `now_ms`."""
 
     now_ms: int
-    scores: Float64s  # [products], the live part
+    scores: Float64s  # [products], the live term
     shares: Float64s  # [products], within their categories
     on_sale: Allowed  # [products], not to be written to
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The parts of the scores of some products [n]. A score is the sum of its six parts; what the purchases [n, p]
-    contribute sums to factors + neighbours + categories + repeats, `together` [n, p] alone to neighbours."""
+    """The terms of the scores of some products [n].
+
+    A score is the sum of the first six. `purchases` [n, p], the contribution of each purchase, sums to factors +
+    neighbours + categories + repeats; `together` [n, p] sums to neighbours.
+    """
 
     factors: Float64s
     popularity: Float64s
@@ -88,12 +93,12 @@ class Explanation:
 
     @property
     def personal(self) -> Float64s:
-        """What the customer's purchases add [n]."""
+        """The terms that come from the customer's purchases [n]."""
         return self.factors + self.neighbours + self.categories + self.repeats
 
     @property
     def popular(self) -> Float64s:
-        """What everybody gets [n]."""
+        """The terms that are the same for everybody [n]."""
         return self.popularity + self.live
 
     @property
@@ -103,181 +108,183 @@ class Explanation:
 
 
 class ComposedScorer:
-    """Answers from one model and a composition; what changes with every purchase is passed in."""
+    """Scores by one model and its weights; histories and live state are passed in."""
 
-    def __init__(self, knowledge: Knowledge, composition: Composition) -> None:
-        self.composition = composition
-        self._fold_in = knowledge.fold_in
-        self._categories = knowledge.categories
-        self._scored, self._rank = knowledge.item_factors.shape
-        self._items = knowledge.items
+    def __init__(self, trained: TrainedParts, weights: ScoreWeights) -> None:
+        self.weights = weights
+        self._fold_in = trained.fold_in
+        self._categories = trained.categories
+        self._scored, self._rank = trained.item_factors.shape
+        self._items = trained.items
 
     @property
     def categories(self) -> Categories:
-        """Which category each product belongs to; new products are given theirs."""
+        """The category of each product; new products are assigned theirs."""
         return self._categories
 
     def customer(self, history: History) -> Customer:
-        """Someone who holds this (nothing: a stranger)."""
-        history = history.newest(FOLDED)
-        counted = np.argsort(history.at_ms, kind="stable")[-self.composition.purchases :]
+        """A customer with this history (empty: an unknown user)."""
+        history = history.newest(MAX_FOLDED_PRODUCTS)
+        counted = np.argsort(history.event_time_ms, kind="stable")[-self.weights.purchases :]
         return Customer(history, counted, self._vector(history))
 
-    def moment(self, live: LiveState, now_ms: int) -> Moment:
-        """What is the same for everybody at `now_ms`."""
+    def shared_scores(self, live: LiveState, now_ms: int) -> SharedScores:
+        """The terms that are the same for everybody at `now_ms`."""
         counts = np.zeros(len(self._items))
-        for part in self.composition.trends:
+        for part in self.weights.trends:
             counts += part.weight * live.trend(part.half_life_h * HOUR_MS, now_ms)
-        scores = self.composition.live * np.log1p(counts)
-        for part in self.composition.steady:
+        scores = self.weights.live * np.log1p(counts)
+        for part in self.weights.baseline_trends:
             scores -= part.weight * np.log1p(live.trend(part.half_life_h * HOUR_MS, now_ms))
-        # Only where categories weigh anything are the shares worth their time.
-        shares = self._categories.shares(counts) if self.composition.categories else np.zeros(len(counts))
-        on_sale = live.on_sale(now_ms, self.composition.sold_within_days)
-        return Moment(now_ms, scores, shares, on_sale)
+        # The shares take time: computed only where categories have a weight.
+        shares = self._categories.shares(counts) if self.weights.categories else np.zeros(len(counts))
+        on_sale = live.on_sale(now_ms, self.weights.sold_within_days)
+        return SharedScores(now_ms, scores, shares, on_sale)
 
     def masks_bought(self, asked: bool | None) -> bool:
-        """Whether bought products are left out: as asked for by one request, or as the shop has chosen."""
-        return self.composition.mask_bought if asked is None else asked
+        """Whether bought products are left out: as one request asks, else as the weights say."""
+        return self.weights.mask_bought if asked is None else asked
 
     def allowed(
-        self, history: History, moment: Moment, passing: Allowed | None = None, mask_bought: bool | None = None
+        self, history: History, shared: SharedScores, passing: Allowed | None = None, mask_bought: bool | None = None
     ) -> Allowed:
-        """A fresh mask [products]: sold lately, within `passing`, and not held by the customer where that is masked.
+        """A new mask [products]: sold lately, within `passing`, and not bought by the customer where that is masked.
 
-        `mask_bought` overrides the shop's setting for one request.
+        `mask_bought` overrides the weights for one request.
         """
-        mask = moment.on_sale.copy() if passing is None else moment.on_sale & passing
+        mask = shared.on_sale.copy() if passing is None else shared.on_sale & passing
         if self.masks_bought(mask_bought):
             mask[history.rows] = False
         return mask
 
-    def top_k(self, history: History, live: LiveState, now_ms: int, k: int, allowed: Allowed) -> Ranked:
-        """The k best of the allowed products for a customer who holds `history` (nothing: a stranger) at `now_ms`."""
-        return next(self.top_k_each([self.customer(history)], live, self.moment(live, now_ms), k, [allowed]))
-
     def top_k_each(
-        self, customers: Sequence[Customer], live: LiveState, moment: Moment, k: int, allowed: Sequence[Allowed]
+        self, customers: Sequence[Customer], live: LiveState, shared: SharedScores, k: int, allowed: Sequence[Allowed]
     ) -> Iterator[Ranked]:
-        """`top_k` of each customer."""
+        """The k best of the allowed products for each customer."""
         queries = np.empty((len(customers), self._rank + 1), np.float32)
         for query, customer in zip(queries, customers, strict=True):
-            query[:] = self._query(customer, moment.now_ms)
-        added = [self._added(customer, live, moment) for customer in customers]
+            query[:] = self._query(customer, shared.now_ms)
+        added = [self._added(customer, live, shared) for customer in customers]
         return self._items.top_k_each(queries, k, allowed, added)
 
-    def explain(self, customer: Customer, live: LiveState, moment: Moment, rows: Rows) -> Explanation:
-        """Of what the scores of `rows` [n] are made, and what each purchase of the history contributes to them."""
-        history, weights = customer.history, self._recency(customer, moment.now_ms)
-        query = self._query(customer, moment.now_ms)
-        taste = query.copy()
-        taste[-1] = 0
-        neighbours = self._together(self._taken_ties(customer, weights, live, moment), len(history), rows)
+    def explain(self, customer: Customer, live: LiveState, shared: SharedScores, rows: Rows) -> Explanation:
+        """The terms of the scores of `rows` [n], and what each purchase of the history contributes to them."""
+        history, weights = customer.history, self._recency(customer, shared.now_ms)
+        query = self._query(customer, shared.now_ms)
+        user_query = query.copy()
+        user_query[-1] = 0
+        neighbours = self._together(self._take_neighbour_terms(customer, weights, live, shared), len(history), rows)
         counted = customer.counted
         categories = np.zeros((len(history), len(rows)))
-        categories[counted] = self._leanings(customer, weights)[:, self._categories.of[rows]] * moment.shares[rows]
+        categories[counted] = (
+            self._category_affinity(customer, weights)[:, self._categories.of[rows]] * shared.shares[rows]
+        )
         repeats = (history.rows[:, np.newaxis] == rows) * self._repeats(history, weights)[:, np.newaxis]
         return Explanation(
-            factors=self._items.scores(taste, rows),
-            popularity=self._items.scores(query - taste, rows),
-            live=moment.scores[rows],
+            factors=self._items.scores(user_query, rows),
+            popularity=self._items.scores(query - user_query, rows),
+            live=shared.scores[rows],
             neighbours=neighbours.sum(axis=0),
             categories=categories.sum(axis=0),
             repeats=repeats.sum(axis=0),
-            purchases=self._factors(customer, rows, moment.now_ms) + (neighbours + categories + repeats).T,
+            purchases=self._factors(customer, rows, shared.now_ms) + (neighbours + categories + repeats).T,
             together=neighbours.T,
         )
 
     def _vector(self, history: History) -> Float32s:
         trained = history.rows < self._scored
-        if not self.composition.factors or not trained.any():
+        if not self.weights.factors or not trained.any():
             return np.zeros(self._rank, np.float32)
-        return self._fold_in.vector(history.rows[trained], history.pieces[trained])
+        return self._fold_in.vector(history.rows[trained], history.quantity[trained])
 
     def _query(self, customer: Customer, now_ms: int) -> Float32s:
-        """[weight of factors · the customer's vector | weight of popularity], as the index has its columns."""
+        """[weight of factors · the customer's vector | weight of popularity], in the columns of the index."""
         query = np.empty(self._rank + 1, np.float32)
-        query[:-1] = self._trust(customer, now_ms) * customer.vector
-        query[-1] = self.composition.popularity
+        query[:-1] = self._factor_weight(customer, now_ms) * customer.vector
+        query[-1] = self.weights.popularity
         return query
 
-    def _trust(self, customer: Customer, now_ms: int) -> float:
+    def _factor_weight(self, customer: Customer, now_ms: int) -> float:
         """The weight of the factors, by the time since the newest purchase."""
-        if not self.composition.fade or not len(customer.counted):
-            return self.composition.factors
-        age_ms = np.float64(max(now_ms - int(customer.history.at_ms[customer.counted[-1]]), 0))
-        fading = sum(part.weight * 2.0 ** (-age_ms / (part.half_life_h * HOUR_MS)) for part in self.composition.fade)
-        return float(self.composition.factors * fading)
+        if not self.weights.factor_decay or not len(customer.counted):
+            return self.weights.factors
+        age_ms = np.float64(max(now_ms - int(customer.history.event_time_ms[customer.counted[-1]]), 0))
+        fading = sum(
+            part.weight * 2.0 ** (-age_ms / (part.half_life_h * HOUR_MS)) for part in self.weights.factor_decay
+        )
+        return float(self.weights.factors * fading)
 
     def _factors(self, customer: Customer, rows: Rows, now_ms: int) -> Float64s:
-        """What each purchase adds to the inner products of `rows`: [rows, purchases]."""
-        if not self.composition.factors or not len(customer.history):
+        """What each purchase contributes to the inner products of `rows`: [rows, purchases]."""
+        if not self.weights.factors or not len(customer.history):
             return np.zeros((len(rows), len(customer.history)))
-        if customer.parts is None:
-            customer.parts = self._parts(customer.history)
+        if customer.contributions is None:
+            customer.contributions = self._contributions(customer.history)
         factors = self._items.vectors[rows, :-1].astype(np.float64)
-        return self._trust(customer, now_ms) * (factors @ customer.parts.T)
+        return self._factor_weight(customer, now_ms) * (factors @ customer.contributions.T)
 
-    def _parts(self, history: History) -> Float32s:
-        parts, trained = np.zeros((len(history), self._rank), np.float32), history.rows < self._scored
+    def _contributions(self, history: History) -> Float32s:
+        contributions, trained = np.zeros((len(history), self._rank), np.float32), history.rows < self._scored
         if trained.any():
-            parts[trained] = self._fold_in.parts(history.rows[trained], history.pieces[trained])
-        return parts
+            contributions[trained] = self._fold_in.contributions(history.rows[trained], history.quantity[trained])
+        return contributions
 
-    def _added(self, customer: Customer, live: LiveState, moment: Moment) -> Float64s:
-        """The part of the scores [products] beside the inner product; not to be written to."""
+    def _added(self, customer: Customer, live: LiveState, shared: SharedScores) -> Float64s:
+        """The terms of the scores [products] that are not in the inner product; not to be written to."""
         history = customer.history
         if not len(history):
-            return moment.scores
-        weights = self._recency(customer, moment.now_ms)
-        ties = self._ties(customer, weights, live)
-        customer.ties = moment, ties
-        added = moment.scores + np.bincount(ties.products, ties.added, minlength=len(moment.scores))
+            return shared.scores
+        weights = self._recency(customer, shared.now_ms)
+        terms = self._neighbour_terms(customer, weights, live)
+        customer.neighbour_terms = shared, terms
+        added = shared.scores + np.bincount(terms.products, terms.added, minlength=len(shared.scores))
         added[history.rows] += self._repeats(history, weights)
-        if self.composition.categories:
-            # The one column more, of zeros, is what products without a category (-1) find.
-            added += self._leanings(customer, weights).sum(axis=0)[self._categories.of] * moment.shares
+        if self.weights.categories:
+            # Products without a category (-1) find the additional column of zeros.
+            added += self._category_affinity(customer, weights).sum(axis=0)[self._categories.of] * shared.shares
         return added
 
     def _recency(self, customer: Customer, now_ms: int) -> Float64s:
-        """How much each purchase of the history counts: nothing beyond the newest `purchases`."""
+        """The recency weight of each purchase of the history; 0 beyond the newest `purchases`."""
         weights, counted = np.zeros(len(customer.history)), customer.counted
-        age_ms = np.maximum(now_ms - customer.history.at_ms[counted], 0)
-        for part in self.composition.recency:
-            weights[counted] += part.weight * halvings(age_ms, part.half_life_h * HOUR_MS)
+        age_ms = np.maximum(now_ms - customer.history.event_time_ms[counted], 0)
+        for part in self.weights.recency:
+            weights[counted] += part.weight * decay_factor(age_ms, part.half_life_h * HOUR_MS)
         return weights
 
-    def _ties(self, customer: Customer, weights: Float64s, live: LiveState) -> _Ties:
-        """Of the purchases that count."""
-        shape = self.composition
-        places = np.flatnonzero(weights if shape.neighbours else np.empty(0))
-        ties = live.neighbours.weights_each(customer.history.rows[places], shape.shrink, shape.balance)
-        owners = places[ties.places]
-        return _Ties(owners, ties.neighbours, shape.neighbours * weights[owners] * ties.strengths)
+    def _neighbour_terms(self, customer: Customer, weights: Float64s, live: LiveState) -> _NeighbourTerms:
+        """Of the purchases that have a weight."""
+        given = self.weights
+        places = np.flatnonzero(weights if given.neighbours else np.empty(0))
+        pairs = live.neighbours.weights_each(customer.history.rows[places], given.shrink, given.balance)
+        owners = places[pairs.places]
+        return _NeighbourTerms(owners, pairs.neighbours, given.neighbours * weights[owners] * pairs.weights)
 
-    def _taken_ties(self, customer: Customer, weights: Float64s, live: LiveState, moment: Moment) -> _Ties:
-        """Those that the scores of this moment were made of, which are not kept any longer."""
-        kept, customer.ties = customer.ties, None
-        return kept[1] if kept is not None and kept[0] is moment else self._ties(customer, weights, live)
+    def _take_neighbour_terms(
+        self, customer: Customer, weights: Float64s, live: LiveState, shared: SharedScores
+    ) -> _NeighbourTerms:
+        """Those of the scores of this answer; not kept any longer."""
+        kept, customer.neighbour_terms = customer.neighbour_terms, None
+        return kept[1] if kept is not None and kept[0] is shared else self._neighbour_terms(customer, weights, live)
 
-    def _together(self, ties: _Ties, purchases: int, rows: Rows) -> Float64s:
-        """What each purchase adds to the scores of some products: [purchases, rows]."""
+    def _together(self, terms: _NeighbourTerms, purchases: int, rows: Rows) -> Float64s:
+        """What each purchase contributes to the scores of some products through neighbours: [purchases, rows]."""
         together, column_of = np.zeros((purchases, len(rows))), np.full(len(self._items), -1)
         column_of[rows] = np.arange(len(rows))
-        columns = column_of[ties.products]
+        columns = column_of[terms.products]
         shown = columns >= 0
-        np.add.at(together, (ties.places[shown], columns[shown]), ties.added[shown])
+        np.add.at(together, (terms.places[shown], columns[shown]), terms.added[shown])
         return together
 
     def _repeats(self, history: History, weights: Float64s) -> Float64s:
-        """What each purchase adds to the score of its own product."""
-        return self.composition.repeats * weights * np.log1p(history.pieces)
+        """What each purchase contributes to the score of its own product."""
+        return self.weights.repeats * weights * np.log1p(history.quantity)
 
-    def _leanings(self, customer: Customer, weights: Float64s) -> Float64s:
-        """What each purchase that counts adds per share of a category: [counted, categories + 1], the last for none."""
+    def _category_affinity(self, customer: Customer, weights: Float64s) -> Float64s:
+        """What each counted purchase adds per share of a category: [counted, categories + 1], the last for none."""
         counted = customer.counted
-        leanings = self._categories.leanings(customer.history.rows[counted], weights[counted])
-        return np.column_stack((self.composition.categories * leanings, np.zeros(len(counted))))
+        affinity = self._categories.user_affinity(customer.history.rows[counted], weights[counted])
+        return np.column_stack((self.weights.categories * affinity, np.zeros(len(counted))))
 
 
 def _with_popularity(item_factors: Float32s, popularity: Float64s) -> Float32s:

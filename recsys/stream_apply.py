@@ -1,4 +1,4 @@
-"""From records of topic `purchases` to the live state: each accepted line once. Pure; bounded."""
+"""Applies records of topic `purchases` to the live state: each accepted line once. Pure; bounded."""
 
 from collections import Counter, deque
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ from services.common.events import Purchase as Event
 from services.common.events import Rejected, parse, row_of
 from services.common.row_watermarks import RecentRowWatermarks
 
-REMEMBERED_IDS = 100_000
+DEDUP_WINDOW = 100_000
 SOURCES = 100_000
-"""Of a partition, the newest are kept: senders in the wild may take a source for each order."""
+"""Bound on the sources of a partition; the newest are kept: some senders use a source for each order."""
 
 
-class Outcome(StrEnum):
-    """What became of a record, as a label of the metric."""
+class ApplyOutcome(StrEnum):
+    """The outcome of a record, as a label of the metric."""
 
     APPLIED = "applied"
     REPEAT = "repeat"
@@ -25,8 +25,8 @@ class Outcome(StrEnum):
     PRODUCT = "product"
 
 
-class Newest:
-    """The newest `n` of the ids given to it."""
+class RecentIds:
+    """The newest `n` ids."""
 
     def __init__(self, n: int) -> None:
         self._ids: set[str] = set()
@@ -37,92 +37,94 @@ class Newest:
         return id_ in self._ids
 
     def add(self, id_: str) -> None:
-        """Remember an id that is not there, and forget the oldest of too many."""
+        """Remember a new id, and forget the oldest one beyond `n`."""
         self._ids.add(id_)
         self._order.append(id_)
         if len(self._order) > self._n:
             self._ids.remove(self._order.popleft())
 
 
-class Repeats:
-    """Which lines were there before: rows against the highest of their source, other ids against the newest ones."""
+class Deduplicator:
+    """Finds repeated lines: a row by the highest one of its source, another id among the newest ids."""
 
     def __init__(
-        self, rows: Mapping[int, Mapping[str, int]], remembered: int = REMEMBERED_IDS, sources: int = SOURCES
+        self, rows: Mapping[int, Mapping[str, int]], remembered: int = DEDUP_WINDOW, sources: int = SOURCES
     ) -> None:
         """`rows`: the highest row of each source that the model has, by partition, the newest source last."""
         self._sources = sources
         self._rows = {partition: RecentRowWatermarks(sources, highest) for partition, highest in rows.items()}
-        self._newest = Newest(remembered)
-        self._replays = Newest(remembered)  # apart: nothing else may push them out
+        self._recent = RecentIds(remembered)
+        self._replays = RecentIds(remembered)  # apart: other ids must not evict them
 
     def is_repeat(self, partition: int, event: Event) -> bool:
-        """Whether the line counts already; from now on it does. A line without an id is one of its own."""
+        """Whether the line is a repeat; remembers it. A line without an id never is."""
         if event.event_id is None:
             return False
         numbered = row_of(event)
-        return self._claimed(event.event_id, event) if numbered is None else self._passed(partition, *numbered)
+        return (
+            self._is_known_id(event.event_id, event) if numbered is None else self._is_known_row(partition, *numbered)
+        )
 
     def remember(self, event: Event) -> None:
-        """The model has this line; its row, where it is one, is known from `rows`."""
+        """Remember a line that the model has; rows are known from `rows` already."""
         if event.event_id is not None and row_of(event) is None:
-            self._claimed(event.event_id, event)
+            self._is_known_id(event.event_id, event)
 
-    def _claimed(self, id_: str, event: Event) -> bool:
-        if id_ in self._replays or id_ in self._newest:
+    def _is_known_id(self, id_: str, event: Event) -> bool:
+        if id_ in self._replays or id_ in self._recent:
             return True
-        (self._replays if event.replay_of else self._newest).add(id_)
+        (self._replays if event.replay_of else self._recent).add(id_)
         return False
 
-    def _passed(self, partition: int, source: str, row: int) -> bool:
+    def _is_known_row(self, partition: int, source: str, row: int) -> bool:
         rows = self._rows.get(partition)
         if rows is None:
             rows = self._rows[partition] = RecentRowWatermarks(self._sources)
         return not rows.advance(source, row)
 
 
-class Intake:
-    """Moves the state of one model on, record by record."""
+class StreamApplier:
+    """Updates the state of one model, record by record."""
 
-    def __init__(self, catalogue: Catalogue, categories: Categories, live: LiveState, repeats: Repeats) -> None:
-        """`categories` and `live` have as many products as the catalogue has room for."""
+    def __init__(self, catalogue: Catalogue, categories: Categories, live: LiveState, dedup: Deduplicator) -> None:
+        """`categories` and `live` have as many products as the catalogue has rows."""
         self.catalogue = catalogue
         self.live = live
         self._categories = categories
-        self._repeats = repeats
-        self.outcomes: Counter[Outcome] = Counter()
+        self._dedup = dedup
+        self.outcomes: Counter[ApplyOutcome] = Counter()
 
-    def take(self, partition: int, value: bytes | None, broker_ms: int) -> None:
-        """Take in one record, given its broker time in epoch milliseconds."""
+    def apply(self, partition: int, value: bytes | None, broker_ms: int) -> None:
+        """Apply one record, given its broker time in epoch milliseconds."""
         self.outcomes[self._outcome(partition, value, broker_ms)] += 1
 
     def remember(self, value: bytes | None, broker_ms: int) -> None:
-        """Take note of a record before the model's cut-off: it is known already, and a repeat of it will be one."""
+        """Remember a record before the model's cut-off, so that a repeat of it is found."""
         event = parse(value, broker_ms)
         if not isinstance(event, Rejected):
-            self._repeats.remember(event)
+            self._dedup.remember(event)
 
-    def _outcome(self, partition: int, value: bytes | None, broker_ms: int) -> Outcome:
+    def _outcome(self, partition: int, value: bytes | None, broker_ms: int) -> ApplyOutcome:
         event = parse(value, broker_ms)
         if isinstance(event, Rejected):
-            return Outcome.INVALID
-        if self._repeats.is_repeat(partition, event):
-            return Outcome.REPEAT
+            return ApplyOutcome.INVALID
+        if self._dedup.is_repeat(partition, event):
+            return ApplyOutcome.REPEAT
         row = self._row(event)
         if row is None:
-            return Outcome.PRODUCT if event.quantity > 0 else Outcome.APPLIED
+            return ApplyOutcome.PRODUCT if event.quantity > 0 else ApplyOutcome.APPLIED
         self.live.apply(Purchase(event.user_id, row, event.quantity, event.event_time))
-        return Outcome.APPLIED
+        return ApplyOutcome.APPLIED
 
     def _row(self, event: Event) -> int | None:
-        """The product's row with the facts that the event tells; a new product gets one on its first sale."""
+        """The product's row, its facts updated; a new product gets a row on its first sale."""
         row = self.catalogue.row(event.product_id)
         if row is None:
-            row = self.catalogue.take(event.product_id) if event.quantity > 0 else None
+            row = self.catalogue.add(event.product_id) if event.quantity > 0 else None
             if row is None:
                 return None
             self._categories.assign(row, event.category_code)
-        self.catalogue.tell(
+        self.catalogue.update(
             row, Facts(event.product_name, event.category_code, event.brand, event.price), event.event_time
         )
         return row

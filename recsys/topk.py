@@ -128,12 +128,6 @@ def _contenders(scores: Float32s | Float64s, allowed: Allowed, k: int, slack: fl
     return rows[candidates >= scores.dtype.type(kth - slack)]
 
 
-def first_k(ranked: Ranked, k: int, allowed: Allowed) -> Ranked:
-    """The first k of a ranking that are allowed."""
-    kept = np.flatnonzero(allowed[ranked.rows])[:k]
-    return Ranked(ranked.rows[kept], ranked.scores[kept])
-
-
 def unit_vectors(vectors: Float32s) -> Float32s:
     """Each row scaled to length 1, so that an inner product is the cosine; a zero row stays zero."""
     lengths = np.sqrt(_squared_lengths(vectors))

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from recsys.category_affinity import MOST
+from recsys.category_affinity import MAX_CATEGORIES
 from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.evaluation.training_view import CATEGORY_SHRINK, NEIGHBOURS, NEWEST_PRODUCTS, POPULAR_DAYS
-from recsys.event_clock import WITNESSES, newest_of
+from recsys.event_clock import QUORUM, watermark_of
 from spark.train import numbered
 
 POPULAR_AT_LEAST = 100
@@ -23,8 +23,8 @@ def time_range(purchases: DataFrame) -> tuple[int, int]:
     """The oldest event time and the event-time watermark, epoch milliseconds. There must be a purchase."""
     oldest = purchases.agg(F.min("event_time").alias("oldest")).head()
     assert oldest is not None  # an aggregate without groups has one row
-    latest = purchases.select("event_time").orderBy(F.desc("event_time")).limit(WITNESSES).collect()
-    return oldest.oldest, newest_of(row.event_time for row in latest)
+    latest = purchases.select("event_time").orderBy(F.desc("event_time")).limit(QUORUM).collect()
+    return oldest.oldest, watermark_of(row.event_time for row in latest)
 
 
 def catalogue(purchases: DataFrame) -> DataFrame:
@@ -135,7 +135,7 @@ def _or_none(column: str, kind: str) -> Column:
 
 def category_ties(interactions: DataFrame, products: DataFrame) -> DataFrame:
     """category_code, towards, tie: the share of the buyers of one category who bought in another, or a second product
-    of the same, shrunk. Only ties above 0, and only between the `MOST` categories of most buyers."""
+    of the same, shrunk. Only ties above 0, and only between the `MAX_CATEGORIES` categories of most buyers."""
     categories = products.where(F.col("category_code").isNotNull()).select("product_id", "category_code")
     bought = interactions.join(categories, "product_id").groupBy("user_id", "category_code")
     by_customer = _of_most_bought(bought.agg(F.count(F.lit(1)).alias("products"))).persist()
@@ -152,9 +152,9 @@ def category_ties(interactions: DataFrame, products: DataFrame) -> DataFrame:
 
 
 def _of_most_bought(by_customer: DataFrame) -> DataFrame:
-    """The rows of the `MOST` categories of most buyers."""
+    """The rows of the `MAX_CATEGORIES` categories of most buyers."""
     buyers = by_customer.groupBy("category_code").agg(F.count(F.lit(1)).alias("buyers"))
-    most = buyers.orderBy(F.desc("buyers"), F.asc("category_code")).limit(MOST).select("category_code")
+    most = buyers.orderBy(F.desc("buyers"), F.asc("category_code")).limit(MAX_CATEGORIES).select("category_code")
     return by_customer.join(most, "category_code", "left_semi")
 
 

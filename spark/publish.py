@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys.model_format import TABLES, FileEntry, Json, Manifest, ModelSettings, Training
-from recsys.score_weights import Composition
+from recsys.score_weights import ScoreWeights
 from services.common.conditional_write import compare_and_set, encode, put_once
 from services.common.model_registry import folder_of, manifest_key
 from services.common.object_store import ObjectStore
@@ -32,7 +32,7 @@ class ManifestContent(TypedDict):
     rank: int
     training: Training
     settings: ModelSettings
-    composition: Composition
+    composition: ScoreWeights
     metrics: Json
     search: Json
     counts: Json

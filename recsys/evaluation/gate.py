@@ -9,7 +9,7 @@ import numpy as np
 from recsys.decayed_counts import DAY_MS
 from recsys.evaluation.metrics import Chosen, DayBootstrap, Interval, groups, interval, values
 from recsys.evaluation.rolling import Answers
-from recsys.score_weights import Composition
+from recsys.score_weights import ScoreWeights
 from recsys.topk import Float64s
 
 Json = dict[str, Any]
@@ -97,7 +97,7 @@ class GateDecision:
         }
 
 
-def personalises(composition: Composition) -> bool:
+def personalises(composition: ScoreWeights) -> bool:
     """Whether recommendations depend on the customer's purchases, other than by masking them."""
     return any((composition.factors, composition.neighbours, composition.categories, composition.repeats))
 
@@ -118,7 +118,7 @@ def too_few(questions: int, days: int, needed: int) -> str | None:
     )
 
 
-def decide(answers: Answers, configs: Mapping[str, Composition]) -> GateDecision:
+def decide(answers: Answers, configs: Mapping[str, ScoreWeights]) -> GateDecision:
     """Decide between configurations that answered the same questions; their names are the methods of the answers."""
     table = _Table(answers)
     results = [table.result(name, configs) for name in PREFERENCE if name in configs]
@@ -137,7 +137,7 @@ class _Table:
         self._groups = {name: groups(answers)[name] for name in ("warm", "all")}
         self._blocks = {name: DayBootstrap(answers.at_ms[chosen]) for name, chosen in self._groups.items()}
 
-    def result(self, name: str, configs: Mapping[str, Composition]) -> CandidateResult:
+    def result(self, name: str, configs: Mapping[str, ScoreWeights]) -> CandidateResult:
         """One configuration against the others."""
         against_live = self._difference(name, LIVE, "all") if LIVE in configs and name != LIVE else None
         against_popularity = self._difference(name, POPULARITY, "warm") if name != POPULARITY else None
@@ -165,7 +165,7 @@ class _Table:
 
 
 def _refusal(
-    name: str, composition: Composition, against_live: Interval | None, against_popularity: Interval | None
+    name: str, composition: ScoreWeights, against_live: Interval | None, against_popularity: Interval | None
 ) -> str | None:
     if name == POPULARITY:
         return None

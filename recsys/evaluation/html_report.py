@@ -20,7 +20,7 @@ from recsys.evaluation.methods import (
     POPULAR_WEEK,
 )
 from recsys.evaluation.metrics import GAPS
-from recsys.score_weights import Composition
+from recsys.score_weights import ScoreWeights
 
 Json = dict[str, Any]
 SHOWN_BY_GAP = (COMPOSED, ALS_FOLDED, POPULAR_LIVE)
@@ -284,7 +284,7 @@ def _trials(trials: list[Json]) -> str:
 
 
 def _differences(trial: Json) -> str:
-    usual = msgspec.to_builtins(Composition())
+    usual = msgspec.to_builtins(ScoreWeights())
     parts = {name: value for name, value in trial["composition"].items() if _value(value) != _value(usual[name])}
     return f"ALS rank {trial['als']['rank']}, " + ", ".join(f"{name} {_value(value)}" for name, value in parts.items())
 

@@ -12,8 +12,8 @@ from recsys.als_settings import AlsSettings
 from recsys.evaluation import numpy_als
 from recsys.evaluation.rolling import Method
 from recsys.evaluation.training_view import TrainingView
-from recsys.score_weights import Composition, Fading
-from recsys.scorer import ComposedScorer, Knowledge
+from recsys.score_weights import DecayTerm, ScoreWeights
+from recsys.scorer import ComposedScorer, TrainedParts
 from recsys.topk import Float32s
 
 SEED = 20200424
@@ -53,11 +53,11 @@ ALS_BASELINE_WARM_ONLY = "ALS of the predecessor, as it was"
 ALS_FROZEN = "ALS, frozen"
 ALS_FOLDED = "ALS, folded in"
 ITEM_ITEM = "item-item"
-DEFAULT = Composition(factors=0.3, popularity=0.01, live=0.01, neighbours=1.0, shrink=20.0, balance=0.2)
+DEFAULT = ScoreWeights(factors=0.3, popularity=0.01, live=0.01, neighbours=1.0, shrink=20.0, balance=0.2)
 """Serves until there are enough purchases for an evaluation: near what two shops chose (docs/recommendations.md)."""
 
-_POPULAR = Composition(popularity=1.0)
-_FACTORS = Composition(factors=1.0)
+_POPULAR = ScoreWeights(popularity=1.0)
+_FACTORS = ScoreWeights(factors=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class ModelConfig:
     """What a search chooses; everything else in a model follows from the purchases."""
 
     als: AlsSettings
-    composition: Composition
-    live: Composition  # the best live popularity, the baseline of the composed score
+    composition: ScoreWeights
+    live: ScoreWeights  # the best live popularity, the baseline of the composed score
 
     def record(self) -> dict[str, Any]:
         """As JSON; `ModelConfig.read` is the inverse."""
@@ -81,8 +81,8 @@ class ModelConfig:
         """The configuration of a record."""
         return ModelConfig(
             AlsSettings(**record["als"]),
-            msgspec.convert(record["composition"], Composition),
-            msgspec.convert(record["live"], Composition),
+            msgspec.convert(record["composition"], ScoreWeights),
+            msgspec.convert(record["live"], ScoreWeights),
         )
 
 
@@ -93,7 +93,7 @@ class FactorCache:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def knowledge(self, view: TrainingView, settings: AlsSettings, days: int | None = 7) -> Knowledge:
+    def knowledge(self, view: TrainingView, settings: AlsSettings, days: int | None = 7) -> TrainedParts:
         """A model with these factors, and the popularity of the last `days` (None: of all time)."""
         return view.knowledge(self.factors(view, settings), settings, view.popularity(days))
 
@@ -122,16 +122,16 @@ def methods(
     replaced system as it ran gives them none. Purchased products are masked for all methods or for none.
     """
 
-    def scorer(knowledge: Knowledge, composition: Composition) -> ComposedScorer:
+    def scorer(knowledge: TrainedParts, composition: ScoreWeights) -> ComposedScorer:
         return ComposedScorer(knowledge, msgspec.structs.replace(composition, mask_bought=mask_bought))
 
-    composition = config.composition if live else config.composition.still or config.composition
+    composition = config.composition if live else config.composition.offline_weights or config.composition
     week = cache.knowledge(view, config.als)
     ever = cache.knowledge(view, config.als, days=None)
     old = cache.knowledge(view, baseline)
     popular = scorer(week, _POPULAR)
     factors = scorer(week, _FACTORS)
-    item_item = Composition(neighbours=1.0, recency=(Fading(336.0, 1.0),))
+    item_item = ScoreWeights(neighbours=1.0, recency=(DecayTerm(336.0, 1.0),))
     all_of_them = [
         Method(COMPOSED, scorer(week, composition), not live),
         Method(POPULAR_EVER, scorer(ever, _POPULAR), frozen=True),

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from recsys.event_clock import WITNESSES, newest_of
+from recsys.event_clock import QUORUM, watermark_of
 from recsys.live_state import Purchase
 
 ANONYMOUS = -1
@@ -48,7 +48,7 @@ class PurchaseLog:
     @property
     def newest_ms(self) -> int:
         """The event-time watermark of the log. There must be a line."""
-        return newest_of(self.at_ms[-WITNESSES:].tolist())
+        return watermark_of(self.at_ms[-QUORUM:].tolist())
 
     def at(self, moment_ms: int) -> int:
         """The number of lines before a moment, epoch ms."""

@@ -15,7 +15,7 @@ from recsys.evaluation.purchase_log import Order, PurchaseLog
 from recsys.evaluation.training_view import TrainingView
 from recsys.live_state import LiveState
 from recsys.purchase_history import History
-from recsys.scorer import ComposedScorer, Moment
+from recsys.scorer import ComposedScorer, SharedScores
 from recsys.topk import Allowed
 
 K = 10
@@ -131,10 +131,10 @@ class ReplayState:
     """The two states that methods answer from: one follows the log, one stays at the model's moment."""
 
     def __init__(self, view: TrainingView, methods: Sequence[Method]) -> None:
-        half_lives = tuple({ms for method in methods for ms in method.scorer.composition.half_lives_ms})
+        half_lives = tuple({ms for method in methods for ms in method.scorer.weights.half_lives_ms})
         self._moment_ms = view.moment_ms
         self.live, self._frozen = view.live_state(half_lives), view.live_state(half_lives)
-        self._first: dict[ComposedScorer, Moment] = {}
+        self._first: dict[ComposedScorer, SharedScores] = {}
 
     def shown(
         self, methods: Sequence[Method], customer: str, now_ms: int, on_sale: Allowed, new_only: bool
@@ -161,21 +161,21 @@ class ReplayState:
         if method.warm_only:
             return np.full(K, NOTHING_LEFT, np.int32)
         scorer = method.fallback or method.scorer
-        key = scorer, method.frozen, method.scorer.composition.mask_bought
+        key = scorer, method.frozen, method.scorer.weights.mask_bought
         if key not in same:
             same[key] = self._best(scorer, method.frozen, history, now_ms, allowed)
         return same[key]
 
     def _best(self, scorer: ComposedScorer, frozen: bool, history: History, now_ms: int, allowed: Allowed) -> TopK:
         state = self._frozen if frozen else self.live
-        moment = self._at_first(scorer) if frozen else scorer.moment(state, now_ms)
+        moment = self._at_first(scorer) if frozen else scorer.shared_scores(state, now_ms)
         ranked = next(scorer.top_k_each([scorer.customer(history)], state, moment, K, [allowed]))
         return np.pad(ranked.rows.astype(np.int32), (0, K - len(ranked.rows)), constant_values=NOTHING_LEFT)
 
-    def _at_first(self, scorer: ComposedScorer) -> Moment:
+    def _at_first(self, scorer: ComposedScorer) -> SharedScores:
         """The shared scores of a frozen method: always those of the model's moment."""
         if scorer not in self._first:
-            self._first[scorer] = scorer.moment(self._frozen, self._moment_ms)
+            self._first[scorer] = scorer.shared_scores(self._frozen, self._moment_ms)
         return self._first[scorer]
 
 
@@ -225,7 +225,7 @@ def _question(
 
 def _mask(on_sale: Allowed, held: History, method: Method, new_only: bool) -> Allowed:
     allowed = on_sale.copy()
-    if new_only or method.scorer.composition.mask_bought:
+    if new_only or method.scorer.weights.mask_bought:
         allowed[held.rows] = False
     return allowed
 
@@ -240,4 +240,4 @@ def targets_of(
 
 def time_since_last_purchase(history: History, now_ms: int) -> int:
     """Milliseconds since the newest purchase of the history."""
-    return now_ms - int(history.at_ms.max()) if len(history) else NO_PURCHASE_BEFORE
+    return now_ms - int(history.event_time_ms.max()) if len(history) else NO_PURCHASE_BEFORE

@@ -87,7 +87,7 @@ def strongest(choice: Choice) -> ModelConfig:
     if gate.personalises(choice.config.composition) or not personal:
         return choice.config
     best = max(personal, key=lambda trial: trial.value)
-    still = choice.config.composition.still
+    still = choice.config.composition.offline_weights
     composition = with_offline_weights(best.composition, still) if still else best.composition
     return ModelConfig(best.als, composition, choice.config.live)
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.decayed_counts import HOUR_MS, halvings
-from recsys.score_weights import Composition, Fading
+from recsys.decayed_counts import HOUR_MS, decay_factor
+from recsys.score_weights import DecayTerm, ScoreWeights
 from recsys.topk import Float64s, Int64s
 
 HALF_LIVES_H = (1.0, 2.0, 6.0, 12.0, 24.0, 72.0, 168.0, 720.0, 2160.0)
@@ -44,7 +44,7 @@ class Table:
     buyer: Int64s  # [purchases]: the question
     _kept: dict[object, Parts] = field(default_factory=dict, repr=False, compare=False)
 
-    def values(self, composition: Composition, model: str) -> dict[str, float]:
+    def values(self, composition: ScoreWeights, model: str) -> dict[str, float]:
         """HR@3 and NDCG@10 over all that was asked."""
         scores, (question, place) = self.scores(composition, model), self.hits
         own = scores[question, place][:, np.newaxis]
@@ -58,14 +58,14 @@ class Table:
         asked = max(self.asked, 1)
         return {"hr@3": float(found.sum() / asked), "ndcg@10": float(gained.sum() / asked)}
 
-    def scores(self, composition: Composition, model: str) -> Parts:
+    def scores(self, composition: ScoreWeights, model: str) -> Parts:
         """The score of each candidate, as the serving scorer composes it."""
         trend = sum((self.counts[part.half_life_h] * np.float32(part.weight) for part in composition.trends), _ZERO)
         scores = composition.live * np.log1p(trend) + composition.popularity * self.popularity
-        for part in composition.steady:
+        for part in composition.baseline_trends:
             scores -= part.weight * self._logarithm(part.half_life_h)
         if composition.factors:
-            scores += composition.factors * self._trust(composition)[:, np.newaxis] * self.factors[model]
+            scores += composition.factors * self._factor_weight(composition)[:, np.newaxis] * self.factors[model]
         for part in composition.recency if composition.neighbours else ():
             tied = self._neighbours(part.half_life_h, composition.shrink, composition.balance)
             scores += composition.neighbours * part.weight * tied
@@ -76,10 +76,10 @@ class Table:
                 scores += composition.categories * part.weight * self._leaning(part.half_life_h) * share
         return np.where(self.present, scores, np.float32(-np.inf))
 
-    def _trust(self, composition: Composition) -> NDArray[np.float32]:
-        if not composition.fade:
+    def _factor_weight(self, composition: ScoreWeights) -> NDArray[np.float32]:
+        if not composition.factor_decay:
             return np.ones(len(self.gap_ms), np.float32)
-        return _recency(composition.fade, self.gap_ms).astype(np.float32)
+        return _recency(composition.factor_decay, self.gap_ms).astype(np.float32)
 
     def _logarithm(self, half_life_h: float) -> Parts:
         key = ("logarithm", half_life_h)
@@ -89,7 +89,7 @@ class Table:
 
     def _neighbours(self, half_life_h: float, shrink: float, balance: float) -> Parts:
         together, own, other, age_ms = self.ties
-        weights = together * halvings(age_ms, half_life_h * HOUR_MS)
+        weights = together * decay_factor(age_ms, half_life_h * HOUR_MS)
         weights /= (own + shrink) ** (1 - balance) * (other + shrink) ** balance
         sums = np.bincount(self.tied, weights, minlength=self.rows.size)
         return sums.reshape(self.rows.shape).astype(np.float32)
@@ -100,7 +100,7 @@ class Table:
         if key not in self._kept:
             category, age_ms = self.bought
             places = self.buyer * len(self.leads) + category.astype(np.int64)
-            weights = halvings(age_ms, half_life_h * HOUR_MS)
+            weights = decay_factor(age_ms, half_life_h * HOUR_MS)
             held = np.bincount(places, weights, minlength=len(self.targets) * len(self.leads))
             leanings = held.reshape(-1, len(self.leads)) @ self.leads
             self._kept[key] = np.take_along_axis(leanings, self.category, axis=1).astype(np.float32)
@@ -110,8 +110,8 @@ class Table:
 _ZERO = np.float32(0.0)
 
 
-def _recency(fading: tuple[Fading, ...], age_ms: Int64s) -> Float64s:
+def _recency(fading: tuple[DecayTerm, ...], age_ms: Int64s) -> Float64s:
     weights = np.zeros(len(age_ms))
     for part in fading:
-        weights += part.weight * halvings(np.maximum(age_ms, 0), part.half_life_h * HOUR_MS)
+        weights += part.weight * decay_factor(np.maximum(age_ms, 0), part.half_life_h * HOUR_MS)
     return weights

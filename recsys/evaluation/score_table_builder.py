@@ -11,13 +11,13 @@ from recsys.evaluation.rolling import EvaluationProtocol, each_rolling_question,
 from recsys.evaluation.score_table import HALF_LIVES_H, Flags, Parts, Table
 from recsys.evaluation.training_view import TrainingView
 from recsys.purchase_history import History
-from recsys.score_weights import Composition
-from recsys.scorer import ComposedScorer, Knowledge
+from recsys.score_weights import ScoreWeights
+from recsys.scorer import ComposedScorer, TrainedParts
 from recsys.topk import Float64s, Int64s
 
 RISING_H = ((12.0, 2160.0), (24.0, 2160.0), (168.0, 2160.0))
 """Short and long half-lives whose comparison finds products that sell better than before."""
-PURCHASES = Composition().purchases
+PURCHASES = ScoreWeights().purchases
 POPULAR_CANDIDATES, FACTOR_CANDIDATES, CO_PURCHASE_CANDIDATES, CATEGORY_CANDIDATES = 120, 60, 100, 40
 """Candidates of a question by each source."""
 FRESH_MS = HOUR_MS
@@ -59,7 +59,7 @@ class _Questions:
 def tabulate(
     view: TrainingView,
     until_ms: int,
-    models: Mapping[str, Knowledge],
+    models: Mapping[str, TrainedParts],
     *,
     half_lives_h: tuple[float, ...] = HALF_LIVES_H,
     shares: tuple[float, float],
@@ -82,7 +82,7 @@ def tabulate(
 def tabulate_holdout(
     view: TrainingView,
     until_ms: int,
-    models: Mapping[str, Knowledge],
+    models: Mapping[str, TrainedParts],
     *,
     half_lives_h: tuple[float, ...] = HALF_LIVES_H,
     share: float,
@@ -99,15 +99,15 @@ def tabulate_holdout(
 class _QuestionBuilder:
     """Computes the candidates and score terms of questions."""
 
-    def __init__(self, view: TrainingView, models: Mapping[str, Knowledge], half_lives_h: tuple[float, ...]) -> None:
-        shape = Composition(factors=1.0)
+    def __init__(self, view: TrainingView, models: Mapping[str, TrainedParts], half_lives_h: tuple[float, ...]) -> None:
+        shape = ScoreWeights(factors=1.0)
         self.live = view.live_state(tuple(hours * HOUR_MS for hours in half_lives_h))
         self._half_lives_h = half_lives_h
         self._scorers = [ComposedScorer(knowledge, shape) for knowledge in models.values()]
         self._items = [knowledge.item_factors.astype(np.float32) for knowledge in models.values()]
         self._popularity = next(iter(models.values())).popularity
         self._categories = view.categories
-        self._none = len(self._categories.ties)
+        self._none = len(self._categories.affinity)
         self._of = np.where(self._categories.of >= 0, self._categories.of, self._none)
         self._popular: Int64s = np.empty(0, np.int64)
         self._popular_ms = -FRESH_MS
@@ -119,7 +119,7 @@ class _QuestionBuilder:
         counts = np.array([self.live.trend(hours * HOUR_MS, now_ms) for hours in self._half_lives_h])
         factors = [self._factors(place, history) for place in range(len(self._items))]
         newest = history.newest(PURCHASES)
-        neighbours = [self.live.neighbours.tied(row) for row in newest.rows.tolist()]
+        neighbours = [self.live.neighbours.neighbour_counts(row) for row in newest.rows.tolist()]
         rows = np.unique(
             np.concatenate(
                 (
@@ -131,7 +131,7 @@ class _QuestionBuilder:
             )
         )
         rows = rows[allowed[rows]]
-        age_ms = np.maximum(now_ms - newest.at_ms, 0)
+        age_ms = np.maximum(now_ms - newest.event_time_ms, 0)
         tied, ties = _ties(neighbours, age_ms, rows, len(allowed))
         return _Question(
             time_since_last_purchase(history, now_ms),
@@ -172,7 +172,7 @@ class _QuestionBuilder:
     def _category_candidates(self, newest: History, counts: Float64s, allowed: Flags) -> Int64s:
         if not len(newest) or not self._none:
             return np.empty(0, np.int64)
-        leaning = self._categories.leanings(newest.rows, np.ones(len(newest))).sum(axis=0)
+        leaning = self._categories.user_affinity(newest.rows, np.ones(len(newest))).sum(axis=0)
         merit = np.append(leaning, 0.0)[self._of] * self._categories.shares(counts[4])
         return _best(np.where(allowed, merit, 0.0), CATEGORY_CANDIDATES)
 
@@ -210,7 +210,7 @@ def _ties(neighbours: list[Tied], age_ms: Int64s, rows: Int64s, products: int) -
     return towards[led], ties[:, led]
 
 
-def _table(questions: _Questions, models: Mapping[str, Knowledge], half_lives_h: tuple[float, ...]) -> Table:
+def _table(questions: _Questions, models: Mapping[str, TrainedParts], half_lives_h: tuple[float, ...]) -> Table:
     """The questions side by side, each padded to the candidates of the longest."""
     noted, knowledge = questions.kept, next(iter(models.values()))
     shape = len(noted), max((len(one.rows) for one in noted), default=0)
@@ -227,7 +227,7 @@ def _table(questions: _Questions, models: Mapping[str, Knowledge], half_lives_h:
         span = slice(len(one.rows))
         rows[place, span], present[place, span], hit[place, span] = one.rows, True, one.hit
     popularity = np.log1p(knowledge.popularity).astype(np.float32)
-    none = len(knowledge.categories.ties)
+    none = len(knowledge.categories.affinity)
     of = np.where(knowledge.categories.of >= 0, knowledge.categories.of, none).astype(np.int32)
     purchases = [one.bought.shape[1] for one in noted]
     return Table(
@@ -242,7 +242,7 @@ def _table(questions: _Questions, models: Mapping[str, Knowledge], half_lives_h:
         counts={h: padded(one.counts[place] for one in noted) for place, h in enumerate(half_lives_h)},
         totals={h: padded(one.totals[place] for one in noted) for place, h in enumerate(half_lives_h)},
         category=of[rows],
-        leads=np.pad(knowledge.categories.ties, (0, 1)),
+        leads=np.pad(knowledge.categories.affinity, (0, 1)),
         ties=np.concatenate([np.empty((4, 0)), *(one.ties for one in noted)], axis=1),
         tied=np.concatenate([np.empty(0, np.int64), *(one.tied + place * shape[1] for place, one in enumerate(noted))]),
         bought=np.concatenate([np.empty((2, 0)), *(one.bought for one in noted)], axis=1),

@@ -14,8 +14,8 @@ from recsys.evaluation.metrics import DayBootstrap, values
 from recsys.evaluation.rolling import Answers, EvaluationProtocol, Method, evaluate
 from recsys.evaluation.search_window import SearchWindow
 from recsys.evaluation.weight_candidates import Mutation, Random
-from recsys.score_weights import Composition
-from recsys.scorer import ComposedScorer, Knowledge
+from recsys.score_weights import ScoreWeights
+from recsys.scorer import ComposedScorer, TrainedParts
 
 PARENTS = 4
 Clock = Callable[[], float]
@@ -27,7 +27,7 @@ class SearchTrial:
     """One candidate and its figures on the window."""
 
     stage: str
-    composition: Composition
+    composition: ScoreWeights
     als: AlsSettings
     value: float  # hit rate at 3 + NDCG at 10 of the stage's customers
     figures: dict[str, float]
@@ -59,7 +59,7 @@ class Deadline:
 class TrialTable(typing.Protocol):
     """What evaluates a candidate without asking the scorer: `score_table.Table`."""
 
-    def values(self, composition: Composition, model: str, /) -> dict[str, float]:
+    def values(self, composition: ScoreWeights, model: str, /) -> dict[str, float]:
         """HR@3 and NDCG@10 of the weights with one model's factors."""
         ...
 
@@ -87,7 +87,7 @@ class Trials:
         """The trials that the record keeps."""
         return self.trials
 
-    def add(self, weights: Composition, figures: dict[str, float]) -> None:
+    def add(self, weights: ScoreWeights, figures: dict[str, float]) -> None:
         """Record a candidate's figures."""
         self.trials.append(SearchTrial(self.name, weights, self.als, figures["hr@3"] + figures["ndcg@10"], figures))
 
@@ -110,7 +110,7 @@ class Stage(Trials):
         ]
 
     def random_search(
-        self, starts: Sequence[Composition], mutate: Mutation, random: Random, deadline: Deadline
+        self, starts: Sequence[ScoreWeights], mutate: Mutation, random: Random, deadline: Deadline
     ) -> None:
         """Try the starts, then mutations of the leaders until the deadline."""
         self.try_all(starts)
@@ -119,26 +119,26 @@ class Stage(Trials):
             parent = parents[int(random.integers(len(parents)))].composition
             self._try(mutate(parent, random))
 
-    def try_all(self, candidates: Sequence[Composition]) -> None:
+    def try_all(self, candidates: Sequence[ScoreWeights]) -> None:
         """Try these as starts."""
         for weights in candidates:
             self._try(weights)
         self._starts = len(self.trials)
 
-    def _try(self, weights: Composition) -> None:
+    def _try(self, weights: ScoreWeights) -> None:
         self.add(weights, self._table.values(weights, self.model))
 
 
 class FinalRound(Trials):
     """Trials by the answers of the serving scorer."""
 
-    def __init__(self, name: str, window: SearchWindow, knowledge: Knowledge, als: AlsSettings) -> None:
+    def __init__(self, name: str, window: SearchWindow, knowledge: TrainedParts, als: AlsSettings) -> None:
         super().__init__(name, als)
         self._window = window
         self._knowledge = knowledge
         self._answers: Answers | None = None
 
-    def try_all(self, candidates: Sequence[Composition], protocol: EvaluationProtocol) -> None:
+    def try_all(self, candidates: Sequence[ScoreWeights], protocol: EvaluationProtocol) -> None:
         """Answer the window's questions with all candidates, in one pass over the log."""
         methods = [
             Method(str(place), ComposedScorer(self._knowledge, weights)) for place, weights in enumerate(candidates)
@@ -151,7 +151,7 @@ class FinalRound(Trials):
             )
         self._answers = answers
 
-    def winner(self) -> Composition:
+    def winner(self) -> ScoreWeights:
         """The best, if it is significantly better than the first (bootstrap over days); else the first.
 
         The best of many trials on a small window owes part of its value to luck; then the weights that unknown users

@@ -11,8 +11,8 @@ from recsys.evaluation.rolling import EvaluationProtocol
 from recsys.evaluation.score_table import HALF_LIVES_H, Table
 from recsys.evaluation.score_table_builder import tabulate, tabulate_holdout
 from recsys.evaluation.training_view import TrainingView
-from recsys.score_weights import Composition
-from recsys.scorer import Knowledge
+from recsys.score_weights import ScoreWeights
+from recsys.scorer import TrainedParts
 
 TABLE_SHARE = 0.6
 """The largest share of the warm orders that the score table takes; the final round needs the others."""
@@ -58,12 +58,12 @@ class SearchWindow:
         warm, cold = self.orders
         return min(self.sample * TABLE_SHARE, self.limits.table / warm), min(self.sample, self.limits.table / cold)
 
-    def table(self, models: dict[str, Knowledge], given: Sequence[Composition]) -> tuple[Table, Table]:
+    def table(self, models: dict[str, TrainedParts], given: Sequence[ScoreWeights]) -> tuple[Table, Table]:
         """The score tables of warm and of cold customers' orders, with the half-lives of the given weights too."""
         half_lives_h = _half_lives(given)
         return tabulate(self.view, self.until_ms, models, half_lives_h=half_lives_h, shares=self.shares, seed=self.seed)
 
-    def holdout_table(self, models: dict[str, Knowledge], given: Sequence[Composition]) -> Table:
+    def holdout_table(self, models: dict[str, TrainedParts], given: Sequence[ScoreWeights]) -> Table:
         """The score table of warm customers answered once, at the window's beginning, for all they buy in it."""
         log, half_lives_h = self.view.log, _half_lives(given)
         customers = len(np.unique(log.customers[self.view.last : log.at(self.until_ms)]))
@@ -79,6 +79,6 @@ class SearchWindow:
         return EvaluationProtocol(who="warm", skip=in_table, sample=rest, seed=self.seed, **special)
 
 
-def _half_lives(given: Sequence[Composition]) -> tuple[float, ...]:
+def _half_lives(given: Sequence[ScoreWeights]) -> tuple[float, ...]:
     """Half-lives of the live counts in a table: the usual ones, and those of the given weights."""
     return tuple(dict.fromkeys((*HALF_LIVES_H, *(hours for one in given for hours in one.half_lives_h))))

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.als_settings import AlsSettings
-from recsys.category_affinity import MOST, Categories
+from recsys.category_affinity import MAX_CATEGORIES, Categories
 from recsys.co_purchases import CoPurchases
 from recsys.decayed_counts import DAY_MS
 from recsys.evaluation.purchase_log import ANONYMOUS, PurchaseLog
 from recsys.fold_in import FoldIn
 from recsys.live_state import LiveState
 from recsys.purchase_history import PastPurchases
-from recsys.scorer import Knowledge
+from recsys.scorer import TrainedParts
 from recsys.topk import Float32s, Float64s, Int64s
 
 POPULAR_DAYS = 7
@@ -66,9 +66,11 @@ class TrainingView:
         kept[known] = np.append(net, -1)[places] == keys
         return kept
 
-    def knowledge(self, item_factors: Float32s, als: AlsSettings, popularity: Float64s) -> Knowledge:
+    def knowledge(self, item_factors: Float32s, als: AlsSettings, popularity: Float64s) -> TrainedParts:
         """The scorer's input with these item factors [scored, rank]."""
-        return Knowledge(item_factors, FoldIn(item_factors, als.alpha, als.regularisation), popularity, self.categories)
+        return TrainedParts(
+            item_factors, FoldIn(item_factors, als.alpha, als.regularisation), popularity, self.categories
+        )
 
     def popularity(self, days: int | None = POPULAR_DAYS) -> Float64s:
         """Lines sold of each product [products] in the last `days` before the moment; None: in the whole log."""
@@ -124,12 +126,14 @@ def past_purchases_of(log: PurchaseLog, net: NetPurchases) -> PastPurchases:
         users={log.users[buyer]: place for place, buyer in enumerate(buyers.tolist())},
         starts=np.append(first, len(net.customers)).astype(np.int64),
         rows=net.rows,
-        pieces=net.pieces,
-        at_ms=net.at_ms,
+        quantity=net.pieces,
+        event_time_ms=net.at_ms,
     )
 
 
-def categories_of(log: PurchaseLog, net: NetPurchases, shrink: float = CATEGORY_SHRINK, most: int = MOST) -> Categories:
+def categories_of(
+    log: PurchaseLog, net: NetPurchases, shrink: float = CATEGORY_SHRINK, most: int = MAX_CATEGORIES
+) -> Categories:
     """How often categories are bought by the same customers."""
     of = _most_bought(log.category, net, most)
     number = int(of.max(initial=-1)) + 1

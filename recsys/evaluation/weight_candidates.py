@@ -7,17 +7,17 @@ import msgspec
 import numpy as np
 
 from recsys.evaluation.score_table import HALF_LIVES_H
-from recsys.score_weights import Composition, Fading
+from recsys.score_weights import DecayTerm, ScoreWeights
 
 Random = np.random.Generator
-Mutation = Callable[[Composition, Random], Composition]
+Mutation = Callable[[ScoreWeights, Random], ScoreWeights]
 
 TRENDS_H = (2.0, 6.0, 24.0, 168.0)
 POPULARITY_STARTS = (
-    *(Composition(live=0.01, trends=(Fading(hours, 1.0),)) for hours in TRENDS_H),
-    Composition(live=0.01, trends=(Fading(6.0, 1.0), Fading(168.0, 0.1))),
-    Composition(live=0.01, popularity=0.01),
-    Composition(live=0.01, trends=(Fading(24.0, 1.0),), steady=(Fading(720.0, 0.003),)),
+    *(ScoreWeights(live=0.01, trends=(DecayTerm(hours, 1.0),)) for hours in TRENDS_H),
+    ScoreWeights(live=0.01, trends=(DecayTerm(6.0, 1.0), DecayTerm(168.0, 0.1))),
+    ScoreWeights(live=0.01, popularity=0.01),
+    ScoreWeights(live=0.01, trends=(DecayTerm(24.0, 1.0),), baseline_trends=(DecayTerm(720.0, 0.003),)),
 )
 RECENCIES_H = (24.0, 72.0, 168.0, 336.0, 1000.0, 3000.0)
 FADES_H = (6.0, 24.0, 72.0, 168.0, 336.0)
@@ -27,9 +27,9 @@ OFFLINE_TRENDS_H = (168.0, 720.0, 2160.0)
 BALANCES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)
 
 
-def personal_starts(popularity: Composition) -> list[Composition]:
+def personal_starts(popularity: ScoreWeights) -> list[ScoreWeights]:
     """Each personal term added to the popularity weights, and some combinations of them."""
-    fading = (Fading(24.0, 0.8), Fading(NO_DECAY_H, 0.2))
+    fading = (DecayTerm(24.0, 0.8), DecayTerm(NO_DECAY_H, 0.2))
     return [
         msgspec.structs.replace(scaled(popularity, scale), **weights)
         for scale, weights in (
@@ -39,8 +39,8 @@ def personal_starts(popularity: Composition) -> list[Composition]:
             (1.0, {"neighbours": 1.0, "factors": 0.1}),
             (1.0, {"neighbours": 1.0, "factors": 0.3, "shrink": 20.0, "balance": 0.2}),
             (1.0, {"neighbours": 1.0, "factors": 0.1, "categories": 0.5}),
-            (1.0, {"neighbours": 1.0, "factors": 0.1, "recency": (Fading(1000.0, 1.0), Fading(1.0, 1.0))}),
-            (1.0, {"neighbours": 1.0, "factors": 0.3, "fade": fading, "balance": 0.5, "shrink": 7.0}),
+            (1.0, {"neighbours": 1.0, "factors": 0.1, "recency": (DecayTerm(1000.0, 1.0), DecayTerm(1.0, 1.0))}),
+            (1.0, {"neighbours": 1.0, "factors": 0.3, "factor_decay": fading, "balance": 0.5, "shrink": 7.0}),
             (5.0, {"neighbours": 0.1, "factors": 1.0}),
             (10.0, {"factors": 1.0}),
             (30.0, {"factors": 1.0}),
@@ -48,42 +48,46 @@ def personal_starts(popularity: Composition) -> list[Composition]:
     ]
 
 
-def popularity_only(composition: Composition) -> Composition:
+def popularity_only(composition: ScoreWeights) -> ScoreWeights:
     """The weights without their personal terms: what unknown users get."""
-    still = popularity_only(composition.still) if composition.still else None
-    return msgspec.structs.replace(composition, factors=0.0, neighbours=0.0, categories=0.0, repeats=0.0, still=still)
+    still = popularity_only(composition.offline_weights) if composition.offline_weights else None
+    return msgspec.structs.replace(
+        composition, factors=0.0, neighbours=0.0, categories=0.0, repeats=0.0, offline_weights=still
+    )
 
 
-def scaled(composition: Composition, scale: float) -> Composition:
+def scaled(composition: ScoreWeights, scale: float) -> ScoreWeights:
     """All popularity terms times `scale`: the ranking for unknown users stays the same."""
     return msgspec.structs.replace(
         composition,
         live=_rounded(composition.live * scale),
         popularity=_rounded(composition.popularity * scale),
-        steady=tuple(Fading(part.half_life_h, _rounded(part.weight * scale)) for part in composition.steady),
+        baseline_trends=tuple(
+            DecayTerm(part.half_life_h, _rounded(part.weight * scale)) for part in composition.baseline_trends
+        ),
     )
 
 
-def mutate_popularity(parent: Composition, random: Random) -> Composition:
+def mutate_popularity(parent: ScoreWeights, random: Random) -> ScoreWeights:
     """Change half-lives or their number, and the balance of live, trained and long-term popularity."""
     trends = tuple(
-        Fading(
+        DecayTerm(
             _choice(HALF_LIVES_H, random) if random.random() < 0.5 else part.half_life_h, _jittered(part.weight, random)
         )
         for part in parent.trends
     )
     if random.random() < 0.4:
-        trends = trends[:1] if len(trends) > 1 else (*trends, Fading(_choice(HALF_LIVES_H, random), 0.1))
-    popularity, steady = parent.popularity, parent.steady
+        trends = trends[:1] if len(trends) > 1 else (*trends, DecayTerm(_choice(HALF_LIVES_H, random), 0.1))
+    popularity, baseline = parent.popularity, parent.baseline_trends
     if random.random() < 0.4:
         popularity = _jittered(popularity or 0.003, random) if random.random() < 0.7 else 0.0
     if random.random() < 0.4:
-        held = _jittered(steady[0].weight if steady else 0.3 * parent.live, random)
-        steady = (Fading(_choice(HALF_LIVES_H[4:], random), held),) if random.random() < 0.8 else ()
-    return msgspec.structs.replace(parent, trends=trends, popularity=popularity, steady=steady)
+        held = _jittered(baseline[0].weight if baseline else 0.3 * parent.live, random)
+        baseline = (DecayTerm(_choice(HALF_LIVES_H[4:], random), held),) if random.random() < 0.8 else ()
+    return msgspec.structs.replace(parent, trends=trends, popularity=popularity, baseline_trends=baseline)
 
 
-def mutate_personal(parent: Composition, random: Random) -> Composition:
+def mutate_personal(parent: ScoreWeights, random: Random) -> ScoreWeights:
     """Change about half of the weights and shapes; popularity terms together, so that unknown users get the same."""
     changed: dict[str, Any] = {}
     for name, usual in (("factors", 0.1), ("neighbours", 1.0), ("categories", 0.3)):
@@ -96,24 +100,24 @@ def mutate_personal(parent: Composition, random: Random) -> Composition:
     if random.random() < 0.4:
         changed["recency"] = _recency(random)
     if random.random() < 0.3:
-        changed["fade"] = _fade(random)
+        changed["factor_decay"] = _factor_decay(random)
     scale = _jittered(1.0, random) if random.random() < 0.4 else 1.0
     return msgspec.structs.replace(scaled(parent, scale), **changed)
 
 
-def mutate_all(parent: Composition, random: Random) -> Composition:
+def mutate_all(parent: ScoreWeights, random: Random) -> ScoreWeights:
     """Change personal and popularity terms: for shops with too few new customers to choose popularity by."""
     changed = mutate_personal(parent, random)
     return mutate_popularity(changed, random) if random.random() < 0.3 else changed
 
 
-def repeat_starts(masked: Composition) -> list[Composition]:
+def repeat_starts(masked: ScoreWeights) -> list[ScoreWeights]:
     """The weights as they are, then with purchased products recommended again at several weights of their own."""
     largest, weights = _largest(masked), (0.0, 0.03, 0.3, 3.0)
     return [masked, *(msgspec.structs.replace(masked, mask_bought=False, repeats=w * largest) for w in weights)]
 
 
-def offline_starts(streaming: Composition) -> list[Composition]:
+def offline_starts(streaming: ScoreWeights) -> list[ScoreWeights]:
     """Offline weights to start with: the streaming weights themselves, and slow trends alone and with personal terms.
 
     All have a popularity term: unknown users get nothing else.
@@ -121,14 +125,14 @@ def offline_starts(streaming: Composition) -> list[Composition]:
     lasting = msgspec.structs.replace(
         streaming,
         **dict.fromkeys(("factors", "popularity", "live", "neighbours", "categories"), 0.0),
-        steady=(),
-        fade=(),
-        recency=(Fading(1000.0, 1.0),),
+        baseline_trends=(),
+        factor_decay=(),
+        recency=(DecayTerm(1000.0, 1.0),),
         shrink=20.0,
         balance=0.2,
     )
     popular = [
-        msgspec.structs.replace(lasting, live=weight, trends=(Fading(hours, 1.0),))
+        msgspec.structs.replace(lasting, live=weight, trends=(DecayTerm(hours, 1.0),))
         for weight in (0.001, 0.01, 0.03, 0.1, 0.3)
         for hours in OFFLINE_TRENDS_H
     ]
@@ -140,7 +144,7 @@ def offline_starts(streaming: Composition) -> list[Composition]:
     return [streaming, *popular[: len(OFFLINE_TRENDS_H)], *personal]
 
 
-def with_offline_weights(streaming: Composition, still: Composition) -> Composition:
+def with_offline_weights(streaming: ScoreWeights, still: ScoreWeights) -> ScoreWeights:
     """The streaming weights with their offline weights.
 
     The mask and the relative weight of repeats are those of the streaming weights: holdout questions are about new
@@ -148,29 +152,29 @@ def with_offline_weights(streaming: Composition, still: Composition) -> Composit
     """
     repeats = streaming.repeats / _largest(streaming) * _largest(still) if streaming.repeats else 0.0
     return msgspec.structs.replace(
-        streaming, still=msgspec.structs.replace(still, mask_bought=streaming.mask_bought, repeats=repeats)
+        streaming, offline_weights=msgspec.structs.replace(still, mask_bought=streaming.mask_bought, repeats=repeats)
     )
 
 
-def _largest(composition: Composition) -> float:
+def _largest(composition: ScoreWeights) -> float:
     """The weight that the weight of repeats is relative to."""
     return max(composition.factors, composition.neighbours, composition.categories, composition.live)
 
 
-def _recency(random: Random) -> tuple[Fading, ...]:
-    parts = [Fading(_choice(RECENCIES_H, random), 1.0)]
+def _recency(random: Random) -> tuple[DecayTerm, ...]:
+    parts = [DecayTerm(_choice(RECENCIES_H, random), 1.0)]
     if random.random() < 0.5:
-        parts.append(Fading(1.0, _jittered(0.5, random)))
+        parts.append(DecayTerm(1.0, _jittered(0.5, random)))
     if random.random() < 0.3:
-        parts.append(Fading(NO_DECAY_H, _jittered(0.05, random)))
+        parts.append(DecayTerm(NO_DECAY_H, _jittered(0.05, random)))
     return tuple(parts)
 
 
-def _fade(random: Random) -> tuple[Fading, ...]:
+def _factor_decay(random: Random) -> tuple[DecayTerm, ...]:
     if random.random() < 0.2:
         return ()
     lasting = float(random.choice((0.0, 0.1, 0.2, 0.4, 0.6)))
-    return (Fading(_choice(FADES_H, random), _rounded(1 - lasting)), Fading(NO_DECAY_H, lasting))
+    return (DecayTerm(_choice(FADES_H, random), _rounded(1 - lasting)), DecayTerm(NO_DECAY_H, lasting))
 
 
 def _choice(choices: Sequence[float], random: Random) -> float:

@@ -28,8 +28,8 @@ from recsys.evaluation.weight_candidates import (
     repeat_starts,
     with_offline_weights,
 )
-from recsys.score_weights import Composition
-from recsys.scorer import Knowledge
+from recsys.score_weights import ScoreWeights
+from recsys.scorer import TrainedParts
 
 FINALISTS = 3
 ENOUGH_NEWCOMERS = 100
@@ -82,7 +82,7 @@ class FittedModel:
 
     name: str
     als: AlsSettings
-    knowledge: Knowledge
+    knowledge: TrainedParts
 
 
 class Search:
@@ -99,7 +99,7 @@ class Search:
         self._window = window
         self._models = {model.name: model for model in models}
         self._start = start
-        self._given = [] if start is None else [msgspec.structs.replace(start.composition, still=None)]
+        self._given = [] if start is None else [msgspec.structs.replace(start.composition, offline_weights=None)]
         self._warm, self._cold = window.table({model.name: model.knowledge for model in models}, self._given)
         self._few_newcomers = window.newcomers < ENOUGH_NEWCOMERS
         self._random = np.random.default_rng(window.seed)
@@ -128,7 +128,7 @@ class Search:
         stage.random_search(starts, mutate_popularity, self._random, self._popularity_deadline)
         return stage
 
-    def factor_stages(self, popularity: Composition) -> list[Stage]:
+    def factor_stages(self, popularity: ScoreWeights) -> list[Stage]:
         """The same starts with the factors of each model."""
         stages = [Stage(FACTORS, self._warm, model.name, model.als) for model in self._models.values()]
         for stage in stages:
@@ -143,7 +143,7 @@ class Search:
         stage.random_search([trial.composition for trial in best.trials], mutate, self._random, self._deadline)
         return stage
 
-    def final_round(self, popularity: Composition, personal: Stage) -> FinalRound:
+    def final_round(self, popularity: ScoreWeights, personal: Stage) -> FinalRound:
         """Popularity alone against the leaders, by the serving scorer's answers."""
         finals = self._round(FINALS, personal)
         leaders = [trial.composition for trial in personal.leaders[:FINALISTS]]
@@ -156,12 +156,12 @@ class Search:
         repeats.try_all(repeat_starts(finals.winner()), self._window.protocol(new_only=False))
         return repeats
 
-    def offline_stages(self, streaming: Composition, stages: Sequence[Stage]) -> list[Stage]:
+    def offline_stages(self, streaming: ScoreWeights, stages: Sequence[Stage]) -> list[Stage]:
         """The offline weights, with the factors of each of these stages.
 
         They may use factors where the streaming weights have none.
         """
-        before = self._start.composition.still if self._start else None
+        before = self._start.composition.offline_weights if self._start else None
         starts = [*offline_starts(streaming), *([before] if before else ())]
         table = self._window.holdout_table({one.model: self._models[one.model].knowledge for one in stages}, starts)
         found = [Stage(OFFLINE, table, one.model, one.als) for one in stages]
@@ -183,11 +183,13 @@ def _choice(popularity: Stage, stages: Sequence[Trials], repeats: FinalRound, of
     )
 
 
-def best_single_trend(trials: Sequence[SearchTrial]) -> Composition:
+def best_single_trend(trials: Sequence[SearchTrial]) -> ScoreWeights:
     """The best popularity of one half-life that follows the stream: the baseline of the composed score."""
     alone = [
         trial
         for trial in trials
-        if len(trial.composition.trends) == 1 and not trial.composition.popularity and not trial.composition.steady
+        if len(trial.composition.trends) == 1
+        and not trial.composition.popularity
+        and not trial.composition.baseline_trends
     ]
     return max(alone, key=lambda trial: trial.value).composition

@@ -11,7 +11,7 @@ from typing import Any
 
 from recsys.model import Model
 from recsys.recommender import Recommender
-from recsys.stream_apply import Intake, Repeats
+from recsys.stream_apply import Deduplicator, StreamApplier
 from services.recommender.partition_position import StreamStart
 from services.recommender.service import clock_ms
 from services.recommender.serving import ServingModel, StreamStatus
@@ -37,13 +37,13 @@ class ModelActivator:
         The first model of all answers at once and catches up meanwhile, since there is nothing better. Blocks; raises
         InterruptedError where the service ends.
         """
-        seed = model.seed
+        seed = model.initial_state
         live = model.live_state()
         training = seed.training
         start = StreamStart(training.offsets, training.rows, not_before_ms=model.created_at_ms)
-        intake = Intake(model.catalogue, model.scorer.categories, live, Repeats(training.rows))
+        applier = StreamApplier(model.catalogue, model.scorer.categories, live, Deduplicator(training.rows))
         first = not self._consumers
-        consumer = PurchaseConsumer(self._settings, start, intake, model.version)
+        consumer = PurchaseConsumer(self._settings, start, applier, model.version)
         self._on_loop(self._start(model.version, consumer, wait=not first))
         return ServingModel(Recommender(model, live, consumer.age_ms), clock_ms(), consumer)
 

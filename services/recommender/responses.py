@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from recsys.model import Model
 from recsys.recommender import Answer, Pick, Reason, Strategy
-from recsys.score_weights import in_words
+from recsys.score_weights import describe
 from services.recommender.serving import ServedVariant, Serving, ServingModel
 
 _STRATEGIES = {
@@ -58,8 +58,8 @@ def write_model(serving: Serving, now_ms: int) -> pb.GetModelResponse:
         response.model_version, response.verdict = model.version, model.gate.verdict
         response.users, response.items, response.rank = model.users, model.items, model.rank
         response.trained_at_ms, response.loaded_at_ms = model.created_at_ms, served.loaded_at_ms
-        response.composition = in_words(model.composition)
-        response.masks_bought = model.composition.mask_bought
+        response.composition = describe(model.weights)
+        response.masks_bought = model.weights.mask_bought
         if (age_ms := served.age_ms(now_ms)) is not None:
             response.state_age_ms = age_ms
     if serving.refusal is not None:

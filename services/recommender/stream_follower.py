@@ -15,7 +15,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from recsys.stream_apply import REMEMBERED_IDS, Intake
+from recsys.stream_apply import DEDUP_WINDOW, StreamApplier
 from services.common.kafka import client_options, partitions_of, stop
 from services.common.metrics import RECOMMENDER_STREAM_FAILURES, RECOMMENDER_STREAM_RECORDS
 from services.common.settings import KafkaSettings
@@ -86,10 +86,10 @@ class PurchaseConsumer:
         self,
         settings: KafkaSettings,
         start: StreamStart,
-        intake: Intake,
+        applier: StreamApplier,
         version: str,
         *,
-        lookback: int = REMEMBERED_IDS,
+        lookback: int = DEDUP_WINDOW,
         timings: FollowerTimings = FollowerTimings(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -101,13 +101,13 @@ class PurchaseConsumer:
         self.caught_up = False  # whether the end of the stream was reached once
         self.records_read = 0  # those before the cut-off as well
         self._settings = settings
-        self._intake = intake
+        self._applier = applier
         self._version = version
         self._timings = timings
         self._clock = clock
         self._position = StreamPosition()
         self._identity = LogIdentity(version, start, self._position, lookback)
-        self._metrics = StreamMetrics(version, intake, self.age_ms)
+        self._metrics = StreamMetrics(version, applier, self.age_ms)
         self._away = False
         self._task: asyncio.Task[None] | None = None
 
@@ -226,7 +226,7 @@ class PurchaseConsumer:
 
     async def _apply_each(self, number: int, records: Sequence["ConsumerRecord[Any, Any]"]) -> None:
         """Apply the records of one partition; the event loop gets its turn between two slices."""
-        position, intake = self._position[number], self._intake
+        position, applier = self._position[number], self._applier
         self._identity.check_record(number, records[0])
         until = 0.0  # getmany does not wait where records are there already
         for count, record in enumerate(records):
@@ -238,10 +238,10 @@ class PurchaseConsumer:
                 position.next = record.offset + 1
                 position.last_read = record.offset, record.timestamp
                 self.records_read += 1
-                intake.take(number, record.value, record.timestamp)
+                applier.apply(number, record.value, record.timestamp)
             elif position.next == position.cut_off:
                 self.records_read += 1
-                intake.remember(record.value, record.timestamp)
+                applier.remember(record.value, record.timestamp)
         position.heard_ms = _now_ms()
         self._identity.note_anchor(number, records[-1])
         if position.last_read is not None:

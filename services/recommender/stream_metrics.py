@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from recsys.stream_apply import Intake, Outcome
+from recsys.stream_apply import ApplyOutcome, StreamApplier
 from services.common.metrics import (
     RECOMMENDER_STATE,
     RECOMMENDER_STATE_FORGOTTEN,
@@ -20,10 +20,10 @@ _STATE_KINDS = ("customers", "lines", "neighbours", "products")
 class StreamMetrics:
     """Reports under the label of one version, until `remove`."""
 
-    def __init__(self, version: str, intake: Intake, age_ms: Callable[[int], int | None]) -> None:
+    def __init__(self, version: str, applier: StreamApplier, age_ms: Callable[[int], int | None]) -> None:
         self.events_per_second: float | None = None  # purchases applied, over the last report; None before it
         self._version = version
-        self._intake = intake
+        self._applier = applier
         self._age_ms = age_ms
         self._counted: dict[str, int] = {}
 
@@ -33,15 +33,15 @@ class StreamMetrics:
 
     def report(self, lag: int | None, seconds: float) -> None:
         """Report what was applied in the last `seconds`, and what is remembered."""
-        applied = self._intake.outcomes[Outcome.APPLIED]
-        self.events_per_second = (applied - self._counted.get(Outcome.APPLIED, 0)) / seconds
-        for outcome, count in self._intake.outcomes.items():
+        applied = self._applier.outcomes[ApplyOutcome.APPLIED]
+        self.events_per_second = (applied - self._counted.get(ApplyOutcome.APPLIED, 0)) / seconds
+        for outcome, count in self._applier.outcomes.items():
             RECOMMENDER_STREAM_RECORDS.labels(outcome.value).inc(count - self._counted.get(outcome, 0))
             self._counted[outcome] = count
         if lag is not None:
             RECOMMENDER_STREAM_LAG.labels(self._version).set(lag)
-        sizes = self._intake.live.sizes()
-        entries = (sizes.customers, sizes.lines, sizes.neighbours, self._intake.catalogue.fresh)
+        sizes = self._applier.live.sizes()
+        entries = (sizes.customers, sizes.lines, sizes.neighbours, self._applier.catalogue.fresh)
         for kind, held in zip(_STATE_KINDS, entries, strict=True):
             RECOMMENDER_STATE.labels(self._version, kind).set(held)
         RECOMMENDER_STATE_FORGOTTEN.labels(self._version).set(sizes.forgotten)

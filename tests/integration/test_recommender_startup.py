@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from recsys.catalogue import Filters
 from recsys.decayed_counts import DAY_MS
 from recsys.recommender import Strategy
-from recsys.score_weights import Composition
+from recsys.score_weights import ScoreWeights
 from services.common.times import format_time
 from services.recommender.impressions import Impression, ImpressionLog
 from services.recommender.model_loader import ModelLoader
@@ -92,7 +92,7 @@ def pieces(loader: ModelLoader) -> Mapping[str, Mapping[str, float]]:
     ids = recommender.model.catalogue.product_ids
     histories = {customer: recommender.live.history(customer) for customer in CUSTOMERS}
     return {
-        customer: dict(zip((ids[row] for row in history.rows.tolist()), history.pieces.tolist(), strict=True))
+        customer: dict(zip((ids[row] for row in history.rows.tolist()), history.quantity.tolist(), strict=True))
         for customer, history in histories.items()
     }
 
@@ -150,7 +150,9 @@ async def test_the_age_of_what_is_known_of_the_stream_decides_by_which_weights_i
     kafka: str, topics: TopicFactory
 ) -> None:
     store = Objects()
-    publish(store, replace(checkerboard(), composition=Composition(live=1.0, still=Composition(factors=1.0))))
+    publish(
+        store, replace(checkerboard(), composition=ScoreWeights(live=1.0, offline_weights=ScoreWeights(factors=1.0)))
+    )
     async with loading(settings_of(kafka, topics(partitions=2).purchases), store) as loader:
         await asyncio.to_thread(loader.poll)
         live = loader.serving.main

@@ -17,7 +17,7 @@ from local.engines import KafkaEngine
 from local.ports import free_port
 from local.topics import create
 from recsys.decayed_counts import HOUR_MS
-from recsys.stream_apply import Intake
+from recsys.stream_apply import StreamApplier
 from services.common.metrics import RECOMMENDER_STREAM_LAG, RECOMMENDER_STREAM_LOST, RECOMMENDER_STREAM_RESETS
 from services.common.settings import KafkaSettings
 from services.common.topics import PURCHASES
@@ -53,13 +53,13 @@ async def produce(settings: KafkaSettings, values: Iterable[bytes], partition: i
 async def following(
     settings: KafkaSettings,
     start: StreamStart,
-    intake: Intake,
+    applier: StreamApplier,
     version: str = "m1",
     *,
     timings: FollowerTimings = TIMINGS,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[PurchaseConsumer]:
-    consumer = PurchaseConsumer(settings, start, intake, version, timings=timings, clock=clock)
+    consumer = PurchaseConsumer(settings, start, applier, version, timings=timings, clock=clock)
     await consumer.start()
     try:
         yield consumer
@@ -75,33 +75,33 @@ async def until(condition: Callable[[], object], what: str, timeout_s: float = 3
         await asyncio.sleep(0.01)
 
 
-def held(intake: Intake, customer: str = "ann") -> Mapping[str, tuple[float, int]]:
-    return known(intake, [customer], NOW_MS).held.get(customer, {})
+def held(applier: StreamApplier, customer: str = "ann") -> Mapping[str, tuple[float, int]]:
+    return known(applier, [customer], NOW_MS).held.get(customer, {})
 
 
-def empty() -> Intake:
-    return Model([]).intake()
+def empty() -> StreamApplier:
+    return Model([]).applier()
 
 
-def applied(intake: Intake) -> int:
-    return intake.outcomes.total()
+def applied(applier: StreamApplier) -> int:
+    return applier.outcomes.total()
 
 
 async def test_a_purchase_is_known_at_once_and_a_return_undoes_it(kafka: str, topics: TopicFactory) -> None:
-    settings, intake = settings_for(kafka, topics().purchases), empty()
-    async with following(settings, FROM_THE_BEGINNING, intake) as consumer:
+    settings, applier = settings_for(kafka, topics().purchases), empty()
+    async with following(settings, FROM_THE_BEGINNING, applier) as consumer:
         assert consumer.age_ms(NOW_MS) is None
         await until(lambda: consumer.caught_up, "caught up")
         await produce(settings, [purchase("ann", "tea")])
         sent = time.monotonic()
-        await until(lambda: held(intake), "ann holds tea")
+        await until(lambda: held(applier), "ann holds tea")
         assert time.monotonic() - sent < 5
         age_ms = consumer.age_ms(int(time.time() * 1000))
         assert age_ms is not None
         assert age_ms < 2000
         assert consumer.lag == 0
         await produce(settings, [purchase("ann", "tea", -1)])
-        await until(lambda: not held(intake), "ann has brought it back")
+        await until(lambda: not held(applier), "ann has brought it back")
 
 
 async def test_a_new_model_whose_cut_off_lies_in_the_middle_knows_the_same(kafka: str, topics: TopicFactory) -> None:
@@ -110,14 +110,14 @@ async def test_a_new_model_whose_cut_off_lies_in_the_middle_knows_the_same(kafka
     await produce(settings, (line(number) for number in range(3000)))
     records = await whole(settings)
     middle = [record for record in records if record.offset < 300 + 100 * record.partition]
-    old, new = empty(), Model(middle).intake()
+    old, new = empty(), Model(middle).applier()
     async with (
         following(settings, FROM_THE_BEGINNING, old, "old"),
         following(settings, Model(middle).start(), new, "new"),
     ):
         await produce(settings, (line(number) for number in range(2500, 4000)))  # 500 of them once more
         await until(lambda: applied(old) == 4500 and applied(new) == 4500 - len(middle), "both have read everything")
-    at_once = Model(await whole(settings)).intake()
+    at_once = Model(await whole(settings)).applier()
     assert known(old, CUSTOMERS, NOW_MS) == known(new, CUSTOMERS, NOW_MS) == known(at_once, CUSTOMERS, NOW_MS)
     assert len(known(new, CUSTOMERS, NOW_MS).held) == len(CUSTOMERS)
 
@@ -134,37 +134,37 @@ async def test_a_repeat_of_what_the_model_knows_is_one_though_its_id_names_no_ro
     settings = settings_for(kafka, topics(partitions=1).purchases)
     await produce(settings, [purchase("ann", "tea", event_id="till-7/a")])
     model = Model(await whole(settings))
-    intake = model.intake()
+    applier = model.applier()
     await produce(settings, [purchase("ann", "tea", event_id="till-7/a"), purchase("ann", "milk")])
-    async with following(settings, model.start(), intake):
-        await until(lambda: "milk" in held(intake), "milk came after the repeat")
-    assert held(intake)["tea"] == (1, START_MS)
+    async with following(settings, model.start(), applier):
+        await until(lambda: "milk" in held(applier), "milk came after the repeat")
+    assert held(applier)["tea"] == (1, START_MS)
 
 
 async def test_a_model_without_offsets_is_followed_from_its_creation_on(
     kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings, intake = settings_for(kafka, topics(partitions=1).purchases), empty()
+    settings, applier = settings_for(kafka, topics(partitions=1).purchases), empty()
     await produce(settings, [purchase("ann", "before")])
     await asyncio.sleep(0.05)
     created_ms = int(time.time() * 1000)
     await asyncio.sleep(0.05)
     await produce(settings, [purchase("ann", "after")])
-    async with following(settings, StreamStart({}, {}, created_ms), intake):
-        await until(lambda: held(intake), "what came after is known")
-    assert set(held(intake)) == {"after"}
+    async with following(settings, StreamStart({}, {}, created_ms), applier):
+        await until(lambda: held(applier), "what came after is known")
+    assert set(held(applier)) == {"after"}
     assert "does not say at which offsets its training data ended" in caplog.text
 
 
 async def test_what_left_the_log_before_it_was_read_is_said(
     kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings, intake = settings_for(kafka, topics(partitions=1).purchases), empty()
+    settings, applier = settings_for(kafka, topics(partitions=1).purchases), empty()
     await produce(settings, [purchase("ann", f"p{number}") for number in range(5)])
     await delete_before(settings, 3)
     lost = RECOMMENDER_STREAM_LOST._value.get()
-    async with following(settings, StreamStart({0: 1}, {}, 0), intake):
-        await until(lambda: len(held(intake)) == 2, "the rest is known")
+    async with following(settings, StreamStart({0: 1}, {}, 0), applier):
+        await until(lambda: len(held(applier)) == 2, "the rest is known")
     assert RECOMMENDER_STREAM_LOST._value.get() - lost == 2
     assert "2 records expired from Kafka before model m1 could read them" in caplog.text
 
@@ -184,14 +184,14 @@ async def test_a_topic_recreated_is_read_from_its_beginning_and_said(
     kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture, records: int
 ) -> None:
     """Shorter than the old one, and as long: only the times of its records tell that it is another."""
-    settings, intake = settings_for(kafka, topics(partitions=1).purchases), empty()
+    settings, applier = settings_for(kafka, topics(partitions=1).purchases), empty()
     await produce(settings, [purchase("ann", f"old{number}") for number in range(3)])
     resets = RECOMMENDER_STREAM_RESETS._value.get()
-    async with following(settings, FROM_THE_BEGINNING, intake):
-        await until(lambda: len(held(intake)) == 3, "the old topic is known")
+    async with following(settings, FROM_THE_BEGINNING, applier):
+        await until(lambda: len(held(applier)) == 3, "the old topic is known")
         await recreate(settings)
         await produce(settings, [purchase("ann", f"new{number}") for number in range(records)])
-        await until(lambda: len(held(intake)) == 3 + records, "the new topic is known")
+        await until(lambda: len(held(applier)) == 3 + records, "the new topic is known")
     assert RECOMMENDER_STREAM_RESETS._value.get() - resets == 1
     assert "partition 0 is not the log that model m1 followed" in caplog.text
 
@@ -199,22 +199,22 @@ async def test_a_topic_recreated_is_read_from_its_beginning_and_said(
 async def test_a_topic_that_is_gone_is_noticed_before_another_one_takes_its_place(
     kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings, intake = settings_for(kafka, topics(partitions=1).purchases), empty()
+    settings, applier = settings_for(kafka, topics(partitions=1).purchases), empty()
     await produce(settings, [purchase("ann", f"old{number}") for number in range(3)])
-    async with following(settings, FROM_THE_BEGINNING, intake):
-        await until(lambda: len(held(intake)) == 3, "the old topic is known")
+    async with following(settings, FROM_THE_BEGINNING, applier):
+        await until(lambda: len(held(applier)) == 3, "the old topic is known")
         await delete(settings)
         await until(lambda: "the topic does not exist any more" in caplog.text, "noticed")
         await create(settings, [replace(PURCHASES, name=settings.purchases_topic, partitions=1)])
         await produce(settings, [purchase("ann", f"new{number}") for number in range(5)])
-        await until(lambda: len(held(intake)) == 8, "the new topic is known")
+        await until(lambda: len(held(applier)) == 8, "the new topic is known")
 
 
 async def test_a_topic_recreated_and_filled_between_two_fetches_is_noticed_a_while_later(
     kafka: str, topics: TopicFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
     timings, clock = FollowerTimings(check_every_s=3600.0), SkippingClock()
-    settings, intake = settings_for(kafka, topics(partitions=2).purchases), empty()
+    settings, applier = settings_for(kafka, topics(partitions=2).purchases), empty()
     both = StreamStart({0: 0, 1: 0}, {}, 0)
     for partition in range(2):
         await produce(settings, [purchase("ann", f"old{partition}-{number}") for number in range(3)], partition)
@@ -225,15 +225,15 @@ async def test_a_topic_recreated_and_filled_between_two_fetches_is_noticed_a_whi
             names = [f"new{partition}-{number}" for number in range(6)]
             await produce(settings, [purchase("ann", name, event_id=name) for name in names], partition)
 
-    async with following(settings, both, intake, timings=timings, clock=clock):
-        await until(lambda: len(held(intake)) == 6, "the old topic is known")
+    async with following(settings, both, applier, timings=timings, clock=clock):
+        await until(lambda: len(held(applier)) == 6, "the old topic is known")
         with ThreadPoolExecutor(1) as thread:
             thread.submit(asyncio.run, another_topic()).result()  # the follower waits with this event loop
-        await until(lambda: len(held(intake)) == 12, "it goes on as if nothing had happened")
-        assert "new0-0" not in held(intake)
+        await until(lambda: len(held(applier)) == 12, "it goes on as if nothing had happened")
+        assert "new0-0" not in held(applier)
         clock.skip_s = timings.check_every_s
-        await until(lambda: len(held(intake)) == 18, "the new topic is known")
-    assert held(intake)["new0-5"][0] == 1, "read twice, counted once"
+        await until(lambda: len(held(applier)) == 18, "the new topic is known")
+    assert held(applier)["new0-5"][0] == 1, "read twice, counted once"
     assert caplog.text.count("its record 2 has another time than before") == 2
     assert caplog.text.count("the topic was recreated") == 1, "reopened once for both"
 
@@ -274,14 +274,14 @@ async def test_a_broker_that_stops_and_comes_back_loses_nothing_and_the_age_tell
     timings = FollowerTimings(lost_contact_ms=1500)
     port = free_port()
     engine = KafkaEngine(tmp_path / "data", tmp_path / "log", port)
-    settings, intake = settings_for(engine.address, "purchases"), empty()
-    async with following(settings, FROM_THE_BEGINNING, intake, timings=timings) as consumer:
+    settings, applier = settings_for(engine.address, "purchases"), empty()
+    async with following(settings, FROM_THE_BEGINNING, applier, timings=timings) as consumer:
         await asyncio.sleep(1)
         assert consumer.age_ms(NOW_MS) is None, "Kafka is away at the start"
         async with started(engine):
             await create(settings, [PURCHASES])
             await produce(settings, (line(number) for number in range(1000)))
-            await until(lambda: applied(intake) == 1000, "known after a late start", 60)
+            await until(lambda: applied(applier) == 1000, "known after a late start", 60)
         stopped_ms = int(time.time() * 1000)
         await until(lambda: "no answer from Kafka for partition" in caplog.text, "the loss of contact is noticed")
         age_ms = consumer.age_ms(stopped_ms + 60_000)
@@ -289,10 +289,10 @@ async def test_a_broker_that_stops_and_comes_back_loses_nothing_and_the_age_tell
         assert age_ms > 55_000
         async with started(engine):
             await produce(settings, (line(number) for number in range(900, 2000)))
-            await until(lambda: applied(intake) == 2100, "known after the stop", 60)
+            await until(lambda: applied(applier) == 2100, "known after the stop", 60)
             await until(lambda: (consumer.age_ms(int(time.time() * 1000)) or 0) < 2000, "up to date", 30)
-            everything = Model(await whole(settings)).intake()
-    assert known(intake, CUSTOMERS, NOW_MS) == known(everything, CUSTOMERS, NOW_MS)
+            everything = Model(await whole(settings)).applier()
+    assert known(applier, CUSTOMERS, NOW_MS) == known(everything, CUSTOMERS, NOW_MS)
 
 
 @asynccontextmanager
@@ -307,8 +307,8 @@ async def started(engine: KafkaEngine) -> AsyncIterator[None]:
 
 
 async def test_new_partitions_are_read(kafka: str, topics: TopicFactory) -> None:
-    settings, intake = settings_for(kafka, topics(partitions=1).purchases), empty()
-    async with following(settings, FROM_THE_BEGINNING, intake) as consumer:
+    settings, applier = settings_for(kafka, topics(partitions=1).purchases), empty()
+    async with following(settings, FROM_THE_BEGINNING, applier) as consumer:
         await until(lambda: consumer.caught_up, "caught up")
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
         await admin.start()
@@ -321,27 +321,27 @@ async def test_new_partitions_are_read(kafka: str, topics: TopicFactory) -> None
         finally:
             await admin.close()
         await produce(settings, [purchase("ann", "tea")], partition=1)
-        await until(lambda: held(intake), "the new partition is read", 60)
+        await until(lambda: held(applier), "the new partition is read", 60)
 
 
 async def test_the_event_loop_turns_while_a_long_log_is_read(kafka: str, topics: TopicFactory) -> None:
-    settings, intake = settings_for(kafka, topics().purchases), empty()
+    settings, applier = settings_for(kafka, topics().purchases), empty()
     await produce(settings, (line(number) for number in range(30_000)))
     turns: list[float] = []
-    async with following(settings, FROM_THE_BEGINNING, intake):
-        while applied(intake) < 30_000:
+    async with following(settings, FROM_THE_BEGINNING, applier):
+        while applied(applier) < 30_000:
             turns.append(time.thread_time())  # of this thread alone: others may be on the processor meanwhile
             await asyncio.sleep(0)
     lasted = [later - sooner for sooner, later in itertools.pairwise(turns)]
     assert sum(each for each in lasted if each > 0.02) < 0.1 * sum(lasted)
 
 
-class SlowIntake(Intake):
+class SlowApplier(StreamApplier):
     """Takes a millisecond for each record."""
 
-    def take(self, partition: int, value: bytes | None, broker_ms: int) -> None:
+    def apply(self, partition: int, value: bytes | None, broker_ms: int) -> None:
         time.sleep(0.001)
-        super().take(partition, value, broker_ms)
+        super().apply(partition, value, broker_ms)
 
 
 async def test_a_partition_that_waits_for_the_others_has_not_lost_contact(
@@ -349,12 +349,12 @@ async def test_a_partition_that_waits_for_the_others_has_not_lost_contact(
 ) -> None:
     """On a busy machine applying what was fetched takes longer than a broker may be silent."""
     timings = FollowerTimings(unheard_ms=200, lost_contact_ms=1000, report_every_s=0.05)
-    settings, intake = settings_for(kafka, topics(partitions=3).purchases), Model([]).intake(kind=SlowIntake)
+    settings, applier = settings_for(kafka, topics(partitions=3).purchases), Model([]).applier(kind=SlowApplier)
     for partition in range(3):
         await produce(settings, (line(number) for number in range(2000)), partition)
     all_three = StreamStart({0: 0, 1: 0, 2: 0}, {}, 0)
-    async with following(settings, all_three, intake, timings=timings):
-        await until(lambda: applied(intake) == 6000, "all is applied")
+    async with following(settings, all_three, applier, timings=timings):
+        await until(lambda: applied(applier) == 6000, "all is applied")
     assert "reopening the consumer" not in caplog.text
 
 

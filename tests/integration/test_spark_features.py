@@ -87,7 +87,9 @@ def test_known_purchases_are_the_histories(shop: Shop) -> None:
     for customer in past.users:
         history = past.of(customer)
         products = [shop.ids[row] for row in history.rows.tolist()]
-        assert found[customer] == list(zip(products, history.pieces.tolist(), history.at_ms.tolist(), strict=True))
+        assert found[customer] == list(
+            zip(products, history.quantity.tolist(), history.event_time_ms.tolist(), strict=True)
+        )
 
 
 def test_co_purchases_are_the_same_counts_of_the_same_neighbours(shop: Shop) -> None:
@@ -106,7 +108,7 @@ def test_ties_of_categories_are_the_same_shares(shop: Shop) -> None:
     table = features.category_ties(shop.interactions, features.catalogue(shop.purchases))
     found = {(row["category_code"], row["towards"]): row["tie"] for row in rows(table)}
     names = category_names(shop)
-    ties = shop.known.categories.ties
+    ties = shop.known.categories.affinity
     expected = {(names[a], names[b]): float(ties[a, b]) for a, b in zip(*np.nonzero(ties), strict=True)}
     assert len(expected) > 500
     assert found == expected

@@ -17,7 +17,7 @@ from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.model import Model
 from recsys.model_format import TABLES
 from recsys.recommender import Recommender
-from recsys.score_weights import Composition, Fading
+from recsys.score_weights import DecayTerm, ScoreWeights
 from services.common.storage_errors import NoSuchObject
 from services.recommender.serving import ServingModel
 
@@ -27,7 +27,7 @@ Files = dict[str, bytes]
 MODELS = "models/als"
 VERSION = "20200501T000000Z-000001"
 CUT_OFF_MS = 1_588_291_200_000  # 2020-05-01T00:00:00Z
-FACTORS = Composition(factors=1.0, popularity=0.001, trends=(Fading(24.0, 1.0),), recency=(Fading(336.0, 1.0),))
+FACTORS = ScoreWeights(factors=1.0, popularity=0.001, trends=(DecayTerm(24.0, 1.0),), recency=(DecayTerm(336.0, 1.0),))
 """What the factors say, and popularity where they say nothing."""
 COMPOSITION = FACTORS
 
@@ -55,7 +55,7 @@ class ModelSpec:
     alpha: float
     regularisation: float
     version: str = VERSION
-    composition: Composition = COMPOSITION
+    composition: ScoreWeights = COMPOSITION
     co_purchases: Mapping[str, tuple[int, Mapping[str, int]]] | None = None  # buyers, neighbour → count; None: counted
     category_ties: Mapping[tuple[str, str], float] = field(default_factory=dict)
     trends: Mapping[str, float] | None = None  # of every half-life; None: the popularity

@@ -18,7 +18,7 @@ from recsys.co_purchases import CoPurchases
 from recsys.decayed_counts import HOUR_MS
 from recsys.live_state import NEVER_MS, LiveState
 from recsys.purchase_history import PastPurchases
-from recsys.stream_apply import REMEMBERED_IDS, Intake, Repeats
+from recsys.stream_apply import DEDUP_WINDOW, Deduplicator, StreamApplier
 from services.common.events import Purchase as Event
 from services.common.events import Rejected, parse
 from services.common.times import format_time
@@ -69,9 +69,9 @@ class Known:
     facts: Mapping[str, tuple[str, str, str, int | None]]
 
 
-def known(intake: Intake, customers: Iterable[str], now_ms: int) -> Known:
+def known(applier: StreamApplier, customers: Iterable[str], now_ms: int) -> Known:
     """What a state knows of these customers and of every product that was ever sold."""
-    catalogue, live = intake.catalogue, intake.live
+    catalogue, live = applier.catalogue, applier.live
     ids, trend = catalogue.product_ids, live.trend(HALF_LIFE, now_ms)
     return Known(
         held={customer: held for customer in customers if (held := _held(live, customer, ids))},
@@ -87,7 +87,7 @@ def known(intake: Intake, customers: Iterable[str], now_ms: int) -> Known:
 
 def _held(live: LiveState, customer: str, ids: Sequence[str]) -> dict[str, tuple[float, int]]:
     history = live.history(customer)
-    columns = (history.rows.tolist(), history.pieces.tolist(), history.at_ms.tolist())
+    columns = (history.rows.tolist(), history.quantity.tolist(), history.event_time_ms.tolist())
     return {ids[row]: (pieces, at_ms) for row, pieces, at_ms in zip(*columns, strict=True)}
 
 
@@ -136,15 +136,17 @@ class Model:
                 rows[record.partition][source] = max(rows[record.partition].get(source, -1), int(row))
         return StreamStart(offsets, rows, 0)
 
-    def intake(self, spare: int = 50, remembered: int = REMEMBERED_IDS, kind: type[Intake] = Intake) -> Intake:
+    def applier(
+        self, spare: int = 50, remembered: int = DEDUP_WINDOW, kind: type[StreamApplier] = StreamApplier
+    ) -> StreamApplier:
         """The state as serving begins with it."""
         catalogue = self._catalogue(spare)
         live = LiveState(self._past(), self._co_purchases().padded(catalogue.capacity), [HALF_LIFE])
         at_ms = max((event.event_time for event in self._lines), default=START_MS)
-        live.seed({HALF_LIFE: self._trend(at_ms, catalogue.capacity)}, at_ms, self._last_sold(catalogue.capacity))
+        live.initialise({HALF_LIFE: self._trend(at_ms, catalogue.capacity)}, at_ms, self._last_sold(catalogue.capacity))
         numbers = [CATEGORIES.get(catalogue.categories[row], -1) for row in range(len(self.products))]
         categories = Categories(np.array(numbers, np.int32), np.eye(2), CATEGORIES).padded(catalogue.capacity)
-        return kind(catalogue, categories, live, Repeats(self.start().rows, remembered))
+        return kind(catalogue, categories, live, Deduplicator(self.start().rows, remembered))
 
     def _catalogue(self, spare: int) -> Catalogue:
         newest = {e.product_id: e for e in sorted(self._lines, key=lambda event: event.event_time)}
@@ -157,7 +159,7 @@ class Model:
             brands=_labels([event.brand for event in facts]),
             prices=np.array([event.price for event in facts], np.int64),
             spare=spare,
-            told_ms=np.array([event.event_time for event in facts], np.int64),
+            facts_ms=np.array([event.event_time for event in facts], np.int64),
         )
 
     def _past(self) -> PastPurchases:
@@ -167,8 +169,8 @@ class Model:
             users={user: number for number, user in enumerate(users)},
             starts=np.array([0, *itertools.accumulate(counts[user] for user in users)], np.int64),
             rows=np.array([self._row[product] for _, product in self._held], np.int32),
-            pieces=np.array([pieces for pieces, _ in self._held.values()], np.float64),
-            at_ms=np.array([at_ms for _, at_ms in self._held.values()], np.int64),
+            quantity=np.array([pieces for pieces, _ in self._held.values()], np.float64),
+            event_time_ms=np.array([at_ms for _, at_ms in self._held.values()], np.int64),
         )
 
     def _co_purchases(self) -> CoPurchases:

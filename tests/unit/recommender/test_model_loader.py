@@ -425,18 +425,18 @@ def test_the_state_begins_with_what_the_tables_say() -> None:
     model = model_of(spec)
     live, row = model.live_state(), model.catalogue.row
     history = live.history("zoe")
-    assert (history.rows.tolist(), history.pieces.tolist()) == ([row("p01"), row("p05")], [1.0, 2.0])
-    assert history.at_ms.tolist() == [spec.bought_ms] * 2
+    assert (history.rows.tolist(), history.quantity.tolist()) == ([row("p01"), row("p05")], [1.0, 2.0])
+    assert history.event_time_ms.tolist() == [spec.bought_ms] * 2
     assert live.history("ann").rows.tolist() == [row("p90")]
     neighbours, ties = live.neighbours.weights(1, 1.0, 0.0)
     assert dict(zip(neighbours.tolist(), ties.tolist(), strict=True)) == {3: 1 / 6, 5: 2 / 6}
     (half_life_ms,) = spec.composition.half_lives_ms
     assert live.trend(half_life_ms, CUT_OFF_MS)[[0, 1]].tolist() == [0.0, 4.0]
-    assert live.newest_ms == CUT_OFF_MS
+    assert live.watermark_ms == CUT_OFF_MS
     assert live.on_sale(CUT_OFF_MS, 2).all()
     assert not live.on_sale(CUT_OFF_MS + 2 * 86_400_000, 2).any()
     categories = model.scorer.categories
-    assert categories.ties[categories.of[0], categories.of[1]] == 0.25
+    assert categories.affinity[categories.of[0], categories.of[1]] == 0.25
     assert categories.of[8] == -1, "p90 has no category"
 
 
@@ -446,7 +446,7 @@ def test_spare_rows_are_there_for_products_yet_to_be_sold() -> None:
     model = load_model(store, f"{MODELS}/{VERSION}", VERSION, spare=3)
     live = model.live_state()
     assert (len(model.catalogue), model.catalogue.capacity, len(live.on_sale(CUT_OFF_MS, 2))) == (9, 12, 12)
-    fresh = model.catalogue.take("new")
+    fresh = model.catalogue.add("new")
     assert fresh == 9
     live.apply(Purchase("u00", fresh, 1, CUT_OFF_MS))
     recommender = Recommender(model, live)

@@ -56,4 +56,3 @@ def test_what_the_catalogue_knows_of_a_product() -> None:
     assert CATALOGUE.price(0) == 100
     assert CATALOGUE.price(3) is None
     assert CATALOGUE.categories[1] == "electronics.audio"
-    assert [CATALOGUE.has_factors(row) for row in range(5)] == [True, True, True, True, False]

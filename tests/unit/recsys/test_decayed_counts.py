@@ -1,4 +1,4 @@
-"""Fading counts, computed by hand."""
+"""DecayTerm counts, computed by hand."""
 
 import numpy as np
 import pytest

@@ -35,7 +35,7 @@ def test_the_penalty_grows_with_the_number_of_purchases() -> None:
 def test_parts_worked_out_by_hand() -> None:
     # cᵢ·A⁻¹·yᵢ with A = 21 from above.
     fold_in = FoldIn(np.array([[1], [2]], dtype=np.float32), alpha=3.0, regularisation=0.5)
-    parts = fold_in.parts(np.array([0, 1]), np.array([np.e - 1, np.e - 1]))
+    parts = fold_in.contributions(np.array([0, 1]), np.array([np.e - 1, np.e - 1]))
     assert parts == pytest.approx(np.array([[4 / 21], [8 / 21]]))
 
 
@@ -59,7 +59,7 @@ def test_few_and_many_purchases_solve_the_same_system(purchases: int) -> None:
     fold_in = FoldIn(factors, alpha=3.0, regularisation=0.5)
     assert fold_in.vector(rows, pieces) == pytest.approx(np.linalg.solve(system, y[rows].T @ confidence), rel=1e-4)
     expected = (np.linalg.inv(system) @ y[rows].T * confidence).T
-    assert fold_in.parts(rows, pieces) == pytest.approx(expected, rel=1e-8, abs=1e-12)
+    assert fold_in.contributions(rows, pieces) == pytest.approx(expected, rel=1e-8, abs=1e-12)
 
 
 def test_parts_add_up_to_the_vector() -> None:
@@ -67,6 +67,6 @@ def test_parts_add_up_to_the_vector() -> None:
     fold_in = FoldIn(items.astype(np.float32), 40.0, 0.01)
     for exported, bought in zip(users, PURCHASES, strict=True):
         rows = np.flatnonzero(bought)
-        parts = fold_in.parts(rows, bought[rows].astype(np.float64))
+        parts = fold_in.contributions(rows, bought[rows].astype(np.float64))
         assert parts.shape == (len(rows), 3)
         assert parts.sum(axis=0) == pytest.approx(exported, rel=1e-5, abs=1e-6)

@@ -29,8 +29,8 @@ def with_past(bounds: Bounds | None = None) -> LiveState:
         users={"ann": 0, "bob": 1},
         starts=np.array([0, 2, 3]),
         rows=np.array([1, 3, 3], np.int32),
-        pieces=np.array([2.0, 1.0, 3.0]),
-        at_ms=NOW_MS - DAY_MS * np.array([2, 1, 3]),
+        quantity=np.array([2.0, 1.0, 3.0]),
+        event_time_ms=NOW_MS - DAY_MS * np.array([2, 1, 3]),
     )
     pairs = CoPurchases(
         starts=np.array([0, 0, 1, 1, 2, 2]),
@@ -41,16 +41,20 @@ def with_past(bounds: Bounds | None = None) -> LiveState:
     return LiveState(past, pairs, [HALF_LIFE], bounds or Bounds())
 
 
-def bought(state: LiveState, customer: str | None, *products: int, at_ms: int = NOW_MS, pieces: int = 1) -> None:
+def bought(
+    state: LiveState, customer: str | None, *products: int, event_time_ms: int = NOW_MS, quantity: int = 1
+) -> None:
     for product in products:
-        state.apply(Purchase(customer, product, pieces, at_ms))
+        state.apply(Purchase(customer, product, quantity, event_time_ms))
 
 
 def held(state: LiveState, customer: str) -> dict[int, tuple[float, int]]:
     history = state.history(customer)
     return {
-        row: (pieces, at)
-        for row, pieces, at in zip(*map(np.ndarray.tolist, (history.rows, history.pieces, history.at_ms)), strict=True)
+        row: (quantity, at)
+        for row, quantity, at in zip(
+            *map(np.ndarray.tolist, (history.rows, history.quantity, history.event_time_ms)), strict=True
+        )
     }
 
 
@@ -72,8 +76,8 @@ def test_past_and_stream_add_up_product_by_product() -> None:
 
 def test_a_return_undoes_what_was_bought_in_the_stream() -> None:
     state, untouched = with_past(), with_past()
-    bought(state, "ann", 0, at_ms=NOW_MS - HOUR_MS)
-    bought(state, "ann", 0, pieces=-1)
+    bought(state, "ann", 0, event_time_ms=NOW_MS - HOUR_MS)
+    bought(state, "ann", 0, quantity=-1)
     assert held(state, "ann") == held(untouched, "ann")
     assert state.trend(HALF_LIFE, NOW_MS) == pytest.approx(untouched.trend(HALF_LIFE, NOW_MS), abs=1e-12)
     for product in range(5):
@@ -82,18 +86,18 @@ def test_a_return_undoes_what_was_bought_in_the_stream() -> None:
 
 def test_a_return_of_a_part_keeps_the_rest_and_takes_the_newest_first() -> None:
     state = empty()
-    bought(state, "ann", 2, pieces=2, at_ms=NOW_MS - HOUR_MS)
-    bought(state, "ann", 2, pieces=2)
-    bought(state, "ann", 2, pieces=-3)
+    bought(state, "ann", 2, quantity=2, event_time_ms=NOW_MS - HOUR_MS)
+    bought(state, "ann", 2, quantity=2)
+    bought(state, "ann", 2, quantity=-3)
     assert held(state, "ann") == {2: (1, NOW_MS - HOUR_MS)}
     assert state.trend(HALF_LIFE, NOW_MS)[2] == pytest.approx(0.5), "one line is left, an hour old"
 
 
 def test_a_return_of_what_the_model_knows_is_remembered() -> None:
     state = with_past()
-    bought(state, "ann", 1, pieces=-1)
+    bought(state, "ann", 1, quantity=-1)
     assert held(state, "ann")[1] == (1, NOW_MS - 2 * DAY_MS)
-    bought(state, "ann", 1, pieces=-1)
+    bought(state, "ann", 1, quantity=-1)
     assert list(held(state, "ann")) == [3]
     assert ties(state, 1) == {}, "nobody who holds 3 holds 1 any more"
     bought(state, "ann", 1)
@@ -102,9 +106,9 @@ def test_a_return_of_what_the_model_knows_is_remembered() -> None:
 
 def test_a_return_that_nobody_bought_and_a_line_of_no_piece_change_nothing() -> None:
     state = with_past()
-    bought(state, "bob", 0, pieces=-5)
-    bought(state, None, 0, pieces=-5)
-    bought(state, "bob", 0, pieces=0)
+    bought(state, "bob", 0, quantity=-5)
+    bought(state, None, 0, quantity=-5)
+    bought(state, "bob", 0, quantity=0)
     assert held(state, "bob") == {3: (3, NOW_MS - 3 * DAY_MS)}
     assert state.trend(HALF_LIFE, NOW_MS).tolist() == [0.0] * 5
     bought(state, "bob", 0)
@@ -115,7 +119,7 @@ def test_popularity_counts_anonymous_lines_too_and_fades() -> None:
     state = empty()
     state.warm_up(np.array([4, 4]), NOW_MS - HOUR_MS * np.array([1, 2]))
     bought(state, None, 2)
-    bought(state, "ann", 2, pieces=7)
+    bought(state, "ann", 2, quantity=7)
     assert state.trend(HALF_LIFE, NOW_MS).tolist() == pytest.approx([0, 0, 2, 0, 0.75])
     assert state.trend(HALF_LIFE, NOW_MS + HOUR_MS).tolist() == pytest.approx([0, 0, 1, 0, 0.375])
 
@@ -130,7 +134,7 @@ def test_on_sale_is_what_was_sold_within_the_days() -> None:
 def test_a_sale_that_comes_late_does_not_turn_back_the_clock() -> None:
     state = empty()
     bought(state, None, 2)
-    bought(state, None, 2, at_ms=NOW_MS - 3 * DAY_MS)
+    bought(state, None, 2, event_time_ms=NOW_MS - 3 * DAY_MS)
     assert np.flatnonzero(state.on_sale(NOW_MS, 1)).tolist() == [2]
 
 
@@ -172,11 +176,11 @@ def test_what_was_forgotten_is_not_taken_back_from_others() -> None:
     neighbours = Neighbours(no_co_purchases(4), fresh=1, total=100)
     for other in (1, 2, 3):
         neighbours.add(0, [other])
-    assert neighbours.tied(0)[0].tolist() == [3], "1 and 2 are forgotten"
-    neighbours.take_back(0, [1])
-    assert neighbours.tied(0)[0].tolist() == [3]
+    assert neighbours.neighbour_counts(0)[0].tolist() == [3], "1 and 2 are forgotten"
+    neighbours.remove(0, [1])
+    assert neighbours.neighbour_counts(0)[0].tolist() == [3]
     neighbours.add(0, [1])
-    assert dict(zip(*map(np.ndarray.tolist, neighbours.tied(0)[:2]), strict=True)) == {3: 1.0, 1: 1.0}
+    assert dict(zip(*map(np.ndarray.tolist, neighbours.neighbour_counts(0)[:2]), strict=True)) == {3: 1.0, 1: 1.0}
 
 
 def test_what_is_taken_back_from_the_model_is_bounded_too() -> None:
@@ -184,7 +188,7 @@ def test_what_is_taken_back_from_the_model_is_bounded_too() -> None:
     known = CoPurchases(np.arange(7) * 5, everybody, np.ones(30, np.int32), np.full(6, 5))
     neighbours = Neighbours(known, fresh=10, total=4)
     for product in range(5):
-        neighbours.take_back(product, [product + 1])
+        neighbours.remove(product, [product + 1])
         assert neighbours.fresh <= 4
 
 
@@ -200,11 +204,11 @@ def test_memory_is_bounded() -> None:
 def test_a_customer_of_many_purchases_keeps_the_newest_products() -> None:
     state = empty(products=100, bounds=Bounds(lines=1000))
     for number in range(100):
-        bought(state, "ann", 99 - number, at_ms=NOW_MS + number)
+        bought(state, "ann", 99 - number, event_time_ms=NOW_MS + number)
     assert state.history("ann").newest(3).rows.tolist() == [0, 1, 2]
 
 
-Lines = list[tuple[int, int, int]]  # product, pieces, milliseconds since the line before
+Lines = list[tuple[int, int, int]]  # product, quantity, milliseconds since the line before
 
 
 def after_each(lines: Lines) -> Iterator[Histories]:
@@ -213,21 +217,21 @@ def after_each(lines: Lines) -> Iterator[Histories]:
         users={"ann": 0},
         starts=np.array([0, 4]),
         rows=np.arange(4, dtype=np.int32),
-        pieces=np.array([1.0, 2.0, 1.0, 1.0]),
-        at_ms=np.array([5, 2, 9, 2]),
+        quantity=np.array([1.0, 2.0, 1.0, 1.0]),
+        event_time_ms=np.array([5, 2, 9, 2]),
     )
-    histories, at_ms = Histories(past, lines=8, customers=10, total=100), 8
-    for product, pieces, later in lines:
-        at_ms = max(0, at_ms + later)
-        if pieces > 0:
-            histories.add("ann", product, pieces, at_ms)
+    histories, event_time_ms = Histories(past, lines=8, customers=10, total=100), 8
+    for product, quantity, later in lines:
+        event_time_ms = max(0, event_time_ms + later)
+        if quantity > 0:
+            histories.add("ann", product, quantity, event_time_ms)
         else:
-            histories.take_back("ann", product, -pieces, at_ms)
+            histories.apply_return("ann", product, -quantity, event_time_ms)
         yield histories
 
 
-def lines_of(pieces: list[int], later_ms: list[int]) -> st.SearchStrategy[Lines]:
-    line = st.tuples(st.integers(0, 9), st.sampled_from(pieces), st.sampled_from(later_ms))
+def lines_of(quantity: list[int], later_ms: list[int]) -> st.SearchStrategy[Lines]:
+    line = st.tuples(st.integers(0, 9), st.sampled_from(quantity), st.sampled_from(later_ms))
     return st.lists(line, min_size=5, max_size=30)
 
 
@@ -237,42 +241,48 @@ def test_the_products_beside_a_new_one_are_those_bought_last(lines: Lines) -> No
     for histories in after_each(lines):
         held = histories.of("ann")
         for product in range(11):
-            beside = histories.beside("ann", product, 3)
+            candidates = histories.co_purchase_candidates("ann", product, 3)
             if product in held.rows:
-                assert beside is None
+                assert candidates is None
             else:
-                assert beside is not None
-                assert sorted(beside) == held.newest(3).rows.tolist()
+                assert candidates is not None
+                assert sorted(candidates) == held.newest(3).rows.tolist()
 
 
 @given(st.permutations(range(8)))
 def test_lines_may_come_in_any_order(order: list[int]) -> None:
     histories = Histories(NO_PAST, lines=5, customers=10, total=100)
     for number in order:
-        histories.add("ann", product=number % 6, pieces=1, at_ms=100 + number)
+        histories.add("ann", product=number % 6, quantity=1, event_time_ms=100 + number)
     held = histories.of("ann")
-    assert dict(zip(held.rows.tolist(), held.at_ms.tolist(), strict=True)) == {0: 106, 1: 107, 3: 103, 4: 104, 5: 105}
-    assert histories.beside("ann", 9, 3) == [0, 1, 5]
+    assert dict(zip(held.rows.tolist(), held.event_time_ms.tolist(), strict=True)) == {
+        0: 106,
+        1: 107,
+        3: 103,
+        4: 104,
+        5: 105,
+    }
+    assert histories.co_purchase_candidates("ann", 9, 3) == [0, 1, 5]
 
 
 def test_a_late_return_to_the_past_is_remembered_among_many_newer_lines() -> None:
     state = with_past(Bounds(lines=3))
     bought(state, "ann", 0, 2, 4)
-    bought(state, "ann", 1, pieces=-2, at_ms=NOW_MS - HOUR_MS)
+    bought(state, "ann", 1, quantity=-2, event_time_ms=NOW_MS - HOUR_MS)
     assert 1 not in state.history("ann").rows
 
 
 def test_a_state_seeded_from_counts_equals_one_that_saw_the_sales() -> None:
-    rows, at_ms = np.array([0, 0, 2]), NOW_MS - HOUR_MS * np.array([1, 3, 2])
+    rows, event_time_ms = np.array([0, 0, 2]), NOW_MS - HOUR_MS * np.array([1, 3, 2])
     saw, seeded = empty(), empty()
-    saw.warm_up(rows, at_ms)
+    saw.warm_up(rows, event_time_ms)
     sold_ms = np.full(5, NEVER_MS)
-    np.maximum.at(sold_ms, rows, at_ms)
+    np.maximum.at(sold_ms, rows, event_time_ms)
     cut_off_ms = NOW_MS - HOUR_MS
-    seeded.seed({HALF_LIFE: saw.trend(HALF_LIFE, cut_off_ms)}, cut_off_ms, sold_ms)
+    seeded.initialise({HALF_LIFE: saw.trend(HALF_LIFE, cut_off_ms)}, cut_off_ms, sold_ms)
     for state in (saw, seeded):
         bought(state, "ann", 4)
-        assert state.newest_ms == NOW_MS
+        assert state.watermark_ms == NOW_MS
     assert seeded.trend(HALF_LIFE, NOW_MS) == pytest.approx(saw.trend(HALF_LIFE, NOW_MS), rel=1e-12)
     assert seeded.trend(HALF_LIFE, NOW_MS) == pytest.approx([2**-1 + 2**-3, 0, 2**-2, 0, 1])
     assert seeded.on_sale(NOW_MS, 1).tolist() == saw.on_sale(NOW_MS, 1).tolist() == [True, False, True, False, True]
@@ -282,14 +292,14 @@ def test_every_change_of_a_history_is_told_apart() -> None:
     state = with_past()
     seen = [state.changed("ann")]
     assert seen == [0]
-    bought(state, "ann", 2, pieces=2)
+    bought(state, "ann", 2, quantity=2)
     seen.append(state.changed("ann"))
     bought(state, "bob", 2)
     assert state.changed("ann") == seen[-1], "another customer's purchase"
-    for pieces in (-1, -1):
-        bought(state, "ann", 2, pieces=pieces)
+    for quantity in (-1, -1):
+        bought(state, "ann", 2, quantity=quantity)
         seen.append(state.changed("ann"))
-    bought(state, "ann", 1, pieces=-1)  # owed by the past
+    bought(state, "ann", 1, quantity=-1)  # owed by the past
     seen.append(state.changed("ann"))
     assert len(set(seen)) == len(seen)
 

@@ -31,7 +31,7 @@ from recsys.model_format import (
     read_manifest,
     read_tables,
 )
-from recsys.score_weights import Composition, Fading
+from recsys.score_weights import DecayTerm, ScoreWeights
 from services.common.conditional_write import encode
 from services.common.model_manifest import ManifestSummary, summarise
 from spark.model_tables import BUILDERS, check_schema
@@ -93,7 +93,7 @@ def test_a_manifest_on_disk_is_read_and_written_unchanged() -> None:
     assert json.loads(encode(manifest)) == document
     assert [*json.loads(encode(manifest))] == [*document], "the order of the fields"
     assert manifest.training.rows == {0: {"shop.csv": 99}, 1: {}}
-    assert manifest.composition.trends == (Fading(6.0, 1.0),)
+    assert manifest.composition.trends == (DecayTerm(6.0, 1.0),)
     assert manifest.gate is not None
     assert manifest.gate.winner == "candidate"
 
@@ -219,5 +219,5 @@ def test_the_job_refuses_a_frame_with_other_columns(table: str, columns: StructT
 
 def test_composition_has_the_json_names_of_the_manifest() -> None:
     assert json.loads(PUBLISHED)["composition"].keys() == {
-        field.encode_name for field in msgspec.structs.fields(Composition)
+        field.encode_name for field in msgspec.structs.fields(ScoreWeights)
     }

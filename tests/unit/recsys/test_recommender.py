@@ -14,21 +14,21 @@ from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.live_state import Purchase
 from recsys.model import load_model
 from recsys.recommender import Answer, Pick, ReasonCode, Recommender, Strategy
-from recsys.score_weights import Composition, Fading
+from recsys.score_weights import DecayTerm, ScoreWeights
 from tests.support.models import CUT_OFF_MS, MODELS, ModelSpec, Objects, Product, checkerboard, publish, trained
 
 CLOCK_MS = CUT_OFF_MS + 3600 * DAY_MS  # the shop's purchases are of another decade
 ANY = Filters()
 
-EVERYTHING = Composition(
+EVERYTHING = ScoreWeights(
     factors=0.3,
     popularity=0.02,
     live=0.03,
     neighbours=0.5,
     categories=0.1,
     repeats=0.2,
-    trends=(Fading(6.0, 1.0), Fading(168.0, 0.5)),
-    recency=(Fading(336.0, 1.0), Fading(1.0, 0.5)),
+    trends=(DecayTerm(6.0, 1.0), DecayTerm(168.0, 0.5)),
+    recency=(DecayTerm(336.0, 1.0), DecayTerm(1.0, 0.5)),
     shrink=2.0,
     balance=0.3,
 )
@@ -46,15 +46,15 @@ def recommender_of(spec: ModelSpec, age_ms: Callable[[int], int | None] = lambda
     return Recommender(model, model.live_state(), age_ms)
 
 
-def composed(composition: Composition, spec: ModelSpec | None = None) -> Recommender:
+def composed(composition: ScoreWeights, spec: ModelSpec | None = None) -> Recommender:
     return recommender_of(replace(spec or checkerboard(), composition=composition, category_ties=TIES))
 
 
-def only(**weights: float | Composition) -> Composition:
-    return Composition(trends=(Fading(24.0, 1.0),), shrink=1.0, **weights)  # type: ignore[arg-type]
+def only(**weights: float | ScoreWeights) -> ScoreWeights:
+    return ScoreWeights(trends=(DecayTerm(24.0, 1.0),), shrink=1.0, **weights)  # type: ignore[arg-type]
 
 
-MOVING_AND_STILL = only(live=1.0, still=only(factors=1.0))
+MOVING_AND_STILL = only(live=1.0, offline_weights=only(factors=1.0))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_the_reason_is_the_part_and_its_weight_the_score(part: str, code: Reason
 def test_of_several_parts_the_largest_is_the_reason() -> None:
     board = composed(EVERYTHING)
     (pick,) = for_user(board, "u00", 1).picks
-    scorer, moment = board.model.scorer, board.model.scorer.moment(board.live, CUT_OFF_MS)
+    scorer, moment = board.model.scorer, board.model.scorer.shared_scores(board.live, CUT_OFF_MS)
     parts = scorer.explain(scorer.customer(board.live.history("u00")), board.live, moment, np.array([pick.product]))
     sizes = {
         ReasonCode.BOUGHT_TOGETHER: parts.neighbours[0],

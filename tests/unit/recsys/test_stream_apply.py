@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recsys.catalogue import Filters
 from recsys.decayed_counts import HOUR_MS
-from recsys.stream_apply import Intake, Outcome, Repeats
+from recsys.stream_apply import ApplyOutcome, Deduplicator, StreamApplier
 from services.common.events import Rejected, parse
 from tests.support.reference_features import START_MS, Known, Model, known, purchase
 
@@ -27,23 +27,23 @@ class Record(NamedTuple):
     value: bytes
 
 
-def fed(intake: Intake, records: Sequence[Record]) -> Intake:
+def fed(applier: StreamApplier, records: Sequence[Record]) -> StreamApplier:
     """The state after these records."""
     for record in records:
-        intake.take(record.partition, record.value, record.timestamp)
-    return intake
+        applier.apply(record.partition, record.value, record.timestamp)
+    return applier
 
 
-def empty() -> Intake:
-    return Model([]).intake()
+def empty() -> StreamApplier:
+    return Model([]).applier()
 
 
 def records(*values: bytes, partition: int = 0) -> list[Record]:
     return [Record(partition, offset, NOW_MS + offset, value) for offset, value in enumerate(values)]
 
 
-def what(intake: Intake) -> Known:
-    return known(intake, CUSTOMERS, NOW_MS)
+def what(applier: StreamApplier) -> Known:
+    return known(applier, CUSTOMERS, NOW_MS)
 
 
 @st.composite
@@ -96,92 +96,94 @@ def test_wherever_the_cut_off_lies_the_state_is_that_of_the_log(log: list[Record
     cuts = [data.draw(st.integers(0, sum(r.partition == p for r in log))) for p in range(PARTITIONS)]
     before = [record for record in log if record.offset < cuts[record.partition]]
     after = [record for record in log if record.offset >= cuts[record.partition]]
-    followed = Model(before).intake()
+    followed = Model(before).applier()
     for record in before:
         followed.remember(record.value, record.timestamp)
-    assert what(fed(followed, after)) == what(Model(log).intake())
-    assert what(fed(empty(), log)) == what(Model(log).intake())
+    assert what(fed(followed, after)) == what(Model(log).applier())
+    assert what(fed(empty(), log)) == what(Model(log).applier())
 
 
 def test_a_row_counts_once_and_rows_below_the_highest_are_repeats() -> None:
     values = [purchase("ann", f"p{row}", event_id=f"kz.csv:{row}") for row in (3, 4, 4, 3, 2, 5)]
-    intake = fed(empty(), records(*values))
-    assert set(what(intake).held["ann"]) == {"p3", "p4", "p5"}
-    assert intake.outcomes == {Outcome.APPLIED: 3, Outcome.REPEAT: 3}
+    applier = fed(empty(), records(*values))
+    assert set(what(applier).held["ann"]) == {"p3", "p4", "p5"}
+    assert applier.outcomes == {ApplyOutcome.APPLIED: 3, ApplyOutcome.REPEAT: 3}
 
 
 def test_each_partition_and_each_source_has_rows_of_its_own() -> None:
-    intake = fed(empty(), records(purchase("ann", "p0", event_id="a:5"), purchase("ann", "p1", event_id="b:4")))
-    fed(intake, records(purchase("ann", "p2", event_id="a:4"), partition=1))
-    assert set(what(intake).held["ann"]) == {"p0", "p1", "p2"}
+    applier = fed(empty(), records(purchase("ann", "p0", event_id="a:5"), purchase("ann", "p1", event_id="b:4")))
+    fed(applier, records(purchase("ann", "p2", event_id="a:4"), partition=1))
+    assert set(what(applier).held["ann"]) == {"p0", "p1", "p2"}
 
 
 def test_a_replayed_row_comes_late_and_counts_once() -> None:
     replay = purchase("ann", "p1", event_id="kz.csv:3", replay_of="kz.csv:3")
-    intake = fed(empty(), records(purchase("ann", "p0", event_id="kz.csv:9"), replay, replay))
-    assert what(intake).held["ann"]["p1"] == (1, START_MS)
-    assert intake.outcomes[Outcome.REPEAT] == 1
+    applier = fed(empty(), records(purchase("ann", "p0", event_id="kz.csv:9"), replay, replay))
+    assert what(applier).held["ann"]["p1"] == (1, START_MS)
+    assert applier.outcomes[ApplyOutcome.REPEAT] == 1
 
 
 def test_other_ids_are_remembered_up_to_a_number_and_replays_apart() -> None:
-    intake = Model([]).intake(remembered=2)
+    applier = Model([]).applier(remembered=2)
     replay = purchase("ann", "p9", event_id="old:replay", replay_of="old")
     values = [purchase("ann", "p0", event_id=f"id-{number}") for number in range(3)]
-    fed(intake, records(replay, *values, values[1], values[2], replay, values[0]))
-    assert what(intake).held["ann"] == {"p9": (1, START_MS), "p0": (4, START_MS)}, "only id-0 was forgotten"
+    fed(applier, records(replay, *values, values[1], values[2], replay, values[0]))
+    assert what(applier).held["ann"] == {"p9": (1, START_MS), "p0": (4, START_MS)}, "only id-0 was forgotten"
 
 
-def repeated(repeats: Repeats, *ids: str) -> list[bool]:
+def repeated(repeats: Deduplicator, *ids: str) -> list[bool]:
     """Whether each of these lines of partition 0 is a repeat."""
     events = (parse(purchase("ann", "p0", event_id=id_), NOW_MS) for id_ in ids)
     return [not isinstance(event, Rejected) and repeats.is_repeat(0, event) for event in events]
 
 
 def test_sources_are_bounded() -> None:
-    found = repeated(Repeats({}, sources=2), "a:1", "b:1", "a:2", "c:1", "a:2", "b:1")
+    found = repeated(Deduplicator({}, sources=2), "a:1", "b:1", "a:2", "c:1", "a:2", "b:1")
     assert found == [False, False, False, False, True, False], "b came longest ago when c came"
 
 
 def test_of_a_model_s_sources_the_newest_are_known() -> None:
-    repeats = Repeats({0: {"a": 1, "b": 1, "c": 1}}, sources=2)
+    repeats = Deduplicator({0: {"a": 1, "b": 1, "c": 1}}, sources=2)
     assert repeated(repeats, "b:1", "c:1", "a:1") == [True, True, False]
     assert repeated(repeats, "c:1", "b:1") == [True, False], "b was the oldest when a came"
 
 
 def test_a_new_product_gets_a_row_its_newest_facts_and_can_be_shown() -> None:
-    intake = Model(records(purchase("bob", "p0", brand="acme", category_code="toys"))).intake(spare=1)
-    fed(intake, records(purchase("ann", "new", hours=1, brand="zeta", category_code="food", product_name="tea")))
-    fed(intake, records(purchase(None, "new", hours=3, brand="zeta", category_code="food", price="2.50")))
-    fed(intake, records(purchase(None, "new", hours=2, brand="old", category_code="food", price="9.00")))
-    row = intake.catalogue.row("new")
+    applier = Model(records(purchase("bob", "p0", brand="acme", category_code="toys"))).applier(spare=1)
+    fed(applier, records(purchase("ann", "new", hours=1, brand="zeta", category_code="food", product_name="tea")))
+    fed(applier, records(purchase(None, "new", hours=3, brand="zeta", category_code="food", price="2.50")))
+    fed(applier, records(purchase(None, "new", hours=2, brand="old", category_code="food", price="9.00")))
+    row = applier.catalogue.row("new")
     assert row == 1
-    assert what(intake).facts["new"] == ("", "food", "zeta", 250)
-    assert intake.catalogue.allowed(Filters(brand="zeta")).tolist() == [False, True]
-    assert what(intake).trend.keys() == {"p0", "new"}
+    assert what(applier).facts["new"] == ("", "food", "zeta", 250)
+    assert applier.catalogue.allowed(Filters(brand="zeta")).tolist() == [False, True]
+    assert what(applier).trend.keys() == {"p0", "new"}
 
 
 def test_what_the_model_knows_follows_newer_facts_too() -> None:
-    intake = Model(records(purchase("bob", "p0", hours=2, brand="acme"))).intake()
-    fed(intake, records(purchase("bob", "p0", hours=1, brand="old", price="9.00")))
-    assert what(intake).facts["p0"] == ("", "", "acme", 150)
-    fed(intake, records(purchase("bob", "p0", hours=3, brand="zeta", price="2.00")))
-    assert what(intake).facts["p0"] == ("", "", "zeta", 200)
+    applier = Model(records(purchase("bob", "p0", hours=2, brand="acme"))).applier()
+    fed(applier, records(purchase("bob", "p0", hours=1, brand="old", price="9.00")))
+    assert what(applier).facts["p0"] == ("", "", "acme", 150)
+    fed(applier, records(purchase("bob", "p0", hours=3, brand="zeta", price="2.00")))
+    assert what(applier).facts["p0"] == ("", "", "zeta", 200)
 
 
 def test_beyond_the_spare_rows_products_are_counted_and_ignored() -> None:
-    intake = Model(records(purchase("bob", "p0"))).intake(spare=1)
-    fed(intake, records(*(purchase("ann", id_) for id_ in ("n1", "n2", "n1", "p0")), purchase("ann", "n3", -1)))
-    assert set(what(intake).held["ann"]) == {"n1", "p0"}
-    assert intake.outcomes == {Outcome.APPLIED: 4, Outcome.PRODUCT: 1}, "a return of what nobody bought needs no row"
+    applier = Model(records(purchase("bob", "p0"))).applier(spare=1)
+    fed(applier, records(*(purchase("ann", id_) for id_ in ("n1", "n2", "n1", "p0")), purchase("ann", "n3", -1)))
+    assert set(what(applier).held["ann"]) == {"n1", "p0"}
+    assert applier.outcomes == {ApplyOutcome.APPLIED: 4, ApplyOutcome.PRODUCT: 1}, (
+        "a return of what nobody bought needs no row"
+    )
 
 
 def test_spare_rows_are_shown_to_nobody() -> None:
-    intake = Model(records(purchase("bob", "p0"))).intake(spare=3)
-    assert intake.catalogue.allowed(Filters()).tolist() == [True, False, False, False]
-    assert intake.live.on_sale(NOW_MS, 30).tolist() == [True, False, False, False]
+    applier = Model(records(purchase("bob", "p0"))).applier(spare=3)
+    assert applier.catalogue.allowed(Filters()).tolist() == [True, False, False, False]
+    assert applier.live.on_sale(NOW_MS, 30).tolist() == [True, False, False, False]
 
 
 def test_bad_records_change_nothing() -> None:
-    intake = fed(empty(), records(b"", b"[]", purchase("ann", ""), purchase("ann", "p0", price="-1")))
-    assert intake.outcomes == {Outcome.INVALID: 4}
-    assert what(intake) == what(empty())
+    applier = fed(empty(), records(b"", b"[]", purchase("ann", ""), purchase("ann", "p0", price="-1")))
+    assert applier.outcomes == {ApplyOutcome.INVALID: 4}
+    assert what(applier) == what(empty())

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.topk import Allowed, Float32s, InnerProductIndex, Ranked, first_k, unit_vectors
+from recsys.topk import Allowed, Float32s, InnerProductIndex, unit_vectors
 
 
 def everything(rows: int) -> Allowed:
@@ -127,14 +127,6 @@ def test_masked_rows_never_appear_even_if_fewer_than_k_remain() -> None:
 def test_an_index_without_rows_answers_nothing() -> None:
     index = InnerProductIndex(np.zeros((0, 4), dtype=np.float32))
     assert index.top_k(np.ones(4, dtype=np.float32), 3, everything(7)).rows.tolist() == []
-
-
-def test_first_k_keeps_the_order_and_leaves_out_what_is_masked() -> None:
-    ranked = Ranked(np.array([4, 2, 0, 1]), np.array([9.0, 8.0, 8.0, 1.0]))
-    mask = np.array([True, True, False, True, True])
-    kept = first_k(ranked, 2, mask)
-    assert kept.rows.tolist() == [4, 0]
-    assert kept.scores.tolist() == [9.0, 8.0]
 
 
 def test_unit_vectors_have_length_one_and_zero_stays_zero() -> None:

@@ -23,10 +23,10 @@ from recsys.evaluation.gate import (
 )
 from recsys.evaluation.rolling import NO_PURCHASE_BEFORE, Answers, K
 from recsys.evaluation.weight_candidates import popularity_only
-from recsys.score_weights import Composition, Fading
+from recsys.score_weights import DecayTerm, ScoreWeights
 
-PERSONAL = Composition(live=0.01, neighbours=1.0)
-POPULAR = Composition(live=0.01)
+PERSONAL = ScoreWeights(live=0.01, neighbours=1.0)
+POPULAR = ScoreWeights(live=0.01)
 DAYS = 14
 
 
@@ -53,7 +53,7 @@ def answers(
     )
 
 
-def decided(found: Answers, **compositions: Composition) -> GateDecision:
+def decided(found: Answers, **compositions: ScoreWeights) -> GateDecision:
     return decide(found, {POPULARITY: POPULAR, **compositions})
 
 
@@ -96,7 +96,7 @@ def test_a_personal_recipe_without_a_lift_for_known_customers_is_refused(known: 
 
 def test_a_recipe_of_popular_products_needs_no_lift_over_them() -> None:
     found = answers({CANDIDATE: (0.3, 0.4), POPULARITY: (0.3, 0.3)})
-    decision = decided(found, candidate=msgspec.structs.replace(POPULAR, trends=(Fading(1.0, 1.0),)))
+    decision = decided(found, candidate=msgspec.structs.replace(POPULAR, trends=(DecayTerm(1.0, 1.0),)))
     assert decision.winner == CANDIDATE
 
 
@@ -154,7 +154,7 @@ def test_a_failed_check_refuses_whatever_won() -> None:
 
 
 def test_what_is_personal_is_what_looks_at_purchases() -> None:
-    whole = Composition(factors=1.0, neighbours=1.0, categories=1.0, repeats=1.0, live=0.5, popularity=0.2)
+    whole = ScoreWeights(factors=1.0, neighbours=1.0, categories=1.0, repeats=1.0, live=0.5, popularity=0.2)
     assert not personalises(popularity_only(whole))
     for part in ("factors", "neighbours", "categories", "repeats"):
         assert personalises(msgspec.structs.replace(POPULAR, **{part: 0.1}))

@@ -14,7 +14,7 @@ from recsys.evaluation.metrics import GAPS
 from recsys.evaluation.rolling import Answers
 from recsys.evaluation.search_trials import SearchTrial
 from recsys.evaluation.summary import Json, summary
-from recsys.score_weights import Composition, Fading
+from recsys.score_weights import DecayTerm, ScoreWeights
 from tests.support.evaluation_methods import BASELINE_NAMES
 
 ALS = CANDIDATES[0]
@@ -35,11 +35,11 @@ def document() -> Json:
         hits=hits,
         candidates=np.ones(1, np.bool_),
     )
-    composition = Composition(
+    composition = ScoreWeights(
         neighbours=1.0,
         live=0.01,
-        trends=(Fading(6.0, 1.0), Fading(168.0, 0.1)),
-        still=Composition(factors=1.0, live=0.1, trends=(Fading(720.0, 1.0),)),
+        trends=(DecayTerm(6.0, 1.0), DecayTerm(168.0, 0.1)),
+        offline_weights=ScoreWeights(factors=1.0, live=0.1, trends=(DecayTerm(720.0, 1.0),)),
     )
     trial = SearchTrial("personal", composition, ALS, 0.1, {"hr@3": 0.06, "ndcg@10": 0.04})
     figures = summary(answers, np.ones(1), COMPOSED)
@@ -50,7 +50,7 @@ def document() -> Json:
         "sample": 0.25,
         "validation": {"from": "2020-10-08T00:00:00Z", "sample": 0.5},
         "looks": 2,
-        "recipe": ModelConfig(ALS, composition, Composition(live=1.0)).record(),
+        "recipe": ModelConfig(ALS, composition, ScoreWeights(live=1.0)).record(),
         "rolling": figures,
         "static": {name: figures[name] for name in ("all", "warm", "cold")},
         "tried": {"strangers": 900, "personal": 2100},

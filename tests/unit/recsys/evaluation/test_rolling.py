@@ -8,12 +8,12 @@ from recsys.decayed_counts import DAY_MS
 from recsys.evaluation import holdout, rolling
 from recsys.evaluation.rolling import NO_PURCHASE_BEFORE, NOTHING_LEFT, Answers, EvaluationProtocol, Method
 from recsys.evaluation.training_view import TrainingView, view_at
-from recsys.score_weights import Composition, Fading
+from recsys.score_weights import DecayTerm, ScoreWeights
 from recsys.scorer import ComposedScorer
 from tests.support.purchase_log import START_MS, LogLine, log_of
 
 ALS = AlsSettings(rank=2, regularisation=1.0, alpha=1.0, iterations=1, seed=1, blocks=1)
-HOURLY = (Fading(1.0, 1.0),)
+HOURLY = (DecayTerm(1.0, 1.0),)
 EVERYBODY = EvaluationProtocol()
 MOMENT_MS = START_MS + 10 * DAY_MS
 BEFORE: list[LogLine] = [
@@ -39,7 +39,7 @@ def known(after: list[LogLine] = AFTER) -> TrainingView:
 
 def method(view: TrainingView, frozen: bool = False, **weights: float) -> Method:
     knowledge = view.knowledge(np.zeros((view.scored, 2), np.float32), ALS, view.popularity())
-    return Method("method", ComposedScorer(knowledge, Composition(trends=HOURLY, **weights)), frozen)  # type: ignore[arg-type]
+    return Method("method", ComposedScorer(knowledge, ScoreWeights(trends=HOURLY, **weights)), frozen)  # type: ignore[arg-type]
 
 
 def rolled(view: TrainingView, *methods: Method, protocol: EvaluationProtocol = EVERYBODY) -> Answers:

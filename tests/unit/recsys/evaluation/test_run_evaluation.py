@@ -15,18 +15,18 @@ from recsys.evaluation.purchase_log import PurchaseLog
 from recsys.evaluation.run_evaluation import Evaluation, EvaluationResult, config_of, windows_of
 from recsys.evaluation.weight_candidates import popularity_only
 from recsys.model_format import Manifest, read_manifest
-from recsys.score_weights import Composition, Fading
+from recsys.score_weights import DecayTerm, ScoreWeights
 from tests.support.evaluation_methods import BASELINE_NAMES
 from tests.support.purchase_log import START_MS, log_of, two_worlds
 
 SMALL = AlsSettings(rank=4, regularisation=1.0, alpha=10.0, iterations=4, seed=1, blocks=1)
 OTHER = AlsSettings(rank=3, regularisation=1.0, alpha=10.0, iterations=4, seed=1, blocks=1)
 QUICK = EvaluationSettings(search_seconds=0.0, search_days=8, gate_days=8, gate_questions=50)
-PERSONAL = Composition(live=0.01, neighbours=1.0, trends=(Fading(24.0, 1.0),))
-POPULAR = Composition(live=0.01, trends=(Fading(24.0, 1.0),))
+PERSONAL = ScoreWeights(live=0.01, neighbours=1.0, trends=(DecayTerm(24.0, 1.0),))
+POPULAR = ScoreWeights(live=0.01, trends=(DecayTerm(24.0, 1.0),))
 
 
-def made_by(composition: Composition, als: AlsSettings = SMALL) -> ModelConfig:
+def made_by(composition: ScoreWeights, als: AlsSettings = SMALL) -> ModelConfig:
     return ModelConfig(als, composition, popularity_only(composition))
 
 
@@ -86,7 +86,7 @@ def test_purchases_after_the_split_do_not_change_the_candidate(tmp_path: Path) -
 
 
 def test_where_bought_products_are_shown_again_they_are_to_be_found(tmp_path: Path) -> None:
-    again = Composition(live=0.01, neighbours=1.0, repeats=0.1, mask_bought=False, trends=(Fading(24.0, 1.0),))
+    again = ScoreWeights(live=0.01, neighbours=1.0, repeats=0.1, mask_bought=False, trends=(DecayTerm(24.0, 1.0),))
     found = evaluated(two_worlds(300, seed=2), tmp_path, live=made_by(again))
     assert found.document is not None
     assert found.document["judged_by"] == "repeats"

@@ -12,23 +12,23 @@ from recsys.evaluation.rolling import Answers, EvaluationProtocol, Method
 from recsys.evaluation.score_table import HALF_LIVES_H, Table
 from recsys.evaluation.score_table_builder import tabulate, tabulate_holdout
 from recsys.evaluation.training_view import TrainingView, view_at
-from recsys.score_weights import Composition, Fading
-from recsys.scorer import ComposedScorer, Knowledge
+from recsys.score_weights import DecayTerm, ScoreWeights
+from recsys.scorer import ComposedScorer, TrainedParts
 from recsys.topk import Float32s
 from tests.support.purchase_log import START_MS, two_worlds
 
 MOMENT_MS, END_MS = START_MS + 20 * DAY_MS, START_MS + 30 * DAY_MS
 ALS = AlsSettings(rank=4, regularisation=0.1, alpha=5.0, iterations=1, seed=1, blocks=1)
-EVERYTHING = Composition(
+EVERYTHING = ScoreWeights(
     factors=0.3,
     popularity=0.02,
     live=0.05,
     neighbours=1.0,
     categories=0.4,
-    trends=(Fading(6.0, 1.0), Fading(168.0, 0.2)),
-    steady=(Fading(720.0, 0.02),),
-    recency=(Fading(72.0, 1.0), Fading(1.0, 0.5)),
-    fade=(Fading(24.0, 0.7), Fading(1e6, 0.3)),
+    trends=(DecayTerm(6.0, 1.0), DecayTerm(168.0, 0.2)),
+    baseline_trends=(DecayTerm(720.0, 0.02),),
+    recency=(DecayTerm(72.0, 1.0), DecayTerm(1.0, 0.5)),
+    factor_decay=(DecayTerm(24.0, 0.7), DecayTerm(1e6, 0.3)),
     shrink=3.0,
     balance=0.3,
 )
@@ -36,15 +36,15 @@ COMPOSITIONS = {
     "everything": EVERYTHING,
     **{
         f"without {part}": msgspec.structs.replace(EVERYTHING, **{part: type(getattr(EVERYTHING, part))()})
-        for part in ("factors", "popularity", "live", "neighbours", "categories", "steady", "fade")
+        for part in ("factors", "popularity", "live", "neighbours", "categories", "baseline_trends", "factor_decay")
     },
     "another balance": msgspec.structs.replace(EVERYTHING, shrink=30.0, balance=0.7),
-    "another trend": msgspec.structs.replace(EVERYTHING, trends=(Fading(24.0, 1.0),), live=0.5),
-    "older purchases": msgspec.structs.replace(EVERYTHING, recency=(Fading(1000.0, 1.0),)),
+    "another trend": msgspec.structs.replace(EVERYTHING, trends=(DecayTerm(24.0, 1.0),), live=0.5),
+    "older purchases": msgspec.structs.replace(EVERYTHING, recency=(DecayTerm(1000.0, 1.0),)),
 }
 
 
-def known() -> tuple[TrainingView, Knowledge]:
+def known() -> tuple[TrainingView, TrainedParts]:
     shop = view_at(two_worlds(300, seed=4), MOMENT_MS)
     factors: Float32s = np.random.default_rng(1).normal(size=(shop.scored, 4)).astype(np.float32)
     return shop, shop.knowledge(factors, ALS, shop.popularity())
@@ -105,7 +105,7 @@ def test_models_are_told_apart_and_other_half_lives_can_be_had() -> None:
     table, _ = tabulate(
         shop, END_MS, {"one": knowledge, "other": other}, half_lives_h=(*HALF_LIVES_H, 5.0), shares=(1.0, 0.0), seed=1
     )
-    odd = Composition(factors=1.0, live=0.1, trends=(Fading(5.0, 1.0),))
+    odd = ScoreWeights(factors=1.0, live=0.1, trends=(DecayTerm(5.0, 1.0),))
     assert table.values(odd, "one") != table.values(odd, "other")
 
 

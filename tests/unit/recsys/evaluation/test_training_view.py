@@ -49,8 +49,8 @@ def test_histories_are_net_and_of_the_time_before() -> None:
     known = view_at(log_of(LINES, 6, pieces=[1, 1, 2, 1, 1, 1, 1, 3, 1]), START_MS + round(5.5 * DAY_MS))
     ann, bob = known.past.of("ann"), known.past.of("bob")
     assert ids(known, ann.rows.tolist()) == ["p002", "p005"]
-    assert ann.pieces.tolist() == [1, 4]
-    assert (ann.at_ms - START_MS).tolist() == [0, 5 * DAY_MS]
+    assert ann.quantity.tolist() == [1, 4]
+    assert (ann.event_time_ms - START_MS).tolist() == [0, 5 * DAY_MS]
     assert ids(known, bob.rows.tolist()) == ["p001", "p002", "p005"]
     assert len(known.past.of("dan")) == 0
 
@@ -85,7 +85,7 @@ def test_ties_of_categories_are_shares_of_buyers() -> None:
     # ann: two of category 0; bob: two of 0 and one of 1; cid: one of 1 and one of none.
     log = log_of(LINES, 6, category=[-1, 1, 0, 1, 1, 0])
     categories = categories_of(log, net_purchases_before(log, len(log)), shrink=1.0)
-    assert categories.ties == pytest.approx(np.array([[2 / 3, 1 / 3], [1 / 3, 0]]))
+    assert categories.affinity == pytest.approx(np.array([[2 / 3, 1 / 3], [1 / 3, 0]]))
 
 
 def test_only_the_most_bought_categories_have_ties_and_the_others_are_unknown() -> None:
@@ -94,7 +94,7 @@ def test_only_the_most_bought_categories_have_ties_and_the_others_are_unknown() 
     held = net_purchases_before(log, len(log))
     categories = categories_of(log, held, shrink=1.0, most=2)
     assert categories.of.tolist() == [-1, 1, 0, -1, -1, 0]
-    assert categories.ties == pytest.approx(np.array([[2 / 3, 1 / 3], [1 / 3, 0]]))
+    assert categories.affinity == pytest.approx(np.array([[2 / 3, 1 / 3], [1 / 3, 0]]))
     swapped = log_of([*LINES, (7, "h", "dan", 3)], 6, category=[-1, 1, 2, 0, 3, 2])
     assert categories_of(swapped, held, most=1).of.tolist() == [-1, 0, -1, -1, -1, -1], "of equals the first"
 
@@ -140,9 +140,9 @@ def test_nothing_later_is_known() -> None:
     assert list(whole.log.products) == list(cut.log.products)
     for ours, theirs in (
         (whole.past.rows, cut.past.rows),
-        (whole.past.at_ms, cut.past.at_ms),
+        (whole.past.event_time_ms, cut.past.event_time_ms),
         (whole.co_purchases.counts, cut.co_purchases.counts),
-        (whole.categories.ties, cut.categories.ties),
+        (whole.categories.affinity, cut.categories.affinity),
         (whole.popularity(), cut.popularity()),
         (whole.live_state((HOUR_MS,)).trend(HOUR_MS, moment), cut.live_state((HOUR_MS,)).trend(HOUR_MS, moment)),
     ):

@@ -27,7 +27,7 @@ from recsys.evaluation.weight_candidates import (
     with_offline_weights,
 )
 from recsys.evaluation.weight_search import Choice, choose
-from recsys.score_weights import Composition, Fading
+from recsys.score_weights import DecayTerm, ScoreWeights
 from recsys.scorer import ComposedScorer
 from tests.support.purchase_log import START_MS, two_worlds
 
@@ -111,14 +111,14 @@ class LiveValues:
     def __init__(self, values: dict[float, float]) -> None:
         self._values = values
 
-    def values(self, composition: Composition, model: str, /) -> dict[str, float]:
+    def values(self, composition: ScoreWeights, model: str, /) -> dict[str, float]:
         return {"hr@3": self._values.get(composition.live, composition.live), "ndcg@10": 0.0}
 
 
 def stage_of(values: dict[float, float]) -> Stage:
     """A stage that started with compositions of these `live` weights."""
     stage = Stage("personal", LiveValues(values), "0", SMALL)
-    stage.try_all([Composition(live=live) for live in values])
+    stage.try_all([ScoreWeights(live=live) for live in values])
     return stage
 
 
@@ -127,9 +127,9 @@ def test_leaders_are_mutated_and_what_is_better_leads() -> None:
     changed: list[float] = []
     clock = iter([0.0] * 40 + [9.0])
 
-    def mutate(parent: Composition, _: np.random.Generator) -> Composition:
+    def mutate(parent: ScoreWeights, _: np.random.Generator) -> ScoreWeights:
         changed.append(parent.live)
-        return msgspec.structs.replace(parent, live=0.6) if len(changed) == 20 else Composition(live=0.0)
+        return msgspec.structs.replace(parent, live=0.6) if len(changed) == 20 else ScoreWeights(live=0.0)
 
     stage.random_search((), mutate, np.random.default_rng(1), Deadline(5.0, lambda: next(clock)))
     assert set(changed[:20]) == {0.5, 0.4, 0.3, 0.2}, "the best four"
@@ -140,15 +140,15 @@ def test_leaders_are_mutated_and_what_is_better_leads() -> None:
 def test_the_record_keeps_the_starts_and_what_was_better_than_all_before() -> None:
     stage = stage_of({0.3: 0.3, 0.2: 0.2})
     for live in (0.1, 0.4, 0.4, 0.35, 0.5):
-        stage.add(Composition(live=live), {"hr@3": live, "ndcg@10": 0.0})
+        stage.add(ScoreWeights(live=live), {"hr@3": live, "ndcg@10": 0.0})
     assert [trial.composition.live for trial in stage.notable] == [0.3, 0.2, 0.4, 0.5]
 
 
 def test_a_given_recipe_is_among_the_first_tried(tmp_path: Path) -> None:
     log = two_worlds(60, seed=4)
     window = SearchWindow(view_at(log, VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
-    given = Composition(live=0.3, neighbours=0.7, trends=(Fading(5.0, 1.0),), shrink=4.0)
-    start = ModelConfig(SMALL, given, Composition(live=1.0))
+    given = ScoreWeights(live=0.3, neighbours=0.7, trends=(DecayTerm(5.0, 1.0),), shrink=4.0)
+    start = ModelConfig(SMALL, given, ScoreWeights(live=1.0))
     trials = choose(window, FactorCache(tmp_path), seconds=0.0, candidates=[SMALL], start=start).trials
     assert given in [trial.composition for trial in trials if trial.stage == "personal"]
     popular = [trial.composition for trial in trials if trial.stage == "strangers"]
@@ -167,40 +167,42 @@ def test_where_a_trend_says_nothing_of_the_weeks_after_it_a_state_that_stands_st
     window = SearchWindow(view_at(replace(log, rows=rows), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
     choice = choose(window, FactorCache(tmp_path), seconds=0.0, candidates=[SMALL])
     trials = [trial for trial in choice.trials if trial.stage == "still"]
-    best, still = max(trials, key=lambda trial: trial.value), choice.config.composition.still
+    best, still = max(trials, key=lambda trial: trial.value), choice.config.composition.offline_weights
     assert still is not None
     assert best.value > trials[0].value, "the weights for a moving state are among the tried"
-    assert still == with_offline_weights(choice.config.composition, best.composition).still
+    assert still == with_offline_weights(choice.config.composition, best.composition).offline_weights
 
 
 def test_strangers_get_popular_products_also_where_the_state_stands_still() -> None:
-    moving = Composition(live=0.02, neighbours=1.0)
+    moving = ScoreWeights(live=0.02, neighbours=1.0)
     assert all(one.live > 0 and one.trends for one in map(popularity_only, offline_starts(moving)))
     assert len({str(one) for one in offline_starts(moving)}) == 1 + 3 + 4 * 15
 
 
 def test_what_was_bought_is_shown_again_in_both_states_or_in_none() -> None:
-    moving = Composition(live=2.0, neighbours=0.5, mask_bought=False, repeats=6.0)
-    still = with_offline_weights(moving, Composition(factors=0.5, live=0.1)).still
-    assert still == Composition(factors=0.5, live=0.1, mask_bought=False, repeats=1.5)
-    assert with_offline_weights(Composition(live=1.0), Composition(live=2.0)).still == Composition(live=2.0)
+    moving = ScoreWeights(live=2.0, neighbours=0.5, mask_bought=False, repeats=6.0)
+    still = with_offline_weights(moving, ScoreWeights(factors=0.5, live=0.1)).offline_weights
+    assert still == ScoreWeights(factors=0.5, live=0.1, mask_bought=False, repeats=1.5)
+    assert with_offline_weights(ScoreWeights(live=1.0), ScoreWeights(live=2.0)).offline_weights == ScoreWeights(
+        live=2.0
+    )
 
 
 def test_the_live_model_s_weights_for_it_are_among_the_tried(tmp_path: Path) -> None:
     window = SearchWindow(view_at(two_worlds(60, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
-    before = Composition(neighbours=0.7, live=0.02, trends=(Fading(99.0, 1.0),))
-    start = ModelConfig(SMALL, Composition(live=1.0, still=before), Composition(live=1.0))
+    before = ScoreWeights(neighbours=0.7, live=0.02, trends=(DecayTerm(99.0, 1.0),))
+    start = ModelConfig(SMALL, ScoreWeights(live=1.0, offline_weights=before), ScoreWeights(live=1.0))
     trials = choose(window, FactorCache(tmp_path), seconds=0.0, candidates=[SMALL], start=start).trials
     assert before in [trial.composition for trial in trials if trial.stage == "still"]
-    assert all(trial.composition.still is None for trial in trials)
+    assert all(trial.composition.offline_weights is None for trial in trials)
 
 
 def test_static_asks_by_the_weights_for_a_state_that_stands_still(tmp_path: Path) -> None:
-    known, still = view_at(two_worlds(60, seed=4), SPLIT_MS), Composition(factors=1.0)
-    config = ModelConfig(SMALL, Composition(live=1.0, still=still), Composition(live=1.0))
+    known, still = view_at(two_worlds(60, seed=4), SPLIT_MS), ScoreWeights(factors=1.0)
+    config = ModelConfig(SMALL, ScoreWeights(live=1.0, offline_weights=still), ScoreWeights(live=1.0))
     for live, composition in ((True, config.composition), (False, still)):
         composed = methods.methods(known, config, FactorCache(tmp_path), live=live, baseline=SMALL)[0]
-        assert (composed.name, composed.scorer.composition) == (COMPOSED, composition)
+        assert (composed.name, composed.scorer.weights) == (COMPOSED, composition)
 
 
 def test_the_table_and_the_finals_ask_different_orders(tmp_path: Path) -> None:
@@ -208,7 +210,7 @@ def test_the_table_and_the_finals_ask_different_orders(tmp_path: Path) -> None:
     knowledge = FactorCache(tmp_path).knowledge(window.view, SMALL)
     table, _ = window.table({"0": knowledge}, [])
     whole = EvaluationProtocol(who="warm", sample=0.5, seed=1)
-    method = Method("one", ComposedScorer(knowledge, Composition(live=1.0)))
+    method = Method("one", ComposedScorer(knowledge, ScoreWeights(live=1.0)))
     finals, all_of_them = (
         rolling.evaluate(window.view, SPLIT_MS, [method], protocol, "test") for protocol in (window.protocol(), whole)
     )
@@ -240,7 +242,7 @@ def test_bought_products_are_masked_for_all_methods_or_for_none(tmp_path: Path) 
         compared = methods.methods(
             known, choice.config, FactorCache(tmp_path), live=True, mask_bought=mask_bought, baseline=SMALL
         )
-        assert {method.scorer.composition.mask_bought for method in compared} == {mask_bought}
+        assert {method.scorer.weights.mask_bought for method in compared} == {mask_bought}
     assert methods.ALS_FOLDED not in {
         method.name
         for method in methods.methods(known, choice.config, FactorCache(tmp_path), live=False, baseline=SMALL)
@@ -255,13 +257,13 @@ def test_factors_to_choose_from_are_written_in_a_line() -> None:
 
 def test_recipes_are_compared_each_with_its_own_factors(tmp_path: Path) -> None:
     known, other = view_at(two_worlds(60, seed=4), SPLIT_MS), SMALL.model_copy(update={"rank": 2})
-    factors, popular = Composition(factors=1.0), Composition(live=1.0)
+    factors, popular = ScoreWeights(factors=1.0), ScoreWeights(live=1.0)
     one, two = methods.compared(
         known,
         {"one": ModelConfig(SMALL, factors, popular), "two": ModelConfig(other, popular, popular)},
         FactorCache(tmp_path),
     )
-    assert (one.name, one.scorer.composition, two.name, two.scorer.composition) == ("one", factors, "two", popular)
+    assert (one.name, one.scorer.weights, two.name, two.scorer.weights) == ("one", factors, "two", popular)
     history = known.live_state(popular.half_lives_ms).history("u0001")
     assert len(history)
     assert [len(method.scorer.customer(history).vector) for method in (one, two)] == [4, 2]
@@ -276,17 +278,19 @@ def test_what_was_fitted_is_read_again(tmp_path: Path) -> None:
 
 
 def test_personal_changes_leave_strangers_what_they_get() -> None:
-    parent = Composition(live=0.02, popularity=0.01, factors=0.1, neighbours=1.0, steady=(Fading(720.0, 0.005),))
+    parent = ScoreWeights(
+        live=0.02, popularity=0.01, factors=0.1, neighbours=1.0, baseline_trends=(DecayTerm(720.0, 0.005),)
+    )
     draw = np.random.default_rng(1)
     for _ in range(200):
         changed = mutate_personal(parent, draw)
         assert changed.trends == parent.trends
         assert changed.popularity / changed.live == pytest.approx(0.5, rel=0.02), "rounded to three digits"
-        assert changed.steady[0].weight / changed.live == pytest.approx(0.25, rel=0.02)
+        assert changed.baseline_trends[0].weight / changed.live == pytest.approx(0.25, rel=0.02)
 
 
 def test_changes_of_what_strangers_get_are_compositions() -> None:
-    draw, composition = np.random.default_rng(1), Composition(live=0.01)
+    draw, composition = np.random.default_rng(1), ScoreWeights(live=0.01)
     for _ in range(200):
         composition = mutate_popularity(composition, draw)
         assert 1 <= len(composition.trends) <= 2
@@ -294,15 +298,15 @@ def test_changes_of_what_strangers_get_are_compositions() -> None:
 
 
 def test_a_shop_of_regulars_may_move_what_is_popular_too() -> None:
-    parent, draw = Composition(live=0.02, factors=0.1, trends=(Fading(6.0, 1.0),)), np.random.default_rng(1)
+    parent, draw = ScoreWeights(live=0.02, factors=0.1, trends=(DecayTerm(6.0, 1.0),)), np.random.default_rng(1)
     changed = [mutate_all(parent, draw) for _ in range(100)]
     assert any(one.trends != parent.trends for one in changed)
-    assert any(one.steady for one in changed)
+    assert any(one.baseline_trends for one in changed)
     assert any(one.factors != parent.factors for one in changed)
 
 
 def test_masking_is_the_first_candidate_and_wins_where_repeats_bring_nothing() -> None:
-    masked, *shown = repeat_starts(Composition(neighbours=2.0))
+    masked, *shown = repeat_starts(ScoreWeights(neighbours=2.0))
     assert masked.mask_bought
     assert not any(candidate.mask_bought for candidate in shown)
     assert [candidate.repeats for candidate in shown] == [0.0, 0.06, 0.6, 6.0]
