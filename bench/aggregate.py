@@ -16,7 +16,7 @@ from bench.log import Log, Offsets, open_log
 from bench.machine import CpuMeter, cpu_table, machine, table
 from bench.stacks import own_stack, pids
 from local.process import Process, spawn, stop_together
-from local.producer_run import Feed, demo_data
+from local.producer_run import ProducerRun, demo_data
 from local.services import SERVICES
 from local.stack import Stack
 from local.steps import send
@@ -35,12 +35,12 @@ class Outcome:
 def main(arguments: list[str] | None = None) -> int:
     """Measure as the command line says; returns the exit status."""
     options = _options(arguments)
-    feed = Feed(options.csv or demo_data(), "max", rows=f":{options.rows + 1}" if options.rows else None)
+    run = ProducerRun(options.csv or demo_data(), "max", rows=f":{options.rows + 1}" if options.rows else None)
     with own_stack() as stack:
         stack.stop(SERVICES)
-        send(stack, feed)
+        send(stack, run)
         outcome, meter = asyncio.run(measure(stack))
-    print(f"\nAggregator alone, from a full topic: {feed.file.name} on {machine()}")
+    print(f"\nAggregator alone, from a full topic: {run.file.name} on {machine()}")
     print(_table(outcome))
     print(cpu_table(meter, outcome.seconds))
     return 0
@@ -59,7 +59,7 @@ async def measure(stack: Stack) -> tuple[Outcome, CpuMeter]:
     """Start the aggregator and wait until it has applied the whole topic."""
     async with open_log(stack.settings) as log:
         ends = await log.ends()
-        aggregator = spawn(stack.part("aggregator").program, leashed=True)
+        aggregator = spawn(stack.service("aggregator").program, die_with_parent=True)
         try:
             first, first_at = await _first_marks(log, aggregator)
             meter = CpuMeter({**pids(stack), "aggregator": aggregator.identity.pid})

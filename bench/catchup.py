@@ -21,7 +21,7 @@ from bench.stacks import own_stack
 from local.http import readiness
 from local.ports import LOOPBACK
 from local.process import Process, spawn, stop_together
-from local.producer_run import Feed, demo_data
+from local.producer_run import ProducerRun, demo_data
 from local.stack import Stack
 from local.steps import lag_now, send, train, wait_settled
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
@@ -48,13 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     file: Path = options.csv or demo_data()
     with own_stack() as stack:
-        send(stack, Feed(file, "max", "catchup-history", f":{options.history + 1}"))
+        send(stack, ProducerRun(file, "max", "catchup-history", f":{options.history + 1}"))
         wait_settled(stack)
         train(stack)
         before = lag_now(stack).records
         stack.stop(["recommender"])
         first, end = options.history + 1, options.history + 1 + options.rows if options.rows else ""
-        send(stack, Feed(file, "max", "catchup-behind", f"{first}:{end}"))
+        send(stack, ProducerRun(file, "max", "catchup-behind", f"{first}:{end}"))
         behind = lag_now(stack).records - before
         outcome = asyncio.run(measure(stack))
     print(f"\nThe recommender after a restart with {behind:,} records behind: {file.name} on {machine()}")
@@ -75,7 +75,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 async def measure(stack: Stack) -> Outcome:
     """Start the recommender and wait until it knows everything."""
     outcome, begun = Outcome(), time.monotonic()
-    recommender = spawn(stack.part("recommender").program, leashed=True)
+    recommender = spawn(stack.service("recommender").program, die_with_parent=True)
     meter = CpuMeter({"recommender": recommender.identity.pid})
     try:
         async with grpc.aio.insecure_channel(f"{LOOPBACK}:{stack.settings.recommender_port}") as channel:
@@ -83,7 +83,7 @@ async def measure(stack: Stack) -> Outcome:
             while not await _level(client, outcome, begun):
                 recommender.require_alive()
                 if time.monotonic() - begun > GIVE_UP_S:
-                    raise SystemExit(f"not level after {GIVE_UP_S} s: {readiness(stack.part('recommender').health)}")
+                    raise SystemExit(f"not level after {GIVE_UP_S} s: {readiness(stack.service('recommender').health)}")
                 await asyncio.sleep(POLL_S)
         outcome.level_s = time.monotonic() - begun
         meter.read()

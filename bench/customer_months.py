@@ -47,7 +47,7 @@ def memory(customers: int, months: int) -> int:
     """Bytes that entries of so many customers take, their months spread evenly over them."""
     with tempfile.TemporaryDirectory() as folder:
         (port,) = free_ports(1)
-        engine = ValkeyEngine(Path(folder), Path(folder) / "log", port, leashed=True)
+        engine = ValkeyEngine(Path(folder), Path(folder) / "log", port, die_with_parent=True)
         process = engine.start()
         try:
             engine.wait_ready(30)

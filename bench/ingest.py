@@ -18,8 +18,8 @@ from bench.log import Log, open_log
 from bench.machine import CpuMeter, cpu_table, machine, table
 from bench.stacks import own_stack, pids, running_stack
 from local.process import Process, spawn, stop_together
-from local.producer_run import Feed, demo_data
-from local.stack import FEEDER, Stack
+from local.producer_run import ProducerRun, demo_data
+from local.stack import PRODUCER, Stack
 
 POLL_S = 0.05
 
@@ -36,10 +36,12 @@ class Outcome:
 def main(arguments: list[str] | None = None) -> int:
     """Measure as the command line says; returns the exit status."""
     options = _options(arguments)
-    feed = Feed(options.csv or demo_data(), "max", _unused_source(), f":{options.rows + 1}" if options.rows else None)
+    run = ProducerRun(
+        options.csv or demo_data(), "max", _unused_source(), f":{options.rows + 1}" if options.rows else None
+    )
     with running_stack() if options.running else own_stack() as stack:
-        outcome, meter = asyncio.run(measure(stack, feed))
-    print(f"\nCSV to Redis, everything running: {feed.file.name} on {machine()}")
+        outcome, meter = asyncio.run(measure(stack, run))
+    print(f"\nCSV to Redis, everything running: {run.file.name} on {machine()}")
     print(_table(outcome))
     print(cpu_table(meter, outcome.seconds))
     return 0
@@ -60,13 +62,13 @@ def _unused_source() -> str:
     return f"bench-{time.time_ns()}"
 
 
-async def measure(stack: Stack, feed: Feed) -> tuple[Outcome, CpuMeter]:
+async def measure(stack: Stack, run: ProducerRun) -> tuple[Outcome, CpuMeter]:
     """Send the file and wait until it is applied."""
     async with open_log(stack.settings) as log:
         begin = await log.ends()
-        producer = _start_producer(stack, feed)
+        producer = _start_producer(stack, run)
         try:
-            meter = CpuMeter({**pids(stack), FEEDER: producer.identity.pid})
+            meter = CpuMeter({**pids(stack), PRODUCER: producer.identity.pid})
             sent_at, applied_at = await _follow(log, stack, producer, meter)
         finally:
             stop_together([producer])
@@ -75,9 +77,9 @@ async def measure(stack: Stack, feed: Feed) -> tuple[Outcome, CpuMeter]:
     return Outcome(events, applied_at - first, sent_at - first), meter
 
 
-def _start_producer(stack: Stack, feed: Feed) -> Process:
+def _start_producer(stack: Stack, run: ProducerRun) -> Process:
     log = stack.layout.log("bench-producer")
-    return spawn(feed.program(stack.settings, stack.layout, stack.environment, log), leashed=True)
+    return spawn(run.program(stack.settings, stack.layout, stack.environment, log), die_with_parent=True)
 
 
 async def _follow(log: Log, stack: Stack, producer: Process, meter: CpuMeter) -> tuple[float, float]:

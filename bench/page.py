@@ -34,7 +34,7 @@ from bench.stacks import own_stack, pids
 from local.browser import chromium
 from local.layout import REPOSITORY
 from local.process import spawn, stop_together
-from local.producer_run import Feed, demo_data
+from local.producer_run import ProducerRun, demo_data
 from local.stack import Stack
 from local.steps import ensure_page
 
@@ -66,10 +66,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure as the command line says; 1 where no marked purchase was ever seen."""
     options = _options(arguments)
     ensure_page()
-    feed = Feed(options.csv or demo_data(), f"{options.rate:g}")
+    run = ProducerRun(options.csv or demo_data(), f"{options.rate:g}")
     with own_stack() as stack, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=_ARGUMENTS, headless=True)
-        measured = measure(stack, browser, feed, options)
+        measured = measure(stack, browser, run, options)
         browser.close()
     print(f"\n{options.tabs} tabs and {options.clients} readers at {options.rate:g} purchases/s on {machine()}")
     print(table([("script", "gzipped bytes"), *bundle()]))
@@ -115,11 +115,11 @@ class Measured:
         self.frames = frames
 
 
-def measure(stack: Stack, browser: Browser, feed: Feed, options: argparse.Namespace) -> Measured:
+def measure(stack: Stack, browser: Browser, run: ProducerRun, options: argparse.Namespace) -> Measured:
     """Open everything, let it settle, and measure for the time asked for."""
     url = stack.settings.page
     with ExitStack() as open_things:
-        open_things.enter_context(_streaming(stack, feed))
+        open_things.enter_context(_streaming(stack, run))
         open_things.enter_context(_readers(stack, options.clients))
         mark(url, 0)
         pages = [_tab(browser, url) for _ in range(options.tabs)]
@@ -133,9 +133,9 @@ def measure(stack: Stack, browser: Browser, feed: Feed, options: argparse.Namesp
 
 
 @contextmanager
-def _streaming(stack: Stack, feed: Feed) -> Iterator[None]:
+def _streaming(stack: Stack, run: ProducerRun) -> Iterator[None]:
     log = stack.layout.log("producer")
-    producer = spawn(feed.program(stack.settings, stack.layout, stack.environment, log), leashed=True)
+    producer = spawn(run.program(stack.settings, stack.layout, stack.environment, log), die_with_parent=True)
     try:
         yield
     finally:

@@ -17,7 +17,7 @@ def own_stack(**settings: object) -> Iterator[Stack]:
     STATE.mkdir(exist_ok=True)
     # Beside the other state: a folder for temporary files may be kept in memory.
     with tempfile.TemporaryDirectory(prefix="bench-", dir=STATE) as folder:
-        stack = Stack(Layout(Path(folder)), _on_free_ports(settings), leashed=True)
+        stack = Stack(Layout(Path(folder)), _on_free_ports(settings), die_with_parent=True)
         try:
             stack.start()
             yield stack

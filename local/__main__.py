@@ -15,10 +15,11 @@ from redis.exceptions import RedisError
 from local import commands, parent_death
 from local.demo import RATE, demo
 from local.engines import NotReady
-from local.guard import Busy, Stopped, stoppable
 from local.http import NoAnswer
+from local.lockfile import AlreadyRunning
 from local.prerequisites import MissingPrerequisite
 from local.process import ProcessDied
+from local.signals import Stopped, stoppable
 from local.stack import StackError
 from local.status import status
 from services.common.settings import explain
@@ -50,7 +51,7 @@ TILLSTREAM_S3_SECRET_KEY). Logs are in .tillstream/logs/, those of the demo in .
 Exit status: 0 success; 1 failure (`status`: something is not ready); 2 wrong usage or settings, or a port in use;
 130 interrupted.
 """
-_EXPECTED = (Busy, MissingPrerequisite, NoAnswer, NotReady, ProcessDied, StackError)
+_EXPECTED = (AlreadyRunning, MissingPrerequisite, NoAnswer, NotReady, ProcessDied, StackError)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,17 +5,18 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from local.console import say
-from local.guard import Stopped, exclusive
 from local.lag import Lag
 from local.layout import Layout
+from local.lockfile import exclusive
 from local.model import current_version
-from local.producer_run import Feed, demo_data
+from local.producer_run import ProducerRun, demo_data
 from local.settings import StackSettings
-from local.stack import FEEDER, Stack, StackError
+from local.signals import Stopped
+from local.stack import PRODUCER, Stack, StackError
 from local.steps import (
-    blaming_crashes,
     ensure_page,
     lag_now,
+    report_crashed_process,
     run_batch_job,
     send,
     train,
@@ -28,7 +29,7 @@ from local.steps import (
 def detached_stack() -> Stack:
     """The stack of `make up`."""
     settings = StackSettings()
-    return Stack(Layout(settings.state_dir), settings, leashed=False)
+    return Stack(Layout(settings.state_dir), settings, die_with_parent=False)
 
 
 def up(csv: Path | None, rate: str | None) -> None:
@@ -42,7 +43,7 @@ def up(csv: Path | None, rate: str | None) -> None:
         stack.stop(stack.started)
         raise
     try:
-        with blaming_crashes(stack):
+        with report_crashed_process(stack):
             _feed(stack, csv, rate)
             wait_gateway(stack)
     except Stopped:
@@ -57,10 +58,10 @@ def _feed(stack: Stack, csv: Path | None, rate: str | None) -> None:
     if csv is None and before.records:
         say("the stack has data already: no file loaded")
     elif rate is not None:
-        _stream(stack, Feed(csv or demo_data(), rate), before)
+        _stream(stack, ProducerRun(csv or demo_data(), rate), before)
         return
     else:
-        send(stack, Feed(csv or demo_data(), "max"))
+        send(stack, ProducerRun(csv or demo_data(), "max"))
     after = wait_settled(stack)
     if not after.records:
         say("no purchases yet, so no model is trained")
@@ -68,14 +69,14 @@ def _feed(stack: Stack, csv: Path | None, rate: str | None) -> None:
         train(stack)
 
 
-def _stream(stack: Stack, feed: Feed, before: Lag) -> None:
-    running = stack.process(FEEDER)
+def _stream(stack: Stack, run: ProducerRun, before: Lag) -> None:
+    running = stack.process(PRODUCER)
     if running and running.alive:
         raise StackError("a producer is streaming already: `make replay` sends one more file, `make down` stops it")
-    log = stack.layout.log(FEEDER)
-    feeder = stack.feed(feed.program(stack.settings, stack.layout, stack.environment, log))
-    say(f"streaming {feed.file.name} at {feed.rate}; the producer's log is {log}")
-    wait_flowing(stack, feeder, before)
+    log = stack.layout.log(PRODUCER)
+    producer = stack.start_producer(run.program(stack.settings, stack.layout, stack.environment, log))
+    say(f"streaming {run.file.name} at {run.rate}; the producer's log is {log}")
+    wait_flowing(stack, producer, before)
 
 
 def down() -> None:
@@ -92,8 +93,8 @@ def replay(csv: Path, rate: str, source: str | None) -> None:
     """Send one more file to the running stack, and wait until it is applied and archived."""
     stack = detached_stack()
     stack.require_running()
-    with blaming_crashes(stack):
-        send(stack, Feed(csv, rate, source))
+    with report_crashed_process(stack):
+        send(stack, ProducerRun(csv, rate, source))
         wait_settled(stack)
 
 
@@ -101,7 +102,7 @@ def train_now() -> None:
     """Run the batch job on the archive."""
     stack = detached_stack()
     stack.require_running()
-    with blaming_crashes(stack):
+    with report_crashed_process(stack):
         train(stack)
 
 
@@ -109,7 +110,7 @@ def reconcile() -> None:
     """Compare the live figures with the archive. The result is printed, and the gateway shows it."""
     stack = detached_stack()
     stack.require_running()
-    with blaming_crashes(stack):
+    with report_crashed_process(stack):
         run_batch_job(stack, "reconcile")
 
 

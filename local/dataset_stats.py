@@ -7,10 +7,10 @@ from pathlib import Path
 
 import duckdb
 
-from local.reference import Truth, UnusableFile
+from local.reference import ReferenceFigures, UnusableFile
 
 # Sentence template → query. A query returns one row with a figure for each placeholder.
-FACTS = {
+STATISTICS = {
     "{:,} rows with {:,} orders, {:,} customers, {:,} products": """
         SELECT count(*), count(DISTINCT order_id), count(DISTINCT nullif(user_id, '')), count(DISTINCT product_id)
         FROM rows""",
@@ -54,18 +54,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m local.dataset_stats", description="Statistics of purchase files.")
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="CSV in the seed layout, plain or .gz")
     try:
-        with closing(Truth(parser.parse_args(arguments).files)) as truth:
-            print("\n".join(facts(truth)))
+        with closing(ReferenceFigures(parser.parse_args(arguments).files)) as reference:
+            print("\n".join(statistics(reference)))
     except (UnusableFile, duckdb.Error) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
 
 
-def facts(truth: Truth) -> list[str]:
+def statistics(reference: ReferenceFigures) -> list[str]:
     """One sentence per query; a sentence with a figure that is NULL is left out."""
-    answers = ((words, truth.ask(sql)[0]) for words, sql in FACTS.items())
-    refused = (f"refused: {count:,} {reason}" for reason, count in truth.counts.refused.items())
+    answers = ((words, reference.ask(sql)[0]) for words, sql in STATISTICS.items())
+    refused = (f"refused: {count:,} {reason}" for reason, count in reference.counts.refused.items())
     return [*(words.format(*figures) for words, figures in answers if None not in figures), *refused]
 
 

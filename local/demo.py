@@ -4,12 +4,21 @@ import time
 from pathlib import Path
 
 from local.console import say
-from local.guard import Stopped, exclusive
 from local.layout import Layout
-from local.producer_run import Feed, demo_data
+from local.lockfile import exclusive
+from local.producer_run import ProducerRun, demo_data
 from local.settings import StackSettings
-from local.stack import FEEDER, Stack
-from local.steps import blaming_crashes, ensure_page, first_recommendation, send, train, wait_gateway, wait_settled
+from local.signals import Stopped
+from local.stack import PRODUCER, Stack
+from local.steps import (
+    ensure_page,
+    first_recommendation,
+    report_crashed_process,
+    send,
+    train,
+    wait_gateway,
+    wait_settled,
+)
 
 HISTORY = ":90%"
 REST = "90%:"
@@ -31,10 +40,10 @@ def demo(csv: Path | None, rate: str) -> None:
     settings = StackSettings()
     with exclusive(settings.state_dir / "demo.lock", "another `make demo` is running"):
         layout = Layout(settings.state_dir / "demo")
-        stack = Stack(layout, settings, leashed=True, preferences=PREFERENCES)
+        stack = Stack(layout, settings, die_with_parent=True, preferences=PREFERENCES)
         stack.wipe()
         try:
-            with blaming_crashes(stack):
+            with report_crashed_process(stack):
                 _run(stack, csv, rate)
         except Stopped:
             say("stopping")
@@ -47,13 +56,15 @@ def _run(stack: Stack, csv: Path | None, rate: str) -> None:
     file = csv or demo_data()
     stack.start()
     say(f"history: the first 90 % of {file.name} at full speed")
-    send(stack, Feed(file, "max", rows=HISTORY))
+    send(stack, ProducerRun(file, "max", rows=HISTORY))
     wait_settled(stack)
     train(stack)
     wait_gateway(stack)
     first_recommendation(stack)
-    log = stack.layout.log(FEEDER)
-    stack.feed(Feed(file, rate, rows=REST).program(stack.settings, stack.layout, stack.environment, log))
+    log = stack.layout.log(PRODUCER)
+    stack.start_producer(
+        ProducerRun(file, rate, rows=REST).program(stack.settings, stack.layout, stack.environment, log)
+    )
     say(f"the rest of {file.name} streams at {rate} events/s")
     say(f"the page is ready: {stack.settings.page}   (Ctrl-C stops everything)")
     _watch(stack)
@@ -64,7 +75,7 @@ def _watch(stack: Stack) -> None:
     streaming = True
     while True:
         stack.require_alive()
-        if streaming and not stack.is_running(FEEDER):
+        if streaming and not stack.is_running(PRODUCER):
             streaming = False
             say("all rows are sent; the page stays up until Ctrl-C")
         time.sleep(_POLL_S)

@@ -59,9 +59,9 @@ def wait_served(stack: Stack, version: str) -> Served:
 
 
 def _served(stack: Stack) -> Served:
-    figures = readiness(stack.part("recommender").health).figures
+    figures = readiness(stack.service("recommender").health).figures
     return Served(figures.get("model_version"), figures.get("model_refused") or "")
 
 
 def _log(stack: Stack) -> str:
-    return str(stack.part("recommender").program.log)
+    return str(stack.service("recommender").program.log)

@@ -116,15 +116,15 @@ class Process:
         return f" by {signal.Signals(-code).name}" if code < 0 else f" with exit code {code}"
 
 
-def spawn(program: Program, leashed: bool) -> Process:
+def spawn(program: Program, die_with_parent: bool) -> Process:
     """Start a program in a process group of its own, its output appended to its log.
 
-    A leashed one dies with the calling thread, and so with this process, however that ends; another one outlives it, in
-    a session of its own. Leashed ones stay in ours: Linux weighs sessions against each other before the processes in
-    them (sched_autogroup). Where Redis has a session to itself, as below `make up`, it gets one share together with
-    the child that writes its snapshot.
+    With `die_with_parent` it ends with the calling thread, and so with this process, however that ends. Otherwise it
+    outlives this process, in a session of its own. Processes that end with this one stay in its session: Linux weighs
+    sessions against each other before the processes in them (sched_autogroup). Where Redis has a session to itself, as
+    below `make up`, it gets one share together with the child that writes its snapshot.
     """
-    prefix = [sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid())] if leashed else []
+    prefix = [sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid())] if die_with_parent else []
     with _output(program.log) as (out, errors):
         child = subprocess.Popen(
             [*prefix, *program.argv],
@@ -133,8 +133,8 @@ def spawn(program: Program, leashed: bool) -> Process:
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=errors,
-            process_group=0 if leashed else None,
-            start_new_session=not leashed,
+            process_group=0 if die_with_parent else None,
+            start_new_session=not die_with_parent,
         )
     identity = Identity(child.pid, birth_of(child.pid) or "")
     return Process(program.name, identity, program.log, program.grace_s, child)

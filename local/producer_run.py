@@ -1,4 +1,4 @@
-"""Feed a purchase file into the stack with the producer."""
+"""Send a purchase file into the stack with the producer."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +10,14 @@ from local.ports import is_free
 from local.process import Program
 from local.services import service_program
 from local.settings import StackSettings
-from local.stack import FEEDER
+from local.stack import PRODUCER
 
 DEMO_DATA = STATE / "datasets" / "completejourney.csv.gz"
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
-    """What to send: `rate` as the producer understands it; `rows` a span such as `:90%`, all where None."""
+class ProducerRun:
+    """What to send: `rate` as the producer understands it; `rows` a range such as `:90%`, all where None."""
 
     file: Path
     rate: str
@@ -29,8 +29,8 @@ class Feed:
     ) -> Program:
         """The producer's command; its telemetry is off while another producer has the port."""
         port = settings.producer_metrics_port if is_free(settings.producer_metrics_port) else 0
-        told = {**environment, "TILLSTREAM_METRICS_PORT": str(port)}
-        return service_program(FEEDER, self._arguments(layout.data / "producer"), log, told)
+        variables = {**environment, "TILLSTREAM_METRICS_PORT": str(port)}
+        return service_program(PRODUCER, self._arguments(layout.data / "producer"), log, variables)
 
     def _arguments(self, checkpoints: Path) -> list[str]:
         options = {"--rate": self.rate, "--source": self.source, "--rows": self.rows, "--state": str(checkpoints)}

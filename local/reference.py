@@ -116,7 +116,7 @@ class RowCounts:
         return sum(self.refused.values())
 
 
-class Truth:
+class ReferenceFigures:
     """The rows of CSV files in an in-memory database. Close it after use."""
 
     def __init__(self, files: Sequence[Path], time_zone: str = "UTC", newest: datetime | None = None) -> None:

@@ -14,7 +14,7 @@ SERVICES = ("aggregator", "archiver", "recommender", "gateway")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Service:
     """One service. `health` is the address of its /readyz; `ports` go by the setting that changes each."""
 
     name: str
@@ -28,9 +28,9 @@ class Part:
         return ", ".join(f"{LOOPBACK}:{port}" for port in self.ports.values())
 
 
-def services(settings: StackSettings, layout: Layout, environment: Mapping[str, str]) -> list[Part]:
+def services(settings: StackSettings, layout: Layout, environment: Mapping[str, str]) -> list[Service]:
     """All services, in the order in which they start. `environment` says how to reach the engines."""
-    return [_part(name, settings, layout, environment) for name in SERVICES]
+    return [_service(name, settings, layout, environment) for name in SERVICES]
 
 
 def service_program(name: str, arguments: list[str], log: Path | None, environment: Mapping[str, str]) -> Program:
@@ -53,12 +53,12 @@ def engine_environment(settings: StackSettings) -> dict[str, str]:
     return {f"TILLSTREAM_{name}": value for name, value in values.items() if value}
 
 
-def _part(name: str, settings: StackSettings, layout: Layout, environment: Mapping[str, str]) -> Part:
+def _service(name: str, settings: StackSettings, layout: Layout, environment: Mapping[str, str]) -> Service:
     ports = _ports(name, settings)
     health = settings.gateway_port if name == "gateway" else getattr(settings, f"{name}_metrics_port")
     told = {**environment, **_own_settings(name, settings, layout)}
     program = service_program(name, [], layout.log(name), told)
-    return Part(name, program, f"http://{LOOPBACK}:{health}", ports)
+    return Service(name, program, f"http://{LOOPBACK}:{health}", ports)
 
 
 def _ports(name: str, settings: StackSettings) -> dict[str, int]:

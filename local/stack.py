@@ -10,10 +10,10 @@ from local.console import Ticker, say
 from local.engines import Engine, KafkaEngine, S3Engine, ValkeyEngine
 from local.http import readiness
 from local.layout import Layout
-from local.pidfiles import Ledger
+from local.pidfiles import PidFiles
 from local.ports import require_free
 from local.process import Process, Program, spawn, stop_together, tail
-from local.services import SERVICES, Part, engine_environment, services
+from local.services import SERVICES, Service, engine_environment, services
 from local.settings import StackSettings
 from local.topics import create_topics
 from services.common.object_store import ObjectStore
@@ -21,7 +21,7 @@ from services.common.settings import S3Settings
 
 ENGINE_TIMEOUT_S = 180  # generous, since a process that dies is noticed at once
 SERVICE_TIMEOUT_S = 120
-FEEDER = "producer"
+PRODUCER = "producer"
 PATIENT_S = 5  # a process with less grace is always stopped by a kill
 _POLL_S = 0.2
 
@@ -33,8 +33,9 @@ class StackError(Exception):
 class Stack:
     """One machine's engines and services, those that run and those that do not.
 
-    A `leashed` stack dies with this process. Any other is kept in the ledger of its layout, where a later command
-    finds it again. `preferences` are TILLSTREAM_ variables that hold where the user's environment has none.
+    With `die_with_parent` all processes end with this one. Otherwise they are kept in the pid files of the layout,
+    where a later command finds them again. `preferences` are TILLSTREAM_ variables that hold where the user's
+    environment has none.
     """
 
     def __init__(
@@ -42,14 +43,14 @@ class Stack:
         layout: Layout,
         settings: StackSettings,
         *,
-        leashed: bool,
+        die_with_parent: bool,
         preferences: Mapping[str, str] | None = None,
     ) -> None:
         self.layout = layout
         self._asked = settings
-        self._leashed = leashed
+        self._die_with_parent = die_with_parent
         self._preferences = preferences or {}
-        self._ledger = Ledger(layout.run)
+        self._pid_files = PidFiles(layout.run)
         self._running: dict[str, Process] = {}
         self.started: list[str] = []
         self.engines = self._own_engines()
@@ -91,26 +92,34 @@ class Stack:
         return {**preferred, **engine_environment(self.settings)}
 
     @property
-    def services(self) -> list[Part]:
+    def services(self) -> list[Service]:
         """The services in the order in which they start."""
         return services(self.settings, self.layout, self.environment)
 
-    def part(self, name: str) -> Part:
+    def service(self, name: str) -> Service:
         """One service."""
-        return next(part for part in self.services if part.name == name)
+        return next(service for service in self.services if service.name == name)
 
     def _own_engines(self) -> list[Engine]:
-        asked, layout, leashed = self._asked, self.layout, self._leashed
+        asked, layout, die_with_parent = self._asked, self.layout, self._die_with_parent
         engines: list[Engine] = []
         if not asked.kafka_bootstrap:
-            engines.append(KafkaEngine(layout.engine("kafka"), layout.log("kafka"), asked.kafka_port, leashed=leashed))
+            engines.append(
+                KafkaEngine(
+                    layout.engine("kafka"), layout.log("kafka"), asked.kafka_port, die_with_parent=die_with_parent
+                )
+            )
         if not asked.redis_url:
             folder, log = layout.engine("redis"), layout.log("valkey")
             engines.append(
-                ValkeyEngine(folder, log, asked.redis_port, leashed=leashed, max_memory=asked.redis_max_memory)
+                ValkeyEngine(
+                    folder, log, asked.redis_port, die_with_parent=die_with_parent, max_memory=asked.redis_max_memory
+                )
             )
         if not asked.s3_endpoint:
-            engines.append(S3Engine(layout.engine("s3"), layout.log("s3"), asked.s3_port, leashed=leashed))
+            engines.append(
+                S3Engine(layout.engine("s3"), layout.log("s3"), asked.s3_port, die_with_parent=die_with_parent)
+            )
         return engines
 
     # --- start ---
@@ -130,10 +139,10 @@ class Stack:
     def find(self, *, wherever: bool = False) -> None:
         """Find the processes that an earlier command has started.
 
-        Raises StackError for a part that listens elsewhere than the settings say now, unless `wherever`.
+        Raises StackError for a process that listens elsewhere than the settings say now, unless `wherever`.
         """
         for name, address in self._addresses():
-            entry = self._ledger.read(name)
+            entry = self._pid_files.read(name)
             if entry is None or not entry.process().alive:
                 continue
             if entry.address != address and not wherever:
@@ -144,17 +153,17 @@ class Stack:
 
     def _addresses(self) -> Iterator[tuple[str, str]]:
         yield from ((engine.name, engine.address) for engine in self.engines)
-        yield from ((part.name, part.address) for part in self.services)
-        yield FEEDER, ""
+        yield from ((service.name, service.address) for service in self.services)
+        yield PRODUCER, ""
 
     def _require_ports(self) -> None:
         """Check every port before anything is started."""
         for engine in self.engines:
             if engine.name not in self._running:
                 require_free(engine.port, engine.setting)
-        for part in self.services:
-            if part.name not in self._running:
-                for setting, port in part.ports.items():
+        for service in self.services:
+            if service.name not in self._running:
+                for setting, port in service.ports.items():
                     require_free(port, setting)
 
     def _start_engines(self) -> None:
@@ -174,68 +183,68 @@ class Stack:
         asyncio.run(create_topics(self.settings))
 
     def _start_services(self) -> None:
-        for part in self.services:
-            if part.name not in self._running:
-                self._keep(spawn(part.program, self._leashed), part.address)
-        for part in self.services:
-            self._wait_ready(part)
-            say(f"{part.name:<12} {part.address}")
+        for service in self.services:
+            if service.name not in self._running:
+                self._keep(spawn(service.program, self._die_with_parent), service.address)
+        for service in self.services:
+            self._wait_ready(service)
+            say(f"{service.name:<12} {service.address}")
 
-    def _wait_ready(self, part: Part) -> None:
+    def _wait_ready(self, service: Service) -> None:
         deadline = time.monotonic() + SERVICE_TIMEOUT_S
         tick = Ticker()
-        while not (verdict := readiness(part.health)).ready:
+        while not (verdict := readiness(service.health)).ready:
             self.require_alive()
-            if part.name == "recommender" and verdict.answered:
+            if service.name == "recommender" and verdict.answered:
                 return  # it becomes ready with its first model
             if time.monotonic() > deadline:
                 raise StackError(
-                    f"{part.name} is not ready after {SERVICE_TIMEOUT_S} s: {verdict.failing}\n"
-                    f"the end of {self.layout.log(part.name)}:\n{tail(self.layout.log(part.name))}"
+                    f"{service.name} is not ready after {SERVICE_TIMEOUT_S} s: {verdict.failing}\n"
+                    f"the end of {self.layout.log(service.name)}:\n{tail(self.layout.log(service.name))}"
                 )
-            tick(f"{part.name}: {verdict.failing}")
+            tick(f"{service.name}: {verdict.failing}")
             time.sleep(_POLL_S)
 
-    def feed(self, program: Program) -> Process:
+    def start_producer(self, program: Program) -> Process:
         """Start a producer in the background."""
-        return self._keep(spawn(program, self._leashed), "")
+        return self._keep(spawn(program, self._die_with_parent), "")
 
     def _keep(self, process: Process, address: str) -> Process:
         self._running[process.name] = process
         self.started.append(process.name)
-        if not self._leashed:
-            self._ledger.write(process, address)
+        if not self._die_with_parent:
+            self._pid_files.write(process, address)
         return process
 
     # --- watch ---
 
     @property
     def running(self) -> list[str]:
-        """The names of the parts that run, in the order in which they were started or found."""
+        """The names of what runs, in the order in which it was started or found."""
         return [name for name in self._running if self.is_running(name)]
 
     def is_running(self, name: str) -> bool:
-        """Whether the part was started or found, and runs."""
+        """Whether the engine, service or producer was started or found, and runs."""
         process = self._running.get(name)
         return process is not None and process.alive
 
     def process(self, name: str) -> Process | None:
-        """The process of a part, as far as it was started or found."""
+        """The process of an engine, a service or the producer; None where it was neither started nor found."""
         return self._running.get(name)
 
     def crashed(self, name: str) -> bool:
-        """Whether the part was started, not stopped, and is gone."""
-        entry = self._ledger.read(name)
+        """Whether it was started, not stopped, and has ended."""
+        entry = self._pid_files.read(name)
         return entry is not None and not entry.process().alive
 
     def require_alive(self) -> None:
-        """Raise ProcessDied if a part has ended. A producer may, once it has sent everything."""
+        """Raise ProcessDied if a process has ended. A producer may, once it has sent everything."""
         for process in self._running.values():
-            if not (process.name == FEEDER and process.exit_code in (0, None)):
+            if not (process.name == PRODUCER and process.exit_code in (0, None)):
                 process.require_alive()
 
     def require_running(self) -> None:
-        """Find the parts; raise StackError unless all of them run."""
+        """Find engines and services; raise StackError unless all of them run."""
         self.find()
         names = [*(engine.name for engine in self.engines), *SERVICES]
         missing = [name for name in names if not self.is_running(name)]
@@ -245,7 +254,7 @@ class Stack:
     # --- stop ---
 
     def stop(self, names: Collection[str] | None = None) -> None:
-        """Stop parts, all of them where none is named: producer and services, then the engines in reverse order."""
+        """Stop what is named, or everything: producer and services first, then the engines in reverse order."""
         chosen = [process for name, process in self._running.items() if names is None or name in names]
         engines = {engine.name: engine for engine in self.engines}
         self._stop_together([process for process in chosen if process.name not in engines])
@@ -265,4 +274,4 @@ class Stack:
                 say(f"{process.name} did not stop within {process.grace_s:.0f} s and was killed: see {process.log}")
         for process in processes:
             self._running.pop(process.name, None)
-            self._ledger.forget(process.name)
+            self._pid_files.forget(process.name)

@@ -1,4 +1,4 @@
-"""`status`: each part with its process, its address, its health and how far it is behind."""
+"""`status`: each engine and service with its process, its address, its health and how far it is behind."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from local.commands import detached_stack
 from local.http import Readiness, readiness
 from local.lag import Lag
 from local.process import tail
-from local.stack import FEEDER, Stack
+from local.stack import PRODUCER, Stack
 from local.steps import lag_now
 
 
@@ -30,7 +30,7 @@ def status() -> bool:
     stack.find(wherever=True)
     rows = [*_engine_rows(stack), *_service_rows(stack)]
     width = max(len(row.address) for row in rows)
-    for row in [*rows, *_feeder_row(stack)]:
+    for row in [*rows, *_producer_row(stack)]:
         print(f"{row.name:<12} {row.state:<14} {row.address:<{width}}  {row.health}".rstrip())
     return all(row.fine for row in rows)
 
@@ -45,11 +45,11 @@ def _engine_rows(stack: Stack) -> list[Row]:
 def _service_rows(stack: Stack) -> list[Row]:
     lag = _lag(stack)
     rows = []
-    for part in stack.services:
-        running = stack.is_running(part.name)
-        verdict = readiness(part.health) if running else Readiness(False, "", False)
-        health = _health(part.name, verdict, lag) if running else ""
-        rows.append(Row(part.name, _state(stack, part.name), part.address, health, verdict.ready))
+    for service in stack.services:
+        running = stack.is_running(service.name)
+        verdict = readiness(service.health) if running else Readiness(False, "", False)
+        health = _health(service.name, verdict, lag) if running else ""
+        rows.append(Row(service.name, _state(stack, service.name), service.address, health, verdict.ready))
     return rows
 
 
@@ -80,13 +80,13 @@ def _health(name: str, verdict: Readiness, lag: Lag | None) -> str:
     return ", ".join(words)
 
 
-def _feeder_row(stack: Stack) -> list[Row]:
-    if stack.is_running(FEEDER):
-        return [Row(FEEDER, _state(stack, FEEDER), "", _last_words(stack), True)]
-    if stack.crashed(FEEDER):
-        return [Row(FEEDER, "ended", "", _last_words(stack), True)]
+def _producer_row(stack: Stack) -> list[Row]:
+    if stack.is_running(PRODUCER):
+        return [Row(PRODUCER, _state(stack, PRODUCER), "", _last_words(stack), True)]
+    if stack.crashed(PRODUCER):
+        return [Row(PRODUCER, "ended", "", _last_words(stack), True)]
     return []
 
 
 def _last_words(stack: Stack) -> str:
-    return tail(stack.layout.log(FEEDER), lines=1).rpartition("\r")[2].strip()
+    return tail(stack.layout.log(PRODUCER), lines=1).rpartition("\r")[2].strip()

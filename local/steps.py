@@ -20,7 +20,7 @@ from local.lag import Lag, LagProbe, Offsets, lag_probe
 from local.layout import REPOSITORY
 from local.model import batch_job, current_version, wait_served
 from local.process import Process, Program, spawn, stop_together
-from local.producer_run import Feed
+from local.producer_run import ProducerRun
 from local.stack import Stack, StackError
 from services.common.categories import UNKNOWN
 
@@ -30,7 +30,7 @@ _UNKNOWN = (None, "", UNKNOWN)
 
 
 @contextmanager
-def blaming_crashes(stack: Stack) -> Iterator[None]:
+def report_crashed_process(stack: Stack) -> Iterator[None]:
     """Report the process that died instead of the error that its death caused."""
     try:
         yield
@@ -50,9 +50,9 @@ def ensure_page() -> None:
         raise StackError("the web page could not be built: see above")
 
 
-def send(stack: Stack, feed: Feed) -> None:
+def send(stack: Stack, run: ProducerRun) -> None:
     """Run the producer to its end in the foreground."""
-    run_beside(stack, feed.program(stack.settings, stack.layout, stack.environment, log=None))
+    run_beside(stack, run.program(stack.settings, stack.layout, stack.environment, log=None))
 
 
 def train(stack: Stack) -> None:
@@ -78,7 +78,7 @@ def run_batch_job(stack: Stack, *arguments: str) -> None:
 
 def run_beside(stack: Stack, program: Program) -> None:
     """Run a program to its end in the foreground. Raises ProcessDied if a process of the stack dies, StackError."""
-    child = spawn(program, leashed=True)
+    child = spawn(program, die_with_parent=True)
     try:
         while child.alive:
             stack.require_alive()
@@ -133,12 +133,12 @@ async def _reached(stack: Stack, probe: LagProbe, ends: Offsets) -> Lag:
     return lag
 
 
-def wait_flowing(stack: Stack, feeder: Process, before: Lag) -> None:
+def wait_flowing(stack: Stack, producer: Process, before: Lag) -> None:
     """Wait until the first streamed purchases are applied, or the producer has ended. Raises ProcessDied."""
 
     async def wait() -> None:
         async with lag_probe(stack.settings) as probe:
-            while feeder.alive and not _flowed(before, await probe.ask()):
+            while producer.alive and not _flowed(before, await probe.ask()):
                 stack.require_alive()
                 await asyncio.sleep(_POLL_S)
 
@@ -153,7 +153,7 @@ def _flowed(before: Lag, now: Lag) -> bool:
 def wait_gateway(stack: Stack) -> None:
     """Wait until the gateway serves figures and reports the model that the recommender serves."""
     deadline = time.monotonic() + STALL_S
-    while not (verdict := readiness(stack.part("gateway").health)).ready or not _knows_model(stack):
+    while not (verdict := readiness(stack.service("gateway").health)).ready or not _knows_model(stack):
         stack.require_alive()
         if time.monotonic() > deadline:
             raise StackError(f"the gateway is not ready: {verdict.failing}")
@@ -161,7 +161,7 @@ def wait_gateway(stack: Stack) -> None:
 
 
 def _knows_model(stack: Stack) -> bool:
-    served = readiness(stack.part("recommender").health).figures.get("model_version")
+    served = readiness(stack.service("recommender").health).figures.get("model_version")
     return bool(get_json(f"{stack.settings.page}/v1/stats/summary")["model_version"] == served)
 
 

@@ -25,9 +25,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.reference import (
     GRANULARITIES,
     TOP_LENGTHS,
+    ReferenceFigures,
     Section,
     Sections,
-    Truth,
     UnusableFile,
     Value,
     sales_section,
@@ -75,19 +75,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Compare as the command line says; returns the exit status."""
     options = _options(arguments)
     try:
-        truth = Truth(options.csv, options.time_zone)
+        reference = ReferenceFigures(options.csv, options.time_zone)
     except (UnusableFile, duckdb.Error) as error:
         print(error, file=sys.stderr)
         return 2
     try:
         with httpx.Client(base_url=options.gateway, timeout=60) as client:
             report = None if options.no_report else _stored_report(S3Settings())
-            return verify(truth, _getter(client), report, options.wait)
+            return verify(reference, _getter(client), report, options.wait)
     except NoAnswer as error:
         print(error, file=sys.stderr)
         return 2
     finally:
-        truth.close()
+        reference.close()
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -102,17 +102,17 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def verify(truth: Truth, get: Get, report: Json | None = None, wait: float = 0) -> int:
+def verify(reference: ReferenceFigures, get: Get, report: Json | None = None, wait: float = 0) -> int:
     """Print what was compared with the gateway and, where there is one, the batch report; 1 on any difference.
 
     Raises NoAnswer.
     """
-    print(_describe(truth))
+    print(_describe(reference))
     behind = _as_documented(wait_until_applied, get, wait)
-    live = _as_documented(live_sections, get, truth)
-    comparisons = compare(truth.sections() | details(truth), live)
+    live = _as_documented(live_sections, get, reference)
+    comparisons = compare(reference.sections() | details(reference), live)
     if report is not None:
-        comparisons += compare_report(truth, report)
+        comparisons += compare_report(reference, report)
     print(render(comparisons))
     if behind:
         print(f"The aggregator still lags by {behind:,} records: expect differences.")
@@ -121,15 +121,15 @@ def verify(truth: Truth, get: Get, report: Json | None = None, wait: float = 0) 
     return int(any(comparison.differences for comparison in comparisons))
 
 
-def compare_report(truth: Truth, report: Json) -> list[Comparison]:
+def compare_report(reference: ReferenceFigures, report: Json) -> list[Comparison]:
     """A batch report's figures against the files'. Raises NoAnswer."""
-    comparisons = compare(report_expected(truth), _as_documented(report_sections, report))
+    comparisons = compare(report_expected(reference), _as_documented(report_sections, report))
     return [replace(each, section=f"report: {each.section}") for each in comparisons]
 
 
-def report_expected(truth: Truth) -> Sections:
+def report_expected(reference: ReferenceFigures) -> Sections:
     """The figures of a batch report as the files have them."""
-    return _without_live_only(truth.sections()) | _report_only(truth)
+    return _without_live_only(reference.sections()) | _report_only(reference)
 
 
 def _without_live_only(sections: Sections) -> Sections:
@@ -142,8 +142,8 @@ def _without_live_only(sections: Sections) -> Sections:
     }
 
 
-def _report_only(truth: Truth) -> Sections:
-    return {"categories by month": truth.categories_by_month(), "brands": truth.brands()}
+def _report_only(reference: ReferenceFigures) -> Sections:
+    return {"categories by month": reference.categories_by_month(), "brands": reference.brands()}
 
 
 def _as_documented(read: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
@@ -153,15 +153,15 @@ def _as_documented(read: Callable[P, T], *arguments: P.args, **named: P.kwargs) 
         raise NoAnswer(f"a response does not match its documented schema: {error!r}") from error
 
 
-def live_sections(get: Get, truth: Truth) -> Sections:
-    """The gateway's figures under the names of `Truth.sections` and `details`."""
+def live_sections(get: Get, reference: ReferenceFigures) -> Sections:
+    """The gateway's figures under the names of `ReferenceFigures.sections` and `details`."""
     summary = get("/v1/stats/summary")
     found = {"totals": _totals(summary, TOTALS)}
     for granularity in GRANULARITIES:
-        found[f"sales by {granularity}"] = _live_sales(get, granularity, _years(truth))
+        found[f"sales by {granularity}"] = _live_sales(get, granularity, _years(reference))
     for kind, length in TOP_LENGTHS.items():
         found[f"top {kind}"] = _top(get(f"/v1/stats/top/{kind}?n={length}"), "share")
-    return found | _live_details(get, truth)
+    return found | _live_details(get, reference)
 
 
 def _live_sales(get: Get, granularity: str, years: Sequence[int]) -> Section:
@@ -174,24 +174,25 @@ def _live_sales(get: Get, granularity: str, years: Sequence[int]) -> Section:
     return found
 
 
-def _years(truth: Truth) -> list[int]:
-    return sorted({int(name[:4]) for name in truth.sales("month")})
+def _years(reference: ReferenceFigures) -> list[int]:
+    return sorted({int(name[:4]) for name in reference.sales("month")})
 
 
-def details(truth: Truth) -> Sections:
+def details(reference: ReferenceFigures) -> Sections:
     """Figures of single customers and categories: the ten top spenders, the best-selling category."""
-    found = {f"customer {user}": truth.customer(user) for user in _top_ids(truth, "spenders")}
-    for category in _categories(truth):
+    found = {f"customer {user}": reference.customer(user) for user in _top_ids(reference, "spenders")}
+    for category in _categories(reference):
         for granularity in ("month", "day"):
-            found[f"{category} by {granularity}"] = truth.sales(granularity, category)
+            found[f"{category} by {granularity}"] = reference.sales(granularity, category)
     return found
 
 
-def _live_details(get: Get, truth: Truth) -> Sections:
+def _live_details(get: Get, reference: ReferenceFigures) -> Sections:
     found = {
-        f"customer {user}": _customer(get(f"/v1/users/{quote(user, safe='')}")) for user in _top_ids(truth, "spenders")
+        f"customer {user}": _customer(get(f"/v1/users/{quote(user, safe='')}"))
+        for user in _top_ids(reference, "spenders")
     }
-    for category in _categories(truth):
+    for category in _categories(reference):
         for granularity in ("month", "day"):
             found[f"{category} by {granularity}"] = _sales(
                 get(f"/v1/stats/sales?granularity={granularity}&category={quote(category)}")
@@ -199,14 +200,14 @@ def _live_details(get: Get, truth: Truth) -> Sections:
     return found
 
 
-def _categories(truth: Truth) -> list[str]:
+def _categories(reference: ReferenceFigures) -> list[str]:
     """The best-selling named category, and the level above it."""
-    named = [category for category in _top_ids(truth, "categories") if category != "unknown"][:1]
+    named = [category for category in _top_ids(reference, "categories") if category != "unknown"][:1]
     return [*named, *(category.split(".")[0] for category in named if "." in category)]
 
 
-def _top_ids(truth: Truth, kind: str) -> list[str]:
-    return [str(value) for name, value in truth.top(kind, TOP_LENGTHS[kind]).items() if name.endswith(" id")]
+def _top_ids(reference: ReferenceFigures, kind: str) -> list[str]:
+    return [str(value) for name, value in reference.top(kind, TOP_LENGTHS[kind]).items() if name.endswith(" id")]
 
 
 def _stored_report(settings: S3Settings) -> Json | None:
@@ -229,7 +230,7 @@ def _stored_report(settings: S3Settings) -> Json | None:
 
 
 def report_sections(report: Json) -> Sections:
-    """A batch report's figures under the names of `Truth.sections` and `_report_only`."""
+    """A batch report's figures under the names of `ReferenceFigures.sections` and `_report_only`."""
     totals = _totals(report["totals"], TOTALS[:-1])
     sales = {f"sales by {granularity}": _sales(report["sales"][granularity]) for granularity in GRANULARITIES}
     tops = {f"top {kind}": _top(report["top"][kind][:length]) for kind, length in TOP_LENGTHS.items()}
@@ -299,8 +300,8 @@ def _line(difference: Difference) -> str:
     return f"    {difference.name}: the files say {difference.expected}, found {difference.found}"
 
 
-def _describe(truth: Truth) -> str:
-    counts = truth.counts
+def _describe(reference: ReferenceFigures) -> str:
+    counts = reference.counts
     refused = ", ".join(f"{number:,} {reason}" for reason, number in counts.refused.items()) or "none"
     return (
         f"{counts.rows:,} rows = {counts.accepted:,} events ({counts.repaired:,} of them repaired from six fields)"

@@ -124,7 +124,7 @@ def _follow(stack: Stack, load: Load, seen: Path) -> Process:
     figures = {"--port": stack.settings.gateway_port, "--clients": load.clients, "--deaf": load.deaf}
     options = [part for name, value in figures.items() for part in (name, str(value))]
     argv = [sys.executable, "-m", "bench.soak.sse_clients", *options]
-    return spawn(Program(FOLLOWERS, argv, seen, REPOSITORY), leashed=True)
+    return spawn(Program(FOLLOWERS, argv, seen, REPOSITORY), die_with_parent=True)
 
 
 async def _watch(

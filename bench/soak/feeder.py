@@ -9,8 +9,8 @@ from pathlib import Path
 from bench.soak.shop import LINES_AN_ORDER
 from local.layout import REPOSITORY
 from local.process import Process, Program, spawn, stop_together
-from local.producer_run import Feed
-from local.stack import FEEDER, Stack
+from local.producer_run import ProducerRun
+from local.stack import PRODUCER, Stack
 from local.steps import run_beside
 
 FILE_S = 300
@@ -32,19 +32,19 @@ class Feeder:
     @property
     def pids(self) -> dict[str, int]:
         """The producer that runs now."""
-        return {FEEDER: self._producer.identity.pid} if self._producer and self._producer.alive else {}
+        return {PRODUCER: self._producer.identity.pid} if self._producer and self._producer.alive else {}
 
     def load_history(self) -> None:
         """Send something to train a model from, at full speed."""
         if self._csv is not None:
-            feed = Feed(self._csv, "max", "soak-history", f":{self._history_rows + 1}")
-            run_beside(self._stack, self._program(feed))
+            run = ProducerRun(self._csv, "max", "soak-history", f":{self._history_rows + 1}")
+            run_beside(self._stack, self._program(run))
             return
         span_s = _HISTORY_DAYS * 86_400
         file = self._file("history")
         rate = self._history_rows / span_s
         run_beside(self._stack, self._shop(file, self._history_rows, 0, rate, time.time() - span_s))
-        run_beside(self._stack, self._program(Feed(file, "max", "soak-history")))
+        run_beside(self._stack, self._program(ProducerRun(file, "max", "soak-history")))
         file.unlink()
 
     async def run(self) -> None:
@@ -63,7 +63,9 @@ class Feeder:
                 file.unlink()
 
     async def _send(self, file: Path, source: str) -> None:
-        self._producer = producer = spawn(self._program(Feed(file, str(self._rate), source)), leashed=True)
+        self._producer = producer = spawn(
+            self._program(ProducerRun(file, str(self._rate), source)), die_with_parent=True
+        )
         try:
             await _ended(producer)
         finally:
@@ -77,16 +79,16 @@ class Feeder:
             return self._csv
         file = self._file(str(number))
         first_row = self._history_rows + (number - 1) * self._file_rows
-        writer = spawn(self._shop(file, self._file_rows, first_row, self._rate, since), leashed=True)
+        writer = spawn(self._shop(file, self._file_rows, first_row, self._rate, since), die_with_parent=True)
         try:
             await _ended(writer)
         finally:
             await asyncio.to_thread(stop_together, [writer])
         return file
 
-    def _program(self, feed: Feed) -> Program:
+    def _program(self, run: ProducerRun) -> Program:
         stack = self._stack
-        return feed.program(stack.settings, stack.layout, stack.environment, stack.layout.log("soak-producer"))
+        return run.program(stack.settings, stack.layout, stack.environment, stack.layout.log("soak-producer"))
 
     def _shop(self, file: Path, rows: int, first_row: int, rate: float, since: float) -> Program:
         figures = {"--rows": rows, "--first-row": first_row, "--rate": rate, "--since": since}

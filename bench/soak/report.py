@@ -11,7 +11,7 @@ from bench.recommend import Outcome, percentile
 from bench.soak.samples import Sample
 from bench.soak.trend import Trend, trend
 from local.engines.kafka import HEAP_BYTES
-from local.stack import FEEDER
+from local.stack import PRODUCER
 
 MB = 1_000_000
 
@@ -63,7 +63,7 @@ def checks(found: Findings) -> list[Check]:
 
 
 def _memory(found: Findings) -> list[Check]:
-    others = (FEEDER, GROWS_WITH_ORDERS, *HEAPS)
+    others = (PRODUCER, GROWS_WITH_ORDERS, *HEAPS)
     names = [name for name in _processes(found.steady) if name not in others]
     grown = {name: _growth(found.steady, [sample.rss.get(name) for sample in found.steady]) for name in names}
     bound = f"{FLAT_MB_AN_HOUR:g} MB/h"
@@ -216,7 +216,7 @@ def _process_table(samples: Sequence[Sample]) -> str:
         taken = [sample.rss[name] for sample in samples if name in sample.rss]
         slope = (
             "new each file"
-            if name == FEEDER
+            if name == PRODUCER
             else _slope(_growth(samples, [sample.rss.get(name) for sample in samples]))
         )
         figures = [f"{value / MB:,.1f} MB" for value in (taken[0], taken[-1], max(taken))]

@@ -17,19 +17,19 @@ class NotReady(Exception):
 class Engine(ABC):
     """One engine: its data lives in `folder`, its output goes to `log`, it listens on `port` of the loopback.
 
-    A `leashed` engine dies with this process.
+    With `die_with_parent` it ends with this process.
     """
 
     name: str
     #: The TILLSTREAM_ variable that changes the port.
     setting: str
 
-    def __init__(self, folder: Path, log: Path, port: int, *, leashed: bool = True) -> None:
+    def __init__(self, folder: Path, log: Path, port: int, *, die_with_parent: bool = True) -> None:
         self.folder = folder.absolute()
         self.log = log
         self.port = port
         self.process: Process | None = None
-        self._leashed = leashed
+        self._die_with_parent = die_with_parent
 
     @property
     @abstractmethod
@@ -48,7 +48,7 @@ class Engine(ABC):
         """Start the process. Raises PortInUse, MissingPrerequisite."""
         require_free(self.port, self.setting)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.process = spawn(self._program(), self._leashed)
+        self.process = spawn(self._program(), self._die_with_parent)
         return self.process
 
     def wait_ready(self, timeout_s: float = 120) -> None:

@@ -35,10 +35,10 @@ class KafkaEngine(Engine):
         log: Path,
         port: int,
         *,
-        leashed: bool = True,
+        die_with_parent: bool = True,
         jars: Path = JARS / "kafka",
     ) -> None:
-        super().__init__(folder, log, port, leashed=leashed)
+        super().__init__(folder, log, port, die_with_parent=die_with_parent)
         self._jars = jars
 
     @property

@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import sysconfig
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,16 +73,23 @@ class S3Engine(Engine):
 
     def _program(self) -> Program:
         stored_keys(self.folder)
-        data = self.folder / "data"
-        data.mkdir(exist_ok=True)
+        (self.folder / "data").mkdir(exist_ok=True)
         master, volume, filer, *grpc = inner_ports(7, self.port)
         self.sweep()
         grpc_ports = dict(zip(("master", "volume", "filer", "s3"), grpc, strict=True))
         self._grpc_ports_file.write_text(json.dumps(grpc_ports))
-        options = {
+        options = self._options(master, volume, filer, grpc_ports)
+        argv = [str(_binary()), "-logtostderr=true", "server", *(f"-{name}={v}" for name, v in options.items())]
+        # Its graceful stop waits 15 s for its own subscriptions. Acknowledged writes do not need that: the operating
+        # system has them already.
+        environment = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
+        return Program(self.name, argv, self.log, self.folder, environment, grace_s=1)
+
+    def _options(self, master: int, volume: int, filer: int, grpc_ports: Mapping[str, int]) -> Mapping[str, object]:
+        return {
             "ip": LOOPBACK,
             "ip.bind": LOOPBACK,
-            "dir": str(data),
+            "dir": str(self.folder / "data"),
             "master.port": master,
             "master.port.grpc": grpc_ports["master"],
             "master.telemetry": "false",
@@ -107,11 +115,6 @@ class S3Engine(Engine):
             "s3.autoCreateBucket": "false",
             "s3.allowDeleteBucketNotEmpty": "false",
         }
-        argv = [str(_binary()), "-logtostderr=true", "server", *(f"-{name}={v}" for name, v in options.items())]
-        # Its graceful stop waits 15 s for its own subscriptions. Acknowledged writes do not need that: the operating
-        # system has them already.
-        environment = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
-        return Program(self.name, argv, self.log, self.folder, environment, grace_s=1)
 
     def _answers(self) -> bool:
         return is_listening(self.port) and _stores(self.settings("tillstream-probe"))

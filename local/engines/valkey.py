@@ -29,11 +29,11 @@ class ValkeyEngine(Engine):
         log: Path,
         port: int,
         *,
-        leashed: bool = True,
+        die_with_parent: bool = True,
         durable: bool = True,
         max_memory: str = "4gb",
     ) -> None:
-        super().__init__(folder, log, port, leashed=leashed)
+        super().__init__(folder, log, port, die_with_parent=die_with_parent)
         self._durable = durable
         self._max_memory = max_memory
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sy
 from local.http import get_json
 from local.layout import Layout
 from local.process import Process, spawn
-from local.producer_run import Feed
+from local.producer_run import ProducerRun
 from local.settings import StackSettings, free_port_settings
 from local.stack import Stack
 from local.steps import run_beside, send, train, wait_gateway, wait_settled
@@ -39,7 +39,7 @@ class LiveShop:
         self.files: list[Path] = []
         ports = {name.removeprefix("TILLSTREAM_").lower(): port for name, port in free_port_settings().items()}
         settings = StackSettings.model_validate(ports)
-        self.stack = Stack(Layout(folder / "stack"), settings, leashed=True, preferences=PREFERENCES)
+        self.stack = Stack(Layout(folder / "stack"), settings, die_with_parent=True, preferences=PREFERENCES)
 
     @property
     def url(self) -> str:
@@ -58,26 +58,26 @@ class LiveShop:
 
     def replay(self, rows: Iterable[Row], columns: Sequence[str] = SEED_COLUMNS, rate: str = "max") -> Path:
         """Send rows by the producer; returns their file once all is applied and archived."""
-        feed = self.prepare(rows, columns, rate)
-        send(self.stack, feed)
+        run = self.prepare(rows, columns, rate)
+        send(self.stack, run)
         wait_settled(self.stack)
-        return feed.file
+        return run.file
 
-    def prepare(self, rows: Iterable[Row], columns: Sequence[str] = SEED_COLUMNS, rate: str = "max") -> Feed:
+    def prepare(self, rows: Iterable[Row], columns: Sequence[str] = SEED_COLUMNS, rate: str = "max") -> ProducerRun:
         """A file of the shop with a name of its own, and the producer's orders to send it."""
-        return Feed(self._new_file(rows, columns), rate)
+        return ProducerRun(self._new_file(rows, columns), rate)
 
-    def resume(self, feed: Feed, *, from_start: bool = False) -> None:
+    def resume(self, run: ProducerRun, *, from_start: bool = False) -> None:
         """Send the rest of a file at full speed, or all of it again; returns once all is applied and archived."""
         options = ["--restart"] if from_start else []
-        program = replace(feed, rate="max").program(self.settings, self.stack.layout, self.stack.environment, None)
+        program = replace(run, rate="max").program(self.settings, self.stack.layout, self.stack.environment, None)
         run_beside(self.stack, replace(program, argv=[*program.argv, *options]))
         wait_settled(self.stack)
 
-    def start_producer(self, feed: Feed) -> Process:
+    def start_producer(self, run: ProducerRun) -> Process:
         """A producer that runs while the test goes on."""
         log = self.stack.layout.log("producer")
-        return spawn(feed.program(self.settings, self.stack.layout, self.stack.environment, log), leashed=True)
+        return spawn(run.program(self.settings, self.stack.layout, self.stack.environment, log), die_with_parent=True)
 
     def send_bare(self, rows: list[Row], absent: str | None) -> Path:
         """Send eight-field messages without key and event_id, as producers in the wild do; see `bare_message`."""

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from local.producer_run import Feed
-from local.reference import Truth
+from local.producer_run import ProducerRun
+from local.reference import ReferenceFigures
 from local.verify import compare_report, main
 from tests.e2e.conftest import LiveShop
 from tests.support.archive import as_archived
@@ -46,7 +46,7 @@ def test_figures_of_bare_messages_without_key_and_event_id_are_exact(stack: Live
 
 def test_a_file_sent_again_counts_once(stack: LiveShop) -> None:
     before = summary(stack)
-    stack.resume(Feed(stack.history[0], "max"), from_start=True)
+    stack.resume(ProducerRun(stack.history[0], "max"), from_start=True)
     assert summary(stack)["lag"] == 0
     assert_exact(stack)
     assert figures(summary(stack)) == figures(before)
@@ -56,8 +56,8 @@ def test_the_batch_report_of_the_history_is_exact(stack: LiveShop) -> None:
     with closing(stack.store()) as store:
         version = json.loads(store.get("reports/latest.json"))["version"]
         report = json.loads(store.get(f"reports/{version}/figures.json"))
-    with closing(Truth(stack.history)) as truth:
-        comparisons = compare_report(truth, report)
+    with closing(ReferenceFigures(stack.history)) as reference:
+        comparisons = compare_report(reference, report)
     assert sum(each.compared for each in comparisons) > 1_000
     assert [each for each in comparisons if each.differences] == []
 
@@ -70,8 +70,8 @@ def test_what_is_no_purchase_is_counted_once_and_stops_nothing(stack: LiveShop) 
 
 
 def test_a_customer_gets_three_products_that_are_new_to_them(stack: LiveShop) -> None:
-    with closing(Truth(stack.history)) as truth:
-        best = str(truth.top("spenders", 1)["1. id"])
+    with closing(ReferenceFigures(stack.history)) as reference:
+        best = str(reference.top("spenders", 1)["1. id"])
     answer = stack.get(f"/v1/users/{best}/recommendations?k=3")
     assert answer["strategy"] == "personal"
     assert answer["model_version"] == summary(stack)["model_version"] is not None
@@ -89,8 +89,8 @@ def test_an_unknown_customer_gets_three_popular_products(stack: LiveShop) -> Non
 
 def test_kill_9_of_every_service_in_mid_load_leaves_figures_and_archive_exact(stack: LiveShop) -> None:
     # Slow enough to last until the end, however long the restarts take: the rest is then sent at full speed.
-    feed = stack.prepare(seed_rows(seed=2, count=6_000), rate="50")
-    producer = stack.start_producer(feed)
+    run = stack.prepare(seed_rows(seed=2, count=6_000), rate="50")
+    producer = stack.start_producer(run)
     for name in ("aggregator", "archiver", "recommender", "gateway"):
         wait_for_arrivals(stack)
         stack.kill(name)
@@ -100,14 +100,14 @@ def test_kill_9_of_every_service_in_mid_load_leaves_figures_and_archive_exact(st
     wait_for_arrivals(stack)
     assert producer.alive
     producer.kill()
-    stack.resume(feed)
+    stack.resume(run)
     assert_exact(stack)
     assert_archive_exact(stack)
 
 
 def assert_popular_instead(shop: LiveShop) -> None:
-    with closing(Truth(shop.history)) as truth:
-        best = truth.top("spenders", 1)["1. id"]
+    with closing(ReferenceFigures(shop.history)) as reference:
+        best = reference.top("spenders", 1)["1. id"]
     answer = shop.get(f"/v1/users/{best}/recommendations?k=3")
     assert answer["strategy"] == "popular_fallback"
     assert len(answer["items"]) == 3

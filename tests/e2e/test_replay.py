@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from local.reference import Truth
+from local.reference import ReferenceFigures
 from local.steps import run_batch_job, wait_settled
 from local.verify import compare_report
 from tests.e2e.conftest import LiveShop
@@ -79,6 +79,6 @@ def assert_report_exact(shop: LiveShop) -> None:
     with closing(shop.store()) as store:
         version = json.loads(store.get("reports/latest.json"))["version"]
         report = json.loads(store.get(f"reports/{version}/figures.json"))
-    with closing(Truth(shop.files)) as truth:
-        comparisons = compare_report(truth, report)
+    with closing(ReferenceFigures(shop.files)) as reference:
+        comparisons = compare_report(reference, report)
     assert [each for each in comparisons if each.differences] == []

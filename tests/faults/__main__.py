@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from local.console import say
-from local.guard import Stopped, stoppable
+from local.signals import Stopped, stoppable
 from tests.faults import results
 from tests.faults.compare import Toll
 from tests.faults.injuries import NEED_MOUNT

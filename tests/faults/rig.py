@@ -24,7 +24,7 @@ from local.layout import Layout
 from local.model import batch_job
 from local.ports import LOOPBACK, free_port
 from local.process import Process, Program, spawn, stop_together, tail
-from local.producer_run import Feed
+from local.producer_run import ProducerRun
 from local.services import SERVICES
 from local.settings import StackSettings, free_port_settings
 from local.stack import Stack
@@ -73,7 +73,7 @@ class Rig:
         ports = {name.removeprefix("TILLSTREAM_").lower(): port for name, port in free_port_settings().items()}
         asked = StackSettings.model_validate({**ports, "shards": shards})
         told = {**PREFERENCES, "TILLSTREAM_SHARDS": str(shards)}
-        self._stack = Stack(self.layout, asked, leashed=True, preferences=told)
+        self._stack = Stack(self.layout, asked, die_with_parent=True, preferences=told)
         self.engines: dict[str, Engine] = {engine.name: engine for engine in self._stack.engines}
         self.s3_proxy = S3Proxy(asked.s3_port)
 
@@ -179,15 +179,17 @@ class Rig:
 
     def start_service(self, name: str) -> None:
         """Start archiver, recommender or gateway."""
-        program = self._stack.part(name).program
-        self.processes[name] = spawn(_told(program, self._s3_by_proxy) if name == "archiver" else program, leashed=True)
+        program = self._stack.service(name).program
+        self.processes[name] = spawn(
+            _told(program, self._s3_by_proxy) if name == "archiver" else program, die_with_parent=True
+        )
 
     def start_second_archiver(self) -> str:
         """Start an archiver beside the first one; returns its name."""
         name = "archiver-2"
-        program = replace(self._stack.part("archiver").program, name=name, log=self.layout.log(name))
+        program = replace(self._stack.service("archiver").program, name=name, log=self.layout.log(name))
         told = {**self._s3_by_proxy, "TILLSTREAM_METRICS_PORT": str(free_port())}
-        self.processes[name] = spawn(_told(program, told), leashed=True)
+        self.processes[name] = spawn(_told(program, told), die_with_parent=True)
         return name
 
     @property
@@ -203,7 +205,7 @@ class Rig:
             self.redis_proxies[name].start()
         port = self._aggregator_ports[name]
         program = _told(
-            replace(self._stack.part("aggregator").program, name=name, log=self.layout.log(name)),
+            replace(self._stack.service("aggregator").program, name=name, log=self.layout.log(name)),
             {
                 "TILLSTREAM_AGGREGATOR_INSTANCE": name,
                 "TILLSTREAM_REDIS_URL": f"redis://{LOOPBACK}:{self.redis_proxies[name].port}/0",
@@ -211,13 +213,13 @@ class Rig:
                 "TILLSTREAM_AGGREGATOR_SCRATCH": str(self.layout.data / name),
             },
         )
-        self.processes[name] = spawn(program, leashed=True)
+        self.processes[name] = spawn(program, die_with_parent=True)
         return name
 
     def health(self, name: str) -> str:
         """The address of a service's /readyz."""
         if not name.startswith("aggregator"):
-            return self._stack.part(name).health
+            return self._stack.service(name).health
         return f"http://{LOOPBACK}:{self._aggregator_ports[name]}"
 
     def partitions(self, name: str) -> int:
@@ -243,10 +245,10 @@ class Rig:
 
     def feed(self, file: Path) -> None:
         """Start the producer on a file, or go on with it where a producer has ended."""
-        program = Feed(file, str(RATE)).program(
+        program = ProducerRun(file, str(RATE)).program(
             self.settings, self.layout, self._stack.environment, self.layout.log("producer")
         )
-        self.processes["producer"] = spawn(program, leashed=True)
+        self.processes["producer"] = spawn(program, die_with_parent=True)
 
     def batch_job(self, until: str = "publish") -> Program:
         """The batch job up to a step, by default all of it."""
@@ -255,7 +257,7 @@ class Rig:
 
     def spawn(self, program: Program) -> Process:
         """Run a program beside the services; it does not outlive the rig."""
-        process = self.processes[program.name] = spawn(program, leashed=True)
+        process = self.processes[program.name] = spawn(program, die_with_parent=True)
         return process
 
     def settle(self, timeout_s: float) -> float | None:

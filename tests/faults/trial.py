@@ -14,7 +14,7 @@ from typing import Any, Self
 import httpx
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from local.reference import Truth
+from local.reference import ReferenceFigures
 from local.verify import NoAnswer, details, live_sections, report_expected, report_sections, wait_until_applied
 from services.common.topics import PURCHASES
 from tests.faults.compare import Lines, Place, Toll, archived, toll_of_archive, toll_of_figures
@@ -129,10 +129,10 @@ class Round:
 
     def compare(self) -> Toll:
         """All that was fed so far against every live figure and the archive. Raises NoAnswer."""
-        with closing(Truth(self.rig.files)) as truth, self._gateway() as client:
+        with closing(ReferenceFigures(self.rig.files)) as reference, self._gateway() as client:
             wait_until_applied(lambda path: _json(client, path), LIVE_WITHIN_S)
-            found = live_sections(lambda path: _json(client, path), truth)
-            live = toll_of_figures(truth.sections() | details(truth), found, "live")
+            found = live_sections(lambda path: _json(client, path), reference)
+            live = toll_of_figures(reference.sections() | details(reference), found, "live")
         with closing(self.rig.store()) as store:
             self._archive = archived(store, self._archive)
         self._topic |= asyncio.run(self._new_records())
@@ -145,10 +145,10 @@ class Round:
         if not job.wait(JOB_WITHIN_S) or job.exit_code:
             raise Broken(f"the batch job ended with {job.exit_code}: see {job.log}")
         del self.rig.processes[job.name]
-        with closing(self.rig.store()) as store, closing(Truth(self.rig.files)) as truth:
+        with closing(self.rig.store()) as store, closing(ReferenceFigures(self.rig.files)) as reference:
             version = json.loads(store.get("reports/latest.json"))["version"]
             report = json.loads(store.get(f"reports/{version}/figures.json"))
-            return toll_of_figures(report_expected(truth), report_sections(report), "report")
+            return toll_of_figures(report_expected(reference), report_sections(report), "report")
 
     def forget(self) -> None:
         """Read the archive anew at the next comparison. The topic's beginning may be gone."""

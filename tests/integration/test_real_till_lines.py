@@ -6,15 +6,15 @@ from pathlib import Path
 import duckdb
 
 from local.datasets import write_completejourney
-from local.reference import Truth
+from local.reference import ReferenceFigures
 
 
 def test_every_line_of_the_set_is_an_event_and_every_cent_is_kept(tmp_path: Path) -> None:
     out = tmp_path / "completejourney.csv.gz"
     assert write_completejourney(out) == 1_469_307
-    truth = Truth([out])
-    counts, totals = truth.counts, truth.totals()
-    truth.close()
+    reference = ReferenceFigures([out])
+    counts, totals = reference.counts, reference.totals()
+    reference.close()
     assert (counts.accepted, counts.dead_letters) == (1_469_307, 0)
     assert (totals["orders"], totals["buyers"]) == (155_848, 2_469)
     assert (totals["revenue"], totals["quantity"]) == _cents_and_pieces()

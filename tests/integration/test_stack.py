@@ -17,7 +17,7 @@ import pytest
 
 from local.http import get_json
 from local.layout import REPOSITORY, STATE, Layout
-from local.pidfiles import Ledger
+from local.pidfiles import PidFiles
 from local.process import Identity, Process, Program, spawn
 from local.settings import StackSettings, free_port_settings
 from local.stack import Stack, StackError
@@ -84,7 +84,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     yield machine
     machine.kill_everything()
     for layout in (Layout(machine.folder), Layout(machine.folder / "demo")):
-        Stack(layout, StackSettings(), leashed=True).wipe()
+        Stack(layout, StackSettings(), die_with_parent=True).wipe()
 
 
 @pytest.fixture
@@ -248,7 +248,7 @@ def test_a_wrong_setting_is_named(machine: Machine) -> None:
 
 def test_engines_of_the_users_own_are_not_started(tmp_path: Path) -> None:
     settings = StackSettings(kafka_bootstrap="broker:9092", s3_endpoint="http://store:8333", s3_access_key="mine")
-    stack = Stack(Layout(tmp_path), settings, leashed=True)
+    stack = Stack(Layout(tmp_path), settings, die_with_parent=True)
     assert [engine.name for engine in stack.engines] == ["valkey"]
     assert stack.environment["TILLSTREAM_KAFKA_BOOTSTRAP"] == "broker:9092"
     assert stack.environment["TILLSTREAM_S3_ACCESS_KEY"] == "mine"
@@ -258,11 +258,11 @@ def test_engines_of_the_users_own_are_not_started(tmp_path: Path) -> None:
 def test_a_reused_pid_is_neither_taken_for_ours_nor_killed(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     program = Program("stranger", ["sleep", "60"], tmp_path / "log", REPOSITORY)
-    stranger = spawn(program, leashed=True)
+    stranger = spawn(program, die_with_parent=True)
     try:
         impostor = Identity(stranger.identity.pid, "another birth")
-        Ledger(layout.run).write(Process("gateway", impostor, tmp_path / "log", 1), "127.0.0.1:8080")
-        stack = Stack(layout, StackSettings(), leashed=False)
+        PidFiles(layout.run).write(Process("gateway", impostor, tmp_path / "log", 1), "127.0.0.1:8080")
+        stack = Stack(layout, StackSettings(), die_with_parent=False)
         stack.find(wherever=True)
         assert stack.running == []
         assert stack.crashed("gateway")
@@ -274,11 +274,11 @@ def test_a_reused_pid_is_neither_taken_for_ours_nor_killed(tmp_path: Path) -> No
 
 def test_a_part_that_listens_elsewhere_than_asked_is_not_taken_for_running(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
-    gateway = spawn(Program("gateway", ["sleep", "60"], tmp_path / "log", REPOSITORY), leashed=True)
+    gateway = spawn(Program("gateway", ["sleep", "60"], tmp_path / "log", REPOSITORY), die_with_parent=True)
     try:
-        Ledger(layout.run).write(gateway, "127.0.0.1:9999")
+        PidFiles(layout.run).write(gateway, "127.0.0.1:9999")
         with pytest.raises(StackError, match=r"gateway runs at 127.0.0.1:9999, but the settings say 127.0.0.1:8080"):
-            Stack(layout, StackSettings(), leashed=False).find()
+            Stack(layout, StackSettings(), die_with_parent=False).find()
     finally:
         gateway.kill()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local.reference import Sections, Truth
+from local.reference import ReferenceFigures, Sections
 from tests.faults.compare import Lines, Place, Toll, toll_of_archive, toll_of_figures
 from tests.faults.results import Result, append, read, table
 from tests.support.shop import seed_rows, write_csv
@@ -18,9 +18,9 @@ TOPIC: dict[Place, object] = {
 
 
 @pytest.fixture(scope="module")
-def truth(tmp_path_factory: pytest.TempPathFactory) -> Sections:
-    file = write_csv(tmp_path_factory.mktemp("truth") / "shop.csv", seed_rows(1, 400))
-    computed = Truth([file])
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Sections:
+    file = write_csv(tmp_path_factory.mktemp("reference") / "shop.csv", seed_rows(1, 400))
+    computed = ReferenceFigures([file])
     try:
         return computed.sections()
     finally:
@@ -28,8 +28,8 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Sections:
 
 
 @pytest.fixture
-def found(truth: Sections) -> Sections:
-    return deepcopy(truth)
+def found(reference: Sections) -> Sections:
+    return deepcopy(reference)
 
 
 def change(sections: Sections, hour: int, quantity: int, revenue: int) -> None:
@@ -46,58 +46,58 @@ def change(sections: Sections, hour: int, quantity: int, revenue: int) -> None:
     sections["totals"]["events"] = events + quantity
 
 
-def test_nothing_is_found_where_nothing_differs(truth: Sections, found: Sections) -> None:
-    assert toll_of_figures(truth, found, "live") == Toll()
-    assert toll_of_figures(truth, found, "live").exact
+def test_nothing_is_found_where_nothing_differs(reference: Sections, found: Sections) -> None:
+    assert toll_of_figures(reference, found, "live") == Toll()
+    assert toll_of_figures(reference, found, "live").exact
 
 
-def test_in_these_files_an_event_is_one_piece(truth: Sections) -> None:
+def test_in_these_files_an_event_is_one_piece(reference: Sections) -> None:
     """Else pieces would not count events hour by hour."""
-    assert truth["totals"]["events"] == truth["totals"]["quantity"]
+    assert reference["totals"]["events"] == reference["totals"]["quantity"]
 
 
-def test_a_planted_loss_is_found(truth: Sections, found: Sections) -> None:
+def test_a_planted_loss_is_found(reference: Sections, found: Sections) -> None:
     change(found, 3, -1, -999)
-    toll = toll_of_figures(truth, found, "live")
+    toll = toll_of_figures(reference, found, "live")
     assert (toll.lost, toll.doubled, toll.cents_off) == (1, 0, 999)
     assert any("sales by hour" in difference for difference in toll.differences)
 
 
-def test_a_planted_doubling_is_found(truth: Sections, found: Sections) -> None:
+def test_a_planted_doubling_is_found(reference: Sections, found: Sections) -> None:
     change(found, 3, 1, 999)
-    toll = toll_of_figures(truth, found, "live")
+    toll = toll_of_figures(reference, found, "live")
     assert (toll.lost, toll.doubled, toll.cents_off) == (0, 1, 999)
 
 
-def test_a_loss_and_a_doubling_do_not_make_up_for_each_other(truth: Sections, found: Sections) -> None:
+def test_a_loss_and_a_doubling_do_not_make_up_for_each_other(reference: Sections, found: Sections) -> None:
     change(found, 3, -1, -999)
     change(found, 5, 1, 999)
-    toll = toll_of_figures(truth, found, "live")
+    toll = toll_of_figures(reference, found, "live")
     assert (toll.lost, toll.doubled, toll.cents_off) == (1, 1, 1998)
 
 
-def test_one_cent_off_is_found(truth: Sections, found: Sections) -> None:
+def test_one_cent_off_is_found(reference: Sections, found: Sections) -> None:
     change(found, 0, 0, 1)
-    toll = toll_of_figures(truth, found, "live")
+    toll = toll_of_figures(reference, found, "live")
     assert (toll.lost, toll.doubled, toll.cents_off) == (0, 0, 1)
     assert not toll.exact
 
 
-def test_a_dead_letter_too_few_is_a_loss_and_one_too_many_a_doubling(truth: Sections, found: Sections) -> None:
-    letters = truth["totals"]["dead_letters"]
+def test_a_dead_letter_too_few_is_a_loss_and_one_too_many_a_doubling(reference: Sections, found: Sections) -> None:
+    letters = reference["totals"]["dead_letters"]
     assert isinstance(letters, int)
     found["totals"]["dead_letters"] = letters - 1
-    assert toll_of_figures(truth, found, "live").lost == 1
+    assert toll_of_figures(reference, found, "live").lost == 1
     found["totals"]["dead_letters"] = letters + 1
-    assert toll_of_figures(truth, found, "live").doubled == 1
+    assert toll_of_figures(reference, found, "live").doubled == 1
 
 
-def test_a_difference_that_is_in_no_hour_is_found(truth: Sections, found: Sections) -> None:
+def test_a_difference_that_is_in_no_hour_is_found(reference: Sections, found: Sections) -> None:
     found["top brands"]["1. id"] = "another"
-    toll = toll_of_figures(truth, found, "live")
+    toll = toll_of_figures(reference, found, "live")
     assert not toll.exact
     assert toll.differences == [
-        f"live: top brands: 1. id: {truth['top brands']['1. id']} expected, another found",
+        f"live: top brands: 1. id: {reference['top brands']['1. id']} expected, another found",
     ]
 
 

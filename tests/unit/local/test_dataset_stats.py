@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from local.dataset_stats import FACTS, main
+from local.dataset_stats import STATISTICS, main
 
 ROWS = """event_time,order_id,product_id,category_id,category_code,brand,price,user_id
 2020-04-03 00:00:00 UTC,o1,p1,c1,toys,acme,2.00,u1
@@ -45,7 +45,7 @@ def test_what_there_is_nothing_to_count_for_is_left_out(tmp_path: Path, capsys: 
     assert main([str(file)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "0 rows with 0 orders, 0 customers, 0 products"
-    assert len(lines) < len(FACTS)
+    assert len(lines) < len(STATISTICS)
 
 
 def test_a_file_that_cannot_be_read_is_a_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

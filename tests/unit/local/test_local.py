@@ -18,7 +18,7 @@ from local.layout import REPOSITORY, Layout
 from local.ports import free_port, inner_ports
 from local.prerequisites import MissingPrerequisite, java, node, version_in
 from local.process import tail
-from local.producer_run import Feed
+from local.producer_run import ProducerRun
 from local.services import services
 from local.settings import StackSettings, free_port_settings
 from tests.conftest import SMALL_JOBS
@@ -207,8 +207,8 @@ def test_every_service_is_told_the_ports_of_the_others(tmp_path: Path) -> None:
 
 
 def test_a_feed_becomes_the_producers_command_line(tmp_path: Path) -> None:
-    feed = Feed(tmp_path / "kz.csv.gz", "x3600", source="kz", rows="90%:")
-    program = feed.program(StackSettings(), Layout(tmp_path), {}, None)
+    run = ProducerRun(tmp_path / "kz.csv.gz", "x3600", source="kz", rows="90%:")
+    program = run.program(StackSettings(), Layout(tmp_path), {}, None)
     assert list(program.argv)[1:] == [
         *("-m", "services.producer", str(tmp_path / "kz.csv.gz")),
         *("--rate", "x3600", "--source", "kz", "--rows", "90%:", "--state", str(tmp_path / "data" / "producer")),

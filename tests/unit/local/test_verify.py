@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from local import reference as truth_module
-from local.reference import Truth, UnusableFile
+from local.reference import ReferenceFigures, UnusableFile
 from local.verify import NoAnswer, cents, verify, wait_until_applied
 
 NEWEST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -122,8 +122,8 @@ REPORT: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def truth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Truth]:
-    computed = Truth([write(tmp_path_factory.mktemp("shop"), ROWS)], newest=NEWEST)
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReferenceFigures]:
+    computed = ReferenceFigures([write(tmp_path_factory.mktemp("shop"), ROWS)], newest=NEWEST)
     yield computed
     computed.close()
 
@@ -144,11 +144,11 @@ def write(folder: Path, text: str, name: str = "shop.csv") -> Path:
     return file
 
 
-def test_rows_are_accepted_repaired_or_refused_with_a_reason(truth: Truth) -> None:
-    assert truth.counts.rows == 13
-    assert truth.counts.accepted == 5
-    assert truth.counts.repaired == 1
-    assert truth.counts.refused == {
+def test_rows_are_accepted_repaired_or_refused_with_a_reason(reference: ReferenceFigures) -> None:
+    assert reference.counts.rows == 13
+    assert reference.counts.accepted == 5
+    assert reference.counts.repaired == 1
+    assert reference.counts.refused == {
         "bad_time": 1,
         "bad_price": 2,
         "bad_row": 2,
@@ -159,9 +159,9 @@ def test_rows_are_accepted_repaired_or_refused_with_a_reason(truth: Truth) -> No
 
 
 def test_right_answers_have_no_difference(
-    truth: Truth, answers: dict[str, Any], report: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    reference: ReferenceFigures, answers: dict[str, Any], report: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert verify(truth, answers.__getitem__, report) == 0
+    assert verify(reference, answers.__getitem__, report) == 0
     printed = capsys.readouterr().out
     assert "13 rows = 5 events (1 of them repaired from six fields) + 8 dead letters" in printed
     assert "still lags" not in printed
@@ -169,11 +169,11 @@ def test_right_answers_have_no_difference(
 
 @pytest.mark.parametrize("path", ANSWERS)
 def test_any_tampered_answer_is_a_difference(
-    truth: Truth, answers: dict[str, Any], path: str, capsys: pytest.CaptureFixture[str]
+    reference: ReferenceFigures, answers: dict[str, Any], path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tampered = answers[path][-1] if isinstance(answers[path], list) else answers[path]
     tampered["revenue"] = add_a_cent(tampered["revenue"])
-    assert verify(truth, answers.__getitem__) == 1
+    assert verify(reference, answers.__getitem__) == 1
     assert re.search(r"^all +\d+ +1$", capsys.readouterr().out, re.MULTILINE)
 
 
@@ -186,31 +186,33 @@ def test_any_tampered_answer_is_a_difference(
         ("/v1/stats/top/spenders?n=10", "share"),
     ],
 )
-def test_any_tampered_figure_is_a_difference(truth: Truth, answers: dict[str, Any], path: str, name: str) -> None:
+def test_any_tampered_figure_is_a_difference(
+    reference: ReferenceFigures, answers: dict[str, Any], path: str, name: str
+) -> None:
     tampered = answers[path][0] if isinstance(answers[path], list) else answers[path]
     tampered[name] += 1
-    assert verify(truth, answers.__getitem__) == 1
+    assert verify(reference, answers.__getitem__) == 1
 
 
-def test_places_in_the_wrong_order_are_a_difference(truth: Truth, answers: dict[str, Any]) -> None:
+def test_places_in_the_wrong_order_are_a_difference(reference: ReferenceFigures, answers: dict[str, Any]) -> None:
     answers["/v1/stats/top/spenders?n=10"].reverse()
-    assert verify(truth, answers.__getitem__) == 1
+    assert verify(reference, answers.__getitem__) == 1
 
 
-def test_a_bucket_too_few_or_too_many_is_a_difference(truth: Truth, answers: dict[str, Any]) -> None:
+def test_a_bucket_too_few_or_too_many_is_a_difference(reference: ReferenceFigures, answers: dict[str, Any]) -> None:
     bucket = answers[f"{SALES}hour"].pop()
-    assert verify(truth, answers.__getitem__) == 1
+    assert verify(reference, answers.__getitem__) == 1
     answers[f"{SALES}hour"] += [bucket, bucket | {"bucket": "2020-05-01T01:00:00Z"}]
-    assert verify(truth, answers.__getitem__) == 1
+    assert verify(reference, answers.__getitem__) == 1
 
 
 @pytest.mark.parametrize("part", ["totals", "sales", "top"])
 def test_a_tampered_report_is_a_difference(
-    truth: Truth, answers: dict[str, Any], report: dict[str, Any], part: str
+    reference: ReferenceFigures, answers: dict[str, Any], report: dict[str, Any], part: str
 ) -> None:
     tampered = {"totals": report["totals"], "sales": report["sales"]["day"][0], "top": report["top"]["brands"][2]}[part]
     tampered["revenue"] = add_a_cent(tampered["revenue"])
-    assert verify(truth, answers.__getitem__, report) == 1
+    assert verify(reference, answers.__getitem__, report) == 1
 
 
 @pytest.mark.parametrize("name", ["revenue", "quantity", "orders"])
@@ -218,38 +220,38 @@ def test_a_tampered_report_is_a_difference(
     "path", [("categories_by_month", "electronics", 1), ("categories_by_month", "electronics.audio", 0), ("brands", 2)]
 )
 def test_a_tampered_category_or_brand_of_the_report_is_a_difference(
-    truth: Truth, answers: dict[str, Any], report: dict[str, Any], path: tuple[Any, ...], name: str
+    reference: ReferenceFigures, answers: dict[str, Any], report: dict[str, Any], path: tuple[Any, ...], name: str
 ) -> None:
     tampered: Any = report
     for step in path:
         tampered = tampered[step]
     tampered[name] = add_a_cent(tampered[name]) if name == "revenue" else tampered[name] + 1
-    assert verify(truth, answers.__getitem__, report) == 1
+    assert verify(reference, answers.__getitem__, report) == 1
 
 
 def test_a_category_or_brand_that_the_report_lacks_is_a_difference(
-    truth: Truth, answers: dict[str, Any], report: dict[str, Any]
+    reference: ReferenceFigures, answers: dict[str, Any], report: dict[str, Any]
 ) -> None:
     brand = report["brands"].pop()
-    assert verify(truth, answers.__getitem__, report) == 1
+    assert verify(reference, answers.__getitem__, report) == 1
     report["brands"].append(brand)
     del report["categories_by_month"]["electronics.audio"]
-    assert verify(truth, answers.__getitem__, report) == 1
+    assert verify(reference, answers.__getitem__, report) == 1
 
 
 def test_a_report_of_fewer_events_is_named(
-    truth: Truth, answers: dict[str, Any], report: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    reference: ReferenceFigures, answers: dict[str, Any], report: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     report["totals"]["events"] = 4
-    assert verify(truth, answers.__getitem__, report) == 1
+    assert verify(reference, answers.__getitem__, report) == 1
     assert "has fewer events than the live tables: `make train`" in capsys.readouterr().out
 
 
 def test_a_gateway_that_is_behind_is_named(
-    truth: Truth, answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    reference: ReferenceFigures, answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     answers["/v1/stats/summary"] |= {"lag": 1234, "events": 4}
-    assert verify(truth, answers.__getitem__) == 1
+    assert verify(reference, answers.__getitem__) == 1
     assert "still lags by 1,234 records" in capsys.readouterr().out
 
 
@@ -274,10 +276,10 @@ def test_waiting_ends_in_time(answers: dict[str, Any]) -> None:
     assert wait_until_applied(answers.__getitem__, 0) == 5
 
 
-def test_an_answer_of_another_shape_cannot_be_compared(truth: Truth, answers: dict[str, Any]) -> None:
+def test_an_answer_of_another_shape_cannot_be_compared(reference: ReferenceFigures, answers: dict[str, Any]) -> None:
     answers["/v1/stats/summary"]["revenue"] = 330.61
     with pytest.raises(NoAnswer, match="two places"):
-        verify(truth, answers.__getitem__)
+        verify(reference, answers.__getitem__)
 
 
 @pytest.mark.parametrize("text", ["1", "1.5", "1.234", "1e9.00", "NaN", "1,000.00", 1.25, None])
@@ -289,9 +291,9 @@ def test_money_that_is_no_decimal_string_is_not_read(text: Any) -> None:
 def test_buckets_follow_the_shops_zone_and_its_change_of_clocks(tmp_path: Path) -> None:
     times = ("2020-10-24 22:30:00", "2020-10-25 00:30:00", "2020-10-25 01:30:00", "2020-12-31 23:30:00")
     rows = "".join(f"{time} UTC,o{number},p,,,,1.00,u\n" for number, time in enumerate(times))
-    truth = Truth([write(tmp_path, f"{HEADER}\n{rows}")], "Europe/Berlin", NEWEST)
-    hours, days, months = ([name[:25] for name in truth.sales(each)][::3] for each in ("hour", "day", "month"))
-    truth.close()
+    reference = ReferenceFigures([write(tmp_path, f"{HEADER}\n{rows}")], "Europe/Berlin", NEWEST)
+    hours, days, months = ([name[:25] for name in reference.sales(each)][::3] for each in ("hour", "day", "month"))
+    reference.close()
     assert hours == [
         "2020-10-25T00:00:00+02:00",
         "2020-10-25T02:00:00+02:00",
@@ -304,17 +306,17 @@ def test_buckets_follow_the_shops_zone_and_its_change_of_clocks(tmp_path: Path) 
 
 def test_two_files_with_different_columns_add_up(tmp_path: Path) -> None:
     more = write(tmp_path, "price,order_id,event_time,product_id\n2.00,o1,2020-04-24T13:00:00.5+02:00,p9\n", "b.csv")
-    truth = Truth([write(tmp_path, ROWS), more], newest=NEWEST)
-    totals, hours = truth.totals(), truth.sales("hour")
-    truth.close()
+    reference = ReferenceFigures([write(tmp_path, ROWS), more], newest=NEWEST)
+    totals, hours = reference.totals(), reference.sales("hour")
+    reference.close()
     assert (totals["revenue"], totals["events"], totals["orders"]) == (33261, 6, 4)
     assert hours["2020-04-24T11:00:00+00:00 revenue"] == 33602
 
 
 def test_a_file_with_a_header_alone_has_no_figures(tmp_path: Path) -> None:
-    truth = Truth([write(tmp_path, f"{HEADER}\n")])
-    sections = truth.sections()
-    truth.close()
+    reference = ReferenceFigures([write(tmp_path, f"{HEADER}\n")])
+    sections = reference.sections()
+    reference.close()
     totals = sections.pop("totals")
     assert set(totals.values()) == {0}
     assert not any(sections.values())
@@ -323,12 +325,12 @@ def test_a_file_with_a_header_alone_has_no_figures(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "event_time,order_id\n1,2\n"])
 def test_a_file_without_the_columns_is_refused_by_name(tmp_path: Path, text: str) -> None:
     with pytest.raises(UnusableFile, match=r"shop\.csv: the header lacks .*product_id, price"):
-        Truth([write(tmp_path, text)])
+        ReferenceFigures([write(tmp_path, text)])
 
 
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UnusableFile, match=r"none\.csv"):
-        Truth([tmp_path / "none.csv"])
+        ReferenceFigures([tmp_path / "none.csv"])
 
 
 def test_the_computation_shares_no_code_with_the_services() -> None:
