@@ -15,8 +15,7 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.NOTPARALLEL:
-.PHONY: help setup prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild verify test fuzz lint faults bench soak lock
+.PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild verify test fuzz lint faults bench soak lock
 
 help:
 	@echo "Tillstream on one machine:"
@@ -82,20 +81,35 @@ bench: setup ## run the benchmarks
 soak: setup ## soak test: 30 minutes under load; fails on growth, stalls or loss   [MINUTES=30] [CSV=file]
 	$(PYTHON) -m bench.soak $(if $(MINUTES),--minutes '$(MINUTES)') $(CSV_FLAG)
 
-lock: ## pin the dependencies of pyproject.toml with their hashes (needs uv)
-	uv pip compile pyproject.toml --all-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
-		--python-version 3.11 --no-header --quiet -o requirements.lock
+# One lock for development; one for each image, of the same versions; and one for uv, which installs the others.
+IMAGES  := producer archiver aggregator recommender gateway spark
+UV      ?= $(VENV)/bin/uv
+COMPILE := $(UV) pip compile --quiet --generate-hashes --python-version 3.11 \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
+SAME    := -c requirements/development.lock
+
+lock: $(VENV)/.complete ## pin the dependencies of pyproject.toml with their hashes, for development and for each image
+	$(COMPILE) pyproject.toml --all-extras -o requirements/development.lock
+	for image in $(IMAGES); do \
+		$(COMPILE) pyproject.toml --extra $$image --extra aws $(SAME) -o requirements/$$image.lock || exit 1; \
+	done
+	echo uv | $(COMPILE) - $(SAME) -o requirements/setup.lock
 
 # --- set up: each step once, and again when what it is made from has changed ---
 
-setup: prerequisites $(VENV)/.complete $(STUBS) $(JARS) $(PAGE) ## install and build what the other targets need (they call it)
+setup: prerequisites ## install and build what the other targets need (they call it)
+	@$(MAKE) --no-print-directory --jobs=3 installed
+
+# Python's packages, Kafka's jars and the page's packages come from different servers: side by side.
+installed: $(VENV)/.complete $(STUBS) $(JARS) $(PAGE)
 
 prerequisites:
 	@$(PYTHON3) -m local.prerequisites
 
-$(VENV)/.complete: requirements.lock
+$(VENV)/.complete: requirements/setup.lock requirements/development.lock
 	$(PYTHON3) -m venv $(VENV)
-	$(PYTHON) -m pip install --disable-pip-version-check --no-input --require-hashes -r requirements.lock
+	$(PYTHON) -m pip install --disable-pip-version-check --no-input --quiet --require-hashes -r requirements/setup.lock
+	$(UV) pip install --python $(PYTHON) --require-hashes -r requirements/development.lock
 	@touch $@
 
 proto: $(STUBS) ## generate the gRPC stubs
