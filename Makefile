@@ -15,7 +15,7 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild verify test fuzz lint faults bench soak lock
+.PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild verify test fuzz lint faults bench soak metrics lock
 
 help:
 	@echo "Tillstream on one machine:"
@@ -66,10 +66,12 @@ fuzz: setup ## fuzzing: 1,000,000 messages, 30,000 of them on real engines; 2,00
 	$(PYTHON) -m tests.fuzz --messages $(or $(MESSAGES),1000000) --engines 30000 $(if $(SEED),--seed '$(SEED)')
 	$(PYTHON) -m pytest tests/fuzz/test_openapi.py --hypothesis-profile=fuzz --timeout 0
 
-lint: setup ## ruff, mypy strict, the page's linter
+lint: setup ## ruff, mypy strict, import rules, spelling, the page's linter
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy $(CHECKED)
+	$(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/codespell
 	cd web && npm run --silent lint
 
 faults: setup ## fault injection: random faults on real engines, then every figure compared   [TRIALS=200] [SEED=n] [ONLY='kill Redis']
@@ -87,6 +89,9 @@ UV      ?= $(VENV)/bin/uv
 COMPILE := $(UV) pip compile --quiet --generate-hashes --python-version 3.11 \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 SAME    := -c requirements/development.lock
+
+metrics: $(VENV)/.complete ## write docs/metrics.md from the list of metrics
+	$(PYTHON) -m services.common.metrics_docs
 
 lock: $(VENV)/.complete ## pin the dependencies of pyproject.toml with their hashes, for development and for each image
 	$(COMPILE) pyproject.toml --all-extras -o requirements/development.lock

@@ -7,13 +7,13 @@ from prometheus_client import Counter, Gauge, Histogram
 BUILD_INFO = Gauge("tillstream_build_info", "Version and commit that run", ["version", "commit"])
 
 # --- every service with an event loop ---------------------------------------------------------------------------
-# How late a sleep of 50 ms wakes: for so long nothing else was answered.
+# Event-loop lag: how late a sleep of 50 ms wakes. The loop served nothing else meanwhile.
 LOOP_STALL_SECONDS = Histogram(
     "tillstream_loop_stall_seconds",
     "How late the event loop woke a sleeper",
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
-# The longest of these in the last minute.
+# Longest event-loop lag of the last minute.
 LOOP_LONGEST_STALL_SECONDS = Gauge("tillstream_loop_longest_stall_seconds", "Longest stall in the last minute")
 
 # --- aggregator -------------------------------------------------------------------------------------------------
@@ -23,13 +23,14 @@ AGGREGATOR_LINES = Counter("tillstream_aggregator_lines", "Accepted lines applie
 AGGREGATOR_REPEATS = Counter("tillstream_aggregator_repeats", "Lines skipped as repeats by event_id")
 # Records sent to the dead letters, by reason code.
 AGGREGATOR_DEAD_LETTERS = Counter("tillstream_aggregator_dead_letters", "Records sent to the dead letters", ["reason"])
-# Times a batch did not fit the mark in Redis (a zombie, a restored snapshot) and reading went back to the marks.
+# Offset conflicts: a batch did not fit the mark (applied offset) in Redis, because of a zombie or a restored
+# snapshot. The aggregator reads again from the marks.
 AGGREGATOR_MISMATCHES = Counter("tillstream_aggregator_mark_mismatches", "Batches refused by a shard's mark")
-# Records that the figures lack, since nobody had them any more and that was accepted.
+# Records missing from the figures for good: they expired before they were archived, and the setting accepts that.
 AGGREGATOR_MISSING = Counter("tillstream_aggregator_missing_records", "Records that the figures lack for good")
 # Records fetched although they were applied already: after a crash or a rebalance, never after a clean stop.
 AGGREGATOR_REFETCHED = Counter("tillstream_aggregator_refetched_records", "Records fetched although applied already")
-# Time of one server-side script call: Redis serves nobody else meanwhile.
+# Time of one server-side script call. Redis serves no other client meanwhile.
 AGGREGATOR_SCRIPT_SECONDS = Histogram(
     "tillstream_aggregator_script_seconds",
     "Time of one call of the apply script",
@@ -40,33 +41,34 @@ AGGREGATOR_FRESHNESS_SECONDS = Gauge("tillstream_aggregator_freshness_seconds", 
 # Records not yet applied, by topic and partition, as of the last fetch.
 AGGREGATOR_LAG = Gauge("tillstream_aggregator_lag_records", "Records not yet applied", ["topic", "partition"])
 
-# Snapshots of the live figures stored for the batch job, and turns at which that failed (tried again at the next).
+# Snapshots of the live figures stored for the batch job.
 AGGREGATOR_SNAPSHOTS = Counter("tillstream_aggregator_snapshots", "Snapshots of the live figures stored")
+# Snapshots that failed; the next interval tries again.
 AGGREGATOR_SNAPSHOT_FAILURES = Counter("tillstream_aggregator_snapshot_failures", "Snapshots that failed")
-# Time to read the figures of one snapshot, in one transaction a shard: Redis serves nobody else meanwhile.
+# Time to read the figures of one snapshot, one transaction per shard. Redis serves no other client meanwhile.
 AGGREGATOR_SNAPSHOT_SECONDS = Gauge("tillstream_aggregator_snapshot_read_seconds", "Time to read the newest snapshot")
 
 # --- aggregator and producer ------------------------------------------------------------------------------------
-# 1 while too many records of a source (a partition, a file) are refused; the caps are settings.
+# 1 while too many records of a source (a partition, a file) are invalid; the limits are settings.
 DEAD_LETTERS_ALARM = Gauge("tillstream_dead_letters_alarm", "Whether too many records are refused", ["source"])
-# Records of a source refused in a row, up to the newest.
+# Consecutive invalid records of a source, up to the newest.
 DEAD_LETTERS_RUN = Gauge("tillstream_dead_letters_run", "Records refused in a row", ["source"])
-# Share of refused records among the newest of a source.
+# Ratio of invalid records in the last window of a source.
 DEAD_LETTERS_RATIO = Gauge("tillstream_dead_letters_ratio", "Share of refused among the newest records", ["source"])
 
 # --- recommender ------------------------------------------------------------------------------------------------
-# Time from a decoded request to its answer, by gRPC method and status code; the single methods take under 1 ms.
+# Time from a decoded request to its response, by gRPC method and status code.
 RECOMMENDER_REQUEST_SECONDS = Histogram(
     "tillstream_recommender_request_seconds",
     "Time to answer one gRPC request",
     ["method", "code"],
     buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
 )
-# Answers by the strategy that gave them: a growing share of `popular` means customers the model does not know.
+# Answers by strategy. A growing share of `popular` means more unknown users.
 RECOMMENDER_ANSWERS = Counter("tillstream_recommender_answers", "Answers by strategy", ["strategy"])
-# 1 for each version that answers, by variant (main, or on trial); no series before the first model.
+# 1 for each serving version, by variant (main, or an A/B variant). No series before the first model.
 RECOMMENDER_MODEL = Gauge("tillstream_recommender_model_info", "The versions that answer", ["version", "variant"])
-# When the served model was trained: time() minus this is its age.
+# Creation time of the serving model: time() minus this is its age.
 RECOMMENDER_MODEL_CREATED = Gauge(
     "tillstream_recommender_model_created_timestamp_seconds", "Creation of the served model, Unix time"
 )
@@ -78,29 +80,29 @@ RECOMMENDER_MODEL_REFUSED = Gauge("tillstream_recommender_model_refused", "Wheth
 RECOMMENDER_LOAD_SECONDS = Histogram(
     "tillstream_recommender_load_seconds", "Time to load a model", buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 )
-# Polls that could not reach the store; the served model stays.
+# Polls of the pointer that could not reach the object store; the serving model stays.
 RECOMMENDER_POLL_FAILURES = Counter("tillstream_recommender_poll_failures", "Polls of the pointer that failed")
-# Answers recorded in topic recommendations: the share of a setting.
+# Impressions written to topic recommendations: a sampled share, by a setting.
 RECOMMENDER_RECORDS = Counter("tillstream_recommender_records", "Answers recorded")
-# Answers that were to be recorded and were not, because Kafka was away or too slow: comparing variants lacks them.
+# Sampled impressions dropped because Kafka was unavailable or too slow. A comparison of variants lacks them.
 RECOMMENDER_RECORDS_DROPPED = Counter("tillstream_recommender_records_dropped", "Answers not recorded")
 
-# Records of the purchases topic that a model's state was moved on by, or not, by what became of them: applied, repeat,
-# invalid, product (a product new to the model after all spare rows were taken: alert on a growing number), error.
+# Records of the purchases topic by outcome: applied, repeat, invalid, error, or product (a product new to the model
+# after all spare rows were taken: alert when it grows).
 RECOMMENDER_STREAM_RECORDS = Counter("tillstream_recommender_stream_records", "Records followed", ["outcome"])
-# Records that left Kafka's log before they were followed: that part of the stream is known with the next model.
+# Records that expired in Kafka before they were read. The next model includes them.
 RECOMMENDER_STREAM_LOST = Counter("tillstream_recommender_stream_lost_records", "Records gone before they were read")
-# Partitions that turned out to be of another topic than before, and were read from their beginning.
+# Partitions of a recreated topic, read again from the beginning.
 RECOMMENDER_STREAM_RESETS = Counter("tillstream_recommender_stream_resets", "Partitions begun anew")
-# Times that following broke off, because Kafka was away or something failed; it is tried again until it works.
+# Times the stream consumer failed and was reopened.
 RECOMMENDER_STREAM_FAILURES = Counter("tillstream_recommender_stream_failures", "Times that following broke off")
-# Records not yet followed, by model version (while a new model catches up there are two).
+# Consumer lag in records, by model version. There are two versions while a new model catches up.
 RECOMMENDER_STREAM_LAG = Gauge("tillstream_recommender_stream_lag_records", "Records not yet followed", ["version"])
-# How old what is known of the stream is, by model version: alert on this, not on the lag. NaN before first contact.
+# Consumer lag in seconds, by model version: alert on this, not on records. NaN before the first contact.
 RECOMMENDER_STREAM_AGE = Gauge("tillstream_recommender_stream_age_seconds", "Age of the stream's state", ["version"])
-# What is remembered of the stream since the model's cut-off, by kind: customers, lines, neighbours, fresh products.
+# Entries of the streaming state since the model's cut-off, by kind: customers, lines, neighbours, fresh products.
 RECOMMENDER_STATE = Gauge("tillstream_recommender_state_entries", "Entries of the live state", ["version", "kind"])
-# Customers forgotten since the model's cut-off because there were more than the bound; the model still knows them.
+# Customers evicted from the streaming state because of its bound. The model still knows them.
 RECOMMENDER_STATE_FORGOTTEN = Gauge("tillstream_recommender_state_forgotten", "Customers forgotten", ["version"])
 
 # --- gateway ----------------------------------------------------------------------------------------------------
@@ -113,22 +115,22 @@ GATEWAY_REQUEST_SECONDS = Histogram(
 )
 # Open server-sent-event connections.
 GATEWAY_STREAM_CLIENTS = Gauge("tillstream_gateway_stream_clients", "Open server-sent-event connections")
-# Server-sent-event clients that the gateway let go, by reason.
-GATEWAY_STREAM_DROPPED = Counter("tillstream_gateway_stream_dropped", "Stream clients let go", ["reason"])
-# Recommendation answers, by the strategy that gave them; popular_fallback means the recommender did not answer.
+# Server-sent-event clients that the gateway disconnected, by reason.
+GATEWAY_STREAM_DROPPED = Counter("tillstream_gateway_stream_dropped", "Stream clients disconnected", ["reason"])
+# Recommendation answers by strategy; popular_fallback means that the recommender did not answer.
 GATEWAY_RECOMMENDATIONS = Counter("tillstream_gateway_recommendations", "Recommendation answers", ["strategy"])
-# Events sent in over HTTP, by verdict.
-GATEWAY_INTAKE = Counter("tillstream_gateway_intake_events", "Events sent in over HTTP", ["verdict"])
-# Age of the figures that summary and stream show.
+# Events posted over HTTP, by verdict.
+GATEWAY_INTAKE = Counter("tillstream_gateway_intake_events", "Events posted over HTTP", ["verdict"])
+# Age of the figures in summary and stream.
 GATEWAY_SNAPSHOT_AGE_SECONDS = Gauge("tillstream_gateway_snapshot_age_seconds", "Age of the figures being shown")
-# Live less batch, as the batch job last found it; NaN before the first comparison. Alert on any other value than 0.
+# Reconciliation drift of revenue: live minus batch, in cents. NaN before the first comparison. Alert unless 0.
 RECONCILIATION_DRIFT_CENTS = Gauge("tillstream_reconciliation_drift_cents", "Revenue, live less batch, in cents")
-# The same in accepted lines; NaN where lines could not be compared (basis hours).
+# Reconciliation drift in accepted lines: live minus batch. NaN where lines could not be compared (basis hours).
 RECONCILIATION_DRIFT_EVENTS = Gauge("tillstream_reconciliation_drift_events", "Accepted lines, live less batch")
-# Figures that differ: amounts that cancel each other out leave no drift, but two buckets that differ.
+# Number of figures that differ. Two errors that cancel out leave no drift, but two differing buckets.
 RECONCILIATION_DIFFERENCES = Gauge("tillstream_reconciliation_differences", "Figures that differ, live and batch")
-# Time since the books were compared: grows where the batch job, or the live figures' snapshots, have stopped.
-RECONCILIATION_AGE_SECONDS = Gauge("tillstream_reconciliation_age_seconds", "Time since the books were compared")
+# Time since the last reconciliation. It grows when the batch job or the snapshots of the live figures stop.
+RECONCILIATION_AGE_SECONDS = Gauge("tillstream_reconciliation_age_seconds", "Time since the last reconciliation")
 
 # --- producer ---------------------------------------------------------------------------------------------------
 # Rows acknowledged by the broker as purchases.
@@ -137,17 +139,17 @@ PRODUCER_ROWS = Counter("tillstream_producer_rows", "Rows acknowledged by the br
 PRODUCER_DEAD_LETTERS = Counter("tillstream_producer_dead_letters", "Rows sent to the dead letters", ["reason"])
 
 # --- archiver ---------------------------------------------------------------------------------------------------
-# Records that this archiver found or wrote in the archive.
+# Records that this archiver wrote, or found already written.
 ARCHIVER_RECORDS = Counter("tillstream_archiver_records", "Records archived")
-# Objects that this archiver wrote, or found written by another from the same record.
+# Objects that this archiver wrote, or found already written from the same first record.
 ARCHIVER_OBJECTS = Counter("tillstream_archiver_objects", "Objects archived")
 # Compressed bytes of those objects.
 ARCHIVER_BYTES = Counter("tillstream_archiver_bytes", "Compressed bytes archived")
-# Calls to S3 that failed and were tried again.
-ARCHIVER_S3_FAILURES = Counter("tillstream_archiver_s3_failures", "Calls to S3 that failed and were tried again")
-# Records that left the log (retention) before they were archived: nothing brings them back, so alert on any.
+# Calls to S3 that failed and were retried.
+ARCHIVER_S3_FAILURES = Counter("tillstream_archiver_s3_failures", "Calls to S3 that failed and were retried")
+# Records that expired in Kafka before they were archived. They are lost: alert on any.
 ARCHIVER_LOST = Counter("tillstream_archiver_lost_records", "Records that left the log before they were archived")
-# Records of the log that are not in S3 yet, by partition.
+# Archiving lag in records, by partition.
 ARCHIVER_LAG = Gauge("tillstream_archiver_lag_records", "Records not yet archived", ["partition"])
-# Age of the oldest record that was fetched and is not in S3 yet, by partition: alert on time, not on counts.
+# Archiving lag in seconds: age of the oldest fetched record that is not in S3 yet, by partition. Alert on this.
 ARCHIVER_OPEN_SECONDS = Gauge("tillstream_archiver_open_seconds", "Age of the oldest record not in S3", ["partition"])
