@@ -113,14 +113,14 @@ def test_every_pin_has_a_hash() -> None:
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_all_modules_of_an_image_can_be_imported(image: str, pythons: dict[str, Path]) -> None:
-    command = [pythons[image], "-c", IMPORT_ALL, *IMAGES[image]]
+    command = [str(pythons[image]), "-c", IMPORT_ALL, *IMAGES[image]]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
 @pytest.mark.parametrize(("image", "program"), [(image, program) for image in HELP for program in HELP[image]])
 def test_a_command_line_explains_itself(image: str, program: str, pythons: dict[str, Path]) -> None:
-    command = [pythons[image], "-m", program, "--help"]
+    command = [str(pythons[image]), "-m", program, "--help"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, "usage:" in done.stdout) == (0, True), done.stderr[-2000:]
 
@@ -149,7 +149,7 @@ def test_a_service_starts_with_its_own_lock_alone(
     own = {STAYING[image]: port, "AGGREGATOR_SCRATCH": tmp_path / "scratch"}
     own |= {"RECOMMENDER_PORT": free_port()} if image == "recommender" else {}
     values = {f"TILLSTREAM_{name}": str(value) for name, value in (engines | own).items()}
-    command = [pythons[image], "-m", f"services.{image}"]
+    command = [str(pythons[image]), "-m", f"services.{image}"]
     log = tmp_path / "log"
     with log.open("w") as stderr:
         process = subprocess.Popen(command, cwd=REPOSITORY, env={"PATH": "/usr/bin:/bin"} | values, stderr=stderr)
