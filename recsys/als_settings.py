@@ -4,7 +4,7 @@ from pydantic import BaseModel, Field
 
 
 class AlsSettings(BaseModel):
-    """Implicit ALS as MLlib spells it; the manifest of a model carries these values.
+    """Implicit ALS, with MLlib's definitions; a model's manifest holds these values.
 
     `regularisation` is MLlib's: it is multiplied by the number of a user's (or product's) ratings, so a value from
     a library that adds it once does not carry over. `alpha` turns a rating r into the confidence 1 + alpha * r.
@@ -19,22 +19,28 @@ class AlsSettings(BaseModel):
 
 
 class EvaluationSettings(BaseModel):
-    """How recipes are searched for and compared in a run. All is done on one machine, whatever Spark has."""
+    """How model configurations are searched for and compared in a run. This runs on one machine, without Spark."""
 
     evaluation_lines: int = Field(
-        default=3_000_000, ge=1, description="purchase lines to evaluate on; of more, a share of the customers is taken"
+        default=3_000_000,
+        ge=1,
+        description="purchase lines to evaluate on at most; a larger log is sampled by customer",
     )
     search_seconds: float = Field(
         default=60.0,
         ge=0,
         allow_inf_nan=False,
-        description="of search; 0: none, what serves is compared",
+        description="time of the search; 0: no search, only the live configuration is compared",
     )
-    search_days: int = Field(default=14, ge=1, description="days to choose a recipe on, before those of the gate")
-    search_questions: int = Field(default=2000, ge=1, description="orders that each candidate of the search answers")
+    search_days: int = Field(
+        default=14, ge=1, description="days of the search's validation window, before those of the gate"
+    )
+    search_questions: int = Field(default=2000, ge=1, description="orders used to evaluate each candidate")
     search_seed: int = Field(default=1, ge=0)
-    gate_days: int = Field(default=14, ge=1, description="the newest days, on which recipes are compared")
+    gate_days: int = Field(default=14, ge=1, description="days of the gate's window, the newest ones")
     gate_questions: int = Field(
-        default=100, ge=1, description="orders of customers with purchases below which nothing is decided"
+        default=100, ge=1, description="orders of customers with purchases that a decision needs at least"
     )
-    gate_questions_asked: int = Field(default=6000, ge=1, description="orders that each recipe answers at most")
+    gate_questions_asked: int = Field(
+        default=6000, ge=1, description="orders used to compare the configurations at most"
+    )

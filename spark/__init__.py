@@ -1,1 +1,1 @@
-"""The batch job: archive → curated purchases → figures and a recommendation model. Start with `python -m spark`."""
+"""The batch job: archive → curated purchases → figures and a recommendation model. Start: `python -m spark`."""

@@ -31,13 +31,13 @@ from spark.versions import new_run
 DESCRIPTION = """\
 Tillstream's batch job: from the archive of purchases to figures and a recommendation model.
 
-  curate     validate and deduplicate raw/purchases/**              -> curated/purchases/<version>/
-  report     compute the figures of the live tables from these       -> reports/<version>/
-  reconcile  compare live and batch figures as of a live snapshot    -> reports/reconciliation/<version>.json
+  curate     validate and deduplicate raw/purchases/**             -> curated/purchases/<version>/
+  report     compute the figures of the live tables from these     -> reports/<version>/
+  reconcile  compare live and batch figures as of a live snapshot  -> reports/reconciliation/<version>.json
   evaluate   compare the live model configuration, a new one and popular products on the newest purchases
-  train      train the configuration that the gate chose on all purchases -> models/als/<version>/
-  publish    validate the model, write the manifest, activate it (models/als/current.json); the gate decision
-             -> reports/gate/
+  train      train the gate's choice on all purchases              -> models/als/<version>/
+  publish    validate the model, write the manifest, activate it   -> models/als/current.json
+             record the gate decision                              -> reports/gate/<version>.json
 """
 EPILOG = """\
 examples:

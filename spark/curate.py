@@ -1,4 +1,4 @@
-"""Archive → curated purchases: every accepted line once, and a count of everything that happened on the way."""
+"""Archive → curated purchases: validated and deduplicated lines, and counts of all outcomes."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -15,17 +15,17 @@ from services.common.object_store import ObjectStore
 from spark.records import CHECKED, ORIGIN, PURCHASE, checker, ddl
 
 CURATED = (*ORIGIN, *PURCHASE, ("month", "string"))
-"""Columns of the curated purchases; `month` (`2020-04`, in the shop's time zone) is the folder."""
+"""Columns of the curated purchases; partitioned by `month` (`2020-04`, in the shop's time zone)."""
 
 SOURCE_ROW = rf"(?s)^(.+):([0-9]{{1,{MAX_ROW_DIGITS}}})$"
-"""An event id that names its source and row."""
+"""An event id that consists of a source and a row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curation:
-    """What became of the archived records. `records` = `accepted` + `repeats` + all of `rejected`.
+    """The outcomes of the archived records. `records` = `accepted` + `repeats` + all of `rejected`.
 
-    How far they reach: `offsets`, by partition, past the last record; `rows`, by partition and source, the highest row.
+    Positions: `offsets`, partition → the offset after the last record; `rows`, partition → source → the highest row.
     """
 
     records: int
@@ -45,12 +45,12 @@ class Curation:
         return sum(self.rejected.values())
 
     def counts(self) -> dict[str, object]:
-        """The counts alone, as the report and the manifest show them."""
+        """The counts without the positions, for the report and the manifest."""
         return {name: value for name, value in asdict(self).items() if name not in ("offsets", "rows")}
 
 
 def read_archive(spark: SparkSession, folder: str | None) -> DataFrame:
-    """The lines of all objects below a folder: (line: binary, path: string). None stands for an empty archive."""
+    """The lines of all objects below a folder: (line: binary, path: string). None: the archive is empty."""
     if folder is None:
         return spark.createDataFrame([], "line binary, path string")
     objects = spark.read.option("recursiveFileLookup", True).option("lineSep", "\n").text(folder)
@@ -58,7 +58,7 @@ def read_archive(spark: SparkSession, folder: str | None) -> DataFrame:
 
 
 def check(lines: DataFrame, job_ms: int) -> DataFrame:
-    """Rows of `CHECKED`, `identity`, and `repeat`: whether an earlier record is the same line."""
+    """Rows of `CHECKED`, `identity`, and `repeat`: whether an earlier record has the same identity."""
     checked = lines.where(F.length("line") > 0).mapInArrow(checker(job_ms), ddl(CHECKED))
     same_line = Window.partitionBy("identity").orderBy(*arrival_order())
     marked = checked.withColumn("identity", _identity())
@@ -66,9 +66,9 @@ def check(lines: DataFrame, job_ms: int) -> DataFrame:
 
 
 def _identity() -> Column:
-    """What makes two records the same line: the event_id, else the place in the topic, else nothing.
+    """The key of deduplication: the event_id, else the position in the topic, else a unique number.
 
-    The broker time is part of the place, so that a topic created anew does not repeat the old one's offsets.
+    The broker time is part of the position: a recreated topic has the same offsets again.
     """
     accepted_event = F.when(F.col("reason").isNull(), F.col("event_id"))
     place = F.when(F.col("offset").isNotNull(), F.concat_ws("/", "partition", "offset", "timestamp"))
@@ -80,24 +80,24 @@ def _identity() -> Column:
 
 
 def arrival_order() -> list[Column]:
-    """The stream applies the first arrival; lines without a place come last, in an order of their content."""
+    """The order of deduplication: as in the stream, the first record counts; lines without an offset come last."""
     return [F.col(name).asc_nulls_last() for name, _ in (*ORIGIN, *PURCHASE)]
 
 
 def accepted(checked: DataFrame) -> DataFrame:
-    """The purchases that count, as `CURATED`. Months follow the session's time zone."""
+    """The accepted lines without duplicates, as `CURATED`. Months are those of the session's time zone."""
     month = F.date_format(F.timestamp_millis("event_time"), "yyyy-MM")
     counting = checked.where(F.col("reason").isNull() & ~F.col("repeat"))
     return counting.select(*(name for name, _ in (*ORIGIN, *PURCHASE))).withColumn("month", month)
 
 
 def write_curated(purchases: DataFrame, folder: str) -> None:
-    """Write the purchases by month, each file a span of event time."""
+    """Write the purchases by month; each file holds a range of event times."""
     purchases.repartitionByRange("event_time").write.partitionBy("month").parquet(folder)
 
 
 def read_curated(spark: SparkSession, folder: str) -> DataFrame:
-    """The purchases that `write_curated` left; empty where there was none."""
+    """The purchases that `write_curated` wrote."""
     return spark.read.schema(ddl(CURATED)).parquet(folder)
 
 
@@ -143,7 +143,7 @@ def _offsets(checked: DataFrame) -> dict[str, int]:
 def _rows(checked: DataFrame) -> dict[str, dict[str, int]]:
     """Partition → source → the highest row of its valid records, as `events.source_row` reads them.
 
-    Of each partition the `SOURCES` of the newest broker times, the newest last: what serving remembers.
+    For each partition the `SOURCES` with the newest broker times, the newest last: as many as serving keeps.
     """
     places = checked.where(F.col("offset").isNotNull() & F.col("reason").isNull() & F.col("event_id").rlike(SOURCE_ROW))
     named = places.select(

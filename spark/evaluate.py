@@ -1,4 +1,4 @@
-"""Command line of the evaluation."""
+"""Command line of the offline evaluation: `python -m spark.evaluate`."""
 
 import argparse
 import json
@@ -30,23 +30,24 @@ from spark.settings import STATE, JobSettings
 from spark.step_log import StepLog
 
 DESCRIPTION = """\
-How good are the recommendations? Every order after a split is answered by the scorer that serves customers, from what
-was known just before it, and held against what was bought. Beside it stand popular products, ALS and item-item.
+Offline evaluation of the recommendations. The serving scorer answers every order after a split with the state just
+before it, and the products bought are the hits. Baselines: popular products, ALS and item-item.
 
   import      the file's purchases, as the batch job curates them (Spark)
-  choose      weights and settings, on the two weeks before the split, by a search of --seconds
-  rolling     the orders after the split, one by one, state following
-  static      one answer a customer at the split
-  repeats     rolling once more with all products of an order to be found, where the choice is to show bought ones again
+  choose      search for weights and ALS settings for --seconds, on the two weeks before the split
+  rolling     the orders after the split, one by one; the state follows them
+  static      holdout: one answer per customer at the split, evaluated against all later purchases
+  repeats     rolling, with all products of an order as hits; only if the chosen weights recommend purchased products
 """
 EPILOG = """\
 examples:
   python -m spark.evaluate --csv kz.csv.gz
   python -m spark.evaluate --csv kz.csv.gz --split 2020-10-22 --seconds 1800
-  python -m spark.evaluate --csv shop.csv --until choose       without a look at what comes after the split
+  python -m spark.evaluate --csv shop.csv --until choose       only choose, without a test-set look
 
-Writes metrics.json and report.html into --out. What was imported, fitted and chosen there is used again: delete the
-folder to begin anew. Each look at the purchases after the split is counted in looks.json; the report tells how many.
+Writes metrics.json and report.html into --out. Imported purchases, fitted factors and the choice are kept there and
+reused: delete the folder to start again. looks.json counts the test-set looks: evaluations on the purchases after the
+split. The report shows their number.
 
 Exit status: 0 done, 1 failed, 2 wrong usage or settings.
 """
@@ -54,7 +55,7 @@ Json = dict[str, Any]
 
 
 class TooLittle(Exception):
-    """There is nothing to measure; the message says what is missing."""
+    """There are too few purchases to evaluate; the message says what is missing."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -83,7 +84,7 @@ def run(options: argparse.Namespace, settings: JobSettings, step_log: StepLog) -
     if options.until == "choose":
         return
     config = ModelConfig.read(choice)
-    known = view_at(log, split_ms)
+    view = view_at(log, split_ms)
     document: Json = {
         "file": options.csv.name,
         "split": format_time(split_ms),
@@ -96,9 +97,9 @@ def run(options: argparse.Namespace, settings: JobSettings, step_log: StepLog) -
         "search": choice["trials"],
         "seconds": step_log.seconds,
     }
-    for protocol, answers in _measured(known, until_ms, config, cache, options=options, step_log=step_log):
-        document[protocol] = summary(answers, known.popularity(None), COMPOSED)
-        # What is measured stays, even if the next step is stopped.
+    for protocol, answers in _measured(view, until_ms, config, cache, options=options, step_log=step_log):
+        document[protocol] = summary(answers, view.popularity(None), COMPOSED)
+        # Results are kept even if the next step is stopped.
         (out / "metrics.json").write_text(json.dumps(document, indent=1))
         (out / "report.html").write_text(html_report.page(document))
     print(html_report.text(document), flush=True)
@@ -106,7 +107,7 @@ def run(options: argparse.Namespace, settings: JobSettings, step_log: StepLog) -
 
 
 def _measured(
-    known: TrainingView,
+    view: TrainingView,
     until_ms: int,
     config: ModelConfig,
     cache: FactorCache,
@@ -114,26 +115,26 @@ def _measured(
     options: argparse.Namespace,
     step_log: StepLog,
 ) -> Iterator[tuple[str, Answers]]:
-    """The answers after the split, by protocol; with repeats only where the shop shows bought products again."""
+    """The answers after the split, by protocol; repeats only if purchased products are recommended again."""
     protocol = rolling.EvaluationProtocol(sample=options.test_sample)
     with step_log.step("rolling") as step:
-        answers = rolling.evaluate(known, until_ms, methods(known, config, cache, live=True), protocol, "rolling")
+        answers = rolling.evaluate(view, until_ms, methods(view, config, cache, live=True), protocol, "rolling")
         step.says(_in_words(answers))
     yield "rolling", answers
     if options.until == "rolling":
         return
     with step_log.step("static") as step:
         answers = holdout.evaluate(
-            known, until_ms, methods(known, config, cache, live=False), rolling.EvaluationProtocol()
+            view, until_ms, methods(view, config, cache, live=False), rolling.EvaluationProtocol()
         )
         step.says(_in_words(answers))
     yield "static", answers
     if config.composition.mask_bought:
         return
     with step_log.step("repeats") as step:
-        again = methods(known, config, cache, live=True, mask_bought=False)
+        again = methods(view, config, cache, live=True, mask_bought=False)
         protocol = rolling.EvaluationProtocol(who="warm", sample=options.test_sample, new_only=False)
-        answers = rolling.evaluate(known, until_ms, again, protocol, "repeats")
+        answers = rolling.evaluate(view, until_ms, again, protocol, "repeats")
         step.says(_in_words(answers))
     yield "repeats", answers
 
@@ -143,21 +144,21 @@ def _in_words(answers: Answers) -> str:
 
 
 def _imported(csv: Path, out: Path, settings: JobSettings) -> str:
-    """Import the file unless that was done before."""
+    """Import the file unless it was imported before."""
     if (out / "purchases" / "_SUCCESS").exists():
-        return "was there already"
+        return "already imported"
     shutil.rmtree(out / "raw", ignore_errors=True)
     shutil.rmtree(out / "purchases", ignore_errors=True)
     with spark_session(settings) as spark:
         imported = import_file(spark, csv, out / "raw", out / "purchases")
     shutil.rmtree(out / "raw")
-    return f"{imported.rows:,} rows, {imported.refused:,} refused"
+    return f"{imported.rows:,} rows, {imported.refused:,} rejected"
 
 
 def _window(log: PurchaseLog, options: argparse.Namespace) -> tuple[int, int]:
-    """The split and the end of what is asked, epoch ms: by default the days up to the newest purchase."""
+    """The split and the end of the test window, epoch ms; by default its days end with the newest purchase."""
     if not len(log):
-        raise TooLittle("the file holds no valid purchase")
+        raise TooLittle("the file contains no valid purchase")
     until_ms = log.newest_ms + 1
     split_ms = options.split or (until_ms // DAY_MS - options.test_days + 1) * DAY_MS
     validation_ms = split_ms - options.validation_days * DAY_MS
@@ -175,7 +176,7 @@ def _window(log: PurchaseLog, options: argparse.Namespace) -> tuple[int, int]:
 
 
 def _chosen(log: PurchaseLog, split_ms: int, cache: FactorCache, options: argparse.Namespace, kept: Path) -> Json:
-    """The choice made before, or a search now."""
+    """The kept choice, or that of a search."""
     if kept.exists():
         choice: Json = json.loads(kept.read_text())
         if choice["split"] != format_time(split_ms):
@@ -193,7 +194,7 @@ def _chosen(log: PurchaseLog, split_ms: int, cache: FactorCache, options: argpar
 
 
 def _look(ledger: Path) -> int:
-    """Count this look at the purchases after the split; returns how many there were, this one included."""
+    """Count this test-set look. Returns the number of looks so far, including this one."""
     looks: list[str] = json.loads(ledger.read_text()) if ledger.exists() else []
     looks.append(format_time(time.time_ns() // 1_000_000_000 * 1000))
     ledger.write_text(json.dumps(looks))
@@ -210,30 +211,34 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--csv", type=Path, required=True, metavar="FILE", help="purchases in the seed layout, plain or .gz"
     )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="output folder (default: .tillstream/evaluate/FILE)")
+    parser.add_argument("--split", type=_date, metavar="DATE", help="first day (UTC) of the test window")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where everything goes (default: .tillstream/evaluate/FILE)"
+        "--test-days", type=int, default=31, help="days of the test window without --split (default: 31)"
     )
-    parser.add_argument("--split", type=_date, metavar="DATE", help="first day (UTC) that no model has seen")
-    parser.add_argument("--test-days", type=int, default=31, help="days after the split, without --split (default: 31)")
-    parser.add_argument("--validation-days", type=int, default=14, help="days before it to choose on (default: 14)")
-    parser.add_argument("--seconds", type=float, default=300, help="time for the search (default: 300)")
+    parser.add_argument(
+        "--validation-days", type=int, default=14, help="days of the validation window, before the split (default: 14)"
+    )
+    parser.add_argument("--seconds", type=float, default=300, help="duration of the search (default: 300)")
     parser.add_argument(
         "--als",
         type=_als,
         default=CANDIDATES,
         metavar="LIST",
-        help="factors to choose from, as rank:regularisation:alpha (default: 64:1:40,128:1:40,64:1:10)",
+        help="ALS settings to choose from, as rank:regularisation:alpha (default: 64:1:40,128:1:40,64:1:10)",
     )
-    parser.add_argument("--sample", type=float, default=1.0, help="share of the validation's orders (default: 1)")
+    parser.add_argument(
+        "--sample", type=float, default=1.0, help="share of the orders in the validation window (default: 1)"
+    )
     parser.add_argument(
         "--test-sample",
         type=float,
         default=1.0,
-        help="share of the orders after the split (default: 1); static asks every customer",
+        help="share of the orders in the test window (default: 1); static asks every customer",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of samples and search (default: 1)")
+    parser.add_argument("--seed", type=int, default=1, help="random seed of samples and search (default: 1)")
     parser.add_argument(
-        "--until", choices=("choose", "rolling", "report"), default="report", help="the last step to do"
+        "--until", choices=("choose", "rolling", "report"), default="report", help="the last step to run"
     )
     return parser
 

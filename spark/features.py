@@ -1,6 +1,6 @@
-"""What an answer needs beside the factors, as tables: the Spark side of `recsys/evaluation/training_view.py`.
+"""The tables of a model other than its factors: the Spark side of `recsys/evaluation/training_view.py`.
 
-The same numbers come out of both (tests/integration/test_spark_features.py): what was evaluated is what serves.
+Both give the same numbers (tests/integration/test_spark_features.py), so that the evaluated model is the served one.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from spark.train import numbered
 
 POPULAR_AT_LEAST = 100
 FADED = 1e-9
-"""A trend at or below this is left out of the table."""
+"""Trends at or below this value are left out of the table."""
 
 
 def time_range(purchases: DataFrame) -> tuple[int, int]:
@@ -28,9 +28,9 @@ def time_range(purchases: DataFrame) -> tuple[int, int]:
 
 
 def catalogue(purchases: DataFrame) -> DataFrame:
-    """Each product as its newest line by event time describes it (later arrival wins), texts null where unknown.
+    """Each product's facts in its newest line by event time (ties: the later arrival); unknown texts are null.
 
-    `last_sold_ms` is the newest line with pieces, null where none was sold.
+    `last_sold_ms`: event time of the newest line with a positive quantity, or null.
     """
     newest = F.struct("event_time", "timestamp", "partition", "offset")
     facts = F.struct("product_name", "category_code", "brand", "price")
@@ -49,9 +49,10 @@ def catalogue(purchases: DataFrame) -> DataFrame:
 
 
 def popularity(purchases: DataFrame, newest_ms: int) -> DataFrame:
-    """product_id, score, best first: lines sold in the 7 days up to the newest event, none of those ahead of it.
+    """product_id, score, best first: lines sold in the 7 days up to `newest_ms`; later lines do not count.
 
-    A week with fewer than 100 products is filled up with the best of all time, scaled to score below all of the week.
+    A week with fewer than 100 products is filled up with the best sellers of all time, with scores below all of the
+    week's.
     """
     counts = F.count_if(in_week(newest_ms)).alias("week"), F.count(F.lit(1)).alias("ever")
     lines = sold(purchases).groupBy("product_id").agg(*counts)
@@ -62,12 +63,12 @@ def popularity(purchases: DataFrame, newest_ms: int) -> DataFrame:
 
 
 def in_week(newest_ms: int) -> Column:
-    """Whether a line is of the 7 days up to the newest event; lines ahead of it are not."""
+    """Whether a line is within the 7 days up to `newest_ms`."""
     return (F.col("event_time") > newest_ms - POPULAR_DAYS * DAY_MS) & (F.col("event_time") <= newest_ms)
 
 
 def _all_time(lines: DataFrame, n: int) -> DataFrame:
-    """The best `n` products outside the week. Lines are whole, so a score below 1 is below all of the week."""
+    """The best `n` products outside the week. Counts of the week are at least 1; these scores are below 1."""
     others = lines.where(F.col("week") == 0)
     return (
         others.orderBy(F.desc("ever"), F.asc("product_id"))
@@ -77,12 +78,12 @@ def _all_time(lines: DataFrame, n: int) -> DataFrame:
 
 
 def sold(purchases: DataFrame) -> DataFrame:
-    """The lines that sold something; the others give back or correct."""
+    """The lines with a positive quantity; the others are returns or corrections."""
     return purchases.where(F.col("quantity") > 0)
 
 
 def known_purchases(interactions: DataFrame) -> DataFrame:
-    """user_id, product_ids (ascending), pieces and bought_ms (of each): what each known user holds."""
+    """user_id, product_ids (ascending), pieces and bought_ms (of each): the net purchases of each known user."""
     each = F.struct("product_id", F.col("pieces").cast("double").alias("pieces"), "bought_ms")
     holdings = interactions.groupBy("user_id").agg(F.sort_array(F.collect_list(each)).alias("held"))
     return holdings.select(
@@ -94,7 +95,7 @@ def known_purchases(interactions: DataFrame) -> DataFrame:
 
 
 def co_purchases(interactions: DataFrame) -> DataFrame:
-    """product_id, buyers, neighbour_ids, counts: who holds each, and the products that share most customers with it."""
+    """product_id, buyers, neighbour_ids, counts: number of buyers, and the products with most customers in common."""
     products = numbered(interactions, "product_id").withColumnRenamed("product_id_number", "number").persist()
     pairs = _ordered_pairs(_newest_products(interactions.join(products, "product_id")), "number")
     commonest = Window.partitionBy("one").orderBy(F.desc("customers"), F.asc("other"))
@@ -114,13 +115,13 @@ def co_purchases(interactions: DataFrame) -> DataFrame:
 
 
 def _newest_products(interactions: DataFrame) -> DataFrame:
-    """Each customer's newest products: pairs grow with the square of them."""
+    """Each customer's newest products: the pairs grow with the square of their number."""
     newest = Window.partitionBy("user_id").orderBy(F.desc("bought_ms"), F.asc("number"))
     return interactions.withColumn("age", F.row_number().over(newest)).where(F.col("age") <= NEWEST_PRODUCTS)
 
 
 def _ordered_pairs(of_customers: DataFrame, column: str) -> DataFrame:
-    """one, other, customers: how many customers have both values of `column` among their rows, both ways round."""
+    """one, other, customers: how many customers have both values of `column`, in both orders."""
     ones = of_customers.select("user_id", F.col(column).alias("one"))
     others = of_customers.select("user_id", F.col(column).alias("other"))
     together = ones.join(others, "user_id").where(F.col("one") < F.col("other"))
@@ -134,8 +135,10 @@ def _or_none(column: str, kind: str) -> Column:
 
 
 def category_ties(interactions: DataFrame, products: DataFrame) -> DataFrame:
-    """category_code, towards, tie: the share of the buyers of one category who bought in another, or a second product
-    of the same, shrunk. Only ties above 0, and only between the `MAX_CATEGORIES` categories of most buyers."""
+    """category_code, towards, tie: affinities above 0 between the `MAX_CATEGORIES` categories with most buyers.
+
+    The shrunk share of the buyers of a category who also bought in the other, or a second product in the same.
+    """
     categories = products.where(F.col("category_code").isNotNull()).select("product_id", "category_code")
     bought = interactions.join(categories, "product_id").groupBy("user_id", "category_code")
     by_customer = _of_most_bought(bought.agg(F.count(F.lit(1)).alias("products"))).persist()
@@ -152,17 +155,16 @@ def category_ties(interactions: DataFrame, products: DataFrame) -> DataFrame:
 
 
 def _of_most_bought(by_customer: DataFrame) -> DataFrame:
-    """The rows of the `MAX_CATEGORIES` categories of most buyers."""
+    """The rows of the `MAX_CATEGORIES` categories with most buyers."""
     buyers = by_customer.groupBy("category_code").agg(F.count(F.lit(1)).alias("buyers"))
     most = buyers.orderBy(F.desc("buyers"), F.asc("category_code")).limit(MAX_CATEGORIES).select("category_code")
     return by_customer.join(most, "category_code", "left_semi")
 
 
 def trends(purchases: DataFrame, interactions: DataFrame, half_lives_h: Iterable[float], at_ms: int) -> DataFrame:
-    """product_id, half_life_h, count: lines sold, fading with each half-life, as they stand at `at_ms`.
+    """product_id, half_life_h, count: lines sold up to `at_ms`, decayed to `at_ms` with each half-life.
 
-    Lines ahead of it are left out. A customer who has given a product back altogether has not bought it, before the
-    cut-off as after it.
+    Lines of products that their customer has returned entirely do not count; serving removes them too.
     """
     age_ms = F.lit(at_ms) - F.col("event_time")
     counts = [
@@ -173,13 +175,13 @@ def trends(purchases: DataFrame, interactions: DataFrame, half_lives_h: Iterable
         for hours in sorted(set(half_lives_h))
     ]
     lines = sold(purchases).where(F.col("event_time") <= at_ms)
-    by_product = _not_given_back(lines, interactions).groupBy("product_id").agg(F.array(*counts).alias("counts"))
+    by_product = _not_returned(lines, interactions).groupBy("product_id").agg(F.array(*counts).alias("counts"))
     each = by_product.select("product_id", F.explode("counts").alias("trend"))
     return each.select("product_id", "trend.half_life_h", "trend.count").where(F.col("count") > FADED)
 
 
-def _not_given_back(lines: DataFrame, interactions: DataFrame) -> DataFrame:
-    """The lines of products that their customers hold still, and those of nobody known."""
+def _not_returned(lines: DataFrame, interactions: DataFrame) -> DataFrame:
+    """Lines whose customer has not returned the product, and anonymous lines."""
     pairs = interactions.select("user_id", "product_id", F.lit(True).alias("holds"))
     marked = lines.join(pairs, ["user_id", "product_id"], "left")
     return marked.where(F.col("user_id").isNull() | F.col("holds"))

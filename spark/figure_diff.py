@@ -1,4 +1,4 @@
-"""Two books of the same shop, live and batch, and where they differ. Pure."""
+"""Compares live and batch figures of the same records. Pure functions."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from services.common.times import format_time
 
 HOUR_MS = 3_600_000
 LISTED_PER_TABLE = 20
-"""So many differences of a table are listed; `differing` counts them all."""
+"""Differences listed per table; `differing` counts all."""
 
 FIGURES: dict[Table, tuple[Figure, ...]] = {
     "totals": ("revenue", "quantity", "events", "orders", "buyers"),
     "partition": ("revenue", "quantity", "events"),
     **dict.fromkeys(("month", "day", "hour", "category", "brand"), ("revenue", "quantity", "orders")),
 }
-"""What is kept in each table of a book, the broadest table first."""
+"""The figures of each table, the broadest table first."""
 KEPT_BY_ENTITY: frozenset[Figure] = frozenset({"orders", "buyers"})
 BUCKETS: frozenset[Table] = frozenset({"month", "day", "hour"})
 
 FigureKey = tuple[Table, str]
-"""A table and an entry of it: a bucket's start (epoch seconds), a partition's number, a name; "" for totals."""
+"""A table and an entry: a bucket's start (epoch seconds), a partition's number, or a name; "" for totals."""
 Amounts = Mapping[Figure, int]
 ShopFigures = Mapping[FigureKey, Amounts]
 _NOTHING: Amounts = {}
@@ -33,11 +33,11 @@ _NOTHING: Amounts = {}
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which figures of the two books speak of the same records.
+    """Which live and batch figures cover the same records.
 
-    By offsets: all of them as of the snapshot's marks; what is kept by entity only where the shards were level.
-    By hours: the hours that had been over for an hour when the snapshot was taken, so that a line which came up to an
-    hour late is in both books.
+    By offsets: all figures, as of the snapshot's marks (applied offsets); those kept by entity only if all shards had
+    the same marks. By hours: hours that had ended an hour before the snapshot, so that lines up to an hour late are in
+    both.
     """
 
     basis: Basis
@@ -45,16 +45,16 @@ class Scope:
 
     @property
     def as_of_ms(self) -> int:
-        """The moment up to which the books are compared, epoch milliseconds."""
+        """The event time up to which figures are compared, epoch milliseconds."""
         if self.basis == "offsets":
             return self.snapshot.newest
         return (self.snapshot.taken_at // HOUR_MS - 1) * HOUR_MS
 
-    def covers(self, place: FigureKey) -> bool:
+    def covers(self, key: FigureKey) -> bool:
         """Whether an entry is compared."""
         if self.basis == "offsets":
             return True
-        table, entry = place
+        table, entry = key
         return table == "hour" and int(entry) * 1000 + HOUR_MS <= self.as_of_ms
 
     def figures(self, table: Table) -> Iterator[Figure]:
@@ -63,9 +63,9 @@ class Scope:
 
 
 class Mismatch(NamedTuple):
-    """A figure that is not the same in both books."""
+    """A figure with different live and batch values."""
 
-    place: FigureKey
+    key: FigureKey
     figure: Figure
     live: int
     batch: int
@@ -85,7 +85,7 @@ def comparable_by_offsets(
 def comparable_by_hours(
     snapshots: Iterable[tuple[str, LiveSnapshot]], archived_until_ms: int, time_zone: str
 ) -> tuple[str, LiveSnapshot] | None:
-    """The first snapshot that was taken before the newest archived line arrived: all hours before it are archived."""
+    """The first snapshot taken before the newest archived line arrived: all hours before it are archived."""
     for key, snapshot in snapshots:
         if snapshot.taken_at < archived_until_ms and snapshot.time_zone == time_zone:
             return key, snapshot
@@ -93,7 +93,7 @@ def comparable_by_hours(
 
 
 def live_figures(snapshot: LiveSnapshot) -> ShopFigures:
-    """The live figures as a book."""
+    """The figures of a live snapshot."""
     totals = snapshot.totals
     book: dict[FigureKey, Amounts] = {
         ("totals", ""): {
@@ -128,33 +128,31 @@ def live_figures(snapshot: LiveSnapshot) -> ShopFigures:
 
 
 def compare(live: ShopFigures, batch: ShopFigures, scope: Scope) -> tuple[int, list[Mismatch]]:
-    """How many figures were compared, and those that differ, in the order of the tables and their entries."""
+    """The number of figures compared, and the mismatches in the order of tables and entries."""
     compared, mismatches = 0, []
-    for place in sorted((place for place in live.keys() | batch.keys() if scope.covers(place)), key=_order):
-        here, there = live.get(place, _NOTHING), batch.get(place, _NOTHING)
-        for figure in scope.figures(place[0]):
+    for key in sorted((key for key in live.keys() | batch.keys() if scope.covers(key)), key=_order):
+        here, there = live.get(key, _NOTHING), batch.get(key, _NOTHING)
+        for figure in scope.figures(key[0]):
             compared += 1
             if here.get(figure, 0) != there.get(figure, 0):
-                mismatches.append(Mismatch(place, figure, here.get(figure, 0), there.get(figure, 0)))
+                mismatches.append(Mismatch(key, figure, here.get(figure, 0), there.get(figure, 0)))
     return compared, mismatches
 
 
-def _order(place: FigureKey) -> tuple[int, int, str]:
-    table, entry = place
+def _order(key: FigureKey) -> tuple[int, int, str]:
+    table, entry = key
     return list(FIGURES).index(table), int(entry) if table in BUCKETS or table == "partition" else 0, entry
 
 
 def drift(live: ShopFigures, batch: ShopFigures, scope: Scope) -> Drift:
-    """Live less batch over all that was compared: of the totals, or the sum of the hours."""
+    """Live less batch: of the totals, or of the sum of the compared hours."""
     table: Table = "totals" if scope.basis == "offsets" else "hour"
-    compared = [place for place in live.keys() | batch.keys() if place[0] == table and scope.covers(place)]
+    compared = [key for key in live.keys() | batch.keys() if key[0] == table and scope.covers(key)]
 
     def of(figure: Figure) -> int:
-        return sum(
-            live.get(place, _NOTHING).get(figure, 0) - batch.get(place, _NOTHING).get(figure, 0) for place in compared
-        )
+        return sum(live.get(key, _NOTHING).get(figure, 0) - batch.get(key, _NOTHING).get(figure, 0) for key in compared)
 
-    # An order may lie in several hours, so their orders add up to nothing that has a name.
+    # An order may have lines in several hours: the sum of their orders has no meaning.
     whole = scope.basis == "offsets"
     return Drift(
         revenue=format_cents(of("revenue")),
@@ -168,7 +166,7 @@ def drift(live: ShopFigures, batch: ShopFigures, scope: Scope) -> Drift:
 def reconciliation(
     live: ShopFigures, batch: ShopFigures, scope: Scope, *, version: str, checked_ms: int, snapshot_key: str
 ) -> Reconciliation:
-    """The comparison as it is stored."""
+    """The comparison in its stored form."""
     compared, mismatches = compare(live, batch, scope)
     return Reconciliation(
         version=version,
@@ -185,7 +183,7 @@ def reconciliation(
 
 
 def list_differences(mismatches: Iterable[Mismatch], snapshot: LiveSnapshot) -> Iterator[Difference]:
-    """The first differences of each table, for people."""
+    """The first differences of each table, with amounts and buckets as text."""
     zone, listed = ZoneInfo(snapshot.time_zone), dict.fromkeys(FIGURES, 0)
     for (table, entry), figure, live, batch in mismatches:
         listed[table] += 1
@@ -207,6 +205,6 @@ def _amount(figure: Figure, value: int) -> str:
 
 def in_words(difference: Difference) -> str:
     """`hour 2026-11-22T13:00:00Z: revenue 10.00 live, 22.50 in the batch`."""
-    place = difference.bucket or difference.partition or difference.entry or ""
-    where = f"{difference.table} {place}".rstrip()
+    key = difference.bucket or difference.partition or difference.entry or ""
+    where = f"{difference.table} {key}".rstrip()
     return f"{where}: {difference.figure} {difference.live} live, {difference.batch} in the batch"

@@ -1,4 +1,4 @@
-"""Curated purchases → the batch figures, with the meanings of the live tables. Money is summed as whole cents."""
+"""Curated purchases → the batch figures, defined as those of the live tables. Money is summed in cents."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from spark.curate import Curation
 
 GRANULARITIES = ("month", "day", "hour")
 TABLES = {"products": "product_id", "customers": "user_id"}
-"""Tables beside the figures, for what grows with the shop, and the column that names their rows."""
+"""Parquet tables for figures that grow with the shop: name → id column."""
 SUMMED = ("order_id", "revenue", "quantity")
 REPORTED = ("event_time", "order_id", "product_id", "user_id", "category_code", "brand", "quantity", "revenue")
 Json = dict[str, Any]
@@ -22,11 +22,11 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """A top list: the column that names its entries, and how many it shows."""
+    """A top list: its id column and its length."""
 
     column: str
     length: int
-    unknown: bool  # whether a null is an entry of its own (a category) or nobody (a buyer)
+    unknown: bool  # whether null is an entry (a category) or is left out (a buyer)
 
 
 TOP_LISTS = {
@@ -38,12 +38,12 @@ TOP_LISTS = {
 
 
 def by_order(purchases: DataFrame) -> DataFrame:
-    """The columns of the report, all lines of an order together: then distinct orders are counted where they lie."""
+    """The columns of the report, partitioned by order: distinct orders are then counted without a shuffle."""
     return purchases.select(*REPORTED).repartition("order_id")
 
 
 def figures(purchases: DataFrame, curation: Curation, time_zone: str) -> Json:
-    """The report's figures. The session's time zone must be `time_zone`: it decides where a day begins."""
+    """The report's figures. The session's time zone must be `time_zone`: it defines the days."""
     zone = ZoneInfo(time_zone)
     return {
         "time_zone": time_zone,
@@ -58,7 +58,7 @@ def figures(purchases: DataFrame, curation: Curation, time_zone: str) -> Json:
 
 
 def totals(purchases: DataFrame) -> Json:
-    """Sums over everything; orders and buyers are distinct, `events` are accepted lines."""
+    """Sums over all lines; orders and buyers are distinct, `events` are accepted lines."""
     row = purchases.agg(
         *_sums(),
         F.count_distinct("order_id").alias("orders"),
@@ -82,7 +82,7 @@ def sales(purchases: DataFrame, granularity: str, zone: ZoneInfo) -> list[Json]:
 
 
 def categories_by_month(purchases: DataFrame, zone: ZoneInfo) -> dict[str, list[Json]]:
-    """Category, of every level → its months with sales, oldest first. A level takes in those below it."""
+    """Category of every level → its months with sales, oldest first. A level includes those below it."""
     codes = purchases.select(_known("category_code").alias("code"))
     levels = codes.distinct().select("code", F.explode(category_levels(F.col("code"))).alias("level"))
     lines = purchases.select(_known("category_code").alias("code"), start_of("month").alias("start"), *SUMMED)
@@ -100,7 +100,7 @@ def category_levels(code: Column) -> Column:
 
 
 def brands(purchases: DataFrame) -> list[Json]:
-    """All brands, by revenue, then by id."""
+    """All brands, by descending revenue, then by id."""
     ranked = _figures_of(purchases, _known("brand").alias("id")).orderBy(F.desc("revenue"), F.asc("id"))
     return [{"id": row.id, **_amounts(row)} for row in ranked.collect()]
 
@@ -111,7 +111,7 @@ def table(purchases: DataFrame, column: str) -> DataFrame:
 
 
 def top(purchases: DataFrame, spec: Top) -> list[Json]:
-    """The entries with the highest revenue; equals by id, byte by byte."""
+    """The entries with the highest revenue; ties by id, in byte order."""
     entry = _known(spec.column) if spec.unknown else F.col(spec.column)
     named = purchases.select(entry.alias("id"), "revenue", "quantity").where(F.col("id").isNotNull())
     ranked = named.groupBy("id").agg(*_sums()).orderBy(F.desc("revenue"), F.asc("id")).limit(spec.length)

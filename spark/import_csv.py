@@ -1,4 +1,4 @@
-"""A purchase file → curated purchases, by the very code that the stream and the batch job use."""
+"""A purchase file → curated purchases, with the code of the producer and the batch job."""
 
 import gzip
 import itertools
@@ -19,16 +19,16 @@ LINES_A_FILE = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of the file's rows."""
+    """Counts of the file's rows."""
 
     rows: int
     refused: int
 
 
 def import_file(spark: SparkSession, csv: Path, raw: Path, folder: Path) -> Imported:
-    """Write the file's accepted lines, each once, to `folder` as the batch job curates them.
+    """Write the file's accepted lines, deduplicated, to `folder`, as the batch job curates them.
 
-    `raw` takes the lines as events in between. Raises BadFile.
+    `raw` holds the events in between. Raises BadFile.
     """
     imported = _write_events(csv, raw)
     checked = curate.check(curate.read_archive(spark, raw.as_uri()), time.time_ns() // 1_000_000)

@@ -1,4 +1,4 @@
-"""The S3A connector's jars: where they are, and how Maven brings them (spark/pom.xml)."""
+"""The S3A connector's jars: found in a folder, fetched with Maven (spark/pom.xml)."""
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ POM = Path(__file__).resolve().parent / "pom.xml"
 
 
 class JarsMissing(Exception):
-    """The connector is not there; the message says how to get it."""
+    """The connector is missing; the message says how to fetch it."""
 
 
 def connector_jars(folder: Path) -> list[Path]:
@@ -22,7 +22,7 @@ def connector_jars(folder: Path) -> list[Path]:
 
 
 def fetch_jars(folder: Path) -> list[Path]:
-    """Let Maven copy the jars for the installed Spark into the folder. Raises JarsMissing with Maven's own words."""
+    """Copy the jars for the installed Spark into the folder with Maven. Raises JarsMissing with Maven's message."""
     maven = shutil.which("mvn")
     if maven is None:
         raise JarsMissing("Maven (mvn) is not installed; on Debian: apt install maven")
@@ -34,5 +34,5 @@ def fetch_jars(folder: Path) -> list[Path]:
 
 
 def _profile() -> str:
-    """The pom's profile for the Hadoop that this Spark ships."""
+    """The pom's profile for the Hadoop version of this Spark."""
     return "spark-3.5" if pyspark.__version__.startswith("3.5.") else "spark-4.3"

@@ -1,6 +1,6 @@
-"""A model is looked at before it may serve: loaded by the very code that serves, and asked. No Spark.
+"""Checks of a written model before it is published: the serving code loads it and recommends. No Spark.
 
-Whether a recipe is good the gate has said; here is only found out whether what was written is what it should be.
+The gate decides whether a configuration is good; these checks find damaged or incomplete models.
 """
 
 import math
@@ -16,13 +16,13 @@ from services.common.model_registry import folder_of, manifest_key
 from services.common.object_store import ObjectStore
 
 COVERED = 0.95
-"""The share of the products sold in the last week that the catalogue must know."""
+"""The share of the products sold in the last week that the catalogue must contain."""
 CUSTOMERS = 20
 ASKED_FOR = 10
 
 
 class CandidateArtifact:
-    """A model's folder together with the manifest that it is about to get."""
+    """A model folder and its manifest, which is not written yet."""
 
     def __init__(self, store: ObjectStore, manifest: Manifest) -> None:
         self._store = store
@@ -37,21 +37,21 @@ class CandidateArtifact:
 def checks(
     store: ObjectStore, manifest: Manifest, sold: Collection[str], customers: Sequence[str], now_ms: int
 ) -> list[ModelCheck]:
-    """What is found when serving loads the folder: `sold` are the last week's products, `customers` some known ones.
+    """The results of all checks. `sold`: the last week's products; `customers`: a sample of the known ones.
 
-    `now_ms` is the newest event's time. Raises what the store raises.
+    `now_ms`: the event-time watermark. Raises what the store raises.
     """
     version = manifest.version
     try:
         model = load_model(CandidateArtifact(store, manifest), folder_of(version).rstrip("/"), version)
     except InvalidModel as refused:
         return [ModelCheck("serving can load it", False, f"the recommender would refuse it: {refused}")]
-    loaded = ModelCheck("serving can load it", True, f"{len(manifest.files)} files as the manifest has them")
+    loaded = ModelCheck("serving can load it", True, f"{len(manifest.files)} files match the manifest")
     return [loaded, covers(model, sold), answers_well(model, customers, now_ms)]
 
 
 def covers(model: Model, sold: Collection[str]) -> ModelCheck:
-    """Whether the catalogue knows what was sold lately."""
+    """Whether the catalogue contains the products of the last week."""
     known = sum(model.catalogue.row(product) is not None for product in sold)
     passed = known >= COVERED * len(sold)
     return ModelCheck(
@@ -62,11 +62,11 @@ def covers(model: Model, sold: Collection[str]) -> ModelCheck:
 
 
 def answers_well(model: Model, customers: Sequence[str], now_ms: int) -> ModelCheck:
-    """Whether known customers get what an answer should be."""
+    """Whether known customers get valid recommendations."""
     recommender, name = Recommender(model, model.live_state()), "known customers get answers"
     for customer in customers:
         answer = recommender.for_user(customer, ASKED_FOR, Filters(), now_ms)
-        # A customer of a small shop may have bought all there is.
+        # In a small shop a customer may have bought every product.
         holds = len(recommender.live.history(customer))
         if fault := fault_of(answer, left=holds < len(model.catalogue.product_ids)):
             return ModelCheck(name, False, f"customer {customer} gets {fault}")
@@ -74,7 +74,7 @@ def answers_well(model: Model, customers: Sequence[str], now_ms: int) -> ModelCh
 
 
 def fault_of(answer: Answer, left: bool) -> str | None:
-    """What is wrong with an answer; `left`: there are products that the customer does not have."""
+    """What is wrong with an answer, or None. `left`: there are products that the customer has not bought."""
     products = [pick.product for pick in answer.picks]
     if left and not products:
         return "nothing"

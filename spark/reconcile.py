@@ -1,7 +1,7 @@
-"""Are the live figures what the archive says? The batch's figures as of a snapshot of the live ones, and the verdict.
+"""Reconciliation: batch figures computed from the archive as of a live snapshot, compared with it.
 
-Which lines count is decided among the records that the live figures had seen: a repeat of one that came later does
-not count for them.
+Duplicates are removed among the records that the snapshot covers only: the first of them counts, even if the archive
+holds the same line at an earlier position that was applied later.
 """
 
 import functools
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 def find_scope(store: ObjectStore, checked: DataFrame, curation: Curation, time_zone: str) -> tuple[str, Scope] | None:
-    """The newest snapshot that can be compared, with its key, and what of it; None where none fits."""
+    """The newest comparable snapshot with its key and scope; None where there is none."""
     snapshots = newest_first(store)
     if curation.plain_lines:
         found = comparable_by_hours(snapshots, _archived_until(checked), time_zone)
@@ -51,13 +51,13 @@ def find_scope(store: ObjectStore, checked: DataFrame, curation: Curation, time_
 
 
 def newest_first(store: ObjectStore) -> Iterator[tuple[str, LiveSnapshot]]:
-    """The snapshots and their keys. One that is damaged, or gone meanwhile, is left out."""
+    """The snapshots and their keys, newest first. Damaged and meanwhile deleted ones are skipped."""
     keys = [key for key, _size in store.list(live_snapshot.FOLDER) if live_snapshot.is_snapshot(key)]
     for key in reversed(keys):
         try:
             yield key, live_snapshot.decode(store.get(key))
         except (BadSnapshot, NoSuchObject) as error:
-            logger.warning("the snapshot %s is left out: %s", key, error)
+            logger.warning("skipping snapshot %s: %s", key, error)
 
 
 def _archived_until(checked: DataFrame) -> int:
@@ -67,7 +67,7 @@ def _archived_until(checked: DataFrame) -> int:
 
 
 def batch_figures(checked: DataFrame, scope: Scope) -> ShopFigures:
-    """The batch's figures of the records that the scope's snapshot had seen. `checked`: as `curate.check` gives it."""
+    """Batch figures of the records that the scope's snapshot covers. `checked`: rows of `curate.check`."""
     lines = counting_lines(checked, seen(scope)).persist()
     try:
         book: dict[FigureKey, dict[str, int]] = {
@@ -83,7 +83,7 @@ def batch_figures(checked: DataFrame, scope: Scope) -> ShopFigures:
 def seen(scope: Scope) -> Column:
     """Whether a record had been applied when the scope's snapshot was taken.
 
-    A plain line tells only the hour in which it arrived: it is taken for seen where that hour had begun.
+    Of a plain line only the hour of its arrival is known: it counts as applied if that hour had begun.
     """
     marks = [
         (F.col("partition") == partition) & (F.col("offset") < mark) for partition, mark in scope.snapshot.marks.items()
@@ -96,7 +96,7 @@ def seen(scope: Scope) -> Column:
 
 
 def counting_lines(checked: DataFrame, seen: Column) -> DataFrame:
-    """The lines that count among the records seen, all of an order together."""
+    """The accepted lines among the records seen, deduplicated, partitioned by order."""
     same_line = Window.partitionBy("identity").orderBy(*arrival_order())
     first = checked.where(F.col("reason").isNull() & seen).withColumn("arrival", F.row_number().over(same_line))
     return (
@@ -109,9 +109,9 @@ def counting_lines(checked: DataFrame, seen: Column) -> DataFrame:
 def figures(lines: DataFrame) -> DataFrame:
     """Rows of (table, entry, revenue, quantity, orders, events), all tables in one pass.
 
-    Distinct orders are counted where they lie: grouping by order and place first needs no exchange.
+    Grouping by order and entry first counts distinct orders without a shuffle.
     """
-    placed = lines.select("order_id", "revenue", "quantity", F.explode(F.array(*_places())).alias("place"))
+    placed = lines.select("order_id", "revenue", "quantity", F.explode(F.array(*_figure_keys())).alias("place"))
     by_order = placed.groupBy("order_id", "place").agg(
         F.sum("revenue").alias("revenue"), F.sum("quantity").alias("quantity"), F.count(F.lit(1)).alias("events")
     )
@@ -127,23 +127,23 @@ def figures(lines: DataFrame) -> DataFrame:
     )
 
 
-def _places() -> Iterator[Column]:
-    def place(table: Table, entry: Column) -> Column:
+def _figure_keys() -> Iterator[Column]:
+    def key(table: Table, entry: Column) -> Column:
         return F.struct(F.lit(table).alias("table"), entry.cast("string").alias("entry"))
 
-    yield place("totals", F.lit(""))
-    yield place("partition", F.coalesce(F.col("partition"), F.lit(-1)))
-    yield place("month", start_of("month"))
-    yield place("day", start_of("day"))
-    yield place("hour", start_of("hour"))
-    yield place("category", F.coalesce(F.col("category_code"), F.lit(UNKNOWN)))
-    yield place("brand", F.coalesce(F.col("brand"), F.lit(UNKNOWN)))
+    yield key("totals", F.lit(""))
+    yield key("partition", F.coalesce(F.col("partition"), F.lit(-1)))
+    yield key("month", start_of("month"))
+    yield key("day", start_of("day"))
+    yield key("hour", start_of("hour"))
+    yield key("category", F.coalesce(F.col("category_code"), F.lit(UNKNOWN)))
+    yield key("brand", F.coalesce(F.col("brand"), F.lit(UNKNOWN)))
 
 
 def reconcile(
     store: ObjectStore, run_id: RunId, checked: DataFrame, curation: Curation, time_zone: str
 ) -> Reconciliation | None:
-    """Compare and store the verdict; None, and nothing stored, where no snapshot can be compared."""
+    """Compare and store the result; None, and nothing stored, where no snapshot is comparable."""
     found = find_scope(store, checked, curation, time_zone)
     if found is None:
         return None

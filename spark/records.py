@@ -1,6 +1,6 @@
-"""Archive lines → rows of checked records, batch by batch. Runs on the executors; no Spark in here.
+"""Archive lines → rows of validated records, batch by batch. Runs on the executors; no Spark in here.
 
-Validation is `services.common.events.parse`, the very function of the stream.
+Validation is `services.common.events.parse`, as in the stream.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -73,7 +73,7 @@ def _outcome(checked: Purchase | Rejected) -> Row:
 
 @lru_cache(maxsize=64)  # all lines of an object share their path
 def _arrival(path: str, job_ms: int) -> int:
-    """What stands in for the broker time that a plain line lacks."""
+    """The substitute for the broker time of a plain line."""
     return hour_end_ms(path) or job_ms
 
 

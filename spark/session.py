@@ -1,4 +1,4 @@
-"""The Spark session: local and bounded on one machine, whatever spark-submit decided on a cluster."""
+"""The Spark session: local with bounded memory on one machine, configured by spark-submit on a cluster."""
 
 import ctypes
 import os
@@ -23,7 +23,7 @@ Conf = dict[str, str]
 
 @contextmanager
 def spark_session(settings: JobSettings) -> Iterator[SparkSession]:
-    """Open a session and stop it in the end. Raises JarsMissing where the local session lacks its connector."""
+    """Open a session, and stop it at the end. Raises JarsMissing if a local session has no S3A connector."""
     conf = session_conf(settings) | s3a_conf(settings)
     if settings.spark_master:
         conf |= local_conf(settings)
@@ -42,13 +42,13 @@ def s3a_url(store: ObjectStore, key: str) -> str:
 
 
 def session_conf(settings: JobSettings) -> Conf:
-    """What the figures depend on, the same on every machine and every version of Spark."""
+    """Settings that figures depend on, equal on every machine and version of Spark."""
     return {
         "spark.app.name": "tillstream",
         "spark.sql.ansi.enabled": "true",
         "spark.sql.session.timeZone": settings.time_zone,
         "spark.sql.shuffle.partitions": str(settings.spark_shuffle_partitions),
-        # A month such as 2020-04 stays the text it is.
+        # A month such as 2020-04 stays a string.
         "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
     }
 
@@ -72,7 +72,7 @@ def s3a_conf(settings: S3Settings) -> Conf:
 
 
 def local_conf(settings: JobSettings) -> Conf:
-    """One machine: loopback only, bounded memory, scratch in one folder, no chatter."""
+    """One machine: loopback only, bounded memory, temporary files in one folder, no progress bars."""
     scratch = settings.spark_dir.resolve()
     java_options = (
         f"-Djava.io.tmpdir={scratch}",
@@ -96,15 +96,15 @@ def local_conf(settings: JobSettings) -> Conf:
 
 
 def compiler_options(native_blas: bool) -> tuple[str, ...]:
-    """Spare the optimising compiler where a native BLAS does the arithmetic (docs/adr/0014).
+    """Switch the optimising compiler off where a native BLAS does the arithmetic (docs/adr/0014).
 
-    Java's own BLAS needs that compiler: its vector instructions exist in no other.
+    Java's BLAS needs that compiler: only it generates vector instructions.
     """
     return ("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1") if native_blas else ("-XX:+UseParallelGC",)
 
 
 def has_native_blas() -> bool:
-    """Whether the library that MLlib would load is there."""
+    """Whether MLlib will find a native BLAS library."""
     try:
         ctypes.CDLL("libblas.so.3")
     except OSError:
@@ -113,12 +113,12 @@ def has_native_blas() -> bool:
 
 
 def blas_in_use(spark: SparkSession) -> str:
-    """Which linear algebra ALS runs on: the machine's own library, or Java."""
+    """The BLAS that ALS uses: a native library, or Java."""
     jvm: Any = spark.sparkContext._jvm
     blas = jvm.dev.ludovic.netlib.blas
     try:
         return f"native BLAS ({_class_name(blas.NativeBLAS.getInstance())})"
-    except Py4JError:  # netlib throws where it finds no library
+    except Py4JError:  # netlib raises where it finds no library
         return f"Java BLAS ({_class_name(blas.JavaBLAS.getInstance())}; libopenblas would be faster)"
 
 
@@ -134,11 +134,11 @@ def _session(conf: Conf) -> SparkSession:
 
 
 def _prepare_environment(scratch: Path) -> None:
-    """What the JVM and its Python workers inherit."""
+    """Environment variables that the JVM and its Python workers inherit."""
     scratch.mkdir(parents=True, exist_ok=True)
     inherited = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), *([inherited] if inherited else [])])
     os.environ["PYSPARK_PYTHON"] = sys.executable  # else the first python3 on PATH
     os.environ["SPARK_LOCAL_IP"] = LOOPBACK
-    # ALS solves many small systems in parallel; threads inside each would only fight for the cores.
+    # ALS solves many small systems in parallel; threads within each would only compete for the cores.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

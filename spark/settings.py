@@ -11,11 +11,13 @@ STATE = Path(".tillstream")
 
 
 class JobSettings(ServiceSettings, S3Settings, ShopSettings, EvaluationSettings):
-    """What one run of the job needs to know."""
+    """The settings of one run."""
 
     archive_prefix: str = Field(default="raw/purchases/", pattern="^([^/]+/)+$")
-    curated_kept: int = Field(default=2, ge=1, description="newest runs whose curated purchases are kept")
-    models_kept: int = Field(default=10, ge=1, description="newest versions kept, beside those in use")
+    curated_kept: int = Field(default=2, ge=1, description="runs whose curated purchases are kept, the newest ones")
+    models_kept: int = Field(
+        default=10, ge=1, description="model versions kept, the newest ones, in addition to those in use"
+    )
 
     als_rank: int = Field(default=64, ge=1, le=1024)
     als_regularisation: float = Field(default=1.0, gt=0, allow_inf_nan=False)
@@ -24,17 +26,19 @@ class JobSettings(ServiceSettings, S3Settings, ShopSettings, EvaluationSettings)
     als_seed: int = 20200424
     als_blocks: int = Field(default=4, ge=1, description="parallelism of one ALS half-step")
 
-    spark_master: str = Field(default="local[*]", description="empty: whatever spark-submit was told")
+    spark_master: str = Field(default="local[*]", description="empty: configured by spark-submit")
     spark_driver_memory: str = Field(default="4g", pattern=r"^[1-9]\d*[mg]$")
-    spark_java_options: str = Field(default="", description="added to the driver's, e.g. -XX:TieredStopAtLevel=4")
+    spark_java_options: str = Field(
+        default="", description="added to the driver's Java options, e.g. -XX:TieredStopAtLevel=4"
+    )
     spark_shuffle_partitions: int = Field(default=8, ge=1)
-    spark_ui: bool = Field(default=False, description="Spark's own web page, on loopback")
-    spark_dir: Path = Field(default=STATE / "spark", description="scratch: spills, upload buffers, temporary files")
+    spark_ui: bool = Field(default=False, description="Spark's web UI, on loopback")
+    spark_dir: Path = Field(default=STATE / "spark", description="temporary files: spills, upload buffers")
     spark_jars: Path = Field(default=STATE / "jars" / "spark", description="the S3A connector's jars")
 
     @property
     def als(self) -> AlsSettings:
-        """The values that shape a model."""
+        """The settings of ALS."""
         return AlsSettings(
             rank=self.als_rank,
             regularisation=self.als_regularisation,

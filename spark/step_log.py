@@ -1,4 +1,4 @@
-"""One line a step: its name, its seconds, what it found."""
+"""One log line per step of a run: its name, its duration, its result."""
 
 import sys
 import time
@@ -8,18 +8,18 @@ from typing import TextIO
 
 
 class Step:
-    """A step under way; `says` sets what its line tells in the end."""
+    """A running step."""
 
     def __init__(self) -> None:
         self.summary = ""
 
     def says(self, summary: str) -> None:
-        """Set the words behind the seconds."""
+        """Set the result that the step's line shows."""
         self.summary = summary
 
 
 class StepLog:
-    """Writes the lines; on a terminal a step shows while it runs. `seconds` of each step that ended well."""
+    """Writes the lines; on a terminal also while a step runs. `seconds`: durations of the completed steps."""
 
     def __init__(self, out: TextIO = sys.stderr) -> None:
         self._out = out
@@ -27,7 +27,7 @@ class StepLog:
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """Time what happens inside."""
+        """Time a step, and log its line at its end."""
         if self._out.isatty():
             self._write(f"{name:<9}  ...\r")
         step, start = Step(), time.monotonic()
@@ -40,7 +40,7 @@ class StepLog:
         self._write(f"{name:<9} {self.seconds[name]:6.1f} s  {step.summary}\n")
 
     def line(self, text: str) -> None:
-        """A line of its own."""
+        """Write a separate line."""
         self._write(f"{text}\n")
 
     def _write(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Curated purchases → implicit ALS factors (MLlib). Ids stay strings outside; inside they are dense integers."""
+"""Curated purchases → implicit ALS factors (MLlib). Ids are strings outside and dense integers inside."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from recsys.als_settings import AlsSettings
 
 CHECKPOINT_EVERY = 5
-"""Iterations between checkpoints. Each adds to the lineage, and a task that walks a long one overflows its stack."""
+"""Iterations between checkpoints: a longer lineage overflows the stack of a task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,9 @@ class Factors:
 
 
 def interactions(purchases: DataFrame) -> DataFrame:
-    """What known users hold: user_id, product_id, pieces = bought less returned, only where positive; bought_ms.
+    """Net purchases of known users: user_id, product_id, pieces (bought less returned, only above 0), bought_ms.
 
-    `bought_ms` is the newest purchase, epoch milliseconds.
+    `bought_ms`: event time of the newest purchase, epoch milliseconds.
     """
     known = purchases.where(F.col("user_id").isNotNull())
     pieces = known.groupBy("user_id", "product_id").agg(
@@ -34,9 +34,9 @@ def interactions(purchases: DataFrame) -> DataFrame:
 
 
 def reason_against_training(interactions: DataFrame) -> str | None:
-    """Why these interactions give no model; None where they do."""
+    """Why no model can be trained on these interactions; None where one can."""
     if interactions.isEmpty():
-        return "no known customer holds a product: every line is anonymous, rejected or returned"
+        return "no known customer has a net purchase: every line is anonymous, rejected or returned"
     return None
 
 
@@ -57,8 +57,8 @@ def factorise(interactions: DataFrame, als: AlsSettings) -> Factors:
 def numbered(table: DataFrame, column: str) -> DataFrame:
     """The distinct ids of a string column, and `<column>_number`: 0, 1, 2 … in the order of the ids.
 
-    One task sorts the ids: milliseconds for a shop's customers, and the numbers are dense and repeatable, which
-    MLlib's StringIndexer, answering in doubles ordered by frequency, does not give.
+    One task sorts the ids, which takes milliseconds. The numbers are dense and reproducible; those of MLlib's
+    StringIndexer are doubles in the order of frequency.
     """
     number = F.row_number().over(Window.orderBy(column)) - 1
     return table.select(column).distinct().withColumn(f"{column}_number", number)

@@ -50,12 +50,12 @@ def test_from_rows_to_the_report(
     monkeypatch.setenv("TILLSTREAM_SPARK_DRIVER_MEMORY", "1g")
     monkeypatch.setenv("TILLSTREAM_SPARK_DIR", str(tmp_path / "spark"))
     assert evaluate(shop, tmp_path / "out", "--until", "choose") == 0
-    assert "1,001 rows, 1 refused" in capsys.readouterr().err
+    assert "1,001 rows, 1 rejected" in capsys.readouterr().err
     assert not (tmp_path / "out" / "looks.json").exists(), "nothing after the split has been looked at"
 
     assert evaluate(shop, tmp_path / "out") == 0
     shown = capsys.readouterr()
-    assert "was there already" in shown.err
+    assert "already imported" in shown.err
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert (metrics["split"], metrics["looks"]) == ("2020-10-12T00:00:00Z", 1)
     warm = metrics["rolling"]["warm"]["methods"]
