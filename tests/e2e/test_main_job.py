@@ -3,8 +3,7 @@
 import asyncio
 import gzip
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import pairwise
 from typing import Any
@@ -17,6 +16,7 @@ from local.reference import ReferenceFigures
 from local.verify import compare_report, main
 from tests.e2e.conftest import LiveShop
 from tests.support.archive import as_archived
+from tests.support.polling import wait_until
 from tests.support.shop import seed_rows
 
 pytestmark = pytest.mark.timeout(600)
@@ -162,11 +162,4 @@ def figures(answer: Any) -> dict[str, Any]:
 def wait_for_arrivals(shop: LiveShop) -> None:
     """Wait until some more lines are in the tables."""
     before = summary(shop)["events"]
-    wait_until(lambda: summary(shop)["events"] >= before + 50)
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.2)
+    wait_until(lambda: summary(shop)["events"] >= before + 50, "50 more lines in the tables", timeout_s=60)

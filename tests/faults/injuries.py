@@ -7,7 +7,6 @@ import contextlib
 import random
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +17,7 @@ from services.common.tables import shard_keys
 from services.common.topics import PURCHASES
 from tests.faults.rig import Rig
 from tests.faults.schedule import KINDS, Injury
+from tests.support.polling import wait_until
 
 HELD_S = 8
 WAIT_S = 60
@@ -309,7 +309,7 @@ class RedisDiskFull(Wound):
             client.bgsave()
 
     def heal(self) -> None:
-        until(lambda: last_snapshot(self.rig) == "err")
+        wait_until(lambda: last_snapshot(self.rig) == "err", "a snapshot that fails", WAIT_S)
         self.notes.append("a snapshot failed")
         free(self.rig.valkey.folder)
         save_snapshot(self.rig)
@@ -364,15 +364,19 @@ NEED_MOUNT = frozenset({"broker's disk full", "Redis's disk full"})
 
 def wait_for_partitions(rig: Rig) -> None:
     """Wait until each aggregator is ready and has partitions of its own."""
-    until(lambda: all(rig.is_ready(name) and rig.partitions(name) for name in rig.aggregators))
+    wait_until(
+        lambda: all(rig.is_ready(name) and rig.partitions(name) for name in rig.aggregators),
+        "every aggregator has partitions",
+        WAIT_S,
+    )
 
 
 def save_snapshot(rig: Rig) -> None:
     """Let Valkey write a snapshot; returns when it is on disk."""
     with redis.Redis.from_url(rig.valkey.address) as client:
-        until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"])
+        wait_until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"], "no snapshot in progress", WAIT_S)
         client.bgsave()
-        until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"])
+        wait_until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"], "no snapshot in progress", WAIT_S)
     assert last_snapshot(rig) == "ok"
 
 
@@ -406,15 +410,6 @@ def fill(folder: Path) -> None:
 def free(folder: Path) -> None:
     """Make room again."""
     (folder / BALLAST).unlink()
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition. Raises TimeoutError."""
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError("a fault waited in vain")
-        time.sleep(0.1)
 
 
 def wound(injury: Injury, rig: Rig, seed: int) -> Wound:

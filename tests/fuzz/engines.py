@@ -30,7 +30,8 @@ from tests.fuzz.invariants import Broken, outcome_of
 from tests.fuzz.mutator import messages
 from tests.fuzz.seeds import BROKER_MS
 from tests.support.live_tables import expected, hash_of, held, totals
-from tests.support.producer import Running, TopicRecord, archived_lines, eventually, read_topic, readiness
+from tests.support.polling import wait_until
+from tests.support.producer import Running, TopicRecord, archived_lines, read_topic, readiness
 from tests.support.producer import running as service
 
 _APPLIED_WITHIN_S = 300
@@ -77,11 +78,11 @@ def through_engines(stand: Stand, values: Sequence[bytes | None]) -> str:
         fates = _sorted(stand.topics.purchases, records)
         with redis.Redis.from_url(stand.redis_url) as client:
             applied = partial(_is_applied, client, stand, len(records), len(fates.refused), aggregator)
-            eventually(applied, "the aggregator applies all", _APPLIED_WITHIN_S)
+            wait_until(applied, "the aggregator applies all", _APPLIED_WITHIN_S)
             _check_tables(client, fates)
         _check_dead_letters(read_topic(stand.kafka, stand.topics.dead_letters), fates)
         port = int(archiver["TILLSTREAM_METRICS_PORT"])
-        eventually(lambda: readiness(port).get("figures", {}).get("lag") == 0, "the archiver fetches all")
+        wait_until(lambda: readiness(port).get("figures", {}).get("lag") == 0, "the archiver fetches all")
         _stop(archive, "archiver")
         _check_archive(archived_lines(stand.s3), records)
         _stop(aggregator, "aggregator")

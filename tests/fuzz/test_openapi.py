@@ -30,7 +30,8 @@ from services.gateway.app import create_app
 from tests.support.gateway_app import settings_of
 from tests.support.gateway_tables import SHOP, TableWriter
 from tests.support.models import checkerboard, publish
-from tests.support.producer import eventually, readiness, running
+from tests.support.polling import wait_until
+from tests.support.producer import readiness, running
 
 DOCUMENT = create_app(settings_of()).openapi()
 STREAM, READY = "/v1/stats/stream", "/readyz"
@@ -76,8 +77,8 @@ def gateway(valkey: str, kafka: str, s3_engine: S3Engine, tmp_path_factory: pyte
     ):
         url = f"http://127.0.0.1:{gateway_port}"
         for port in (metrics_port, gateway_port):
-            eventually(partial(_is_ready, port), "the service is ready")
-        eventually(partial(_takes_events, url), "the gateway takes events")
+            wait_until(partial(_is_ready, port), "the service is ready")
+        wait_until(partial(_takes_events, url), "the gateway takes events")
         yield url
 
 

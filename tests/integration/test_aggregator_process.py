@@ -26,9 +26,9 @@ from tests.support.aggregator_process import (
     PurchaseFeed,
     assert_exact,
     marks,
-    until,
     until_assigned,
 )
+from tests.support.polling import eventually
 from tests.support.producer import read_topic
 
 
@@ -83,7 +83,7 @@ async def test_figures_are_exact_after_kill_9(
     async def some_applied() -> bool:
         return sum(marks(client).values()) > 100
 
-    await until(some_applied)
+    await eventually(some_applied, "some records applied", timeout_s=60)
     aggregator.kill()
     await feed.send(seed=2, count=1500)
     aggregator.start()
@@ -141,7 +141,7 @@ async def test_started_while_kafka_is_away_it_waits(
     async def waiting() -> bool:
         return "waiting for Kafka" in aggregator.log.read_text()
 
-    await until(waiting)
+    await eventually(waiting, "it waits", timeout_s=60)
     way_to_kafka.start()
     try:
         await assert_exact(client, feed)

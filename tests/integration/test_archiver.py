@@ -20,7 +20,8 @@ from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.topics import ALL, PURCHASES
 from tests.conftest import TopicFactory, TopicNames
-from tests.support.producer import archived_lines, committed, eventually, read_topic, readiness, running, send
+from tests.support.polling import wait_until
+from tests.support.producer import archived_lines, committed, read_topic, readiness, running, send
 
 ARCHIVER = "services.archiver"
 
@@ -75,11 +76,11 @@ def test_archive_is_the_topic_after_kill_9(kafka: str, names: TopicNames, s3: S3
     variables = environment(kafka, names.purchases, s3)
     send(kafka, names.purchases, (event(number) for number in range(2_000)))
     with running(ARCHIVER, [], variables, tmp_path / "log") as archiver:
-        eventually(lambda: len(archived_lines(s3)) > 200, "some objects are written")
+        wait_until(lambda: len(archived_lines(s3)) > 200, "some objects are written")
         archiver.kill()
     send(kafka, names.purchases, (event(number) for number in range(2_000, 4_000)))
     with running(ARCHIVER, [], variables, tmp_path / "log"):
-        eventually(lambda: is_archived(kafka, variables, names.purchases), "everything is archived")
+        wait_until(lambda: is_archived(kafka, variables, names.purchases), "everything is archived")
         assert_archive_is_topic(kafka, names.purchases, s3)
 
 
@@ -90,7 +91,7 @@ def test_a_commit_that_was_lost_repeats_nothing(kafka: str, names: TopicNames, s
         variables = environment(kafka, names.purchases, s3, archive_group=f"{names.purchases}-{group}")
         with running(ARCHIVER, [], variables, tmp_path / "log"):
             # The second group has no offsets: the archive itself says where to go on.
-            eventually(partial(is_archived_once_more, kafka, variables, names.purchases), "everything is archived")
+            wait_until(partial(is_archived_once_more, kafka, variables, names.purchases), "everything is archived")
     assert_archive_is_topic(kafka, names.purchases, s3)
 
 
@@ -108,17 +109,17 @@ def test_a_zombie_that_wakes_late_neither_loses_nor_repeats(
     variables = environment(kafka, names.purchases, s3, archive_object_bytes="5000000", archive_object_age_s="4")
     with running(ARCHIVER, [], variables, tmp_path / "zombie.log") as zombie:
         port = int(variables["TILLSTREAM_METRICS_PORT"])
-        eventually(lambda: bool(readiness(port).get("ready")), "the first archiver is ready")
+        wait_until(lambda: bool(readiness(port).get("ready")), "the first archiver is ready")
         send(kafka, names.purchases, (event(number) for number in range(500)))
-        eventually(lambda: readiness(port)["figures"]["lag"] == 0, "the first archiver has fetched everything")
+        wait_until(lambda: readiness(port)["figures"]["lag"] == 0, "the first archiver has fetched everything")
         zombie.signal(signal.SIGSTOP)
         successor = variables | {"TILLSTREAM_METRICS_PORT": str(free_port())}
         with running(ARCHIVER, [], successor, tmp_path / "successor.log"):
             send(kafka, names.purchases, (event(number) for number in range(500, 900)))
-            eventually(lambda: is_archived(kafka, variables, names.purchases), "the successor has taken over")
+            wait_until(lambda: is_archived(kafka, variables, names.purchases), "the successor has taken over")
             zombie.signal(signal.SIGCONT)
             send(kafka, names.purchases, (event(number) for number in range(900, 1_200)))
-            eventually(lambda: is_archived(kafka, variables, names.purchases), "both go on")
+            wait_until(lambda: is_archived(kafka, variables, names.purchases), "both go on")
             time.sleep(5)  # whatever the zombie still has in hand is due by now
             assert zombie.process.poll() is None
             assert_archive_is_topic(kafka, names.purchases, s3)
@@ -144,7 +145,7 @@ def test_values_that_are_no_events_are_archived_byte_for_byte(
     send(kafka, names.purchases, values, partition=2)
     variables = environment(kafka, names.purchases, s3)
     with running(ARCHIVER, [], variables, tmp_path / "log"):
-        eventually(lambda: is_archived(kafka, variables, names.purchases), "everything is archived")
+        wait_until(lambda: is_archived(kafka, variables, names.purchases), "everything is archived")
     assert [read_line(line).value for line in archived_lines(s3)] == values
 
 
@@ -153,7 +154,7 @@ def test_sigterm_writes_and_commits_what_is_open(kafka: str, names: TopicNames, 
     port = int(variables["TILLSTREAM_METRICS_PORT"])
     send(kafka, names.purchases, (event(number) for number in range(200)))
     with running(ARCHIVER, [], variables, tmp_path / "log") as archiver:
-        eventually(lambda: readiness(port).get("figures", {}).get("lag") == 0, "everything is fetched")
+        wait_until(lambda: readiness(port).get("figures", {}).get("lag") == 0, "everything is fetched")
         assert archived_lines(s3) == []
         archiver.signal(signal.SIGTERM)
         assert archiver.wait(10) == 0
@@ -173,14 +174,14 @@ def test_s3_away_is_waited_for(kafka: str, names: TopicNames, tmp_path: Path) ->
         variables = environment(kafka, names.purchases, s3)
         port = int(variables["TILLSTREAM_METRICS_PORT"])
         with running(ARCHIVER, [], variables, tmp_path / "log"):
-            eventually(lambda: bool(readiness(port).get("ready")), "the archiver is ready")
+            wait_until(lambda: bool(readiness(port).get("ready")), "the archiver is ready")
             engine.stop()
             send(kafka, names.purchases, (event(number) for number in range(500)))
-            eventually(lambda: not readiness(port)["checks"]["s3"]["ok"], "the archiver sees that S3 is away")
+            wait_until(lambda: not readiness(port)["checks"]["s3"]["ok"], "the archiver sees that S3 is away")
             engine.start()
             engine.wait_ready()
-            eventually(lambda: is_archived(kafka, variables, names.purchases), "everything is archived", 90)
-            eventually(lambda: bool(readiness(port)["ready"]), "the archiver is ready again")
+            wait_until(lambda: is_archived(kafka, variables, names.purchases), "everything is archived", 90)
+            wait_until(lambda: bool(readiness(port)["ready"]), "the archiver is ready again")
             assert_archive_is_topic(kafka, names.purchases, s3)
     finally:
         engine.stop()
@@ -196,14 +197,14 @@ def test_a_broker_that_restarts_is_waited_for(s3: S3Settings, tmp_path: Path) ->
         port = int(variables["TILLSTREAM_METRICS_PORT"])
         with running(ARCHIVER, [], variables, tmp_path / "log") as archiver:
             send(engine.address, PURCHASES.name, (event(number) for number in range(300)))
-            eventually(lambda: len(archived_lines(s3)) > 0, "the first objects are written")
+            wait_until(lambda: len(archived_lines(s3)) > 0, "the first objects are written")
             engine.stop()
-            eventually(lambda: not readiness(port)["checks"]["kafka"]["ok"], "the archiver sees that Kafka is away")
+            wait_until(lambda: not readiness(port)["checks"]["kafka"]["ok"], "the archiver sees that Kafka is away")
             engine.start()
             engine.wait_ready()
             send(engine.address, PURCHASES.name, (event(number) for number in range(300)))
-            eventually(lambda: is_archived(engine.address, variables, PURCHASES.name), "everything is archived")
-            eventually(lambda: bool(readiness(port)["ready"]), "the archiver is ready again")
+            wait_until(lambda: is_archived(engine.address, variables, PURCHASES.name), "everything is archived")
+            wait_until(lambda: bool(readiness(port)["ready"]), "the archiver is ready again")
             assert archiver.process.poll() is None
             assert_archive_is_topic(engine.address, PURCHASES.name, s3)
     finally:
@@ -221,13 +222,13 @@ def test_an_archiver_without_a_partition_stands_by_ready(
         running(ARCHIVER, [], variables, tmp_path / "one.log") as one,
         running(ARCHIVER, [], standby, tmp_path / "other.log") as other,
     ):
-        eventually(lambda: all(readiness(port).get("ready") for port in ports), "both are ready")
+        wait_until(lambda: all(readiness(port).get("ready") for port in ports), "both are ready")
         send(kafka, names.purchases, (event(number) for number in range(100)))
-        eventually(partial(is_archived, kafka, variables, names.purchases, 1), "everything is archived")
+        wait_until(partial(is_archived, kafka, variables, names.purchases, 1), "everything is archived")
         one.signal(signal.SIGTERM)
         assert one.wait(10) == 0
         send(kafka, names.purchases, (event(number) for number in range(100)))
-        eventually(partial(is_archived, kafka, variables, names.purchases, 1), "the other has taken over")
+        wait_until(partial(is_archived, kafka, variables, names.purchases, 1), "the other has taken over")
         assert other.process.poll() is None
         assert_archive_is_topic(kafka, names.purchases, s3)
 

@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +30,7 @@ from services.common.settings import S3Settings
 from services.common.storage_errors import AlreadyExists
 from services.common.telemetry import PortInUse
 from tests.conftest import TopicFactory, running
+from tests.support.polling import wait_until
 
 ENGINES: list[Callable[[Path, Path, int], Engine]] = [KafkaEngine, ValkeyEngine, S3Engine]
 
@@ -198,14 +198,7 @@ def test_an_engine_does_not_outlive_a_supervisor_that_is_killed(tmp_path: Path) 
     assert supervisor.stdout is not None
     with supervisor.stdout:
         engine_pid = int(supervisor.stdout.readline())
-    wait_until(lambda: is_listening(port))
+    wait_until(lambda: is_listening(port), "the engine listens", timeout_s=10)
     os.kill(supervisor.pid, signal.SIGKILL)
     supervisor.wait()
-    wait_until(lambda: birth_of(engine_pid) is None)
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.05)
+    wait_until(lambda: birth_of(engine_pid) is None, "the engine is gone", timeout_s=10)

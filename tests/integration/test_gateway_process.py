@@ -22,7 +22,7 @@ from local.ports import free_port
 from services.gateway.api.schemas import StreamSnapshot, TickerEntry
 from tests.support.gateway_app import AWAY
 from tests.support.gateway_tables import PHONE, SHOP, TableWriter, ticker_line
-from tests.support.producer import eventually
+from tests.support.polling import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -143,7 +143,7 @@ def test_a_client_that_comes_back_gets_what_it_missed(url: str, writer: TableWri
         # The first purchase may come as an arrival too, where the snapshot was older.
         seen = next(number for number, kind, data in source if kind == "ticker" and data["order_id"] == "seen")
     writer.write(replace(PHONE, order_id=f"missed-{number}") for number in range(3))
-    eventually(lambda: missed_since(url, seen) == [f"missed-{number}" for number in range(3)], "what was missed")
+    wait_until(lambda: missed_since(url, seen) == [f"missed-{number}" for number in range(3)], "what was missed")
     with stream(url, **{"Last-Event-ID": seen}) as source:
         assert len(next_of("snapshot", source)[2]["ticker"]) == 3
         assert next_of("snapshot", source)[2]["ticker"] == []
@@ -151,7 +151,7 @@ def test_a_client_that_comes_back_gets_what_it_missed(url: str, writer: TableWri
         assert len(next_of("snapshot", events(response))[2]["ticker"]) == 3
     _burst(writer, 1)
     _burst(writer, 2)
-    eventually(lambda: missed_since(url, seen) == [f"2/{line}" for line in range(200)], "the newest 200")
+    wait_until(lambda: missed_since(url, seen) == [f"2/{line}" for line in range(200)], "the newest 200")
 
 
 def missed_since(url: str, seen: str) -> list[str]:

@@ -30,11 +30,11 @@ from services.common.tables import shard_keys
 from services.producer.checkpoint import CheckpointFile
 from tests.conftest import TopicFactory, TopicNames
 from tests.support.models import checkerboard, publish
+from tests.support.polling import wait_until
 from tests.support.producer import (
     Running,
     archived_lines,
     committed,
-    eventually,
     read_topic,
     readiness,
     row,
@@ -152,7 +152,7 @@ def test_the_aggregator_commits_what_the_tables_hold(
             Tide(kafka, names.purchases) as tide,
             running("services.aggregator", [], variables, tmp_path / "log") as it,
         ):
-            eventually(lambda: sum(marks(client, names.purchases).values()) > 500, "some are applied")
+            wait_until(lambda: sum(marks(client, names.purchases).values()) > 500, "some are applied")
             stop(it)
             assert "Traceback" not in it.output
         stopped_at = marks(client, names.purchases)
@@ -161,7 +161,7 @@ def test_the_aggregator_commits_what_the_tables_hold(
         assert {partition: hint for partition, hint in hints.items() if hint} == stopped_at
 
         with running("services.aggregator", [], variables, tmp_path / "log"):
-            eventually(lambda: sum(marks(client, names.purchases).values()) == tide.sent, "the rest is applied")
+            wait_until(lambda: sum(marks(client, names.purchases).values()) == tide.sent, "the rest is applied")
             assert metric(port, "tillstream_aggregator_refetched_records_total") == 0
             assert metric(port, "tillstream_aggregator_lines_total") == tide.sent - sum(stopped_at.values())
 
@@ -184,7 +184,7 @@ def test_the_archiver_archives_what_it_has_fetched(
         Tide(kafka, names.purchases) as tide,
         running("services.archiver", [], variables, tmp_path / "log") as archiver,
     ):
-        eventually(lambda: len(archived_lines(s3)) > 500, "some are archived")
+        wait_until(lambda: len(archived_lines(s3)) > 500, "some are archived")
         stop(archiver)
         assert "every record that was fetched is archived" in archiver.output
     archived = Counter(json.loads(line)["partition"] for line in archived_lines(s3))
@@ -192,7 +192,7 @@ def test_the_archiver_archives_what_it_has_fetched(
     assert dict(archived) == committed(kafka, names.purchases, names.purchases, PARTITIONS)
 
     with running("services.archiver", [], variables, tmp_path / "log") as archiver:
-        eventually(lambda: readiness(port).get("figures", {}).get("lag") == 0, "the rest is fetched")
+        wait_until(lambda: readiness(port).get("figures", {}).get("lag") == 0, "the rest is fetched")
         stop(archiver)
     places = [(line["partition"], line["offset"]) for line in map(json.loads, archived_lines(s3))]
     assert len(places) == len(set(places)) == tide.sent
@@ -209,7 +209,7 @@ def test_the_producer_goes_on_where_the_broker_acknowledged(kafka: str, names: T
     )
     arguments = [str(path), "--state", str(tmp_path), "--rate", "10000"]
     with running("services.producer", arguments, variables, tmp_path / "log") as producer:
-        eventually((tmp_path / "till.csv.json").exists, "a checkpoint is written")
+        wait_until((tmp_path / "till.csv.json").exists, "a checkpoint is written")
         stop(producer, 128 + signal.SIGTERM)
     checkpoint = CheckpointFile(tmp_path, "till.csv").read()
     sent = read_topic(kafka, names.purchases)
@@ -240,8 +240,8 @@ def gateway(kafka: str, redis_url: str, names: TopicNames, tmp_path: Path) -> It
         probe_seconds=0.1,
     )
     with running("services.gateway", [], variables, tmp_path / "gateway.log") as service:
-        eventually(lambda: bool(readiness(port).get("ready")), "the gateway is ready")
-        eventually(lambda: httpx.post(f"{url(port)}/v1/events", json=json.loads(event("first"))).is_success, "a post")
+        wait_until(lambda: bool(readiness(port).get("ready")), "the gateway is ready")
+        wait_until(lambda: httpx.post(f"{url(port)}/v1/events", json=json.loads(event("first"))).is_success, "a post")
         yield service, port
 
 
@@ -284,7 +284,7 @@ def test_the_gateway_leaves_no_event_half_done(gateway: tuple[Running, int], kaf
     service, port = gateway
     tills = Tills(port, 8)
     tills.start()
-    eventually(lambda: len(tills.accepted) > 100, "events are accepted")
+    wait_until(lambda: len(tills.accepted) > 100, "events are accepted")
     with httpx.stream("GET", f"{url(port)}/v1/stats/stream", timeout=10) as stream:
         lines = stream.iter_lines()
         next(line for line in lines if line == "event: snapshot")
@@ -319,7 +319,7 @@ def test_the_gateway_answers_a_request_that_it_has_begun(
         till.sendall(head.encode() + body[:20])
         time.sleep(0.2)  # the request is under way
         service.signal(signal.SIGTERM)
-        eventually(lambda: refuses(port), "no new connection is taken", timeout_s=4)
+        wait_until(lambda: refuses(port), "no new connection is taken", timeout_s=4)
         till.sendall(body[20:])
         assert till.recv(100).startswith(b"HTTP/1.1 202 ")
     assert service.wait(GRACE_S) == 0
@@ -339,7 +339,7 @@ def test_the_recommender_ends_the_calls_under_way(s3: S3Settings, tmp_path: Path
         running("services.recommender", [], variables, tmp_path / "log") as recommender,
         grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
-        eventually(lambda: bool(readiness(metrics_port).get("ready")), "a model is served")
+        wait_until(lambda: bool(readiness(metrics_port).get("ready")), "a model is served")
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
         stub = recommender_pb2_grpc.RecommenderStub(channel)

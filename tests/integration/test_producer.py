@@ -26,7 +26,8 @@ from services.producer.checkpoint import CheckpointFile
 from services.producer.kafka import connected
 from services.producer.settings import ProducerSettings
 from tests.conftest import TopicFactory, TopicNames
-from tests.support.producer import Running, TopicRecord, eventually, read_topic, row, running, write_file
+from tests.support.polling import wait_until
+from tests.support.producer import Running, TopicRecord, read_topic, row, running, write_file
 
 PRODUCER = "services.producer"
 BAD_TIME = row(1).replace("2020-04-24", "1970-01-01")
@@ -148,7 +149,7 @@ def test_kill_9_at_any_point_then_the_same_command(kafka: str, names: TopicNames
     path = write_file(tmp_path / "kz.csv", (row(number) for number in range(1, 4_001)))
     for kills in range(1, 4):
         producer = shell.start(path, "--rate", 800)
-        eventually(partial(_is_past, shell, shell.next_row("kz.csv")), f"checkpoint {kills}")
+        wait_until(partial(_is_past, shell, shell.next_row("kz.csv")), f"checkpoint {kills}")
         time.sleep(0.3 * kills)
         producer.kill()
         producer.close()
@@ -181,7 +182,7 @@ def test_a_lost_checkpoint_only_costs_work(kafka: str, names: TopicNames, shell:
 def test_a_signal_stops_cleanly(kafka: str, names: TopicNames, shell: Shell, *, number: int, status: int) -> None:
     path = write_file(shell.state.parent / "kz.csv", (row(number) for number in range(1, 1_001)))
     producer = shell.start(path, "--rate", 200)
-    eventually(lambda: shell.next_row("kz.csv") > 1, "a checkpoint is written")
+    wait_until(lambda: shell.next_row("kz.csv") > 1, "a checkpoint is written")
     producer.signal(number)
     assert producer.wait(10) == status
     assert "is next" in producer.output
@@ -300,7 +301,7 @@ def test_a_broker_that_refuses_is_tried_again(kafka: str, names: TopicNames, she
     asyncio.run(limit_messages(kafka, names.purchases, 60))
     producer = shell.start(path)
     try:
-        eventually(lambda: "Kafka refused a batch" in producer.output, "the batch is refused")
+        wait_until(lambda: "Kafka refused a batch" in producer.output, "the batch is refused")
         asyncio.run(limit_messages(kafka, names.purchases, 1_048_576))
         assert producer.wait() == 0, producer.output
     finally:
@@ -331,7 +332,7 @@ def test_telemetry_is_given_up_where_its_port_is_taken(shell: Shell, tmp_path: P
     shell.variables["TILLSTREAM_METRICS_PORT"] = str(port)
     path = write_file(tmp_path / "kz.csv", (row(number) for number in range(1, 10_001)))
     first = shell.start(path, "--rate", 50)
-    eventually(lambda: shell.next_row("kz.csv") > 1, "the first producer is at work")
+    wait_until(lambda: shell.next_row("kz.csv") > 1, "the first producer is at work")
     status, output = shell.run(path, "--source", "beside", "--rows", ":11")
     assert (status, f"port {port} on 127.0.0.1 is in use" in output) == (0, True)
     first.kill()
@@ -352,7 +353,7 @@ def test_a_broker_that_restarts_is_waited_for(tmp_path: Path) -> None:
             shell.variables,
             tmp_path / "log",
         ) as producer:
-            eventually(lambda: shell.next_row("kz.csv") > 1, "a checkpoint is written")
+            wait_until(lambda: shell.next_row("kz.csv") > 1, "a checkpoint is written")
             engine.stop()
             time.sleep(1)
             engine.start()

@@ -18,8 +18,9 @@ from services.common.generations import FIRST_GENERATION, LIVE_KEY
 from services.common.settings import S3Settings
 from services.common.tables import shard_keys
 from tests.conftest import TopicFactory, TopicNames
-from tests.support.aggregator_process import PARTITIONS, AggregatorProcess, PurchaseFeed, assert_exact, until
+from tests.support.aggregator_process import PARTITIONS, AggregatorProcess, PurchaseFeed, assert_exact
 from tests.support.live_tables import expected, hash_of, held, totals
+from tests.support.polling import eventually
 from tests.support.producer import Running, archived_lines, read_topic, running
 
 
@@ -43,7 +44,7 @@ class Shop:
         async def archived() -> bool:
             return await asyncio.to_thread(lambda: self.settled)
 
-        await until(archived)
+        await eventually(archived, "all is archived", timeout_s=60)
 
     async def forget(self, topic: str, before: Mapping[int, int]) -> None:
         """Have Kafka drop the records of each partition before an offset, as its retention does."""
@@ -119,7 +120,7 @@ async def test_an_emptied_redis_heals_by_itself_from_archive_and_kafka(
     async def filling() -> bool:
         return 0 < totals(client, 1, "events") < len(shop.feed.lines)
 
-    await until(filling)
+    await eventually(filling, "the new tables fill", timeout_s=60)
     aggregator.kill()
     await shop.feed.send(seed=2, count=300)
     aggregator.start()
@@ -153,7 +154,7 @@ async def page(shop: Shop) -> AsyncIterator[Page]:
     page = Page(free_port())
     variables = {**shop.variables, "TILLSTREAM_GATEWAY_PORT": str(page.port), "TILLSTREAM_REFRESH_SECONDS": "0.1"}
     with running("services.gateway", [], variables, shop.folder / "gateway.log"):
-        await until(lambda: answers(page.port))
+        await eventually(lambda: answers(page.port), "the page answers", timeout_s=60)
         watching = asyncio.create_task(page.watch())
         yield page
         watching.cancel()
@@ -182,7 +183,7 @@ async def assert_equal(client: redis.Redis, feed: PurchaseFeed, shards: int) -> 
         lines = totals(client, shards, "events", generation=live(client))
         return reached == ends and lines >= len(feed.lines)
 
-    await until(applied)
+    await eventually(applied, "all is applied", timeout_s=60)
     truth = expected(feed.lines)
     assert held(client, truth, shards, live(client)) == truth
     assert totals(client, shards, "revenue", generation=live(client)) == sum(line.revenue for line in feed.lines)
@@ -220,7 +221,7 @@ async def test_a_rebuild_changes_no_figure_while_purchases_flow(shop: Shop, clie
         async def half_way() -> bool:
             return 0 < totals(client, 1, "events", generation="2") < len(shop.feed.lines)
 
-        await until(half_way)
+        await eventually(half_way, "half of it is read", timeout_s=60)
         killed.kill()
     assert live(client) == "1"
     with rebuild(shop, shards="2") as second:
@@ -233,7 +234,7 @@ async def test_a_rebuild_changes_no_figure_while_purchases_flow(shop: Shop, clie
     await assert_equal(client, shop.feed, shards=2)
     assert generations(client) == {"2"}
     page.assert_never_back()
-    await until(lambda: shows(page, len(shop.feed.lines)))
+    await eventually(lambda: shows(page, len(shop.feed.lines)), "the page shows every line", timeout_s=60)
 
 
 async def shows(page: Page, events: int) -> bool:

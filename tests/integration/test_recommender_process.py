@@ -6,10 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,6 +22,7 @@ from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 from tests.support.models import VERSION, checkerboard, point_at, publish
+from tests.support.polling import wait_until
 
 
 def environment(s3: S3Settings, **settings: object) -> dict[str, str]:
@@ -53,13 +53,6 @@ def recommender(s3: S3Settings) -> Iterator[tuple["subprocess.Popen[str]", int, 
     finally:
         process.kill()
         process.communicate()
-
-
-def eventually(condition: Callable[[], bool], timeout_s: float = 30) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.05)
 
 
 def fetch(port: int, path: str) -> tuple[int, str]:
@@ -93,15 +86,17 @@ def test_from_start_without_a_model_to_a_clean_stop(s3: S3Settings) -> None:
         assert fetch(metrics_port, "/healthz")[0] == 200
 
         publish(store, checkerboard())
-        eventually(lambda: readiness(metrics_port)[0] == 200)
+        wait_until(lambda: readiness(metrics_port)[0] == 200, "ready", timeout_s=30)
         figures = readiness(metrics_port)[1]["figures"]
         assert (figures["model_version"], figures["model_users"], figures["model_items"]) == (VERSION, 8, 8)
-        eventually(lambda: serving(channel) == health_pb2.HealthCheckResponse.SERVING)
+        wait_until(lambda: serving(channel) == health_pb2.HealthCheckResponse.SERVING, "serving", timeout_s=30)
         stub = recommender_pb2_grpc.RecommenderStub(channel)
         assert stub.Recommend(pb.RecommendRequest(user_id="u00", k=1)).items[0].product_id == "p00"
 
         point_at(store, "20990101T000000Z-ffffff")
-        eventually(lambda: readiness(metrics_port)[1]["figures"]["model_refused"] is not None)
+        wait_until(
+            lambda: readiness(metrics_port)[1]["figures"]["model_refused"] is not None, "a refused model", timeout_s=30
+        )
         status, ready = readiness(metrics_port)
         assert status == 200, "a refused model does not make the old one unready"
         assert ready["figures"]["model_refused"] == "refused 20990101T000000Z-ffffff: manifest.json is missing"

@@ -24,6 +24,7 @@ from services.common.topics import PURCHASES
 from services.recommender.partition_position import StreamStart
 from services.recommender.stream_follower import FollowerTimings, PurchaseConsumer
 from tests.conftest import TopicFactory, running
+from tests.support.polling import eventually
 from tests.support.producer import TopicRecord, read_topic
 from tests.support.reference_features import START_MS, Model, known, purchase
 
@@ -67,14 +68,6 @@ async def following(
         await consumer.close()
 
 
-async def until(condition: Callable[[], object], what: str, timeout_s: float = 30) -> None:
-    """Wait for a condition that others bring about."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"never: {what}"
-        await asyncio.sleep(0.01)
-
-
 def held(applier: StreamApplier, customer: str = "ann") -> Mapping[str, tuple[float, int]]:
     return known(applier, [customer], NOW_MS).held.get(customer, {})
 
@@ -91,17 +84,17 @@ async def test_a_purchase_is_known_at_once_and_a_return_undoes_it(kafka: str, to
     settings, applier = settings_for(kafka, topics().purchases), empty()
     async with following(settings, FROM_THE_BEGINNING, applier) as consumer:
         assert consumer.age_ms(NOW_MS) is None
-        await until(lambda: consumer.caught_up, "caught up")
+        await eventually(lambda: consumer.caught_up, "caught up")
         await produce(settings, [purchase("ann", "tea")])
         sent = time.monotonic()
-        await until(lambda: held(applier), "ann holds tea")
+        await eventually(lambda: held(applier), "ann holds tea")
         assert time.monotonic() - sent < 5
         age_ms = consumer.age_ms(int(time.time() * 1000))
         assert age_ms is not None
         assert age_ms < 2000
         assert consumer.lag == 0
         await produce(settings, [purchase("ann", "tea", -1)])
-        await until(lambda: not held(applier), "ann has brought it back")
+        await eventually(lambda: not held(applier), "ann has brought it back")
 
 
 async def test_a_new_model_whose_cut_off_lies_in_the_middle_knows_the_same(kafka: str, topics: TopicFactory) -> None:
@@ -116,7 +109,9 @@ async def test_a_new_model_whose_cut_off_lies_in_the_middle_knows_the_same(kafka
         following(settings, Model(middle).start(), new, "new"),
     ):
         await produce(settings, (line(number) for number in range(2500, 4000)))  # 500 of them once more
-        await until(lambda: applied(old) == 4500 and applied(new) == 4500 - len(middle), "both have read everything")
+        await eventually(
+            lambda: applied(old) == 4500 and applied(new) == 4500 - len(middle), "both have read everything"
+        )
     at_once = Model(await whole(settings)).applier()
     assert known(old, CUSTOMERS, NOW_MS) == known(new, CUSTOMERS, NOW_MS) == known(at_once, CUSTOMERS, NOW_MS)
     assert len(known(new, CUSTOMERS, NOW_MS).held) == len(CUSTOMERS)
@@ -137,7 +132,7 @@ async def test_a_repeat_of_what_the_model_knows_is_one_though_its_id_names_no_ro
     applier = model.applier()
     await produce(settings, [purchase("ann", "tea", event_id="till-7/a"), purchase("ann", "milk")])
     async with following(settings, model.start(), applier):
-        await until(lambda: "milk" in held(applier), "milk came after the repeat")
+        await eventually(lambda: "milk" in held(applier), "milk came after the repeat")
     assert held(applier)["tea"] == (1, START_MS)
 
 
@@ -151,7 +146,7 @@ async def test_a_model_without_offsets_is_followed_from_its_creation_on(
     await asyncio.sleep(0.05)
     await produce(settings, [purchase("ann", "after")])
     async with following(settings, StreamStart({}, {}, created_ms), applier):
-        await until(lambda: held(applier), "what came after is known")
+        await eventually(lambda: held(applier), "what came after is known")
     assert set(held(applier)) == {"after"}
     assert "does not say at which offsets its training data ended" in caplog.text
 
@@ -164,7 +159,7 @@ async def test_what_left_the_log_before_it_was_read_is_said(
     await delete_before(settings, 3)
     lost = RECOMMENDER_STREAM_LOST._value.get()
     async with following(settings, StreamStart({0: 1}, {}, 0), applier):
-        await until(lambda: len(held(applier)) == 2, "the rest is known")
+        await eventually(lambda: len(held(applier)) == 2, "the rest is known")
     assert RECOMMENDER_STREAM_LOST._value.get() - lost == 2
     assert "2 records expired from Kafka before model m1 could read them" in caplog.text
 
@@ -188,10 +183,10 @@ async def test_a_topic_recreated_is_read_from_its_beginning_and_said(
     await produce(settings, [purchase("ann", f"old{number}") for number in range(3)])
     resets = RECOMMENDER_STREAM_RESETS._value.get()
     async with following(settings, FROM_THE_BEGINNING, applier):
-        await until(lambda: len(held(applier)) == 3, "the old topic is known")
+        await eventually(lambda: len(held(applier)) == 3, "the old topic is known")
         await recreate(settings)
         await produce(settings, [purchase("ann", f"new{number}") for number in range(records)])
-        await until(lambda: len(held(applier)) == 3 + records, "the new topic is known")
+        await eventually(lambda: len(held(applier)) == 3 + records, "the new topic is known")
     assert RECOMMENDER_STREAM_RESETS._value.get() - resets == 1
     assert "partition 0 is not the log that model m1 followed" in caplog.text
 
@@ -202,12 +197,12 @@ async def test_a_topic_that_is_gone_is_noticed_before_another_one_takes_its_plac
     settings, applier = settings_for(kafka, topics(partitions=1).purchases), empty()
     await produce(settings, [purchase("ann", f"old{number}") for number in range(3)])
     async with following(settings, FROM_THE_BEGINNING, applier):
-        await until(lambda: len(held(applier)) == 3, "the old topic is known")
+        await eventually(lambda: len(held(applier)) == 3, "the old topic is known")
         await delete(settings)
-        await until(lambda: "the topic does not exist any more" in caplog.text, "noticed")
+        await eventually(lambda: "the topic does not exist any more" in caplog.text, "noticed")
         await create(settings, [replace(PURCHASES, name=settings.purchases_topic, partitions=1)])
         await produce(settings, [purchase("ann", f"new{number}") for number in range(5)])
-        await until(lambda: len(held(applier)) == 8, "the new topic is known")
+        await eventually(lambda: len(held(applier)) == 8, "the new topic is known")
 
 
 async def test_a_topic_recreated_and_filled_between_two_fetches_is_noticed_a_while_later(
@@ -226,13 +221,13 @@ async def test_a_topic_recreated_and_filled_between_two_fetches_is_noticed_a_whi
             await produce(settings, [purchase("ann", name, event_id=name) for name in names], partition)
 
     async with following(settings, both, applier, timings=timings, clock=clock):
-        await until(lambda: len(held(applier)) == 6, "the old topic is known")
+        await eventually(lambda: len(held(applier)) == 6, "the old topic is known")
         with ThreadPoolExecutor(1) as thread:
             thread.submit(asyncio.run, another_topic()).result()  # the follower waits with this event loop
-        await until(lambda: len(held(applier)) == 12, "it goes on as if nothing had happened")
+        await eventually(lambda: len(held(applier)) == 12, "it goes on as if nothing had happened")
         assert "new0-0" not in held(applier)
         clock.skip_s = timings.check_every_s
-        await until(lambda: len(held(applier)) == 18, "the new topic is known")
+        await eventually(lambda: len(held(applier)) == 18, "the new topic is known")
     assert held(applier)["new0-5"][0] == 1, "read twice, counted once"
     assert caplog.text.count("its record 2 has another time than before") == 2
     assert caplog.text.count("the topic was recreated") == 1, "reopened once for both"
@@ -281,16 +276,16 @@ async def test_a_broker_that_stops_and_comes_back_loses_nothing_and_the_age_tell
         async with started(engine):
             await create(settings, [PURCHASES])
             await produce(settings, (line(number) for number in range(1000)))
-            await until(lambda: applied(applier) == 1000, "known after a late start", 60)
+            await eventually(lambda: applied(applier) == 1000, "known after a late start", 60)
         stopped_ms = int(time.time() * 1000)
-        await until(lambda: "no answer from Kafka for partition" in caplog.text, "the loss of contact is noticed")
+        await eventually(lambda: "no answer from Kafka for partition" in caplog.text, "the loss of contact is noticed")
         age_ms = consumer.age_ms(stopped_ms + 60_000)
         assert age_ms is not None
         assert age_ms > 55_000
         async with started(engine):
             await produce(settings, (line(number) for number in range(900, 2000)))
-            await until(lambda: applied(applier) == 2100, "known after the stop", 60)
-            await until(lambda: (consumer.age_ms(int(time.time() * 1000)) or 0) < 2000, "up to date", 30)
+            await eventually(lambda: applied(applier) == 2100, "known after the stop", 60)
+            await eventually(lambda: (consumer.age_ms(int(time.time() * 1000)) or 0) < 2000, "up to date", 30)
             everything = Model(await whole(settings)).applier()
     assert known(applier, CUSTOMERS, NOW_MS) == known(everything, CUSTOMERS, NOW_MS)
 
@@ -309,7 +304,7 @@ async def started(engine: KafkaEngine) -> AsyncIterator[None]:
 async def test_new_partitions_are_read(kafka: str, topics: TopicFactory) -> None:
     settings, applier = settings_for(kafka, topics(partitions=1).purchases), empty()
     async with following(settings, FROM_THE_BEGINNING, applier) as consumer:
-        await until(lambda: consumer.caught_up, "caught up")
+        await eventually(lambda: consumer.caught_up, "caught up")
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
         await admin.start()
         try:
@@ -321,7 +316,7 @@ async def test_new_partitions_are_read(kafka: str, topics: TopicFactory) -> None
         finally:
             await admin.close()
         await produce(settings, [purchase("ann", "tea")], partition=1)
-        await until(lambda: held(applier), "the new partition is read", 60)
+        await eventually(lambda: held(applier), "the new partition is read", 60)
 
 
 async def test_the_event_loop_turns_while_a_long_log_is_read(kafka: str, topics: TopicFactory) -> None:
@@ -354,15 +349,15 @@ async def test_a_partition_that_waits_for_the_others_has_not_lost_contact(
         await produce(settings, (line(number) for number in range(2000)), partition)
     all_three = StreamStart({0: 0, 1: 0, 2: 0}, {}, 0)
     async with following(settings, all_three, applier, timings=timings):
-        await until(lambda: applied(applier) == 6000, "all is applied")
+        await eventually(lambda: applied(applier) == 6000, "all is applied")
     assert "reopening the consumer" not in caplog.text
 
 
 async def test_what_was_said_of_a_version_is_gone_with_its_consumer(kafka: str, topics: TopicFactory) -> None:
     settings = settings_for(kafka, topics().purchases)
     async with following(settings, FROM_THE_BEGINNING, empty(), "gone") as consumer:
-        await until(lambda: consumer.caught_up, "caught up")
-        await until(lambda: "gone" in versions_told(), "its lag is told")
+        await eventually(lambda: consumer.caught_up, "caught up")
+        await eventually(lambda: "gone" in versions_told(), "its lag is told")
     assert "gone" not in versions_told()
 
 

@@ -9,8 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from local.pidfiles import PidFiles
 from local.process import Identity, Process, Program, spawn
 from local.settings import StackSettings, free_port_settings
 from local.stack import Stack, StackError
+from tests.support.polling import wait_until
 
 HEADER = "event_time,order_id,product_id,category_id,category_code,brand,price,user_id\n"
 
@@ -100,13 +100,6 @@ def purchases(tmp_path: Path) -> Path:
     return file
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.1)
-
-
 def read_until(process: subprocess.Popen[str], text: str) -> str:
     assert process.stdout is not None
     seen = ""
@@ -165,7 +158,7 @@ def test_a_demo_serves_its_page_and_leaves_nothing_after_ctrl_c(machine: Machine
     with machine.start("demo", "--csv", str(purchases), "--rate", "20") as demo:
         output = read_until(demo, "the page is ready")
         assert "recommended to customer" in output
-        wait_for(lambda: get_json(f"{machine.page}/v1/stats/summary")["events"] > 360)
+        wait_until(lambda: get_json(f"{machine.page}/v1/stats/summary")["events"] > 360, "more events", timeout_s=60)
         demo.send_signal(signal.SIGINT)
         assert demo.wait(timeout=60) == 0
     assert machine.pids() == {}
@@ -174,7 +167,7 @@ def test_a_demo_serves_its_page_and_leaves_nothing_after_ctrl_c(machine: Machine
 def test_a_demo_shows_a_crash_with_the_log_and_ends(machine: Machine, purchases: Path) -> None:
     with machine.start("demo", "--csv", str(purchases)) as demo:
         read_until(demo, "kafka ")
-        wait_for(lambda: "services.aggregator" in " ".join(machine.pids().values()))
+        wait_until(lambda: "services.aggregator" in " ".join(machine.pids().values()), "an aggregator", timeout_s=60)
         victim = next(pid for pid, command in machine.pids().items() if "services.aggregator" in command)
         os.kill(victim, signal.SIGKILL)
         output, _ = demo.communicate(timeout=60)
@@ -188,12 +181,12 @@ def test_a_demo_that_is_killed_leaves_nothing_behind(machine: Machine, purchases
         read_until(demo, "valkey ")
         assert len(machine.pids()) > 1
         demo.kill()
-    wait_for(lambda: machine.pids() == {})
+    wait_until(lambda: machine.pids() == {}, "no process left", timeout_s=60)
 
 
 def test_a_second_demo_is_refused(machine: Machine, purchases: Path) -> None:
     with machine.start("demo", "--csv", str(purchases)) as demo:
-        wait_for((machine.folder / "demo" / "logs").exists)
+        wait_until((machine.folder / "demo" / "logs").exists, "the demo's logs", timeout_s=60)
         code, output = machine.run("demo", "--csv", str(purchases))
         assert (code, output) == (1, "error: another `make demo` is running\n")
         demo.terminate()

@@ -1,11 +1,9 @@
 """The aggregator as a process, a feed of purchases, and the figures that it must reach."""
 
-import asyncio
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
@@ -17,6 +15,7 @@ from services.common.events import Purchase, parse
 from services.common.tables import shard_keys
 from tests.conftest import TopicNames
 from tests.support.live_tables import expected, hash_of, held, totals
+from tests.support.polling import eventually
 from tests.support.records import encode, random_events
 
 REPOSITORY = Path(__file__).parents[2]
@@ -89,12 +88,6 @@ def marks(client: redis.Redis) -> dict[str, int]:
     return {name: int(mark) for name, mark in found.items() if not name.startswith("stamp:")}
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 (another process makes it true)
-            await asyncio.sleep(0.05)
-
-
 async def until_assigned(aggregator: "AggregatorProcess", partitions: int) -> None:
     """Wait until the process says that it is ready with so many partitions, of both topics together."""
 
@@ -106,7 +99,7 @@ async def until_assigned(aggregator: "AggregatorProcess", partitions: int) -> No
             return False
         return answer.status_code == 200 and answer.json()["figures"]["partitions"] == partitions
 
-    await until(ready)
+    await eventually(ready, f"{partitions} partitions assigned", timeout_s=60)
 
 
 async def assert_exact(client: redis.Redis, feed: PurchaseFeed) -> None:
@@ -115,7 +108,7 @@ async def assert_exact(client: redis.Redis, feed: PurchaseFeed) -> None:
     async def applied() -> bool:
         return marks(client) == await feed.ends() and totals(client, 1, "events") >= len(feed.lines)
 
-    await until(applied)
+    await eventually(applied, "all records applied", timeout_s=60)
     truth = expected(feed.lines)
     assert held(client, truth, 1) == truth
     assert totals(client, 1, "revenue") == sum(line.revenue for line in feed.lines)

@@ -7,10 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,14 +83,6 @@ def running(module: str, arguments: Iterable[str], environment: Mapping[str, str
         yield service
     finally:
         service.close()
-
-
-def eventually(condition: Callable[[], bool], what: str, timeout_s: float = 120) -> None:
-    """Wait until the condition holds, or fail."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s"
-        time.sleep(0.1)
 
 
 def readiness(port: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from services.archiver.service import Archiver
 from services.archiver.settings import ArchiverSettings
 from services.common.telemetry import Health
 from tests.support.memory_archive import LogRecord, MemoryStore
+from tests.support.polling import eventually
 
 PARTITION = TopicPartition("purchases", 0)
 LOG = [LogRecord(offset, 1_600_000_000_000 + offset, b'{"n":%d}' % offset) for offset in range(30)]
@@ -74,7 +75,7 @@ async def test_records_of_an_earlier_assignment_are_neither_kept_nor_skipped(loc
     try:
         await asyncio.sleep(0)
         await archiver.on_partitions_assigned([PARTITION])
-        await until(lambda: len(offsets(store)) >= COMMITTED)
+        await eventually(lambda: len(offsets(store)) >= COMMITTED, "what was committed is archived", timeout_s=10)
 
         async def again() -> None:
             """Kafka's own position is what was committed; the archiver's start is found a little later."""
@@ -88,7 +89,7 @@ async def test_records_of_an_earlier_assignment_are_neither_kept_nor_skipped(loc
                 await archiver.on_partitions_assigned([PARTITION])
 
         consumer.rebalance = again
-        await until(lambda: len(offsets(store)) >= len(LOG))
+        await eventually(lambda: len(offsets(store)) >= len(LOG), "all is archived", timeout_s=10)
     finally:
         stop.set()
         with suppress(TimeoutError):
@@ -101,9 +102,3 @@ def offsets(store: MemoryStore) -> list[int]:
     """What is archived, by object and line."""
     keys = sorted(store.objects)
     return [json.loads(line)["offset"] for key in keys for line in gzip.decompress(store.objects[key][0]).splitlines()]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 (the archiver makes it true, and knows of no event)
-            await asyncio.sleep(0.005)
