@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from services.common.calendar import bucket_time
 from services.common.live_snapshot import Buckets, LiveSnapshot
 from services.common.money import format_cents
-from services.common.reconciliation import Basis, Difference, Drift, Figure, Reconciliation, Table
+from services.common.reconciliation import Basis, Drift, Figure, FigureDifference, Reconciliation, Table
 from services.common.times import format_time
 
 HOUR_MS = 3_600_000
@@ -59,7 +59,7 @@ class Scope:
 
     def figures(self, table: Table) -> Iterator[Figure]:
         """The figures of a table that are compared."""
-        return (figure for figure in FIGURES[table] if self.snapshot.level or figure not in KEPT_BY_ENTITY)
+        return (figure for figure in FIGURES[table] if self.snapshot.consistent or figure not in KEPT_BY_ENTITY)
 
 
 class Mismatch(NamedTuple):
@@ -158,8 +158,8 @@ def drift(live: ShopFigures, batch: ShopFigures, scope: Scope) -> Drift:
         revenue=format_cents(of("revenue")),
         quantity=of("quantity"),
         events=of("events") if whole else None,
-        orders=of("orders") if whole and scope.snapshot.level else None,
-        buyers=of("buyers") if whole and scope.snapshot.level else None,
+        orders=of("orders") if whole and scope.snapshot.consistent else None,
+        buyers=of("buyers") if whole and scope.snapshot.consistent else None,
     )
 
 
@@ -182,13 +182,13 @@ def reconciliation(
     )
 
 
-def list_differences(mismatches: Iterable[Mismatch], snapshot: LiveSnapshot) -> Iterator[Difference]:
+def list_differences(mismatches: Iterable[Mismatch], snapshot: LiveSnapshot) -> Iterator[FigureDifference]:
     """The first differences of each table, with amounts and buckets as text."""
     zone, listed = ZoneInfo(snapshot.time_zone), dict.fromkeys(FIGURES, 0)
     for (table, entry), figure, live, batch in mismatches:
         listed[table] += 1
         if listed[table] <= LISTED_PER_TABLE:
-            yield Difference(
+            yield FigureDifference(
                 table=table,
                 figure=figure,
                 live=_amount(figure, live),
@@ -203,7 +203,7 @@ def _amount(figure: Figure, value: int) -> str:
     return format_cents(value) if figure == "revenue" else str(value)
 
 
-def in_words(difference: Difference) -> str:
+def in_words(difference: FigureDifference) -> str:
     """`hour 2026-11-22T13:00:00Z: revenue 10.00 live, 22.50 in the batch`."""
     key = difference.bucket or difference.partition or difference.entry or ""
     where = f"{difference.table} {key}".rstrip()

@@ -146,7 +146,7 @@ def build_snapshot(source: SnapshotSource, shards: Sequence[Tables], taken_at: i
         time_zone=source.time_zone,
         marks=marks,
         newest=max(timestamps),
-        level=is_consistent(shards, source.topic),
+        consistent=is_consistent(shards, source.topic),
         totals=_totals(shards),
         ledger={
             int(name.rpartition("/")[2]): parse_ledger_entry(packed)

@@ -1,14 +1,14 @@
-"""Dead letters: the headers of `purchases.dlq` and what they say of a record's origin."""
+"""Dead letters: the headers of `purchases.dlq`, and the origin of a record that they name."""
 
 import time
 from dataclasses import dataclass
 
 from services.common.events import Reason, Rejected
 
-# The broker takes records up to 1 MiB; a longer value is cut, and stays whole where its origin points to.
+# The broker accepts records up to 1 MiB. A longer value is cut; it is still complete at its origin.
 MAX_VALUE_BYTES = 900_000
 
-# Where a row's columns stand: the header line of its file, as CSV.
+# The header with the columns of a rejected row: the header line of its file, as CSV.
 COLUMNS_HEADER = "source-columns"
 
 Headers = list[tuple[str, bytes]]
@@ -24,12 +24,12 @@ class RecordOrigin:
 
     @property
     def source(self) -> str:
-        """The sequence in which this origin has a place; also the dead letter's key."""
+        """The sequence that this origin is numbered in; also the dead letter's key."""
         return f"{self.topic}/{self.partition}"
 
     @property
     def row(self) -> int:
-        """The place in the source's sequence."""
+        """The position in the source's sequence."""
         return self.offset
 
     @property
@@ -55,7 +55,7 @@ class FileOrigin:
 
     @property
     def source(self) -> str:
-        """The sequence in which this origin has a place; also the dead letter's key."""
+        """The sequence that this origin is numbered in; also the dead letter's key."""
         return self.file
 
     @property
@@ -72,7 +72,7 @@ Origin = RecordOrigin | FileOrigin
 
 
 def cut(value: bytes, rejected: Rejected) -> tuple[bytes, Rejected]:
-    """The value as it fits into a record; where it had to be cut, the detail says so."""
+    """The value, cut to what fits into a record; where it was cut, the detail says so."""
     if len(value) <= MAX_VALUE_BYTES:
         return value, rejected
     detail = f"{rejected.detail}; the value is cut to {MAX_VALUE_BYTES} of {len(value)} bytes"
@@ -91,7 +91,7 @@ def dead_letter_headers(origin: Origin, rejected: Rejected, service: str) -> Hea
 
 
 def origin_of(headers: Headers) -> Origin | None:
-    """The origin that the headers name; None where they name none that can be read."""
+    """The origin that the headers name; None where it is missing or cannot be read."""
     named = with_values(headers)
     try:
         if "source-file" in named:
@@ -102,7 +102,7 @@ def origin_of(headers: Headers) -> Origin | None:
 
 
 def reason_of(headers: Headers) -> str:
-    """The reason code, or `unnamed` where the header is missing or is no code of ours."""
+    """The reason code, or `unnamed` where the header is missing or has an unknown code."""
     try:
         return Reason(with_values(headers)["reason"].decode()).value
     except (KeyError, ValueError):
@@ -115,5 +115,5 @@ def _short_text(text: str) -> bytes:
 
 
 def with_values(headers: Headers) -> dict[str, bytes]:
-    """Kafka allows a header without a value, whatever the type says: a foreign record must not stop its reader."""
+    """The headers that have a value. Kafka allows one without, whatever the type says; it must not stop the reader."""
     return {name: value for name, value in headers if value is not None}

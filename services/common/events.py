@@ -12,12 +12,12 @@ from services.common.short_rows import read_short_row
 from services.common.times import parse_time
 
 MAX_RECORD_BYTES = 64 * 1024
-MAX_NESTING = 64  # what the JSON decoder bears depends on the caller's stack; the verdict must not
+MAX_NESTING = 64  # the JSON decoder's own limit depends on the caller's stack; the result must not
 MAX_ID_LENGTH = 128
 MAX_ROW_DIGITS = 15
 MAX_TEXT_LENGTH = 256
 MAX_QUANTITY = 1_000_000
-# A thousand million units a line: figures are exact up to 2^53 cents, which takes 90,000 such lines.
+# A thousand million units a line. Figures are exact up to 2^53 cents: 90,000 such lines.
 MAX_REVENUE_CENTS = 100_000_000_000
 MAX_CATEGORY_LEVELS = 8
 EARLIEST_EVENT_MS = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp() * 1000)
@@ -67,7 +67,7 @@ class Purchase(msgspec.Struct, gc=False):  # holds no containers, so no cycles
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """Why a record was not accepted, in words for a person, beside the reason code."""
+    """Why a record was not accepted: the reason code, and a detail for people."""
 
     reason: Reason
     detail: str
@@ -86,7 +86,7 @@ class _NoPrice(Invalid):
 
 
 class _Wire(msgspec.Struct, gc=False):
-    """The JSON object as it comes. Numbers stay raw text, so that no float ever exists."""
+    """The JSON object as received. Numbers stay raw text, so that no float ever exists."""
 
     event_time: str | None = None
     order_id: str | None = None
@@ -158,7 +158,7 @@ def _decode(value: bytes | None) -> _Wire:
 def _short_row(value: bytes | None) -> _Wire | None:
     """The event of a short row; None where the record is none.
 
-    Only asked where there is no price, so that no event that is valid as it is is ever read differently.
+    Only asked where there is no price, so that an event that is valid as it is never reads differently.
     """
     row = read_short_row(value or b"")
     if row is None:
@@ -174,12 +174,12 @@ def _short_row(value: bytes | None) -> _Wire | None:
 
 
 def is_nested_too_deep(value: bytes) -> bool:
-    """Whether arrays and objects stand in each other deeper than MAX_NESTING; of bytes that are no JSON, a guess."""
+    """Whether arrays and objects are nested deeper than MAX_NESTING; a guess where the bytes are not JSON."""
     return (b"[" in value or value.find(b"{", 1) > 0) and _nesting(value) > MAX_NESTING
 
 
 def _nesting(value: bytes) -> int:
-    """The deepest level of arrays and objects; brackets within strings are none."""
+    """The deepest level of arrays and objects; brackets within strings do not count."""
     brackets = _NO_BRACKETS.sub(b"", _STRING.sub(b"", value))
     return max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0)
 
@@ -214,9 +214,9 @@ def source_row(event_id: str) -> tuple[str, int] | None:
 
 
 def row_of(purchase: Purchase) -> tuple[str, int] | None:
-    """The source's row that a line is; None where its event id is claimed instead, or where it has none.
+    """Source and row of a line, where they identify it; None where its event id is claimed instead, or it has none.
 
-    A replayed row comes after later rows, so it is claimed.
+    A replayed row arrives after later rows, so its event id is claimed.
     """
     return None if purchase.event_id is None or purchase.replay_of else source_row(purchase.event_id)
 
@@ -306,12 +306,12 @@ def _revenue(raw: msgspec.Raw, price: int, quantity: int) -> int:
 
 
 def _literal(raw: msgspec.Raw) -> str | None:
-    """The text of a JSON string or number as it stood in the message; None where absent, null or empty."""
+    """The text of a JSON string or number exactly as in the message; None where absent, null or empty."""
     text = bytes(raw)
     if text in (b"", b"null", b'""'):
         return None
     try:
-        # The decoder only splits a Raw off: whether it is text is seen here.
+        # The decoder does not look into a Raw: whether it is text is checked here.
         return _decode_text(text) if text.startswith(b'"') else text.decode()
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(Reason.NOT_JSON, str(error)) from None

@@ -5,9 +5,8 @@
 | `tillstream:live` | string | the name of the generation that is written and read; `1` where there is none |
 | `tillstream:built:<generation>` | hash | `shards`, `time_zone`: what it was built with, and is read with |
 
-A rebuild fills the next generation beside the live one and moves the pointer. Writers and readers look at it every
-second or two and go over, to its shards and its time zone, whatever their own settings say: those are for the next
-rebuild.
+A rebuild fills the next generation next to the live one and then moves the pointer. Writers and readers poll it every
+second or two and switch over, to its shards and its time zone. Their own settings for these apply to the next rebuild.
 """
 
 from dataclasses import dataclass
@@ -41,12 +40,12 @@ class Generation:
 
 
 def built_key(name: str) -> str:
-    """Where a generation's layout stands."""
+    """The key of a generation's layout."""
     return f"tillstream:built:{name}"
 
 
 async def live_generation(redis: Any, shards: int, time_zone: str) -> Generation:
-    """The generation that is live; built with these settings where nothing else is written. Raises RedisError.
+    """The live generation; built with these settings where no layout is stored. Raises RedisError.
 
     `redis`: a client of redis.asyncio, decoding or not.
     """
@@ -56,14 +55,14 @@ async def live_generation(redis: Any, shards: int, time_zone: str) -> Generation
 
 
 async def remember_layout(redis: Any, generation: Generation) -> None:
-    """Write down how a generation is built, where that is not written yet. Raises RedisError."""
+    """Store the layout of a generation, unless one is stored. Raises RedisError."""
     key = built_key(generation.name)
     await redis.hsetnx(key, "shards", str(generation.shards))
     await redis.hsetnx(key, "time_zone", generation.time_zone)
 
 
 async def make_live(redis: Any, generation: Generation) -> None:
-    """Send every reader and writer to this generation. Raises RedisError."""
+    """Make this the generation that every reader and writer uses. Raises RedisError."""
     await redis.set(LIVE_KEY, generation.name)
 
 

@@ -1,4 +1,4 @@
-"""How every aiokafka client reaches the broker: plaintext on one machine, IAM over TLS on MSK."""
+"""Shared by all aiokafka clients: options (plaintext on one machine, IAM over TLS on MSK), start and stop."""
 
 import asyncio
 import ssl
@@ -66,8 +66,8 @@ async def until_reachable(
 async def stop(consumer: AIOKafkaConsumer) -> None:
     """Stop a consumer whose broker may be away.
 
-    aiokafka 0.14 then lets the cancellation of one of its own fetches out, as if the caller had been cancelled, and
-    leaves the connections open, which go on trying for ever. Raises CancelledError where the caller was.
+    aiokafka 0.14 then raises the cancellation of one of its own fetches, as if the caller had been cancelled, and
+    leaves its connections open, which retry for ever. Raises CancelledError only where the caller was cancelled.
     """
     task = asyncio.current_task()
     before = task.cancelling() if task else 0
@@ -84,9 +84,9 @@ async def stop(consumer: AIOKafkaConsumer) -> None:
 
 
 async def stop_producer(producer: AIOKafkaProducer, within_s: float) -> None:
-    """Stop a producer whose broker may be away; what is not sent within the time fails.
+    """Stop a producer whose broker may be away; records not sent within the time fail.
 
-    aiokafka 0.14 leaves its sender running where stopping is cut off.
+    aiokafka 0.14 leaves its sender running where stopping times out.
     """
     with suppress(KafkaError, OSError, TimeoutError):
         await asyncio.wait_for(producer.stop(), within_s)
@@ -103,6 +103,6 @@ async def stop_producer(producer: AIOKafkaProducer, within_s: float) -> None:
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
     """A topic's partitions, ascending. Raises KafkaError where the topic does not exist."""
     if not consumer.partitions_for_topic(topic):
-        # Asking for any offset lets a client that reads nothing yet learn of the topic.
+        # A client without a subscription only loads the topic's metadata when it asks for an offset.
         await consumer.end_offsets([TopicPartition(topic, 0)])
     return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]

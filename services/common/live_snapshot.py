@@ -1,5 +1,5 @@
-"""Snapshots of the live figures in S3, `reports/live/<taken_ms>.json.gz`: the aggregator writes them, the batch job
-compares its own figures with them.
+"""Snapshots of the live figures in S3, `reports/live/<taken_ms>.json.gz`. The aggregator writes them, the batch job
+reconciles its figures with them.
 """
 
 import gzip
@@ -27,12 +27,12 @@ class SnapshotTotals(msgspec.Struct, frozen=True):
 class LiveSnapshot(msgspec.Struct, frozen=True):
     """The live figures after exactly the records below `marks`, summed over the shards.
 
-    `marks` and `ledger` go by partition number of `topic`; a mark is the offset after the last record applied.
+    `marks` and `ledger` are by partition number of `topic`; a mark (applied offset) is the next to apply.
     `newest` is the broker's time of the newest record applied, `taken_at` when the figures were read (both epoch ms).
-    Buckets go by their start (UTC epoch seconds), categories and brands by their name.
+    Buckets are by their start (UTC epoch seconds), categories and brands by their name.
 
-    `level`: all shards stood at the same marks. Only then do the figures that are kept by entity (orders, buyers)
-    belong to these marks; the additive ones (revenue, quantity, events) always do.
+    `consistent`: all shards had the same marks. Only then do the figures kept by entity (orders, buyers) belong to
+    these marks; the additive ones (revenue, quantity, events) always do.
     """
 
     taken_at: int
@@ -41,7 +41,7 @@ class LiveSnapshot(msgspec.Struct, frozen=True):
     time_zone: str
     marks: dict[int, int]
     newest: int
-    level: bool
+    consistent: bool = msgspec.field(name="level")
     totals: SnapshotTotals
     ledger: dict[int, LedgerEntry]
     months: Buckets
@@ -53,7 +53,7 @@ class LiveSnapshot(msgspec.Struct, frozen=True):
 
 
 class BadSnapshot(Exception):
-    """The object is no snapshot that can be read."""
+    """The object cannot be read as a snapshot."""
 
 
 def snapshot_key(taken_at: int) -> str:

@@ -36,7 +36,7 @@ class ObjectStore:
         )
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._client.close()
 
     def exists(self) -> bool:
@@ -50,7 +50,7 @@ class ObjectStore:
         return True
 
     def create_bucket(self) -> None:
-        """Create the bucket if it does not exist (one machine only; on AWS infra/ does)."""
+        """Create the bucket if it does not exist (one machine only; on AWS it exists already)."""
         if not self.exists():
             self._client.create_bucket(Bucket=self.bucket)
 
@@ -89,7 +89,7 @@ class ObjectStore:
         self._conditional_put(key, body, {}, {"IfMatch": etag})
 
     def put(self, key: str, body: bytes) -> None:
-        """Write the object whatever stood there."""
+        """Write the object, replacing any before it."""
         self._client.put_object(Bucket=self.bucket, Key=key, Body=body)
 
     def list(self, prefix: str, start_after: str = "") -> Iterator[tuple[str, int]]:

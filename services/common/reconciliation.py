@@ -1,4 +1,4 @@
-"""What the batch job finds when it compares its figures with the live ones: `reports/reconciliation/` in S3.
+"""Reconciliation of the live figures with the batch job's: `reports/reconciliation/` in S3.
 
 The job writes it, the gateway shows it. Money is a decimal string with two places; drift is live less batch.
 """
@@ -17,7 +17,7 @@ Figure = Literal["revenue", "quantity", "orders", "events", "buyers"]
 
 
 class Drift(msgspec.Struct, frozen=True):
-    """Live less batch, over all that was compared; None for a figure that could not be compared."""
+    """Live less batch, summed over all figures compared; None for a figure that could not be compared."""
 
     revenue: str
     quantity: int
@@ -26,8 +26,8 @@ class Drift(msgspec.Struct, frozen=True):
     buyers: int | None
 
 
-class Difference(msgspec.Struct, frozen=True):
-    """One figure that is not the same in both books.
+class FigureDifference(msgspec.Struct, frozen=True):
+    """One figure that differs between live and batch.
 
     `bucket` is set for month, day and hour (RFC 3339, the shop's time zone), `partition` (`<topic>/<partition>`) for
     partition, `entry` for category and brand; none of them for totals.
@@ -45,8 +45,8 @@ class Difference(msgspec.Struct, frozen=True):
 class Reconciliation(msgspec.Struct, frozen=True):
     """One comparison. It holds for all records up to `as_of`, the broker's time of the newest one compared.
 
-    `basis` tells how the moment was fixed: by the offsets of the live figures, or, where archived lines carry none,
-    by hours that were over. `compared` counts the figures that were compared, `differing` those that differ; of these
+    `basis` is how the records compared were chosen: by the offsets of the live figures, or, where archived lines carry
+    none, by completed hours. `compared` counts the figures that were compared, `differing` those that differ; of these
     `differences` lists the first of each table, the broadest table first.
     """
 
@@ -59,11 +59,11 @@ class Reconciliation(msgspec.Struct, frozen=True):
     compared: int
     differing: int
     drift: Drift
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[FigureDifference, ...] = ()
 
 
 def in_words(found: Reconciliation) -> str:
-    """The verdict in one sentence."""
+    """The result in one sentence. The page calls live and batch figures the books."""
     if found.status == "agree":
         return f"the books agree to the cent up to {found.as_of}"
     figures = "figure differs" if found.differing == 1 else "figures differ"

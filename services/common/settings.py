@@ -37,7 +37,7 @@ class Settings(BaseSettings):
 
 
 class ServiceSettings(Settings):
-    """What every service has. All sockets bind loopback unless told otherwise."""
+    """Settings of every service. All sockets bind to loopback by default."""
 
     host: str = "127.0.0.1"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -50,7 +50,7 @@ class BuildSettings(Settings):
 
 
 class KafkaSettings(Settings):
-    """Where Kafka is and how to speak to it: plaintext on one machine, IAM over TLS on MSK."""
+    """Brokers, security protocol (plaintext on one machine, IAM over TLS on MSK) and topics."""
 
     kafka_bootstrap: str = "127.0.0.1:9092"
     kafka_security: Literal["plaintext", "msk_iam"] = "plaintext"
@@ -61,7 +61,7 @@ class KafkaSettings(Settings):
 
 
 class RedisSettings(Settings):
-    """Where the live tables are, and over how many shards they are spread."""
+    """The Redis of the live tables, and their number of shards."""
 
     redis_url: str = "redis://127.0.0.1:6379/0"
     redis_cluster: bool = False
@@ -69,7 +69,7 @@ class RedisSettings(Settings):
 
 
 class S3Settings(Settings):
-    """Where archive and models are. Without keys the AWS default credential chain is used."""
+    """The bucket of archive and models. Without keys the AWS default credential chain applies."""
 
     s3_endpoint: str | None = None
     s3_bucket: str = "tillstream"
@@ -79,7 +79,7 @@ class S3Settings(Settings):
 
 
 class ArchiveSettings(Settings):
-    """As which consumer group the archiver reads; what the group has committed is archived."""
+    """Consumer group of the archiver; committed offsets are archived."""
 
     archive_group: str = "tillstream-archiver"
 
@@ -103,14 +103,14 @@ class DeadLetterLimits(Settings):
 
 
 class ShopSettings(Settings):
-    """What the shop decides. A change of `time_zone` asks for a rebuild of the live tables."""
+    """Time zone and currency of the shop. A change of `time_zone` needs a rebuild of the live tables."""
 
     time_zone: TimeZone = "UTC"
     currency: str = Field(default="USD", pattern="^[A-Z]{3}$")
 
 
 def explain(error: ValidationError) -> str:
-    """What is wrong with the settings, in one line that names the variables and repeats none of their values."""
+    """The errors in one line: it names the variables, and never their values."""
     return "; ".join(
         _complaint(problem["loc"], problem["msg"])
         for problem in error.errors(include_input=False, include_context=False, include_url=False)

@@ -1,14 +1,14 @@
 """The live tables in Redis: key names and the packing of figures. The aggregator writes them, the gateway reads.
 
-State lives in S shards. All keys of a shard share one hash tag, so that one server-side script may touch them
+State lives in S shards. All keys of a shard share one hash tag, so that one server-side script may use them
 on a cluster. **Every reader sums over all shards**: additive tables (time buckets, categories, brands, totals)
 live in the shard of the source partition, entity tables (user, product) in the shard of the entity, and the
 number of distinct orders of anything in the shard of the order.
 
 | key (after the shard's prefix) | type | content |
 |---|---|---|
-| `marks` | hash | `<topic>/<partition>` → next offset to apply; `stamp:…` → broker time (ms) of the record before it |
-| `missing` | hash | `<topic>/<partition>/<first offset>` → last offset: records that nobody had any more |
+| `marks` | hash | `<topic>/<partition>` → mark (applied offset): the next; `stamp:…` → broker time (ms) before |
+| `missing` | hash | `<topic>/<partition>/<first offset>` → last offset: records lost before they were archived |
 | `ledger` | hash | `<topic>/<partition>` → `revenue quantity events` of all its lines (`LedgerEntry`) |
 | `rows:<topic>/<partition>` | hash | source → highest row applied (a line counts once) |
 | `claims`, `claims:log` | hash, list | other event ids → the record that owns it; the newest N |
@@ -47,7 +47,7 @@ LATENESS_BOUNDS_SECONDS = (1, 10, 60, 600, 3600, 86_400, 7 * 86_400, 30 * 86_400
 
 
 class Figures(NamedTuple):
-    """Revenue in cents, pieces, and distinct orders of one bucket, product, brand, category or user."""
+    """Revenue in cents, quantity, and distinct orders of one bucket, product, brand, category or user."""
 
     revenue: int = 0
     quantity: int = 0
@@ -69,7 +69,7 @@ def parse_figures(text: str | bytes | None) -> Figures:
 
 
 class LedgerEntry(NamedTuple):
-    """The ledger's entry of one source partition: revenue in cents, pieces, accepted lines."""
+    """The ledger's entry of one source partition: revenue in cents, quantity, accepted lines."""
 
     revenue: int = 0
     quantity: int = 0
@@ -83,7 +83,7 @@ def parse_ledger_entry(text: str | bytes) -> LedgerEntry:
 
 
 class ProductFacts(msgspec.Struct, frozen=True, gc=False):
-    """What the newest line by event time said about a product. Price in cents."""
+    """A product as of its newest line by event time. Price in cents."""
 
     product_name: str | None
     category_id: str | None
@@ -126,7 +126,7 @@ class TickerLine(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The key names of one shard. `generation` lets a rebuild fill fresh tables beside the live ones."""
+    """The key names of one shard. `generation` lets a rebuild fill fresh tables next to the live ones."""
 
     tag: str
     generation: str = "1"

@@ -1,4 +1,4 @@
-"""How a service shows its state: JSON logs, health, and one small HTTP server for /metrics, /healthz and /readyz."""
+"""Telemetry of a service: JSON logs, health, and an HTTP server for /metrics, /healthz and /readyz."""
 
 import contextlib
 import errno
@@ -25,14 +25,14 @@ from services.common.version import running_version
 
 logger = logging.getLogger(__name__)
 
-# As local/process.py keeps of the logs of all processes, at their start.
+# As much as local/process.py keeps of each process's log at its start.
 LOG_KEPT_BYTES = 20 * 1024 * 1024
 
 Figure = float | int | str | None
 
 
 class PortInUse(Exception):
-    """Another process listens on the port; the message names port and setting."""
+    """Another process listens on the port; the message names the port and the setting."""
 
     def __init__(self, host: str, port: int, setting: str) -> None:
         super().__init__(f"port {port} on {host} is in use: stop what listens there or set {setting}")
@@ -51,8 +51,8 @@ def configure_logging(service: str, level: str = "INFO") -> None:
 class BoundedLog(logging.StreamHandler[TextIO]):
     """Writes to a stream; where that is a file opened for appending, it never grows far beyond `kept_bytes`.
 
-    A log that is longer moves to `<name>.old`, in the place of the one before, and the file begins anew: whoever else
-    holds it open for appending goes on at its new end. Only where the system tells a file's name (Linux); a pipe or a
+    A longer log is copied to `<name>.old`, replacing the one before, and the file is truncated: other writers that have
+    it open for appending continue at its new end. Only where the system knows the file's name (Linux); a pipe or a
     terminal is written to as it is.
     """
 
@@ -62,7 +62,7 @@ class BoundedLog(logging.StreamHandler[TextIO]):
         self._path = _appended_file(stream)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, and make room where the file has become too long."""
+        """Write the record, and truncate the file where it has become too long."""
         super().emit(record)
         if self._path is not None and os.fstat(self.stream.fileno()).st_size > self._kept_bytes:
             shutil.copyfile(self._path, f"{self._path}.old")
@@ -112,7 +112,7 @@ class _Check:
 
 
 class Health:
-    """What a service knows about itself. Safe to use from several threads.
+    """The health of a service. Safe to use from several threads.
 
     ready = every named check is ok. alive = a `beat` within `stall_after_s` (always, where None): liveness shows
     progress and depends on no other service.
@@ -134,7 +134,7 @@ class Health:
         self._figures[figure] = value
 
     def beat(self) -> None:
-        """Say that the main loop has made progress, or has nothing to do."""
+        """Record that the main loop has made progress, or has nothing to do."""
         self._last_beat = time.monotonic()
 
     @property
@@ -144,7 +144,7 @@ class Health:
 
     @property
     def alive(self) -> bool:
-        """Whether the main loop still turns."""
+        """Whether the main loop still makes progress."""
         return self._stall_after_s is None or time.monotonic() - self._last_beat < self._stall_after_s
 
     def describe(self) -> dict[str, Any]:
@@ -182,7 +182,7 @@ class TelemetryServer:
         return int(self._server.server_address[1])
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start serving."""
         self._thread.start()
 
     def __enter__(self) -> Self:
@@ -193,7 +193,7 @@ class TelemetryServer:
         self.close()
 
     def close(self) -> None:
-        """Stop answering and free the port."""
+        """Stop serving and free the port."""
         if self._thread.is_alive():
             self._server.shutdown()
         self._server.server_close()
@@ -210,7 +210,7 @@ def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             route = routes.get(self.path.partition("?")[0])
             status, content_type, body = route() if route else (HTTPStatus.NOT_FOUND, "text/plain", b"not found\n")
-            with contextlib.suppress(ConnectionError):  # a probe that did not wait is no error of ours
+            with contextlib.suppress(ConnectionError):  # a probe that disconnects is no error
                 self.send_response(status)
                 self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(body)))
@@ -218,7 +218,7 @@ def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Probes every few seconds are not worth a log line each."""
+            """No log line: probes come every few seconds."""
 
     return Handler
 

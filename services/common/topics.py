@@ -1,4 +1,4 @@
-"""The topics: who writes and reads them, how they are keyed and laid out."""
+"""The topics: producers, consumers, key, partitions and configuration of each."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Topic:
 PURCHASES = Topic(
     name="purchases",
     description="One purchase line a record, JSON (services/common/events.py).",
-    key="user_id, or order_id where the buyer is anonymous; none from producers in the wild",
+    key="user_id, or order_id where the buyer is anonymous; none from third-party producers",
     producers=("producer", "gateway", "deadletters"),
     consumers=("aggregator", "archiver", "recommender"),
     partitions=4,
@@ -32,7 +32,7 @@ PURCHASES = Topic(
 
 DEAD_LETTERS = Topic(
     name="purchases.dlq",
-    description="Records that could not be accepted: original bytes, the reason in headers.",
+    description="Rejected records: the original bytes, the reason in headers.",
     key="the origin's source, so that one source's dead letters stay in order",
     producers=("producer", "aggregator"),
     consumers=("aggregator", "deadletters"),
@@ -46,7 +46,7 @@ DEAD_LETTERS = Topic(
 
 RECOMMENDATIONS = Topic(
     name="recommendations",
-    description="Who was shown what by which model, a sample of customers, JSON (services/recommender/impressions.py).",
+    description="Impressions of a sample of customers, with the model, JSON (services/recommender/impressions.py).",
     key="user_id",
     producers=("recommender",),
     consumers=(),

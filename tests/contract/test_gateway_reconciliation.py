@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from services.common.object_store import ObjectStore
-from services.common.reconciliation import LATEST, Difference, Drift, Reconciliation
+from services.common.reconciliation import LATEST, Drift, FigureDifference, Reconciliation
 from services.common.settings import S3Settings
 from services.gateway.api.schemas import ReconciliationResponse
 from tests.support.gateway_app import client_of, settings_of
@@ -32,8 +32,8 @@ DIFFERED = msgspec.structs.replace(
     differing=2,
     drift=Drift("-12.50", -1, -1, 0, 0),
     differences=(
-        Difference("partition", "revenue", "100.00", "112.50", partition="purchases/2"),
-        Difference("hour", "revenue", "10.00", "22.50", bucket="2026-11-22T13:00:00Z"),
+        FigureDifference("partition", "revenue", "100.00", "112.50", partition="purchases/2"),
+        FigureDifference("hour", "revenue", "10.00", "22.50", bucket="2026-11-22T13:00:00Z"),
     ),
 )
 

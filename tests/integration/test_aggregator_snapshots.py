@@ -88,7 +88,7 @@ def assert_exact(snapshot: LiveSnapshot, logs: Logs) -> None:
     lines = [line for partition in by_partition.values() for line in partition]
     for kind, buckets in truth_of(lines).items():
         found = getattr(snapshot, kind)
-        if snapshot.level:
+        if snapshot.consistent:
             assert found == buckets, kind
         else:
             assert without_orders(found) == without_orders(buckets), kind
@@ -99,7 +99,7 @@ def assert_exact(snapshot: LiveSnapshot, logs: Logs) -> None:
     }
     assert snapshot.totals.events == len(lines)
     assert snapshot.totals.revenue == sum(line.revenue for line in lines)
-    if snapshot.level:
+    if snapshot.consistent:
         assert snapshot.totals.orders == len({line.order_id for line in lines})
         assert snapshot.totals.buyers == len({line.user_id for line in lines} - {None})
     newest = [
@@ -122,7 +122,7 @@ async def test_a_snapshot_is_what_its_marks_say(connection: Redis, store: Object
     key = await snapshots_of(connection, store, shards).take_if_due()
     assert key is not None
     snapshot = live_snapshot.decode(store.get(key))
-    assert snapshot.level
+    assert snapshot.consistent
     assert snapshot.marks == {p.partition: len(log) for p, log in logs.items()}
     assert (snapshot.generation, snapshot.topic, snapshot.time_zone) == ("1", TOPIC, "UTC")
     assert live_snapshot.snapshot_key(snapshot.taken_at) == key
@@ -158,7 +158,7 @@ async def test_shards_that_stand_apart_are_said_to(connection: Redis, store: Obj
     key = await snapshots_of(connection, store, 3).take_if_due()
     assert key is not None
     snapshot = live_snapshot.decode(store.get(key))
-    assert not snapshot.level
+    assert not snapshot.consistent
     assert snapshot.marks[0] == 100
     assert_exact(snapshot, logs)
 

@@ -1,7 +1,7 @@
-"""Where the archive's objects lie, and what their metadata says. Pure.
+"""Keys and metadata of the archive's objects. Pure.
 
 `raw/purchases/YYYY/MM/DD/HH/<partition>-<first offset>.json.gz`: the hour is the first record's broker time, so two
-archivers that begin an object at the same record want the same key.
+archivers that begin an object at the same record compute the same key.
 """
 
 import re
@@ -22,13 +22,13 @@ def object_key(partition: int, first_offset: int, timestamp_ms: int) -> str:
 
 
 def partition_and_first_offset(key: str) -> tuple[int, int] | None:
-    """What a key says; None where it is no object of the archiver."""
+    """Partition and first offset of a key; None where the archiver did not write it."""
     match = _NAME.search(key)
     return (int(match[1]), int(match[2])) if match else None
 
 
 def hour_end_ms(path: str) -> int | None:
-    """The end of the hour in an archive object's path (epoch ms); None where its folders name no hour."""
+    """The end of the hour in an archive object's path (epoch ms); None where its folders are no hour."""
     match = _HOUR.search(path)
     if match is None:
         return None
@@ -41,7 +41,7 @@ def hour_end_ms(path: str) -> int | None:
 
 
 class ForeignObject(Exception):
-    """An object in the archive whose metadata is not the archiver's, or which holds another topic's records."""
+    """An archived object without the archiver's metadata, or with the records of another topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ class Extent:
 
     @property
     def next_offset(self) -> int:
-        """Where the next object begins."""
+        """The first offset of the next object."""
         return self.last_offset + 1
 
     def metadata(self) -> dict[str, str]:
-        """As the object's user metadata."""
+        """The extent as the object's user metadata."""
         return {
             "first-offset": str(self.first_offset),
             "first-timestamp": str(self.first_timestamp_ms),
@@ -69,7 +69,7 @@ class Extent:
 
     @classmethod
     def read(cls, key: str, metadata: dict[str, str]) -> Self:
-        """From the metadata of the object under `key`. Raises ForeignObject."""
+        """The extent in the metadata of the object under `key`. Raises ForeignObject."""
         try:
             return cls(
                 int(metadata["first-offset"]),

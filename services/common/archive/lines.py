@@ -1,9 +1,9 @@
-"""One record as one line of the archive, and back. Pure.
+"""The archive's line format: one record as one JSON line, and back. Pure.
 
-`{"partition", "offset", "timestamp", "value"}`; from the line the record's value can be told again, byte for byte but
+`{"partition", "offset", "timestamp", "value"}`. The record's value can be restored from the line, byte for byte except
 for line ends between JSON tokens:
 
-- JSON is embedded as it came (numbers keep their text, ids their digits),
+- JSON is embedded unchanged (numbers keep their text, ids their digits),
 - except a JSON string, a literal null, more than MAX_RECORD_BYTES or MAX_NESTING: those, and text that is not JSON,
   become a JSON string of the whole text (what makes a record too large may be the very white space that embedding
   drops, and how deep a reader can decode depends on its stack),
@@ -36,7 +36,7 @@ def _member(value: bytes | None) -> bytes:
 
 
 def _json(value: bytes) -> bytes | None:
-    """The value on one line where it is JSON that can stand for itself, else None."""
+    """The value on one line where it is JSON that can be embedded, else None."""
     if len(value) > MAX_RECORD_BYTES or is_nested_too_deep(value):
         return None
     try:
@@ -62,7 +62,7 @@ def _is_unicode(value: bytes) -> bool:
 
 
 class ArchivedRecord(NamedTuple):
-    """A record of the topic. Partition, offset and broker time (epoch ms) are None where the line does not tell."""
+    """A record of the topic. Partition, offset and broker time (epoch ms) are None where the line has none."""
 
     partition: int | None
     offset: int | None
@@ -82,7 +82,7 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 
 
 def read_line(line: bytes) -> ArchivedRecord:
-    """The record in one line of the archive (without its newline). Never raises: what is no envelope is a value."""
+    """The record of a line (without its newline). Never raises: a line that is no envelope is itself the value."""
     try:
         envelope = _decode_envelope(line)
         return ArchivedRecord(envelope.partition, envelope.offset, envelope.timestamp, _value(envelope))

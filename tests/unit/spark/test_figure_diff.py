@@ -29,7 +29,7 @@ SNAPSHOT = LiveSnapshot(
     time_zone="Europe/Berlin",
     marks={0: 10, 1: 20},
     newest=HOUR_S * 1000 + 500,
-    level=True,
+    consistent=True,
     totals=SnapshotTotals(revenue=3000, quantity=3, events=3, orders=2, buyers=1),
     ledger={0: LedgerEntry(1000, 1, 1), 1: LedgerEntry(2000, 2, 2)},
     months={str(HOUR_S - 4 * 86_400): Figures(3000, 3, 2)},
@@ -115,7 +115,7 @@ def test_drift_is_live_less_batch() -> None:
 
 
 def test_where_shards_stood_apart_orders_and_buyers_are_left_out() -> None:
-    apart = changed(level=False, totals=SnapshotTotals(3000, 3, 3, 99, 99))
+    apart = changed(consistent=False, totals=SnapshotTotals(3000, 3, 3, 99, 99))
     batch = {place: {**amounts, "orders": 7} for place, amounts in live_figures(SNAPSHOT).items()}
     found = compared(apart, batch)
     assert (found.status, found.drift.orders, found.drift.buyers) == ("agree", None, None)
