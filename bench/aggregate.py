@@ -1,8 +1,8 @@
 """The aggregator alone, from a full topic: `python -m bench.aggregate --csv FILE [--rows N]`.
 
 The topic is filled first, with no service running; then the aggregator is started, on a stack of its own with free
-ports. The clock runs from the first mark in Redis that is not 0 to the marks that equal the end of the log, so the
-start of the process is left out, and so are the records below the first mark.
+ports. The clock runs from the first mark (applied offset) in Redis above 0 until the marks equal the end of the log. So
+neither the start of the process nor the records below the first mark are measured.
 """
 
 import argparse
@@ -25,7 +25,7 @@ POLL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CatchUp:
     """Records applied between the first mark seen and the last, and the seconds between them."""
 
     events: int
@@ -39,10 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
     with own_stack() as stack:
         stack.stop(SERVICES)
         send(stack, run)
-        outcome, meter = asyncio.run(measure(stack))
+        catch_up, meter = asyncio.run(measure(stack))
     print(f"\nAggregator alone, from a full topic: {run.file.name} on {machine()}")
-    print(_table(outcome))
-    print(cpu_table(meter, outcome.seconds))
+    print(_table(catch_up))
+    print(cpu_table(meter, catch_up.seconds))
     return 0
 
 
@@ -55,8 +55,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-async def measure(stack: Stack) -> tuple[Outcome, CpuMeter]:
-    """Start the aggregator and wait until it has applied the whole topic."""
+async def measure(stack: Stack) -> tuple[CatchUp, CpuMeter]:
+    """Start the aggregator and wait until it has caught up with the topic."""
     async with open_log(stack.settings) as log:
         ends = await log.ends()
         aggregator = spawn(stack.service("aggregator").program, die_with_parent=True)
@@ -67,7 +67,7 @@ async def measure(stack: Stack) -> tuple[Outcome, CpuMeter]:
             meter.read()
         finally:
             stop_together([aggregator])
-    return Outcome(sum(ends.values()) - sum(first.values()), last_at - first_at), meter
+    return CatchUp(sum(ends.values()) - sum(first.values()), last_at - first_at), meter
 
 
 async def _first_marks(log: Log, aggregator: Process) -> tuple[Offsets, float]:
@@ -84,10 +84,10 @@ async def _applied(log: Log, ends: Offsets, aggregator: Process) -> float:
     return time.monotonic()
 
 
-def _table(outcome: Outcome) -> str:
-    rate = outcome.events / outcome.seconds
+def _table(catch_up: CatchUp) -> str:
+    rate = catch_up.events / catch_up.seconds
     return table(
-        [("what", "seconds", "events/s"), (f"{outcome.events:,} events", f"{outcome.seconds:.1f}", f"{rate:,.0f}")]
+        [("what", "seconds", "events/s"), (f"{catch_up.events:,} events", f"{catch_up.seconds:.1f}", f"{rate:,.0f}")]
     )
 
 

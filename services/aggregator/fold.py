@@ -7,10 +7,10 @@ together. A line changes five groups at most; the script expands them into count
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -153,53 +153,53 @@ class _GroupedLines:
             deltas[shard].orders[order_id] = [known[group] for group in groups]
 
 
+class _GroupIndex:
+    """The groups of a batch over all shards, and where each is. Measured: costs no more than inlined look-ups."""
+
+    def __init__(self, home: int, shards: int) -> None:
+        self.groups = CounterGroups()
+        self.shard: list[int] = []
+        self._position: dict[object, int] = {}
+        self._home = home
+        self._shards = shards
+
+    def of(self, key: object, entity: str | None, build: Callable[..., CounterGroup], *arguments: Any) -> int:
+        """The position of the group under this key, which is built if it is new; in `entity`'s shard, or at home."""
+        position = self._position.get(key)
+        if position is None:
+            position = self._position[key] = self.groups.add(build(*arguments))
+            self.shard.append(self._home if entity is None else shard_of(entity, self._shards))
+        return position
+
+
 def _group_counters(lines: Sequence[AcceptedLine], context: FoldContext) -> _GroupedLines:
-    groups, shard_of_group, index = CounterGroups(), list[int](), dict[object, int]()
+    index = _GroupIndex(context.home, context.shards)
+    of, revenue, quantity = index.of, index.groups.revenue, index.groups.quantity
     orders: defaultdict[str, set[int]] = defaultdict(set)
-    revenue, quantity = groups.revenue, groups.quantity
-    quarter_of, floor, home, shards = context.calendar.quarter_hour, context.minute_floor, context.home, context.shards
-
-    def new(key: object, group: CounterGroup, shard: int) -> int:
-        index[key] = groups.add(group)
-        shard_of_group.append(shard)
-        return index[key]
-
+    quarter_of, floor = context.calendar.quarter_hour, context.minute_floor
     for line in lines:
         purchase = line.purchase
         quarter = quarter_of(purchase.event_time)
         minute = purchase.event_time // 60_000 * 60
+        month, day = quarter.month_field, quarter.day_field
         category, brand = purchase.category_code or UNKNOWN, purchase.brand or UNKNOWN
         product_id, user_id = purchase.product_id, purchase.user_id
-        time_key = (minute,) if minute >= floor else quarter.hour
-        category_key = (category, quarter.day_field, None)
-        product_key = (product_id, quarter.day_field)
+        # Keys of different kinds differ in type or length, or in the prefix of their last part.
         touched = [
-            new(time_key, _time_group(quarter, minute if minute >= floor else None), home)
-            if (group := index.get(time_key)) is None
-            else group,
-            new(category_key, _category_group(category, quarter.month_field, quarter.day_field), home)
-            if (group := index.get(category_key)) is None
-            else group,
-            new(
-                product_key,
-                _product_group(product_id, quarter.month_field, quarter.day_field),
-                shard_of(product_id, shards),
-            )
-            if (group := index.get(product_key)) is None
-            else group,
-            new(brand, _single_counter("brands", brand), home) if (group := index.get(brand)) is None else group,
+            of(minute, None, _time_group, quarter, minute)
+            if minute >= floor
+            else of(quarter.hour, None, _time_group, quarter, None),
+            of((category, day, None), None, _category_group, category, month, day),
+            of((product_id, day), product_id, _product_group, product_id, month, day),
+            of(brand, None, _single_counter, "brands", brand),
         ]
         if user_id is not None:
-            user_key = ("user", user_id, quarter.month_field, None)
-            group = index.get(user_key)
-            if group is None:
-                group = new(user_key, _user_group(user_id, quarter.month_field), shard_of(user_id, shards))
-            touched.append(group)
+            touched.append(of((user_id, month), user_id, _user_group, user_id, month))
         for group in touched:
             revenue[group] += purchase.revenue
             quantity[group] += purchase.quantity
         orders[purchase.order_id].update(touched)
-    return _GroupedLines(groups, shard_of_group, orders)
+    return _GroupedLines(index.groups, index.shard, orders)
 
 
 def _group(*counters: CounterKey) -> CounterGroup:
