@@ -9,7 +9,7 @@ STUBS   := $(PROTO)_pb2.py
 JARS    := $(STATE)/jars/kafka/.complete $(STATE)/jars/spark/.complete
 PAGE    := web/dist/index.html
 
-CHECKED  := recsys services spark local bench tests
+CHECKED  := recsys services spark local bench docs tests
 CSV_FLAG  = $(if $(CSV),--csv '$(CSV)')
 RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 

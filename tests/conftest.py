@@ -6,35 +6,20 @@ Nothing is skipped: where an engine cannot start, every test that needs it fails
 import asyncio
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import redis
 
-from local.engines import Engine, KafkaEngine, S3Engine, ValkeyEngine
+from local.engines import KafkaEngine, S3Engine, ValkeyEngine
 from local.ports import free_port
 from local.topics import create
 from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.topics import DEAD_LETTERS, PURCHASES
-
-
-@dataclass(frozen=True, slots=True)
-class TopicNames:
-    """A purchases topic of a test's own, and its dead letters."""
-
-    purchases: str
-    dead_letters: str
-
-
-TopicFactory = Callable[..., TopicNames]
-
-
-# A batch job on a handful of rows ends before Java's optimising compiler has paid, and before many tasks have.
-SMALL_JOBS = {"TILLSTREAM_SPARK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1", "TILLSTREAM_SPARK_SHUFFLE_PARTITIONS": "2"}
+from tests.support.engines import SMALL_JOBS, TopicFactory, TopicNames, running
 
 
 def pytest_configure() -> None:
@@ -42,17 +27,6 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if name.startswith("TILLSTREAM_")]:
         del os.environ[name]
     os.environ.update(SMALL_JOBS)
-
-
-@contextmanager
-def running(engine: Engine) -> Iterator[Engine]:
-    """An engine that answers, stopped afterwards."""
-    engine.start()
-    try:
-        engine.wait_ready()
-        yield engine
-    finally:
-        engine.stop()
 
 
 @pytest.fixture(scope="session")

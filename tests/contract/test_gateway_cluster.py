@@ -10,7 +10,7 @@ import redis
 from local.engines import ValkeyEngine
 from local.ports import free_port
 from local.process import Program
-from tests.conftest import running
+from tests.support.engines import running
 from tests.support.gateway_app import client_of, settings_of
 from tests.support.gateway_tables import MYSTERY, PHONE, SHOP, TableWriter
 

@@ -1,34 +1,19 @@
 """The main job on real engines: every figure exact, whatever the messages look like and whatever is killed."""
 
-import asyncio
-import gzip
 import json
-from collections.abc import Iterator
 from contextlib import closing
 from itertools import pairwise
-from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from local.producer_run import ProducerRun
 from local.reference import ReferenceFigures
-from local.verify import compare_report, main
-from tests.e2e.conftest import LiveShop
-from tests.support.archive import as_archived
+from local.verify import compare_report
+from tests.support.live_shop import LiveShop, assert_archive_exact, assert_exact, figures, summary
 from tests.support.polling import wait_until
 from tests.support.shop import seed_rows
 
 pytestmark = pytest.mark.timeout(600)
-
-Place = tuple[int, int]
-"""Partition and offset."""
-
-
-def assert_exact(shop: LiveShop) -> None:
-    """Every live figure equals the one computed from the files, to the cent."""
-    files = [argument for file in shop.files for argument in ("--csv", str(file))]
-    assert main([*files, "--gateway", shop.url, "--wait", "60", "--no-report"]) == 0
 
 
 def test_figures_of_files_sent_by_the_producer_are_exact(stack: LiveShop) -> None:
@@ -111,52 +96,6 @@ def assert_popular_instead(shop: LiveShop) -> None:
     answer = shop.get(f"/v1/users/{best}/recommendations?k=3")
     assert answer["strategy"] == "popular_fallback"
     assert len(answer["items"]) == 3
-
-
-def assert_archive_exact(shop: LiveShop) -> None:
-    """Each record of the topic is archived once, with its value and the broker's time."""
-    archived = list(archive_lines(shop))
-    places = [(line["partition"], line["offset"]) for line in archived]
-    assert len(places) == len(set(places)), "a record is archived twice"
-    topic = asyncio.run(topic_records(shop))
-    assert set(places) == set(topic)
-    for place, line in zip(places, archived, strict=True):
-        timestamp, value = topic[place]
-        assert line == {"partition": place[0], "offset": place[1], "timestamp": timestamp, **as_archived(value)}
-
-
-def archive_lines(shop: LiveShop) -> Iterator[Any]:
-    with closing(shop.store()) as store:
-        for key, _size in store.list("raw/purchases/"):
-            text = gzip.decompress(store.get(key)).decode()
-            assert text.endswith("\n")
-            yield from map(json.loads, text.splitlines())
-
-
-async def topic_records(shop: LiveShop) -> dict[Place, tuple[int, bytes | None]]:
-    """Broker time and value of every record that is in the topic now."""
-    topic = shop.settings.purchases_topic
-    consumer = AIOKafkaConsumer(bootstrap_servers=shop.settings.kafka_bootstrap, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        partitions = [TopicPartition(topic, number) for number in range(4)]
-        consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        found: dict[Place, tuple[int, bytes | None]] = {}
-        while len(found) < sum(ends.values()):
-            for partition, records in (await consumer.getmany(timeout_ms=1_000)).items():
-                found |= {(partition.partition, r.offset): (r.timestamp, r.value) for r in records}
-        return found
-    finally:
-        await consumer.stop()
-
-
-def summary(shop: LiveShop) -> Any:
-    return shop.get("/v1/stats/summary")
-
-
-def figures(answer: Any) -> dict[str, Any]:
-    return {name: answer[name] for name in ("revenue", "quantity", "orders", "buyers", "events", "dead_letters")}
 
 
 def wait_for_arrivals(shop: LiveShop) -> None:

@@ -8,8 +8,8 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.e2e.browser import DESK, SOON_MS, OpenPage, aside, dollars, figure, panel
-from tests.e2e.conftest import LiveShop
+from tests.support.browser import DESK, SOON_MS, OpenPage, aside, dollars, figure, panel
+from tests.support.live_shop import LiveShop
 from tests.support.shop import seed_rows
 
 pytestmark = pytest.mark.timeout(600)

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from tests.e2e.browser import DESK, PHONE, SOON_MS, WALL, OpenPage, serious_findings
-from tests.e2e.conftest import LiveShop
+from tests.support.browser import DESK, PHONE, SOON_MS, WALL, OpenPage, serious_findings
+from tests.support.live_shop import LiveShop
 
 pytestmark = pytest.mark.timeout(600)
 

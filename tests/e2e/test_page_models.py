@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
-from tests.e2e.browser import PHONE, SOON_MS, OpenPage, panel, serious_findings
-from tests.e2e.conftest import LiveShop
+from tests.support.browser import PHONE, SOON_MS, OpenPage, panel, serious_findings
+from tests.support.live_shop import LiveShop
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -5,8 +5,8 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.browser import SOON_MS, OpenPage, dollars, panel
-from tests.e2e.conftest import LiveShop
+from tests.support.browser import SOON_MS, OpenPage, dollars, panel
+from tests.support.live_shop import LiveShop
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import SOON_MS, OpenPage, aside, dollars, panel
-from tests.e2e.conftest import LiveShop
+from tests.support.browser import SOON_MS, OpenPage, aside, dollars, panel
+from tests.support.live_shop import LiveShop
 from tests.support.shop import seed_rows
 
 pytestmark = pytest.mark.timeout(600)

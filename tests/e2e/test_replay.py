@@ -13,8 +13,7 @@ import pytest
 from local.reference import ReferenceFigures
 from local.steps import run_batch_job, wait_settled
 from local.verify import compare_report
-from tests.e2e.conftest import LiveShop
-from tests.e2e.test_main_job import assert_archive_exact, assert_exact, figures, summary
+from tests.support.live_shop import LiveShop, assert_archive_exact, assert_exact, figures, summary
 from tests.support.producer import ROOT
 from tests.support.shop import SEED_COLUMNS, Row
 

@@ -30,9 +30,9 @@ from local.settings import StackSettings, free_port_settings
 from local.stack import Stack
 from local.topics import create_topics
 from services.common.object_store import ObjectStore
-from tests.conftest import SMALL_JOBS
 from tests.faults.proxy import RedisProxy, S3Proxy
 from tests.faults.schedule import RATE
+from tests.support.engines import SMALL_JOBS
 
 SESSION_S = 6  # the shortest that Kafka accepts
 DISK_MB = 192

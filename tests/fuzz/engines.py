@@ -25,10 +25,10 @@ from services.common.settings import KafkaSettings, S3Settings
 from services.common.tables import shard_keys
 from services.common.topics import ALL, DEAD_LETTERS, PURCHASES
 from spark.records import Row, checked_row
-from tests.conftest import TopicNames, running
 from tests.fuzz.invariants import Broken, outcome_of
 from tests.fuzz.mutator import messages
 from tests.fuzz.seeds import BROKER_MS
+from tests.support.engines import TopicNames, running
 from tests.support.live_tables import expected, hash_of, held, totals
 from tests.support.polling import wait_until
 from tests.support.producer import Running, TopicRecord, archived_lines, read_topic, readiness

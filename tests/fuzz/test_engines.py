@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from services.common.settings import S3Settings
-from tests.conftest import TopicFactory
 from tests.fuzz.engines import Stand, through_engines
 from tests.fuzz.mutator import messages
+from tests.support.engines import TopicFactory
 
 COUNT = 2_000
 

@@ -17,7 +17,6 @@ import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from services.common.dead_letters import RecordOrigin, origin_of, reason_of
-from tests.conftest import TopicFactory, TopicNames
 from tests.faults.proxy import Proxy, RedisProxy
 from tests.support.aggregator_process import (
     PARTITIONS,
@@ -28,6 +27,7 @@ from tests.support.aggregator_process import (
     marks,
     until_assigned,
 )
+from tests.support.engines import TopicFactory, TopicNames
 from tests.support.polling import eventually
 from tests.support.producer import read_topic
 

@@ -19,7 +19,7 @@ from services.common.archive.lines import read_line
 from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.topics import ALL, PURCHASES
-from tests.conftest import TopicFactory, TopicNames
+from tests.support.engines import TopicFactory, TopicNames
 from tests.support.polling import wait_until
 from tests.support.producer import archived_lines, committed, read_topic, readiness, running, send
 

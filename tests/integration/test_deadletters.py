@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 from services.common.dead_letters import FileOrigin, Origin, RecordOrigin, cut, dead_letter_headers
 from services.common.events import Reason, Rejected
 from services.common.tables import shard_keys
-from tests.conftest import TopicFactory, TopicNames
+from tests.support.engines import TopicFactory, TopicNames
 from tests.support.producer import ROOT, read_topic, row
 
 BAD_TIME = row(7).replace("2020-04-24", "1970-01-01")

@@ -29,7 +29,7 @@ from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 from services.common.storage_errors import AlreadyExists
 from services.common.telemetry import PortInUse
-from tests.conftest import TopicFactory, running
+from tests.support.engines import TopicFactory, running
 from tests.support.polling import wait_until
 
 ENGINES: list[Callable[[Path, Path, int], Engine]] = [KafkaEngine, ValkeyEngine, S3Engine]

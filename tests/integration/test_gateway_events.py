@@ -11,7 +11,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.gateway.api.schemas import EventsResponse
-from tests.conftest import TopicFactory, TopicNames
+from tests.support.engines import TopicFactory, TopicNames
 from tests.support.gateway_app import client_of, settings_of
 from tests.support.gateway_tables import PHONE, TableWriter
 

@@ -28,7 +28,7 @@ from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 from services.common.tables import shard_keys
 from services.producer.checkpoint import CheckpointFile
-from tests.conftest import TopicFactory, TopicNames
+from tests.support.engines import TopicFactory, TopicNames
 from tests.support.models import checkerboard, publish
 from tests.support.polling import wait_until
 from tests.support.producer import (

@@ -15,7 +15,7 @@ import pytest
 from local.layout import REPOSITORY
 from local.ports import LOOPBACK, free_port
 from services.common.settings import S3Settings
-from tests.conftest import TopicFactory
+from tests.support.engines import TopicFactory
 
 REQUIREMENTS = REPOSITORY / "requirements"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]

@@ -25,7 +25,7 @@ from services.common.topics import ALL
 from services.producer.checkpoint import CheckpointFile
 from services.producer.kafka import connected
 from services.producer.settings import ProducerSettings
-from tests.conftest import TopicFactory, TopicNames
+from tests.support.engines import TopicFactory, TopicNames
 from tests.support.polling import wait_until
 from tests.support.producer import Running, TopicRecord, read_topic, row, running, write_file
 

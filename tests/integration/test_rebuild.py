@@ -17,8 +17,8 @@ from local.ports import free_port
 from services.common.generations import FIRST_GENERATION, LIVE_KEY
 from services.common.settings import S3Settings
 from services.common.tables import shard_keys
-from tests.conftest import TopicFactory, TopicNames
 from tests.support.aggregator_process import PARTITIONS, AggregatorProcess, PurchaseFeed, assert_exact
+from tests.support.engines import TopicFactory, TopicNames
 from tests.support.live_tables import expected, hash_of, held, totals
 from tests.support.polling import eventually
 from tests.support.producer import Running, archived_lines, read_topic, running

@@ -21,7 +21,7 @@ from services.recommender.model_loader import ModelLoader
 from services.recommender.model_startup import ModelActivator
 from services.recommender.service import clock_ms
 from services.recommender.settings import RecommenderSettings
-from tests.conftest import TopicFactory
+from tests.support.engines import TopicFactory
 from tests.support.models import CUT_OFF_MS, VERSION, ModelSpec, Objects, checkerboard, point_at, publish, write_model
 from tests.support.producer import TopicRecord, read_topic
 

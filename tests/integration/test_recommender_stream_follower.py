@@ -23,7 +23,7 @@ from services.common.settings import KafkaSettings
 from services.common.topics import PURCHASES
 from services.recommender.partition_position import StreamStart
 from services.recommender.stream_follower import FollowerTimings, PurchaseConsumer
-from tests.conftest import TopicFactory, running
+from tests.support.engines import TopicFactory, running
 from tests.support.polling import eventually
 from tests.support.producer import TopicRecord, read_topic
 from tests.support.reference_features import START_MS, Model, known, purchase

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from local.ports import free_port
 from services.common.events import Purchase, parse
 from services.common.tables import shard_keys
-from tests.conftest import TopicNames
+from tests.support.engines import TopicNames
 from tests.support.live_tables import expected, hash_of, held, totals
 from tests.support.polling import eventually
 from tests.support.records import encode, random_events

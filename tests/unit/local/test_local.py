@@ -21,7 +21,7 @@ from local.process import tail
 from local.producer_run import ProducerRun
 from local.services import services
 from local.settings import StackSettings, free_port_settings
-from tests.conftest import SMALL_JOBS
+from tests.support.engines import SMALL_JOBS
 
 FIRST, SECOND = TopicPartition("purchases", 0), TopicPartition("purchases", 1)
 

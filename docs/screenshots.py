@@ -1,4 +1,4 @@
-"""Pictures of the page of a running stack: `python -m tests.e2e.screenshots [--url U] [--only VIEW ...] [--into DIR]`.
+"""Pictures of the page of a running stack: `python -m docs.screenshots [--url U] [--only VIEW ...] [--into DIR]`.
 
 Writes docs/img/<view>-<size>-<theme>.webp: whole views at the width of a phone, a desk and a 4K wall. Never run by a
 test, so that the pictures change only on purpose. With `--png`, as PNG, which every viewer can show.
@@ -13,9 +13,9 @@ from typing import Literal
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from local.http import get_json
-from tests.e2e.browser import DESK, PHONE, WALL, launch
+from tests.support.browser import DESK, PHONE, WALL, launch
 
-FOLDER = Path(__file__).parents[2] / "docs" / "img"
+FOLDER = Path(__file__).parent / "img"
 VIEWS = ("now", "sales", "customer", "product", "models", "system")
 SIZES: dict[str, ViewportSize] = {"phone": PHONE, "desk": DESK, "wall": WALL}
 Theme = Literal["light", "dark"]
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.e2e.screenshots", description="Pictures of every view.")
+    parser = argparse.ArgumentParser(prog="python -m docs.screenshots", description="Pictures of every view.")
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="where the page is (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=VIEWS, default=VIEWS, metavar="VIEW", help=", ".join(VIEWS))
     parser.add_argument("--into", type=Path, default=FOLDER, metavar="FOLDER", help="default: docs/img")
