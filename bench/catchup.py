@@ -28,16 +28,16 @@ from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 
 POLL_S = 0.1
-LEVEL_MS = 1000
+CAUGHT_UP_MS = 1000
 GIVE_UP_S = 1800
 
 
 @dataclass(slots=True)
-class Outcome:
+class CatchUpResult:
     """Seconds since the process was started, and the answers meanwhile."""
 
     first_answer_s: float = 0.0
-    level_s: float = 0.0
+    caught_up_s: float = 0.0
     latencies: list[float] = field(default_factory=list)
     cpu_s: float = 0.0
     resident_mb: float = 0.0
@@ -56,9 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
         first, end = options.history + 1, options.history + 1 + options.rows if options.rows else ""
         send(stack, ProducerRun(file, "max", "catchup-behind", f"{first}:{end}"))
         behind = lag_now(stack).records - before
-        outcome = asyncio.run(measure(stack))
+        result = asyncio.run(measure(stack))
     print(f"\nThe recommender after a restart with {behind:,} records behind: {file.name} on {machine()}")
-    print(_table(outcome, behind))
+    print(_table(result, behind))
     return 0
 
 
@@ -72,28 +72,30 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-async def measure(stack: Stack) -> Outcome:
+async def measure(stack: Stack) -> CatchUpResult:
     """Start the recommender and wait until it knows everything."""
-    outcome, begun = Outcome(), time.monotonic()
+    result, begun = CatchUpResult(), time.monotonic()
     recommender = spawn(stack.service("recommender").program, die_with_parent=True)
     meter = CpuMeter({"recommender": recommender.identity.pid})
     try:
         async with grpc.aio.insecure_channel(f"{LOOPBACK}:{stack.settings.recommender_port}") as channel:
             client = recommender_pb2_grpc.RecommenderStub(channel)
-            while not await _level(client, outcome, begun):
+            while not await _caught_up(client, result, begun):
                 recommender.require_alive()
                 if time.monotonic() - begun > GIVE_UP_S:
-                    raise SystemExit(f"not level after {GIVE_UP_S} s: {readiness(stack.service('recommender').health)}")
+                    raise SystemExit(
+                        f"not caught up after {GIVE_UP_S} s: {readiness(stack.service('recommender').health)}"
+                    )
                 await asyncio.sleep(POLL_S)
-        outcome.level_s = time.monotonic() - begun
+        result.caught_up_s = time.monotonic() - begun
         meter.read()
-        outcome.cpu_s, outcome.resident_mb = meter.seconds["recommender"], _resident_mb(recommender)
+        result.cpu_s, result.resident_mb = meter.seconds["recommender"], _resident_mb(recommender)
     finally:
         stop_together([recommender])
-    return outcome
+    return result
 
 
-async def _level(client: "recommender_pb2_grpc.RecommenderAsyncStub", outcome: Outcome, begun: float) -> bool:
+async def _caught_up(client: "recommender_pb2_grpc.RecommenderAsyncStub", result: CatchUpResult, begun: float) -> bool:
     """Ask once; whether the answer is of a state that is up to date."""
     asked = time.perf_counter()
     try:
@@ -101,9 +103,9 @@ async def _level(client: "recommender_pb2_grpc.RecommenderAsyncStub", outcome: O
         answer = await client.Recommend(request, timeout=10)
     except grpc.aio.AioRpcError:
         return False
-    outcome.first_answer_s = outcome.first_answer_s or time.monotonic() - begun
-    outcome.latencies.append(time.perf_counter() - asked)
-    return answer.HasField("state_age_ms") and answer.state_age_ms <= LEVEL_MS
+    result.first_answer_s = result.first_answer_s or time.monotonic() - begun
+    result.latencies.append(time.perf_counter() - asked)
+    return answer.HasField("state_age_ms") and answer.state_age_ms <= CAUGHT_UP_MS
 
 
 def _resident_mb(process: Process) -> float:
@@ -112,16 +114,16 @@ def _resident_mb(process: Process) -> float:
     return int(line.split()[1]) / 1024
 
 
-def _table(outcome: Outcome, behind: int) -> str:
+def _table(result: CatchUpResult, behind: int) -> str:
     rows = [
         ("what", "value"),
-        ("first answer", f"{outcome.first_answer_s:.1f} s"),
-        ("everything known", f"{outcome.level_s:.1f} s"),
-        ("records a second, start of the process included", f"{behind / outcome.level_s:,.0f}"),
-        ("CPU of the process", f"{outcome.cpu_s:.1f} s"),
-        ("memory of the process", f"{outcome.resident_mb:.0f} MB"),
-        ("answers meanwhile", f"{len(outcome.latencies):,}"),
-        ("slowest of them", f"{percentile(outcome.latencies, 100) * 1000:.0f} ms"),
+        ("first answer", f"{result.first_answer_s:.1f} s"),
+        ("caught up", f"{result.caught_up_s:.1f} s"),
+        ("records a second, start of the process included", f"{behind / result.caught_up_s:,.0f}"),
+        ("CPU of the process", f"{result.cpu_s:.1f} s"),
+        ("memory of the process", f"{result.resident_mb:.0f} MB"),
+        ("answers meanwhile", f"{len(result.latencies):,}"),
+        ("slowest of them", f"{percentile(result.latencies, 100) * 1000:.0f} ms"),
     ]
     return table(rows)
 

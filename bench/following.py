@@ -100,7 +100,7 @@ def _fed(records: Sequence[Record], now_ms: int) -> tuple[tuple[StreamApplier, f
 
 
 def _empty() -> StreamApplier:
-    """A state that knows nothing, with room for every product."""
+    """An empty state, with room for every product."""
     nothing = Labels(np.empty(0, np.int32), [])
     catalogue = Catalogue(
         [],

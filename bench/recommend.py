@@ -27,7 +27,7 @@ from bench.machine import machine, table
 from bench.swap import ModelCopy, copied_model
 
 PRODUCTS = 3
-STRANGERS_EVERY = 10
+UNKNOWN_USER_EVERY = 10
 TIMEOUT_S = 10
 
 
@@ -40,7 +40,7 @@ class Answered(NamedTuple):
 
 
 @dataclass(slots=True)
-class Outcome:
+class LoadResult:
     """The good answers, and what else was seen. `moves`: when the pointer moved, and to which version."""
 
     answers: list[Answered] = field(default_factory=list)
@@ -62,12 +62,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     if options.swap:
         with copied_model() as copy:
-            outcome = asyncio.run(measure(options.url, options.rate, options.seconds, copy))
+            result = asyncio.run(measure(options.url, options.rate, options.seconds, copy))
     else:
-        outcome = asyncio.run(measure(options.url, options.rate, options.seconds))
+        result = asyncio.run(measure(options.url, options.rate, options.seconds))
     print(f"\n{options.rate:g} requests/s for {options.seconds:g} s through {options.url} on {machine()}")
-    print(render(outcome))
-    return 1 if outcome.failures else 0
+    print(render(result))
+    return 1 if result.failures else 0
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -79,9 +79,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-async def measure(url: str, rate: float, seconds: float, copy: ModelCopy | None = None) -> Outcome:
+async def measure(url: str, rate: float, seconds: float, copy: ModelCopy | None = None) -> LoadResult:
     """Send the load, moving the pointer to the copy and back where there is one."""
-    outcome = Outcome()
+    result = LoadResult()
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     connector = aiohttp.TCPConnector(limit=0)  # a pool that queues would close the loop
     async with (
@@ -91,12 +91,12 @@ async def measure(url: str, rate: float, seconds: float, copy: ModelCopy | None 
         users = await _users(session)
         started = time.perf_counter() + 0.1
         if copy is not None:
-            tasks.create_task(_swap(copy, seconds, outcome))
+            tasks.create_task(_swap(copy, seconds, result))
         for number in range(math.floor(rate * seconds)):
             due = started + number / rate
             await asyncio.sleep(due - time.perf_counter())
-            tasks.create_task(_ask(session, users[number % len(users)], due, outcome))
-    return outcome
+            tasks.create_task(_ask(session, users[number % len(users)], due, result))
+    return result
 
 
 async def _users(session: aiohttp.ClientSession) -> list[str]:
@@ -105,31 +105,31 @@ async def _users(session: aiohttp.ClientSession) -> list[str]:
         known: list[str] = await answer.json()
     if not known:
         raise SystemExit("no customer is known yet: load purchases first")
-    return [f"nobody-{n}" if n % STRANGERS_EVERY == 0 else known[n % len(known)] for n in range(10 * len(known))]
+    return [f"nobody-{n}" if n % UNKNOWN_USER_EVERY == 0 else known[n % len(known)] for n in range(10 * len(known))]
 
 
-async def _swap(copy: ModelCopy, seconds: float, outcome: Outcome) -> None:
+async def _swap(copy: ModelCopy, seconds: float, result: LoadResult) -> None:
     for move, version in ((copy.activate, copy.copy), (copy.activate_original, copy.original)):
         await asyncio.sleep(seconds / 3)
-        outcome.moves.append((time.perf_counter(), version))
+        result.moves.append((time.perf_counter(), version))
         await asyncio.to_thread(move)
 
 
-async def _ask(session: aiohttp.ClientSession, user: str, due: float, outcome: Outcome) -> None:
+async def _ask(session: aiohttp.ClientSession, user: str, due: float, result: LoadResult) -> None:
     path = f"/v1/users/{quote(user, safe='')}/recommendations?k={PRODUCTS}"
     try:
         async with session.get(path) as answer:
             body = await answer.json()
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        outcome.failures[type(error).__name__] += 1
+        result.failures[type(error).__name__] += 1
         return
     if answer.status != 200:
-        outcome.failures[f"status {answer.status}"] += 1
+        result.failures[f"status {answer.status}"] += 1
     elif len(body["items"]) != PRODUCTS:
-        outcome.failures[f"{len(body['items'])} products"] += 1
+        result.failures[f"{len(body['items'])} products"] += 1
     else:
-        outcome.answers.append(Answered(due, time.perf_counter() - due, str(body["model_version"])))
-        outcome.strategies[body["strategy"]] += 1
+        result.answers.append(Answered(due, time.perf_counter() - due, str(body["model_version"])))
+        result.strategies[body["strategy"]] += 1
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -139,23 +139,23 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return sorted(values)[max(math.ceil(len(values) * percent / 100) - 1, 0)]
 
 
-def render(outcome: Outcome) -> str:
+def render(result: LoadResult) -> str:
     """Latencies, failures, strategies and versions as a table; with swaps also before, during and after them."""
-    rows = [("what", "value"), *_latencies("", outcome.answers)]
-    rows.append(("failed", f"{sum(outcome.failures.values()):,}"))
-    rows += [(f"  {reason}", f"{count:,}") for reason, count in outcome.failures.most_common()]
-    for counted in (outcome.strategies, Counter(one.version for one in outcome.answers)):
+    rows = [("what", "value"), *_latencies("", result.answers)]
+    rows.append(("failed", f"{sum(result.failures.values()):,}"))
+    rows += [(f"  {reason}", f"{count:,}") for reason, count in result.failures.most_common()]
+    for counted in (result.strategies, Counter(one.version for one in result.answers)):
         rows += [(name, f"{count:,}") for name, count in counted.most_common()]
-    if outcome.moves:
-        rows += _around_swaps(outcome)
+    if result.moves:
+        rows += _around_swaps(result)
     return table(rows)
 
 
-def _around_swaps(outcome: Outcome) -> list[tuple[str, str]]:
+def _around_swaps(result: LoadResult) -> list[tuple[str, str]]:
     """A swap lasts from the move of the pointer until the new version answers: until it is loaded and has caught up."""
-    swaps = outcome.swaps()
+    swaps = result.swaps()
     parts: dict[str, list[Answered]] = {"before": [], "during": [], "after": []}
-    for one in outcome.answers:
+    for one in result.answers:
         during = any(moved <= one.due < first for moved, first in swaps)
         parts["during" if during else "before" if one.due < swaps[0][0] else "after"].append(one)
     took = ", ".join(f"{first - moved:.1f} s" for moved, first in swaps)

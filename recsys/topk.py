@@ -64,7 +64,7 @@ class InnerProductIndex:
         """The k best of the allowed rows (fewer where there are fewer): score descending, then row ascending.
 
         `query` [rank]; `allowed` [rows] or longer, what lies beyond the rows is not looked at. `added` [rows] is a part
-        of the scores beside the inner product.
+        of the scores that is added to the inner product.
         """
         return next(self.top_k_each(query[np.newaxis], k, [allowed], None if added is None else [added]))
 

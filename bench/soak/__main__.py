@@ -101,7 +101,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-async def soak(stack: Stack, feeder: Feeder, load: Load) -> tuple[list[Sample], recommend.Outcome, dict[str, Any]]:
+async def soak(stack: Stack, feeder: Feeder, load: Load) -> tuple[list[Sample], recommend.LoadResult, dict[str, Any]]:
     """Keep the stack busy and look at it. Raises ProcessDied where a part ends."""
     seen = stack.layout.root / "followers.json"
     followers = _follow(stack, load, seen)
@@ -153,7 +153,7 @@ def _line(elapsed: float, sample: Sample) -> str:
 
 
 def _findings(
-    stack: Stack, load: Load, samples: list[Sample], outcome: recommend.Outcome, followers: dict[str, Any]
+    stack: Stack, load: Load, samples: list[Sample], outcome: recommend.LoadResult, followers: dict[str, Any]
 ) -> Findings:
     lag = wait_settled(stack)
     time.sleep(2)  # the gateway reads the tables once a second

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from bench.machine import table
-from bench.recommend import Outcome, percentile
+from bench.recommend import LoadResult, percentile
 from bench.soak.samples import Sample
 from bench.soak.trend import Trend, trend
 from local.engines.kafka import HEAP_BYTES
@@ -49,7 +49,7 @@ class Findings:
     steady: Sequence[Sample]
     rate: float
     kafka_bytes: int
-    recommendations: Outcome
+    recommendations: LoadResult
     followers: Mapping[str, Any]
     records: int
     unapplied: int

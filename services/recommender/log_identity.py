@@ -106,6 +106,7 @@ class LogIdentity:
             "model %s does not say at which offsets its training data ended: reading records from %s on",
             self._version,
             format_time(since),
+            extra={"model": self._version},
         )
         found = await consumer.offsets_for_times(dict.fromkeys(partitions, since))
         return {p.partition: at.offset if (at := found[p]) else ends[p] for p in partitions}
@@ -125,6 +126,7 @@ class LogIdentity:
                 lost,
                 self._version,
                 begin,
+                extra={"model": self._version, "partition": partition, "offset": begin, "lost": lost},
             )
             position.restart_at(begin)
 
@@ -140,5 +142,6 @@ class LogIdentity:
             self._version,
             reason,
             begin,
+            extra={"model": self._version, "partition": partition, "offset": begin},
         )
         self._position[partition].restart_at(begin)

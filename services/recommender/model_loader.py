@@ -57,7 +57,7 @@ class ModelLoader:
         self._stop = threading.Event()
         self._pointer_seen: bytes | None = None
         self._loaded: dict[str, ServingModel] = {}  # by version: what answers, and what is about to
-        # A daemon: a download that hangs must not hold up the end of the process.
+        # A daemon: a download that hangs must not delay the end of the process.
         self._thread = threading.Thread(target=self._run, name="model-loader", daemon=True)
 
     def start(self) -> None:
@@ -135,7 +135,7 @@ class ModelLoader:
 
     def _unload_others(self) -> None:
         for version in self._loaded.keys() - self.serving.versions():
-            logger.info("model %s unloaded", version)
+            logger.info("model %s unloaded", version, extra={"model": version})
             self._detach_state(self._loaded.pop(version))
 
 
@@ -148,7 +148,7 @@ def _pointer(body: bytes) -> Pointer:
 
 def _refusal(version: str, refused: InvalidModel) -> Refusal:
     RECOMMENDER_MODEL_REFUSALS.labels(refused.fault.value).inc()
-    logger.error("refused model %s: %s", version, refused)
+    logger.error("refused model %s: %s", version, refused, extra={"model": version, "fault": refused.fault.value})
     return Refusal(version, str(refused))
 
 
@@ -159,5 +159,6 @@ def _report(serving: Serving) -> None:
             RECOMMENDER_MODEL.labels(served.model.version, name).set(1)
     if serving.main is not None:
         RECOMMENDER_MODEL_CREATED.set(serving.main.model.created_at_ms / 1000)
-        logger.info("serving model %s", serving.main.model.version)
+        version = serving.main.model.version
+        logger.info("serving model %s", version, extra={"model": version})
     RECOMMENDER_MODEL_REFUSED.set(any((serving.refusal, *(variant.refusal for variant in serving.variants))))

@@ -86,6 +86,7 @@ async def wait_caught_up(version: str, stream: StreamStatus, patience_s: float) 
                 "model %s is serving with %s records of lag: Kafka is unavailable or slow",
                 version,
                 "an unknown number of" if stream.lag is None else stream.lag,
+                extra={"model": version, "lag": stream.lag},
             )
             return
         await asyncio.sleep(_POLL_S)

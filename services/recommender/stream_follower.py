@@ -108,6 +108,7 @@ class PurchaseConsumer:
         self._position = StreamPosition()
         self._identity = LogIdentity(version, start, self._position, lookback)
         self._metrics = StreamMetrics(version, applier, self.age_ms)
+        self._fields = {"model": version}  # of each log record
         self._away = False
         self._task: asyncio.Task[None] | None = None
 
@@ -145,13 +146,15 @@ class PurchaseConsumer:
             try:
                 await self._follow()
             except (_ReopenConsumer, TopicRecreated) as reason:
-                logger.warning("model %s: reopening the consumer: %s", self._version, reason)
+                logger.warning("model %s: reopening the consumer: %s", self._version, reason, extra=self._fields)
             except (KafkaError, OSError, TimeoutError) as error:
                 self._note_failure(error)
             except Exception:
                 # The record that it happened at is skipped: trying it again would fail again.
                 RECOMMENDER_STREAM_RECORDS.labels("error").inc()
-                logger.exception("model %s: skipping a record that could not be applied", self._version)
+                logger.exception(
+                    "model %s: skipping a record that could not be applied", self._version, extra=self._fields
+                )
             failures = failures_after(failures, self._clock() - begun)
             await asyncio.sleep(pause_s(failures))
 
@@ -163,12 +166,13 @@ class PurchaseConsumer:
                 "model %s cannot follow the stream, will retry; answers use the state so far: %r",
                 self._version,
                 error,
+                extra=self._fields,
             )
 
     def _note_success(self) -> None:
         if self._away:
             self._away = False
-            logger.info("model %s follows the stream again", self._version)
+            logger.info("model %s follows the stream again", self._version, extra=self._fields)
 
     async def _follow(self) -> None:
         """Read until something is wrong. Raises _ReopenConsumer, TopicRecreated, KafkaError, OSError, TimeoutError."""

@@ -186,7 +186,7 @@ def followed(served: ServingModel | None, age_ms: int) -> ServingModel:
     return replace(served, stream=FixedStream(age_ms))
 
 
-async def test_every_answer_tells_how_old_what_is_known_is(stub: Stub, stage: Stage) -> None:
+async def test_every_answer_has_the_age_of_the_state(stub: Stub, stage: Stage) -> None:
     stage.serving = Serving(followed(stage.serving.main, 1234))
     answers: list[Any] = [
         await stub.Recommend(pb.RecommendRequest(user_id="u00")),
@@ -234,7 +234,7 @@ async def test_an_invalid_argument_names_its_field(stub: Stub, method: str, requ
     assert details.startswith(field)
 
 
-async def test_without_a_model_every_answer_is_unavailable_but_get_model_tells(stub: Stub, stage: Stage) -> None:
+async def test_without_a_model_every_answer_is_unavailable_but_get_model_answers(stub: Stub, stage: Stage) -> None:
     stage.serving = Serving(None, Refusal("bad", "it is broken"))
     calls = (
         stub.Recommend(pb.RecommendRequest(user_id="u00")),
@@ -251,7 +251,7 @@ async def test_without_a_model_every_answer_is_unavailable_but_get_model_tells(s
     assert not model.HasField("masks_bought")
 
 
-async def test_a_fault_of_ours_is_internal_and_tells_nothing(
+async def test_an_error_of_ours_is_internal_and_reveals_nothing(
     stub: Stub, stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.serving = None  # type: ignore[assignment]

@@ -263,7 +263,7 @@ async def delete(settings: KafkaSettings) -> None:
         await admin.close()
 
 
-async def test_a_broker_that_stops_and_comes_back_loses_nothing_and_the_age_tells(
+async def test_a_broker_that_stops_and_comes_back_loses_nothing_and_the_age_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     timings = FollowerTimings(lost_contact_ms=1500)
@@ -357,9 +357,9 @@ async def test_what_was_said_of_a_version_is_gone_with_its_consumer(kafka: str, 
     settings = settings_for(kafka, topics().purchases)
     async with following(settings, FROM_THE_BEGINNING, empty(), "gone") as consumer:
         await eventually(lambda: consumer.caught_up, "caught up")
-        await eventually(lambda: "gone" in versions_told(), "its lag is told")
-    assert "gone" not in versions_told()
+        await eventually(lambda: "gone" in reported_versions(), "its lag is reported")
+    assert "gone" not in reported_versions()
 
 
-def versions_told() -> Sequence[str]:
+def reported_versions() -> Sequence[str]:
     return [sample.labels["version"] for metric in RECOMMENDER_STREAM_LAG.collect() for sample in metric.samples]

@@ -9,7 +9,7 @@ import pytest
 
 from bench import page
 from bench.machine import CpuMeter, cpu_seconds, cpu_table, machine, table
-from bench.recommend import Answered, Outcome, percentile, render
+from bench.recommend import Answered, LoadResult, percentile, render
 from bench.swap import copied_in
 from services.common.model_pointer import ChangeAuthor
 from services.common.model_registry import POINTER, activate, publish, published_versions, read_pointer
@@ -40,7 +40,7 @@ def test_there_is_no_percentile_of_nothing() -> None:
 
 
 def test_failures_are_shown_with_their_reasons() -> None:
-    outcome = Outcome([Answered(0.0, 0.001, "one"), Answered(1.0, 0.002, "one")])
+    outcome = LoadResult([Answered(0.0, 0.001, "one"), Answered(1.0, 0.002, "one")])
     outcome.failures["status 500"] += 3
     lines = [line.split() for line in render(outcome).splitlines()]
     assert ["answered", "2"] in lines
@@ -52,7 +52,7 @@ def test_failures_are_shown_with_their_reasons() -> None:
 def test_a_swap_lasts_until_the_new_version_answers() -> None:
     versions = ["one", "one", "one", "two", "two", "one"]
     answers = [Answered(float(due), 0.001 * (due + 1), version) for due, version in enumerate(versions)]
-    outcome = Outcome(answers, [(1.5, "two"), (4.5, "one")])
+    outcome = LoadResult(answers, [(1.5, "two"), (4.5, "one")])
     assert outcome.swaps() == [(1.5, 3.0), (4.5, 5.0)]
     lines = [line.split() for line in render(outcome).splitlines()]
     assert ["swaps", "took", "1.5", "s,", "0.5", "s"] in lines

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.recommend import Answered, Outcome
+from bench.recommend import Answered, LoadResult
 from bench.soak.report import MB, Findings, checks, render
 from bench.soak.samples import Sample, Stalls, disk_bytes, dropped, knowledge_age_s, stalls, told_stalls
 from bench.soak.shop import CUSTOMERS, PRODUCTS, rows
@@ -134,8 +134,8 @@ def sample(second: float, **more: object) -> Sample:
     return replace(steady, **more)  # type: ignore[arg-type]
 
 
-def answered(latencies: list[float]) -> Outcome:
-    return Outcome([Answered(0.0, latency, "one") for latency in latencies])
+def answered(latencies: list[float]) -> LoadResult:
+    return LoadResult([Answered(0.0, latency, "one") for latency in latencies])
 
 
 def findings(samples: list[Sample]) -> Findings:

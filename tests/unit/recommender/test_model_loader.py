@@ -355,16 +355,19 @@ def test_metrics_tell_the_version_and_count_refusals_by_fault() -> None:
     assert value("model_info", version=VERSION, variant="main") == 0
 
 
-def test_every_change_is_told() -> None:
-    told: list[Serving] = []
+def test_every_change_is_reported() -> None:
+    reported: list[Serving] = []
     store = Objects()
-    loader = ModelLoader(store, poll_s=60, on_change=told.append, attach_state=standing_still)
+    loader = ModelLoader(store, poll_s=60, on_change=reported.append, attach_state=standing_still)
     publish(store, checkerboard())
     loader.poll()
     loader.poll()
     point_at(store, "20990101T000000Z-ffffff")
     loader.poll()
-    assert [(version_of(serving), serving.refusal is None) for serving in told] == [(VERSION, True), (VERSION, False)]
+    assert [(version_of(serving), serving.refusal is None) for serving in reported] == [
+        (VERSION, True),
+        (VERSION, False),
+    ]
 
 
 def test_a_closed_loader_gives_a_load_up_at_the_next_file() -> None:

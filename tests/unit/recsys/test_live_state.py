@@ -63,7 +63,7 @@ def ties(state: LiveState, product: int, shrink: float = 1.0, balance: float = 0
     return {row: weight for row, weight in zip(rows.tolist(), weights.tolist(), strict=True) if weight}
 
 
-def test_a_stranger_holds_nothing() -> None:
+def test_an_unknown_user_has_no_history() -> None:
     assert len(empty().history("nobody")) == 0
 
 
@@ -288,7 +288,7 @@ def test_a_state_seeded_from_counts_equals_one_that_saw_the_sales() -> None:
     assert seeded.on_sale(NOW_MS, 1).tolist() == saw.on_sale(NOW_MS, 1).tolist() == [True, False, True, False, True]
 
 
-def test_every_change_of_a_history_is_told_apart() -> None:
+def test_every_change_of_a_history_has_a_number_of_its_own() -> None:
     state = with_past()
     seen = [state.changed("ann")]
     assert seen == [0]

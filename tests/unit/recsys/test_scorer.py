@@ -235,7 +235,7 @@ def test_a_purchase_counts_for_the_next_answer_and_a_return_undoes_it() -> None:
     assert scores == (pytest.approx(before[1], rel=1e-12))
 
 
-def test_a_stranger_s_first_purchase_makes_the_answer_personal() -> None:
+def test_an_unknown_user_s_first_purchase_makes_the_answer_personal() -> None:
     parts, live = board()
     scorer = ComposedScorer(parts, EVERYTHING)
     live.apply(Purchase("new", 3, 1, NOW_MS))
