@@ -14,11 +14,11 @@ from local.console import say
 from local.signals import Stopped, stoppable
 from tests.faults import results
 from tests.faults.compare import Toll
-from tests.faults.injuries import NEED_MOUNT
-from tests.faults.results import Result
+from tests.faults.injections import NEED_MOUNT
+from tests.faults.results import TrialResult
 from tests.faults.rig import can_mount, remove
-from tests.faults.schedule import BY_NAME, Trial, covering, rounds
-from tests.faults.trial import Round
+from tests.faults.schedule import BY_NAME, FaultTrial, covering, rounds
+from tests.faults.trial import TrialRound
 
 STARTS = 3
 EPILOG = """\
@@ -67,16 +67,16 @@ def run(options: argparse.Namespace) -> int:
     return int(failed > 0)
 
 
-def _possible(trial: Trial, mountable: bool) -> bool:
+def _possible(trial: FaultTrial, mountable: bool) -> bool:
     if mountable or not NEED_MOUNT & {*trial.kinds}:
         return True
     say(f"not run here (no file system can be mounted): {trial}")
     return False
 
 
-def _round(folder: Path, trials: Sequence[Trial], deadline: float, out: Path) -> list[Result]:
+def _round(folder: Path, trials: Sequence[FaultTrial], deadline: float, out: Path) -> list[TrialResult]:
     """Trials on one stack, until one is not exact; the folder is kept then."""
-    outcomes: list[Result] = []
+    outcomes: list[TrialResult] = []
     say(f"a round of {len(trials)} trials, {trials[0].shards} shards: {folder}")
     with _started(folder, trials) as stack:
         for trial in trials:
@@ -98,11 +98,11 @@ def _round(folder: Path, trials: Sequence[Trial], deadline: float, out: Path) ->
     return outcomes
 
 
-def _started(folder: Path, trials: Sequence[Trial]) -> Round:
+def _started(folder: Path, trials: Sequence[FaultTrial]) -> TrialRound:
     """A stack that runs. Its ports were free a moment ago: where another process took one meanwhile, try again."""
     for attempt in range(1, STARTS + 1):
         folder.mkdir(parents=True)
-        stack = Round(folder, trials)
+        stack = TrialRound(folder, trials)
         try:
             stack.start()
         except Exception as error:
@@ -115,7 +115,7 @@ def _started(folder: Path, trials: Sequence[Trial]) -> Round:
     raise AssertionError("unreachable")
 
 
-def _ending(stack: Round, trials: Sequence[Trial]) -> Result | None:
+def _ending(stack: TrialRound, trials: Sequence[FaultTrial]) -> TrialResult | None:
     """Compare everything again, and the batch report; None if all is exact, else a result for the round."""
     stack.forget()
     started = time.monotonic()
@@ -133,10 +133,12 @@ def _ending(stack: Round, trials: Sequence[Trial]) -> Result | None:
     kinds = ["end of a round"]
     schedule = f"seeds {trials[0].seed} to {trials[-1].seed}"
     figures = (toll.lost, toll.doubled, toll.cents_off)
-    return Result(trials[0].seed, trials[0].shards, 0, kinds, *figures, None, seconds, "differs", schedule, [], problem)
+    return TrialResult(
+        trials[0].seed, trials[0].shards, 0, kinds, *figures, None, seconds, "differs", schedule, [], problem
+    )
 
 
-def _in_words(result: Result) -> str:
+def _in_words(result: TrialResult) -> str:
     recovery = "not recovered" if result.recovery_s is None else f"recovered in {result.recovery_s:.1f} s"
     toll = f"{result.lost} lost, {result.doubled} doubled, {result.cents_off} cents off"
     notes = f" ({'; '.join(result.notes)})" if result.notes else ""

@@ -12,9 +12,9 @@ from local.verify import Comparison, compare
 from services.common.object_store import ObjectStore
 
 SHOWN = 12
-Place = tuple[int, int]
+RecordPosition = tuple[int, int]
 """Partition and offset."""
-Lines = dict[str, list[Any]]
+ArchivedLines = dict[str, list[Any]]
 """The archive: key of an object → its lines."""
 
 
@@ -61,9 +61,9 @@ def toll_of_figures(expected: Sections, found: Sections, what: str) -> Toll:
     )
 
 
-def toll_of_archive(topic: Mapping[Place, Any], archive: Lines) -> Toll:
+def toll_of_archive(topic: Mapping[RecordPosition, Any], archive: ArchivedLines) -> Toll:
     """The toll in the archive: each record of the topic must be there once, as it was."""
-    counts: Counter[Place] = Counter()
+    counts: Counter[RecordPosition] = Counter()
     wrong: list[str] = []
     for key, lines in archive.items():
         for line in lines:
@@ -78,7 +78,7 @@ def toll_of_archive(topic: Mapping[Place, Any], archive: Lines) -> Toll:
     return Toll(len(missing), sum(counts[place] - 1 for place in twice), 0, [*told, *wrong[:SHOWN], *strangers[:SHOWN]])
 
 
-def archived(store: ObjectStore, known: Lines) -> Lines:
+def archived(store: ObjectStore, known: ArchivedLines) -> ArchivedLines:
     """The whole archive; objects that are `known` are not read again, for they never change."""
     keys = [key for key, _size in store.list("raw/purchases/")]
     return {key: known[key] if key in known else _lines(store.get(key)) for key in keys}
@@ -88,7 +88,7 @@ def _lines(packed: bytes) -> list[Any]:
     return [json.loads(line) for line in gzip.decompress(packed).splitlines()]
 
 
-def _named(missing: list[Place], twice: list[Place]) -> Iterable[tuple[list[Place], str]]:
+def _named(missing: list[RecordPosition], twice: list[RecordPosition]) -> Iterable[tuple[list[RecordPosition], str]]:
     return (missing, "records are not archived"), (twice, "records are archived twice")
 
 

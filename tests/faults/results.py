@@ -9,6 +9,7 @@ from statistics import median
 
 from tests.faults.schedule import KINDS
 
+_JSON_NAMES = {"faults": "injuries"}
 COMBINED = "two or three of these at once"
 HEADER = (
     "| fault | trials | in combinations | not exact | events lost | events doubled | cents off "
@@ -18,14 +19,14 @@ HEADER = (
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class TrialResult:
     """One trial. `recovery_s`: from the end of the last fault until all records that were in the topics then are
     applied and archived, every service is ready and the stream continues; None if that never happened."""
 
     seed: int
     shards: int
     rows: int
-    injuries: list[str]
+    faults: list[str]
     lost: int
     doubled: int
     cents_off: int
@@ -42,25 +43,27 @@ class Result:
         return self.verdict == "exact"
 
 
-def append(path: Path, result: Result) -> None:
+def append(path: Path, result: TrialResult) -> None:
     """Add a trial to a file of results."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
-        file.write(json.dumps(asdict(result)) + "\n")
+        file.write(json.dumps({_JSON_NAMES.get(name, name): value for name, value in asdict(result).items()}) + "\n")
 
 
-def read(path: Path) -> list[Result]:
+def read(path: Path) -> list[TrialResult]:
     """The trials in a file of results."""
-    return [Result(**json.loads(line)) for line in path.read_text().splitlines()]
+    names = {json_name: name for name, json_name in _JSON_NAMES.items()}
+    documents = (json.loads(line) for line in path.read_text().splitlines())
+    return [TrialResult(**{names.get(key, key): value for key, value in each.items()}) for each in documents]
 
 
-def table(results: Iterable[Result]) -> str:
+def table(results: Iterable[TrialResult]) -> str:
     """The Markdown table: a line for each fault alone, and one for all combinations."""
-    alone: defaultdict[str, list[Result]] = defaultdict(list)
+    alone: defaultdict[str, list[TrialResult]] = defaultdict(list)
     combined: defaultdict[str, int] = defaultdict(int)
     for result in results:
-        alone[result.injuries[0] if len(result.injuries) == 1 else COMBINED].append(result)
-        for kind in result.injuries if len(result.injuries) > 1 else ():
+        alone[result.faults[0] if len(result.faults) == 1 else COMBINED].append(result)
+        for kind in result.faults if len(result.faults) > 1 else ():
             combined[kind] += 1
     names = [kind.name for kind in KINDS if kind.name in alone or kind.name in combined]
     lines = [_line(name, alone[name], str(combined[name])) for name in names]
@@ -70,7 +73,7 @@ def table(results: Iterable[Result]) -> str:
     return "\n".join([HEADER, *lines, _line("all", everything, "")])
 
 
-def _line(name: str, results: Sequence[Result], combined: str) -> str:
+def _line(name: str, results: Sequence[TrialResult], combined: str) -> str:
     recoveries = [result.recovery_s for result in results if result.recovery_s is not None]
     times = (f"{median(recoveries):.1f}", f"{max(recoveries):.1f}") if recoveries else ("", "")
     failed = sum(not result.exact for result in results)

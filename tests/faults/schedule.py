@@ -1,7 +1,7 @@
 """Schedule of a trial, from its seed alone: rows, rate, faults and their times. Pure.
 
 Seeds come in blocks that share a round, and so a stack: the seed decides the number of shards too, and a seed that
-is run by itself repeats its trial. Trials of a block go through the kinds of injury in turn; every third one
+is run by itself repeats its trial. Trials of a block go through the kinds of fault in turn; every third one
 suffers two or three at once.
 """
 
@@ -19,7 +19,7 @@ _TIME = "%Y-%m-%d %H:%M:%S UTC"
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FaultKind:
     """A kind of fault, and how long it may last. Only kinds that touch different components are combined."""
 
     name: str
@@ -28,8 +28,8 @@ class Kind:
     shards: int = 1
 
 
-def _kind(name: str, touches: str, shortest_s: float, longest_s: float, shards: int = 1) -> Kind:
-    return Kind(name, frozenset(touches.split()), (shortest_s, longest_s), shards)
+def _kind(name: str, touches: str, shortest_s: float, longest_s: float, shards: int = 1) -> FaultKind:
+    return FaultKind(name, frozenset(touches.split()), (shortest_s, longest_s), shards)
 
 
 KINDS = (
@@ -62,7 +62,7 @@ BY_NAME = {kind.name: kind for kind in KINDS}
 
 
 @dataclass(frozen=True, slots=True)
-class Injury:
+class PlannedFault:
     """One fault of a trial: injected `at_s` after the start of the stream, ended at least `lasts_s` later."""
 
     kind: str
@@ -74,24 +74,24 @@ class Injury:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class FaultTrial:
     """One trial, wholly decided by its seed and the kinds allowed."""
 
     seed: int
     shards: int
     rows: int
-    injuries: tuple[Injury, ...]
+    faults: tuple[PlannedFault, ...]
 
     @property
     def kinds(self) -> list[str]:
         """The names of its faults, sorted."""
-        return sorted(injury.kind for injury in self.injuries)
+        return sorted(fault.kind for fault in self.faults)
 
     def __str__(self) -> str:
-        return f"seed {self.seed}, {self.shards} shards, {self.rows} rows: {'; '.join(map(str, self.injuries))}"
+        return f"seed {self.seed}, {self.shards} shards, {self.rows} rows: {'; '.join(map(str, self.faults))}"
 
 
-def trial(seed: int, only: Sequence[str] = ()) -> Trial:
+def trial(seed: int, only: Sequence[str] = ()) -> FaultTrial:
     """The trial of a seed. `only`: of these kinds, each alone. Raises ValueError for an unknown one."""
     unknown = [name for name in only if name not in BY_NAME]
     if unknown:
@@ -101,17 +101,17 @@ def trial(seed: int, only: Sequence[str] = ()) -> Trial:
     possible = [kind for kind in KINDS if kind.shards <= shards and (not only or kind.name in only)]
     first = possible[seed % len(possible)]
     chosen = [first] if only else [first, *_more(chance, first, possible)]
-    injuries = tuple(
-        Injury(kind.name, round(chance.uniform(0.5, 2.0), 2), round(chance.uniform(*kind.lasts_s), 2))
+    faults = tuple(
+        PlannedFault(kind.name, round(chance.uniform(0.5, 2.0), 2), round(chance.uniform(*kind.lasts_s), 2))
         for kind in chosen
     )
-    healed_s = max(injury.at_s + injury.lasts_s for injury in injuries)
-    return Trial(seed, shards, int(RATE * min(12.0, max(4.0, healed_s + 2))), injuries)
+    ended_s = max(fault.at_s + fault.lasts_s for fault in faults)
+    return FaultTrial(seed, shards, int(RATE * min(12.0, max(4.0, ended_s + 2))), faults)
 
 
-def rounds(seed: int, trials: int, only: Sequence[str] = ()) -> Iterator[list[Trial]]:
+def rounds(seed: int, trials: int, only: Sequence[str] = ()) -> Iterator[list[FaultTrial]]:
     """The trials of `trials` seeds from `seed` on, block by block."""
-    block: list[Trial] = []
+    block: list[FaultTrial] = []
     for number in range(seed, seed + trials):
         if block and number % TRIALS_A_ROUND == 0:
             yield block
@@ -121,26 +121,26 @@ def rounds(seed: int, trials: int, only: Sequence[str] = ()) -> Iterator[list[Tr
         yield block
 
 
-def covering(seed: int) -> list[Trial]:
-    """A few trials on two shards that inflict every kind once between them, as many as possible at a time, shortly."""
+def covering(seed: int) -> list[FaultTrial]:
+    """A few trials on two shards that inject every kind once between them, as many as possible at a time, shortly."""
     chance = random.Random(seed)
-    groups: list[list[Kind]] = []
+    groups: list[list[FaultKind]] = []
     for kind in KINDS:
         free = (group for group in groups if not any(other.touches & kind.touches for other in group))
         group = next(free, None)
         groups.append([kind]) if group is None else group.append(kind)
     return [
-        Trial(
+        FaultTrial(
             seed + number,
             2,
             SHORT_ROWS,
-            tuple(Injury(kind.name, round(chance.uniform(0.5, 2.0), 2), kind.lasts_s[0]) for kind in group),
+            tuple(PlannedFault(kind.name, round(chance.uniform(0.5, 2.0), 2), kind.lasts_s[0]) for kind in group),
         )
         for number, group in enumerate(groups)
     ]
 
 
-def rows_of(planned: Trial, now: datetime) -> list[Row]:
+def rows_of(planned: FaultTrial, now: datetime) -> list[Row]:
     """The rows that the trial streams; a clock jump moves the times of some hours or days past `now`, or years back."""
     rows = seed_rows(planned.seed, planned.rows)
     return _jumped(rows, random.Random(planned.seed), now) if "clock jump" in planned.kinds else rows
@@ -151,7 +151,7 @@ def _shards(seed: int, only: Sequence[str]) -> int:
     return max(needed, (2, 1, 3)[seed // TRIALS_A_ROUND % 3])
 
 
-def _more(chance: random.Random, first: Kind, possible: Sequence[Kind]) -> Iterator[Kind]:
+def _more(chance: random.Random, first: FaultKind, possible: Sequence[FaultKind]) -> Iterator[FaultKind]:
     """None, one or two more kinds that touch nothing which an earlier one touches."""
     wanted = chance.choices((0, 1, 2), weights=(65, 25, 10))[0]
     touched = set(first.touches)
@@ -165,9 +165,9 @@ def _more(chance: random.Random, first: Kind, possible: Sequence[Kind]) -> Itera
 def _jumped(rows: Sequence[Row], chance: random.Random, now: datetime) -> list[Row]:
     """The clock runs ahead by hours (accepted), by days (refused), and years behind (accepted); then it is right."""
     leaps = (timedelta(hours=chance.uniform(1, 20)), timedelta(days=chance.uniform(2, 400)), timedelta(days=-4000))
-    moments = [f"{now + leap:{_TIME}}" for leap in leaps]
+    times = [f"{now + leap:{_TIME}}" for leap in leaps]
     fifth = len(rows) // 5
     return [
-        [moments[(number // fifth - 1) % 3], *row[1:]] if fifth <= number < 4 * fifth else row
+        [times[(number // fifth - 1) % 3], *row[1:]] if fifth <= number < 4 * fifth else row
         for number, row in enumerate(rows)
     ]

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.injuries import NEED_MOUNT
+from tests.faults.injections import NEED_MOUNT
 from tests.faults.rig import can_mount
-from tests.faults.schedule import Trial, covering
-from tests.faults.trial import Round
+from tests.faults.schedule import FaultTrial, covering
+from tests.faults.trial import TrialRound
 
 TRIALS = covering(seed=10_000)
 
@@ -21,22 +21,22 @@ def mountable(tmp_path_factory: pytest.TempPathFactory) -> bool:
 
 
 @pytest.fixture(scope="module")
-def stack(mountable: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Round]:
-    stack = Round(tmp_path_factory.mktemp("faults"), [possible(trial, mountable) for trial in TRIALS])
+def stack(mountable: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrialRound]:
+    stack = TrialRound(tmp_path_factory.mktemp("faults"), [possible(trial, mountable) for trial in TRIALS])
     stack.start()
     with stack:
         yield stack
 
 
-def possible(trial: Trial, mountable: bool) -> Trial:
+def possible(trial: FaultTrial, mountable: bool) -> FaultTrial:
     """The trial, without full disks where no file system can be mounted."""
-    injuries = (injury for injury in trial.injuries if mountable or injury.kind not in NEED_MOUNT)
-    return replace(trial, injuries=tuple(injuries))
+    faults = (fault for fault in trial.faults if mountable or fault.kind not in NEED_MOUNT)
+    return replace(trial, faults=tuple(faults))
 
 
 @pytest.mark.parametrize("planned", TRIALS, ids=lambda trial: ", ".join(trial.kinds))
 def test_nothing_is_lost_nothing_counted_twice(
-    stack: Round, mountable: bool, planned: Trial, capsys: pytest.CaptureFixture[str]
+    stack: TrialRound, mountable: bool, planned: FaultTrial, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trial = possible(planned, mountable)
     if left_out := {*planned.kinds} - {*trial.kinds}:

@@ -17,11 +17,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from local.reference import ReferenceFigures
 from local.verify import NoAnswer, details, live_sections, report_expected, report_sections, wait_until_applied
 from services.common.topics import PURCHASES
-from tests.faults.compare import Lines, Place, Toll, archived, toll_of_archive, toll_of_figures
-from tests.faults.injuries import NEED_MOUNT, Wound, wound
-from tests.faults.results import Result
+from tests.faults.compare import ArchivedLines, RecordPosition, Toll, archived, toll_of_archive, toll_of_figures
+from tests.faults.injections import NEED_MOUNT, FaultInjection, injection_of
+from tests.faults.results import TrialResult
 from tests.faults.rig import Rig
-from tests.faults.schedule import Trial, rows_of
+from tests.faults.schedule import FaultTrial, rows_of
 from tests.support.archive import as_archived
 from tests.support.shop import write_csv
 
@@ -31,19 +31,19 @@ JOB_WITHIN_S = 480
 LIVE_WITHIN_S = 30
 
 
-class Broken(Exception):
+class TrialFailed(Exception):
     """The system did not come back, or a part of it ended by itself; the message says which."""
 
 
-class Round:
+class TrialRound:
     """The stack of some trials, all that it was fed, and what was read of its topic and archive so far."""
 
-    def __init__(self, folder: Path, trials: Sequence[Trial]) -> None:
+    def __init__(self, folder: Path, trials: Sequence[FaultTrial]) -> None:
         small_disks = any(NEED_MOUNT & {*trial.kinds} for trial in trials)
         self.rig = Rig(folder, trials[0].shards, small_disks=small_disks)
         self._folder = folder
-        self._topic: dict[Place, Any] = {}
-        self._archive: Lines = {}
+        self._topic: dict[RecordPosition, Any] = {}
+        self._archive: ArchivedLines = {}
 
     def start(self) -> None:
         """Start the stack; where that fails, nothing of it is left running."""
@@ -59,14 +59,14 @@ class Round:
     def __exit__(self, *_: object) -> None:
         self.rig.stop()
 
-    def run(self, trial: Trial) -> Result:
+    def run(self, trial: FaultTrial) -> TrialResult:
         """Stream, inject and end the faults, settle, compare."""
         started = time.monotonic()
         recovery_s: float | None = None
-        wounds = [wound(injury, self.rig, trial.seed) for injury in trial.injuries]
+        injections = [injection_of(fault, self.rig, trial.seed) for fault in trial.faults]
         try:
             self._feed(trial)
-            self._injure(trial, wounds)
+            self._inject(trial, injections)
             recovery_s = self._recover()
             self._finish(trial)
             toll = self.compare()
@@ -76,7 +76,7 @@ class Round:
         except Exception as error:  # whatever it is, the trials after this one go on, on a fresh stack
             where = traceback.format_exc(limit=-3)
             toll, verdict = Toll(differences=[f"{type(error).__name__}: {error}", where]), "broken"
-        return Result(
+        return TrialResult(
             trial.seed,
             trial.shards,
             trial.rows,
@@ -88,38 +88,38 @@ class Round:
             round(time.monotonic() - started, 1),
             verdict,
             str(trial),
-            [note for wound in wounds for note in wound.notes],
+            [note for injection in injections for note in injection.notes],
             toll.differences,
         )
 
-    def _feed(self, trial: Trial) -> None:
+    def _feed(self, trial: FaultTrial) -> None:
         file = self._folder / f"trial-{trial.seed}.csv"
         self.rig.files.append(write_csv(file, rows_of(trial, datetime.now(UTC))))
         self.rig.feed(file)
 
-    def _injure(self, trial: Trial, wounds: Sequence[Wound]) -> None:
+    def _inject(self, trial: FaultTrial, injections: Sequence[FaultInjection]) -> None:
         """Every step in order; a long one delays those after it, and no fault ends too soon."""
         begun = time.monotonic()
-        inflicted: dict[int, float] = {}
-        for at_s, number, healing in moments(trial):
-            earliest = inflicted[number] + trial.injuries[number].lasts_s if healing else begun + at_s
+        injected: dict[int, float] = {}
+        for at_s, number, ending in fault_steps(trial):
+            earliest = injected[number] + trial.faults[number].lasts_s if ending else begun + at_s
             time.sleep(max(0.0, earliest - time.monotonic()))
-            if healing:
-                wounds[number].heal()
+            if ending:
+                injections[number].end()
             else:
-                wounds[number].inflict()
-                inflicted[number] = time.monotonic()
+                injections[number].inject()
+                injected[number] = time.monotonic()
 
     def _recover(self) -> float:
         seconds = self.rig.settle(RECOVERED_WITHIN_S)
         if seconds is None:
-            raise Broken(f"not recovered within {RECOVERED_WITHIN_S} s: {self.rig.waiting_for}")
+            raise TrialFailed(f"not recovered within {RECOVERED_WITHIN_S} s: {self.rig.waiting_for}")
         return seconds
 
-    def _finish(self, trial: Trial) -> None:
+    def _finish(self, trial: FaultTrial) -> None:
         """Wait for the rest of the stream; leave one aggregator to the next trial."""
         if not self.rig.processes["producer"].wait(FED_WITHIN_S):
-            raise Broken(f"the producer has not ended after {FED_WITHIN_S} s")
+            raise TrialFailed(f"the producer has not ended after {FED_WITHIN_S} s")
         for name in self.rig.aggregators[1:]:
             self.rig.end(name)
         self._recover()
@@ -143,7 +143,7 @@ class Round:
         """The figures of a batch job run now against all that was fed so far. Raises Broken."""
         job = self.rig.spawn(self.rig.batch_job(until="report"))
         if not job.wait(JOB_WITHIN_S) or job.exit_code:
-            raise Broken(f"the batch job ended with {job.exit_code}: see {job.log}")
+            raise TrialFailed(f"the batch job ended with {job.exit_code}: see {job.log}")
         del self.rig.processes[job.name]
         with closing(self.rig.store()) as store, closing(ReferenceFigures(self.rig.files)) as reference:
             version = json.loads(store.get("reports/latest.json"))["version"]
@@ -157,7 +157,7 @@ class Round:
     def _gateway(self) -> httpx.Client:
         return httpx.Client(base_url=self.rig.settings.page, timeout=60)
 
-    async def _new_records(self) -> dict[Place, Any]:
+    async def _new_records(self) -> dict[RecordPosition, Any]:
         """The records that came since the last comparison, as the archive must have them."""
         topic = self.rig.settings.purchases_topic
         partitions = [TopicPartition(topic, number) for number in range(PURCHASES.partitions)]
@@ -169,7 +169,7 @@ class Round:
             for partition in partitions:
                 consumer.seek(partition, self._next_offset(partition.partition))
             wanted = sum(ends.values()) - len(self._topic)
-            found: dict[Place, Any] = {}
+            found: dict[RecordPosition, Any] = {}
             while len(found) < wanted:
                 for partition, records in (await consumer.getmany(timeout_ms=1_000)).items():
                     found |= {(partition.partition, r.offset): _line(partition.partition, r) for r in records}
@@ -181,11 +181,11 @@ class Round:
         return max((offset + 1 for number, offset in self._topic if number == partition), default=0)
 
 
-def moments(trial: Trial) -> Iterator[tuple[float, int, bool]]:
+def fault_steps(trial: FaultTrial) -> Iterator[tuple[float, int, bool]]:
     """Planned second, number of the fault, and whether it ends then, in order."""
     planned = (
-        ((injury.at_s, number, False), (injury.at_s + injury.lasts_s, number, True))
-        for number, injury in enumerate(trial.injuries)
+        ((fault.at_s, number, False), (fault.at_s + fault.lasts_s, number, True))
+        for number, fault in enumerate(trial.faults)
     )
     return iter(sorted(itertools.chain.from_iterable(planned)))
 

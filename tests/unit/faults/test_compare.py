@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from local.reference import ReferenceFigures, Sections
-from tests.faults.compare import Lines, Place, Toll, toll_of_archive, toll_of_figures
-from tests.faults.results import Result, append, read, table
+from tests.faults.compare import ArchivedLines, RecordPosition, Toll, toll_of_archive, toll_of_figures
+from tests.faults.results import TrialResult, append, read, table
 from tests.support.shop import seed_rows, write_csv
 
-TOPIC: dict[Place, object] = {
+TOPIC: dict[RecordPosition, object] = {
     (partition, offset): {"partition": partition, "offset": offset, "timestamp": 7, "value": {"n": offset}}
     for partition in range(2)
     for offset in range(3)
@@ -101,7 +101,7 @@ def test_a_difference_that_is_in_no_hour_is_found(reference: Sections, found: Se
     ]
 
 
-def archive() -> Lines:
+def archive() -> ArchivedLines:
     return {"a": [TOPIC[0, 0], TOPIC[0, 1]], "b": [TOPIC[0, 2]], "c": [TOPIC[1, offset] for offset in range(3)]}
 
 
@@ -130,8 +130,8 @@ def test_an_archived_record_that_no_topic_has_is_found() -> None:
     assert not toll_of_archive(TOPIC, {**archive(), "z": [stranger]}).exact
 
 
-def result(seed: int, *injuries: str, lost: int = 0, recovery_s: float | None = 1.0) -> Result:
-    return Result(seed, 1, 1000, [*injuries], lost, 0, 0, recovery_s, 9.0, "exact" if not lost else "differs", "s")
+def result(seed: int, *faults: str, lost: int = 0, recovery_s: float | None = 1.0) -> TrialResult:
+    return TrialResult(seed, 1, 1000, [*faults], lost, 0, 0, recovery_s, 9.0, "exact" if not lost else "differs", "s")
 
 
 def test_the_table_has_a_line_for_each_kind_and_one_for_combinations(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from itertools import chain, combinations
 
 import pytest
 
-from tests.faults.injuries import WOUNDS
+from tests.faults.injections import INJECTIONS
 from tests.faults.schedule import BY_NAME, KINDS, TRIALS_A_ROUND, covering, rounds, rows_of, trial
-from tests.faults.trial import moments
+from tests.faults.trial import fault_steps
 from tests.support.shop import seed_rows
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -30,10 +30,10 @@ def test_two_hundred_trials_meet_every_kind_alone_and_combined() -> None:
     trials = list(chain.from_iterable(rounds(0, 200)))
     alone = {each.kinds[0] for each in trials if len(each.kinds) == 1}
     combined = set(chain.from_iterable(each.kinds for each in trials if len(each.kinds) > 1))
-    assert alone == combined == set(BY_NAME) == set(WOUNDS)
+    assert alone == combined == set(BY_NAME) == set(INJECTIONS)
 
 
-def test_injuries_of_a_trial_touch_different_parts() -> None:
+def test_faults_of_a_trial_touch_different_parts() -> None:
     for each in chain.from_iterable(rounds(0, 500)):
         for one, other in combinations(each.kinds, 2):
             assert not BY_NAME[one].touches & BY_NAME[other].touches
@@ -52,22 +52,22 @@ def test_only_some_kinds() -> None:
         trial(1, ["kill nobody"])
 
 
-def test_each_injury_is_inflicted_before_it_is_healed() -> None:
+def test_each_fault_is_injected_before_it_is_ended() -> None:
     for each in chain.from_iterable(rounds(0, 100)):
         seen: dict[int, bool] = {}
-        times = [at for at, _number, _healing in moments(each)]
+        times = [at for at, _number, _healing in fault_steps(each)]
         assert times == sorted(times)
-        for _at, number, healing in moments(each):
-            assert seen.get(number, False) == healing
+        for _at, number, ending in fault_steps(each):
+            assert seen.get(number, False) == ending
             seen[number] = True
-        assert len(seen) == len(each.injuries)
+        assert len(seen) == len(each.faults)
 
 
-def test_injuries_last_as_long_as_their_kind_allows() -> None:
+def test_faults_last_as_long_as_their_kind_allows() -> None:
     for each in chain.from_iterable(rounds(0, 200)):
-        for injury in each.injuries:
-            shortest, longest = BY_NAME[injury.kind].lasts_s
-            assert shortest <= injury.lasts_s <= longest
+        for fault in each.faults:
+            shortest, longest = BY_NAME[fault.kind].lasts_s
+            assert shortest <= fault.lasts_s <= longest
 
 
 def test_a_clock_jump_brings_times_that_are_accepted_ahead_refused_and_long_past() -> None:
@@ -88,7 +88,7 @@ def test_kinds_have_names_of_their_own() -> None:
     assert len(BY_NAME) == len(KINDS)
 
 
-def test_the_short_form_inflicts_every_kind_once() -> None:
+def test_the_short_form_injects_every_kind_once() -> None:
     trials = covering(7)
     assert sorted(chain.from_iterable(each.kinds for each in trials)) == sorted(BY_NAME)
     assert len(trials) <= 6

@@ -1,6 +1,6 @@
 """How each fault is injected and ended.
 
-`heal` returns when the affected process runs again; the time to recovery is measured from then on.
+`end` returns when the affected process runs again; the time to recovery is measured from then on.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from local.http import NoAnswer
 from services.common.tables import shard_keys
 from services.common.topics import PURCHASES
 from tests.faults.rig import Rig
-from tests.faults.schedule import KINDS, Injury
+from tests.faults.schedule import KINDS, PlannedFault
 from tests.support.polling import wait_until
 
 HELD_S = 8
@@ -25,7 +25,7 @@ ENDS_WITHIN_S = 5  # Kafka notices at its next write or checkpoint
 BALLAST = "ballast"
 
 
-class Wound:
+class FaultInjection:
     """One injected fault. `notes` describe what happened."""
 
     def __init__(self, rig: Rig, chance: random.Random) -> None:
@@ -33,22 +33,22 @@ class Wound:
         self.chance = chance
         self.notes: list[str] = []
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         """Inject the fault."""
 
-    def heal(self) -> None:
+    def end(self) -> None:
         """End the fault: restart, resume or free what it affected."""
 
 
-class KillService(Wound):
+class KillService(FaultInjection):
     """kill -9, then a start."""
 
     name: str
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         self.rig.kill(self.name)
 
-    def heal(self) -> None:
+    def end(self) -> None:
         self.rig.start_service(self.name)
 
 
@@ -69,8 +69,8 @@ class KillRecommender(KillService):
 
     name = "recommender"
 
-    def inflict(self) -> None:
-        super().inflict()
+    def inject(self) -> None:
+        super().inject()
         try:
             answer = self.rig.get("/v1/users/nobody/recommendations?k=3")
         except NoAnswer as error:  # the gateway may be hurt, too
@@ -78,36 +78,36 @@ class KillRecommender(KillService):
         self.notes.append(f"recommendations meanwhile: {answer.get('strategy', answer)}")
 
 
-class KillProducer(Wound):
+class KillProducer(FaultInjection):
     """kill -9 of the producer, which goes on from its checkpoint."""
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         self.rig.kill("producer")
 
-    def heal(self) -> None:
+    def end(self) -> None:
         self.rig.feed(self.rig.files[-1])
 
 
-class KillAggregator(Wound):
+class KillAggregator(FaultInjection):
     """kill -9 of an aggregator."""
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         self.name = self.rig.aggregators[0]
         self.rig.kill(self.name)
 
-    def heal(self) -> None:
+    def end(self) -> None:
         self.rig.start_aggregator(self.name)
 
 
-class KillEngine(Wound):
+class KillEngine(FaultInjection):
     """kill -9 of an engine."""
 
     name: str
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         self.rig.kill(self.name)
 
-    def heal(self) -> None:
+    def end(self) -> None:
         self.rig.start_engine(self.name)
 
 
@@ -134,7 +134,7 @@ class StopS3(KillEngine):
 
     name = "s3"
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         self.rig.end(self.name)
 
 
@@ -143,14 +143,14 @@ class RestartBroker(KillEngine):
 
     name = "kafka"
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         self.rig.end(self.name)
 
 
-class ZombieAggregator(Wound):
+class ZombieAggregator(FaultInjection):
     """One of two aggregators is stopped, a script on its way, until the other has its partitions; then both go on."""
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         self.zombie = self.rig.aggregators[0]
         self.rig.start_aggregator()
         wait_for_partitions(self.rig)
@@ -159,39 +159,39 @@ class ZombieAggregator(Wound):
         self.notes.append("a script was held" if proxy.held.wait(HELD_S) else "no script came")
         self.rig.pause(self.zombie)
 
-    def heal(self) -> None:
+    def end(self) -> None:
         self.rig.redis_proxies[self.zombie].release()  # the late write
         self.rig.resume(self.zombie)
 
 
-class ZombieArchiver(Wound):
+class ZombieArchiver(FaultInjection):
     """The archiver is stopped past its session while a second one works; then both go on, and the second one ends."""
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         self.rig.pause("archiver")
         self.second = self.rig.start_second_archiver()
 
-    def heal(self) -> None:
+    def end(self) -> None:
         self.rig.resume("archiver")
         time.sleep(self.chance.uniform(0, 3))
         self.rig.end(self.second)
 
 
-class Scale(Wound):
+class Scale(FaultInjection):
     """One aggregator, then three, then two."""
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         self.rig.start_aggregator()
         self.rig.start_aggregator()
 
-    def heal(self) -> None:
+    def end(self) -> None:
         self.rig.end(self.chance.choice(self.rig.aggregators))
 
 
-class CrashBetweenScripts(Wound):
+class CrashBetweenScripts(FaultInjection):
     """The aggregator dies after the n-th script of a batch: one shard has the batch, the next one has not."""
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         self.name = self.rig.aggregators[0]
         proxy = self.rig.redis_proxies[self.name]
         proxy.hold(self.chance.randint(2, 7))
@@ -201,7 +201,7 @@ class CrashBetweenScripts(Wound):
         proxy.release()
         self.notes.append(f"{'crashed before a script' if held else 'no script came'}, {self._marks()}")
 
-    def heal(self) -> None:
+    def end(self) -> None:
         self.rig.start_aggregator(self.name)
 
     def _marks(self) -> str:
@@ -212,14 +212,14 @@ class CrashBetweenScripts(Wound):
         return f"marks differ in {apart} partitions" if apart else "marks agree"
 
 
-class RestoreRedis(Wound):
+class RestoreRedis(FaultInjection):
     """A snapshot is taken; later Valkey dies and comes back with it, while everything else runs on."""
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         save_snapshot(self.rig)
         shutil.copy(self._snapshot, self._copy)
 
-    def heal(self) -> None:
+    def end(self) -> None:
         self.rig.kill("valkey")
         shutil.copy(self._copy, self._snapshot)
         self.rig.start_engine("valkey")
@@ -233,10 +233,10 @@ class RestoreRedis(Wound):
         return self.rig.layout.root / "older.rdb"
 
 
-class EmptyRedis(Wound):
+class EmptyRedis(FaultInjection):
     """FLUSHALL: everything is counted again from Kafka's first record."""
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         with redis.Redis.from_url(self.rig.valkey.address) as client:
             client.flushall()
 
@@ -244,18 +244,18 @@ class EmptyRedis(Wound):
 class EmptyRedisTrimKafka(EmptyRedis):
     """FLUSHALL where Kafka no longer has what earlier trials sent: that is counted again from the archive."""
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         self.notes.append(f"{self.rig.trim_topic():,} records left Kafka")
-        super().inflict()
+        super().inject()
 
 
-class SlowRedis(Wound):
+class SlowRedis(FaultInjection):
     """Each answer to the aggregators comes late."""
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         self._delay(self.chance.uniform(0.05, 0.5))
 
-    def heal(self) -> None:
+    def end(self) -> None:
         self._delay(0.0)
 
     def _delay(self, seconds: float) -> None:
@@ -263,35 +263,35 @@ class SlowRedis(Wound):
             proxy.delay_s = seconds
 
 
-class FreezeRedis(Wound):
+class FreezeRedis(FaultInjection):
     """Valkey is stopped in its tracks."""
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         self.rig.pause("valkey")
 
-    def heal(self) -> None:
+    def end(self) -> None:
         self.rig.resume("valkey")
 
 
-class S3Refuses(Wound):
+class S3Refuses(FaultInjection):
     """The store answers 503 SlowDown to the archiver."""
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         self.rig.s3_proxy.refused = 0
         self.rig.s3_proxy.refusing = True
 
-    def heal(self) -> None:
+    def end(self) -> None:
         self.rig.s3_proxy.refusing = False
         self.notes.append(f"{self.rig.s3_proxy.refused} requests refused")
 
 
-class BrokerDiskFull(Wound):
+class BrokerDiskFull(FaultInjection):
     """Kafka's file system is full: Kafka ends, or runs on without what it could not load. Freed, it is started anew."""
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         fill(self.rig.kafka.folder)
 
-    def heal(self) -> None:
+    def end(self) -> None:
         free(self.rig.kafka.folder)
         ended = self.rig.processes["kafka"].wait(ENDS_WITHIN_S)
         self.notes.append("Kafka ended" if ended else "Kafka ran on")
@@ -300,39 +300,39 @@ class BrokerDiskFull(Wound):
         self.rig.start_engine("kafka")
 
 
-class RedisDiskFull(Wound):
+class RedisDiskFull(FaultInjection):
     """Valkey cannot write its snapshot and refuses all writes. Freed, a snapshot that succeeds lets it accept them."""
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         fill(self.rig.valkey.folder)
         with redis.Redis.from_url(self.rig.valkey.address) as client:
             client.bgsave()
 
-    def heal(self) -> None:
+    def end(self) -> None:
         wait_until(lambda: last_snapshot(self.rig) == "err", "a snapshot that fails", WAIT_S)
         self.notes.append("a snapshot failed")
         free(self.rig.valkey.folder)
         save_snapshot(self.rig)
 
 
-class ClockJump(Wound):
+class ClockJump(FaultInjection):
     """The rows themselves are hurt: see schedule.rows_of."""
 
 
-class KillSparkJob(Wound):
+class KillSparkJob(FaultInjection):
     """kill -9 of the batch job and its JVM; a job run later must not see anything half."""
 
-    def inflict(self) -> None:
+    def inject(self) -> None:
         self.job = self.rig.spawn(self.rig.batch_job())
 
-    def heal(self) -> None:
+    def end(self) -> None:
         self.notes.append("killed" if self.job.alive else "it had ended")
         self.job.kill()
         self.job.sweep()
         del self.rig.processes[self.job.name]
 
 
-WOUNDS: dict[str, type[Wound]] = {
+INJECTIONS: dict[str, type[FaultInjection]] = {
     "kill producer": KillProducer,
     "kill broker": KillBroker,
     "kill aggregator": KillAggregator,
@@ -358,7 +358,7 @@ WOUNDS: dict[str, type[Wound]] = {
     "clock jump": ClockJump,
     "kill Spark job": KillSparkJob,
 }
-assert set(WOUNDS) == {kind.name for kind in KINDS}
+assert set(INJECTIONS) == {kind.name for kind in KINDS}
 NEED_MOUNT = frozenset({"broker's disk full", "Redis's disk full"})
 
 
@@ -412,6 +412,6 @@ def free(folder: Path) -> None:
     (folder / BALLAST).unlink()
 
 
-def wound(injury: Injury, rig: Rig, seed: int) -> Wound:
+def injection_of(fault: PlannedFault, rig: Rig, seed: int) -> FaultInjection:
     """The fault, ready to be injected; its random choices follow from the seed."""
-    return WOUNDS[injury.kind](rig, random.Random(f"{seed} {injury.kind}"))
+    return INJECTIONS[fault.kind](rig, random.Random(f"{seed} {fault.kind}"))
