@@ -43,7 +43,7 @@ _ASK_AGAIN_S = 0.002
 
 
 @dataclass(slots=True)
-class Outcome:
+class FreshnessOutcome:
     """Seconds from purchase to masked answer, and what else was seen."""
 
     latencies: list[float] = field(default_factory=list)
@@ -103,9 +103,9 @@ def _stack(own: bool) -> Iterator[Stack]:
         yield stack
 
 
-async def measure(stack: Stack, rate: float, seconds: float, probes: float) -> Outcome:
+async def measure(stack: Stack, rate: float, seconds: float, probes: float) -> FreshnessOutcome:
     """Send the load and look for the probes among the answers."""
-    settings, outcome = stack.settings, Outcome()
+    settings, outcome = stack.settings, FreshnessOutcome()
     customers, products, now = await _known(settings.page)
     address = f"{LOOPBACK}:{settings.recommender_port}"
     async with (
@@ -142,7 +142,7 @@ async def _get(session: aiohttp.ClientSession, path: str) -> list[Any]:
         return found
 
 
-async def _load(shop: Shop, rate: float, seconds: float, outcome: Outcome) -> None:
+async def _load(shop: Shop, rate: float, seconds: float, outcome: FreshnessOutcome) -> None:
     """Purchases without pause: every other one is anonymous, the others are of made-up customers."""
     started, last = time.perf_counter(), None
     products = itertools.cycle(shop.products)
@@ -158,7 +158,7 @@ async def _load(shop: Shop, rate: float, seconds: float, outcome: Outcome) -> No
         await last
 
 
-async def _probe(shop: Shop, number: int, customer: str, outcome: Outcome) -> None:
+async def _probe(shop: Shop, number: int, customer: str, outcome: FreshnessOutcome) -> None:
     before = await _ask(shop, customer)
     if not before.items:
         outcome.unanswered += 1
@@ -182,7 +182,7 @@ async def _ask(shop: Shop, customer: str) -> pb.RecommendResponse:
     return await shop.recommender.Recommend(request, timeout=5)
 
 
-def render(outcome: Outcome, seconds: float) -> str:
+def render(outcome: FreshnessOutcome, seconds: float) -> str:
     """The times as a table."""
     rows = [("what", "value"), ("purchases sent", f"{outcome.sent:,} ({outcome.sent / seconds:,.0f}/s)")]
     rows.append(("masked in the next answers", f"{len(outcome.latencies):,}"))

@@ -25,7 +25,7 @@ POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class IngestOutcome:
     """`seconds` from the first record's append to the last one's being applied; `sent_s` to the producer's end."""
 
     events: int
@@ -62,7 +62,7 @@ def _unused_source() -> str:
     return f"bench-{time.time_ns()}"
 
 
-async def measure(stack: Stack, run: ProducerRun) -> tuple[Outcome, CpuMeter]:
+async def measure(stack: Stack, run: ProducerRun) -> tuple[IngestOutcome, CpuMeter]:
     """Send the file and wait until it is applied."""
     async with open_log(stack.settings) as log:
         begin = await log.ends()
@@ -74,7 +74,7 @@ async def measure(stack: Stack, run: ProducerRun) -> tuple[Outcome, CpuMeter]:
             stop_together([producer])
         first = await log.first_append_ms(begin) / 1000
         events = sum((await log.ends()).values()) - sum(begin.values())
-    return Outcome(events, applied_at - first, sent_at - first), meter
+    return IngestOutcome(events, applied_at - first, sent_at - first), meter
 
 
 def _start_producer(stack: Stack, run: ProducerRun) -> Process:
@@ -100,7 +100,7 @@ async def _follow(log: Log, stack: Stack, producer: Process, meter: CpuMeter) ->
     return sent_at, applied_at
 
 
-def _table(outcome: Outcome) -> str:
+def _table(outcome: IngestOutcome) -> str:
     return table(
         [
             ("what", "seconds", "events/s"),

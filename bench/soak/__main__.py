@@ -22,8 +22,8 @@ from redis.asyncio import Redis
 from bench import recommend
 from bench.machine import machine
 from bench.soak.feeder import Feeder
-from bench.soak.report import Findings, checks, render
-from bench.soak.samples import Sample, Sampler, told_stalls
+from bench.soak.report import SoakFindings, checks, render
+from bench.soak.samples import Sample, Sampler, logged_stalls
 from bench.stacks import own_stack
 from local.console import say
 from local.http import get_json
@@ -35,7 +35,7 @@ from local.steps import first_recommendation, train, wait_gateway, wait_settled
 SAMPLE_S = 5.0
 WARM_UP_S = 300.0
 WARM_UP_SHARE = 0.25
-FOLLOWERS = "followers"
+SSE_CLIENTS = "followers"
 # Little, so that retention has to act within the time.
 KAFKA_RETENTION_BYTES = 128 * 1024 * 1024
 # Besides what is kept: segments that wait for the next look (five minutes), those being filled, indexes, metadata.
@@ -54,12 +54,12 @@ class Load:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Soak as the command line says; 1 where a bound is broken."""
+    """Run the soak test; returns 1 where a limit is exceeded."""
     options = _options(arguments)
     load = Load(options.minutes * 60, options.rate, options.clients, options.deaf, options.requests)
     with own_stack(kafka_retention_bytes=KAFKA_RETENTION_BYTES) as stack:
         feeder = Feeder(stack, options.csv, options.rate, options.history)
-        say("history, and a model from it")
+        say("loading a history and training a model")
         feeder.load_history()
         wait_settled(stack)
         train(stack)
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         first_recommendation(stack)
         samples, outcome, followers = asyncio.run(soak(stack, feeder, load))
         findings = _findings(stack, load, samples, outcome, followers)
-        long_stalls = told_stalls(stack.layout.logs)
+        long_stalls = logged_stalls(stack.layout.logs)
     made = checks(findings)
     print(f"\n{options.minutes:g} min of {load} on {machine()}\n{render(findings)}\n")
     print(*(long_stalls or ["no service logged a long stall"]), sep="\n")
@@ -102,7 +102,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 async def soak(stack: Stack, feeder: Feeder, load: Load) -> tuple[list[Sample], recommend.LoadResult, dict[str, Any]]:
-    """Keep the stack busy and look at it. Raises ProcessDied where a part ends."""
+    """Load the stack and sample it. Raises ProcessDied where a process ends."""
     seen = stack.layout.root / "followers.json"
     followers = _follow(stack, load, seen)
     try:
@@ -124,21 +124,21 @@ def _follow(stack: Stack, load: Load, seen: Path) -> Process:
     figures = {"--port": stack.settings.gateway_port, "--clients": load.clients, "--deaf": load.deaf}
     options = [part for name, value in figures.items() for part in (name, str(value))]
     argv = [sys.executable, "-m", "bench.soak.sse_clients", *options]
-    return spawn(Program(FOLLOWERS, argv, seen, REPOSITORY), die_with_parent=True)
+    return spawn(Program(SSE_CLIENTS, argv, seen, REPOSITORY), die_with_parent=True)
 
 
 async def _watch(
-    stack: Stack, feeder: Feeder, followers: Process, feeding: "asyncio.Task[None]", seconds: float
+    stack: Stack, feeder: Feeder, sse_clients: Process, feeding: "asyncio.Task[None]", seconds: float
 ) -> list[Sample]:
     samples: list[Sample] = []
     begun = time.monotonic()
     async with aiohttp.ClientSession() as session, Redis.from_url(stack.settings.redis_url) as redis:
         while (elapsed := time.monotonic() - begun) < seconds:
             stack.require_alive()
-            followers.require_alive()
+            sse_clients.require_alive()
             if feeding.done():
                 feeding.result()
-            sampler = Sampler(stack, session, redis, {FOLLOWERS: followers.identity.pid, **feeder.pids})
+            sampler = Sampler(stack, session, redis, {SSE_CLIENTS: sse_clients.identity.pid, **feeder.pids})
             samples.append(await sampler.take())
             if len(samples) % 12 == 0:
                 say(_line(elapsed, samples[-1]))
@@ -148,18 +148,18 @@ async def _watch(
 
 def _line(elapsed: float, sample: Sample) -> str:
     memory = ", ".join(f"{name} {rss / 1e6:.0f}" for name, rss in sample.rss.items())
-    told = sample.summary or {}
-    return f"{elapsed / 60:.0f} min: MB {memory}; {told.get('events_per_second')} events/s, lag {told.get('lag')}"
+    summary = sample.summary or {}
+    return f"{elapsed / 60:.0f} min: MB {memory}; {summary.get('events_per_second')} events/s, lag {summary.get('lag')}"
 
 
 def _findings(
     stack: Stack, load: Load, samples: list[Sample], outcome: recommend.LoadResult, followers: dict[str, Any]
-) -> Findings:
+) -> SoakFindings:
     lag = wait_settled(stack)
     time.sleep(2)  # the gateway reads the tables once a second
     summary = get_json(f"{stack.settings.page}/v1/stats/summary")
     warm = samples[0].at + min(WARM_UP_S, load.seconds * WARM_UP_SHARE)
-    return Findings(
+    return SoakFindings(
         steady=[sample for sample in samples if sample.at >= warm],
         rate=load.rate,
         kafka_bytes=KAFKA_BYTES,

@@ -33,7 +33,7 @@ GROWS_WITH_ORDERS = "valkey"
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class LimitCheck:
     """One bound: what was measured, what was allowed, whether it held."""
 
     name: str
@@ -43,8 +43,8 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """All that a soak has seen. `steady` are the samples after the warm-up; `records` those of topic purchases."""
+class SoakFindings:
+    """The measurements of a soak test. `steady`: the samples after the warm-up; `records`: those of topic purchases."""
 
     steady: Sequence[Sample]
     rate: float
@@ -57,39 +57,40 @@ class Findings:
     unarchived: int
 
 
-def checks(found: Findings) -> list[Check]:
+def checks(found: SoakFindings) -> list[LimitCheck]:
     """Every bound."""
     return [*_memory(found), *_stalls(found), *_serving(found), *_stream(found), *_disk(found)]
 
 
-def _memory(found: Findings) -> list[Check]:
+def _memory(found: SoakFindings) -> list[LimitCheck]:
     others = (PRODUCER, GROWS_WITH_ORDERS, *HEAPS)
     names = [name for name in _processes(found.steady) if name not in others]
     grown = {name: _growth(found.steady, [sample.rss.get(name) for sample in found.steady]) for name in names}
     bound = f"{FLAT_MB_AN_HOUR:g} MB/h"
     flat = [
-        Check(f"memory of {n}", _slope(t), bound, not t.grows_faster_than(FLAT_MB_AN_HOUR)) for n, t in grown.items()
+        LimitCheck(f"memory of {n}", _slope(t), bound, not t.grows_faster_than(FLAT_MB_AN_HOUR))
+        for n, t in grown.items()
     ]
     return [*flat, *(_heap(found, name, most) for name, most in HEAPS.items()), _redis(found)]
 
 
-def _heap(found: Findings, name: str, allowed: int) -> Check:
+def _heap(found: SoakFindings, name: str, allowed: int) -> LimitCheck:
     most = max(sample.rss.get(name, 0) for sample in found.steady)
-    return Check(f"memory of {name}, most", f"{most / MB:,.0f} MB", f"{allowed / MB:,.0f} MB", 0 < most <= allowed)
+    return LimitCheck(f"memory of {name}, most", f"{most / MB:,.0f} MB", f"{allowed / MB:,.0f} MB", 0 < most <= allowed)
 
 
-def _redis(found: Findings) -> Check:
+def _redis(found: SoakFindings) -> LimitCheck:
     """Memory for each new order, or none where no order is new."""
     first, last = found.steady[0], found.steady[-1]
     orders = _orders(last) - _orders(first)
     grown = last.redis_bytes - first.redis_bytes
     if orders < 1000:
         slope = _growth(found.steady, [sample.redis_bytes for sample in found.steady])
-        return Check(
+        return LimitCheck(
             "Redis's data", _slope(slope), f"{FLAT_MB_AN_HOUR:g} MB/h", not slope.grows_faster_than(FLAT_MB_AN_HOUR)
         )
     figure = grown / orders
-    return Check(
+    return LimitCheck(
         f"Redis's data, {orders:,} new orders",
         f"{figure:.0f} B/order",
         f"{REDIS_BYTES_AN_ORDER:g} B/order",
@@ -101,11 +102,11 @@ def _orders(sample: Sample) -> int:
     return int(sample.summary["orders"]) if sample.summary else 0
 
 
-def _stalls(found: Findings) -> list[Check]:
+def _stalls(found: SoakFindings) -> list[LimitCheck]:
     first, last = found.steady[0].stalls, found.steady[-1].stalls
     counts = {name: last[name].over_bound - first[name].over_bound for name in last if name in first}
     return [
-        Check(
+        LimitCheck(
             f"stalls of {name} over 250 ms",
             f"{count} (longest {_longest(found.steady, name) * 1000:.0f} ms)",
             "0",
@@ -122,7 +123,7 @@ def _longest(samples: Sequence[Sample], name: str) -> float:
     return max((sample.stalls[name].longest_s for sample in later if name in sample.stalls), default=0.0)
 
 
-def _serving(found: Findings) -> list[Check]:
+def _serving(found: SoakFindings) -> list[LimitCheck]:
     latencies = [one.latency for one in found.recommendations.answers]
     p50, p99 = percentile(latencies, 50), percentile(latencies, 99)
     failed = sum(found.recommendations.failures.values())
@@ -132,25 +133,27 @@ def _serving(found: Findings) -> list[Check]:
     dropped = found.steady[-1].dropped.get("slow", 0)
     due, opened = followers["deaf_due"], followers["deaf_opened"]
     return [
-        Check(
+        LimitCheck(
             f"recommendations, p99 of {len(latencies):,}",
             f"{p99 * 1000:.1f} ms (p50 {p50 * 1000:.1f})",
             f"{RECOMMENDATION_P99_S * 1000:.0f} ms",
             p99 <= RECOMMENDATION_P99_S,
         ),
-        Check("recommendations that failed", f"{failed}{f' ({why})' if why else ''}", "0", failed == 0),
-        Check(
+        LimitCheck("recommendations that failed", f"{failed}{f' ({why})' if why else ''}", "0", failed == 0),
+        LimitCheck(
             f"time between snapshots, p99 of {followers['gaps']:,}",
             f"{followers['gap_p99_s']:.2f} s (longest {followers['gap_longest_s']:.2f})",
             f"{GAP_P99_S} s",
             followers["gaps"] > 0 and followers["gap_p99_s"] <= GAP_P99_S,
         ),
-        Check("followers lost", f"{lost} {followers['lost'] or ''}", "0", lost == 0),
-        Check("deaf clients dropped as slow", f"{dropped} of {opened}", f"{due} or more", due <= dropped <= opened),
+        LimitCheck("followers lost", f"{lost} {followers['lost'] or ''}", "0", lost == 0),
+        LimitCheck(
+            "deaf clients dropped as slow", f"{dropped} of {opened}", f"{due} or more", due <= dropped <= opened
+        ),
     ]
 
 
-def _stream(found: Findings) -> list[Check]:
+def _stream(found: SoakFindings) -> list[LimitCheck]:
     summaries = [sample.summary for sample in found.steady if sample.summary]
     fresh = [float(s["freshness_ms"]) for s in summaries if s["freshness_ms"] is not None]
     lags = [int(s["lag"]) for s in summaries if s["lag"] is not None]
@@ -159,53 +162,53 @@ def _stream(found: Findings) -> list[Check]:
     ages = [sample.knowledge_age_s * 1000 for sample in found.steady if sample.knowledge_age_s is not None]
     lost = found.records - found.events
     return [
-        Check(
+        LimitCheck(
             "purchases applied a second",
             f"{rate:,.0f}",
             f"{RATE_SHARE * found.rate:,.0f}",
             rate >= RATE_SHARE * found.rate,
         ),
         _age("freshness, p99", fresh),
-        Check(
+        LimitCheck(
             "records behind, most",
             f"{max(lags, default=0):,}",
             f"{2 * found.rate:,.0f}",
             max(lags, default=0) <= 2 * found.rate,
         ),
         _age("age of what the recommender knows, p99", ages),
-        Check(f"records lost of {found.records:,}", f"{lost:,}", "0", lost == 0 and found.unapplied == 0),
-        Check("records not archived at the end", f"{found.unarchived:,}", "0", found.unarchived == 0),
+        LimitCheck(f"records lost of {found.records:,}", f"{lost:,}", "0", lost == 0 and found.unapplied == 0),
+        LimitCheck("records not archived at the end", f"{found.unarchived:,}", "0", found.unarchived == 0),
     ]
 
 
-def _age(name: str, milliseconds: Sequence[float]) -> Check:
+def _age(name: str, milliseconds: Sequence[float]) -> LimitCheck:
     p50, p99, most = percentile(milliseconds, 50), percentile(milliseconds, 99), max(milliseconds, default=math.nan)
     measured = f"{p99:,.0f} ms (p50 {p50:,.0f}, most {most:,.0f})"
-    return Check(name, measured, f"{FRESHNESS_P99_MS:,} ms", p99 <= FRESHNESS_P99_MS)
+    return LimitCheck(name, measured, f"{FRESHNESS_P99_MS:,} ms", p99 <= FRESHNESS_P99_MS)
 
 
 def _first_and_last(samples: Sequence[Sample]) -> tuple[tuple[float, int], tuple[float, int]]:
-    told = [(sample.at, int(sample.summary["events"])) for sample in samples if sample.summary]
-    return told[0], told[-1]
+    counts = [(sample.at, int(sample.summary["events"])) for sample in samples if sample.summary]
+    return counts[0], counts[-1]
 
 
-def _disk(found: Findings) -> list[Check]:
+def _disk(found: SoakFindings) -> list[LimitCheck]:
     most = max(sample.disk["kafka"] for sample in found.steady)
     logs = _growth(found.steady, [sample.disk["logs"] for sample in found.steady])
     return [
-        Check(
+        LimitCheck(
             "Kafka's folder, most",
             f"{most / MB:,.0f} MB",
             f"{found.kafka_bytes / MB:,.0f} MB",
             most <= found.kafka_bytes,
         ),
-        Check(
+        LimitCheck(
             "growth of the logs", _slope(logs), f"{LOGS_MB_AN_HOUR:g} MB/h", not logs.grows_faster_than(LOGS_MB_AN_HOUR)
         ),
     ]
 
 
-def render(found: Findings) -> str:
+def render(found: SoakFindings) -> str:
     """Processes, folders and bounds as tables."""
     return "\n\n".join((_process_table(found.steady), _folder_table(found.steady), _check_table(checks(found))))
 
@@ -247,7 +250,7 @@ def _folder_table(samples: Sequence[Sample]) -> str:
     return table(rows)
 
 
-def _check_table(made: Sequence[Check]) -> str:
+def _check_table(made: Sequence[LimitCheck]) -> str:
     rows = [("bound", "measured", "allowed", "")]
     rows += [(check.name, check.measured, check.bound, "holds" if check.ok else "BROKEN") for check in made]
     return table(rows)

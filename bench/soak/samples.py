@@ -52,13 +52,13 @@ class Sample:
 
 
 class Sampler:
-    """Looks at a running stack and the processes beside it."""
+    """Takes samples of a running stack and of other processes."""
 
-    def __init__(self, stack: Stack, session: aiohttp.ClientSession, redis: Redis, beside: Mapping[str, int]) -> None:
+    def __init__(self, stack: Stack, session: aiohttp.ClientSession, redis: Redis, others: Mapping[str, int]) -> None:
         self._stack = stack
         self._session = session
         self._redis = redis
-        self._beside = beside
+        self._others = others
         layout = stack.layout
         self._folders = {
             "kafka": layout.engine("kafka"),
@@ -69,9 +69,9 @@ class Sampler:
         }
 
     async def take(self) -> Sample:
-        """A sample of now. `beside` is read anew: other processes may have taken the place of those."""
-        processes = {**pids(self._stack), **self._beside}
-        metrics = {part.name: await self._metrics(part.health) for part in self._stack.services}
+        """A sample of now."""
+        processes = {**pids(self._stack), **self._others}
+        metrics = {service.name: await self._metrics(service.health) for service in self._stack.services}
         memory = await self._redis.info("memory")
         return Sample(
             at=time.time(),
@@ -132,7 +132,7 @@ def stalls(metrics: str) -> Stalls | None:
     return Stalls(int(count - within), values.get(("tillstream_loop_longest_stall_seconds", ""), 0.0))
 
 
-def told_stalls(logs: Path) -> list[str]:
+def logged_stalls(logs: Path) -> list[str]:
     """Long stalls in the services' logs, oldest first: time, service, duration, and how much of it was CPU time."""
     return sorted(line for log in logs.glob("*.log") for line in _stalls_of(log))
 

@@ -22,7 +22,7 @@ _FIRST_ORDER = 2_294_359_932_054_536_986
 _FIRST_PRODUCT = 1_515_966_223_509_000_000
 _FIRST_CUSTOMER = 1_515_915_625_440_000_000
 _MIX = 2_654_435_761  # Knuth's multiplier: spreads consecutive numbers
-# The file of the next minutes is written beside the stack that is measured: a few milliseconds, then a long rest.
+# The file of the next minutes is written while the stack is measured: a few milliseconds of work, then a long rest.
 # Niceness does not do that, where the kernel weighs sessions against one another before it looks at their processes.
 _CHUNK_ROWS = 2_000
 _REST_SHARE = 10

@@ -25,15 +25,15 @@ _SNAPSHOT = b"event: snapshot\n"
 _END = b"event: end\n"
 _OPENED_TOGETHER = 20
 _SETTLED_S = 5.0
-_DEAF_FOR_S = 120.0
-# Until then the gateway must have let a deaf client go: buffers fill first, then the queue.
-_DEAF_DUE_S = 90.0
-_DEAF_BUFFER_BYTES = 4096
+_STALLED_FOR_S = 120.0
+# By then the gateway must have dropped a stalled client: buffers fill first, then the queue.
+_STALLED_DUE_S = 90.0
+_STALLED_BUFFER_BYTES = 4096
 
 
 @dataclass(slots=True)
 class Tally:
-    """What all followers together have seen. Gaps in seconds, measured once all were connected for a while."""
+    """What all clients together received. Gaps in seconds, measured once all have been connected for a while."""
 
     measuring: bool = False
     stopping: bool = False
@@ -43,7 +43,7 @@ class Tally:
     lost: Counter[str] = field(default_factory=Counter)
 
 
-class Follower(asyncio.Protocol):
+class SseClient(asyncio.Protocol):
     """One connection."""
 
     def __init__(self, tally: Tally) -> None:
@@ -67,7 +67,7 @@ class Follower(asyncio.Protocol):
         for _ in range(seen.count(_SNAPSHOT)):
             self._snapshot()
         if _END in seen and not tally.stopping:
-            tally.lost["told to end"] += 1
+            tally.lost["ended by the server"] += 1
 
     def connection_lost(self, error: Exception | None) -> None:
         """Nobody but us may close."""
@@ -87,8 +87,8 @@ class Follower(asyncio.Protocol):
         self._seen_at = now
 
 
-class DeafClients:
-    """Sockets that ask and do not read. A small buffer lets the gateway notice soon."""
+class StalledClients:
+    """Sockets that request the stream and do not read it. A small buffer lets the gateway notice soon."""
 
     def __init__(self, port: int, count: int) -> None:
         self._port = port
@@ -96,12 +96,12 @@ class DeafClients:
         self._sockets: list[socket.socket] = []
         self._opened_at: list[float] = []
 
-    async def come_and_go(self) -> None:
-        """Open them all, and others in their place after two minutes, until cancelled."""
+    async def reconnect_forever(self) -> None:
+        """Open them all, and replace them every two minutes, until cancelled."""
         while True:
             self.close()
             self._sockets = [self._open() for _ in range(self._count)]
-            await asyncio.sleep(_DEAF_FOR_S)
+            await asyncio.sleep(_STALLED_FOR_S)
 
     def close(self) -> None:
         """Hang up."""
@@ -117,11 +117,11 @@ class DeafClients:
     @property
     def due(self) -> int:
         """How many of them must have been noticed by now."""
-        return sum(time.monotonic() - opened >= _DEAF_DUE_S for opened in self._opened_at)
+        return sum(time.monotonic() - opened >= _STALLED_DUE_S for opened in self._opened_at)
 
     def _open(self) -> socket.socket:
         one = socket.socket()
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DEAF_BUFFER_BYTES)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _STALLED_BUFFER_BYTES)
         one.connect(("127.0.0.1", self._port))
         one.sendall(_REQUEST)
         self._opened_at.append(time.monotonic())
@@ -133,34 +133,34 @@ async def follow(port: int, clients: int, deaf: int) -> dict[str, object]:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    tally, silent = Tally(), DeafClients(port, deaf)
-    followers = await _connect(port, clients, tally)
-    coming = asyncio.create_task(silent.come_and_go())
+    tally, stalled = Tally(), StalledClients(port, deaf)
+    sse_clients = await _connect(port, clients, tally)
+    reconnecting = asyncio.create_task(stalled.reconnect_forever())
     await asyncio.sleep(_SETTLED_S)
     tally.measuring = True
     await stop.wait()
     tally.stopping = True
-    coming.cancel()
-    silent.close()
-    for follower in followers:
-        follower.close()
-    return _summary(tally, silent)
+    reconnecting.cancel()
+    stalled.close()
+    for client in sse_clients:
+        client.close()
+    return _summary(tally, stalled)
 
 
-async def _connect(port: int, clients: int, tally: Tally) -> list[Follower]:
+async def _connect(port: int, clients: int, tally: Tally) -> list[SseClient]:
     loop = asyncio.get_running_loop()
-    followers: list[Follower] = []
-    while len(followers) < clients:
-        wanted = min(_OPENED_TOGETHER, clients - len(followers))
+    sse_clients: list[SseClient] = []
+    while len(sse_clients) < clients:
+        wanted = min(_OPENED_TOGETHER, clients - len(sse_clients))
         pairs = await asyncio.gather(
-            *(loop.create_connection(lambda: Follower(tally), "127.0.0.1", port) for _ in range(wanted))
+            *(loop.create_connection(lambda: SseClient(tally), "127.0.0.1", port) for _ in range(wanted))
         )
-        followers += [follower for _transport, follower in pairs]
+        sse_clients += [client for _transport, client in pairs]
         await asyncio.sleep(0.1)
-    return followers
+    return sse_clients
 
 
-def _summary(tally: Tally, silent: DeafClients) -> dict[str, object]:
+def _summary(tally: Tally, stalled: StalledClients) -> dict[str, object]:
     return {
         "snapshots": tally.snapshots,
         "received_bytes": tally.received_bytes,
@@ -169,8 +169,8 @@ def _summary(tally: Tally, silent: DeafClients) -> dict[str, object]:
         "gap_p99_s": percentile(tally.gaps, 99),
         "gap_longest_s": max(tally.gaps, default=0.0),
         "lost": dict(tally.lost),
-        "deaf_opened": silent.opened,
-        "deaf_due": silent.due,
+        "deaf_opened": stalled.opened,
+        "deaf_due": stalled.due,
     }
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench.recommend import Answered, LoadResult
-from bench.soak.report import MB, Findings, checks, render
-from bench.soak.samples import Sample, Stalls, disk_bytes, dropped, knowledge_age_s, stalls, told_stalls
+from bench.soak.report import MB, SoakFindings, checks, render
+from bench.soak.samples import Sample, Stalls, disk_bytes, dropped, knowledge_age_s, logged_stalls, stalls
 from bench.soak.shop import CUSTOMERS, PRODUCTS, rows
 from bench.soak.trend import trend
 from services.common.events import Purchase, parse
@@ -103,7 +103,7 @@ def test_long_stalls_are_read_from_the_logs(tmp_path: Path) -> None:
     )
     log("archiver", ("12:04", "services.common.eventloop_lag", "stood still for 260 ms"))
     (tmp_path / "kafka.log").write_text("no JSON here\n")
-    assert told_stalls(tmp_path) == [
+    assert logged_stalls(tmp_path) == [
         "12:04 archiver: stood still for 260 ms",
         "12:05 gateway: stood still for 310 ms",
     ]
@@ -138,14 +138,14 @@ def answered(latencies: list[float]) -> LoadResult:
     return LoadResult([Answered(0.0, latency, "one") for latency in latencies])
 
 
-def findings(samples: list[Sample]) -> Findings:
-    return Findings(
+def findings(samples: list[Sample]) -> SoakFindings:
+    return SoakFindings(
         steady=samples, rate=5000, kafka_bytes=400 * MB, recommendations=answered([0.002] * 100), followers=FOLLOWERS,
         records=3_000_000, unapplied=0, events=3_000_000, unarchived=0,
     )  # fmt: skip
 
 
-def broken(found: Findings) -> list[str]:
+def broken(found: SoakFindings) -> list[str]:
     return [check.name for check in checks(found) if not check.ok]
 
 
@@ -183,7 +183,7 @@ def test_a_steady_stack_breaks_no_bound() -> None:
         (replace(findings(STEADY), recommendations=answered([0.002] * 98 + [0.3] * 2)), "recommendations, p99"),
     ],
 )
-def test_what_breaks_a_bound_is_named(found: Findings, name: str) -> None:
+def test_what_breaks_a_bound_is_named(found: SoakFindings, name: str) -> None:
     (only,) = broken(found)
     assert only.startswith(name)
     assert "BROKEN" in render(found)
