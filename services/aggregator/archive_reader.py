@@ -156,7 +156,12 @@ def index_segments(store: ObjectStore, partitions: set[int]) -> dict[int, Segmen
         elif named[0] in segments:
             segments[named[0]].add(named[1], hour_end - _HOUR_MS)
     if foreign:
-        logger.warning("ignoring %d objects under %s not written by the archiver (docs/adr/0054)", foreign, PREFIX)
+        logger.warning(
+            "ignoring %d objects under %s not written by the archiver (docs/adr/0054)",
+            foreign,
+            PREFIX,
+            extra={"objects": foreign, "prefix": PREFIX},
+        )
     return segments
 
 

@@ -48,8 +48,10 @@ class ArchiveBackfill:
 
         Ends early where a state is no longer current. Raises OffsetConflict, RebuildNeeded and OSError.
         """
-        names = ", ".join(map(partition_name, states))
-        logger.warning("backfilling %s from the archive: records expired from Kafka", names)
+        names = [*map(partition_name, states)]
+        logger.warning(
+            "backfilling %s from the archive: records expired from Kafka", ", ".join(names), extra={"partitions": names}
+        )
         ranges = {partition: OffsetRange(state.next_offset, state.log_start) for partition, state in states.items()}
         in_flight = InFlightCall()
         try:
@@ -76,7 +78,8 @@ class ArchiveBackfill:
         """Continue without records that are in neither Kafka nor the archive, and store which ones."""
         first, last = state.next_offset, to - 1
         name = partition_name(partition)
-        logger.error("%s: skipping missing records %d to %d (accept_missing_history)", name, first, last)
+        fields = {"partition": name, "first_offset": first, "last_offset": last}
+        logger.error("%s: skipping missing records %d to %d (accept_missing_history)", name, first, last, extra=fields)
         AGGREGATOR_MISSING.inc(to - first)
         await self._store.note_missing(self._store.home_shard(partition.partition), name, first, last)
         state.skipped_to = to
@@ -95,7 +98,9 @@ class ArchiveBackfill:
         since = self._missing_since.setdefault(partition, time.monotonic())
         first, last = state.next_offset, state.log_start - 1
         if time.monotonic() - since < self._missing_timeout_s:
-            logger.warning("%s: waiting for records %d to %d in the archive", partition_name(partition), first, last)
+            name = partition_name(partition)
+            fields = {"partition": name, "first_offset": first, "last_offset": last}
+            logger.warning("%s: waiting for records %d to %d in the archive", name, first, last, extra=fields)
         elif self._accept_missing:
             await self.skip(partition, state, state.log_start)
         else:

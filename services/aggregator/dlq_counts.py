@@ -28,7 +28,9 @@ async def copy_dead_letter_counts(
     numbers = [partition.partition for partition in log_starts if partition.topic == topic]
     if all(log_starts[TopicPartition(topic, number)] == 0 for number in numbers):
         return
-    logger.warning("%s: oldest records expired; copying dead-letter counts from the live generation", topic)
+    logger.warning(
+        "%s: oldest records expired; copying dead-letter counts from the live generation", topic, extra={"topic": topic}
+    )
     for shard, keys in enumerate(live.keys):
         mine = [number for number in numbers if number % live.shards == shard]
         counts, missing, states = await _read(redis, keys, topic, mine)

@@ -27,7 +27,8 @@ class LiveGeneration:
         return live
 
     def _log(self, live: Generation) -> None:
-        logger.info("writing generation %s: %d shards, %s", live.name, live.shards, live.time_zone)
+        fields = {"generation": live.name, "shards": live.shards, "time_zone": live.time_zone}
+        logger.info("writing generation %s: %d shards, %s", *fields.values(), extra=fields)
         if (live.shards, live.time_zone) != (self._shards, self._time_zone):
             logger.warning(
                 "the live tables keep their layout, %d shards and %s, until `make rebuild` (python -m "

@@ -52,4 +52,4 @@ class S3Calls:
     def _failed(self, error: Exception, pause_s: float) -> None:
         ARCHIVER_S3_FAILURES.inc()
         self._health.set("s3", False, str(error))
-        logger.error("S3 failed, retry in %g s: %s", pause_s, error)
+        logger.error("S3 failed, retry in %g s: %s", pause_s, error, extra={"retry_after_s": pause_s})

@@ -82,7 +82,11 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         for archiver in self._archivers.values():
             archiver.cancel()
         if left := sum(archiver.position - archiver.archived for archiver in self._archivers.values()):
-            logger.warning("%d fetched records are not archived yet: the next owner reads them again", left)
+            logger.warning(
+                "%d fetched records are not archived yet: the next owner reads them again",
+                left,
+                extra={"records": left},
+            )
         else:
             logger.info("all fetched records are archived")
 
@@ -99,7 +103,8 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
             self._archivers[partition.partition] = archiver
             archiver.job = asyncio.create_task(self._locate(archiver))
         self._joined = True
-        logger.info("assigned partitions %s", sorted(self._archivers))
+        partitions = sorted(self._archivers)
+        logger.info("assigned partitions %s", partitions, extra={"partitions": partitions})
 
     def _end_jobs(self) -> None:
         for archiver in self._archivers.values():
@@ -159,7 +164,13 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                     s3=self._s3,
                 )
             except KafkaError as error:
-                logger.warning("the start position of partition %d is not known yet: %r", partition.partition, error)
+                number = partition.partition
+                logger.warning(
+                    "the start position of partition %d is not known yet: %r",
+                    number,
+                    error,
+                    extra={"partition": number},
+                )
                 await asyncio.sleep(_KAFKA_PAUSE_S)
 
     async def _upload(self, archiver: PartitionArchiver, closed: OpenObject) -> None:
@@ -173,7 +184,9 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
             return
         seek_to = archiver.on_archived(segment)
         if seek_to is not None:
-            logger.warning("object %s already exists: continuing at offset %d", segment.key, segment.extent.next_offset)
+            offset = segment.extent.next_offset
+            fields = {"partition": archiver.partition, "object": segment.key, "offset": offset}
+            logger.warning("object %s already exists: continuing at offset %d", segment.key, offset, extra=fields)
             self._consumer.seek(self._topic_partition(archiver), seek_to)
         await self._commit(archiver, segment)
 
@@ -183,9 +196,9 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
             await self._consumer.commit(offsets)
         except (KafkaError, IllegalStateError) as error:
             # Not needed for exactness: the next commit covers it, or the next owner finds the object.
-            logger.warning(
-                "offset %d of partition %d was not committed: %r", segment.extent.next_offset, archiver.partition, error
-            )
+            offset, number = segment.extent.next_offset, archiver.partition
+            fields = {"partition": number, "offset": offset}
+            logger.warning("offset %d of partition %d was not committed: %r", offset, number, error, extra=fields)
 
     def _owns(self, archiver: PartitionArchiver) -> bool:
         return self._archivers.get(archiver.partition) is archiver

@@ -80,6 +80,7 @@ def report_lost(partition: int, expected: int, found: int) -> None:
             partition,
             expected,
             found - 1,
+            extra={"partition": partition, "first_offset": expected, "last_offset": found - 1},
         )
 
 

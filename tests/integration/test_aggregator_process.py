@@ -115,14 +115,14 @@ async def test_dead_letters_carry_payload_reason_and_origin(
     await assert_exact(client, feed)
     consumer = AIOKafkaConsumer(names.dead_letters, bootstrap_servers=kafka, auto_offset_reset="earliest")
     async with consumer:
-        letters: list[Any] = []
-        while len(letters) < feed.refused:
-            letters.append(await asyncio.wait_for(consumer.getone(), 10))
-    for letter in letters:
-        origin = origin_of(list(letter.headers))
+        dead_letters: list[Any] = []
+        while len(dead_letters) < feed.rejected:
+            dead_letters.append(await asyncio.wait_for(consumer.getone(), 10))
+    for dead_letter in dead_letters:
+        origin = origin_of(list(dead_letter.headers))
         assert isinstance(origin, RecordOrigin)
         assert origin.topic == names.purchases
-        assert (letter.value, reason_of(list(letter.headers))) == (b"{", "not_json")
+        assert (dead_letter.value, reason_of(list(dead_letter.headers))) == (b"{", "not_json")
 
 
 async def test_health_tells_what_is_assigned(make: Callable[..., AggregatorProcess]) -> None:
@@ -211,8 +211,8 @@ async def test_too_many_refused_records_end_it_where_that_is_asked_for(
             await producer.send_and_wait(names.purchases, b"{", partition=1)
     aggregator = make(DEAD_LETTERS_MAX_CONSECUTIVE="20", DEAD_LETTERS_HALT="true")
     assert await asyncio.to_thread(aggregator.wait) == 1
-    told = f"{names.purchases}/1: 20 consecutive records are invalid (not_json); stopped before them"
-    assert told in aggregator.log.read_text()
+    expected = f"{names.purchases}/1: 20 consecutive records are invalid (not_json); stopped before them"
+    assert expected in aggregator.log.read_text()
     assert marks(client) == {}
     assert await asyncio.to_thread(read_topic, kafka, names.dead_letters) == []
 

@@ -45,7 +45,7 @@ def snapshots_of(connection: Redis, store: ObjectStore, shards: int = 1, **optio
 
 
 def logs_of(seed: int, count: int, partitions: int = 3) -> Logs:
-    """Events whose verdict depends on no other partition, and now and then a record that is refused."""
+    """Events whose verdict depends on no other partition, and now and then an invalid record."""
     logs: Logs = {TopicPartition(TOPIC, n): [] for n in range(partitions)}
     for number, event in enumerate(random_events(seed, count)):
         log = logs[TopicPartition(TOPIC, number % partitions)]
@@ -210,11 +210,11 @@ async def test_the_newest_are_kept(connection: Redis, store: ObjectStore) -> Non
 class AwayAtFirst(ObjectStore):
     """Cannot be reached for the first two writes."""
 
-    refusals = 2
+    failures_left = 2
 
     def put(self, key: str, body: bytes) -> None:
-        if self.refusals:
-            self.refusals -= 1
+        if self.failures_left:
+            self.failures_left -= 1
             raise EndpointConnectionError(endpoint_url="http://s3")
         super().put(key, body)
 

@@ -1,4 +1,4 @@
-"""The live tables on a real Valkey: exact through repeats, shards that stand apart, zombies and old snapshots."""
+"""The live tables on a real Valkey: exact through repeats, shards at different marks, zombies and old snapshots."""
 
 import asyncio
 import random
@@ -201,7 +201,7 @@ async def test_reading_goes_back_over_a_gap_and_accepts_one_in_the_log(connectio
     assert await applier.apply(partition, records[10:]) == 0  # the hint was ahead of the mark
     assert await applier.apply(partition, records[15:]) == 0  # reading has not gone back yet
     assert await applier.apply(partition, records[:10]) is None
-    assert await applier.apply(partition, records[20:]) == 10  # reading was sent elsewhere by another hand
+    assert await applier.apply(partition, records[20:]) == 10  # the consumer was repositioned by somebody else
     log.holes = set(range(10, 20))
     assert await applier.apply(partition, records[20:]) is None
     assert await store_of(connection).marks(f"{TOPIC}/0") == [records[-1].offset + 1]
@@ -247,7 +247,7 @@ async def test_a_batch_from_before_a_rebalance_that_waited_for_redis_leaves_no_p
     realigning = asyncio.create_task(applier.realign([partition], lambda: True))
     await asyncio.sleep(0.05)
     store.away = False
-    assert await waiting == 10, "which nobody follows: the batch is not current any more"
+    assert await waiting == 10, "and the consumer ignores it: the batch is no longer current"
     assert await realigning == {partition: 10}
 
 
@@ -320,7 +320,7 @@ async def test_a_log_that_ends_before_the_mark_is_another_topic(connection: Redi
 
 
 async def test_writing_goes_over_to_the_generation_that_is_live(connection: Redis, client: redis.Redis) -> None:
-    """With its own shards and marks. A batch for the old tables, wiped meanwhile, does not begin them anew."""
+    """With its own shards and marks. A batch for the old tables, deleted by then, does not create them again."""
     events = random_events(8, 120)
     ((partition, records),) = partitions_of(events, 8, count=1).items()
     tables = LiveGeneration(connection, shards=1, time_zone="UTC")
@@ -366,7 +366,7 @@ async def test_an_archive_of_another_topic_is_refused(connection: Redis) -> None
         await applier.realign([partition])
 
 
-async def test_records_that_nobody_has_are_named(connection: Redis) -> None:
+async def test_records_in_neither_kafka_nor_the_archive_are_named(connection: Redis) -> None:
     ((partition, records),) = partitions_of(random_events(9, 60), 9, count=1).items()
     log = FakeLog(earliest=40, end=len(records))
     with pytest.raises(RebuildNeeded, match=r"records 0 to 4 come next.*ACCEPT_MISSING_HISTORY"):
@@ -416,11 +416,11 @@ async def test_missing_records_may_be_accepted_and_are_remembered(connection: Re
 
 async def test_dead_letters_that_are_gone_do_not_stop_the_figures(connection: Redis, client: redis.Redis) -> None:
     """Their topic is not archived: counting goes on with what there is, and the tables say so."""
-    letter = dead_letter_headers(FileOrigin("file.csv", 70), Rejected(Reason.BAD_TIME, ""), "test")
+    headers = dead_letter_headers(FileOrigin("file.csv", 70), Rejected(Reason.BAD_TIME, ""), "test")
     partition = TopicPartition(DLQ, 0)
     applier = applier_of(store_of(connection), log=FakeLog(earliest=7))
     assert await applier.realign([partition]) == {partition: 7}
-    await applier.apply(partition, [FakeRecord(7, headers=letter)])
+    await applier.apply(partition, [FakeRecord(7, headers=headers)])
     (keys,) = shard_keys(1)
     assert hash_of(client, keys("dead_letters")) == {"bad_time": "1"}
     assert hash_of(client, keys("missing")) == {f"{DLQ}/0/0": "6"}
@@ -469,13 +469,17 @@ async def test_too_many_refused_stop_before_their_mark_moves_where_that_is_asked
 
 
 async def test_dead_letters_are_counted_once_an_origin(connection: Redis, client: redis.Redis) -> None:
-    def letter(offset: int, row: int) -> FakeRecord:
+    def dead_letter(offset: int, row: int) -> FakeRecord:
         headers = dead_letter_headers(FileOrigin("f.csv", row), Rejected(Reason.BAD_TIME, ""), "producer")
         return FakeRecord(offset, b"", headers=headers)
 
     partition = TopicPartition(DLQ, 2)
-    await applier_of(store_of(connection, 2)).apply(partition, [letter(0, 5), letter(1, 5), letter(2, 6)])
-    await applier_of(store_of(connection, 2)).apply(partition, [letter(0, 5), letter(3, 6), letter(4, 7)])
+    await applier_of(store_of(connection, 2)).apply(
+        partition, [dead_letter(0, 5), dead_letter(1, 5), dead_letter(2, 6)]
+    )
+    await applier_of(store_of(connection, 2)).apply(
+        partition, [dead_letter(0, 5), dead_letter(3, 6), dead_letter(4, 7)]
+    )
     counts = [client.hgetall(keys("dead_letters")) for keys in shard_keys(2)]
     assert sum(int(count) for shard in counts for count in shard.values()) == 3
 

@@ -26,7 +26,7 @@ from tests.support.producer import Running, archived_lines, read_topic, running
 
 @dataclass
 class Shop:
-    """Engines and topics of one test. `variables` is what every service is told."""
+    """Engines and topics of one test. `variables` is the environment of every service."""
 
     kafka: str
     names: TopicNames
@@ -38,7 +38,7 @@ class Shop:
     @property
     def settled(self) -> bool:
         """Whether all that was sent is archived."""
-        return len(archived_lines(self.s3)) == len(self.feed.lines) + self.feed.refused
+        return len(archived_lines(self.s3)) == len(self.feed.lines) + self.feed.rejected
 
     async def until_archived(self) -> None:
         async def archived() -> bool:
@@ -188,7 +188,7 @@ async def assert_equal(client: redis.Redis, feed: PurchaseFeed, shards: int) -> 
     assert held(client, truth, shards, live(client)) == truth
     assert totals(client, shards, "revenue", generation=live(client)) == sum(line.revenue for line in feed.lines)
     assert totals(client, shards, "events", generation=live(client)) == len(feed.lines)
-    assert dead_letters(client, shards) == feed.refused
+    assert dead_letters(client, shards) == feed.rejected
 
 
 def dead_letters(client: redis.Redis, shards: int) -> int:
@@ -213,9 +213,9 @@ async def test_a_rebuild_changes_no_figure_while_purchases_flow(shop: Shop, clie
     await assert_equal(client, shop.feed, shards=1)
     await shop.until_archived()
     ends = await shop.feed.ends()
-    purchases, letters = shop.names.purchases, shop.names.dead_letters
+    purchases, dead = shop.names.purchases, shop.names.dead_letters
     await shop.forget(purchases, {0: ends[f"{purchases}/0"] // 2, 1: ends[f"{purchases}/1"]})
-    await shop.forget(letters, {0: ends.get(f"{letters}/0", 0), 1: ends.get(f"{letters}/1", 0)})
+    await shop.forget(dead, {0: ends.get(f"{dead}/0", 0), 1: ends.get(f"{dead}/1", 0)})
     with rebuild(shop) as killed:
 
         async def half_way() -> bool:
@@ -241,7 +241,7 @@ async def shows(page: Page, events: int) -> bool:
     return bool(page.seen) and page.seen[-1]["events"] == events
 
 
-async def test_a_rebuild_without_an_aggregator_sends_the_dead_letters_that_nobody_has_sent(
+async def test_a_rebuild_without_an_aggregator_sends_the_dead_letters_that_were_not_sent_yet(
     shop: Shop, client: redis.Redis
 ) -> None:
     await shop.feed.send(seed=1, count=500)
@@ -251,10 +251,10 @@ async def test_a_rebuild_without_an_aggregator_sends_the_dead_letters_that_nobod
     with rebuild(shop) as second:
         assert await asyncio.to_thread(second.wait) == 0, second.output
     assert generations(client) == {"3"}
-    letters = await asyncio.to_thread(read_topic, shop.kafka, shop.names.dead_letters)
-    assert len(letters) == shop.feed.refused
+    sent = await asyncio.to_thread(read_topic, shop.kafka, shop.names.dead_letters)
+    assert len(sent) == shop.feed.rejected
     with rebuild(shop) as third:
         assert await asyncio.to_thread(third.wait) == 0, third.output
     await assert_equal(client, shop.feed, shards=1)
-    letters = await asyncio.to_thread(read_topic, shop.kafka, shop.names.dead_letters)
-    assert len(letters) == shop.feed.refused
+    sent = await asyncio.to_thread(read_topic, shop.kafka, shop.names.dead_letters)
+    assert len(sent) == shop.feed.rejected

@@ -59,7 +59,7 @@ class PurchaseFeed:
     def __init__(self, kafka: str, names: TopicNames) -> None:
         self._kafka, self._names = kafka, names
         self.lines: list[Purchase] = []
-        self.refused = 0
+        self.rejected = 0
 
     async def send(self, seed: int, count: int, *, invalid: bool = True) -> None:
         async with AIOKafkaProducer(bootstrap_servers=self._kafka, enable_idempotence=True) as producer:
@@ -71,7 +71,7 @@ class PurchaseFeed:
                 if isinstance(verdict, Purchase):
                     self.lines.append(verdict)
                 else:
-                    self.refused += 1
+                    self.rejected += 1
             await producer.flush()
 
     async def ends(self) -> dict[str, int]:
@@ -103,7 +103,7 @@ async def until_assigned(aggregator: "AggregatorProcess", partitions: int) -> No
 
 
 async def assert_exact(client: redis.Redis, feed: PurchaseFeed) -> None:
-    """Wait until all is applied, then compare. Dead letters come after their records, so ends are read anew."""
+    """Wait until all is applied, then compare. Dead letters come after their records, so ends are read again."""
 
     async def applied() -> bool:
         return marks(client) == await feed.ends() and totals(client, 1, "events") >= len(feed.lines)
@@ -114,4 +114,4 @@ async def assert_exact(client: redis.Redis, feed: PurchaseFeed) -> None:
     assert totals(client, 1, "revenue") == sum(line.revenue for line in feed.lines)
     assert totals(client, 1, "events") == len(feed.lines)
     (keys,) = shard_keys(1)
-    assert sum(map(int, hash_of(client, keys("dead_letters")).values())) == feed.refused
+    assert sum(map(int, hash_of(client, keys("dead_letters")).values())) == feed.rejected

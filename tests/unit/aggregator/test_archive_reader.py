@@ -1,4 +1,4 @@
-"""The archive as history: which objects are read, what is in them, in which order partitions follow each other."""
+"""The archive as a backfill source: which objects are read, what they hold, how partitions are merged."""
 
 import time
 import tracemalloc
@@ -125,7 +125,7 @@ async def test_the_next_of_two_streams_is_the_one_that_is_older() -> None:
     assert [key async for key, _ in merged] == ["a", "b", "b", "a", "a", "b"]
 
 
-async def test_s3_away_or_an_object_gone_meanwhile_is_waited_for() -> None:
+async def test_s3_that_is_unavailable_or_a_deleted_object_can_be_retried() -> None:
     bucket = Bucket(packed(0, consumed(0, 5)))
     for failure in (EndpointConnectionError(endpoint_url="http://s3"), NoSuchObject("gone")):
         bucket.failing = failure

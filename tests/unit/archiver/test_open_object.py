@@ -1,4 +1,4 @@
-"""Keys, metadata, open objects and lanes."""
+"""Keys, metadata, open objects and partition archivers."""
 
 import gzip
 from typing import NamedTuple
@@ -22,7 +22,7 @@ def records(start: int, end: int) -> list[Record]:
     return [Record(offset, 1_587_729_039_000 + offset, b'{"n":%d}' % offset) for offset in range(start, end)]
 
 
-def link(first: int, last: int) -> SegmentRef:
+def segment(first: int, last: int) -> SegmentRef:
     return SegmentRef("key", Extent(first, 1_587_729_039_000 + first, last, 1_587_729_039_000 + last))
 
 
@@ -62,11 +62,11 @@ def test_an_open_object_is_one_gzip_of_all_lines() -> None:
     lines = gzip.decompress(opened.finish()).split(b"\n")
     assert [line[:26] for line in lines[:-1]] == [b'{"partition":1,"offset":%d,' % offset for offset in range(5, 9)]
     assert lines[-1] == b""
-    assert opened.extent == link(5, 8).extent
+    assert opened.extent == segment(5, 8).extent
     assert opened.size > 0
 
 
-def test_a_lane_without_an_archive_begins_at_the_start() -> None:
+def test_a_partition_archiver_without_an_archive_begins_at_the_start() -> None:
     archiver = PartitionArchiver(0)
     assert archiver.begin(StartPosition(0, None)) == 0
     archiver.take(records(0, 3), 10.0)
@@ -75,7 +75,7 @@ def test_a_lane_without_an_archive_begins_at_the_start() -> None:
     assert archiver.is_due(11.0, 10_000, 1.0) is True
 
 
-def test_a_lane_is_due_by_size() -> None:
+def test_a_partition_archiver_is_due_by_size() -> None:
     archiver = PartitionArchiver(0)
     archiver.begin(StartPosition(0, None))
     assert archiver.is_due(0.0, 0, 3600) is False
@@ -83,23 +83,23 @@ def test_a_lane_is_due_by_size() -> None:
     assert archiver.is_due(0.0, 0, 3600) is True
 
 
-def test_a_lane_reads_the_last_archived_record_again_as_a_proof() -> None:
+def test_a_partition_archiver_reads_the_last_archived_record_again_as_a_proof() -> None:
     archiver = PartitionArchiver(0)
-    assert archiver.begin(StartPosition(10, link(5, 9))) == 9
+    assert archiver.begin(StartPosition(10, segment(5, 9))) == 9
     archiver.take(records(9, 12), 0.0)
     closed = archiver.close()
     assert closed is not None
     assert closed.extent.first_offset == 10
 
 
-def test_a_lane_refuses_a_log_with_another_record_there() -> None:
+def test_a_partition_archiver_refuses_a_log_with_another_record_there() -> None:
     archiver = PartitionArchiver(0)
-    archiver.begin(StartPosition(10, link(5, 9)))
+    archiver.begin(StartPosition(10, segment(5, 9)))
     with pytest.raises(LogMismatch, match="offset 9"):
         archiver.take([Record(9, 1, b"{}")], 0.0)
 
 
-def test_a_lane_refuses_a_log_that_goes_back() -> None:
+def test_a_partition_archiver_refuses_a_log_that_goes_back() -> None:
     archiver = PartitionArchiver(0)
     archiver.begin(StartPosition(0, None))
     archiver.take(records(0, 5), 0.0)
@@ -107,15 +107,15 @@ def test_a_lane_refuses_a_log_that_goes_back() -> None:
         archiver.take(records(0, 2), 0.0)
 
 
-def test_a_lane_goes_on_after_a_gap_that_retention_left() -> None:
+def test_a_partition_archiver_goes_on_after_a_gap_that_retention_left() -> None:
     archiver = PartitionArchiver(0)
-    archiver.begin(StartPosition(10, link(5, 9)))
+    archiver.begin(StartPosition(10, segment(5, 9)))
     archiver.take(records(20, 22), 0.0)
     assert archiver.position == 22
 
 
-@pytest.mark.parametrize(("theirs", "goes_to"), [(link(0, 4), None), (link(0, 2), 2), (link(0, 9), 9)])
-def test_a_lane_follows_what_was_archived(theirs: SegmentRef, goes_to: int | None) -> None:
+@pytest.mark.parametrize(("theirs", "goes_to"), [(segment(0, 4), None), (segment(0, 2), 2), (segment(0, 9), 9)])
+def test_a_partition_archiver_follows_what_was_archived(theirs: SegmentRef, goes_to: int | None) -> None:
     """Exactly ours: go on. Another archiver's shorter or longer object: go to its end, one record early."""
     archiver = PartitionArchiver(0)
     archiver.begin(StartPosition(0, None))

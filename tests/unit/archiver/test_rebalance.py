@@ -1,4 +1,4 @@
-"""A rebalance while a fetch is under way: what it brings belongs to an assignment that is over."""
+"""A rebalance during a fetch: the fetched records belong to the previous assignment."""
 
 import asyncio
 import gzip

@@ -1,7 +1,7 @@
 """The protocol of the archive under every order of events that hypothesis finds.
 
-Several archivers, most of them zombies, work on one partition of one log. Each may stand still for any time between
-any two steps, crash, lose its commit, or begin from an older commit. After every step the objects in S3 must be a chain
+Several archivers, most of them zombies, work on one partition of one log. Each may pause for any time between any two
+steps, crash, lose its commit, or begin from an older commit. After every step the objects in S3 must be a chain
 of the log's records without gap or overlap.
 """
 
@@ -24,11 +24,11 @@ HOUR_MS = 3600 * 1000
 
 @dataclass
 class Worker:
-    """An archiver's lane with the consumer's position and the upload it has in hand."""
+    """A partition archiver with the consumer's position and its pending upload."""
 
-    lane: PartitionArchiver
+    archiver: PartitionArchiver
     fetch_from: int
-    in_hand: list[OpenObject] = field(default_factory=list)
+    pending: list[OpenObject] = field(default_factory=list)
 
 
 class ArchiverMachine(RuleBasedStateMachine):
@@ -36,7 +36,7 @@ class ArchiverMachine(RuleBasedStateMachine):
         super().__init__()
         self.log: list[LogRecord] = []
         self.store = MemoryStore()
-        self.archive = SegmentChains(self.store)
+        self.chains = SegmentChains(self.store)
         self.commits: list[SegmentRef] = []
         self.workers: list[Worker] = []
 
@@ -53,43 +53,43 @@ class ArchiverMachine(RuleBasedStateMachine):
     def begin(self, how: str, pick: int) -> None:
         """A new member of the group; a commit that it sees may be older than what others have archived since."""
         if how == "no commit" or not self.commits:
-            link = self.archive.newest(0)
+            segment = self.chains.newest(0)
         else:
-            link = self.commits[-1 if how == "newest commit" else pick % len(self.commits)]
-        lane = PartitionArchiver(0)
-        fetch_from = lane.begin(StartPosition(link.extent.next_offset if link else 0, link))
-        self.workers.append(Worker(lane, fetch_from))
+            segment = self.commits[-1 if how == "newest commit" else pick % len(self.commits)]
+        archiver = PartitionArchiver(0)
+        fetch_from = archiver.begin(StartPosition(segment.extent.next_offset if segment else 0, segment))
+        self.workers.append(Worker(archiver, fetch_from))
 
     @precondition(lambda self: self.workers)
     @rule(pick=st.integers(0, 99), fetches=st.lists(st.integers(1, 4), min_size=1, max_size=2))
     def fill(self, pick: int, fetches: list[int]) -> None:
-        """Fetch, and close the object; it stays in hand until `upload`, however much happens in between."""
+        """Fetch, and close the object; it stays pending until `upload`, whatever happens in between."""
         worker = self._pick(pick)
-        if worker.in_hand:
+        if worker.pending:
             return
         for count in fetches:
             records = self.log[worker.fetch_from : worker.fetch_from + count]
             if records:
-                worker.lane.take(records, 0.0)
+                worker.archiver.take(records, 0.0)
                 worker.fetch_from = records[-1].offset + 1
-        if closed := worker.lane.close():
-            worker.in_hand.append(closed)
+        if closed := worker.archiver.close():
+            worker.pending.append(closed)
 
     @precondition(lambda self: self.workers)
     @rule(pick=st.integers(0, 99), commits=st.booleans(), crashes=st.sampled_from([False, False, False, True]))
     def upload(self, pick: int, commits: bool, crashes: bool) -> None:
         worker = self._pick(pick)
-        if not worker.in_hand:
+        if not worker.pending:
             return
-        closed = worker.in_hand.pop()
-        link = self.archive.add(closed.key, closed.extent, closed.finish())
+        closed = worker.pending.pop()
+        segment = self.chains.add(closed.key, closed.extent, closed.finish())
         if crashes:
             self.workers.remove(worker)  # before it could commit
             return
-        elsewhere = worker.lane.on_archived(link)
+        elsewhere = worker.archiver.on_archived(segment)
         worker.fetch_from = worker.fetch_from if elsewhere is None else elsewhere
         if commits:
-            self.commits.append(link)
+            self.commits.append(segment)
 
     @invariant()
     def the_archive_is_a_chain_of_the_log(self) -> None:
