@@ -9,24 +9,53 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis
 
 from local.engines import KafkaEngine, S3Engine, ValkeyEngine
-from local.ports import free_port
+from local.ports import free_port, take_share
 from local.topics import create
 from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.topics import DEAD_LETTERS, PURCHASES
 from tests.support.engines import SMALL_JOBS, TopicFactory, TopicNames, running
 
+# The longest first: a worker that begins one of them at the end keeps the others waiting.
+LONGEST = (
+    "tests/integration/test_spark_job.py",
+    "tests/integration/test_stack.py",
+    "tests/faults/",
+    "tests/e2e/",
+    "tests/integration/",
+)
+# Their tests share nothing, so any worker may take any of them.
+APART = ("tests/integration/test_stack.py",)
 
-def pytest_configure() -> None:
-    """Keep the developer's own settings out of the tests."""
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the developer's own settings out of the tests, and the workers' ports apart."""
     for name in [name for name in os.environ if name.startswith("TILLSTREAM_")]:
         del os.environ[name]
     os.environ.update(SMALL_JOBS)
+    worker: dict[str, Any] = getattr(config, "workerinput", {})
+    if worker:
+        take_share(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first; a module's tests, and all that share the live shop, on one worker."""
+    items.sort(key=lambda item: next((place for place, path in enumerate(LONGEST) if _is_of(item, path)), len(LONGEST)))
+    for item in items:
+        if not any(_is_of(item, path) for path in APART):
+            module = item.nodeid.partition("::")[0]
+            item.add_marker(pytest.mark.xdist_group("e2e" if _is_of(item, "tests/e2e/") else module))
+
+
+def _is_of(item: pytest.Item, path: str) -> bool:
+    return item.nodeid.startswith(path)
 
 
 @pytest.fixture(scope="session")

@@ -195,6 +195,16 @@ def test_no_port_is_given_away_twice_whether_it_is_listened_on_yet_or_not() -> N
     assert not {*given, 27_001} & set(inner)
 
 
+def test_processes_that_share_the_ports_are_never_given_the_same_one() -> None:
+    script = "from local.ports import *; take_share({}, 2); print(*free_ports(500))"
+    given = [
+        set(subprocess.check_output([sys.executable, "-c", script.format(index)], cwd=REPOSITORY).split())
+        for index in (0, 1)
+    ]
+    assert [len(ports) for ports in given] == [500, 500]
+    assert not given[0] & given[1]
+
+
 def test_every_service_is_told_the_ports_of_the_others(tmp_path: Path) -> None:
     settings = StackSettings(recommender_port=20001, archiver_metrics_port=20002, gateway_port=20003)
     parts = {part.name: part for part in services(settings, Layout(tmp_path), {})}
