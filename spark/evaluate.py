@@ -129,7 +129,7 @@ def _measured(
         )
         step.says(_in_words(answers))
     yield "static", answers
-    if config.composition.mask_bought:
+    if config.weights.mask_bought:
         return
     with step_log.step("repeats") as step:
         again = methods(view, config, cache, live=True, mask_bought=False)

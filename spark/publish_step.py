@@ -129,7 +129,7 @@ def _manifest(run_id: RunId, model: TrainedModel, files: list[FileEntry], time_z
             rows={int(partition): rows for partition, rows in curation.rows.items()},
         ),
         settings=ModelSettings(**config.als.model_dump(), time_zone=time_zone),
-        composition=config.composition,
+        composition=config.weights,
         metrics=model.evaluated.metrics,
         search=model.evaluated.search,
         counts={"pairs": model.pairs, **curation.counts()},

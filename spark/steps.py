@@ -182,7 +182,7 @@ def train_step(
         factors = train.factorise(interactions, config.als)
         _, newest_ms = features.time_range(purchases)
         products = features.catalogue(purchases).persist()
-        half_lives_h = config.composition.half_lives_h
+        half_lives_h = config.weights.half_lives_h
         tables = model_tables(TableInputs(factors, purchases, interactions, products, half_lives_h, newest_ms))
         for name, table in tables.items():
             table.coalesce(files_per_table).write.parquet(s3a_url(store, f"{folder_of(run_id.version)}{name}"))

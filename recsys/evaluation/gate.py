@@ -97,9 +97,9 @@ class GateDecision:
         }
 
 
-def personalises(composition: ScoreWeights) -> bool:
+def personalises(weights: ScoreWeights) -> bool:
     """Whether recommendations depend on the customer's purchases, other than by masking them."""
-    return any((composition.factors, composition.neighbours, composition.categories, composition.repeats))
+    return any((weights.factors, weights.neighbours, weights.categories, weights.repeats))
 
 
 def too_little(answers: Answers, needed: int) -> str | None:
@@ -165,11 +165,11 @@ class _Table:
 
 
 def _refusal(
-    name: str, composition: ScoreWeights, against_live: Interval | None, against_popularity: Interval | None
+    name: str, weights: ScoreWeights, against_live: Interval | None, against_popularity: Interval | None
 ) -> str | None:
     if name == POPULARITY:
         return None
-    if personalises(composition) and against_popularity is not None and not against_popularity.low > 0:
+    if personalises(weights) and against_popularity is not None and not against_popularity.low > 0:
         return (
             "It uses each customer's purchases and is not significantly better than popular products for customers "
             f"with purchases: {_in_words(against_popularity)}"

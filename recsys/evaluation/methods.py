@@ -65,14 +65,14 @@ class ModelConfig:
     """What a search chooses; everything else in a model follows from the purchases."""
 
     als: AlsSettings
-    composition: ScoreWeights
+    weights: ScoreWeights
     live: ScoreWeights  # the best live popularity, the baseline of the composed score
 
     def record(self) -> dict[str, Any]:
         """As JSON; `ModelConfig.read` is the inverse."""
         return {
             "als": self.als.model_dump(),
-            "composition": msgspec.to_builtins(self.composition),
+            "composition": msgspec.to_builtins(self.weights),
             "live": msgspec.to_builtins(self.live),
         }
 
@@ -93,9 +93,9 @@ class FactorCache:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def knowledge(self, view: TrainingView, settings: AlsSettings, days: int | None = 7) -> TrainedParts:
+    def trained_parts(self, view: TrainingView, settings: AlsSettings, days: int | None = 7) -> TrainedParts:
         """A model with these factors, and the popularity of the last `days` (None: of all time)."""
-        return view.knowledge(self.factors(view, settings), settings, view.popularity(days))
+        return view.trained_parts(self.factors(view, settings), settings, view.popularity(days))
 
     def factors(self, view: TrainingView, settings: AlsSettings) -> Float32s:
         """Item factors [scored, rank] trained on the view's net purchases."""
@@ -122,18 +122,18 @@ def methods(
     replaced system as it ran gives them none. Purchased products are masked for all methods or for none.
     """
 
-    def scorer(knowledge: TrainedParts, composition: ScoreWeights) -> ComposedScorer:
-        return ComposedScorer(knowledge, msgspec.structs.replace(composition, mask_bought=mask_bought))
+    def scorer(trained: TrainedParts, weights: ScoreWeights) -> ComposedScorer:
+        return ComposedScorer(trained, msgspec.structs.replace(weights, mask_bought=mask_bought))
 
-    composition = config.composition if live else config.composition.offline_weights or config.composition
-    week = cache.knowledge(view, config.als)
-    ever = cache.knowledge(view, config.als, days=None)
-    old = cache.knowledge(view, baseline)
+    weights = config.weights if live else config.weights.offline_weights or config.weights
+    week = cache.trained_parts(view, config.als)
+    ever = cache.trained_parts(view, config.als, days=None)
+    old = cache.trained_parts(view, baseline)
     popular = scorer(week, _POPULAR)
     factors = scorer(week, _FACTORS)
     item_item = ScoreWeights(neighbours=1.0, recency=(DecayTerm(336.0, 1.0),))
     all_of_them = [
-        Method(COMPOSED, scorer(week, composition), not live),
+        Method(COMPOSED, scorer(week, weights), not live),
         Method(POPULAR_EVER, scorer(ever, _POPULAR), frozen=True),
         Method(POPULAR_WEEK, popular, frozen=True),
         Method(POPULAR_LIVE, scorer(week, config.live), not live),
@@ -149,7 +149,7 @@ def methods(
 def compared(view: TrainingView, configs: Mapping[str, ModelConfig], cache: FactorCache) -> list[Method]:
     """One method a configuration, each with factors of its own settings."""
     return [
-        Method(name, ComposedScorer(cache.knowledge(view, config.als), config.composition))
+        Method(name, ComposedScorer(cache.trained_parts(view, config.als), config.weights))
         for name, config in configs.items()
     ]
 

@@ -140,9 +140,9 @@ class ReplayState:
         self, methods: Sequence[Method], customer: str, now_ms: int, on_sale: Allowed, new_only: bool
     ) -> list[TopK]:
         """Each method's top K, padded with NOTHING_LEFT."""
-        held, same = self.live.history(customer), dict[tuple[ComposedScorer, bool, bool], TopK]()
+        history, same = self.live.history(customer), dict[tuple[ComposedScorer, bool, bool], TopK]()
         return [
-            self._shown(method, customer, now_ms, _mask(on_sale, held, method, new_only), same) for method in methods
+            self._shown(method, customer, now_ms, _mask(on_sale, history, method, new_only), same) for method in methods
         ]
 
     def _shown(
@@ -168,8 +168,8 @@ class ReplayState:
 
     def _best(self, scorer: ComposedScorer, frozen: bool, history: History, now_ms: int, allowed: Allowed) -> TopK:
         state = self._frozen if frozen else self.live
-        moment = self._at_first(scorer) if frozen else scorer.shared_scores(state, now_ms)
-        ranked = next(scorer.top_k_each([scorer.customer(history)], state, moment, K, [allowed]))
+        shared = self._at_first(scorer) if frozen else scorer.shared_scores(state, now_ms)
+        ranked = next(scorer.top_k_each([scorer.customer(history)], state, shared, K, [allowed]))
         return np.pad(ranked.rows.astype(np.int32), (0, K - len(ranked.rows)), constant_values=NOTHING_LEFT)
 
     def _at_first(self, scorer: ComposedScorer) -> SharedScores:
@@ -223,10 +223,10 @@ def _question(
     return Question(int(log.at_ms[order.first]), customer, history, targets, drawn)
 
 
-def _mask(on_sale: Allowed, held: History, method: Method, new_only: bool) -> Allowed:
+def _mask(on_sale: Allowed, history: History, method: Method, new_only: bool) -> Allowed:
     allowed = on_sale.copy()
     if new_only or method.scorer.weights.mask_bought:
-        allowed[held.rows] = False
+        allowed[history.rows] = False
     return allowed
 
 

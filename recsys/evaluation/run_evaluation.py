@@ -3,6 +3,7 @@
 Rolling protocol: the serving code answers each order with the state just before it.
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from recsys.evaluation.gate import CANDIDATE, LIVE, POPULARITY, GateDecision
 from recsys.evaluation.methods import BASELINE_ALS, COMPOSED, DEFAULT, FactorCache, ModelConfig, compared, methods
 from recsys.evaluation.purchase_log import ANONYMOUS, PurchaseLog
 from recsys.evaluation.rolling import EvaluationProtocol, Method
+from recsys.evaluation.search_trials import Clock
 from recsys.evaluation.search_window import SearchWindow
 from recsys.evaluation.summary import summary
 from recsys.evaluation.training_view import TrainingView, view_at
@@ -83,19 +85,19 @@ def windows_of(log: PurchaseLog, settings: EvaluationSettings) -> EvaluationWind
 def strongest(choice: Choice) -> ModelConfig:
     """The choice; if it is not personal, the best personal finalist, so that the gate records why not."""
     finalists = [trial for trial in choice.trials if trial.stage == FINALS]
-    personal = [trial for trial in finalists if gate.personalises(trial.composition)]
-    if gate.personalises(choice.config.composition) or not personal:
+    personal = [trial for trial in finalists if gate.personalises(trial.weights)]
+    if gate.personalises(choice.config.weights) or not personal:
         return choice.config
     best = max(personal, key=lambda trial: trial.value)
-    still = choice.config.composition.offline_weights
-    composition = with_offline_weights(best.composition, still) if still else best.composition
-    return ModelConfig(best.als, composition, choice.config.live)
+    offline = choice.config.weights.offline_weights
+    weights = with_offline_weights(best.weights, offline) if offline else best.weights
+    return ModelConfig(best.als, weights, choice.config.live)
 
 
 class Evaluation:
     """One evaluation of a log. `als`: the settings to choose weights for; `live`: the live model's configuration.
 
-    `baseline`: the settings of the replaced system's ALS, which every report shows.
+    `baseline`: the settings of the replaced system's ALS, which every report shows. `clock`: limits the search.
     """
 
     def __init__(
@@ -105,12 +107,14 @@ class Evaluation:
         als: AlsSettings,
         live: ModelConfig | None,
         baseline: AlsSettings = BASELINE_ALS,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._log = log
         self._settings = settings
         self._als = als
         self._live = live
         self._baseline = baseline
+        self._clock = clock
         self._windows = windows_of(log, settings)
 
     def run(self, scratch: Path) -> EvaluationResult:
@@ -134,7 +138,7 @@ class Evaluation:
         judged_by = [*answers][-1]
         if reason := gate.too_little(answers[judged_by], self._settings.gate_questions):
             return self._as_before(reason)
-        decision = gate.decide(answers[judged_by], {name: config.composition for name, config in configs.items()})
+        decision = gate.decide(answers[judged_by], {name: config.weights for name, config in configs.items()})
         document = self._document(configs, search) | {"judged_by": judged_by}
         document |= {name: summary(found, view.popularity(None), COMPOSED) for name, found in answers.items()}
         return EvaluationResult(configs[decision.winner], decision, search, document, html_report.page(document))
@@ -158,12 +162,12 @@ class Evaluation:
         """The configuration that the search finds, and the record of the search."""
         settings, windows = self._settings, self._windows
         if not settings.search_seconds:
-            composition = self._live.composition if self._live else DEFAULT
-            config = ModelConfig(self._als, composition, popularity_only(composition))
+            weights = self._live.weights if self._live else DEFAULT
+            config = ModelConfig(self._als, weights, popularity_only(weights))
             return config, {"seconds": 0, "tried": {}, "trials": []}
         share = self._share(windows.search, windows.split, settings.search_questions)
         window = SearchWindow(view_at(self._log, windows.search), windows.split, share, settings.search_seed)
-        choice = choose(window, cache, settings.search_seconds * SEARCH_SHARE, [self._als], self._live)
+        choice = choose(window, cache, settings.search_seconds * SEARCH_SHARE, [self._als], self._live, self._clock)
         return strongest(choice), {
             "from": format_time(windows.search),
             "until": format_time(windows.split),
@@ -176,7 +180,7 @@ class Evaluation:
 
     def _configs(self, candidate: ModelConfig) -> dict[str, ModelConfig]:
         """What the gate compares. Popular products: what the candidate recommends to unknown users."""
-        popular = popularity_only(candidate.composition)
+        popular = popularity_only(candidate.weights)
         configs = {CANDIDATE: candidate, POPULARITY: ModelConfig(candidate.als, popular, popular)}
         return configs | ({LIVE: self._live} if self._live else {})
 
@@ -184,7 +188,7 @@ class Evaluation:
         """The questions; the last ones decide. Where purchased products may be shown again, they count as hits."""
         share = self._share(self._windows.split, self._windows.until, self._settings.gate_questions_asked)
         asked = {"rolling": EvaluationProtocol(sample=share)}
-        if any(not config.composition.mask_bought for config in configs.values()):
+        if any(not config.weights.mask_bought for config in configs.values()):
             asked["repeats"] = EvaluationProtocol(sample=share, new_only=False)
         return asked
 

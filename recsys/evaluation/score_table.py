@@ -2,9 +2,9 @@
 
 A search compares hundreds of weights, and answering a window with each of them takes minutes. Nearly everything in an
 answer is independent of the weights: the customer's factors, the live counts, the co-purchases. One pass over the
-window computes these terms for the products that could lead with some weights (`score_table_builder`); a trial is a few
-array operations then. `Table.scores` gives what `ComposedScorer` gives (a test compares them); the final round of the
-search asks the scorer itself.
+window computes these terms for the products that could lead with some weights (`score_table_builder`). A trial is then
+a few array operations. `ScoreTable.scores` gives what `ComposedScorer` gives (a test compares them); the final round of
+the search asks the scorer itself.
 """
 
 from dataclasses import dataclass, field
@@ -18,13 +18,16 @@ from recsys.topk import Float64s, Int64s
 
 HALF_LIVES_H = (1.0, 2.0, 6.0, 12.0, 24.0, 72.0, 168.0, 720.0, 2160.0)
 """Half-lives of the live counts in a table by default: those of the weights' trends must be among them."""
-Parts = NDArray[np.float32]  # [questions, candidates]
+Terms = NDArray[np.float32]  # [questions, candidates]
 Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Table:
-    """Questions of which something can be found; `asked` counts the others too. Padded candidates score −∞."""
+class ScoreTable:
+    """Questions with a hit among their candidates; `asked` counts all questions. Padded candidates score −∞.
+
+    A link is a co-purchase relation from one of the customer's purchases to a candidate.
+    """
 
     asked: int
     gap_ms: Int64s  # [questions]
@@ -32,21 +35,21 @@ class Table:
     rows: Int64s  # [questions, candidates]
     present: Flags  # [questions, candidates]
     hits: tuple[Int64s, Int64s]  # question and candidate of each hit
-    factors: dict[str, Parts]  # by the model's name
-    popularity: Parts
-    counts: dict[float, Parts]  # by half-life in hours
-    totals: dict[float, Parts]
+    factors: dict[str, Terms]  # by the model's name
+    popularity: Terms
+    counts: dict[float, Terms]  # by half-life in hours
+    totals: dict[float, Terms]
     category: NDArray[np.int32]  # [questions, candidates]; the number of categories for none
-    leads: Float64s  # [categories + 1, categories + 1]: ties of categories, zeros for none
-    ties: Float64s  # [4, ties]
-    tied: Int64s  # [ties]: question · candidates + candidate
-    bought: Float64s  # [2, purchases]
-    buyer: Int64s  # [purchases]: the question
-    _kept: dict[object, Parts] = field(default_factory=dict, repr=False, compare=False)
+    category_affinity: Float64s  # [categories + 1, categories + 1]; zeros for none
+    links: Float64s  # [4, links]: customers in common, buyers of the purchase, buyers of the candidate, age
+    link_candidate: Int64s  # [links]: question · candidates + candidate
+    purchases: Float64s  # [2, purchases]: category, age
+    purchase_question: Int64s  # [purchases]: the question
+    _cache: dict[object, Terms] = field(default_factory=dict, repr=False, compare=False)
 
-    def values(self, composition: ScoreWeights, model: str) -> dict[str, float]:
-        """HR@3 and NDCG@10 over all that was asked."""
-        scores, (question, place) = self.scores(composition, model), self.hits
+    def values(self, weights: ScoreWeights, model: str) -> dict[str, float]:
+        """HR@3 and NDCG@10 over all questions."""
+        scores, (question, place) = self.scores(weights, model), self.hits
         own = scores[question, place][:, np.newaxis]
         ahead = scores[question] > own
         equal = (scores[question] == own) & (np.arange(scores.shape[1]) < place[:, np.newaxis])
@@ -58,53 +61,53 @@ class Table:
         asked = max(self.asked, 1)
         return {"hr@3": float(found.sum() / asked), "ndcg@10": float(gained.sum() / asked)}
 
-    def scores(self, composition: ScoreWeights, model: str) -> Parts:
+    def scores(self, weights: ScoreWeights, model: str) -> Terms:
         """The score of each candidate, as the serving scorer composes it."""
-        trend = sum((self.counts[part.half_life_h] * np.float32(part.weight) for part in composition.trends), _ZERO)
-        scores = composition.live * np.log1p(trend) + composition.popularity * self.popularity
-        for part in composition.baseline_trends:
+        trend = sum((self.counts[part.half_life_h] * np.float32(part.weight) for part in weights.trends), _ZERO)
+        scores = weights.live * np.log1p(trend) + weights.popularity * self.popularity
+        for part in weights.baseline_trends:
             scores -= part.weight * self._logarithm(part.half_life_h)
-        if composition.factors:
-            scores += composition.factors * self._factor_weight(composition)[:, np.newaxis] * self.factors[model]
-        for part in composition.recency if composition.neighbours else ():
-            tied = self._neighbours(part.half_life_h, composition.shrink, composition.balance)
-            scores += composition.neighbours * part.weight * tied
-        if composition.categories:
-            total = sum((self.totals[part.half_life_h] * np.float32(part.weight) for part in composition.trends), _ZERO)
+        if weights.factors:
+            scores += weights.factors * self._factor_weight(weights)[:, np.newaxis] * self.factors[model]
+        for part in weights.recency if weights.neighbours else ():
+            neighbours = self._neighbours(part.half_life_h, weights.shrink, weights.balance)
+            scores += weights.neighbours * part.weight * neighbours
+        if weights.categories:
+            total = sum((self.totals[part.half_life_h] * np.float32(part.weight) for part in weights.trends), _ZERO)
             share = np.divide(trend, total, out=np.zeros_like(trend), where=total > 0)
-            for part in composition.recency:
-                scores += composition.categories * part.weight * self._leaning(part.half_life_h) * share
+            for part in weights.recency:
+                scores += weights.categories * part.weight * self._affinity(part.half_life_h) * share
         return np.where(self.present, scores, np.float32(-np.inf))
 
-    def _factor_weight(self, composition: ScoreWeights) -> NDArray[np.float32]:
-        if not composition.factor_decay:
+    def _factor_weight(self, weights: ScoreWeights) -> NDArray[np.float32]:
+        if not weights.factor_decay:
             return np.ones(len(self.gap_ms), np.float32)
-        return _recency(composition.factor_decay, self.gap_ms).astype(np.float32)
+        return _recency(weights.factor_decay, self.gap_ms).astype(np.float32)
 
-    def _logarithm(self, half_life_h: float) -> Parts:
+    def _logarithm(self, half_life_h: float) -> Terms:
         key = ("logarithm", half_life_h)
-        if key not in self._kept:
-            self._kept[key] = np.log1p(self.counts[half_life_h])
-        return self._kept[key]
+        if key not in self._cache:
+            self._cache[key] = np.log1p(self.counts[half_life_h])
+        return self._cache[key]
 
-    def _neighbours(self, half_life_h: float, shrink: float, balance: float) -> Parts:
-        together, own, other, age_ms = self.ties
+    def _neighbours(self, half_life_h: float, shrink: float, balance: float) -> Terms:
+        together, own, other, age_ms = self.links
         weights = together * decay_factor(age_ms, half_life_h * HOUR_MS)
         weights /= (own + shrink) ** (1 - balance) * (other + shrink) ** balance
-        sums = np.bincount(self.tied, weights, minlength=self.rows.size)
+        sums = np.bincount(self.link_candidate, weights, minlength=self.rows.size)
         return sums.reshape(self.rows.shape).astype(np.float32)
 
-    def _leaning(self, half_life_h: float) -> Parts:
-        """How much each question leans towards the category of each candidate."""
-        key = ("leaning", half_life_h)
-        if key not in self._kept:
-            category, age_ms = self.bought
-            places = self.buyer * len(self.leads) + category.astype(np.int64)
+    def _affinity(self, half_life_h: float) -> Terms:
+        """The affinity of each question's customer to the category of each candidate."""
+        key = ("affinity", half_life_h)
+        if key not in self._cache:
+            category, age_ms = self.purchases
+            places = self.purchase_question * len(self.category_affinity) + category.astype(np.int64)
             weights = decay_factor(age_ms, half_life_h * HOUR_MS)
-            held = np.bincount(places, weights, minlength=len(self.targets) * len(self.leads))
-            leanings = held.reshape(-1, len(self.leads)) @ self.leads
-            self._kept[key] = np.take_along_axis(leanings, self.category, axis=1).astype(np.float32)
-        return self._kept[key]
+            bought = np.bincount(places, weights, minlength=len(self.targets) * len(self.category_affinity))
+            affinity = bought.reshape(-1, len(self.category_affinity)) @ self.category_affinity
+            self._cache[key] = np.take_along_axis(affinity, self.category, axis=1).astype(np.float32)
+        return self._cache[key]
 
 
 _ZERO = np.float32(0.0)

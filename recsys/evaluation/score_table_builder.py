@@ -8,7 +8,7 @@ import numpy as np
 from recsys.decayed_counts import HOUR_MS
 from recsys.evaluation.holdout import each_holdout_question
 from recsys.evaluation.rolling import EvaluationProtocol, each_rolling_question, time_since_last_purchase
-from recsys.evaluation.score_table import HALF_LIVES_H, Flags, Parts, Table
+from recsys.evaluation.score_table import HALF_LIVES_H, Flags, ScoreTable, Terms
 from recsys.evaluation.training_view import TrainingView
 from recsys.purchase_history import History
 from recsys.score_weights import ScoreWeights
@@ -22,13 +22,13 @@ POPULAR_CANDIDATES, FACTOR_CANDIDATES, CO_PURCHASE_CANDIDATES, CATEGORY_CANDIDAT
 """Candidates of a question by each source."""
 FRESH_MS = HOUR_MS
 """For so long the popular candidates stay the same; their counts are always those of the question's moment."""
-Tied = tuple[Int64s, Float64s, float, Float64s]
+NeighbourCounts = tuple[Int64s, Float64s, float, Float64s]
 """Neighbours of a product, customers in common, its buyers, theirs."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """The columns of one question: C candidates, T ties of purchases with candidates, P purchases."""
+    """The columns of one question: C candidates, L links of purchases with candidates, P purchases."""
 
     gap_ms: int
     targets: int
@@ -37,9 +37,9 @@ class _Question:
     factors: list[Float64s]  # of each model, [C]
     counts: Float64s  # [half-lives, C]
     totals: Float64s  # [half-lives, C]: of the candidate's category
-    ties: Float64s  # [4, T]: together, buyers of the one, buyers of the other, age
-    tied: Int64s  # [T] places among the candidates
-    bought: Float64s  # [2, P]: category, age
+    links: Float64s  # [4, L]: customers in common, buyers of the purchase, buyers of the candidate, age
+    link_candidate: Int64s  # [L] index of the candidate
+    purchases: Float64s  # [2, P]: category, age
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ def tabulate(
     half_lives_h: tuple[float, ...] = HALF_LIVES_H,
     shares: tuple[float, float],
     seed: int,
-) -> tuple[Table, Table]:
+) -> tuple[ScoreTable, ScoreTable]:
     """The tables of `shares` of the orders of warm and of cold customers, from the view's moment to `until_ms`.
 
     Neighbours and categories look to the newest PURCHASES.
@@ -87,7 +87,7 @@ def tabulate_holdout(
     half_lives_h: tuple[float, ...] = HALF_LIVES_H,
     share: float,
     seed: int,
-) -> Table:
+) -> ScoreTable:
     """The table of a share of the warm customers, each answered once, at the view's moment."""
     builder, questions = _QuestionBuilder(view, models, half_lives_h), _Questions()
     protocol = EvaluationProtocol(who="warm", sample=share, seed=seed)
@@ -103,12 +103,12 @@ class _QuestionBuilder:
         shape = ScoreWeights(factors=1.0)
         self.live = view.live_state(tuple(hours * HOUR_MS for hours in half_lives_h))
         self._half_lives_h = half_lives_h
-        self._scorers = [ComposedScorer(knowledge, shape) for knowledge in models.values()]
-        self._items = [knowledge.item_factors.astype(np.float32) for knowledge in models.values()]
+        self._scorers = [ComposedScorer(trained, shape) for trained in models.values()]
+        self._items = [trained.item_factors.astype(np.float32) for trained in models.values()]
         self._popularity = next(iter(models.values())).popularity
         self._categories = view.categories
-        self._none = len(self._categories.affinity)
-        self._of = np.where(self._categories.of >= 0, self._categories.of, self._none)
+        self._unknown = len(self._categories.affinity)
+        self._category_of = np.where(self._categories.of >= 0, self._categories.of, self._unknown)
         self._popular: Int64s = np.empty(0, np.int64)
         self._popular_ms = -FRESH_MS
 
@@ -132,7 +132,7 @@ class _QuestionBuilder:
         )
         rows = rows[allowed[rows]]
         age_ms = np.maximum(now_ms - newest.event_time_ms, 0)
-        tied, ties = _ties(neighbours, age_ms, rows, len(allowed))
+        link_candidate, links = _links(neighbours, age_ms, rows, len(allowed))
         return _Question(
             time_since_last_purchase(history, now_ms),
             len(targets),
@@ -140,14 +140,14 @@ class _QuestionBuilder:
             np.isin(rows, targets),
             [scores[rows] for scores in factors],
             counts[:, rows],
-            np.array([self._totals(some)[self._of[rows]] for some in counts]),
-            ties,
-            tied,
-            np.array([self._of[newest.rows], age_ms], np.float64),
+            np.array([self._totals(some)[self._category_of[rows]] for some in counts]),
+            links,
+            link_candidate,
+            np.array([self._category_of[newest.rows], age_ms], np.float64),
         )
 
     def _factors(self, place: int, history: History) -> Float64s:
-        scores = np.zeros(len(self._of))
+        scores = np.zeros(len(self._category_of))
         vector, items = self._scorers[place].customer(history).vector, self._items[place]
         if vector.any():
             scores[: len(items)] = items @ vector
@@ -163,22 +163,22 @@ class _QuestionBuilder:
             self._popular_ms = now_ms
         return self._popular
 
-    def _co_purchase_candidates(self, neighbours: list[Tied], allowed: Flags) -> Int64s:
+    def _co_purchase_candidates(self, neighbours: list[NeighbourCounts], allowed: Flags) -> Int64s:
         strength = np.zeros(len(allowed))
         for rows, together, own, others in neighbours:
             strength[rows] += together / np.sqrt((own + 10) * (others + 10))
         return _best(np.where(allowed, strength, 0.0), CO_PURCHASE_CANDIDATES)
 
     def _category_candidates(self, newest: History, counts: Float64s, allowed: Flags) -> Int64s:
-        if not len(newest) or not self._none:
+        if not len(newest) or not self._unknown:
             return np.empty(0, np.int64)
         leaning = self._categories.user_affinity(newest.rows, np.ones(len(newest))).sum(axis=0)
-        merit = np.append(leaning, 0.0)[self._of] * self._categories.shares(counts[4])
+        merit = np.append(leaning, 0.0)[self._category_of] * self._categories.shares(counts[4])
         return _best(np.where(allowed, merit, 0.0), CATEGORY_CANDIDATES)
 
     def _totals(self, counts: Float64s) -> Float64s:
-        totals = np.bincount(self._of, counts, minlength=self._none + 1).astype(np.float64)
-        totals[self._none] = 0.0
+        totals = np.bincount(self._category_of, counts, minlength=self._unknown + 1).astype(np.float64)
+        totals[self._unknown] = 0.0
         return totals
 
 
@@ -190,15 +190,15 @@ def _best(merit: Float64s, n: int) -> Int64s:
     return np.flatnonzero(merit > 0).astype(np.int64)
 
 
-def _ties(neighbours: list[Tied], age_ms: Int64s, rows: Int64s, products: int) -> tuple[Int64s, Float64s]:
-    """The neighbour relations that lead to candidates: the candidates, and [together, own, other's buyers, age]."""
+def _links(neighbours: list[NeighbourCounts], age_ms: Int64s, rows: Int64s, products: int) -> tuple[Int64s, Float64s]:
+    """The links to candidates: the index of the candidate [L], and [4, L] as in `_Question.links`."""
     if not neighbours:
         return np.empty(0, np.int64), np.empty((4, 0))
     place_of = np.full(products, -1)
     place_of[rows] = np.arange(len(rows))
-    towards = np.concatenate([place_of[tied] for tied, _, _, _ in neighbours])
-    sizes = [len(tied) for tied, _, _, _ in neighbours]
-    ties = np.array(
+    towards = np.concatenate([place_of[others] for others, _, _, _ in neighbours])
+    sizes = [len(others) for others, _, _, _ in neighbours]
+    links = np.array(
         [
             np.concatenate([together for _, together, _, _ in neighbours]),
             np.repeat([own for _, _, own, _ in neighbours], sizes),
@@ -207,15 +207,15 @@ def _ties(neighbours: list[Tied], age_ms: Int64s, rows: Int64s, products: int) -
         ]
     )
     led = towards >= 0
-    return towards[led], ties[:, led]
+    return towards[led], links[:, led]
 
 
-def _table(questions: _Questions, models: Mapping[str, TrainedParts], half_lives_h: tuple[float, ...]) -> Table:
+def _table(questions: _Questions, models: Mapping[str, TrainedParts], half_lives_h: tuple[float, ...]) -> ScoreTable:
     """The questions side by side, each padded to the candidates of the longest."""
-    noted, knowledge = questions.kept, next(iter(models.values()))
-    shape = len(noted), max((len(one.rows) for one in noted), default=0)
+    kept, trained = questions.kept, next(iter(models.values()))
+    shape = len(kept), max((len(one.rows) for one in kept), default=0)
 
-    def padded(parts: Iterator[Float64s]) -> Parts:
+    def padded(parts: Iterator[Float64s]) -> Terms:
         whole = np.zeros(shape, np.float32)
         for place, part in enumerate(parts):
             whole[place, : len(part)] = part
@@ -223,28 +223,30 @@ def _table(questions: _Questions, models: Mapping[str, TrainedParts], half_lives
 
     rows = np.zeros(shape, np.int64)
     present, hit = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
-    for place, one in enumerate(noted):
+    for place, one in enumerate(kept):
         span = slice(len(one.rows))
         rows[place, span], present[place, span], hit[place, span] = one.rows, True, one.hit
-    popularity = np.log1p(knowledge.popularity).astype(np.float32)
-    none = len(knowledge.categories.affinity)
-    of = np.where(knowledge.categories.of >= 0, knowledge.categories.of, none).astype(np.int32)
-    purchases = [one.bought.shape[1] for one in noted]
-    return Table(
+    popularity = np.log1p(trained.popularity).astype(np.float32)
+    unknown = len(trained.categories.affinity)
+    category_of = np.where(trained.categories.of >= 0, trained.categories.of, unknown).astype(np.int32)
+    purchases = [one.purchases.shape[1] for one in kept]
+    return ScoreTable(
         asked=questions.asked,
-        gap_ms=np.array([one.gap_ms for one in noted], np.int64),
-        targets=np.array([one.targets for one in noted], np.int64),
+        gap_ms=np.array([one.gap_ms for one in kept], np.int64),
+        targets=np.array([one.targets for one in kept], np.int64),
         rows=rows,
         present=present,
         hits=(hit.nonzero()[0].astype(np.int64), hit.nonzero()[1].astype(np.int64)),
-        factors={name: padded(one.factors[place] for one in noted) for place, name in enumerate(models)},
+        factors={name: padded(one.factors[place] for one in kept) for place, name in enumerate(models)},
         popularity=popularity[rows],
-        counts={h: padded(one.counts[place] for one in noted) for place, h in enumerate(half_lives_h)},
-        totals={h: padded(one.totals[place] for one in noted) for place, h in enumerate(half_lives_h)},
-        category=of[rows],
-        leads=np.pad(knowledge.categories.affinity, (0, 1)),
-        ties=np.concatenate([np.empty((4, 0)), *(one.ties for one in noted)], axis=1),
-        tied=np.concatenate([np.empty(0, np.int64), *(one.tied + place * shape[1] for place, one in enumerate(noted))]),
-        bought=np.concatenate([np.empty((2, 0)), *(one.bought for one in noted)], axis=1),
-        buyer=np.repeat(np.arange(len(noted)), purchases),
+        counts={h: padded(one.counts[place] for one in kept) for place, h in enumerate(half_lives_h)},
+        totals={h: padded(one.totals[place] for one in kept) for place, h in enumerate(half_lives_h)},
+        category=category_of[rows],
+        category_affinity=np.pad(trained.categories.affinity, (0, 1)),
+        links=np.concatenate([np.empty((4, 0)), *(one.links for one in kept)], axis=1),
+        link_candidate=np.concatenate(
+            [np.empty(0, np.int64), *(one.link_candidate + place * shape[1] for place, one in enumerate(kept))]
+        ),
+        purchases=np.concatenate([np.empty((2, 0)), *(one.purchases for one in kept)], axis=1),
+        purchase_question=np.repeat(np.arange(len(kept)), purchases),
     )

@@ -27,7 +27,7 @@ class SearchTrial:
     """One candidate and its figures on the window."""
 
     stage: str
-    composition: ScoreWeights
+    weights: ScoreWeights
     als: AlsSettings
     value: float  # hit rate at 3 + NDCG at 10 of the stage's customers
     figures: dict[str, float]
@@ -37,7 +37,7 @@ class SearchTrial:
         return {
             "stage": self.stage,
             "als": self.als.model_dump(),
-            "composition": msgspec.to_builtins(self.composition),
+            "composition": msgspec.to_builtins(self.weights),
             "value": self.value,
             "figures": self.figures,
         }
@@ -57,9 +57,9 @@ class Deadline:
 
 
 class TrialTable(typing.Protocol):
-    """What evaluates a candidate without asking the scorer: `score_table.Table`."""
+    """What evaluates a candidate without asking the scorer: `ScoreTable`."""
 
-    def values(self, composition: ScoreWeights, model: str, /) -> dict[str, float]:
+    def values(self, weights: ScoreWeights, model: str, /) -> dict[str, float]:
         """HR@3 and NDCG@10 of the weights with one model's factors."""
         ...
 
@@ -116,7 +116,7 @@ class Stage(Trials):
         self.try_all(starts)
         while not deadline.passed:
             parents = self.leaders[:PARENTS]
-            parent = parents[int(random.integers(len(parents)))].composition
+            parent = parents[int(random.integers(len(parents)))].weights
             self._try(mutate(parent, random))
 
     def try_all(self, candidates: Sequence[ScoreWeights]) -> None:
@@ -132,10 +132,10 @@ class Stage(Trials):
 class FinalRound(Trials):
     """Trials by the answers of the serving scorer."""
 
-    def __init__(self, name: str, window: SearchWindow, knowledge: TrainedParts, als: AlsSettings) -> None:
+    def __init__(self, name: str, window: SearchWindow, trained: TrainedParts, als: AlsSettings) -> None:
         super().__init__(name, als)
         self._window = window
-        self._knowledge = knowledge
+        self._knowledge = trained
         self._answers: Answers | None = None
 
     def try_all(self, candidates: Sequence[ScoreWeights], protocol: EvaluationProtocol) -> None:
@@ -160,7 +160,7 @@ class FinalRound(Trials):
         assert self._answers is not None
         best = self.trials.index(self.best)
         pays = len(self._answers) > 0 and better(self._answers, best, 0)
-        return self.trials[best if pays else 0].composition
+        return self.trials[best if pays else 0].weights
 
 
 def better(answers: Answers, one: int, other: int) -> bool:

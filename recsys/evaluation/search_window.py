@@ -8,7 +8,7 @@ import numpy as np
 
 from recsys.evaluation.purchase_log import ANONYMOUS
 from recsys.evaluation.rolling import EvaluationProtocol
-from recsys.evaluation.score_table import HALF_LIVES_H, Table
+from recsys.evaluation.score_table import HALF_LIVES_H, ScoreTable
 from recsys.evaluation.score_table_builder import tabulate, tabulate_holdout
 from recsys.evaluation.training_view import TrainingView
 from recsys.score_weights import ScoreWeights
@@ -58,12 +58,12 @@ class SearchWindow:
         warm, cold = self.orders
         return min(self.sample * TABLE_SHARE, self.limits.table / warm), min(self.sample, self.limits.table / cold)
 
-    def table(self, models: dict[str, TrainedParts], given: Sequence[ScoreWeights]) -> tuple[Table, Table]:
+    def table(self, models: dict[str, TrainedParts], given: Sequence[ScoreWeights]) -> tuple[ScoreTable, ScoreTable]:
         """The score tables of warm and of cold customers' orders, with the half-lives of the given weights too."""
         half_lives_h = _half_lives(given)
         return tabulate(self.view, self.until_ms, models, half_lives_h=half_lives_h, shares=self.shares, seed=self.seed)
 
-    def holdout_table(self, models: dict[str, TrainedParts], given: Sequence[ScoreWeights]) -> Table:
+    def holdout_table(self, models: dict[str, TrainedParts], given: Sequence[ScoreWeights]) -> ScoreTable:
         """The score table of warm customers answered once, at the window's beginning, for all they buy in it."""
         log, half_lives_h = self.view.log, _half_lives(given)
         customers = len(np.unique(log.customers[self.view.last : log.at(self.until_ms)]))

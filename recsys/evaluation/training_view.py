@@ -66,7 +66,7 @@ class TrainingView:
         kept[known] = np.append(net, -1)[places] == keys
         return kept
 
-    def knowledge(self, item_factors: Float32s, als: AlsSettings, popularity: Float64s) -> TrainedParts:
+    def trained_parts(self, item_factors: Float32s, als: AlsSettings, popularity: Float64s) -> TrainedParts:
         """The scorer's input with these item factors [scored, rank]."""
         return TrainedParts(
             item_factors, FoldIn(item_factors, als.alpha, als.regularisation), popularity, self.categories

@@ -48,22 +48,22 @@ def personal_starts(popularity: ScoreWeights) -> list[ScoreWeights]:
     ]
 
 
-def popularity_only(composition: ScoreWeights) -> ScoreWeights:
+def popularity_only(weights: ScoreWeights) -> ScoreWeights:
     """The weights without their personal terms: what unknown users get."""
-    still = popularity_only(composition.offline_weights) if composition.offline_weights else None
+    offline = popularity_only(weights.offline_weights) if weights.offline_weights else None
     return msgspec.structs.replace(
-        composition, factors=0.0, neighbours=0.0, categories=0.0, repeats=0.0, offline_weights=still
+        weights, factors=0.0, neighbours=0.0, categories=0.0, repeats=0.0, offline_weights=offline
     )
 
 
-def scaled(composition: ScoreWeights, scale: float) -> ScoreWeights:
+def scaled(weights: ScoreWeights, scale: float) -> ScoreWeights:
     """All popularity terms times `scale`: the ranking for unknown users stays the same."""
     return msgspec.structs.replace(
-        composition,
-        live=_rounded(composition.live * scale),
-        popularity=_rounded(composition.popularity * scale),
+        weights,
+        live=_rounded(weights.live * scale),
+        popularity=_rounded(weights.popularity * scale),
         baseline_trends=tuple(
-            DecayTerm(part.half_life_h, _rounded(part.weight * scale)) for part in composition.baseline_trends
+            DecayTerm(part.half_life_h, _rounded(part.weight * scale)) for part in weights.baseline_trends
         ),
     )
 
@@ -82,8 +82,8 @@ def mutate_popularity(parent: ScoreWeights, random: Random) -> ScoreWeights:
     if random.random() < 0.4:
         popularity = _jittered(popularity or 0.003, random) if random.random() < 0.7 else 0.0
     if random.random() < 0.4:
-        held = _jittered(baseline[0].weight if baseline else 0.3 * parent.live, random)
-        baseline = (DecayTerm(_choice(HALF_LIVES_H[4:], random), held),) if random.random() < 0.8 else ()
+        weight = _jittered(baseline[0].weight if baseline else 0.3 * parent.live, random)
+        baseline = (DecayTerm(_choice(HALF_LIVES_H[4:], random), weight),) if random.random() < 0.8 else ()
     return msgspec.structs.replace(parent, trends=trends, popularity=popularity, baseline_trends=baseline)
 
 
@@ -144,21 +144,21 @@ def offline_starts(streaming: ScoreWeights) -> list[ScoreWeights]:
     return [streaming, *popular[: len(OFFLINE_TRENDS_H)], *personal]
 
 
-def with_offline_weights(streaming: ScoreWeights, still: ScoreWeights) -> ScoreWeights:
+def with_offline_weights(streaming: ScoreWeights, offline: ScoreWeights) -> ScoreWeights:
     """The streaming weights with their offline weights.
 
     The mask and the relative weight of repeats are those of the streaming weights: holdout questions are about new
     products only and cannot choose them.
     """
-    repeats = streaming.repeats / _largest(streaming) * _largest(still) if streaming.repeats else 0.0
+    repeats = streaming.repeats / _largest(streaming) * _largest(offline) if streaming.repeats else 0.0
     return msgspec.structs.replace(
-        streaming, offline_weights=msgspec.structs.replace(still, mask_bought=streaming.mask_bought, repeats=repeats)
+        streaming, offline_weights=msgspec.structs.replace(offline, mask_bought=streaming.mask_bought, repeats=repeats)
     )
 
 
-def _largest(composition: ScoreWeights) -> float:
+def _largest(weights: ScoreWeights) -> float:
     """The weight that the weight of repeats is relative to."""
-    return max(composition.factors, composition.neighbours, composition.categories, composition.live)
+    return max(weights.factors, weights.neighbours, weights.categories, weights.live)
 
 
 def _recency(random: Random) -> tuple[DecayTerm, ...]:

@@ -72,7 +72,9 @@ def choose(
     clock: Clock = time.monotonic,
 ) -> Choice:
     """Search for about `seconds`, not counting the fits and the score table; `start` is among the first candidates."""
-    models = [FittedModel(str(place), als, cache.knowledge(window.view, als)) for place, als in enumerate(candidates)]
+    models = [
+        FittedModel(str(place), als, cache.trained_parts(window.view, als)) for place, als in enumerate(candidates)
+    ]
     return Search(window, models, seconds, start, clock).run()
 
 
@@ -82,7 +84,7 @@ class FittedModel:
 
     name: str
     als: AlsSettings
-    knowledge: TrainedParts
+    trained: TrainedParts
 
 
 class Search:
@@ -99,8 +101,8 @@ class Search:
         self._window = window
         self._models = {model.name: model for model in models}
         self._start = start
-        self._given = [] if start is None else [msgspec.structs.replace(start.composition, offline_weights=None)]
-        self._warm, self._cold = window.table({model.name: model.knowledge for model in models}, self._given)
+        self._given = [] if start is None else [msgspec.structs.replace(start.weights, offline_weights=None)]
+        self._warm, self._cold = window.table({model.name: model.trained for model in models}, self._given)
         self._few_newcomers = window.newcomers < ENOUGH_NEWCOMERS
         self._random = np.random.default_rng(window.seed)
         begun = clock()
@@ -110,11 +112,11 @@ class Search:
     def run(self) -> Choice:
         """All stages."""
         popularity = self.popularity_stage()
-        factors = self.factor_stages(popularity.best.composition)
+        factors = self.factor_stages(popularity.best.weights)
         personal = self.personal_stage(factors)
-        finals = self.final_round(popularity.best.composition, personal)
+        finals = self.final_round(popularity.best.weights, personal)
         repeats = self.repeats_round(finals, personal)
-        offline = self.offline_stages(finals.winner(), [personal] if repeats.best.composition.factors else factors)
+        offline = self.offline_stages(finals.winner(), [personal] if repeats.best.weights.factors else factors)
         return _choice(popularity, [popularity, *factors, personal, finals, repeats, *offline], repeats, offline)
 
     def popularity_stage(self) -> Stage:
@@ -140,13 +142,13 @@ class Search:
         best = max(factors, key=lambda stage: stage.best.value)
         stage = Stage(PERSONAL, self._warm, best.model, best.als)
         mutate = mutate_all if self._few_newcomers else mutate_personal
-        stage.random_search([trial.composition for trial in best.trials], mutate, self._random, self._deadline)
+        stage.random_search([trial.weights for trial in best.trials], mutate, self._random, self._deadline)
         return stage
 
     def final_round(self, popularity: ScoreWeights, personal: Stage) -> FinalRound:
         """Popularity alone against the leaders, by the serving scorer's answers."""
         finals = self._round(FINALS, personal)
-        leaders = [trial.composition for trial in personal.leaders[:FINALISTS]]
+        leaders = [trial.weights for trial in personal.leaders[:FINALISTS]]
         finals.try_all([popularity, *leaders], self._window.protocol())
         return finals
 
@@ -161,21 +163,21 @@ class Search:
 
         They may use factors where the streaming weights have none.
         """
-        before = self._start.composition.offline_weights if self._start else None
+        before = self._start.weights.offline_weights if self._start else None
         starts = [*offline_starts(streaming), *([before] if before else ())]
-        table = self._window.holdout_table({one.model: self._models[one.model].knowledge for one in stages}, starts)
+        table = self._window.holdout_table({one.model: self._models[one.model].trained for one in stages}, starts)
         found = [Stage(OFFLINE, table, one.model, one.als) for one in stages]
         for stage in found:
             stage.try_all(starts)
         return found
 
     def _round(self, name: str, personal: Stage) -> FinalRound:
-        return FinalRound(name, self._window, self._models[personal.model].knowledge, personal.als)
+        return FinalRound(name, self._window, self._models[personal.model].trained, personal.als)
 
 
 def _choice(popularity: Stage, stages: Sequence[Trials], repeats: FinalRound, offline: Sequence[Stage]) -> Choice:
     best = max(offline, key=lambda stage: stage.best.value).best
-    weights = with_offline_weights(repeats.best.composition, best.composition)
+    weights = with_offline_weights(repeats.best.weights, best.weights)
     return Choice(
         ModelConfig(best.als, weights, best_single_trend(popularity.trials)),
         tuple(trial for stage in stages for trial in stage.notable),
@@ -188,8 +190,6 @@ def best_single_trend(trials: Sequence[SearchTrial]) -> ScoreWeights:
     alone = [
         trial
         for trial in trials
-        if len(trial.composition.trends) == 1
-        and not trial.composition.popularity
-        and not trial.composition.baseline_trends
+        if len(trial.weights.trends) == 1 and not trial.weights.popularity and not trial.weights.baseline_trends
     ]
-    return max(alone, key=lambda trial: trial.value).composition
+    return max(alone, key=lambda trial: trial.value).weights

@@ -1,4 +1,4 @@
-"""Comparing two books: which snapshot, which figures, and how a difference is told."""
+"""Comparing live and batch figures: which snapshot, which figures, and the text of a difference."""
 
 from typing import Any
 
@@ -80,7 +80,7 @@ def test_by_hours_something_must_have_arrived_since() -> None:
     assert comparable_by_hours([("key", SNAPSHOT)], SNAPSHOT.taken_at + 1, "Europe/Berlin") == ("key", SNAPSHOT)
 
 
-def test_equal_books_agree_on_every_figure() -> None:
+def test_equal_figures_agree_on_every_figure() -> None:
     found = compared(SNAPSHOT, live_figures(SNAPSHOT))
     # 5 totals, 2 partitions of 3, and 6 buckets of 3.
     assert (found.status, found.compared, found.differing, found.differences) == ("agree", 5 + 6 + 18, 0, ())

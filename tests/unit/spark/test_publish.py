@@ -266,7 +266,7 @@ def test_the_live_config_is_that_of_the_pointer_s_version() -> None:
     write_manifest(bucket, manifest_of("v"))
     config = live_config(bucket)
     assert config is not None
-    assert (config.als, config.composition) == (ALS, DEFAULT)
+    assert (config.als, config.weights) == (ALS, DEFAULT)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the gate says of answers whose worth is known."""
+"""The gate's decision on answers with known hit rates."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -68,7 +68,7 @@ def test_the_best_that_is_not_refused_wins() -> None:
     assert refused(decision) == {LIVE: None, POPULARITY: None, CANDIDATE: None}
 
 
-def test_a_recipe_worse_than_the_live_one_is_refused() -> None:
+def test_a_configuration_worse_than_the_live_one_is_refused() -> None:
     found = answers({CANDIDATE: (0.45, 0.3), LIVE: (0.6, 0.3), POPULARITY: (0.2, 0.3)})
     decision = decided(found, candidate=PERSONAL, live=PERSONAL)
     assert decision.winner == LIVE
@@ -78,7 +78,7 @@ def test_a_recipe_worse_than_the_live_one_is_refused() -> None:
     assert candidate.against_live.high < 0
 
 
-def test_what_cannot_be_told_from_the_live_recipe_is_not_refused() -> None:
+def test_what_does_not_differ_significantly_from_the_live_configuration_is_not_refused() -> None:
     found = answers({CANDIDATE: (0.599, 0.3), LIVE: (0.6, 0.3), POPULARITY: (0.2, 0.3)})
     decision = decided(found, candidate=PERSONAL, live=PERSONAL)
     assert refused(decision)[CANDIDATE] is None
@@ -86,7 +86,7 @@ def test_what_cannot_be_told_from_the_live_recipe_is_not_refused() -> None:
 
 
 @pytest.mark.parametrize("known", [0.3, 0.2, 0.302])
-def test_a_personal_recipe_without_a_lift_for_known_customers_is_refused(known: float) -> None:
+def test_a_personal_configuration_without_a_lift_for_known_customers_is_refused(known: float) -> None:
     found = answers({CANDIDATE: (known, 0.9), POPULARITY: (0.3, 0.3)})
     decision = decided(found, candidate=PERSONAL)
     assert decision.winner == POPULARITY
@@ -94,14 +94,14 @@ def test_a_personal_recipe_without_a_lift_for_known_customers_is_refused(known: 
     assert "was refused" in decision.reason
 
 
-def test_a_recipe_of_popular_products_needs_no_lift_over_them() -> None:
+def test_a_configuration_of_popular_products_needs_no_lift_over_them() -> None:
     found = answers({CANDIDATE: (0.3, 0.4), POPULARITY: (0.3, 0.3)})
     decision = decided(found, candidate=msgspec.structs.replace(POPULAR, trends=(DecayTerm(1.0, 1.0),)))
     assert decision.winner == CANDIDATE
 
 
 def test_popular_products_are_never_refused_so_that_something_is_left() -> None:
-    """The live recipe is far better for strangers, and has no lift for those who bought: nothing but these is left."""
+    """The live one is far better for unknown users, without a lift for those who bought: only popular ones are left."""
     found = answers({CANDIDATE: (0.1, 0.1), LIVE: (0.3, 0.9), POPULARITY: (0.3, 0.3)})
     decision = decided(found, candidate=PERSONAL, live=PERSONAL)
     assert decision.winner == POPULARITY

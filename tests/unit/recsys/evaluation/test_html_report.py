@@ -35,13 +35,13 @@ def document() -> Json:
         hits=hits,
         candidates=np.ones(1, np.bool_),
     )
-    composition = ScoreWeights(
+    weights = ScoreWeights(
         neighbours=1.0,
         live=0.01,
         trends=(DecayTerm(6.0, 1.0), DecayTerm(168.0, 0.1)),
         offline_weights=ScoreWeights(factors=1.0, live=0.1, trends=(DecayTerm(720.0, 1.0),)),
     )
-    trial = SearchTrial("personal", composition, ALS, 0.1, {"hr@3": 0.06, "ndcg@10": 0.04})
+    trial = SearchTrial("personal", weights, ALS, 0.1, {"hr@3": 0.06, "ndcg@10": 0.04})
     figures = summary(answers, np.ones(1), COMPOSED)
     return {
         "file": "<shop>.csv",
@@ -50,7 +50,7 @@ def document() -> Json:
         "sample": 0.25,
         "validation": {"from": "2020-10-08T00:00:00Z", "sample": 0.5},
         "looks": 2,
-        "recipe": ModelConfig(ALS, composition, ScoreWeights(live=1.0)).record(),
+        "recipe": ModelConfig(ALS, weights, ScoreWeights(live=1.0)).record(),
         "rolling": figures,
         "static": {name: figures[name] for name in ("all", "warm", "cold")},
         "tried": {"strangers": 900, "personal": 2100},

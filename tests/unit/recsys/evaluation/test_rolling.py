@@ -1,4 +1,4 @@
-"""Rolling and static evaluation of logs whose right answers are known."""
+"""Rolling and holdout evaluation of logs whose right answers are known."""
 
 import numpy as np
 import pytest
@@ -38,8 +38,8 @@ def known(after: list[LogLine] = AFTER) -> TrainingView:
 
 
 def method(view: TrainingView, frozen: bool = False, **weights: float) -> Method:
-    knowledge = view.knowledge(np.zeros((view.scored, 2), np.float32), ALS, view.popularity())
-    return Method("method", ComposedScorer(knowledge, ScoreWeights(trends=HOURLY, **weights)), frozen)  # type: ignore[arg-type]
+    trained = view.trained_parts(np.zeros((view.scored, 2), np.float32), ALS, view.popularity())
+    return Method("method", ComposedScorer(trained, ScoreWeights(trends=HOURLY, **weights)), frozen)  # type: ignore[arg-type]
 
 
 def rolled(view: TrainingView, *methods: Method, protocol: EvaluationProtocol = EVERYBODY) -> Answers:
@@ -102,7 +102,7 @@ def test_a_frozen_method_knows_nothing_of_the_stream_but_hides_what_was_bought()
     assert shown(shop, answers)[2] == ["p002", "p000", "p001"], "the new customer has p003 by now"
 
 
-def test_a_frozen_method_gives_its_strangers_what_it_has_for_them() -> None:
+def test_a_frozen_method_gives_unknown_users_its_fallback() -> None:
     shop = known()
     popular = method(shop, live=1.0).scorer
     personal = Method("personal", method(shop, neighbours=1.0).scorer, frozen=True, fallback=popular)
@@ -111,7 +111,7 @@ def test_a_frozen_method_gives_its_strangers_what_it_has_for_them() -> None:
     assert shown(shop, answers)[1] == ["p003", "p002", "p000", "p001"], "what sold last, at the model's moment"
 
 
-def test_a_silent_method_gives_its_strangers_nothing() -> None:
+def test_a_warm_only_method_gives_unknown_users_nothing() -> None:
     shop = known()
     warm_only = Method("silent", method(shop, neighbours=1.0, live=0.01).scorer, frozen=True, warm_only=True)
     answers = rolled(shop, warm_only)

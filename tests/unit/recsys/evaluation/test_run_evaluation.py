@@ -1,5 +1,6 @@
-"""Evaluation as a step of a run: what is chosen, compared and refused on shops whose best recipe is known."""
+"""Evaluation as a step of a run: chosen, compared and refused on shops whose best configuration is known."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -26,23 +27,25 @@ PERSONAL = ScoreWeights(live=0.01, neighbours=1.0, trends=(DecayTerm(24.0, 1.0),
 POPULAR = ScoreWeights(live=0.01, trends=(DecayTerm(24.0, 1.0),))
 
 
-def made_by(composition: ScoreWeights, als: AlsSettings = SMALL) -> ModelConfig:
-    return ModelConfig(als, composition, popularity_only(composition))
+def made_by(weights: ScoreWeights, als: AlsSettings = SMALL) -> ModelConfig:
+    return ModelConfig(als, weights, popularity_only(weights))
 
 
 def evaluated(
     log: PurchaseLog, folder: Path, live: ModelConfig | None = None, settings: EvaluationSettings = QUICK
 ) -> EvaluationResult:
-    return Evaluation(log, settings, SMALL, live, baseline=SMALL).run(folder)
+    """An evaluation whose clock moves by a millisecond whenever it is read, on a busy machine too."""
+    ticks = itertools.count()
+    return Evaluation(log, settings, SMALL, live, baseline=SMALL, clock=lambda: next(ticks) / 1000).run(folder)
 
 
 def refusals(found: EvaluationResult) -> dict[str, str | None]:
     return {result.name: result.refused for result in found.decision.results}
 
 
-def test_where_customers_keep_to_their_world_the_personal_recipe_wins(tmp_path: Path) -> None:
+def test_where_customers_keep_to_their_world_the_personal_configuration_wins(tmp_path: Path) -> None:
     found = evaluated(two_worlds(500, seed=2), tmp_path)
-    assert (found.decision.winner, found.config.composition) == (CANDIDATE, DEFAULT)
+    assert (found.decision.winner, found.config.weights) == (CANDIDATE, DEFAULT)
     assert found.metrics["warm"]["hr@3"][0] > 0.3
     assert found.metrics["protocol"] == "rolling"
 
@@ -51,7 +54,7 @@ def test_plant_customers_permuted_among_the_orders(tmp_path: Path) -> None:
     """What sells stays as it is and nothing personal is left: what serves is refused, and popular products win."""
     found = evaluated(two_worlds(500, seed=2, permuted=True), tmp_path, live=made_by(PERSONAL))
     assert found.decision.winner == POPULARITY
-    assert not gate.personalises(found.config.composition)
+    assert not gate.personalises(found.config.weights)
     for name in (LIVE, CANDIDATE):
         assert "is not significantly better than popular products for customers with purchases" in (
             refusals(found)[name] or ""
@@ -60,7 +63,7 @@ def test_plant_customers_permuted_among_the_orders(tmp_path: Path) -> None:
     assert found.decision.verdict == "published", "something always serves"
 
 
-def test_plant_the_search_is_told_why_as_well(tmp_path: Path) -> None:
+def test_plant_the_record_says_why_nothing_personal_was_chosen(tmp_path: Path) -> None:
     settings = QUICK.model_copy(update={"search_seconds": 0.1})
     found = evaluated(two_worlds(500, seed=2, permuted=True), tmp_path, settings=settings)
     assert "popular products" in (refusals(found)[CANDIDATE] or "")
@@ -68,7 +71,7 @@ def test_plant_the_search_is_told_why_as_well(tmp_path: Path) -> None:
     assert sum(found.search["tried"].values()) >= 15
 
 
-def test_each_recipe_is_fitted_with_its_own_settings(tmp_path: Path) -> None:
+def test_each_configuration_is_fitted_with_its_own_settings(tmp_path: Path) -> None:
     evaluated(two_worlds(300, seed=2), tmp_path, live=made_by(PERSONAL, OTHER))
     fitted = {file.name.split("-")[1] for file in tmp_path.iterdir()}
     assert fitted == {"rank4", "rank3"}
@@ -138,7 +141,7 @@ def test_a_line_of_a_later_year_moves_no_span() -> None:
 
 
 def manifest_of(settings: dict[str, Any]) -> Manifest:
-    """The manifest of a model with this composition of PERSONAL, and these settings."""
+    """The manifest of a model with the weights of PERSONAL, and these settings."""
     document = {
         "format_version": 2,
         "version": "v",
@@ -154,9 +157,9 @@ def manifest_of(settings: dict[str, Any]) -> Manifest:
     return read_manifest(json.dumps(document).encode())
 
 
-def test_a_manifest_gives_its_recipe_back() -> None:
+def test_a_manifest_gives_its_configuration_back() -> None:
     assert config_of(manifest_of({**SMALL.model_dump(), "time_zone": "UTC"})) == made_by(PERSONAL)
 
 
-def test_a_manifest_without_all_settings_of_training_has_no_recipe() -> None:
+def test_a_manifest_without_all_settings_of_training_has_no_configuration() -> None:
     assert config_of(manifest_of({"regularisation": 1.0, "alpha": 40.0})) is None

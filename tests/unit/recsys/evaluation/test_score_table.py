@@ -1,4 +1,4 @@
-"""The table of score parts: a trial on it gives what the serving scorer's own answers give."""
+"""The score table: a trial on it gives the same figures as the serving scorer's answers."""
 
 import msgspec
 import numpy as np
@@ -9,7 +9,7 @@ from recsys.decayed_counts import DAY_MS
 from recsys.evaluation import holdout, rolling
 from recsys.evaluation.metrics import groups, values
 from recsys.evaluation.rolling import Answers, EvaluationProtocol, Method
-from recsys.evaluation.score_table import HALF_LIVES_H, Table
+from recsys.evaluation.score_table import HALF_LIVES_H, ScoreTable
 from recsys.evaluation.score_table_builder import tabulate, tabulate_holdout
 from recsys.evaluation.training_view import TrainingView, view_at
 from recsys.score_weights import DecayTerm, ScoreWeights
@@ -47,20 +47,22 @@ COMPOSITIONS = {
 def known() -> tuple[TrainingView, TrainedParts]:
     shop = view_at(two_worlds(300, seed=4), MOMENT_MS)
     factors: Float32s = np.random.default_rng(1).normal(size=(shop.scored, 4)).astype(np.float32)
-    return shop, shop.knowledge(factors, ALS, shop.popularity())
+    return shop, shop.trained_parts(factors, ALS, shop.popularity())
 
 
 @pytest.fixture(scope="module")
-def both() -> tuple[Answers, tuple[Table, Table]]:
-    """All compositions' answers by the scorer, and the tables of the same orders."""
-    shop, knowledge = known()
-    methods = [Method(name, ComposedScorer(knowledge, composition)) for name, composition in COMPOSITIONS.items()]
+def both() -> tuple[Answers, tuple[ScoreTable, ScoreTable]]:
+    """The scorer's answers with all weights, and the tables of the same orders."""
+    shop, trained = known()
+    methods = [Method(name, ComposedScorer(trained, weights)) for name, weights in COMPOSITIONS.items()]
     answers = rolling.evaluate(shop, END_MS, methods, EvaluationProtocol(), "test")
-    return answers, tabulate(shop, END_MS, {"one": knowledge}, shares=(1.0, 1.0), seed=1)
+    return answers, tabulate(shop, END_MS, {"one": trained}, shares=(1.0, 1.0), seed=1)
 
 
 @pytest.mark.parametrize("name", COMPOSITIONS)
-def test_a_trial_gives_what_the_scorer_s_answers_give(name: str, both: tuple[Answers, tuple[Table, Table]]) -> None:
+def test_a_trial_gives_what_the_scorer_s_answers_give(
+    name: str, both: tuple[Answers, tuple[ScoreTable, ScoreTable]]
+) -> None:
     answers, tables = both
     place, found = answers.methods.index(name), values(answers)
     for table, group in zip(tables, ("warm", "cold"), strict=True):
@@ -73,43 +75,43 @@ def test_a_trial_gives_what_the_scorer_s_answers_give(name: str, both: tuple[Ans
 
 
 @pytest.mark.parametrize("name", COMPOSITIONS)
-def test_so_it_does_where_the_state_stands_still(name: str) -> None:
-    shop, knowledge = known()
-    method = Method(name, ComposedScorer(knowledge, COMPOSITIONS[name]))
+def test_so_it_does_for_holdout_questions(name: str) -> None:
+    shop, trained = known()
+    method = Method(name, ComposedScorer(trained, COMPOSITIONS[name]))
     answers = holdout.evaluate(shop, END_MS, [method], EvaluationProtocol(who="warm"))
-    table = tabulate_holdout(shop, END_MS, {"one": knowledge}, share=1.0, seed=1)
+    table = tabulate_holdout(shop, END_MS, {"one": trained}, share=1.0, seed=1)
     assert table.asked == len(answers) > 20
     for metric, figure in table.values(COMPOSITIONS[name], "one").items():
         assert figure == pytest.approx(values(answers)[metric].mean(), abs=1e-9), metric
 
 
 def test_the_share_of_the_orders_is_asked_and_the_others_are_left_for_the_scorer() -> None:
-    shop, knowledge = known()
-    whole, _ = tabulate(shop, END_MS, {"one": knowledge}, shares=(1.0, 1.0), seed=1)
-    some, none = tabulate(shop, END_MS, {"one": knowledge}, shares=(0.3, 0.0), seed=1)
+    shop, trained = known()
+    whole, _ = tabulate(shop, END_MS, {"one": trained}, shares=(1.0, 1.0), seed=1)
+    some, none = tabulate(shop, END_MS, {"one": trained}, shares=(0.3, 0.0), seed=1)
     assert 0.2 * whole.asked < some.asked < 0.4 * whole.asked
     assert none.asked == len(none.rows) == 0
     rest = rolling.evaluate(
         shop,
         END_MS,
-        [Method("one", ComposedScorer(knowledge, EVERYTHING))],
+        [Method("one", ComposedScorer(trained, EVERYTHING))],
         EvaluationProtocol(who="warm", skip=0.3, sample=1.0, seed=1),
         "test",
     )
     assert len(rest) == whole.asked - some.asked
 
 
-def test_models_are_told_apart_and_other_half_lives_can_be_had() -> None:
-    shop, knowledge = known()
-    other = shop.knowledge(-knowledge.item_factors[::-1], ALS, shop.popularity())
+def test_models_are_distinguished_and_other_half_lives_are_possible() -> None:
+    shop, trained = known()
+    other = shop.trained_parts(-trained.item_factors[::-1], ALS, shop.popularity())
     table, _ = tabulate(
-        shop, END_MS, {"one": knowledge, "other": other}, half_lives_h=(*HALF_LIVES_H, 5.0), shares=(1.0, 0.0), seed=1
+        shop, END_MS, {"one": trained, "other": other}, half_lives_h=(*HALF_LIVES_H, 5.0), shares=(1.0, 0.0), seed=1
     )
     odd = ScoreWeights(factors=1.0, live=0.1, trends=(DecayTerm(5.0, 1.0),))
     assert table.values(odd, "one") != table.values(odd, "other")
 
 
 def test_where_nothing_can_be_found_there_is_nothing() -> None:
-    shop, knowledge = known()
-    warm, cold = tabulate(shop, shop.moment_ms, {"one": knowledge}, shares=(1.0, 1.0), seed=1)
+    shop, trained = known()
+    warm, cold = tabulate(shop, shop.moment_ms, {"one": trained}, shares=(1.0, 1.0), seed=1)
     assert warm.values(EVERYTHING, "one") == cold.values(EVERYTHING, "one") == {"hr@3": 0.0, "ndcg@10": 0.0}

@@ -1,4 +1,4 @@
-"""The search on shops whose best composition is known."""
+"""The weight search on shops whose best weights are known."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +42,7 @@ def chosen(log: PurchaseLog, folder: Path, seed: int = 1) -> Choice:
 
 
 def lift(log: PurchaseLog, choice: Choice, folder: Path) -> float:
-    """How many times the hits of live popularity the chosen composition finds for warm customers after the split."""
+    """How many times the hits of live popularity the chosen weights find for warm customers after the split."""
     known = view_at(log, SPLIT_MS)
     compared = methods.methods(known, choice.config, FactorCache(folder), live=True, baseline=SMALL)
     answers = rolling.evaluate(known, END_MS, compared, rolling.EvaluationProtocol(), "test")
@@ -50,17 +50,17 @@ def lift(log: PurchaseLog, choice: Choice, folder: Path) -> float:
     return float(warm[answers.methods.index(COMPOSED)] / warm[answers.methods.index(POPULAR_LIVE)])
 
 
-def test_where_customers_keep_to_their_world_a_personal_composition_is_chosen_and_pays(tmp_path: Path) -> None:
+def test_where_customers_keep_to_their_world_personal_weights_are_chosen_and_pay(tmp_path: Path) -> None:
     log = two_worlds(400, seed=2)
     choice = chosen(log, tmp_path)
-    assert choice.config.composition.neighbours or choice.config.composition.factors
+    assert choice.config.weights.neighbours or choice.config.weights.factors
     assert lift(log, choice, tmp_path) > 1.2
 
 
 def test_where_nothing_is_personal_nothing_is_gained(tmp_path: Path) -> None:
     log = two_worlds(400, seed=2, permuted=True)
     choice = chosen(log, tmp_path)
-    assert choice.config.composition.neighbours == choice.config.composition.factors == 0, "popular products it is"
+    assert choice.config.weights.neighbours == choice.config.weights.factors == 0, "popular products it is"
     assert lift(log, choice, tmp_path) < 1.1
 
 
@@ -84,11 +84,11 @@ def test_a_shop_without_newcomers_chooses_what_is_popular_by_its_regulars(tmp_pa
     trials = chosen(replace(log, rows=rows), tmp_path).trials
     popular = [trial for trial in trials if trial.stage == "strangers"]
     assert all(trial.figures["hr@3"] > 0 for trial in popular)
-    values_of = {trial.composition.trends[0].half_life_h: trial.value for trial in popular[:4]}
+    values_of = {trial.weights.trends[0].half_life_h: trial.value for trial in popular[:4]}
     assert values_of[2.0] > values_of[168.0]
 
 
-def test_the_record_gives_the_recipe_back(tmp_path: Path) -> None:
+def test_the_record_gives_the_configuration_back(tmp_path: Path) -> None:
     choice = chosen(two_worlds(60, seed=4), tmp_path)
     record = msgspec.json.decode(msgspec.json.encode(choice.record()))
     assert ModelConfig.read(record) == choice.config
@@ -111,12 +111,12 @@ class LiveValues:
     def __init__(self, values: dict[float, float]) -> None:
         self._values = values
 
-    def values(self, composition: ScoreWeights, model: str, /) -> dict[str, float]:
-        return {"hr@3": self._values.get(composition.live, composition.live), "ndcg@10": 0.0}
+    def values(self, weights: ScoreWeights, model: str, /) -> dict[str, float]:
+        return {"hr@3": self._values.get(weights.live, weights.live), "ndcg@10": 0.0}
 
 
 def stage_of(values: dict[float, float]) -> Stage:
-    """A stage that started with compositions of these `live` weights."""
+    """A stage that started with these `live` weights."""
     stage = Stage("personal", LiveValues(values), "0", SMALL)
     stage.try_all([ScoreWeights(live=live) for live in values])
     return stage
@@ -134,28 +134,28 @@ def test_leaders_are_mutated_and_what_is_better_leads() -> None:
     stage.random_search((), mutate, np.random.default_rng(1), Deadline(5.0, lambda: next(clock)))
     assert set(changed[:20]) == {0.5, 0.4, 0.3, 0.2}, "the best four"
     assert set(changed[20:]) == {0.6, 0.5, 0.4, 0.3}
-    assert stage.best.composition.live == 0.6
+    assert stage.best.weights.live == 0.6
 
 
 def test_the_record_keeps_the_starts_and_what_was_better_than_all_before() -> None:
     stage = stage_of({0.3: 0.3, 0.2: 0.2})
     for live in (0.1, 0.4, 0.4, 0.35, 0.5):
         stage.add(ScoreWeights(live=live), {"hr@3": live, "ndcg@10": 0.0})
-    assert [trial.composition.live for trial in stage.notable] == [0.3, 0.2, 0.4, 0.5]
+    assert [trial.weights.live for trial in stage.notable] == [0.3, 0.2, 0.4, 0.5]
 
 
-def test_a_given_recipe_is_among_the_first_tried(tmp_path: Path) -> None:
+def test_a_given_configuration_is_among_the_first_tried(tmp_path: Path) -> None:
     log = two_worlds(60, seed=4)
     window = SearchWindow(view_at(log, VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
     given = ScoreWeights(live=0.3, neighbours=0.7, trends=(DecayTerm(5.0, 1.0),), shrink=4.0)
     start = ModelConfig(SMALL, given, ScoreWeights(live=1.0))
     trials = choose(window, FactorCache(tmp_path), seconds=0.0, candidates=[SMALL], start=start).trials
-    assert given in [trial.composition for trial in trials if trial.stage == "personal"]
-    popular = [trial.composition for trial in trials if trial.stage == "strangers"]
+    assert given in [trial.weights for trial in trials if trial.stage == "personal"]
+    popular = [trial.weights for trial in trials if trial.stage == "strangers"]
     assert msgspec.structs.replace(given, neighbours=0.0) in popular
 
 
-def test_where_a_trend_says_nothing_of_the_weeks_after_it_a_state_that_stands_still_gets_what_lasts(
+def test_where_a_trend_does_not_predict_the_next_weeks_the_offline_weights_are_slow(
     tmp_path: Path,
 ) -> None:
     log = two_worlds(300, seed=6)
@@ -167,19 +167,19 @@ def test_where_a_trend_says_nothing_of_the_weeks_after_it_a_state_that_stands_st
     window = SearchWindow(view_at(replace(log, rows=rows), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
     choice = choose(window, FactorCache(tmp_path), seconds=0.0, candidates=[SMALL])
     trials = [trial for trial in choice.trials if trial.stage == "still"]
-    best, still = max(trials, key=lambda trial: trial.value), choice.config.composition.offline_weights
+    best, still = max(trials, key=lambda trial: trial.value), choice.config.weights.offline_weights
     assert still is not None
-    assert best.value > trials[0].value, "the weights for a moving state are among the tried"
-    assert still == with_offline_weights(choice.config.composition, best.composition).offline_weights
+    assert best.value > trials[0].value, "the streaming weights are among the tried"
+    assert still == with_offline_weights(choice.config.weights, best.weights).offline_weights
 
 
-def test_strangers_get_popular_products_also_where_the_state_stands_still() -> None:
+def test_unknown_users_get_popular_products_with_offline_weights_too() -> None:
     moving = ScoreWeights(live=0.02, neighbours=1.0)
     assert all(one.live > 0 and one.trends for one in map(popularity_only, offline_starts(moving)))
     assert len({str(one) for one in offline_starts(moving)}) == 1 + 3 + 4 * 15
 
 
-def test_what_was_bought_is_shown_again_in_both_states_or_in_none() -> None:
+def test_purchased_products_are_shown_again_with_both_weights_or_with_none() -> None:
     moving = ScoreWeights(live=2.0, neighbours=0.5, mask_bought=False, repeats=6.0)
     still = with_offline_weights(moving, ScoreWeights(factors=0.5, live=0.1)).offline_weights
     assert still == ScoreWeights(factors=0.5, live=0.1, mask_bought=False, repeats=1.5)
@@ -188,29 +188,29 @@ def test_what_was_bought_is_shown_again_in_both_states_or_in_none() -> None:
     )
 
 
-def test_the_live_model_s_weights_for_it_are_among_the_tried(tmp_path: Path) -> None:
+def test_the_live_model_s_offline_weights_are_among_the_tried(tmp_path: Path) -> None:
     window = SearchWindow(view_at(two_worlds(60, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
     before = ScoreWeights(neighbours=0.7, live=0.02, trends=(DecayTerm(99.0, 1.0),))
     start = ModelConfig(SMALL, ScoreWeights(live=1.0, offline_weights=before), ScoreWeights(live=1.0))
     trials = choose(window, FactorCache(tmp_path), seconds=0.0, candidates=[SMALL], start=start).trials
-    assert before in [trial.composition for trial in trials if trial.stage == "still"]
-    assert all(trial.composition.offline_weights is None for trial in trials)
+    assert before in [trial.weights for trial in trials if trial.stage == "still"]
+    assert all(trial.weights.offline_weights is None for trial in trials)
 
 
-def test_static_asks_by_the_weights_for_a_state_that_stands_still(tmp_path: Path) -> None:
+def test_static_uses_the_offline_weights(tmp_path: Path) -> None:
     known, still = view_at(two_worlds(60, seed=4), SPLIT_MS), ScoreWeights(factors=1.0)
     config = ModelConfig(SMALL, ScoreWeights(live=1.0, offline_weights=still), ScoreWeights(live=1.0))
-    for live, composition in ((True, config.composition), (False, still)):
+    for live, weights in ((True, config.weights), (False, still)):
         composed = methods.methods(known, config, FactorCache(tmp_path), live=live, baseline=SMALL)[0]
-        assert (composed.name, composed.scorer.weights) == (COMPOSED, composition)
+        assert (composed.name, composed.scorer.weights) == (COMPOSED, weights)
 
 
 def test_the_table_and_the_finals_ask_different_orders(tmp_path: Path) -> None:
     window = SearchWindow(view_at(two_worlds(400, seed=4), VALIDATION_MS), SPLIT_MS, sample=0.5, seed=1)
-    knowledge = FactorCache(tmp_path).knowledge(window.view, SMALL)
-    table, _ = window.table({"0": knowledge}, [])
+    trained = FactorCache(tmp_path).trained_parts(window.view, SMALL)
+    table, _ = window.table({"0": trained}, [])
     whole = EvaluationProtocol(who="warm", sample=0.5, seed=1)
-    method = Method("one", ComposedScorer(knowledge, ScoreWeights(live=1.0)))
+    method = Method("one", ComposedScorer(trained, ScoreWeights(live=1.0)))
     finals, all_of_them = (
         rolling.evaluate(window.view, SPLIT_MS, [method], protocol, "test") for protocol in (window.protocol(), whole)
     )
@@ -225,8 +225,8 @@ def test_a_large_window_is_asked_up_to_the_limits(tmp_path: Path) -> None:
     assert window.shares == (50 / warm, 50 / cold)
     protocol = window.protocol()
     assert (protocol.skip, protocol.sample) == (50 / warm, 20 / warm)
-    knowledge = FactorCache(tmp_path).knowledge(window.view, SMALL)
-    asked = [table.asked for table in window.table({"0": knowledge}, [])]
+    trained = FactorCache(tmp_path).trained_parts(window.view, SMALL)
+    asked = [table.asked for table in window.table({"0": trained}, [])]
     assert all(0.5 * 50 < one < 1.5 * 50 for one in asked)
 
 
@@ -255,7 +255,7 @@ def test_factors_to_choose_from_are_written_in_a_line() -> None:
     assert (large.rank, large.regularisation, large.alpha) == (16, 1.0, 10.0)
 
 
-def test_recipes_are_compared_each_with_its_own_factors(tmp_path: Path) -> None:
+def test_configurations_are_compared_each_with_its_own_factors(tmp_path: Path) -> None:
     known, other = view_at(two_worlds(60, seed=4), SPLIT_MS), SMALL.model_copy(update={"rank": 2})
     factors, popular = ScoreWeights(factors=1.0), ScoreWeights(live=1.0)
     one, two = methods.compared(
@@ -277,7 +277,7 @@ def test_what_was_fitted_is_read_again(tmp_path: Path) -> None:
     assert FactorCache(tmp_path).factors(known, SMALL) == pytest.approx(fitted + 1)
 
 
-def test_personal_changes_leave_strangers_what_they_get() -> None:
+def test_personal_mutations_keep_the_ranking_for_unknown_users() -> None:
     parent = ScoreWeights(
         live=0.02, popularity=0.01, factors=0.1, neighbours=1.0, baseline_trends=(DecayTerm(720.0, 0.005),)
     )
@@ -289,12 +289,12 @@ def test_personal_changes_leave_strangers_what_they_get() -> None:
         assert changed.baseline_trends[0].weight / changed.live == pytest.approx(0.25, rel=0.02)
 
 
-def test_changes_of_what_strangers_get_are_compositions() -> None:
-    draw, composition = np.random.default_rng(1), ScoreWeights(live=0.01)
+def test_mutations_of_popularity_are_valid_weights() -> None:
+    draw, weights = np.random.default_rng(1), ScoreWeights(live=0.01)
     for _ in range(200):
-        composition = mutate_popularity(composition, draw)
-        assert 1 <= len(composition.trends) <= 2
-    assert composition.neighbours == composition.factors == 0
+        weights = mutate_popularity(weights, draw)
+        assert 1 <= len(weights.trends) <= 2
+    assert weights.neighbours == weights.factors == 0
 
 
 def test_a_shop_of_regulars_may_move_what_is_popular_too() -> None:
