@@ -55,7 +55,7 @@ def read_document(store: ObjectStore, key: str, kind: type[Document]) -> tuple[D
     try:
         return msgspec.json.decode(body, type=kind), etag
     except (msgspec.DecodeError, UnicodeDecodeError) as damage:
-        logger.warning("%s cannot be read and will be replaced: %s", key, damage)
+        logger.warning("%s cannot be read and will be replaced: %s", key, damage, extra={"key": key})
         return None, etag
 
 

@@ -5,40 +5,30 @@ So the price is in category_code and the user in brand; price and user_id are mi
 """
 
 import re
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
 _PRICE = re.compile(r"\d{1,7}\.\d{1,2}", re.ASCII)
 _USER = re.compile(r"\d*", re.ASCII)
+_COLUMNS = {"price": "category_code", "user_id": "brand", "empty_price": "price", "empty_user_id": "user_id"}
 
 
-class ShortRow(NamedTuple):
-    """The fields of a short row, each under its own name again."""
-
-    event_time: str
-    order_id: str
-    product_id: str
-    price: str
-    user_id: str
-    event_id: str | None
-
-
-class _Shifted(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """The record as it came, by the columns' names."""
+class ShortRow(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename=_COLUMNS):
+    """The fields of a short row, decoded from the columns that they were mapped to. `user_id` None = anonymous."""
 
     event_time: str
     order_id: str
     product_id: str
     category_id: Literal[""] | None
-    category_code: str
-    brand: str | None
-    price: Literal[""] | None = None
-    user_id: Literal[""] | None = None
+    price: str
+    user_id: str | None
+    empty_price: Literal[""] | None = None
+    empty_user_id: Literal[""] | None = None
     event_id: str | None = None
 
 
-_decode = msgspec.json.Decoder(_Shifted).decode
+_decode = msgspec.json.Decoder(ShortRow).decode
 
 
 def read_short_row(value: bytes) -> ShortRow | None:
@@ -47,12 +37,7 @@ def read_short_row(value: bytes) -> ShortRow | None:
     A code without decimals or a brand that is no number may be what they claim to be: then the record is no short row.
     """
     try:
-        shifted = _decode(value)
+        row = _decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    user_id = shifted.brand or ""
-    if not (_PRICE.fullmatch(shifted.category_code) and _USER.fullmatch(user_id)):
-        return None
-    return ShortRow(
-        shifted.event_time, shifted.order_id, shifted.product_id, shifted.category_code, user_id, shifted.event_id
-    )
+    return row if _PRICE.fullmatch(row.price) and _USER.fullmatch(row.user_id or "") else None

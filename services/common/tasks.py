@@ -28,7 +28,8 @@ async def repeat(action: Action, seconds: float) -> None:
         try:
             await action()
         except Exception:
-            logger.exception("%s failed", getattr(action, "__qualname__", action))
+            name = getattr(action, "__qualname__", str(action))
+            logger.exception("%s failed", name, extra={"task": name})
         if _cancelled():
             return
         await asyncio.sleep(seconds)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.common.short_rows import ShortRow, read_short_row
+from services.common.short_rows import read_short_row
 
 SHIFTED: dict[str, Any] = {
     "event_time": "2020-04-24 19:16:21 UTC",
@@ -19,13 +19,15 @@ SHIFTED: dict[str, Any] = {
 
 def test_each_field_gets_its_own_name_again() -> None:
     row = read_short_row(json.dumps({**SHIFTED, "event_id": "e", "price": None, "user_id": ""}).encode())
-    assert row == ShortRow("2020-04-24 19:16:21 UTC", "1", "2", price="217.57", user_id="42", event_id="e")
+    assert row is not None
+    assert (row.event_time, row.order_id, row.product_id) == ("2020-04-24 19:16:21 UTC", "1", "2")
+    assert (row.price, row.user_id, row.event_id) == ("217.57", "42", "e")
 
 
 def test_a_short_row_without_a_user_is_anonymous() -> None:
     row = read_short_row(json.dumps({**SHIFTED, "brand": None}).encode())
     assert row is not None
-    assert row.user_id == ""
+    assert row.user_id is None
 
 
 @pytest.mark.parametrize(
