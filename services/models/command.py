@@ -7,8 +7,8 @@ from services.models import commands
 DESCRIPTION = """\
 The published models: list them, look at one, compare two, and say which one serves.
 
-  list       every version, newest first: what serves, what the gate said, how good it was
-  show       one version's manifest in words: data, recipe, the gate's reasons and checks
+  list       every version, newest first: which one serves, the gate's decision, offline quality
+  show       one version's manifest as text: data, recipe, the gate's reasons and checks
   compare    two versions side by side
   activate   serve a version from now on, or with --variant let it answer a share of the customers
   rollback   serve again what served before this
@@ -21,9 +21,9 @@ examples:
   python -m services.models activate 20261125T031500Z-a1b2c3 --variant new --weight 0.1
   python -m services.models activate --stop-variant new
 
-Versions never change, and what is here only moves models/als/current.json, by a conditional write: of two people who
-move it at once, one is told so. The recommender follows within seconds, without a failed answer. A version that the
-gate refused can be activated with a note that says why. The bucket is that of TILLSTREAM_S3_ENDPOINT, …_BUCKET and
+Versions never change. These commands only move the pointer, models/als/current.json, by a conditional write: of two
+writers at once, one gets an error. The recommender follows within seconds, without a failed answer. A version that the
+gate refused needs a note that says why it should serve. The bucket is that of TILLSTREAM_S3_ENDPOINT, …_BUCKET and
 keys; for the stack of `make up`:  eval "$(python -m local env)".
 
 Exit status: 0 done, 1 refused or not reachable (one line says why), 2 wrong usage or settings.

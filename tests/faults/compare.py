@@ -74,8 +74,10 @@ def toll_of_archive(topic: Mapping[RecordPosition, Any], archive: ArchivedLines)
     strangers = [f"archive: {place} is not in the topic" for place in counts if place not in topic]
     missing = sorted(place for place in topic if place not in counts)
     twice = sorted(place for place, count in counts.items() if count > 1)
-    told = [f"archive: {len(places)} {what}, first {places[0]}" for places, what in _named(missing, twice) if places]
-    return Toll(len(missing), sum(counts[place] - 1 for place in twice), 0, [*told, *wrong[:SHOWN], *strangers[:SHOWN]])
+    found = [f"archive: {len(places)} {what}, first {places[0]}" for places, what in _named(missing, twice) if places]
+    return Toll(
+        len(missing), sum(counts[place] - 1 for place in twice), 0, [*found, *wrong[:SHOWN], *strangers[:SHOWN]]
+    )
 
 
 def archived(store: ObjectStore, known: ArchivedLines) -> ArchivedLines:

@@ -286,7 +286,7 @@ class S3Refuses(FaultInjection):
 
 
 class BrokerDiskFull(FaultInjection):
-    """Kafka's file system is full: Kafka ends, or runs on without what it could not load. Freed, it is started anew."""
+    """Kafka's file system is full: Kafka ends, or runs without what it could not load. Once freed, it is restarted."""
 
     def inject(self) -> None:
         fill(self.rig.kafka.folder)

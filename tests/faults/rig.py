@@ -72,8 +72,8 @@ class Rig:
         self._mounted: list[Path] = []
         ports = {name.removeprefix("TILLSTREAM_").lower(): port for name, port in free_port_settings().items()}
         asked = StackSettings.model_validate({**ports, "shards": shards})
-        told = {**PREFERENCES, "TILLSTREAM_SHARDS": str(shards)}
-        self._stack = Stack(self.layout, asked, die_with_parent=True, preferences=told)
+        preferences = {**PREFERENCES, "TILLSTREAM_SHARDS": str(shards)}
+        self._stack = Stack(self.layout, asked, die_with_parent=True, preferences=preferences)
         self.engines: dict[str, Engine] = {engine.name: engine for engine in self._stack.engines}
         self.s3_proxy = S3Proxy(asked.s3_port)
 
@@ -181,15 +181,15 @@ class Rig:
         """Start archiver, recommender or gateway."""
         program = self._stack.service(name).program
         self.processes[name] = spawn(
-            _told(program, self._s3_by_proxy) if name == "archiver" else program, die_with_parent=True
+            _with_environment(program, self._s3_by_proxy) if name == "archiver" else program, die_with_parent=True
         )
 
     def start_second_archiver(self) -> str:
-        """Start an archiver beside the first one; returns its name."""
+        """Start a second archiver; returns its name."""
         name = "archiver-2"
         program = replace(self._stack.service("archiver").program, name=name, log=self.layout.log(name))
-        told = {**self._s3_by_proxy, "TILLSTREAM_METRICS_PORT": str(free_port())}
-        self.processes[name] = spawn(_told(program, told), die_with_parent=True)
+        variables = {**self._s3_by_proxy, "TILLSTREAM_METRICS_PORT": str(free_port())}
+        self.processes[name] = spawn(_with_environment(program, variables), die_with_parent=True)
         return name
 
     @property
@@ -204,7 +204,7 @@ class Rig:
             self.redis_proxies[name] = RedisProxy(self.settings.redis_port)
             self.redis_proxies[name].start()
         port = self._aggregator_ports[name]
-        program = _told(
+        program = _with_environment(
             replace(self._stack.service("aggregator").program, name=name, log=self.layout.log(name)),
             {
                 "TILLSTREAM_AGGREGATOR_INSTANCE": name,
@@ -256,7 +256,7 @@ class Rig:
         return replace(job, argv=[*job.argv, "--until", until], log=self.layout.log("spark"))
 
     def spawn(self, program: Program) -> Process:
-        """Run a program beside the services; it does not outlive the rig."""
+        """Run a program next to the services; it does not outlive the rig."""
         process = self.processes[program.name] = spawn(program, die_with_parent=True)
         return process
 
@@ -351,7 +351,7 @@ def remove(folders: Iterable[Path]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _told(program: Program, more: dict[str, str]) -> Program:
+def _with_environment(program: Program, more: dict[str, str]) -> Program:
     return replace(program, environment={**program.environment, **more})
 
 

@@ -151,7 +151,7 @@ class TrialRound:
             return toll_of_figures(report_expected(reference), report_sections(report), "report")
 
     def forget(self) -> None:
-        """Read the archive anew at the next comparison. The topic's beginning may be gone."""
+        """Read the whole archive again at the next comparison. The topic's beginning may be gone."""
         self._archive = {}
 
     def _gateway(self) -> httpx.Client:
