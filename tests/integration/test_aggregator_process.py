@@ -68,12 +68,6 @@ def feed(kafka: str, names: TopicNames) -> PurchaseFeed:
     return PurchaseFeed(kafka, names)
 
 
-@pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
-
-
 async def test_figures_are_exact_after_kill_9(
     make: Callable[..., AggregatorProcess], feed: PurchaseFeed, client: redis.Redis
 ) -> None:

@@ -1,7 +1,7 @@
 """Snapshots of the live figures on a real Valkey and S3: consistent at any moment, one a turn, the newest kept."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -30,13 +30,6 @@ def store(s3: S3Settings) -> Iterator[ObjectStore]:
     store = ObjectStore(s3)
     yield store
     store.close()
-
-
-@pytest.fixture
-async def connection(redis_url: str) -> AsyncIterator[Redis]:
-    connection = Redis.from_url(redis_url)
-    yield connection
-    await connection.aclose()
 
 
 def snapshots_of(connection: Redis, store: ObjectStore, shards: int = 1, **options: Any) -> Snapshots:

@@ -85,12 +85,6 @@ def shop(kafka: str, redis_url: str, topics: TopicFactory, s3: S3Settings, tmp_p
 
 
 @pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
-
-
-@pytest.fixture
 def aggregator(shop: Shop) -> Iterator[AggregatorProcess]:
     started = AggregatorProcess(shop.variables, shop.folder / "aggregator.log")
     started.start()
