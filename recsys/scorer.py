@@ -131,11 +131,11 @@ class ComposedScorer:
     def shared_scores(self, live: LiveState, now_ms: int) -> SharedScores:
         """The terms that are the same for everybody at `now_ms`."""
         counts = np.zeros(len(self._items))
-        for part in self.weights.trends:
-            counts += part.weight * live.trend(part.half_life_h * HOUR_MS, now_ms)
+        for term in self.weights.trends:
+            counts += term.weight * live.trend(term.half_life_h * HOUR_MS, now_ms)
         scores = self.weights.live * np.log1p(counts)
-        for part in self.weights.baseline_trends:
-            scores -= part.weight * np.log1p(live.trend(part.half_life_h * HOUR_MS, now_ms))
+        for term in self.weights.baseline_trends:
+            scores -= term.weight * np.log1p(live.trend(term.half_life_h * HOUR_MS, now_ms))
         # The shares take time: computed only where categories have a weight.
         shares = self._categories.shares(counts) if self.weights.categories else np.zeros(len(counts))
         on_sale = live.on_sale(now_ms, self.weights.sold_within_days)
@@ -169,17 +169,17 @@ class ComposedScorer:
 
     def explain(self, customer: Customer, live: LiveState, shared: SharedScores, rows: Rows) -> Explanation:
         """The terms of the scores of `rows` [n], and what each purchase of the history contributes to them."""
-        history, weights = customer.history, self._recency(customer, shared.now_ms)
+        history, recency = customer.history, self._recency(customer, shared.now_ms)
         query = self._query(customer, shared.now_ms)
         user_query = query.copy()
         user_query[-1] = 0
-        neighbours = self._together(self._take_neighbour_terms(customer, weights, live, shared), len(history), rows)
+        neighbours = self._together(self._take_neighbour_terms(customer, recency, live, shared), len(history), rows)
         counted = customer.counted
         categories = np.zeros((len(history), len(rows)))
         categories[counted] = (
-            self._category_affinity(customer, weights)[:, self._categories.of[rows]] * shared.shares[rows]
+            self._category_affinity(customer, recency)[:, self._categories.of[rows]] * shared.shares[rows]
         )
-        repeats = (history.rows[:, np.newaxis] == rows) * self._repeats(history, weights)[:, np.newaxis]
+        repeats = (history.rows[:, np.newaxis] == rows) * self._repeats(history, recency)[:, np.newaxis]
         return Explanation(
             factors=self._items.scores(user_query, rows),
             popularity=self._items.scores(query - user_query, rows),
@@ -209,10 +209,8 @@ class ComposedScorer:
         if not self.weights.factor_decay or not len(customer.counted):
             return self.weights.factors
         age_ms = np.float64(max(now_ms - int(customer.history.event_time_ms[customer.counted[-1]]), 0))
-        fading = sum(
-            part.weight * 2.0 ** (-age_ms / (part.half_life_h * HOUR_MS)) for part in self.weights.factor_decay
-        )
-        return float(self.weights.factors * fading)
+        decay = sum(term.weight * 2.0 ** (-age_ms / (term.half_life_h * HOUR_MS)) for term in self.weights.factor_decay)
+        return float(self.weights.factors * decay)
 
     def _factors(self, customer: Customer, rows: Rows, now_ms: int) -> Float64s:
         """What each purchase contributes to the inner products of `rows`: [rows, purchases]."""
@@ -234,38 +232,38 @@ class ComposedScorer:
         history = customer.history
         if not len(history):
             return shared.scores
-        weights = self._recency(customer, shared.now_ms)
-        terms = self._neighbour_terms(customer, weights, live)
+        recency = self._recency(customer, shared.now_ms)
+        terms = self._neighbour_terms(customer, recency, live)
         customer.neighbour_terms = shared, terms
         added = shared.scores + np.bincount(terms.products, terms.added, minlength=len(shared.scores))
-        added[history.rows] += self._repeats(history, weights)
+        added[history.rows] += self._repeats(history, recency)
         if self.weights.categories:
             # Products without a category (-1) find the additional column of zeros.
-            added += self._category_affinity(customer, weights).sum(axis=0)[self._categories.of] * shared.shares
+            added += self._category_affinity(customer, recency).sum(axis=0)[self._categories.of] * shared.shares
         return added
 
     def _recency(self, customer: Customer, now_ms: int) -> Float64s:
         """The recency weight of each purchase of the history; 0 beyond the newest `purchases`."""
-        weights, counted = np.zeros(len(customer.history)), customer.counted
+        recency, counted = np.zeros(len(customer.history)), customer.counted
         age_ms = np.maximum(now_ms - customer.history.event_time_ms[counted], 0)
-        for part in self.weights.recency:
-            weights[counted] += part.weight * decay_factor(age_ms, part.half_life_h * HOUR_MS)
-        return weights
+        for term in self.weights.recency:
+            recency[counted] += term.weight * decay_factor(age_ms, term.half_life_h * HOUR_MS)
+        return recency
 
-    def _neighbour_terms(self, customer: Customer, weights: Float64s, live: LiveState) -> _NeighbourTerms:
+    def _neighbour_terms(self, customer: Customer, recency: Float64s, live: LiveState) -> _NeighbourTerms:
         """Of the purchases that have a weight."""
         given = self.weights
-        places = np.flatnonzero(weights if given.neighbours else np.empty(0))
+        places = np.flatnonzero(recency if given.neighbours else np.empty(0))
         pairs = live.neighbours.weights_each(customer.history.rows[places], given.shrink, given.balance)
         owners = places[pairs.places]
-        return _NeighbourTerms(owners, pairs.neighbours, given.neighbours * weights[owners] * pairs.weights)
+        return _NeighbourTerms(owners, pairs.neighbours, given.neighbours * recency[owners] * pairs.weights)
 
     def _take_neighbour_terms(
-        self, customer: Customer, weights: Float64s, live: LiveState, shared: SharedScores
+        self, customer: Customer, recency: Float64s, live: LiveState, shared: SharedScores
     ) -> _NeighbourTerms:
         """Those of the scores of this answer; not kept any longer."""
         kept, customer.neighbour_terms = customer.neighbour_terms, None
-        return kept[1] if kept is not None and kept[0] is shared else self._neighbour_terms(customer, weights, live)
+        return kept[1] if kept is not None and kept[0] is shared else self._neighbour_terms(customer, recency, live)
 
     def _together(self, terms: _NeighbourTerms, purchases: int, rows: Rows) -> Float64s:
         """What each purchase contributes to the scores of some products through neighbours: [purchases, rows]."""
@@ -276,14 +274,14 @@ class ComposedScorer:
         np.add.at(together, (terms.places[shown], columns[shown]), terms.added[shown])
         return together
 
-    def _repeats(self, history: History, weights: Float64s) -> Float64s:
+    def _repeats(self, history: History, recency: Float64s) -> Float64s:
         """What each purchase contributes to the score of its own product."""
-        return self.weights.repeats * weights * np.log1p(history.quantity)
+        return self.weights.repeats * recency * np.log1p(history.quantity)
 
-    def _category_affinity(self, customer: Customer, weights: Float64s) -> Float64s:
+    def _category_affinity(self, customer: Customer, recency: Float64s) -> Float64s:
         """What each counted purchase adds per share of a category: [counted, categories + 1], the last for none."""
         counted = customer.counted
-        affinity = self._categories.user_affinity(customer.history.rows[counted], weights[counted])
+        affinity = self._categories.user_affinity(customer.history.rows[counted], recency[counted])
         return np.column_stack((self.weights.categories * affinity, np.zeros(len(counted))))
 
 

@@ -93,9 +93,9 @@ RECOMMENDER_STREAM_RECORDS = Counter("tillstream_recommender_stream_records", "R
 # Records that expired in Kafka before they were read. The next model includes them.
 RECOMMENDER_STREAM_LOST = Counter("tillstream_recommender_stream_lost_records", "Records gone before they were read")
 # Partitions of a recreated topic, read again from the beginning.
-RECOMMENDER_STREAM_RESETS = Counter("tillstream_recommender_stream_resets", "Partitions begun anew")
+RECOMMENDER_STREAM_RESETS = Counter("tillstream_recommender_stream_resets", "Partitions of a recreated topic")
 # Times the stream consumer failed and was reopened.
-RECOMMENDER_STREAM_FAILURES = Counter("tillstream_recommender_stream_failures", "Times that following broke off")
+RECOMMENDER_STREAM_FAILURES = Counter("tillstream_recommender_stream_failures", "Interruptions of following")
 # Consumer lag in records, by model version. There are two versions while a new model catches up.
 RECOMMENDER_STREAM_LAG = Gauge("tillstream_recommender_stream_lag_records", "Records not yet followed", ["version"])
 # Consumer lag in seconds, by model version: alert on this, not on records. NaN before the first contact.

@@ -22,7 +22,7 @@ from services.recommender.ab_assignment import assign_variant
 from services.recommender.server import RecommenderServer
 from services.recommender.service import SERVICE_NAME
 from services.recommender.serving import Refusal, ServedVariant, Serving, ServingModel
-from tests.support.models import COMPOSITION, MODELS, VERSION, Objects, checkerboard, publish, standing_still
+from tests.support.models import COMPOSITION, MODELS, VERSION, Objects, checkerboard, publish, without_stream
 
 if TYPE_CHECKING:  # the generated stubs know it, the generated code does not
     from proto.tillstream.recommender.v1.recommender_pb2_grpc import RecommenderAsyncStub
@@ -45,7 +45,7 @@ class Stage:
     def model(version: str) -> ServingModel:
         store = Objects()
         publish(store, checkerboard(version))
-        return standing_still(load_model(store, f"{MODELS}/{version}", version))
+        return without_stream(load_model(store, f"{MODELS}/{version}", version))
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ async def test_get_model_says_whether_purchases_are_masked(stub: Stub, stage: St
     store = Objects()
     weights = structs.replace(COMPOSITION, mask_bought=masks_bought)
     publish(store, replace(checkerboard(), composition=weights))
-    stage.serving = Serving(standing_still(load_model(store, f"{MODELS}/{VERSION}", VERSION)))
+    stage.serving = Serving(without_stream(load_model(store, f"{MODELS}/{VERSION}", VERSION)))
     answer = await stub.GetModel(pb.GetModelRequest())
     assert (answer.HasField("masks_bought"), answer.masks_bought) == (True, masks_bought)
 

@@ -23,7 +23,7 @@ from tests.support.models import (
     model_files,
     point_at,
     publish,
-    standing_still,
+    without_stream,
     write_model,
 )
 
@@ -52,7 +52,7 @@ async def recommender(store: ObjectStore) -> AsyncIterator[tuple[str, ModelLoade
         asyncio.run_coroutine_threadsafe(server.show_health(), loop)
 
     loop = asyncio.get_running_loop()
-    loader = ModelLoader(store, poll_s=0.05, on_change=show, attach_state=standing_still)
+    loader = ModelLoader(store, poll_s=0.05, on_change=show, attach_state=without_stream)
     server = RecommenderServer(lambda: loader.serving)
     port = await server.start("127.0.0.1", 0)
     loader.start()

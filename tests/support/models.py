@@ -196,15 +196,15 @@ def publish(store: Writable, spec: ModelSpec) -> None:
     point_at(store, spec.version)
 
 
-def standing_still(model: Model) -> ServingModel:
+def without_stream(model: Model) -> ServingModel:
     """A model that answers from what it was trained on, without a stream."""
     return ServingModel(Recommender(model, model.live_state()), loaded_at_ms=1_600_000_000_000)
 
 
 def point_at_variants(store: Writable, version: str, **variants: tuple[str, float]) -> None:
-    """Move the pointer, with models on trial: name = (version, weight)."""
-    trials = [{"name": name, "version": trial, "weight": weight} for name, (trial, weight) in variants.items()]
-    store.put(f"{MODELS}/current.json", json.dumps({"version": version, "variants": trials}).encode())
+    """Move the pointer, with A/B variants: name = (version, weight)."""
+    entries = [{"name": name, "version": of, "weight": weight} for name, (of, weight) in variants.items()]
+    store.put(f"{MODELS}/current.json", json.dumps({"version": version, "variants": entries}).encode())
 
 
 def _tables(spec: ModelSpec) -> dict[str, pa.Table]:

@@ -1,4 +1,4 @@
-"""A model's knowledge at a cut-off, computed line by line from the log, and what a state knows, by the products' ids.
+"""Reference implementation of a model's features at a cut-off, line by line, and a comparable view of a live state.
 
 Slow and plain, independent of the code that it checks.
 """
@@ -60,9 +60,9 @@ def purchase(
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a state knows: all that answers are made of, products by id, numbers rounded far below what matters."""
+    """A live state in comparable form: products by id, numbers rounded far below what matters."""
 
-    held: Mapping[str, Mapping[str, tuple[float, int]]]  # customer → product → pieces, newest purchase
+    held: Mapping[str, Mapping[str, tuple[float, int]]]  # customer → product → quantity, newest purchase
     trend: Mapping[str, float]
     last_sold: frozenset[str]
     ties: Mapping[str, Mapping[str, float]]
@@ -70,7 +70,7 @@ class Known:
 
 
 def known(applier: StreamApplier, customers: Iterable[str], now_ms: int) -> Known:
-    """What a state knows of these customers and of every product that was ever sold."""
+    """The state of these customers and of every product that was ever sold."""
     catalogue, live = applier.catalogue, applier.live
     ids, trend = catalogue.product_ids, live.trend(HALF_LIFE, now_ms)
     return Known(
@@ -97,7 +97,7 @@ def _ties(live: LiveState, row: int, ids: Sequence[str]) -> dict[str, float]:
 
 
 class Model:
-    """What training makes of the records before a cut-off."""
+    """The features that training computes from the records before a cut-off."""
 
     def __init__(self, records: Iterable[Record]) -> None:
         self._records = sorted(records, key=lambda record: (record.timestamp, record.partition, record.offset))

@@ -33,7 +33,7 @@ from tests.support.models import (
     point_at,
     point_at_variants,
     publish,
-    standing_still,
+    without_stream,
     write_model,
 )
 
@@ -43,7 +43,7 @@ Damage = Callable[[dict[str, bytes]], None]
 
 
 def loader_of(store: Objects) -> ModelLoader:
-    return ModelLoader(store, poll_s=60, on_change=lambda serving: None, attach_state=standing_still)
+    return ModelLoader(store, poll_s=60, on_change=lambda serving: None, attach_state=without_stream)
 
 
 def version_of(serving: Serving) -> str | None:
@@ -358,7 +358,7 @@ def test_metrics_tell_the_version_and_count_refusals_by_fault() -> None:
 def test_every_change_is_reported() -> None:
     reported: list[Serving] = []
     store = Objects()
-    loader = ModelLoader(store, poll_s=60, on_change=reported.append, attach_state=standing_still)
+    loader = ModelLoader(store, poll_s=60, on_change=reported.append, attach_state=without_stream)
     publish(store, checkerboard())
     loader.poll()
     loader.poll()
@@ -502,7 +502,7 @@ def test_a_version_that_answers_already_is_kept_with_its_state_whatever_its_part
 
     def attach_state(model: Model) -> ServingModel:
         brought.append(model.version)
-        return standing_still(model)
+        return without_stream(model)
 
     loader = ModelLoader(
         store,
