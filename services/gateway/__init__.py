@@ -1,1 +1,1 @@
-"""The gateway: REST, server-sent events, event intake and the web page, over the live tables and the recommender."""
+"""The gateway: REST API, server-sent events, event intake and web page, on the live tables and the recommender."""

@@ -22,22 +22,22 @@ from services.gateway.settings import GatewaySettings
 logger = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 5
-# What the kernel may hold for a client that reads slowly; left to itself it takes megabytes for each.
+# The kernel's send buffer for a client that reads slowly. Without a limit it grows to megabytes per client.
 _SEND_BUFFER_BYTES = 128 * 1024
-# What may wait below the queue of a client whose connection takes nothing: in the kernel, and in the transport. With
-# more it would go unnoticed for minutes. Bytes that are on their way do not count, so a long line stays fast.
+# Unsent bytes that may wait below a client's queue, in the kernel and in the transport. With more, a stalled client
+# goes unnoticed for minutes. Bytes in flight do not count, so a connection with high latency stays fast.
 _UNSENT_BYTES = 16 * 1024
-# A client that takes no bytes for so long is cut off by the kernel. The stream drops it sooner, with a reason.
-_UNTAKEN_BYTES_MS = 60_000
+# The kernel closes a connection whose peer acknowledges nothing for so long. The stream drops it earlier.
+_UNACKNOWLEDGED_MS = 60_000
 
 
 def main() -> int:
-    """The exit code: 0 after a signal, 2 where the settings do not let the gateway start."""
+    """The exit code: 0 after a signal, 2 where the settings are invalid or the port is in use."""
     return run_service("gateway", GatewaySettings, _run)
 
 
 def _run(settings: GatewaySettings) -> int:
-    # It repeats every failed attempt to connect; the readiness of Kafka is told once, by /v1/system.
+    # aiokafka logs every failed attempt to connect. OffsetPoller logs the outage once, and /v1/system shows it.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
@@ -46,7 +46,7 @@ def _run(settings: GatewaySettings) -> int:
         return refuse("gateway", WRONG_SETTINGS, str(error))
     logger.info("serving http://%s:%d", settings.host, settings.gateway_port)
     for caught in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn stops on them, then raises them once more: by then the work is done and the exit is clean.
+        # uvicorn stops on these signals and then raises them again. By then all is closed, so they are ignored.
         signal.signal(caught, lambda *_: None)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, listener))
@@ -60,7 +60,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN_BYTES_MS)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
     try:
         listener.bind((host, port))
         listener.listen(1024)
@@ -86,7 +86,7 @@ async def _serve(settings: GatewaySettings, listener: socket.socket) -> None:
 
 
 class _Connection(HttpToolsProtocol):
-    """Tells a response to wait as soon as the kernel takes no more of it."""
+    """Applies backpressure to a response as soon as the kernel takes no more bytes."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -94,7 +94,7 @@ class _Connection(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    """Ends the open streams first: uvicorn waits for them, and they would not end by themselves."""
+    """Ends the open streams before it stops: uvicorn waits for them, and they have no end of their own."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
@@ -102,8 +102,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        # A full collection walks every object and holds the event loop meanwhile: 250 ms with a thousand open streams.
-        # What is there from the start stays, so it is left out; what comes and goes with requests is collected young.
+        # A full collection walks every object and blocks the event loop: 250 ms with a thousand open streams. Objects
+        # from the start are permanent, so they are frozen; those of requests die in the young generations.
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)

@@ -20,17 +20,17 @@ def _names(text: object) -> object:
     return tuple(name.strip().lower() for name in text.split(",") if name.strip()) if isinstance(text, str) else text
 
 
-# Separated by commas.
+# Separated by commas in the environment.
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), Field(min_length=1)]
 
 
 class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings):
-    """Where the gateway listens, whom it asks, and its limits."""
+    """Where the gateway listens, its upstreams, and its limits."""
 
     gateway_port: Port = 8080
-    # The names in the `Host` of requests that are answered; `*` allows all.
+    # Allowed names in the `Host` header; `*` allows all.
     gateway_hosts: Names = ("localhost", "127.0.0.1", "[::1]")
-    # None set: admin routes answer 403.
+    # Without it, admin routes respond with 403.
     admin_token: SecretStr | None = None
     web_dist: Path = Path("web/dist")
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
@@ -41,18 +41,18 @@ class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings,
 
     refresh_seconds: float = Field(default=1.0, gt=0)
     ticker_seconds: float = Field(default=0.1, gt=0)
-    # Lines of one ticker event; more arrivals than a person can read are sampled, newest first.
+    # Arrivals sent per ticker poll, newest first. More than that nobody can read, so the others are skipped.
     ticker_lines: int = Field(default=10, ge=1, le=200)
     stream_clients: int = Field(default=2_000, ge=1)
-    # Messages a client may lag behind before it is dropped.
+    # Queued messages after which a slow client is dropped.
     stream_queue: int = Field(default=64, ge=2)
-    # How long messages may wait for a client that takes none, before it is dropped.
+    # A client that takes no message for so long is dropped.
     stream_patience_seconds: float = Field(default=15.0, gt=0)
 
     produce_timeout_seconds: float = Field(default=10.0, gt=0)
 
     probe_seconds: float = Field(default=2.0, gt=0)
-    # How often the batch job's newest comparison with the live figures is looked for.
+    # Interval of reading the batch job's newest reconciliation.
     reconciliation_seconds: float = Field(default=10.0, gt=0)
     producer_telemetry: str = "http://127.0.0.1:9101"
     archiver_telemetry: str = "http://127.0.0.1:9102"

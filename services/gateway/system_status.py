@@ -151,7 +151,7 @@ class SystemStatusPoller:
         self._services = [_with_grpc(each, serving) if each.name == "recommender" else each for each in services]
         self._asked_ms = time.time_ns() // 1_000_000
 
-    def answer(self) -> SystemResponse:
+    def response(self) -> SystemResponse:
         """Every service and engine as last seen."""
         components = [
             service_component("gateway", self._health.describe()),

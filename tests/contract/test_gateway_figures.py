@@ -271,8 +271,8 @@ async def test_too_many_products_are_not_ranked_by_range(writer: TableWriter) ->
     settings = RedisSettings(redis_url=writer.url, shards=len(writer.keys))
     tables = open_live_tables(settings, "UTC")
     with pytest.raises(TooManyProducts, match="up to 3"):
-        await RangeRankings(most_products=3).read(tables.reader, "products", Range(0), 1)
-    assert len(await RangeRankings(most_products=4).read(tables.reader, "products", Range(0), 10)) == 4
+        await RangeRankings(max_products=3).read(tables.reader, "products", Range(0), 1)
+    assert len(await RangeRankings(max_products=4).read(tables.reader, "products", Range(0), 10)) == 4
     await tables.close()
 
 

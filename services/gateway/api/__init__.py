@@ -1,1 +1,1 @@
-"""Everything HTTP that is not a route: middleware, schemas, parameters, problems, OpenAPI, the static page."""
+"""HTTP apart from the routes: middleware, schemas, parameters, problem documents, OpenAPI and the web page."""

@@ -1,4 +1,4 @@
-"""Under which names the gateway answers: a foreign page that points its own name here (DNS rebinding) reads nothing."""
+"""The allowed names in the `Host` header: protection against DNS rebinding by a foreign web page."""
 
 import re
 from collections.abc import Collection
@@ -10,19 +10,19 @@ from starlette.types import Scope
 from services.gateway.api.problems import Problem
 
 ANY = "*"
-# The platform's probes and Prometheus ask by the pod's address. No figure and no customer is told there.
+# The platform's probes and Prometheus use the pod's address. These paths contain no customer data.
 _OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 _HOST = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]+)(?::\d*)?")
 
 
 class AllowedHosts:
-    """Checks the `Host` of requests against the allowed names; ports do not matter."""
+    """Checks the `Host` header of requests against the allowed names. Ports are ignored."""
 
     def __init__(self, names: Collection[str]) -> None:
         self._names = frozenset(names)
 
     def check(self, scope: Scope) -> None:
-        """Raises Problem 400 where the request asks for another name."""
+        """Raises Problem 400 where the name is not allowed."""
         if ANY in self._names or scope["path"] in _OPEN_PATHS:
             return
         host = Headers(scope=scope).get("host", "")
@@ -35,6 +35,6 @@ class AllowedHosts:
 
 
 def host_name(header: str) -> str | None:
-    """The name in a `Host` header, in lower case: `[::1]:8080` → `[::1]`; None where it has none."""
+    """The name in a `Host` header, in lower case: `[::1]:8080` → `[::1]`; None where the header is invalid."""
     match = _HOST.fullmatch(header)
     return match[1].lower() if match else None

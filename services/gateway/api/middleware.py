@@ -1,4 +1,4 @@
-"""The outermost layer of the app: undecoded paths, allowed hosts, headers, body limit, latency, last resort."""
+"""The outermost ASGI layer: undecoded paths, allowed hosts, security headers, body limit, latency, unhandled errors."""
 
 import logging
 import time
@@ -15,7 +15,7 @@ from services.gateway.api.problems import Problem, problem_response
 
 logger = logging.getLogger(__name__)
 
-# Everything comes from the gateway itself. Style attributes (not sheets) are allowed inline: chart tooltips set them.
+# All sources are the gateway itself. Inline style attributes (not sheets) are allowed: chart tooltips set them.
 _CONTENT_SECURITY_POLICY = "; ".join(
     [
         "default-src 'self'",
@@ -38,7 +38,7 @@ SECURITY_HEADERS = {
 
 
 class GatewayMiddleware:
-    """ASGI middleware around the whole app."""
+    """ASGI middleware around the whole app. Renders every error as a problem document."""
 
     def __init__(self, app: ASGIApp, hosts: AllowedHosts, max_body_bytes: int) -> None:
         self._app = app
@@ -63,7 +63,7 @@ class GatewayMiddleware:
 
 
 def _route_undecoded(scope: Scope) -> None:
-    """Let `%2F` within an id be no path separator; params.py decodes each parameter by itself."""
+    """Route on the undecoded path, so that `%2F` in an id is no separator; params.py decodes each parameter."""
     raw_path: bytes | None = scope.get("raw_path")
     if raw_path and raw_path.startswith(b"/v1/"):
         scope["path"] = raw_path.decode("ascii", errors="replace")
@@ -82,13 +82,13 @@ class _Exchange:
         self._response_started = False
 
     def check_length(self) -> None:
-        """Refuse a body that announces itself as too large."""
+        """Raises Problem 413 where the announced body is too large."""
         length = Headers(scope=self._scope).get("content-length", "0")
         if length.isdecimal() and int(length) > self._max_body_bytes:
             raise self._too_large()
 
     async def receive(self) -> Message:
-        """The next part of the body, refused where the sum is too large."""
+        """The next chunk of the body. Raises Problem 413 where the sum is too large."""
         message = await self._receive()
         self._received += len(message.get("body", b""))
         if self._received > self._max_body_bytes:
@@ -99,7 +99,7 @@ class _Exchange:
         return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {self._max_body_bytes:,} bytes")
 
     async def send(self, message: Message) -> None:
-        """Pass the response on, with the headers every response has."""
+        """Send the response with the security headers."""
         if message["type"] == "http.response.start":
             self._response_started = True
             MutableHeaders(scope=message).update(SECURITY_HEADERS)
@@ -113,7 +113,7 @@ class _Exchange:
         )
 
     async def fail(self, status: HTTPStatus, detail: str, more: Mapping[str, Any] | None = None) -> None:
-        """Answer with a problem; once the response has begun, only cutting it off is left."""
+        """Respond with a problem document. Aborts the connection where the response has started."""
         if self._response_started:
             raise ConnectionAbortedError(detail)
         await problem_response(status, detail, more)(self._scope, self.receive, self.send)

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, with the errors as they really are (problem documents)."""
+"""The OpenAPI document: that of FastAPI, with problem documents for the errors."""
 
 from typing import Any
 
@@ -15,13 +15,13 @@ Ids are strings. Money is a decimal string with two places, in the shop's curren
 Buckets follow the shop's time zone. Errors are problem documents (RFC 9457) that name the offending field.
 """
 ADMIN = "admin"
-"""The security scheme of routes for the bearer of the admin's token."""
+"""Name of the security scheme of the admin routes (bearer token)."""
 
 _REF = "#/components/schemas/{model}"
 
 
 def install(app: FastAPI) -> None:
-    """Make the app answer with this document."""
+    """Make the app serve this document."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -40,7 +40,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas.update(problem.pop("$defs"))
     schemas["ProblemDocument"] = problem
     document["components"]["securitySchemes"] = {ADMIN: {"type": "http", "scheme": "bearer"}}
-    # The stream's answers are text to OpenAPI; its events' data is described beside.
+    # In OpenAPI the stream's body is text, so the schemas of its events are added here.
     for model in (StreamSnapshot, TickerEntry):
         schema = model.model_json_schema(ref_template=_REF)
         schemas.update(schema.pop("$defs", {}))

@@ -1,4 +1,4 @@
-"""The types of what a request carries, with their limits."""
+"""The types of request parameters, with their limits."""
 
 import re
 from typing import Annotated, Any
@@ -25,7 +25,7 @@ def _clean(text: str) -> str:
 
 
 def _unquoted(text: str) -> str:
-    # Paths are routed undecoded (see shell.py), so that an id may hold a slash.
+    # Paths are routed undecoded (see middleware.py), so that an id may hold a slash.
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:
@@ -53,7 +53,7 @@ Prefix = Annotated[
     StringConstraints(max_length=MAX_ID_LENGTH),
     AfterValidator(_clean),
     _clean_schema(maxLength=MAX_ID_LENGTH),
-    Query(description="How the id begins.", examples=["15159"]),
+    Query(description="The beginning of the id.", examples=["15159"]),
 ]
 Search = Annotated[
     str,
@@ -120,7 +120,7 @@ From = Annotated[
 To = Annotated[Instant | None, Query(description="Buckets that start before this time (RFC 3339).")]
 K = Annotated[int, Query(ge=1, le=MAX_K, description="How many products.")]
 Category = Annotated[
-    Text | None, Query(description="A category code; `electronics` takes in `electronics.*`.", examples=["electronics"])
+    Text | None, Query(description="A category code; `electronics` includes `electronics.*`.", examples=["electronics"])
 ]
 Brand = Annotated[Text | None, Query(description="A brand, exactly.", examples=["samsung"])]
 MinPrice = Annotated[Price | None, Query(description="Unit price at least this much.")]
@@ -128,13 +128,13 @@ MaxPrice = Annotated[Price | None, Query(description="Unit price at most this mu
 
 
 def time_range(start: int | None, end: int | None) -> Range:
-    """The range from `from` to `to`. Raises a 422 problem where it runs backwards."""
+    """The range from `from` to `to`. Raises Problem 422 where `from` is later."""
     if start is not None and end is not None and start > end:
         raise bad_field("from", "must not be later than `to`")
     return Range(start, end)
 
 
 def check_prices(low: int | None, high: int | None) -> None:
-    """Raises a 422 problem where the range of prices runs backwards."""
+    """Raises Problem 422 where the lower price is above the upper."""
     if low is not None and high is not None and low > high:
         raise bad_field("min_price", f"must not be above max_price ({format_cents(high)})")

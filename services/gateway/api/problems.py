@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents: one exception, one handler for everything that goes wrong."""
+"""Errors as RFC 9457 problem documents: one exception, and the handlers that render every error."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ CONTENT_TYPE = "application/problem+json"
 
 
 class FieldError(BaseModel):
-    """What is wrong with one field of the request."""
+    """An error in one field of the request."""
 
     field: str
     detail: str
@@ -50,7 +50,7 @@ class ProblemDocument(BaseModel):
 
 
 class Problem(HTTPException):
-    """Ends a request with a problem document. `more` are extension members beside the standard ones."""
+    """Ends a request with a problem document. `more` are its extension members."""
 
     def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> None:
         super().__init__(status, detail, headers)
@@ -58,7 +58,7 @@ class Problem(HTTPException):
 
 
 def bad_field(field: str, detail: str) -> Problem:
-    """422 for one field of the request."""
+    """A 422 problem of one field of the request."""
     errors = [{"field": field, "detail": detail}]
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{field}: {detail}", errors=errors)
 
@@ -111,7 +111,7 @@ def _detail(entry: Mapping[str, Any]) -> str:
 
 
 async def _render_redis(_request: Request, error: Exception) -> Response:
-    logger.debug("the live tables cannot be read: %s", error)
+    logger.debug("reading the live tables failed: %s", error)
     return problem_response(
         HTTPStatus.SERVICE_UNAVAILABLE, "the live tables cannot be read at the moment", headers={"Retry-After": "1"}
     )

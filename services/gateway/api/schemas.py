@@ -1,4 +1,4 @@
-"""What the routes answer with. Money is a decimal string with two places, ids are strings, times RFC 3339."""
+"""The response schemas. Money is a decimal string with two places, ids are strings, times are RFC 3339."""
 
 from typing import Annotated, Any, Literal
 
@@ -13,15 +13,22 @@ ProductName = Annotated[str, Field(description="`unknown` where no name is known
 CategoryCode = Annotated[str, Field(description="`unknown` where none is known.", examples=["electronics.smartphone"])]
 Brand = Annotated[str, Field(description="`unknown` where none is known.", examples=["samsung"])]
 ModelVersion = Annotated[str, Field(examples=["20261122T101500Z-0a1b2c"])]
+VariantName = Annotated[
+    str,
+    Field(description="`main`, or the name of the A/B variant that answered; null for a fallback.", examples=["main"]),
+]
 StateAge = Annotated[
     int | None,
-    Field(description="How old what the model knows of the stream is; null where it knows nothing since its cut-off."),
+    Field(
+        description="Age in milliseconds of what the model has read of the purchase stream; null where it has read"
+        " nothing since its training cut-off."
+    ),
 ]
 Strategy = Literal["personal", "basket", "similar", "popular", "popular_fallback"]
 
 
 class ResponseModel(BaseModel):
-    """The base of all answers: what is not declared cannot slip in."""
+    """The base of all responses. Undeclared fields are errors."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -36,7 +43,7 @@ class Bucket(ResponseModel):
 
 
 class TopItem(ResponseModel):
-    """One place of a top list. `share` of all revenue, null where that is 0; name, category, brand: a product's."""
+    """One row of a top list. `share` of all revenue, null where that is 0; products have name, category and brand."""
 
     id: Id
     revenue: Money
@@ -56,12 +63,14 @@ class Summary(ResponseModel):
     buyers: Annotated[int, Field(description="Distinct known customers.")]
     events: Annotated[int, Field(description="Accepted purchase lines, each counted once.")]
     events_per_second: Annotated[float, Field(description="Arrivals over the last ten seconds.")]
-    dead_letters: Annotated[int, Field(description="Distinct records that could not be accepted.")]
+    dead_letters: Annotated[int, Field(description="Distinct rejected records.")]
     freshness_ms: Annotated[
-        int | None, Field(description="From the newest arrival to its being visible here; null before the first.")
+        int | None, Field(description="From the newest arrival until it is visible here; null before the first.")
     ]
-    lag: Annotated[int | None, Field(description="Records not yet applied; null where Kafka cannot be asked.")]
-    model_version: Annotated[str | None, Field(description="What the recommender serves; null where it is away.")]
+    lag: Annotated[int | None, Field(description="Records not yet applied; null while Kafka is unavailable.")]
+    model_version: Annotated[
+        str | None, Field(description="The serving model; null while the recommender is unavailable.")
+    ]
     first_event: Annotated[Timestamp | None, Field(description="The oldest event time.")]
     last_event: Annotated[Timestamp | None, Field(description='The newest event time; "today" is its day.')]
     today: Annotated[Bucket | None, Field(description="Sales of the newest event's day; null before the first event.")]
@@ -69,7 +78,7 @@ class Summary(ResponseModel):
 
 
 class TotalsReading(ResponseModel):
-    """The totals since the beginning as of one moment: what came between two readings is their difference."""
+    """The all-time totals at one time. The sales between two readings are their difference."""
 
     as_of: Timestamp
     revenue: Money
@@ -77,14 +86,14 @@ class TotalsReading(ResponseModel):
 
 
 class DeadLetterCount(ResponseModel):
-    """How many distinct records could not be accepted for one reason."""
+    """Distinct rejected records with one reason."""
 
     reason: Annotated[str, Field(examples=["bad_time"])]
     count: int
 
 
 class TickerEntry(ResponseModel):
-    """One arrival. `id` is where the stream stood after it; `user_id` null for an anonymous purchase."""
+    """One arrival. `id` is the cursor after it, for `Last-Event-ID`; `user_id` is null for an anonymous purchase."""
 
     id: str
     arrived_at: Timestamp
@@ -134,8 +143,8 @@ class CustomerResponse(ResponseModel):
     months: Annotated[
         list[Bucket],
         Field(
-            description="Spend by month, the oldest first; empty months are left out. Less than the totals together"
-            " where the live tables were filled before they held months."
+            description="Spend by month, oldest first, without empty months. The sum is below the totals where the live"
+            " tables were filled before they held months."
         ),
     ]
     purchases: list[PurchaseEntry]
@@ -156,18 +165,19 @@ class ProductResponse(ResponseModel):
 
 
 class ReasonEntry(ResponseModel):
-    """Why a product is shown; `weight` is the part of the score that this reason carries."""
+    """Why a product is recommended; `weight` is the part of the score that this reason contributes."""
 
     code: Annotated[
         str,
         Field(
-            description="Which part of the score is the largest: bought_together, customers_like_you, category, "
-            "bought_before, popular or similar; more may come.",
+            description="The largest term of the score: bought_together, customers_like_you, category, bought_before, "
+            "popular or similar. Later versions may add codes.",
             examples=["bought_together"],
         ),
     ]
     product_id: Annotated[
-        str | None, Field(description="The purchase, or the product of the basket, that contributes most to that part.")
+        str | None,
+        Field(description="The product of the purchases or the basket that contributes most to that term."),
     ]
     weight: float
 
@@ -190,17 +200,19 @@ class Recommendations(ResponseModel):
     user_id: Annotated[str | None, Field(description="Null for a basket.")]
     strategy: Strategy
     model_version: ModelVersion | None
-    variant: Annotated[str | None, Field(description="`main`, or the name of a model on trial; null for a fallback.")]
+    variant: Annotated[
+        str | None, Field(description="`main`, or the name of the A/B variant that answered; null for a fallback.")
+    ]
     state_age_ms: StateAge
     items: list[RecommendedItem]
-    message: Annotated[str | None, Field(description="Says why `items` is empty, where it is.")] = None
+    message: Annotated[str | None, Field(description="Says why `items` is empty.")] = None
     unknown_product_ids: Annotated[
-        list[str] | None, Field(description="Products of the basket that the model does not know; ignored.")
+        list[str] | None, Field(description="Products of the basket that the model does not know. They are ignored.")
     ] = None
 
 
 class RecommendationList(ResponseModel):
-    """One answer for each customer asked for, in their order, or one for a basket."""
+    """One result per requested customer, in request order, or one for a basket."""
 
     results: list[Recommendations]
 
@@ -211,14 +223,16 @@ class SimilarProducts(ResponseModel):
     product_id: Id
     strategy: Strategy
     model_version: ModelVersion | None
-    variant: Annotated[str | None, Field(description="`main`, or the name of a model on trial; null for a fallback.")]
+    variant: Annotated[
+        str | None, Field(description="`main`, or the name of the A/B variant that answered; null for a fallback.")
+    ]
     state_age_ms: StateAge
     items: list[RecommendedItem]
     message: str | None = None
 
 
 class EventVerdict(ResponseModel):
-    """What became of one event sent in."""
+    """The result of one submitted event."""
 
     index: int
     status: Literal["accepted", "rejected", "unconfirmed"]
@@ -231,7 +245,7 @@ class EventVerdict(ResponseModel):
 
 
 class EventsResponse(ResponseModel):
-    """A verdict per event, in the order they were sent."""
+    """A verdict per event, in request order."""
 
     accepted: int
     rejected: int
@@ -239,7 +253,7 @@ class EventsResponse(ResponseModel):
 
 
 class Component(ResponseModel):
-    """The state of one part of the system."""
+    """The state of one service or engine."""
 
     name: Annotated[str, Field(examples=["aggregator"])]
     kind: Literal["service", "engine"]
@@ -252,15 +266,15 @@ class Component(ResponseModel):
 
 
 class SystemResponse(ResponseModel):
-    """Every part, as of the last round of questions."""
+    """Every service and engine, as last polled."""
 
-    healthy: Annotated[bool, Field(description="Whether every part is ok.")]
+    healthy: Annotated[bool, Field(description="Whether all but the producer are `ok`.")]
     as_of: Timestamp | None
     parts: list[Component]
 
 
 class Variant(ResponseModel):
-    """A model on trial: it answers a share of the customers, always the same ones."""
+    """An A/B variant: a model that serves a fixed share of the customers."""
 
     name: Annotated[str, Field(examples=["trial"])]
     version: ModelVersion
@@ -268,14 +282,14 @@ class Variant(ResponseModel):
 
 
 class Pointer(ResponseModel):
-    """Which model is to be served, since when and by whom; `main` has the customers that the variants leave."""
+    """The model to serve, since when and by whom. `main` serves the customers of no variant."""
 
     version: ModelVersion
     activated_at: Timestamp | None
     activated_by: str | None
     note: str = ""
     variants: list[Variant] = []
-    previous: Annotated[str | None, Field(description="What served before: activate it to roll back.")] = None
+    previous: Annotated[str | None, Field(description="The previous version: activate it to roll back.")] = None
 
 
 class ModelEntry(ResponseModel):
@@ -283,7 +297,7 @@ class ModelEntry(ResponseModel):
 
     version: ModelVersion
     format_version: int | None
-    live: Annotated[bool, Field(description="Whether the pointer names it.")]
+    live: Annotated[bool, Field(description="Whether the pointer names it, so that it is served.")]
     created_at: Timestamp | None
     algorithm: str | None
     rank: int | None
@@ -295,10 +309,10 @@ class ModelEntry(ResponseModel):
     counts: dict[str, Any]
     composition: Annotated[
         dict[str, Any] | None,
-        Field(description="Weights of the parts of a score, as the shop's validation chose them."),
+        Field(description="Weights of the terms of a score, as the validation chose them."),
     ]
     gate: Annotated[
-        dict[str, Any] | None, Field(description="What was decided at its publishing, and by which figures.")
+        dict[str, Any] | None, Field(description="The gate decision when it was published, with its figures.")
     ]
 
 
@@ -306,23 +320,23 @@ class ModelList(ResponseModel):
     """All published models, the newest first."""
 
     current: Pointer | None
-    serving: Annotated[str | None, Field(description="The version the recommender answers from.")]
-    refused_version: Annotated[str | None, Field(description="The version the recommender refused to load.")]
+    serving: Annotated[str | None, Field(description="The version that the recommender serves.")]
+    refused_version: Annotated[str | None, Field(description="The version that the recommender refused to load.")]
     refused_reason: str | None
-    composition: Annotated[str | None, Field(description="How the served model puts a score together, in words.")]
+    composition: Annotated[str | None, Field(description="The weights of the served model, in words.")]
     state_age_ms: StateAge = None
-    gate: Annotated[dict[str, Any] | None, Field(description="What the newest training run decided, published or not.")]
+    gate: Annotated[dict[str, Any] | None, Field(description="The gate decision of the newest training run.")]
     models: list[ModelEntry]
 
 
 class ClockResponse(ResponseModel):
-    """What the gateway's clock shows."""
+    """The gateway's time."""
 
     now: Timestamp
 
 
 class ConfigResponse(ResponseModel):
-    """What a page needs to know before the first figure."""
+    """Currency, time zone and version: what a page needs before the first figure."""
 
     currency: Annotated[str, Field(examples=["USD"])]
     time_zone: Annotated[str, Field(examples=["UTC"])]
@@ -331,7 +345,7 @@ class ConfigResponse(ResponseModel):
 
 
 class ReconciliationDrift(ResponseModel):
-    """Live figures less the batch job's; null for a figure that could not be compared."""
+    """Live figures minus those of the batch job; null for a figure that could not be compared."""
 
     revenue: Money
     quantity: int
@@ -341,7 +355,7 @@ class ReconciliationDrift(ResponseModel):
 
 
 class ReconciliationDifference(ResponseModel):
-    """One figure that is not the same in both books, and where it stands."""
+    """One figure that differs, and its place in the tables."""
 
     table: Annotated[Table, Field(description="The live table that differs; `totals` is the whole shop.")]
     figure: Figure
@@ -353,22 +367,22 @@ class ReconciliationDifference(ResponseModel):
 
 
 class ReconciliationResponse(ResponseModel):
-    """Whether the batch job's figures, computed from the archive, equal the live ones."""
+    """Whether the batch job's figures, computed from the archive, equal the live figures."""
 
     status: Annotated[
-        Literal["agree", "differ", "none"], Field(description="`none`: nothing has been compared, `message` says why.")
+        Literal["agree", "differ", "none"], Field(description="`none`: nothing was compared; `message` says why.")
     ]
     message: Annotated[str, Field(examples=["the books agree to the cent up to 2026-11-22T14:32:10Z"])]
     as_of: Annotated[Timestamp | None, Field(description="All records up to this broker time were compared.")] = None
     checked_at: Annotated[Timestamp | None, Field(description="When the batch job compared.")] = None
     basis: Annotated[
         Literal["offsets", "hours"] | None,
-        Field(description="`hours`: the archive carries no offsets, so only hours that were over were compared."),
+        Field(description="`hours`: the archive has no offsets, so only completed hours were compared."),
     ] = None
     compared: Annotated[int, Field(description="Figures compared.")] = 0
     differing: Annotated[int, Field(description="Figures that differ.")] = 0
     drift: ReconciliationDrift | None = None
     differences: Annotated[
-        list[ReconciliationDifference], Field(description="The first of them, the broadest first.")
+        list[ReconciliationDifference], Field(description="The first differences, broadest table first.")
     ] = []
     version: Annotated[str | None, Field(description="The run of the batch job.")] = None

@@ -1,4 +1,4 @@
-"""The web page: the built files of web/, with every path of the page answered by its index."""
+"""The web page: the built files of web/. Every path of the page serves its index."""
 
 from http import HTTPStatus
 from pathlib import Path
@@ -19,7 +19,7 @@ _NOT_BUILT = """<!doctype html>
 </html>
 """
 _METHODS = ["GET", "HEAD"]
-# Below these an id follows, which may look like the name of a file.
+# The ids below these paths may look like file names.
 _WITH_IDS = ("customers/", "products/")
 # Their names carry a hash of their content.
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
@@ -35,7 +35,7 @@ class _HashedFiles(StaticFiles):
 
 class _PageRoute(Route):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        # Below /v1 the API refuses by itself: 404, or 405 with the methods that the path has.
+        # Below /v1 the API's own 404 and 405 responses stay.
         return (Match.NONE, {}) if f"{scope['path']}/".startswith("/v1/") else super().matches(scope)
 
 
@@ -62,7 +62,7 @@ def _existing(root: Path, path: str) -> Path | None:
     try:
         file = (root / path).resolve()
         return file if file.is_relative_to(root) and file.is_file() else None
-    except (ValueError, OSError):  # no name that a file can have
+    except (ValueError, OSError):  # not a valid file name
         return None
 
 

@@ -1,4 +1,4 @@
-"""A range of time buckets, as asked for by a request."""
+"""The range of time buckets that a request asks for."""
 
 from dataclasses import dataclass
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypedDict
 
 import msgspec
 
+from services.common.categories import UNKNOWN
 from services.common.tables import PURCHASES_KEPT, Figures, ProductFacts, PurchaseLine
 from services.gateway.queries.figures import Hash, Totals, figures_sum, totals_of
 from services.gateway.queries.shards import ShardReader
@@ -17,10 +18,10 @@ _MONTH = "month:"
 
 @dataclass(frozen=True, slots=True)
 class CustomerRecord:
-    """A customer's totals; times in epoch milliseconds, the newest purchases first.
+    """A customer's totals; times in epoch milliseconds, newest purchases first.
 
-    `months`: start in epoch seconds → figures. Together they are the total, unless the tables are older than the months
-    in them.
+    `months`: start in epoch seconds → figures. They sum up to the total, unless the tables were filled before they
+    held months.
     """
 
     user_id: str
@@ -33,11 +34,39 @@ class CustomerRecord:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product's totals and what the newest line said about it."""
+    """A product's totals, and its facts from the newest line."""
 
     product_id: str
     total: Figures
     facts: ProductFacts | None
+
+
+class Described(Protocol):
+    """Anything that describes a product."""
+
+    @property
+    def product_name(self) -> str | None: ...
+    @property
+    def category_code(self) -> str | None: ...
+    @property
+    def brand(self) -> str | None: ...
+
+
+class Description(TypedDict):
+    """The texts of a product as the API shows them."""
+
+    product_name: str
+    category_code: str
+    brand: str
+
+
+def described(facts: Described | None) -> Description:
+    """Name, category and brand of a product, `unknown` where one is missing."""
+    return {
+        "product_name": (facts and facts.product_name) or UNKNOWN,
+        "category_code": (facts and facts.category_code) or UNKNOWN,
+        "brand": (facts and facts.brand) or UNKNOWN,
+    }
 
 
 async def read_totals(shards: ShardReader) -> Totals:
@@ -47,7 +76,7 @@ async def read_totals(shards: ShardReader) -> Totals:
 
 
 async def read_customer(shards: ShardReader, user_id: str) -> CustomerRecord | None:
-    """A customer with the latest purchases; None where no accepted line names the id."""
+    """A customer with the latest purchases; None for an unknown id."""
     entries, lines = await shards.query(
         lambda pipe, keys: (
             pipe.hgetall(keys(f"user:{user_id}")),
@@ -81,7 +110,7 @@ def _newest(shards: Sequence[Sequence[str]]) -> list[PurchaseLine]:
 
 
 async def read_purchased(shards: ShardReader, user_id: str) -> set[str]:
-    """The products among a customer's latest purchases, of which more was bought than returned."""
+    """The products of a customer's latest purchases, without those that were returned."""
     (lines,) = await shards.query(lambda pipe, keys: pipe.zrevrange(keys(f"purchases:{user_id}"), 0, -1))
     pieces: dict[str, int] = {}
     for line in _newest(lines):
@@ -90,13 +119,13 @@ async def read_purchased(shards: ShardReader, user_id: str) -> set[str]:
 
 
 async def read_product(shards: ShardReader, product_id: str) -> Product | None:
-    """A product's totals and facts; None where no accepted line names the id."""
+    """A product's totals and facts; None for an unknown id."""
     (product,) = await read_products(shards, [product_id])
     return product if product.facts or product.total != Figures() else None
 
 
 async def read_products(shards: ShardReader, product_ids: Sequence[str]) -> list[Product]:
-    """Totals and facts of products, in the order of the ids; empty for those never sold."""
+    """Totals and facts of products, in the order of the ids; empty for unknown ids."""
 
     def commands(pipe: Any, keys: Any) -> None:
         for product_id in product_ids:

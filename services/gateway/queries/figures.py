@@ -1,4 +1,4 @@
-"""Pure functions from what Redis holds to figures: sums over shards, merged rankings, rates, lag."""
+"""Pure functions on replies of Redis: sums over shards, merged rankings, rates, lag."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +44,7 @@ def totals_of(shards: Sequence[Hash]) -> Totals:
         events=total("events"),
         first_event=min(known("first_event"), default=None),
         last_event=max(known("last_event"), default=None),
-        # Below the highest floor some shard's minutes are gone, so the sum would be short.
+        # Below the highest floor, some shard's minutes are deleted, so a sum would be too low.
         minute_floor=max(known("minute_floor"), default=None),
         freshness_ms=_freshness(shards),
     )
@@ -97,12 +97,12 @@ def merge_ranked(shards: Sequence[Scored], n: int) -> list[str]:
 
 
 def share(revenue: int, all_revenue: int) -> float | None:
-    """The part of all revenue; None where that is zero. Returns elsewhere may lift it above 1."""
+    """The part of all revenue; None where that is zero. Above 1 where other entries have net returns."""
     return revenue / all_revenue if all_revenue else None
 
 
 def events_per_second(arrivals: Sequence[Hash], now_s: int, window_s: int = 10) -> float:
-    """Accepted lines a second over the last whole seconds before `now_s`, from the `arrivals` hashes."""
+    """Accepted lines per second over the `window_s` whole seconds before `now_s`, from the `arrivals` hashes."""
     counts: Counter[int] = Counter()
     for shard in arrivals:
         counts.update({int(second): int(lines) for second, lines in shard.items()})
@@ -112,7 +112,7 @@ def events_per_second(arrivals: Sequence[Hash], now_s: int, window_s: int = 10) 
 def lag(marks: Sequence[Hash], topic: str, offsets: Mapping[int, tuple[int, int]]) -> int:
     """Records of the topic not yet applied.
 
-    `offsets` holds each partition's (beginning, end). Shards may stand at different marks: the lowest counts.
+    `offsets` holds each partition's (beginning, end). The lowest mark (applied offset) of all shards counts.
     """
     return sum(
         max(0, end - _mark(marks, f"{topic}/{partition}", beginning)) for partition, (beginning, end) in offsets.items()

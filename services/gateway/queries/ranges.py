@@ -1,4 +1,4 @@
-"""Rankings of a range of days: summed from the days and months that products and categories have, never estimated."""
+"""Rankings of a range of days: exact sums of the day and month figures of products and categories."""
 
 import asyncio
 import math
@@ -24,25 +24,25 @@ from services.gateway.queries.shards import ShardReader
 
 RangeBoard = Literal["products", "categories"]
 
-# Each product is read for each range: with more of them, Redis would serve readers instead of the aggregator.
-MOST_PRODUCTS = 25_000
-MOST_PLACES = 1_000
-# Redis answers so many fields within a few milliseconds.
-_FIELDS_A_READ = 5_000
-_RANGES_KEPT = 32
-# A ranking of products takes the gateway some 70 µs a product.
-_KEPT_SECONDS: dict[RangeBoard, float] = {"categories": 10.0, "products": 60.0}
+# A ranking reads every product. With more products, the reads would slow down the aggregator's writes to Redis.
+MAX_PRODUCTS = 25_000
+MAX_PLACES = 1_000
+# Redis returns so many fields within a few milliseconds.
+_FIELDS_PER_READ = 5_000
+_MAX_CACHED_RANKINGS = 32
+# A ranking of products costs the gateway some 70 µs per product.
+_CACHE_SECONDS: dict[RangeBoard, float] = {"categories": 10.0, "products": 60.0}
 
 
 class TooManyProducts(Exception):
-    """The shop has more products than are ranked by range."""
+    """The shop has too many products for a ranking by range."""
 
 
 @dataclass(frozen=True, slots=True)
 class RangeFields:
-    """The fields that together hold exactly a range of days: one for each whole month, and the days of the others.
+    """The hash fields that sum up to a range of days: one per whole month, and single days of partial months.
 
-    `parts` is (month, its days within the range); at most the first month and the last are no whole ones.
+    `parts` is (month, its days within the range); at most the first and the last month are partial.
     """
 
     months: Sequence[str] = ()
@@ -50,12 +50,12 @@ class RangeFields:
 
     @property
     def fields(self) -> list[str]:
-        """All that add up to the range."""
+        """All fields that sum up to the range."""
         return [*self.months, *(day for _month, days in self.parts for day in days)]
 
 
 def fields_of_range(zone: ZoneInfo, wanted: Range, first_ms: int, last_ms: int) -> RangeFields:
-    """The fields of a range within [first_ms, last_ms]. A day belongs to it if its start does, as in sales by day."""
+    """The fields of a range within [first_ms, last_ms]. As in sales by day, a day belongs to it if its start does."""
     first, last = wanted.within(first_ms, last_ms)
     if first > last:
         return RangeFields()
@@ -77,90 +77,100 @@ def fields_of_range(zone: ZoneInfo, wanted: Range, first_ms: int, last_ms: int) 
 
 
 @dataclass(slots=True)
-class _Kept:
-    """A ranking that was read, or is being read; `until` by the monotonic clock, once its reading has begun."""
+class _CachedRanking:
+    """A ranking that was read or is being read. It expires at `until` (monotonic clock), set when the read starts."""
 
     reading: "asyncio.Task[list[Ranked]]"
     until: float = math.inf
 
 
 class RangeRankings:
-    """Reads rankings of ranges, one after the other; ranges of the same days get the same answer within seconds.
+    """Reads rankings of ranges, one at a time, and caches them for seconds.
 
-    So the load on Redis and on the event loop is that of one reading, however many pages look at however many ranges.
+    So the load on Redis and on the event loop is that of one read, however many pages request however many ranges.
     """
 
-    def __init__(self, most_products: int = MOST_PRODUCTS) -> None:
-        self._most_products = most_products
-        self._kept: OrderedDict[tuple[object, ...], _Kept] = OrderedDict()
-        self._one_at_a_time = asyncio.Semaphore(1)
+    def __init__(self, max_products: int = MAX_PRODUCTS) -> None:
+        self._max_products = max_products
+        self._cache: OrderedDict[tuple[object, ...], _CachedRanking] = OrderedDict()
+        self._one_read = asyncio.Semaphore(1)
 
     async def read(self, shards: ShardReader, board: RangeBoard, wanted: Range, n: int) -> list[Ranked]:
-        """The first n (of a thousand) by revenue descending, then id ascending; what was not sold is left out.
+        """The first n (of a thousand) by revenue descending, then id ascending, without entries that had no sales.
 
         `share` is the part of the shop's revenue in the range. Raises TooManyProducts.
         """
         totals = await read_totals(shards)
         if totals.first_event is None or totals.last_event is None:
             return []
-        span = fields_of_range(shards.generation.zone, wanted, totals.first_event, totals.last_event)
-        if not span.fields:
+        range_fields = fields_of_range(shards.generation.zone, wanted, totals.first_event, totals.last_event)
+        if not range_fields.fields:
             return []
-        ranked = (await self._ranking(shards, board, wanted, span))[:n]
+        ranked = (await self._ranking(shards, board, wanted, range_fields))[:n]
         return await _named(shards, ranked) if board == "products" else ranked
 
-    async def _ranking(self, shards: ShardReader, board: RangeBoard, wanted: Range, span: RangeFields) -> list[Ranked]:
-        # By what is read, not by what was asked for: there are as many ranges as milliseconds, but few days.
-        key = (shards.generation, board, *span.fields)
-        kept = self._kept.get(key)
-        if kept is None or time.monotonic() > kept.until or _failed(kept.reading):
-            kept = self._begin(key, partial(self._read, shards, board, wanted, span), _KEPT_SECONDS[board])
-        # One who goes away must not break off what others wait for.
-        return await asyncio.shield(kept.reading)
+    async def _ranking(
+        self, shards: ShardReader, board: RangeBoard, wanted: Range, range_fields: RangeFields
+    ) -> list[Ranked]:
+        # Keyed by the fields that are read, not by the range: ranges differ by milliseconds, but cover few days.
+        key = (shards.generation, board, *range_fields.fields)
+        cached = self._cache.get(key)
+        if cached is None or time.monotonic() > cached.until or _failed(cached.reading):
+            cached = self._begin(key, partial(self._read, shards, board, wanted, range_fields), _CACHE_SECONDS[board])
+        # A client that disconnects must not cancel a read that others wait for.
+        return await asyncio.shield(cached.reading)
 
-    def _begin(self, key: tuple[object, ...], read: Callable[[], Awaitable[list[Ranked]]], seconds: float) -> _Kept:
+    def _begin(
+        self, key: tuple[object, ...], read: Callable[[], Awaitable[list[Ranked]]], seconds: float
+    ) -> _CachedRanking:
         async def in_turn() -> list[Ranked]:
-            async with self._one_at_a_time:
-                kept.until = time.monotonic() + seconds
+            async with self._one_read:
+                cached.until = time.monotonic() + seconds
                 return await read()
 
-        kept = _Kept(asyncio.create_task(in_turn()))
-        self._kept[key] = kept
-        self._kept.move_to_end(key)
-        while len(self._kept) > _RANGES_KEPT:
-            self._kept.popitem(last=False)
-        return kept
+        cached = _CachedRanking(asyncio.create_task(in_turn()))
+        self._cache[key] = cached
+        self._cache.move_to_end(key)
+        while len(self._cache) > _MAX_CACHED_RANKINGS:
+            self._cache.popitem(last=False)
+        return cached
 
-    async def _read(self, shards: ShardReader, board: RangeBoard, wanted: Range, span: RangeFields) -> list[Ranked]:
+    async def _read(
+        self, shards: ShardReader, board: RangeBoard, wanted: Range, range_fields: RangeFields
+    ) -> list[Ranked]:
         days = await read_shop_sales(shards, shards.generation.zone, "day", wanted)
         revenue = sum(figures.revenue for _start, figures in days.rows)
-        sums = await (_category_sums(shards, span) if board == "categories" else self._product_sums(shards, span))
+        sums = await (
+            _category_sums(shards, range_fields) if board == "categories" else self._product_sums(shards, range_fields)
+        )
         return _ranked(sums, revenue)
 
-    async def _product_sums(self, shards: ShardReader, span: RangeFields) -> dict[str, Figures]:
+    async def _product_sums(self, shards: ShardReader, range_fields: RangeFields) -> dict[str, Figures]:
         (counts,) = await shards.query(lambda pipe, keys: pipe.zcard(keys("products")))
-        if sum(counts) > self._most_products:
-            raise TooManyProducts(f"products are ranked by range up to {self._most_products:,}, the shop has more")
+        if sum(counts) > self._max_products:
+            raise TooManyProducts(f"products are ranked by range up to {self._max_products:,}, the shop has more")
         (ids,) = await shards.query(lambda pipe, keys: pipe.zrange(keys("products"), 0, -1))
-        return await _sums(shards, "product", sorted({product for shard in ids for product in shard}), span)
+        return await _sums(shards, "product", sorted({product for shard in ids for product in shard}), range_fields)
 
 
 def _failed(reading: "asyncio.Task[list[Ranked]]") -> bool:
     return reading.done() and (reading.cancelled() or reading.exception() is not None)
 
 
-async def _sums(shards: ShardReader, kind: str, entries: Sequence[str], span: RangeFields) -> dict[str, Figures]:
-    """Entry → its figures over the span. Orders of several days count in each."""
-    asked = [*span.months, *(month for month, _days in span.parts)]
+async def _sums(
+    shards: ShardReader, kind: str, entries: Sequence[str], range_fields: RangeFields
+) -> dict[str, Figures]:
+    """Entry → its figures in the range. An order that spans several days counts in each."""
+    asked = [*range_fields.months, *(month for month, _days in range_fields.parts)]
     sums: dict[str, Figures] = {}
-    # Most of a catalogue sells nothing in a month: its days need not be asked for.
-    sold: list[list[str]] = [[] for _part in span.parts]
+    # Most of a catalogue sells nothing in a month. The days of these products are not read.
+    sold: list[list[str]] = [[] for _part in range_fields.parts]
     async for entry, figures in _read(shards, kind, entries, asked):
-        sums[entry] = sum(figures[: len(span.months)], Figures())
-        for entries_of_part, month in zip(sold, figures[len(span.months) :], strict=True):
+        sums[entry] = sum(figures[: len(range_fields.months)], Figures())
+        for entries_of_part, month in zip(sold, figures[len(range_fields.months) :], strict=True):
             if month != Figures():
                 entries_of_part.append(entry)
-    for entries_of_part, (_month, days) in zip(sold, span.parts, strict=True):
+    for entries_of_part, (_month, days) in zip(sold, range_fields.parts, strict=True):
         async for entry, figures in _read(shards, kind, entries_of_part, days):
             sums[entry] += sum(figures, Figures())
     return sums
@@ -169,11 +179,11 @@ async def _sums(shards: ShardReader, kind: str, entries: Sequence[str], span: Ra
 async def _read(
     shards: ShardReader, kind: str, entries: Sequence[str], fields: Sequence[str]
 ) -> AsyncIterator[tuple[str, list[Figures]]]:
-    """Each entry with its figures of each field, in pieces that hold up neither Redis nor the event loop.
+    """Each entry with its figures of each field, read in chunks that block neither Redis nor the event loop.
 
-    What is added up as they come is added piece by piece too: the loop turns while the next one is asked for.
+    The caller sums chunk by chunk too: the event loop runs while the next chunk is being read.
     """
-    size = max(1, _FIELDS_A_READ // len(fields))
+    size = max(1, _FIELDS_PER_READ // len(fields))
     for at in range(0, len(entries), size):
         chunk = entries[at : at + size]
         replies = await shards.query(_hmget(kind, chunk, fields))
@@ -195,15 +205,15 @@ def _over_shards(reply: Sequence[Sequence[str | None]]) -> list[Figures]:
     return [figures_sum(packed) for packed in zip(*reply, strict=True)]
 
 
-async def _category_sums(shards: ShardReader, span: RangeFields) -> dict[str, Figures]:
+async def _category_sums(shards: ShardReader, range_fields: RangeFields) -> dict[str, Figures]:
     """Full category code → its figures, without those of the categories below it."""
     (found,) = await shards.query(lambda pipe, keys: pipe.hkeys(keys("categories")))
     codes = {code for shard in found for code in shard}
     below = _children(codes)
-    sums = await _sums(shards, "category", sorted(codes - below.keys()), span)
+    sums = await _sums(shards, "category", sorted(codes - below.keys()), range_fields)
     for code in sorted(codes & below.keys()):
-        # A category's buckets take in those below it: what it sold itself is the rest, as of one moment.
-        replies = await shards.query_atomically(_hmget("category", [code, *below[code]], span.fields))
+        # A category's buckets include those below it. Its own sales are the difference, read in one transaction.
+        replies = await shards.query_atomically(_hmget("category", [code, *below[code]], range_fields.fields))
         whole, *parts = [sum(_over_shards(reply), Figures()) for reply in replies]
         sums[code] = _less(whole, parts)
     return sums
@@ -220,15 +230,13 @@ def _children(codes: Iterable[str]) -> Mapping[str, set[str]]:
 
 def _less(whole: Figures, parts: Iterable[Figures]) -> Figures:
     rest = sum(parts, Figures())
-    # Orders are distinct in each and cannot be subtracted; the ranking does not tell them.
+    # Orders are distinct per category, so they cannot be subtracted. The ranking does not show them.
     return Figures(whole.revenue - rest.revenue, whole.quantity - rest.quantity, 0)
 
 
 def _ranked(sums: Mapping[str, Figures], revenue: int) -> list[Ranked]:
     sold = {entry: figures for entry, figures in sums.items() if figures != Figures()}
-    return [
-        Ranked(entry, figures, share(figures.revenue, revenue)) for entry, figures in by_revenue(sold)[:MOST_PLACES]
-    ]
+    return [Ranked(entry, figures, share(figures.revenue, revenue)) for entry, figures in by_revenue(sold)[:MAX_PLACES]]
 
 
 async def _named(shards: ShardReader, ranked: Sequence[Ranked]) -> list[Ranked]:

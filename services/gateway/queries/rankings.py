@@ -11,7 +11,7 @@ from services.gateway.queries.shards import ShardReader
 
 Board = Literal["spenders", "products", "categories", "brands"]
 
-# Work of one search for customers: ids looked at by prefix, and pages of the spenders' ranking.
+# Bounds of one search for customers: candidate ids by prefix, and pages of the spenders' ranking.
 _PREFIX_CANDIDATES = 2_000
 _RANKING_PAGE = 2_000
 _RANKING_PAGES = 10
@@ -19,7 +19,7 @@ _RANKING_PAGES = 10
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """One place of a top list. `share` of all revenue, None where that is zero; `facts` of a product."""
+    """One row of a top list. `share` of all revenue, None where that is zero; `facts` of a product."""
 
     id: str
     figures: Figures
@@ -80,10 +80,10 @@ async def _top_of_hash(shards: ShardReader, table: str, n: int, revenue: int) ->
 
 
 async def find_customers(shards: ShardReader, prefix: str, limit: int) -> list[str]:
-    """Known user ids that begin with the prefix, biggest spenders first, in bounded work.
+    """Known user ids that begin with the prefix, highest spend first, in bounded work.
 
-    A rare prefix is answered from the ids in order; a common one from the ranking, where it soon shows. Where
-    neither ends the search within its bounds, the rest of the answer comes from the first ids in order.
+    A rare prefix is searched in the sorted ids, a common one in the ranking, where matches come early. Where the
+    ranking's bounds are reached first, the rest of the result is taken from the first ids in order.
     """
     if not prefix:
         return await _first(shards, "spenders", limit)
@@ -98,7 +98,7 @@ async def find_customers(shards: ShardReader, prefix: str, limit: int) -> list[s
 async def _with_prefix(shards: ShardReader, prefix: str) -> list[str]:
     low = b"[" + prefix.encode()
     (found,) = await shards.query(
-        # No UTF-8 text holds the byte FF, so it bounds every id with the prefix.
+        # UTF-8 text never contains the byte FF, so it is above every id with the prefix.
         lambda pipe, keys: pipe.zrangebylex(keys("users"), low, low + b"\xff", 0, _PREFIX_CANDIDATES + 1)
     )
     return [user_id for shard in found for user_id in shard]
@@ -114,7 +114,7 @@ async def _by_spend(shards: ShardReader, user_ids: Sequence[str], limit: int) ->
 
 
 async def _scan_ranking(shards: ShardReader, prefix: str, limit: int) -> list[str]:
-    """Matches among the biggest spenders of each shard, page by page until every shard has shown `limit`."""
+    """Matches among the biggest spenders of each shard, page by page until each shard has `limit` matches."""
     found: list[list[tuple[str, float]]] = [[] for _shard in shards.keys]
     for page in range(_RANKING_PAGES):
         start = page * _RANKING_PAGE

@@ -24,7 +24,7 @@ Row = tuple[int, Figures]
 class Series:
     """Buckets oldest first as (start in epoch seconds, figures).
 
-    `cut` says that older buckets were left out to keep the limit; `minute_floor` (epoch seconds) is the start
+    `cut`: older buckets were dropped to keep the limit. `minute_floor` (epoch seconds) is the start
     of the oldest minute kept, for minutes only.
     """
 
@@ -34,7 +34,7 @@ class Series:
 
 
 async def read_shop_sales(shards: ShardReader, zone: ZoneInfo, granularity: Granularity, wanted: Range) -> Series:
-    """The shop's sales by bucket, read newest period first so that the limit bounds the reading too."""
+    """The shop's sales by bucket. Reads the newest period first, so that the limit bounds the reads too."""
     totals = await read_totals(shards)
     floor = totals.minute_floor if granularity == "minute" else None
     if totals.first_event is None or totals.last_event is None:
@@ -68,7 +68,7 @@ async def _read_periods(
 
 
 async def read_category_sales(shards: ShardReader, category: str, granularity: Coarse, wanted: Range) -> Series:
-    """A category's sales, with those of the categories below it."""
+    """A category's sales, including those of the categories below it."""
     return await _read_entity_sales(shards, f"category:{category}", granularity, wanted)
 
 

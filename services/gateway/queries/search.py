@@ -1,4 +1,4 @@
-"""The search for products: among the best-selling ones, by what a person would type. Pure."""
+"""Product search by id prefix and by words. Pure."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -10,9 +10,9 @@ _WORD = re.compile(r"\w+")
 
 
 def find_products(products: Iterable[Product], text: str, limit: int) -> list[Product]:
-    """The first products whose id begins with the text, or of whose words each word of the text begins one.
+    """The first `limit` products whose id begins with the text, or that have a word for each word of the text.
 
-    Their words are those of name, brand and category, in any case. Every product matches an empty text.
+    A word matches the beginning of a word of name, brand or category, ignoring case. An empty text matches all.
     """
     return list(islice(_matching(products, text.strip().lower()), limit))
 

@@ -1,1 +1,1 @@
-"""The REST routes, a module a subject."""
+"""The REST routes, one module per subject."""

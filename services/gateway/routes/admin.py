@@ -1,4 +1,4 @@
-"""Who may change what is served: the bearer of the token from the settings."""
+"""Authorization of the admin routes by a bearer token."""
 
 import secrets
 from http import HTTPStatus
@@ -10,7 +10,7 @@ from services.gateway.dependencies import get_dependencies
 
 
 def require_admin(request: Request) -> None:
-    """Raises a 403 problem where no token is set, a 401 problem where the request does not bear it."""
+    """Raises Problem 403 where no token is configured, Problem 401 where the request lacks it."""
     token = get_dependencies(request).settings.admin_token
     if token is None or not token.get_secret_value():
         raise Problem(HTTPStatus.FORBIDDEN, "admin routes are off: set TILLSTREAM_ADMIN_TOKEN to turn them on")

@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
-from services.common.categories import UNKNOWN
 from services.common.money import format_cents
 from services.common.tables import PurchaseLine
 from services.common.times import format_time
@@ -15,7 +14,7 @@ from services.gateway.api.params import Brand, Category, K, MaxPrice, MinPrice, 
 from services.gateway.api.problems import Problem
 from services.gateway.api.schemas import CustomerResponse, Id, PurchaseEntry, Recommendations
 from services.gateway.dependencies import get_dependencies
-from services.gateway.queries.entities import CustomerRecord, read_customer
+from services.gateway.queries.entities import CustomerRecord, described, read_customer
 from services.gateway.queries.rankings import find_customers
 from services.gateway.stream.shop_state import bucket_of
 from services.gateway.upstreams.recommender_client import Filters
@@ -29,21 +28,21 @@ async def find(
     prefix: Prefix = "",
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> list[Id]:
-    """Ids of known customers that begin with the prefix, biggest spenders first."""
+    """Ids of known customers that begin with the prefix, highest revenue first."""
     return await find_customers(get_dependencies(request).shards, prefix, limit)
 
 
 @router.get("/{user_id}", summary="A customer")
 async def customer(request: Request, user_id: UserId) -> CustomerResponse:
-    """Totals over everything bought, by month too, and the latest 50 lines by event time."""
+    """All-time totals, totals by month, and the latest 50 purchase lines by event time."""
     shards = get_dependencies(request).shards
     found = await read_customer(shards, user_id)
     if found is None:
         raise Problem(HTTPStatus.NOT_FOUND, f"no purchase of customer {user_id!r} is known")
-    return _answer(found, shards.generation.zone)
+    return _response(found, shards.generation.zone)
 
 
-def _answer(customer: CustomerRecord, zone: ZoneInfo) -> CustomerResponse:
+def _response(customer: CustomerRecord, zone: ZoneInfo) -> CustomerResponse:
     return CustomerResponse(
         user_id=customer.user_id,
         revenue=format_cents(customer.total.revenue),
@@ -61,16 +60,14 @@ def _purchase(line: PurchaseLine) -> PurchaseEntry:
         event_time=format_time(line.event_time),
         order_id=line.order_id,
         product_id=line.product_id,
-        product_name=line.product_name or UNKNOWN,
-        category_code=line.category_code or UNKNOWN,
-        brand=line.brand or UNKNOWN,
+        **described(line),
         price=format_cents(line.price),
         quantity=line.quantity,
         revenue=format_cents(line.revenue),
     )
 
 
-@router.get("/{user_id}/recommendations", summary="What a customer will buy next", response_model=Recommendations)
+@router.get("/{user_id}/recommendations", summary="Recommendations for a customer", response_model=Recommendations)
 async def recommendations(
     request: Request,
     user_id: UserId,
@@ -83,17 +80,18 @@ async def recommendations(
     exclude_purchased: Annotated[
         bool | None,
         Query(
-            description="Leave out what the customer bought before. Not given: as the shop's validation chose "
-            "(groceries come again); while no model can be asked, as the one served last did, and left out before any."
+            description="Exclude products that the customer bought. Default: as the weights of the model say, which a "
+            "validation chose (groceries are bought again). During an outage of the recommender, the last model's "
+            "choice stays; before the first model, they are excluded."
         ),
     ] = None,
 ) -> Response:
-    """The k products the customer is most likely to buy next, the best first, each with why.
+    """The k products that the customer is most likely to buy next, best first, each with a reason.
 
-    There is always an answer: `strategy` is `popular` for an unknown customer, and `popular_fallback` (the shop's
-    best-selling products) while no model can be asked.
+    There is always a response. `strategy` is `popular` for an unknown customer, and `popular_fallback` (the shop's
+    bestsellers) while the recommender is unavailable.
     """
     check_prices(min_price, max_price)
     filters = Filters(category, brand, min_price, max_price, exclude_purchased)
-    answer = await get_dependencies(request).recommendations.for_customer(user_id, k, filters)
-    return Response(msgspec.json.encode(answer), media_type="application/json")
+    body = await get_dependencies(request).recommendations.for_customer(user_id, k, filters)
+    return Response(msgspec.json.encode(body), media_type="application/json")

@@ -1,4 +1,4 @@
-"""Events sent in over HTTP."""
+"""Event intake over HTTP."""
 
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -21,22 +21,22 @@ Count = Annotated[int, WithJsonSchema(_TEXT_OR_INTEGER)]
 
 
 class PurchaseEvent(BaseModel):
-    """The contract of topic `purchases`, for the documentation; services/common/events.py validates."""
+    """The contract of topic `purchases`, as documentation. services/common/events.py validates."""
 
     event_time: str = Field(description="RFC 3339, or `YYYY-MM-DD HH:MM:SS UTC`.")
     order_id: str = Field(min_length=1, max_length=128)
     product_id: str = Field(min_length=1, max_length=128)
     price: Decimal = Field(description="Unit price in whole cents; a decimal string or number, no exponent.")
     event_id: str | None = Field(
-        default=None, description="`<source>:<row>` or an id of your own, such as a UUID: makes sending again safe."
+        default=None, description="`<source>:<row>` or an id of your own, such as a UUID. Makes a retry safe."
     )
-    user_id: str | None = Field(default=None, description="Null where the buyer is anonymous.")
+    user_id: str | None = Field(default=None, description="Null for an anonymous buyer.")
     category_id: str | None = None
     category_code: str | None = None
     brand: str | None = None
     product_name: str | None = None
-    quantity: Count | None = Field(default=1, description="Negative for returned pieces; 1 where there is none.")
-    amount: Decimal | None = Field(default=None, description="The line's total where it is not price x quantity.")
+    quantity: Count | None = Field(default=1, description="Negative for returns; 1 by default.")
+    amount: Decimal | None = Field(default=None, description="The line's total where it differs from price x quantity.")
     replay_of: str | None = Field(default=None, description="The origin of the dead letter that this event replays.")
 
 
@@ -65,24 +65,24 @@ _BODY: dict[str, Any] = {
 }
 
 
-@router.post("", status_code=HTTPStatus.ACCEPTED, summary="Send purchases in", openapi_extra=_BODY)
+@router.post("", status_code=HTTPStatus.ACCEPTED, summary="Submit purchases", openapi_extra=_BODY)
 async def send(request: Request) -> EventsResponse:
-    """One event or a list of at most 1,000; answered once the broker has acknowledged, with a verdict an event.
+    """One event, or a list of at most 1,000. After the broker's acknowledgement, responds with a verdict per event.
 
-    An `event_id` makes sending again safe. One of the form `<source>:<row>` is a row of that source: the rows of a
-    source must rise, and a row not above the highest already applied is a repeat, which counts nothing. Any other
-    `event_id`, for instance a UUID, is compared with the newest 100,000. Without one, an event counts each time it is
-    sent.
+    An `event_id` makes a retry safe. The form `<source>:<row>` names a row of a source: the rows of a source must
+    increase, and a row that is not above the highest applied one is a duplicate, which is not counted. Any other
+    `event_id`, for example a UUID, is compared with the newest 100,000. Without an `event_id`, an event counts each
+    time it is sent.
 
-    422 where no event is valid; 503 where the broker does not acknowledge in time (sending again is safe for events
-    with an `event_id`).
+    422 where no event is valid; 503 where the broker does not acknowledge in time (a retry is safe for events with an
+    `event_id`).
     """
     _require_json(request)
     events = read_events(await request.body())
     try:
         verdicts = await get_dependencies(request).event_producer.send(events)
-    except EventsUnconfirmed as away:
-        raise _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(away), away.verdicts) from None
+    except EventsUnconfirmed as error:
+        raise _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), error.verdicts) from None
     accepted = sum(verdict.status == "accepted" for verdict in verdicts)
     if not accepted:
         raise _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no event is valid", verdicts)
@@ -90,7 +90,7 @@ async def send(request: Request) -> EventsResponse:
 
 
 def _require_json(request: Request) -> None:
-    # A page of another site can send other types without asking the browser first.
+    # Another site's page can send other types without a CORS preflight.
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json")

@@ -1,4 +1,4 @@
-"""Health for the platform, metrics for Prometheus, and what a page must know first."""
+"""Liveness, readiness, metrics, and the page's clock and configuration."""
 
 import time
 from typing import Any
@@ -16,41 +16,41 @@ from services.gateway.dependencies import get_dependencies
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz", summary="Alive")
+@router.get("/healthz", summary="Liveness")
 async def healthz() -> dict[str, bool]:
-    """Whether the process serves requests; depends on nothing else."""
+    """Whether the process serves requests. Depends on no upstream."""
     return {"alive": True}
 
 
-_NOT_READY: dict[str, Any] = {"description": "Not ready; the same body", "content": {"application/json": {}}}
+_NOT_READY: dict[str, Any] = {"description": "Not ready, with the same body", "content": {"application/json": {}}}
 
 
-@router.get("/readyz", summary="Able to serve figures", responses={503: _NOT_READY})
+@router.get("/readyz", summary="Readiness", responses={503: _NOT_READY})
 async def readyz(request: Request) -> Response:
-    """Ready while the live tables can be read; never depends on the recommender."""
+    """Ready while the live tables can be read. Does not depend on the recommender."""
     health = get_dependencies(request).health
     body = msgspec.json.encode(health.describe())
     return Response(body, 200 if health.ready else 503, media_type="application/json")
 
 
-@router.get("/metrics", summary="Metrics in Prometheus' text format", response_class=PlainTextResponse)
+@router.get("/metrics", summary="Metrics in the Prometheus text format", response_class=PlainTextResponse)
 async def metrics() -> Response:
     """All metrics of this process."""
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/v1/clock", summary="What time it is", tags=["system"])
+@router.get("/v1/clock", summary="The gateway's clock", tags=["system"])
 async def clock(response: Response) -> ClockResponse:
     """The gateway's clock, to the millisecond.
 
-    A page asks a few times and keeps the quickest answer to learn how far its own clock is off; only so can it tell how
-    long after `arrived_at` (the broker's time; the servers' clocks are taken to agree) it has shown a purchase.
+    A page asks a few times and takes the fastest response to measure the offset of its own clock. So it can show how
+    long after `arrived_at` a purchase appeared (the broker's time; the servers' clocks are assumed to be synchronised).
     """
     response.headers["Cache-Control"] = "no-store"
     return ClockResponse(now=format_time(time.time_ns() // 1_000_000))
 
 
-@router.get("/v1/config", summary="What a page must know first", tags=["system"])
+@router.get("/v1/config", summary="The shop's configuration", tags=["system"])
 async def config(request: Request) -> ConfigResponse:
     """The shop's currency and time zone, and which Tillstream runs: its version and commit."""
     dependencies = get_dependencies(request)

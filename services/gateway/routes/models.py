@@ -1,4 +1,4 @@
-"""The published models, and which one is live."""
+"""The published models, and the pointer to the serving one."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 
 class Activation(BaseModel):
-    """Why a model is activated by hand."""
+    """Why an admin activates a model."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,7 +35,7 @@ class Activation(BaseModel):
 
 @router.get("", summary="The published models")
 async def models(request: Request) -> ModelList:
-    """Every version with its metrics, the newest first, and what is live."""
+    """Every version with its metrics, newest first, and which one is served."""
     dependencies = get_dependencies(request)
     registry = dependencies.model_registry
     current, gate, entries = await _in_thread(
@@ -62,7 +62,7 @@ async def models(request: Request) -> ModelList:
 async def activate(
     request: Request, version: Version, activation: Annotated[Activation | None, Body()] = None
 ) -> Pointer:
-    """Make the recommender serve this version; it swaps within seconds. Needs the admin's bearer token."""
+    """Make the recommender serve this version, within seconds. Needs the admin's bearer token."""
     require_admin(request)
     dependencies = get_dependencies(request)
     note = activation.note if activation else ""

@@ -1,4 +1,4 @@
-"""Recommendations for many customers at once, or for an anonymous basket."""
+"""Recommendations for a batch of customers, or for an anonymous basket."""
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -15,7 +15,7 @@ MAX_IDS = 1_000
 
 
 class RecommendationsRequest(BaseModel):
-    """Either customers or the products of a basket, and what may be recommended."""
+    """Either customers or the products of a basket, and filters of the recommended products."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -37,9 +37,10 @@ class RecommendationsRequest(BaseModel):
     exclude_purchased: bool | None = Field(
         default=None,
         strict=True,
-        description="Leave out what the customer bought before, or what is in the basket. Not given: as the shop's "
-        "validation chose (groceries come again); while no model can be asked, as the one served last did, and left "
-        "out before any. A basket's products are left out.",
+        description="Exclude products that the customer bought, or that are in the basket. Default for a customer: as "
+        "the weights of the model say, which a validation chose (groceries are bought again). During an outage of the "
+        "recommender, the last model's choice stays; before the first model, they are excluded. Default for a "
+        "basket: its products are excluded.",
     )
 
     @model_validator(mode="after")
@@ -49,14 +50,14 @@ class RecommendationsRequest(BaseModel):
         return self
 
     def filters(self) -> Filters:
-        """What may be recommended."""
+        """The filters of the recommended products."""
         check_prices(self.min_price, self.max_price)
         return Filters(self.category, self.brand, self.min_price, self.max_price, self.exclude_purchased)
 
 
 @router.post("", summary="For many customers, or for a basket", response_model=RecommendationList)
 async def recommend(request: Request, wanted: RecommendationsRequest) -> Response:
-    """One result a customer, in the order of `user_ids`; or one result for the basket `product_ids`."""
+    """One result per customer, in the order of `user_ids`, or one result for the basket `product_ids`."""
     recommender, filters = get_dependencies(request).recommendations, wanted.filters()
     if wanted.user_ids is not None:
         results = await recommender.for_customers(wanted.user_ids, wanted.k, filters)

@@ -23,24 +23,24 @@ from services.gateway.api.schemas import (
 from services.gateway.dependencies import Dependencies, get_dependencies
 from services.gateway.queries.buckets import Range
 from services.gateway.queries.figures import by_count
-from services.gateway.queries.ranges import MOST_PLACES, TooManyProducts
+from services.gateway.queries.ranges import MAX_PLACES, TooManyProducts
 from services.gateway.queries.rankings import Board, Ranked, read_top
 from services.gateway.queries.sales import MAX_BUCKETS, Coarse, Series, read_category_sales, read_shop_sales
 from services.gateway.stream.shop_state import bucket_of, top_item
 
 router = APIRouter(prefix="/v1/stats", tags=["figures"])
 
-_RANGE = "Products and categories only: the days that start at `from` or later, and before `to` (RFC 3339)."
+_RANGE = "Products and categories only: days that start at `from` or later, and before `to` (RFC 3339)."
 
 MINUTE_FLOOR_HEADER = "Tillstream-Minute-Floor"
 CUT_HEADER = "Tillstream-Cut"
 SERIES_HEADERS = {
     MINUTE_FLOOR_HEADER: {
-        "description": "With minutes: sales before this time are no longer kept by the minute.",
+        "description": "With minutes: there are no minute buckets before this time.",
         "schema": {"type": "string", "format": "date-time"},
     },
     CUT_HEADER: {
-        "description": f"Present where only the newest {MAX_BUCKETS:,} buckets were answered.",
+        "description": f"Present where the response is limited to the newest {MAX_BUCKETS:,} buckets.",
         "schema": {"type": "string"},
     },
 }
@@ -48,13 +48,13 @@ SERIES_HEADERS = {
 
 @router.get("/summary", summary="The shop at a glance")
 async def summary(request: Request) -> Summary:
-    """All totals since the beginning, what arrives now, and how current that is (read once a second)."""
-    snapshot = get_dependencies(request).shop_state.latest
-    if snapshot is None:
+    """All-time totals, the arrival rate, lag and freshness, read once a second."""
+    state = get_dependencies(request).shop_state.latest
+    if state is None:
         raise Problem(
             HTTPStatus.SERVICE_UNAVAILABLE, "the live tables cannot be read at the moment", {"Retry-After": "1"}
         )
-    return snapshot.summary()
+    return state.summary()
 
 
 @router.get(
@@ -72,9 +72,9 @@ async def sales(
     to: To = None,
     category: Category = None,
 ) -> list[Bucket]:
-    """Buckets of event time in the shop's time zone, oldest first; empty ones are left out.
+    """Buckets of event time in the shop's time zone, oldest first, without empty ones.
 
-    A bucket belongs to the range if its start does. With a category, granularity is month or day.
+    A bucket belongs to the range if its start does. With a category, the granularity must be month or day.
     """
     shards = get_dependencies(request).shards
     zone = shards.generation.zone
@@ -83,18 +83,18 @@ async def sales(
         series = await read_shop_sales(shards, zone, granularity, wanted)
     else:
         series = await read_category_sales(shards, category, coarse(granularity), wanted)
-    return answer_series(series, zone, response)
+    return series_response(series, zone, response)
 
 
 def coarse(granularity: Granularity) -> Coarse:
-    """Month or day. Raises a 422 problem for a finer one: only the whole shop has those."""
+    """Month or day. Raises Problem 422 for a finer granularity, which only the whole shop has."""
     if granularity == "hour" or granularity == "minute":  # noqa: PLR1714 (narrows the type)
         raise bad_field("granularity", f"must be month or day for a category or a product, not {granularity}")
     return granularity
 
 
-def answer_series(series: Series, zone: ZoneInfo, response: Response) -> list[Bucket]:
-    """The buckets as answered; what is left out is said in the headers."""
+def series_response(series: Series, zone: ZoneInfo, response: Response) -> list[Bucket]:
+    """The buckets as the route responds. Headers say what is missing."""
     if series.minute_floor is not None:
         response.headers[MINUTE_FLOOR_HEADER] = format_time(series.minute_floor * 1000)
     if series.cut:
@@ -102,12 +102,12 @@ def answer_series(series: Series, zone: ZoneInfo, response: Response) -> list[Bu
     return [bucket_of(row, zone) for row in series.rows]
 
 
-@router.get("/pulse", summary="The last minutes, second by second", response_model=list[TotalsReading])
+@router.get("/pulse", summary="History of the totals, second by second", response_model=list[TotalsReading])
 async def pulse(request: Request) -> Response:
-    """What the totals were at each of the newest 1,000 snapshots, one a second, oldest first.
+    """The totals at each of the newest 1,000 readings, one a second, oldest first.
 
-    A line is drawn from their differences, and goes on with each `snapshot` of the stream. Seconds in which the live
-    tables could not be read are missing.
+    Sales per second are their differences. A page continues the line with each `snapshot` event of the stream. Seconds
+    in which the live tables could not be read are missing.
     """
     readings = [
         {"as_of": format_time(taken_ms), "revenue": format_cents(revenue), "events": events}
@@ -116,28 +116,28 @@ async def pulse(request: Request) -> Response:
     return Response(msgspec.json.encode(readings), media_type="application/json")
 
 
-@router.get("/dead-letters", summary="What could not be accepted")
+@router.get("/dead-letters", summary="Dead letters by reason")
 async def dead_letters(request: Request) -> list[DeadLetterCount]:
-    """Distinct records in the dead letters by the reason why they are there, the most frequent first."""
+    """Distinct rejected records by reason, most frequent first."""
     (counts,) = await get_dependencies(request).shards.query(lambda pipe, keys: pipe.hgetall(keys("dead_letters")))
     return [DeadLetterCount(reason=reason, count=count) for reason, count in by_count(counts)]
 
 
-@router.get("/top/{board}", summary="Who and what sells most")
+@router.get("/top/{board}", summary="Top lists")
 async def top(
     request: Request,
     *,
     board: Board,
-    n: Annotated[int, Query(ge=1, le=MOST_PLACES, description="How many places.")] = 10,
+    n: Annotated[int, Query(ge=1, le=MAX_PLACES, description="Number of rows.")] = 10,
     start: Annotated[From, Query(alias="from", description=_RANGE)] = None,
     to: Annotated[To, Query(description=_RANGE)] = None,
 ) -> list[TopItem]:
     """By revenue descending, then id ascending. `share` is the part of all revenue, null where that is 0.
 
-    With `from` or `to`, products and categories are ranked by the days that start within; `share` is then the part of
-    the revenue of those days, and what was not sold in them is left out. Such a ranking is up to ten
-    seconds old, that of products up to a minute. Customers and brands have no sales by day: they are ranked since the
-    beginning only, and a range of them is refused. So is one of products in a shop of more than 25,000.
+    With `from` or `to`, products and categories are ranked by the days that start within the range. `share` is then
+    the part of those days' revenue, and entries without sales are omitted. Such a ranking is cached: ten seconds for
+    categories, a minute for products. Customers and brands have no sales by day, so a range is an error (422). So is
+    a range of products in a shop with more than 25,000.
     """
     dependencies = get_dependencies(request)
     if start is None and to is None:
@@ -156,10 +156,10 @@ async def _top_of_range(dependencies: Dependencies, board: Board, wanted: Range,
         raise bad_field("from", str(error)) from None
 
 
-@router.get("/reconciliation", summary="Whether the books agree")
+@router.get("/reconciliation", summary="Reconciliation with the batch job")
 async def reconciliation(request: Request) -> ReconciliationResponse:
-    """The batch job computes every figure anew from the archive and compares it with the live one of the same moment.
+    """The batch job recomputes every figure from the archive and compares it with the live figure at equal offsets.
 
-    This is what its latest run found. Before the first one, `status` is `none`.
+    This is the result of its latest run. Before the first run, `status` is `none`.
     """
-    return get_dependencies(request).reconciliation.answer()
+    return get_dependencies(request).reconciliation.response()

@@ -26,7 +26,7 @@ data: {"id": "1587729039120-0", "arrived_at": "2020-04-24T11:50:39.120Z", "order
 
 @router.get(
     "/stream",
-    summary="Everything as it happens",
+    summary="Live stream (server-sent events)",
     response_class=StreamingResponse,
     responses={
         200: {
@@ -38,18 +38,18 @@ data: {"id": "1587729039120-0", "arrived_at": "2020-04-24T11:50:39.120Z", "order
 async def stream(
     request: Request,
     last_event_id: Annotated[
-        str | None, Header(description="Where the stream was lost; a browser sends it by itself.")
+        str | None, Header(description="The last received event id. Browsers send it on reconnect.")
     ] = None,
     resume: Annotated[
-        str | None, Query(alias="last_event_id", description="The same, where a client cannot set headers.")
+        str | None, Query(alias="last_event_id", description="The same, for clients that cannot set headers.")
     ] = None,
 ) -> StreamingResponse:
-    """A `snapshot` a second (summary and top lists), and each arrival as a `ticker` event.
+    """One `snapshot` event per second (summary and top lists), and a `ticker` event per arrival.
 
-    The first snapshot also brings arrivals: those missed since `Last-Event-ID` (at most 200), else the newest few.
-    `stale` comes in a snapshot's place while the live tables cannot be read. `end` says why the gateway ends the
-    stream, for instance to a client that takes its messages too slowly. Arrivals are sampled when there are more
-    than a person can read. The schemas of their data are `StreamSnapshot` and `TickerEntry`.
+    The first snapshot also contains arrivals: those since `Last-Event-ID` (at most 200), or the newest few. A `stale`
+    event replaces the snapshot while the live tables cannot be read. An `end` event gives the reason why the gateway
+    closes the stream, for example that the client is too slow. At high rates, arrivals are sampled. The schemas of
+    the data are `StreamSnapshot` and `TickerEntry`.
     """
     hub = get_dependencies(request).stream_hub
     client = hub.open(last_event_id or resume)

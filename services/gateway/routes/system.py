@@ -8,10 +8,10 @@ from services.gateway.dependencies import get_dependencies
 router = APIRouter(prefix="/v1/system", tags=["system"])
 
 
-@router.get("", summary="Every part's state")
+@router.get("", summary="State of all services and engines")
 async def system(request: Request) -> SystemResponse:
-    """Health, rate, lag and version of each service and engine, as of the last round of questions.
+    """Health, rate, lag and version of each service and engine, as last polled.
 
-    The producer runs only while there is something to send, so `healthy` does not ask for it.
+    The producer runs only while there is a file to send, so `healthy` ignores it.
     """
-    return get_dependencies(request).system_status.answer()
+    return get_dependencies(request).system_status.response()

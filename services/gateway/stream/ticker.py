@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import msgspec
 from redis.exceptions import RedisError
 
-from services.common.categories import UNKNOWN
 from services.common.money import format_cents
 from services.common.tables import TICKER_KEPT, TickerLine
 from services.common.times import format_time
 from services.gateway.api.schemas import TickerEntry
+from services.gateway.queries.entities import described
 from services.gateway.queries.shards import LiveTables
 
 logger = logging.getLogger(__name__)
@@ -47,9 +47,7 @@ class Arrival:
             order_id=line.order_id,
             user_id=line.user_id,
             product_id=line.product_id,
-            product_name=line.product_name or UNKNOWN,
-            category_code=line.category_code or UNKNOWN,
-            brand=line.brand or UNKNOWN,
+            **described(line),
             price=format_cents(line.price),
             quantity=line.quantity,
             revenue=format_cents(line.revenue),

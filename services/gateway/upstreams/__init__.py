@@ -1,1 +1,1 @@
-"""What the gateway asks or polls beside Redis: recommender, Kafka, the bucket; and their outages."""
+"""Clients and pollers of the gateway's upstreams other than Redis: recommender, Kafka and S3."""

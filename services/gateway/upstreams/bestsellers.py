@@ -1,4 +1,4 @@
-"""Popular products from the live tables: the answer of last resort, when the recommender gives none."""
+"""Bestsellers from the live tables: the fallback while the recommender is unavailable."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ Bestseller = tuple[Product, float]
 
 
 class BestsellerCache:
-    """The best-selling products, read at most every few seconds however many ask; survives an absent Redis."""
+    """The best-selling products, read at most every few seconds. Keeps the last ones while Redis is unavailable."""
 
     def __init__(self, tables: LiveTables) -> None:
         self._tables = tables
@@ -34,7 +34,7 @@ class BestsellerCache:
         self._entries: list[Bestseller] = []
 
     async def entries(self) -> Sequence[Bestseller]:
-        """The best-selling products, the best first; empty where nothing was sold or nothing is known."""
+        """The best-selling products, best first; empty where nothing was sold or Redis was never reached."""
         async with self._lock:
             if time.monotonic() - self._read_at > _MAX_AGE_SECONDS:
                 await self._refresh()
@@ -46,18 +46,18 @@ class BestsellerCache:
             revenue = (await read_totals(shards)).revenue
             products = await read_ranked_products(shards, _DEPTH)
         except RedisError as error:
-            logger.warning("popular products cannot be read: %s", error)
+            logger.warning("reading the bestsellers failed: %s", error)
             self._read_at = time.monotonic()
             return
         self._entries = [(product, share(product.total.revenue, revenue) or 0.0) for product in products]
-        # What was empty may fill up any moment.
+        # Empty tables may fill at any time, so they are read again at once.
         self._read_at = time.monotonic() if products else float("-inf")
 
 
 def top_k(entries: Sequence[Bestseller], k: int, filters: Filters, excluded: Collection[str]) -> list[Bestseller]:
-    """The first k products that pass the filters and are not excluded."""
-    left_out = {*excluded, *filters.exclude_product_ids}
-    return list(islice((e for e in entries if e[0].product_id not in left_out and _passes(e[0], filters)), k))
+    """The k best-selling products that pass the filters and are not excluded."""
+    ignored = {*excluded, *filters.exclude_product_ids}
+    return list(islice((e for e in entries if e[0].product_id not in ignored and _passes(e[0], filters)), k))
 
 
 def _passes(product: Product, filters: Filters) -> bool:

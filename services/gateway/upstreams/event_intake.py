@@ -1,4 +1,4 @@
-"""Events sent in over HTTP: validated one by one, written to Kafka, confirmed by the broker."""
+"""Event intake: events submitted over HTTP are validated one by one, written to Kafka, and confirmed by the broker."""
 
 import asyncio
 import logging
@@ -25,30 +25,30 @@ MAX_EVENTS = 1_000
 _STOP_SECONDS = 3.0
 _events = msgspec.json.Decoder(list[msgspec.Raw])
 
-# Index of the event → the broker's acknowledgement to come.
+# Index of the event → its pending acknowledgement by the broker.
 Deliveries = dict[int, asyncio.Future[RecordMetadata]]
 
 
 class EventsUnconfirmed(Exception):
-    """Kafka did not confirm every event; `verdicts` say which ones it did."""
+    """Kafka did not acknowledge every event. `verdicts` has the result of each."""
 
     def __init__(self, verdicts: list[EventVerdict]) -> None:
-        super().__init__("Kafka does not acknowledge at the moment")
+        super().__init__("Kafka did not acknowledge in time")
         self.verdicts = verdicts
 
 
 @dataclass(frozen=True, slots=True)
 class SubmittedEvent:
-    """One event of a request: its JSON without white space, and what the validation said."""
+    """One event of a request: its JSON without white space, and the result of its validation."""
 
     value: bytes
     outcome: Purchase | Rejected
 
 
 def read_events(body: bytes) -> list[SubmittedEvent]:
-    """The events of a request's body, one object or a list, each validated by itself.
+    """The events of a request body, which is one object or a list. Each is validated on its own.
 
-    Raises a 422 problem where the body is not JSON, or holds no event or too many.
+    Raises Problem 422 where the body is not JSON, or holds no event or too many.
     """
     now_ms = time.time_ns() // 1_000_000
     return [SubmittedEvent(value, parse(value, now_ms)) for value in _split(body)]
@@ -67,14 +67,14 @@ def _split(body: bytes) -> list[bytes]:
 
 
 class EventProducer:
-    """Writes events to the topic of the purchases. Connects in the background, so that Kafka may come later."""
+    """Writes events to the purchases topic. Connects in the background, so the gateway starts without Kafka."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
 
     async def connect(self) -> None:
-        """Connect where there is no connection."""
+        """Connect, unless connected."""
         if self._producer is not None:
             return
         producer = AIOKafkaProducer(
@@ -84,29 +84,29 @@ class EventProducer:
             await producer.start()
             self._producer = producer
         except (KafkaError, OSError):
-            pass  # the offsets' watch tells that Kafka is away
+            pass  # OffsetPoller logs the outage
         finally:
             if self._producer is not producer:
                 await _stop(producer)
 
     async def close(self) -> None:
-        """Send what is on its way, for a while, and disconnect."""
+        """Flush pending events, at most a few seconds long, and disconnect."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await _stop(producer)
 
     async def send(self, events: Sequence[SubmittedEvent]) -> list[EventVerdict]:
-        """Write the accepted events, in order, and wait until the broker has them. Raises EventsUnconfirmed."""
+        """Write the valid events in order and wait for the acknowledgements. Raises EventsUnconfirmed."""
         deliveries: Deliveries = {}
         try:
             async with asyncio.timeout(self._settings.produce_timeout_seconds):
                 await self._write(events, deliveries)
                 await asyncio.gather(*deliveries.values())
         except TimeoutError:
-            logger.warning("Kafka acknowledges no events in time")
+            logger.warning("Kafka did not acknowledge the events in time")
         except KafkaError as error:
-            logger.warning("Kafka takes no events: %s", error)
-            await self.close()  # an idempotent producer that has failed stays so; connect() makes another
+            logger.warning("Kafka rejected the events: %s", error)
+            await self.close()  # a failed idempotent producer does not recover; connect() makes another
         verdicts = [_verdict(index, sent, deliveries.get(index)) for index, sent in enumerate(events)]
         for verdict in verdicts:
             GATEWAY_INTAKE.labels(verdict.status).inc()

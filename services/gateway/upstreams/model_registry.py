@@ -28,7 +28,7 @@ _STATUS: dict[type[Exception], HTTPStatus] = {
 
 
 class Registry:
-    """Reads manifests, each once, and moves the pointer. Raises botocore's errors where S3 is away."""
+    """Reads manifests, each once, and moves the pointer. Raises botocore's errors while S3 is unavailable."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""Where the log of the purchases stands: asked in the background, so that no request ever waits for Kafka."""
+"""Begin and end offsets of the purchases topic, polled in the background so that no request waits for Kafka."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ Offsets = dict[int, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class LogEnd:
-    """The offsets of all partitions, and the records appended a second since they were last asked for."""
+    """The offsets of all partitions, and the append rate (records per second) since the previous poll."""
 
     offsets: Offsets
     asked_at: float
@@ -34,7 +34,7 @@ class LogEnd:
 
 
 class OffsetPoller:
-    """Keeps the newest offsets; `latest` is None while Kafka is away, and `detail` says why in short."""
+    """Polls the offsets. `latest` is None while Kafka is unavailable, and `detail` says why in short."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -44,7 +44,7 @@ class OffsetPoller:
         self.detail = "not asked yet"
 
     async def refresh(self) -> None:
-        """Ask once; connects where needed."""
+        """Ask once, connecting first where needed."""
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 offsets = await self._ask()
@@ -66,7 +66,7 @@ class OffsetPoller:
 
     async def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:
-            # Without a group and an assignment it fetches nothing: it only asks for offsets.
+            # Without group and assignment it fetches no records; it serves the offset requests alone.
             consumer = AIOKafkaConsumer(group_id=None, **client_options(self._settings))
             self._consumer = consumer
             await consumer.start()

@@ -1,4 +1,4 @@
-"""Why a part does not answer: the error's own words for the log, a short reason without addresses for everybody."""
+"""Outages of upstreams: the full error goes to the log, a short reason without addresses to the clients."""
 
 import logging
 
@@ -23,27 +23,27 @@ _REFUSALS = (ClientError, AuthenticationError, ResponseError)
 
 
 def short_reason(error: Exception) -> str:
-    """`timed out`, `refused` where the part answers with an error, else `unreachable`."""
+    """`timed out`, `refused` where the upstream responds with an error, else `unreachable`."""
     if isinstance(error, _SLOW):
         return "timed out"
     return "refused" if isinstance(error, _REFUSALS) else "unreachable"
 
 
 class OutageLog:
-    """Logs each outage of a part once, however often the part is asked meanwhile."""
+    """Logs the start and the end of each outage once, however often the upstream is polled."""
 
     def __init__(self) -> None:
         self._logged: dict[str, str] = {}
 
-    def started(self, part: str, error: Exception) -> str:
-        """The short reason; the error's words go to the log where they are new."""
-        words = f"{type(error).__name__}: {error}"
-        if self._logged.get(part) != words:
-            self._logged[part] = words
-            logger.warning("%s does not answer: %s", part, words)
+    def started(self, upstream: str, error: Exception) -> str:
+        """Log the error, unless it is the one logged last; returns the short reason."""
+        message = f"{type(error).__name__}: {error}"
+        if self._logged.get(upstream) != message:
+            self._logged[upstream] = message
+            logger.warning("%s does not answer: %s", upstream, message)
         return short_reason(error)
 
-    def recovered(self, part: str) -> None:
-        """The part answers."""
-        if self._logged.pop(part, None) is not None:
-            logger.info("%s answers again", part)
+    def recovered(self, upstream: str) -> None:
+        """Log the end of an outage, if there was one."""
+        if self._logged.pop(upstream, None) is not None:
+            logger.info("%s answers again", upstream)

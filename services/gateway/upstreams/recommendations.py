@@ -1,4 +1,4 @@
-"""Recommendations: the recommender's answer, or popular products where it gives none. Always an answer."""
+"""Recommendations from the recommender, or bestsellers while it is unavailable: there is always a response."""
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
@@ -10,7 +10,7 @@ from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from services.common.categories import UNKNOWN
 from services.common.metrics import GATEWAY_RECOMMENDATIONS
 from services.common.money import format_cents
-from services.gateway.queries.entities import Product, read_product, read_purchased
+from services.gateway.queries.entities import Product, described, read_product, read_purchased
 from services.gateway.queries.shards import LiveTables
 from services.gateway.upstreams.bestsellers import Bestseller, BestsellerCache, top_k
 from services.gateway.upstreams.recommender_client import (
@@ -18,17 +18,17 @@ from services.gateway.upstreams.recommender_client import (
     RecommenderClient,
     RecommenderUnavailable,
     ServingModelPoller,
-    UnknownToModel,
+    UnknownProduct,
 )
 
 logger = logging.getLogger(__name__)
 
-# An answer as plain JSON values, in the shape of answers.Recommendations: this is the hot path, so it goes from
-# here to bytes without a model in between; the contract tests hold it against the model.
+# A response as plain JSON values, in the shape of schemas.Recommendations. This is the hot path, so it is encoded
+# without building the pydantic model; the contract tests validate it against the model.
 Json = dict[str, Any]
 
 FALLBACK = "popular_fallback"
-NOTHING_SOLD = "there are no purchases yet, so nothing is popular; come back after the first ones"
+NOTHING_SOLD = "there are no purchases yet, so there are no popular products"
 NOTHING_FITS = "no product passes these filters"
 
 _STRATEGIES: Mapping[int, str] = {
@@ -39,7 +39,7 @@ _STRATEGIES: Mapping[int, str] = {
 
 
 class RecommendationsWithFallback:
-    """Answers for customers, baskets and products; the recommender's absence never shows as an error."""
+    """Recommendations for customers, baskets and products. An unavailable recommender is never an error."""
 
     def __init__(
         self, client: RecommenderClient, model: ServingModelPoller, bestsellers: BestsellerCache, tables: LiveTables
@@ -53,8 +53,8 @@ class RecommendationsWithFallback:
         """The k products for one customer."""
         try:
             answer = _recommendations(user_id, await self._client.recommend(user_id, k, filters))
-        except (RecommenderUnavailable, UnknownToModel) as error:
-            answer = await self._popular(user_id, k, filters, error)
+        except (RecommenderUnavailable, UnknownProduct) as error:
+            answer = await self._fallback(user_id, k, filters, error)
         return _counted(answer)
 
     async def for_customers(self, user_ids: Sequence[str], k: int, filters: Filters) -> list[Json]:
@@ -62,49 +62,49 @@ class RecommendationsWithFallback:
         try:
             results = await self._client.recommend_batch(user_ids, k, filters)
             answers = [_recommendations(user, result) for user, result in zip(user_ids, results, strict=True)]
-        except (RecommenderUnavailable, UnknownToModel) as error:
-            answers = [await self._popular(user_id, k, filters, error) for user_id in user_ids]
+        except (RecommenderUnavailable, UnknownProduct) as error:
+            answers = [await self._fallback(user_id, k, filters, error) for user_id in user_ids]
         return [_counted(answer) for answer in answers]
 
     async def for_basket(self, product_ids: Sequence[str], k: int, filters: Filters) -> Json:
         """The k products for an anonymous basket."""
         try:
             answer = _recommendations(None, await self._client.recommend_for_items(product_ids, k, filters))
-        except (RecommenderUnavailable, UnknownToModel) as error:
-            answer = await self._popular(None, k, filters, error, product_ids)
+        except (RecommenderUnavailable, UnknownProduct) as error:
+            answer = await self._fallback(None, k, filters, error, product_ids)
         return _counted(answer)
 
     async def similar(self, product_id: str, k: int) -> Json | None:
-        """The k products most like one; popular ones of its category where the recommender gives none.
+        """The k products most similar to one, or bestsellers of its category while the recommender is unavailable.
 
         None where neither the model nor the live tables know the product.
         """
         try:
             found = await self._client.similar_items(product_id, k)
-        except (RecommenderUnavailable, UnknownToModel) as error:
+        except (RecommenderUnavailable, UnknownProduct) as error:
             product = await read_product(self._tables.reader, product_id)
-            return await self._popular_beside(product, k, error) if product else None
+            return await self._bestsellers_in_category_of(product, k, error) if product else None
         return _counted(
             {
                 "product_id": product_id,
                 "strategy": "similar",
                 "model_version": found.model_version or None,
-                **_knowledge(found),
+                **_provenance(found),
                 "items": [_item(item) for item in found.items],
                 "message": None,
             }
         )
 
-    async def _popular_beside(self, product: Product, k: int, error: Exception) -> Json:
+    async def _bestsellers_in_category_of(self, product: Product, k: int, error: Exception) -> Json:
         filters = Filters(category=product.facts.category_code if product.facts else None)
-        answer = await self._popular(None, k, filters, error, [product.product_id])
+        answer = await self._fallback(None, k, filters, error, [product.product_id])
         kept = ("strategy", "model_version", "variant", "state_age_ms", "items", "message")
         return _counted({"product_id": product.product_id, **{name: answer[name] for name in kept}})
 
-    async def _popular(
+    async def _fallback(
         self, user_id: str | None, k: int, filters: Filters, error: Exception, excluded: Collection[str] = ()
     ) -> Json:
-        logger.debug("popular products instead of a recommendation: %s", error)
+        logger.debug("fallback to bestsellers: %s", error)
         entries = await self._bestsellers.entries()
         if user_id is not None and self._masks_bought(filters):
             excluded = await self._purchased(user_id)
@@ -137,24 +137,24 @@ def _counted(answer: Json) -> Json:
     return answer
 
 
-def _recommendations(user_id: str | None, answer: pb.RecommendResponse) -> Json:
-    items = [_item(item) for item in answer.items]
+def _recommendations(user_id: str | None, response: pb.RecommendResponse) -> Json:
+    items = [_item(item) for item in response.items]
     return {
         "user_id": user_id,
-        "strategy": _STRATEGIES.get(answer.strategy, "popular"),
-        "model_version": answer.model_version or None,
-        **_knowledge(answer),
+        "strategy": _STRATEGIES.get(response.strategy, "popular"),
+        "model_version": response.model_version or None,
+        **_provenance(response),
         "items": items,
         "message": None if items else NOTHING_FITS,
-        "unknown_product_ids": list(answer.unknown_product_ids) or None,
+        "unknown_product_ids": list(response.unknown_product_ids) or None,
     }
 
 
-def _knowledge(answer: pb.RecommendResponse | pb.SimilarItemsResponse) -> Json:
-    """Which model answered, and how old what it knows of the stream is."""
+def _provenance(response: pb.RecommendResponse | pb.SimilarItemsResponse) -> Json:
+    """Which variant answered, and the age of what it has read of the purchase stream."""
     return {
-        "variant": answer.variant or None,
-        "state_age_ms": answer.state_age_ms if answer.HasField("state_age_ms") else None,
+        "variant": response.variant or None,
+        "state_age_ms": response.state_age_ms if response.HasField("state_age_ms") else None,
     }
 
 
@@ -162,6 +162,7 @@ def _item(item: pb.Item) -> Json:
     reason = item.reason
     return {
         "product_id": item.product_id,
+        # As `described`, written out: 0.4 µs less of 2.7 µs, for each of up to 100,000 items of a batch.
         "product_name": item.product_name or UNKNOWN,
         "category_code": item.category_code or UNKNOWN,
         "brand": item.brand or UNKNOWN,
@@ -180,9 +181,7 @@ def _popular_item(entry: Bestseller) -> Json:
     facts = product.facts
     return {
         "product_id": product.product_id,
-        "product_name": (facts and facts.product_name) or UNKNOWN,
-        "category_code": (facts and facts.category_code) or UNKNOWN,
-        "brand": (facts and facts.brand) or UNKNOWN,
+        **described(facts),
         "price": format_cents(facts.price) if facts else None,
         "score": revenue_share,
         "reason": {"code": "popular", "product_id": None, "weight": revenue_share},

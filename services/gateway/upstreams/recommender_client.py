@@ -1,4 +1,4 @@
-"""The seam to the recommender: its gRPC calls, each under a deadline."""
+"""gRPC client of the recommender. Each call has a deadline."""
 
 import asyncio
 import logging
@@ -15,8 +15,8 @@ from services.gateway.api.problems import Problem
 
 logger = logging.getLogger(__name__)
 
-Response = TypeVar("Response")
-_WATCH_DEADLINE_SECONDS = 1.0
+Message = TypeVar("Message")
+_POLL_DEADLINE_SECONDS = 1.0
 _CHANNEL_OPTIONS = [
     # Reconnect soon after the recommender is back: the default backs off up to two minutes.
     ("grpc.max_reconnect_backoff_ms", 1_000),
@@ -29,16 +29,16 @@ _SERVING = b"\x08\x01"
 
 
 class RecommenderUnavailable(Exception):
-    """No answer from the recommender: it is down, has no model, or took too long."""
+    """The recommender gave no response: it is down, has no model, or exceeded the deadline."""
 
 
-class UnknownToModel(Exception):
+class UnknownProduct(Exception):
     """The model does not know the product."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which products may be recommended. Prices in cents, inclusive; `exclude_purchased` None: the shop's choice."""
+    """Which products may be recommended. Prices in cents, inclusive; `exclude_purchased` None: the model's choice."""
 
     category: str | None = None
     brand: str | None = None
@@ -60,12 +60,12 @@ class Filters:
 
 
 class RecommenderClient:
-    """Calls the recommender. Every call raises RecommenderUnavailable, or Problem 422 where it refuses an argument."""
+    """The recommender's calls. Each raises RecommenderUnavailable, or Problem 422 where it refuses an argument."""
 
     def __init__(self, address: str, deadline_ms: int, batch_deadline_ms: int) -> None:
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
         self._stub = recommender_pb2_grpc.RecommenderStub(self._channel)
-        # Called on the wire's level: the health package is not worth a dependency for one field.
+        # Called without generated stubs: one field is not worth a dependency on the health package.
         self._health: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
         self._health = self._channel.unary_unary("/grpc.health.v1.Health/Check")
         self._deadline = deadline_ms / 1000
@@ -74,44 +74,44 @@ class RecommenderClient:
     async def recommend(self, user_id: str, k: int, filters: Filters) -> pb.RecommendResponse:
         """The k best products for one customer."""
         request = pb.RecommendRequest(user_id=user_id, k=k, filters=filters.to_message())
-        return await _answer(self._stub.Recommend(request, timeout=self._deadline))
+        return await _call(self._stub.Recommend(request, timeout=self._deadline))
 
     async def recommend_batch(
         self, user_ids: Sequence[str], k: int, filters: Filters
     ) -> Sequence[pb.RecommendResponse]:
         """The same for many customers, in their order."""
         request = pb.RecommendBatchRequest(user_ids=user_ids, k=k, filters=filters.to_message())
-        answer = await _answer(self._stub.RecommendBatch(request, timeout=self._batch_deadline))
-        return answer.results
+        response = await _call(self._stub.RecommendBatch(request, timeout=self._batch_deadline))
+        return response.results
 
     async def recommend_for_items(self, product_ids: Sequence[str], k: int, filters: Filters) -> pb.RecommendResponse:
         """The k best products for an anonymous basket."""
         request = pb.RecommendForItemsRequest(product_ids=product_ids, k=k, filters=filters.to_message())
-        return await _answer(self._stub.RecommendForItems(request, timeout=self._batch_deadline))
+        return await _call(self._stub.RecommendForItems(request, timeout=self._batch_deadline))
 
     async def similar_items(self, product_id: str, k: int) -> pb.SimilarItemsResponse:
-        """The k products most like one. Raises UnknownToModel."""
+        """The k products most like one. Raises UnknownProduct."""
         request = pb.SimilarItemsRequest(product_id=product_id, k=k)
-        return await _answer(self._stub.SimilarItems(request, timeout=self._deadline))
+        return await _call(self._stub.SimilarItems(request, timeout=self._deadline))
 
     async def model(self) -> pb.GetModelResponse:
-        """What is being served."""
-        return await _answer(self._stub.GetModel(pb.GetModelRequest(), timeout=_WATCH_DEADLINE_SECONDS))
+        """The model that is being served."""
+        return await _call(self._stub.GetModel(pb.GetModelRequest(), timeout=_POLL_DEADLINE_SECONDS))
 
     async def serving(self) -> bool:
-        """Whether the recommender's standard health service says SERVING."""
+        """Whether the standard gRPC health service of the recommender reports SERVING."""
         try:
-            status: bytes = await self._health(b"", timeout=_WATCH_DEADLINE_SECONDS)
+            status: bytes = await self._health(b"", timeout=_POLL_DEADLINE_SECONDS)
         except grpc.aio.AioRpcError:
             return False
         return status == _SERVING
 
     async def close(self) -> None:
-        """Close the channel; calls under way end with an error."""
+        """Close the channel. Calls in flight fail."""
         await self._channel.close()
 
 
-async def _answer(call: Awaitable[Response]) -> Response:
+async def _call(call: Awaitable[Message]) -> Message:
     try:
         return await call
     except grpc.aio.AioRpcError as error:
@@ -119,18 +119,18 @@ async def _answer(call: Awaitable[Response]) -> Response:
             case grpc.StatusCode.INVALID_ARGUMENT:
                 raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, error.details() or "invalid") from None
             case grpc.StatusCode.NOT_FOUND:
-                raise UnknownToModel(error.details()) from None
+                raise UnknownProduct(error.details()) from None
             case code:
                 raise RecommenderUnavailable(f"{code.name}: {error.details()}") from None
-    except asyncio.InvalidStateError as error:  # the channel was closed meanwhile
+    except asyncio.InvalidStateError as error:  # the channel was closed during the call
         raise RecommenderUnavailable(str(error)) from None
 
 
 class ServingModelPoller:
-    """Keeps what the recommender says it serves; `latest` is None while it is away.
+    """Polls which model the recommender serves. `latest` is None while the recommender is unavailable.
 
-    `masks_bought` outlives an outage: whether the model served last leaves out what a customer has bought. It is True
-    before the first model, and stays as it was where an older recommender does not send it.
+    `masks_bought` says whether the model that was served last excludes purchased products by default. It is kept
+    during an outage. It is True before the first model, and unchanged where an older recommender does not send it.
     """
 
     def __init__(self, client: RecommenderClient) -> None:
@@ -144,7 +144,7 @@ class ServingModelPoller:
         try:
             self.latest = await self._client.model()
             self.detail = f"model {self.latest.model_version}" if self.latest.model_version else "no model yet"
-        except (RecommenderUnavailable, Problem, UnknownToModel) as error:
+        except (RecommenderUnavailable, Problem, UnknownProduct) as error:
             self.latest = None
             self.detail = str(error)
         else:
@@ -153,5 +153,5 @@ class ServingModelPoller:
 
     @property
     def version(self) -> str | None:
-        """The version being served; None where there is none."""
+        """The version that is being served, if any."""
         return (self.latest.model_version or None) if self.latest else None

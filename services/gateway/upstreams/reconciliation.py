@@ -1,4 +1,4 @@
-"""Whether the books agree: the batch job's newest comparison with the live figures, read from S3 in the background."""
+"""Reconciliation: the batch job's newest comparison with the live figures, polled from S3 in the background."""
 
 import asyncio
 import time
@@ -22,20 +22,20 @@ from services.gateway.api.schemas import ReconciliationResponse
 from services.gateway.upstreams.outages import OutageLog
 
 _UNKNOWN = float("nan")
-_PART = "the latest comparison in reports/"
+_UPSTREAM = "the latest reconciliation in reports/"
 
 
 class ReconciliationPoller:
-    """Keeps the newest comparison. While S3 is away, or the newest is damaged, the last one that was read stays."""
+    """Polls the newest comparison. Keeps the last one while S3 is unavailable or the newest is damaged."""
 
     def __init__(self, store: ObjectStore, threads: Executor) -> None:
         self._store = store
         self._threads = threads
         self._outages = OutageLog()
         self._found: ReconciliationResponse | None = None
-        self._none = "the comparison has not been looked for yet"
+        self._reason = "the comparison has not been read yet"
         RECONCILIATION_AGE_SECONDS.set_function(self._age)
-        self._tell()
+        self._publish_metrics()
 
     async def refresh(self) -> None:
         """Read once."""
@@ -43,22 +43,22 @@ class ReconciliationPoller:
             body = await asyncio.get_running_loop().run_in_executor(self._threads, self._store.get, LATEST)
             self._found = read_comparison(body)
         except NoSuchObject:
-            self._found, self._none = None, "the batch job has not compared the books yet"
+            self._found, self._reason = None, "the batch job has not compared the books yet"
         except (BotoCoreError, ClientError) as error:
-            self._none = f"the store that holds the comparison: {self._outages.started(_PART, error)}"
+            self._reason = f"the store that holds the comparison: {self._outages.started(_UPSTREAM, error)}"
             return
         except ValueError as error:
-            self._outages.started(_PART, error)
-            self._none = "the comparison is damaged; the next run of the batch job replaces it"
+            self._outages.started(_UPSTREAM, error)
+            self._reason = "the comparison is damaged; the next run of the batch job replaces it"
             return
-        self._outages.recovered(_PART)
-        self._tell()
+        self._outages.recovered(_UPSTREAM)
+        self._publish_metrics()
 
-    def answer(self) -> ReconciliationResponse:
-        """As answered."""
-        return self._found or ReconciliationResponse(status="none", message=self._none)
+    def response(self) -> ReconciliationResponse:
+        """As the route responds."""
+        return self._found or ReconciliationResponse(status="none", message=self._reason)
 
-    def _tell(self) -> None:
+    def _publish_metrics(self) -> None:
         found = self._found
         drift = found.drift if found else None
         RECONCILIATION_DRIFT_CENTS.set(parse_cents(drift.revenue) if drift else _UNKNOWN)
@@ -72,12 +72,12 @@ class ReconciliationPoller:
 
 
 def read_comparison(body: bytes) -> ReconciliationResponse:
-    """The answer from what the batch job wrote. Raises ValueError where it is damaged."""
+    """The response from the batch job's report. Raises ValueError where it is damaged."""
     try:
         found = msgspec.json.decode(body, type=Reconciliation)
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from None
     datetime.fromisoformat(found.checked_at)
-    told = msgspec.to_builtins(found)
-    del told["snapshot"]
-    return ReconciliationResponse(message=in_words(found), **told)
+    fields = msgspec.to_builtins(found)
+    del fields["snapshot"]
+    return ReconciliationResponse(message=in_words(found), **fields)

@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * The shop at a glance
-         * @description All totals since the beginning, what arrives now, and how current that is (read once a second).
+         * @description All-time totals, the arrival rate, lag and freshness, read once a second.
          */
         get: operations["summary_v1_stats_summary_get"];
         put?: never;
@@ -33,9 +33,9 @@ export interface paths {
         };
         /**
          * Sales over time
-         * @description Buckets of event time in the shop's time zone, oldest first; empty ones are left out.
+         * @description Buckets of event time in the shop's time zone, oldest first, without empty ones.
          *
-         *     A bucket belongs to the range if its start does. With a category, granularity is month or day.
+         *     A bucket belongs to the range if its start does. With a category, the granularity must be month or day.
          */
         get: operations["sales_v1_stats_sales_get"];
         put?: never;
@@ -54,11 +54,11 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The last minutes, second by second
-         * @description What the totals were at each of the newest 1,000 snapshots, one a second, oldest first.
+         * History of the totals, second by second
+         * @description The totals at each of the newest 1,000 readings, one a second, oldest first.
          *
-         *     A line is drawn from their differences, and goes on with each `snapshot` of the stream. Seconds in which the live
-         *     tables could not be read are missing.
+         *     Sales per second are their differences. A page continues the line with each `snapshot` event of the stream. Seconds
+         *     in which the live tables could not be read are missing.
          */
         get: operations["pulse_v1_stats_pulse_get"];
         put?: never;
@@ -77,8 +77,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What could not be accepted
-         * @description Distinct records in the dead letters by the reason why they are there, the most frequent first.
+         * Dead letters by reason
+         * @description Distinct rejected records by reason, most frequent first.
          */
         get: operations["dead_letters_v1_stats_dead_letters_get"];
         put?: never;
@@ -97,13 +97,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Who and what sells most
+         * Top lists
          * @description By revenue descending, then id ascending. `share` is the part of all revenue, null where that is 0.
          *
-         *     With `from` or `to`, products and categories are ranked by the days that start within; `share` is then the part of
-         *     the revenue of those days, and what was not sold in them is left out. Such a ranking is up to ten
-         *     seconds old, that of products up to a minute. Customers and brands have no sales by day: they are ranked since the
-         *     beginning only, and a range of them is refused. So is one of products in a shop of more than 25,000.
+         *     With `from` or `to`, products and categories are ranked by the days that start within the range. `share` is then
+         *     the part of those days' revenue, and entries without sales are omitted. Such a ranking is cached: ten seconds for
+         *     categories, a minute for products. Customers and brands have no sales by day, so a range is an error (422). So is
+         *     a range of products in a shop with more than 25,000.
          */
         get: operations["top_v1_stats_top__board__get"];
         put?: never;
@@ -122,10 +122,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Whether the books agree
-         * @description The batch job computes every figure anew from the archive and compares it with the live one of the same moment.
+         * Reconciliation with the batch job
+         * @description The batch job recomputes every figure from the archive and compares it with the live figure at equal offsets.
          *
-         *     This is what its latest run found. Before the first one, `status` is `none`.
+         *     This is the result of its latest run. Before the first run, `status` is `none`.
          */
         get: operations["reconciliation_v1_stats_reconciliation_get"];
         put?: never;
@@ -144,13 +144,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Everything as it happens
-         * @description A `snapshot` a second (summary and top lists), and each arrival as a `ticker` event.
+         * Live stream (server-sent events)
+         * @description One `snapshot` event per second (summary and top lists), and a `ticker` event per arrival.
          *
-         *     The first snapshot also brings arrivals: those missed since `Last-Event-ID` (at most 200), else the newest few.
-         *     `stale` comes in a snapshot's place while the live tables cannot be read. `end` says why the gateway ends the
-         *     stream, for instance to a client that takes its messages too slowly. Arrivals are sampled when there are more
-         *     than a person can read. The schemas of their data are `StreamSnapshot` and `TickerEntry`.
+         *     The first snapshot also contains arrivals: those since `Last-Event-ID` (at most 200), or the newest few. A `stale`
+         *     event replaces the snapshot while the live tables cannot be read. An `end` event gives the reason why the gateway
+         *     closes the stream, for example that the client is too slow. At high rates, arrivals are sampled. The schemas of
+         *     the data are `StreamSnapshot` and `TickerEntry`.
          */
         get: operations["stream_v1_stats_stream_get"];
         put?: never;
@@ -170,7 +170,7 @@ export interface paths {
         };
         /**
          * Find customers
-         * @description Ids of known customers that begin with the prefix, biggest spenders first.
+         * @description Ids of known customers that begin with the prefix, highest revenue first.
          */
         get: operations["find_v1_users_get"];
         put?: never;
@@ -190,7 +190,7 @@ export interface paths {
         };
         /**
          * A customer
-         * @description Totals over everything bought, by month too, and the latest 50 lines by event time.
+         * @description All-time totals, totals by month, and the latest 50 purchase lines by event time.
          */
         get: operations["customer_v1_users__user_id__get"];
         put?: never;
@@ -209,11 +209,11 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What a customer will buy next
-         * @description The k products the customer is most likely to buy next, the best first, each with why.
+         * Recommendations for a customer
+         * @description The k products that the customer is most likely to buy next, best first, each with a reason.
          *
-         *     There is always an answer: `strategy` is `popular` for an unknown customer, and `popular_fallback` (the shop's
-         *     best-selling products) while no model can be asked.
+         *     There is always a response. `strategy` is `popular` for an unknown customer, and `popular_fallback` (the shop's
+         *     bestsellers) while the recommender is unavailable.
          */
         get: operations["recommendations_v1_users__user_id__recommendations_get"];
         put?: never;
@@ -235,7 +235,7 @@ export interface paths {
         put?: never;
         /**
          * For many customers, or for a basket
-         * @description One result a customer, in the order of `user_ids`; or one result for the basket `product_ids`.
+         * @description One result per customer, in the order of `user_ids`, or one result for the basket `product_ids`.
          */
         post: operations["recommend_v1_recommendations_post"];
         delete?: never;
@@ -253,9 +253,10 @@ export interface paths {
         };
         /**
          * Find products
-         * @description The product of this very id, then the best-selling ones that the words fit, among the 1,000 that lead by revenue.
+         * @description The product with exactly this id, then matching products among the 1,000 bestsellers, highest revenue first.
          *
-         *     A word fits where a word of name, brand or category begins with it; an id, where it begins so.
+         *     A search word matches the beginning of a word of name, brand or category. The whole text matches the beginning of
+         *     an id.
          */
         get: operations["find_v1_products_get"];
         put?: never;
@@ -275,7 +276,7 @@ export interface paths {
         };
         /**
          * A product
-         * @description What the newest purchase said about the product, and its totals.
+         * @description The product as the newest purchase described it, and its totals.
          */
         get: operations["product_v1_products__product_id__get"];
         put?: never;
@@ -295,7 +296,7 @@ export interface paths {
         };
         /**
          * Similar products
-         * @description The products most like this one; popular ones of its category while no model can be asked.
+         * @description The most similar products, or bestsellers of its category while the recommender is unavailable.
          */
         get: operations["similar_v1_products__product_id__similar_get"];
         put?: never;
@@ -315,7 +316,7 @@ export interface paths {
         };
         /**
          * A product's sales over time
-         * @description Buckets by month or day, oldest first, as for the whole shop; empty for a product never sold.
+         * @description Buckets by month or day, oldest first, as for the whole shop. Empty for a product that was never sold.
          */
         get: operations["sales_v1_products__product_id__sales_get"];
         put?: never;
@@ -336,16 +337,16 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Send purchases in
-         * @description One event or a list of at most 1,000; answered once the broker has acknowledged, with a verdict an event.
+         * Submit purchases
+         * @description One event, or a list of at most 1,000. After the broker's acknowledgement, responds with a verdict per event.
          *
-         *     An `event_id` makes sending again safe. One of the form `<source>:<row>` is a row of that source: the rows of a
-         *     source must rise, and a row not above the highest already applied is a repeat, which counts nothing. Any other
-         *     `event_id`, for instance a UUID, is compared with the newest 100,000. Without one, an event counts each time it is
-         *     sent.
+         *     An `event_id` makes a retry safe. The form `<source>:<row>` names a row of a source: the rows of a source must
+         *     increase, and a row that is not above the highest applied one is a duplicate, which is not counted. Any other
+         *     `event_id`, for example a UUID, is compared with the newest 100,000. Without an `event_id`, an event counts each
+         *     time it is sent.
          *
-         *     422 where no event is valid; 503 where the broker does not acknowledge in time (sending again is safe for events
-         *     with an `event_id`).
+         *     422 where no event is valid; 503 where the broker does not acknowledge in time (a retry is safe for events with an
+         *     `event_id`).
          */
         post: operations["send_v1_events_post"];
         delete?: never;
@@ -363,7 +364,7 @@ export interface paths {
         };
         /**
          * The published models
-         * @description Every version with its metrics, the newest first, and what is live.
+         * @description Every version with its metrics, newest first, and which one is served.
          */
         get: operations["models_v1_models_get"];
         put?: never;
@@ -385,7 +386,7 @@ export interface paths {
         put?: never;
         /**
          * Roll back or forward (admin)
-         * @description Make the recommender serve this version; it swaps within seconds. Needs the admin's bearer token.
+         * @description Make the recommender serve this version, within seconds. Needs the admin's bearer token.
          */
         post: operations["activate_v1_models__version__activate_post"];
         delete?: never;
@@ -402,10 +403,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Every part's state
-         * @description Health, rate, lag and version of each service and engine, as of the last round of questions.
+         * State of all services and engines
+         * @description Health, rate, lag and version of each service and engine, as last polled.
          *
-         *     The producer runs only while there is something to send, so `healthy` does not ask for it.
+         *     The producer runs only while there is a file to send, so `healthy` ignores it.
          */
         get: operations["system_v1_system_get"];
         put?: never;
@@ -424,8 +425,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Alive
-         * @description Whether the process serves requests; depends on nothing else.
+         * Liveness
+         * @description Whether the process serves requests. Depends on no upstream.
          */
         get: operations["healthz_healthz_get"];
         put?: never;
@@ -444,8 +445,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Able to serve figures
-         * @description Ready while the live tables can be read; never depends on the recommender.
+         * Readiness
+         * @description Ready while the live tables can be read. Does not depend on the recommender.
          */
         get: operations["readyz_readyz_get"];
         put?: never;
@@ -464,7 +465,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Metrics in Prometheus' text format
+         * Metrics in the Prometheus text format
          * @description All metrics of this process.
          */
         get: operations["metrics_metrics_get"];
@@ -484,11 +485,11 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What time it is
+         * The gateway's clock
          * @description The gateway's clock, to the millisecond.
          *
-         *     A page asks a few times and keeps the quickest answer to learn how far its own clock is off; only so can it tell how
-         *     long after `arrived_at` (the broker's time; the servers' clocks are taken to agree) it has shown a purchase.
+         *     A page asks a few times and takes the fastest response to measure the offset of its own clock. So it can show how
+         *     long after `arrived_at` a purchase appeared (the broker's time; the servers' clocks are assumed to be synchronised).
          */
         get: operations["clock_v1_clock_get"];
         put?: never;
@@ -507,7 +508,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What a page must know first
+         * The shop's configuration
          * @description The shop's currency and time zone, and which Tillstream runs: its version and commit.
          */
         get: operations["config_v1_config_get"];
@@ -525,7 +526,7 @@ export interface components {
     schemas: {
         /**
          * Activation
-         * @description Why a model is activated by hand.
+         * @description Why an admin activates a model.
          */
         Activation: {
             /**
@@ -557,7 +558,7 @@ export interface components {
         };
         /**
          * ClockResponse
-         * @description What the gateway's clock shows.
+         * @description The gateway's time.
          */
         ClockResponse: {
             /**
@@ -569,7 +570,7 @@ export interface components {
         };
         /**
          * Component
-         * @description The state of one part of the system.
+         * @description The state of one service or engine.
          */
         Component: {
             /**
@@ -612,7 +613,7 @@ export interface components {
         };
         /**
          * ConfigResponse
-         * @description What a page needs to know before the first figure.
+         * @description Currency, time zone and version: what a page needs before the first figure.
          */
         ConfigResponse: {
             /**
@@ -662,7 +663,7 @@ export interface components {
             last_seen: string | null;
             /**
              * Months
-             * @description Spend by month, the oldest first; empty months are left out. Less than the totals together where the live tables were filled before they held months.
+             * @description Spend by month, oldest first, without empty months. The sum is below the totals where the live tables were filled before they held months.
              */
             months: components["schemas"]["Bucket"][];
             /** Purchases */
@@ -670,7 +671,7 @@ export interface components {
         };
         /**
          * DeadLetterCount
-         * @description How many distinct records could not be accepted for one reason.
+         * @description Distinct rejected records with one reason.
          */
         DeadLetterCount: {
             /**
@@ -683,7 +684,7 @@ export interface components {
         };
         /**
          * EventVerdict
-         * @description What became of one event sent in.
+         * @description The result of one submitted event.
          */
         EventVerdict: {
             /** Index */
@@ -708,7 +709,7 @@ export interface components {
         };
         /**
          * EventsResponse
-         * @description A verdict per event, in the order they were sent.
+         * @description A verdict per event, in request order.
          */
         EventsResponse: {
             /** Accepted */
@@ -732,7 +733,7 @@ export interface components {
             format_version: number | null;
             /**
              * Live
-             * @description Whether the pointer names it.
+             * @description Whether the pointer names it, so that it is served.
              */
             live: boolean;
             /** Created At */
@@ -763,14 +764,14 @@ export interface components {
             };
             /**
              * Composition
-             * @description Weights of the parts of a score, as the shop's validation chose them.
+             * @description Weights of the terms of a score, as the validation chose them.
              */
             composition: {
                 [key: string]: unknown;
             } | null;
             /**
              * Gate
-             * @description What was decided at its publishing, and by which figures.
+             * @description The gate decision when it was published, with its figures.
              */
             gate: {
                 [key: string]: unknown;
@@ -784,29 +785,29 @@ export interface components {
             current: components["schemas"]["Pointer"] | null;
             /**
              * Serving
-             * @description The version the recommender answers from.
+             * @description The version that the recommender serves.
              */
             serving: string | null;
             /**
              * Refused Version
-             * @description The version the recommender refused to load.
+             * @description The version that the recommender refused to load.
              */
             refused_version: string | null;
             /** Refused Reason */
             refused_reason: string | null;
             /**
              * Composition
-             * @description How the served model puts a score together, in words.
+             * @description The weights of the served model, in words.
              */
             composition: string | null;
             /**
              * State Age Ms
-             * @description How old what the model knows of the stream is; null where it knows nothing since its cut-off.
+             * @description Age in milliseconds of what the model has read of the purchase stream; null where it has read nothing since its training cut-off.
              */
             state_age_ms?: number | null;
             /**
              * Gate
-             * @description What the newest training run decided, published or not.
+             * @description The gate decision of the newest training run.
              */
             gate: {
                 [key: string]: unknown;
@@ -816,7 +817,7 @@ export interface components {
         };
         /**
          * Pointer
-         * @description Which model is to be served, since when and by whom; `main` has the customers that the variants leave.
+         * @description The model to serve, since when and by whom. `main` serves the customers of no variant.
          */
         Pointer: {
             /**
@@ -840,7 +841,7 @@ export interface components {
             variants: components["schemas"]["Variant"][];
             /**
              * Previous
-             * @description What served before: activate it to roll back.
+             * @description The previous version: activate it to roll back.
              */
             previous?: string | null;
         };
@@ -940,18 +941,18 @@ export interface components {
         };
         /**
          * ReasonEntry
-         * @description Why a product is shown; `weight` is the part of the score that this reason carries.
+         * @description Why a product is recommended; `weight` is the part of the score that this reason contributes.
          */
         ReasonEntry: {
             /**
              * Code
-             * @description Which part of the score is the largest: bought_together, customers_like_you, category, bought_before, popular or similar; more may come.
+             * @description The largest term of the score: bought_together, customers_like_you, category, bought_before, popular or similar. Later versions may add codes.
              * @example bought_together
              */
             code: string;
             /**
              * Product Id
-             * @description The purchase, or the product of the basket, that contributes most to that part.
+             * @description The product of the purchases or the basket that contributes most to that term.
              */
             product_id: string | null;
             /** Weight */
@@ -959,7 +960,7 @@ export interface components {
         };
         /**
          * RecommendationList
-         * @description One answer for each customer asked for, in their order, or one for a basket.
+         * @description One result per requested customer, in request order, or one for a basket.
          */
         RecommendationList: {
             /** Results */
@@ -984,30 +985,30 @@ export interface components {
             model_version: string | null;
             /**
              * Variant
-             * @description `main`, or the name of a model on trial; null for a fallback.
+             * @description `main`, or the name of the A/B variant that answered; null for a fallback.
              */
             variant: string | null;
             /**
              * State Age Ms
-             * @description How old what the model knows of the stream is; null where it knows nothing since its cut-off.
+             * @description Age in milliseconds of what the model has read of the purchase stream; null where it has read nothing since its training cut-off.
              */
             state_age_ms: number | null;
             /** Items */
             items: components["schemas"]["RecommendedItem"][];
             /**
              * Message
-             * @description Says why `items` is empty, where it is.
+             * @description Says why `items` is empty.
              */
             message?: string | null;
             /**
              * Unknown Product Ids
-             * @description Products of the basket that the model does not know; ignored.
+             * @description Products of the basket that the model does not know. They are ignored.
              */
             unknown_product_ids?: string[] | null;
         };
         /**
          * RecommendationsRequest
-         * @description Either customers or the products of a basket, and what may be recommended.
+         * @description Either customers or the products of a basket, and filters of the recommended products.
          * @example {
          *       "k": 3,
          *       "user_ids": [
@@ -1044,7 +1045,7 @@ export interface components {
             max_price?: string | null;
             /**
              * Exclude Purchased
-             * @description Leave out what the customer bought before, or what is in the basket. Not given: as the shop's validation chose (groceries come again); while no model can be asked, as the one served last did, and left out before any. A basket's products are left out.
+             * @description Exclude products that the customer bought, or that are in the basket. Default for a customer: as the weights of the model say, which a validation chose (groceries are bought again). During an outage of the recommender, the last model's choice stays; before the first model, they are excluded. Default for a basket: its products are excluded.
              */
             exclude_purchased?: boolean | null;
         };
@@ -1084,7 +1085,7 @@ export interface components {
         };
         /**
          * ReconciliationDifference
-         * @description One figure that is not the same in both books, and where it stands.
+         * @description One figure that differs, and its place in the tables.
          */
         ReconciliationDifference: {
             /**
@@ -1120,7 +1121,7 @@ export interface components {
         };
         /**
          * ReconciliationDrift
-         * @description Live figures less the batch job's; null for a figure that could not be compared.
+         * @description Live figures minus those of the batch job; null for a figure that could not be compared.
          */
         ReconciliationDrift: {
             /**
@@ -1139,12 +1140,12 @@ export interface components {
         };
         /**
          * ReconciliationResponse
-         * @description Whether the batch job's figures, computed from the archive, equal the live ones.
+         * @description Whether the batch job's figures, computed from the archive, equal the live figures.
          */
         ReconciliationResponse: {
             /**
              * Status
-             * @description `none`: nothing has been compared, `message` says why.
+             * @description `none`: nothing was compared; `message` says why.
              * @enum {string}
              */
             status: "agree" | "differ" | "none";
@@ -1165,7 +1166,7 @@ export interface components {
             checked_at?: string | null;
             /**
              * Basis
-             * @description `hours`: the archive carries no offsets, so only hours that were over were compared.
+             * @description `hours`: the archive has no offsets, so only completed hours were compared.
              */
             basis?: ("offsets" | "hours") | null;
             /**
@@ -1183,7 +1184,7 @@ export interface components {
             drift?: components["schemas"]["ReconciliationDrift"] | null;
             /**
              * Differences
-             * @description The first of them, the broadest first.
+             * @description The first differences, broadest table first.
              * @default []
              */
             differences: components["schemas"]["ReconciliationDifference"][];
@@ -1212,12 +1213,12 @@ export interface components {
             model_version: string | null;
             /**
              * Variant
-             * @description `main`, or the name of a model on trial; null for a fallback.
+             * @description `main`, or the name of the A/B variant that answered; null for a fallback.
              */
             variant: string | null;
             /**
              * State Age Ms
-             * @description How old what the model knows of the stream is; null where it knows nothing since its cut-off.
+             * @description Age in milliseconds of what the model has read of the purchase stream; null where it has read nothing since its training cut-off.
              */
             state_age_ms: number | null;
             /** Items */
@@ -1256,22 +1257,22 @@ export interface components {
             events_per_second: number;
             /**
              * Dead Letters
-             * @description Distinct records that could not be accepted.
+             * @description Distinct rejected records.
              */
             dead_letters: number;
             /**
              * Freshness Ms
-             * @description From the newest arrival to its being visible here; null before the first.
+             * @description From the newest arrival until it is visible here; null before the first.
              */
             freshness_ms: number | null;
             /**
              * Lag
-             * @description Records not yet applied; null where Kafka cannot be asked.
+             * @description Records not yet applied; null while Kafka is unavailable.
              */
             lag: number | null;
             /**
              * Model Version
-             * @description What the recommender serves; null where it is away.
+             * @description The serving model; null while the recommender is unavailable.
              */
             model_version: string | null;
             /**
@@ -1296,12 +1297,12 @@ export interface components {
         };
         /**
          * SystemResponse
-         * @description Every part, as of the last round of questions.
+         * @description Every service and engine, as last polled.
          */
         SystemResponse: {
             /**
              * Healthy
-             * @description Whether every part is ok.
+             * @description Whether all but the producer are `ok`.
              */
             healthy: boolean;
             /** As Of */
@@ -1311,7 +1312,7 @@ export interface components {
         };
         /**
          * TopItem
-         * @description One place of a top list. `share` of all revenue, null where that is 0; name, category, brand: a product's.
+         * @description One row of a top list. `share` of all revenue, null where that is 0; products have name, category and brand.
          */
         TopItem: {
             /**
@@ -1349,7 +1350,7 @@ export interface components {
         };
         /**
          * TotalsReading
-         * @description The totals since the beginning as of one moment: what came between two readings is their difference.
+         * @description The all-time totals at one time. The sales between two readings are their difference.
          */
         TotalsReading: {
             /**
@@ -1368,7 +1369,7 @@ export interface components {
         };
         /**
          * Variant
-         * @description A model on trial: it answers a share of the customers, always the same ones.
+         * @description An A/B variant: a model that serves a fixed share of the customers.
          */
         Variant: {
             /**
@@ -1390,7 +1391,7 @@ export interface components {
         };
         /**
          * FieldError
-         * @description What is wrong with one field of the request.
+         * @description An error in one field of the request.
          */
         FieldError: {
             /** Field */
@@ -1436,7 +1437,7 @@ export interface components {
         };
         /**
          * TickerEntry
-         * @description One arrival. `id` is where the stream stood after it; `user_id` null for an anonymous purchase.
+         * @description One arrival. `id` is the cursor after it, for `Last-Event-ID`; `user_id` is null for an anonymous purchase.
          */
         TickerEntry: {
             /** Id */
@@ -1555,7 +1556,7 @@ export interface operations {
                 from?: string | null;
                 /** @description Buckets that start before this time (RFC 3339). */
                 to?: string | null;
-                /** @description A category code; `electronics` takes in `electronics.*`. */
+                /** @description A category code; `electronics` includes `electronics.*`. */
                 category?: string | null;
             };
             header?: never;
@@ -1567,9 +1568,9 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
-                    /** @description With minutes: sales before this time are no longer kept by the minute. */
+                    /** @description With minutes: there are no minute buckets before this time. */
                     "Tillstream-Minute-Floor"?: string;
-                    /** @description Present where only the newest 10,000 buckets were answered. */
+                    /** @description Present where the response is limited to the newest 10,000 buckets. */
                     "Tillstream-Cut"?: string;
                     [name: string]: unknown;
                 };
@@ -1649,11 +1650,11 @@ export interface operations {
     top_v1_stats_top__board__get: {
         parameters: {
             query?: {
-                /** @description How many places. */
+                /** @description Number of rows. */
                 n?: number;
-                /** @description Products and categories only: the days that start at `from` or later, and before `to` (RFC 3339). */
+                /** @description Products and categories only: days that start at `from` or later, and before `to` (RFC 3339). */
                 from?: string | null;
-                /** @description Products and categories only: the days that start at `from` or later, and before `to` (RFC 3339). */
+                /** @description Products and categories only: days that start at `from` or later, and before `to` (RFC 3339). */
                 to?: string | null;
             };
             header?: never;
@@ -1716,11 +1717,11 @@ export interface operations {
     stream_v1_stats_stream_get: {
         parameters: {
             query?: {
-                /** @description The same, where a client cannot set headers. */
+                /** @description The same, for clients that cannot set headers. */
                 last_event_id?: string | null;
             };
             header?: {
-                /** @description Where the stream was lost; a browser sends it by itself. */
+                /** @description The last received event id. Browsers send it on reconnect. */
                 "last-event-id"?: string | null;
             };
             path?: never;
@@ -1762,7 +1763,7 @@ export interface operations {
     find_v1_users_get: {
         parameters: {
             query?: {
-                /** @description How the id begins. */
+                /** @description The beginning of the id. */
                 prefix?: string;
                 limit?: number;
             };
@@ -1829,7 +1830,7 @@ export interface operations {
             query?: {
                 /** @description How many products. */
                 k?: number;
-                /** @description A category code; `electronics` takes in `electronics.*`. */
+                /** @description A category code; `electronics` includes `electronics.*`. */
                 category?: string | null;
                 /** @description A brand, exactly. */
                 brand?: string | null;
@@ -1837,7 +1838,7 @@ export interface operations {
                 min_price?: string | null;
                 /** @description Unit price at most this much. */
                 max_price?: string | null;
-                /** @description Leave out what the customer bought before. Not given: as the shop's validation chose (groceries come again); while no model can be asked, as the one served last did, and left out before any. */
+                /** @description Exclude products that the customer bought. Default: as the weights of the model say, which a validation chose (groceries are bought again). During an outage of the recommender, the last model's choice stays; before the first model, they are excluded. */
                 exclude_purchased?: boolean | null;
             };
             header?: never;
@@ -2023,7 +2024,7 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
-                    /** @description Present where only the newest 10,000 buckets were answered. */
+                    /** @description Present where the response is limited to the newest 10,000 buckets. */
                     "Tillstream-Cut"?: string;
                     [name: string]: unknown;
                 };
@@ -2068,12 +2069,12 @@ export interface operations {
                     price: string | number;
                     /**
                      * Event Id
-                     * @description `<source>:<row>` or an id of your own, such as a UUID: makes sending again safe.
+                     * @description `<source>:<row>` or an id of your own, such as a UUID. Makes a retry safe.
                      */
                     event_id?: string | null;
                     /**
                      * User Id
-                     * @description Null where the buyer is anonymous.
+                     * @description Null for an anonymous buyer.
                      */
                     user_id?: string | null;
                     /** Category Id */
@@ -2086,13 +2087,13 @@ export interface operations {
                     product_name?: string | null;
                     /**
                      * Quantity
-                     * @description Negative for returned pieces; 1 where there is none.
+                     * @description Negative for returns; 1 by default.
                      * @default 1
                      */
                     quantity?: string | number | null;
                     /**
                      * Amount
-                     * @description The line's total where it is not price x quantity.
+                     * @description The line's total where it differs from price x quantity.
                      */
                     amount?: string | number | null;
                     /**
@@ -2117,12 +2118,12 @@ export interface operations {
                     price: string | number;
                     /**
                      * Event Id
-                     * @description `<source>:<row>` or an id of your own, such as a UUID: makes sending again safe.
+                     * @description `<source>:<row>` or an id of your own, such as a UUID. Makes a retry safe.
                      */
                     event_id?: string | null;
                     /**
                      * User Id
-                     * @description Null where the buyer is anonymous.
+                     * @description Null for an anonymous buyer.
                      */
                     user_id?: string | null;
                     /** Category Id */
@@ -2135,13 +2136,13 @@ export interface operations {
                     product_name?: string | null;
                     /**
                      * Quantity
-                     * @description Negative for returned pieces; 1 where there is none.
+                     * @description Negative for returns; 1 by default.
                      * @default 1
                      */
                     quantity?: string | number | null;
                     /**
                      * Amount
-                     * @description The line's total where it is not price x quantity.
+                     * @description The line's total where it differs from price x quantity.
                      */
                     amount?: string | number | null;
                     /**
@@ -2316,7 +2317,7 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description Not ready; the same body */
+            /** @description Not ready, with the same body */
             503: {
                 headers: {
                     [name: string]: unknown;
