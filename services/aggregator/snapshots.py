@@ -24,7 +24,7 @@ from services.common.live_snapshot import Buckets, LiveSnapshot, SnapshotTotals
 from services.common.metrics import AGGREGATOR_SNAPSHOT_FAILURES, AGGREGATOR_SNAPSHOT_SECONDS, AGGREGATOR_SNAPSHOTS
 from services.common.object_store import ObjectStore
 from services.common.redis_client import RedisClient
-from services.common.tables import Figures, Granularity, Keys, parse_figures, parse_ledger_entry
+from services.common.tables import Granularity, Keys, parse_ledger_entry, sum_figures
 from services.common.tasks import repeat
 
 logger = logging.getLogger(__name__)
@@ -173,13 +173,7 @@ def _totals(shards: Sequence[Tables]) -> SnapshotTotals:
 
 def _buckets(shards: Sequence[Tables], prefix: str) -> Buckets:
     """Field → figures over all shards, of the tables with this prefix."""
-    found: Buckets = {}
-    for shard in shards:
-        for table, fields in shard.items():
-            if table.startswith(prefix):
-                for field, packed in fields.items():
-                    found[field] = found.get(field, Figures()) + parse_figures(packed)
-    return found
+    return sum_figures([fields for shard in shards for table, fields in shard.items() if table.startswith(prefix)])
 
 
 class Snapshots:

@@ -31,8 +31,10 @@ number of distinct orders of anything in the shard of the order.
 Times are UTC epoch: milliseconds for instants, seconds for bucket starts. Money is cents.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -66,6 +68,16 @@ def parse_figures(text: str | bytes | None) -> Figures:
         return Figures()
     revenue, quantity, orders = text.split()
     return Figures(int(revenue), int(quantity), int(orders))
+
+
+def sum_figures(hashes: Sequence[Mapping[str, str]]) -> dict[str, Figures]:
+    """Field → figures, summed over hashes of packed figures, such as one table in every shard."""
+    if len(hashes) == 1:
+        return {field: parse_figures(packed) for field, packed in hashes[0].items()}
+    summed: dict[str, Figures] = {}
+    for field, packed in chain.from_iterable(fields.items() for fields in hashes):
+        summed[field] = summed.get(field, Figures()) + parse_figures(packed)
+    return summed
 
 
 class LedgerEntry(NamedTuple):

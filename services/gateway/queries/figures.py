@@ -62,16 +62,6 @@ def figures_sum(packed: Iterable[str | None]) -> Figures:
     return sum(map(parse_figures, packed), Figures())
 
 
-def hash_sum(shards: Sequence[Hash]) -> dict[str, Figures]:
-    """Entry → figures, summed over the shards' hashes."""
-    if len(shards) == 1:
-        return {entry: parse_figures(packed) for entry, packed in shards[0].items()}
-    summed: dict[str, Figures] = {}
-    for entry, packed in chain.from_iterable(shard.items() for shard in shards):
-        summed[entry] = summed.get(entry, Figures()) + parse_figures(packed)
-    return summed
-
-
 def count_sum(shards: Sequence[Hash]) -> int:
     """The sum of all counts of the shards' hashes, e.g. of `dead_letters`."""
     return sum(int(count) for shard in shards for count in shard.values())

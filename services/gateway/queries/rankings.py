@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from services.common.tables import Figures, ProductFacts
+from services.common.tables import Figures, ProductFacts, sum_figures
 from services.gateway.queries.entities import Product, read_products, read_totals
-from services.gateway.queries.figures import by_revenue, figures_sum, hash_sum, merge_ranked, share
+from services.gateway.queries.figures import by_revenue, figures_sum, merge_ranked, share
 from services.gateway.queries.shards import ShardReader
 
 Board = Literal["spenders", "products", "categories", "brands"]
@@ -75,7 +75,8 @@ async def _first(shards: ShardReader, ranking: str, n: int) -> list[str]:
 async def _top_of_hash(shards: ShardReader, table: str, n: int, revenue: int) -> list[Ranked]:
     (hashes,) = await shards.query(lambda pipe, keys: pipe.hgetall(keys(table)))
     return [
-        Ranked(entry, figures, share(figures.revenue, revenue)) for entry, figures in by_revenue(hash_sum(hashes))[:n]
+        Ranked(entry, figures, share(figures.revenue, revenue))
+        for entry, figures in by_revenue(sum_figures(hashes))[:n]
     ]
 
 

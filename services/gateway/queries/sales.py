@@ -7,10 +7,10 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from services.common.calendar import day_start, local_date, periods
-from services.common.tables import Figures, Granularity
+from services.common.tables import Figures, Granularity, sum_figures
 from services.gateway.queries.buckets import Range
 from services.gateway.queries.entities import read_totals
-from services.gateway.queries.figures import Hash, figures_sum, hash_sum
+from services.gateway.queries.figures import Hash, figures_sum
 from services.gateway.queries.shards import ShardReader
 
 MAX_BUCKETS = 10_000
@@ -64,7 +64,7 @@ async def _read_periods(
         for name in names:
             pipe.hgetall(keys(f"sales:{granularity}:{name}"))
 
-    return map(hash_sum, await shards.query(commands))
+    return map(sum_figures, await shards.query(commands))
 
 
 async def read_category_sales(shards: ShardReader, category: str, granularity: Coarse, wanted: Range) -> Series:
@@ -80,7 +80,7 @@ async def read_product_sales(shards: ShardReader, product_id: str, granularity: 
 async def _read_entity_sales(shards: ShardReader, table: str, granularity: Coarse, wanted: Range) -> Series:
     (hashes,) = await shards.query(lambda pipe, keys: pipe.hgetall(keys(table)))
     prefix = f"{granularity}:"
-    buckets = hash_sum([_fields_below(prefix, fields) for fields in hashes])
+    buckets = sum_figures([_fields_below(prefix, fields) for fields in hashes])
     return _series(_rows(buckets.items(), wanted, None), None)
 
 

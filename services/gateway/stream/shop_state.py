@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from services.common.calendar import bucket_time
 from services.common.metrics import GATEWAY_SNAPSHOT_AGE_SECONDS
 from services.common.money import format_cents
+from services.common.tables import sum_figures
 from services.common.telemetry import Health
 from services.common.times import format_time
 from services.gateway.api.schemas import Bucket, Summary, TopItem
@@ -18,7 +19,6 @@ from services.gateway.queries.figures import (
     by_revenue,
     count_sum,
     events_per_second,
-    hash_sum,
     lag,
     share,
     totals_of,
@@ -166,5 +166,5 @@ def bucket_of(row: Row, zone: ZoneInfo) -> Bucket:
 
 
 def _top_entries(hashes: list[dict[str, str]], revenue: int) -> list[Ranked]:
-    ranked = by_revenue(hash_sum(hashes))[:_TOP]
+    ranked = by_revenue(sum_figures(hashes))[:_TOP]
     return [Ranked(entry, figures, share(figures.revenue, revenue)) for entry, figures in ranked]

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.tables import Figures, Granularity, Keys, parse_figures, period_of, shard_keys, shard_tags, slot_of
+from services.common.tables import (
+    Figures,
+    Granularity,
+    Keys,
+    parse_figures,
+    period_of,
+    shard_keys,
+    shard_tags,
+    slot_of,
+    sum_figures,
+)
 
 SLOTS = 16384
 FIGURES = st.builds(Figures, st.integers(-(2**62), 2**62), st.integers(-(2**40), 2**40), st.integers(0, 2**40))
@@ -90,3 +100,12 @@ def test_figures_add_up_with_figures_alone() -> None:
 )
 def test_a_bucket_is_in_its_period(granularity: Granularity, period: str) -> None:
     assert period_of(granularity, datetime(2020, 4, 24, 11, 50)) == period
+
+
+def test_hashes_are_summed_by_entry() -> None:
+    assert sum_figures([{"a": "1 2 3"}, {"a": "10 20 30", "b": "-5 0 1"}]) == {
+        "a": Figures(11, 22, 33),
+        "b": Figures(-5, 0, 1),
+    }
+    assert sum_figures([{"a": "1 2 3"}]) == {"a": Figures(1, 2, 3)}
+    assert sum_figures([]) == {}

@@ -13,7 +13,6 @@ from services.gateway.queries.figures import (
     by_revenue,
     events_per_second,
     figures_sum,
-    hash_sum,
     lag,
     merge_ranked,
     share,
@@ -53,13 +52,6 @@ def test_the_highest_minute_floor_counts() -> None:
 def test_money_beyond_two_to_the_53_stays_exact() -> None:
     huge = 2**53
     assert figures_sum([f"{huge} 1 1", "1 0 0", None]) == Figures(huge + 1, 1, 1)
-
-
-def test_hashes_are_summed_by_entry() -> None:
-    assert hash_sum([{"a": "1 2 3"}, {"a": "10 20 30", "b": "-5 0 1"}]) == {
-        "a": Figures(11, 22, 33),
-        "b": Figures(-5, 0, 1),
-    }
 
 
 def test_rankings_go_by_revenue_then_by_the_ids_bytes() -> None:
