@@ -95,7 +95,7 @@ def comparable_by_hours(
 def live_figures(snapshot: LiveSnapshot) -> ShopFigures:
     """The figures of a live snapshot."""
     totals = snapshot.totals
-    book: dict[FigureKey, Amounts] = {
+    found: dict[FigureKey, Amounts] = {
         ("totals", ""): {
             "revenue": totals.revenue,
             "quantity": totals.quantity,
@@ -105,7 +105,7 @@ def live_figures(snapshot: LiveSnapshot) -> ShopFigures:
         }
     }
     for partition, entry in snapshot.ledger.items():
-        book["partition", str(partition)] = {
+        found["partition", str(partition)] = {
             "revenue": entry.revenue,
             "quantity": entry.quantity,
             "events": entry.events,
@@ -119,12 +119,12 @@ def live_figures(snapshot: LiveSnapshot) -> ShopFigures:
     }
     for table, buckets in tables.items():
         for name, figures in buckets.items():
-            book[table, name] = {
+            found[table, name] = {
                 "revenue": figures.revenue,
                 "quantity": figures.quantity,
                 "orders": figures.orders,
             }
-    return book
+    return found
 
 
 def compare(live: ShopFigures, batch: ShopFigures, scope: Scope) -> tuple[int, list[Mismatch]]:

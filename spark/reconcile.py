@@ -70,14 +70,14 @@ def batch_figures(checked: DataFrame, scope: Scope) -> ShopFigures:
     """Batch figures of the records that the scope's snapshot covers. `checked`: rows of `curate.check`."""
     lines = counting_lines(checked, seen(scope)).persist()
     try:
-        book: dict[FigureKey, dict[str, int]] = {
+        found: dict[FigureKey, dict[str, int]] = {
             (row.table, row.entry): row.asDict() for row in figures(lines).collect()
         }
-        if ("totals", "") in book:
-            book["totals", ""]["buyers"] = lines.select("user_id").where("user_id IS NOT NULL").distinct().count()
+        if ("totals", "") in found:
+            found["totals", ""]["buyers"] = lines.select("user_id").where("user_id IS NOT NULL").distinct().count()
     finally:
         lines.unpersist()
-    return cast(ShopFigures, book)
+    return cast(ShopFigures, found)
 
 
 def seen(scope: Scope) -> Column:

@@ -248,10 +248,10 @@ def _half(figure: list[float]) -> float:
 
 
 def _choice(document: Json) -> str:
-    moving, trials = document["recipe"]["composition"], document["search"]
-    compositions = f"<p>The chosen weights:</p>{_weights(moving)}"
-    if still := moving.get("still"):
-        compositions += f"<p>While the stream is unavailable:</p>{_weights(still)}"
+    streaming, trials = document["recipe"]["composition"], document["search"]
+    tables = f"<p>The chosen weights:</p>{_weights(streaming)}"
+    if offline := streaming.get("still"):
+        tables += f"<p>While the stream is unavailable:</p>{_weights(offline)}"
     als = ", ".join(f"{name} {value}" for name, value in document["recipe"]["als"].items())
     seconds = ", ".join(f"{name} {took:.0f} s" for name, took in document["seconds"].items())
     tried = sum(document["tried"].values())
@@ -259,14 +259,14 @@ def _choice(document: Json) -> str:
         f"<h2>How it was chosen</h2><p>{tried:,} candidates were compared on the purchases from "
         f"{_day(document['validation']['from'])} to {_day(document['split'])}, before the ones reported here. "
         f"Test-set looks: {document['looks']}.</p>"
-        f"<details><summary>The chosen weights</summary>{compositions}<p>ALS: {escape(als)}</p></details>"
+        f"<details><summary>The chosen weights</summary>{tables}<p>ALS: {escape(als)}</p></details>"
         f"<details><summary>The candidates that led at some point</summary>{_trials(trials)}</details>"
         f"<p class=soft>{seconds}</p>"
     )
 
 
-def _weights(composition: Json) -> str:
-    shown = {name: value for name, value in composition.items() if name != "still"}
+def _weights(weights: Json) -> str:
+    shown = {name: value for name, value in weights.items() if name != "still"}
     rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(_value(value))}</td></tr>" for name, value in shown.items())
     return f"<table>{rows}</table>"
 

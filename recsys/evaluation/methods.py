@@ -103,7 +103,7 @@ class FactorCache:
         if not kept.exists():
             net = view.net_purchases
             _, customers = np.unique(net.customers, return_inverse=True)
-            np.save(kept, numpy_als.item_factors(customers, net.rows, net.pieces, settings))
+            np.save(kept, numpy_als.item_factors(customers, net.rows, net.quantity, settings))
         factors: Float32s = np.load(kept)
         return factors
 

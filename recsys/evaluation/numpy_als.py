@@ -29,9 +29,9 @@ class _Batch:
     ratings: Float64s
 
 
-def item_factors(customers: Int64s, rows: Int64s, pieces: Float64s, als: AlsSettings) -> Float32s:
-    """Factors [rows, rank] of products 0 … max(rows) from distinct pairs of customer and product, pieces > 0."""
-    ratings = np.log1p(pieces)
+def item_factors(customers: Int64s, rows: Int64s, quantity: Float64s, als: AlsSettings) -> Float32s:
+    """Factors [rows, rank] of products 0 … max(rows) from distinct pairs of customer and product, quantity > 0."""
+    ratings = np.log1p(quantity)
     users = [*_batches(customers, rows, ratings, als.rank)]
     items = [*_batches(rows, customers, ratings, als.rank)]
     y = np.random.default_rng(als.seed).normal(scale=als.rank**-0.5, size=(int(rows.max()) + 1, als.rank))

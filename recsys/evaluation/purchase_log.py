@@ -37,7 +37,7 @@ class PurchaseLog:
     orders: NDArray[np.int64]
     customers: NDArray[np.int64]  # ANONYMOUS where unknown
     rows: NDArray[np.int64]
-    pieces: NDArray[np.int64]
+    quantity: NDArray[np.int64]
     users: Sequence[str]
     products: Sequence[str]
     category: NDArray[np.int32]  # [products], -1 where unknown
@@ -69,8 +69,8 @@ class PurchaseLog:
         """An order's lines, as the live state applies them."""
         customer = self.user(order.first)
         span = slice(order.first, order.last)
-        lines = zip(self.rows[span].tolist(), self.pieces[span].tolist(), self.at_ms[span].tolist(), strict=True)
-        return (Purchase(customer, row, pieces, at_ms) for row, pieces, at_ms in lines)
+        lines = zip(self.rows[span].tolist(), self.quantity[span].tolist(), self.at_ms[span].tolist(), strict=True)
+        return (Purchase(customer, row, quantity, at_ms) for row, quantity, at_ms in lines)
 
     def with_first(self, product_ids: Sequence[str]) -> "PurchaseLog":
         """The log with products renumbered: the given ones first, in this order, then the others in theirs."""
@@ -85,7 +85,7 @@ class PurchaseLog:
             self.orders,
             self.customers,
             row_of[self.rows],
-            self.pieces,
+            self.quantity,
             self.users,
             [self.products[place] for place in order.tolist()],
             self.category[order],

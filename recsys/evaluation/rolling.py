@@ -234,7 +234,7 @@ def targets_of(
     log: PurchaseLog, lines: slice | NDArray[np.int64], history: History, new_only: bool
 ) -> NDArray[np.int64]:
     """The distinct products sold in these lines; with `new_only` without those in the history."""
-    sold = np.unique(log.rows[lines][log.pieces[lines] > 0])
+    sold = np.unique(log.rows[lines][log.quantity[lines] > 0])
     return np.setdiff1d(sold, history.rows) if new_only else sold
 
 

@@ -49,7 +49,7 @@ class TrainingView:
     def live_state(self, half_lives_ms: tuple[float, ...]) -> LiveState:
         """The serving state at the moment."""
         live = LiveState(self.past, self.co_purchases, half_lives_ms)
-        sold = np.flatnonzero((self.log.pieces[: self.last] > 0) & self._kept())
+        sold = np.flatnonzero((self.log.quantity[: self.last] > 0) & self._kept())
         live.warm_up(self.log.rows[sold], self.log.at_ms[sold])
         return live
 
@@ -62,7 +62,7 @@ class TrainingView:
             self.net_purchases.customers * products + self.net_purchases.rows,
         )
         kept = np.ones(self.last, np.bool_)
-        places = np.searchsorted(net, keys)  # held is sorted by both
+        places = np.searchsorted(net, keys)  # sorted by both
         kept[known] = np.append(net, -1)[places] == keys
         return kept
 
@@ -75,7 +75,7 @@ class TrainingView:
     def popularity(self, days: int | None = POPULAR_DAYS) -> Float64s:
         """Lines sold of each product [products] in the last `days` before the moment; None: in the whole log."""
         first = 0 if days is None else self.log.at(self.moment_ms - days * DAY_MS)
-        sold = self.log.rows[first : self.last][self.log.pieces[first : self.last] > 0]
+        sold = self.log.rows[first : self.last][self.log.quantity[first : self.last] > 0]
         return np.bincount(sold, minlength=len(self.log.products)).astype(np.float64)
 
 
@@ -101,7 +101,7 @@ class NetPurchases:
 
     customers: NDArray[np.int64]
     rows: NDArray[np.int64]
-    pieces: NDArray[np.float64]
+    quantity: NDArray[np.float64]
     at_ms: NDArray[np.int64]  # newest purchase
 
 
@@ -110,9 +110,9 @@ def net_purchases_before(log: PurchaseLog, last: int) -> NetPurchases:
     known = np.flatnonzero(log.customers[:last] != ANONYMOUS)
     keys, places = np.unique(log.customers[known] * len(log.products) + log.rows[known], return_inverse=True)
     sums = np.zeros(len(keys))
-    np.add.at(sums, places, log.pieces[known])
+    np.add.at(sums, places, log.quantity[known])
     newest = np.zeros(len(keys), np.int64)
-    bought = log.pieces[known] > 0
+    bought = log.quantity[known] > 0
     np.maximum.at(newest, places[bought], log.at_ms[known][bought])
     kept = sums > 0
     customers, rows = np.divmod(keys[kept], len(log.products))
@@ -126,7 +126,7 @@ def past_purchases_of(log: PurchaseLog, net: NetPurchases) -> PastPurchases:
         users={log.users[buyer]: place for place, buyer in enumerate(buyers.tolist())},
         starts=np.append(first, len(net.customers)).astype(np.int64),
         rows=net.rows,
-        quantity=net.pieces,
+        quantity=net.quantity,
         event_time_ms=net.at_ms,
     )
 

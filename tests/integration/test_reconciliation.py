@@ -1,4 +1,4 @@
-"""Do the books agree? Live tables on a real Valkey, their archive and snapshots on a real S3, compared by Spark."""
+"""Reconciliation: live tables on a real Valkey, their archive and snapshots on a real S3, compared by Spark."""
 
 import gzip
 import io
@@ -219,7 +219,7 @@ async def test_without_a_snapshot_that_fits_nothing_is_said_of_the_books(shop: S
 
 
 async def test_plain_lines_are_compared_by_hours_that_were_over(shop: Shop) -> None:
-    """The archive tells of no offsets; the event of the last hour is not compared, nor what came after the snapshot."""
+    """The archive has no offsets; the event of the last hour is not compared, nor what came after the snapshot."""
     logs = logs_of(5, 90)
     await shop.apply(logs)
     taken = live_snapshot.decode(shop.store.get(await shop.snapshot())).taken_at

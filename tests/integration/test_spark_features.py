@@ -71,7 +71,7 @@ def rows(table: DataFrame) -> list[dict[str, Any]]:
 
 
 def test_the_log_has_what_makes_it_hard(shop: Shop) -> None:
-    assert (shop.log.pieces < 0).sum() > ROWS // RETURNED - 5
+    assert (shop.log.quantity < 0).sum() > ROWS // RETURNED - 5
     assert (shop.log.customers < 0).sum() > ROWS // 40
     assert np.bincount(shop.known.net_purchases.customers).max() > 100, "a customer of more than 100 products"
     assert np.diff(shop.known.co_purchases.starts).max() == 100, "a product with more neighbours than are kept"
@@ -135,7 +135,7 @@ def test_trends_fade_and_leave_out_what_was_given_back(shop: Shop, half_life_h: 
     log, net = shop.known.log, shop.known.net_purchases
     keys = net.customers * len(log.products) + net.rows
     kept = np.isin(log.customers * len(log.products) + log.rows, keys) | (log.customers == ANONYMOUS)
-    lines = np.flatnonzero(kept & (log.pieces > 0))
+    lines = np.flatnonzero(kept & (log.quantity > 0))
     following = DecayedCounts(len(log.products), half_life_h * HOUR_MS)
     following.add_each(log.rows[lines], log.at_ms[lines])
     counts = following.at(shop.newest_ms)
@@ -147,5 +147,5 @@ def test_trends_fade_and_leave_out_what_was_given_back(shop: Shop, half_life_h: 
 def test_the_newest_sale_of_a_product_is_when_it_last_was_on_sale(shop: Shop) -> None:
     found = {row["product_id"]: row["last_sold_ms"] for row in rows(features.catalogue(shop.purchases))}
     for product, last_ms in found.items():
-        lines = (shop.log.rows == shop.log.products.index(product)) & (shop.log.pieces > 0)
+        lines = (shop.log.rows == shop.log.products.index(product)) & (shop.log.quantity > 0)
         assert last_ms == (int(shop.log.at_ms[lines].max()) if lines.any() else None)

@@ -441,7 +441,7 @@ def till_lines(permuted: bool) -> list[Line]:
 
 
 @pytest.mark.timeout(600)  # two runs of the job
-def test_the_gate_lets_a_personal_recipe_pass_until_customers_are_permuted(new_shop: Any) -> None:
+def test_the_gate_lets_a_personal_configuration_pass_until_customers_are_permuted(new_shop: Any) -> None:
     """What sells stays the same, nothing personal is left: the live configuration is refused, and something serves."""
     shop: Shop = new_shop()
     small = {"als_rank": "4", "als_iterations": "4", "search_seconds": "0", "spark_shuffle_partitions": "2"}

@@ -15,7 +15,10 @@ LogLine = tuple[float, str, str | None, int]
 
 
 def log_of(
-    lines: Sequence[LogLine], products: int, category: Sequence[int] | None = None, pieces: Sequence[int] | None = None
+    lines: Sequence[LogLine],
+    products: int,
+    category: Sequence[int] | None = None,
+    quantity: Sequence[int] | None = None,
 ) -> PurchaseLog:
     """A log of these lines, which are in order; product n has the id `p00n`."""
     users = sorted({user for _, _, user, _ in lines if user is not None})
@@ -25,7 +28,7 @@ def log_of(
         orders=np.array([orders.index(order) for _, order, _, _ in lines], np.int64),
         customers=np.array([ANONYMOUS if user is None else users.index(user) for _, _, user, _ in lines], np.int64),
         rows=np.array([row for _, _, _, row in lines], np.int64),
-        pieces=np.array([1] * len(lines) if pieces is None else pieces, np.int64),
+        quantity=np.array([1] * len(lines) if quantity is None else quantity, np.int64),
         users=users,
         products=[f"p{row:03d}" for row in range(products)],
         category=np.full(products, -1, np.int32) if category is None else np.array(category, np.int32),

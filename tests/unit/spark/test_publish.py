@@ -278,7 +278,7 @@ def test_the_live_config_is_that_of_the_pointer_s_version() -> None:
         {"format_version": 1},
     ],
 )
-def test_a_manifest_of_another_format_has_no_recipe(damage: dict[str, Any]) -> None:
+def test_a_manifest_of_another_format_has_no_configuration(damage: dict[str, Any]) -> None:
     bucket = Bucket()
     bucket.objects[POINTER] = pointer("v")
     document = json.loads(encode(manifest_of("v"))) | damage

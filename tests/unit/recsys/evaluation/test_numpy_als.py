@@ -16,10 +16,10 @@ def settings(rank: int, iterations: int = 12) -> AlsSettings:
 @pytest.mark.parametrize("rank", [2, 5, 40])
 def test_a_half_step_solves_the_textbook_s_equations(rank: int) -> None:
     rng = np.random.default_rng(1)
-    pieces = rng.integers(0, 4, size=(30, 12)) * (rng.random((30, 12)) < 0.5)
+    quantity = rng.integers(0, 4, size=(30, 12)) * (rng.random((30, 12)) < 0.5)
     fixed = rng.normal(size=(12, rank))
-    users, items = np.nonzero(pieces)
-    ratings = np.log1p(pieces.astype(np.float64))
+    users, items = np.nonzero(quantity)
+    ratings = np.log1p(quantity.astype(np.float64))
     als = settings(rank)
     solved = _half_step([*_batches(users, items, ratings[users, items], rank)], fixed, 30, als)
     assert solved == pytest.approx(half_step(ratings, fixed, als.alpha, als.regularisation), abs=1e-9)

@@ -27,7 +27,7 @@ def test_a_log_is_read_in_the_order_of_time(tmp_path: Path) -> None:
     assert log.at_ms.tolist() == [10, 10, 20, 30]
     assert [log.products[row] for row in log.rows] == ["a", "c", "a", "b"]
     assert [log.user(line) for line in range(4)] == [None, None, "9007199254740992", "9007199254740993"]
-    assert log.pieces.tolist() == [4, 2, 3, 1]
+    assert log.quantity.tolist() == [4, 2, 3, 1]
     assert log.category.tolist() == [0, -1, 1], "in the order of their names; b has none"
 
 

@@ -122,7 +122,7 @@ def test_a_warm_only_method_gives_unknown_users_nothing() -> None:
 
 def test_what_was_wholly_returned_does_not_count_as_sold() -> None:
     lines: list[LogLine] = [(8, "a", "ann", 0), (8, "b", None, 1), (9, "c", "ann", 0), (9, "d", "bob", 0)]
-    shop = view_at(log_of([*lines, *AFTER], 6, pieces=[1, 1, -1, 1, *[1] * len(AFTER)]), MOMENT_MS)
+    shop = view_at(log_of([*lines, *AFTER], 6, quantity=[1, 1, -1, 1, *[1] * len(AFTER)]), MOMENT_MS)
     counts = shop.live_state((1e12,)).trend(1e12, MOMENT_MS)
     assert dict(zip(shop.log.products, counts.round(3).tolist(), strict=True)) == {
         "p000": 1.0,

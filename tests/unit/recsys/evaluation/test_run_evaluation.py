@@ -82,7 +82,7 @@ def test_purchases_after_the_split_do_not_change_the_candidate(tmp_path: Path) -
     split = windows_of(log, settings).split
     rows = log.rows.copy()
     rows[log.at(split) :] = 0
-    other = PurchaseLog(log.at_ms, log.orders, log.customers, rows, log.pieces, log.users, log.products, log.category)
+    other = PurchaseLog(log.at_ms, log.orders, log.customers, rows, log.quantity, log.users, log.products, log.category)
     ours, theirs = (evaluated(each, tmp_path / name, settings=settings) for each, name in ((log, "a"), (other, "b")))
     starts = [[trial for trial in each.search["trials"] if trial["stage"] == "factors"] for each in (ours, theirs)]
     assert starts[0] == starts[1] != []

@@ -46,7 +46,7 @@ def test_products_with_factors_come_first_in_the_order_of_their_ids() -> None:
 
 
 def test_histories_are_net_and_of_the_time_before() -> None:
-    known = view_at(log_of(LINES, 6, pieces=[1, 1, 2, 1, 1, 1, 1, 3, 1]), START_MS + round(5.5 * DAY_MS))
+    known = view_at(log_of(LINES, 6, quantity=[1, 1, 2, 1, 1, 1, 1, 3, 1]), START_MS + round(5.5 * DAY_MS))
     ann, bob = known.past.of("ann"), known.past.of("bob")
     assert ids(known, ann.rows.tolist()) == ["p002", "p005"]
     assert ann.quantity.tolist() == [1, 4]
@@ -57,8 +57,8 @@ def test_histories_are_net_and_of_the_time_before() -> None:
 
 def test_what_was_returned_is_not_held() -> None:
     lines: list[LogLine] = [(0, "a", "ann", 0), (1, "b", "ann", 0), (2, "c", "ann", 1)]
-    held = net_purchases_before(log_of(lines, 2, pieces=[2, -2, 1]), 3)
-    assert (held.rows.tolist(), held.pieces.tolist()) == ([1], [1])
+    held = net_purchases_before(log_of(lines, 2, quantity=[2, -2, 1]), 3)
+    assert (held.rows.tolist(), held.quantity.tolist()) == ([1], [1])
 
 
 def test_co_purchases_are_customers_in_common() -> None:
@@ -131,7 +131,7 @@ def test_nothing_later_is_known() -> None:
         log.orders[:end],
         log.customers[:end],
         log.rows[:end],
-        log.pieces[:end],
+        log.quantity[:end],
         log.users,
         log.products,
         log.category,
