@@ -8,31 +8,19 @@ A table shows what was compared and each difference. Exit status: 0 all equal, 1
 import argparse
 import json
 import math
-import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
-from urllib.parse import quote
+from typing import ParamSpec, TypeVar
 
 import duckdb
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.reference import (
-    GRANULARITIES,
-    TOP_LENGTHS,
-    ReferenceFigures,
-    Section,
-    Sections,
-    UnusableFile,
-    Value,
-    sales_section,
-    top_section,
-)
+from local.reference import ReferenceFigures, Section, Sections, UnusableFile, Value
+from local.served_figures import Get, Json, details, live_sections, report_sections
 from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings, ShopSettings
 from services.common.storage_errors import NoSuchObject
@@ -40,13 +28,9 @@ from services.common.storage_errors import NoSuchObject
 SHARE_TOLERANCE = 1e-6  # shares are quotients, not money
 DIFFERENCES_SHOWN = 20
 POLL_S = 0.2
-TOTALS = ("revenue", "quantity", "orders", "buyers", "events", "dead_letters")
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Json = Any
-Get = Callable[[str], Json]
-"""The parsed JSON that the gateway answers to a path with its query."""
 
 
 class NoAnswer(Exception):
@@ -153,63 +137,6 @@ def _as_documented(read: Callable[P, T], *arguments: P.args, **named: P.kwargs) 
         raise NoAnswer(f"a response does not match its documented schema: {error!r}") from error
 
 
-def live_sections(get: Get, reference: ReferenceFigures) -> Sections:
-    """The gateway's figures under the names of `ReferenceFigures.sections` and `details`."""
-    summary = get("/v1/stats/summary")
-    found = {"totals": _totals(summary, TOTALS)}
-    for granularity in GRANULARITIES:
-        found[f"sales by {granularity}"] = _live_sales(get, granularity, _years(reference))
-    for kind, length in TOP_LENGTHS.items():
-        found[f"top {kind}"] = _top(get(f"/v1/stats/top/{kind}?n={length}"), "share")
-    return found | _live_details(get, reference)
-
-
-def _live_sales(get: Get, granularity: str, years: Sequence[int]) -> Section:
-    """All buckets, requested year by year and open at both ends, because a response is limited."""
-    ends = [f"{year}-01-01T00:00:00Z" for year in years[1:]]
-    found: Section = {}
-    for start, end in zip(["", *ends], [*ends, ""], strict=True):
-        window = f"&from={start}" * bool(start) + f"&to={end}" * bool(end)
-        found |= _sales(get(f"/v1/stats/sales?granularity={granularity}{window}"))
-    return found
-
-
-def _years(reference: ReferenceFigures) -> list[int]:
-    return sorted({int(name[:4]) for name in reference.sales("month")})
-
-
-def details(reference: ReferenceFigures) -> Sections:
-    """Figures of single customers and categories: the ten top spenders, the best-selling category."""
-    found = {f"customer {user}": reference.customer(user) for user in _top_ids(reference, "spenders")}
-    for category in _categories(reference):
-        for granularity in ("month", "day"):
-            found[f"{category} by {granularity}"] = reference.sales(granularity, category)
-    return found
-
-
-def _live_details(get: Get, reference: ReferenceFigures) -> Sections:
-    found = {
-        f"customer {user}": _customer(get(f"/v1/users/{quote(user, safe='')}"))
-        for user in _top_ids(reference, "spenders")
-    }
-    for category in _categories(reference):
-        for granularity in ("month", "day"):
-            found[f"{category} by {granularity}"] = _sales(
-                get(f"/v1/stats/sales?granularity={granularity}&category={quote(category)}")
-            )
-    return found
-
-
-def _categories(reference: ReferenceFigures) -> list[str]:
-    """The best-selling named category, and the level above it."""
-    named = [category for category in _top_ids(reference, "categories") if category != "unknown"][:1]
-    return [*named, *(category.split(".")[0] for category in named if "." in category)]
-
-
-def _top_ids(reference: ReferenceFigures, kind: str) -> list[str]:
-    return [str(value) for name, value in reference.top(kind, TOP_LENGTHS[kind]).items() if name.endswith(" id")]
-
-
 def _stored_report(settings: S3Settings) -> Json | None:
     """The figures of the newest batch report; None where there is none, or no object store is named."""
     if settings.s3_endpoint is None and settings.s3_access_key is None:
@@ -227,26 +154,6 @@ def _stored_report(settings: S3Settings) -> Json | None:
         raise NoAnswer(f"object store {settings.s3_endpoint}: {error}") from None
     finally:
         store.close()
-
-
-def report_sections(report: Json) -> Sections:
-    """A batch report's figures under the names of `ReferenceFigures.sections` and `_report_only`."""
-    totals = _totals(report["totals"], TOTALS[:-1])
-    sales = {f"sales by {granularity}": _sales(report["sales"][granularity]) for granularity in GRANULARITIES}
-    tops = {f"top {kind}": _top(report["top"][kind][:length]) for kind, length in TOP_LENGTHS.items()}
-    more = {"categories by month": _categories_by_month(report["categories_by_month"]), "brands": _brands(report)}
-    return {"totals": totals, **sales, **tops, **more}
-
-
-def _categories_by_month(categories: Json) -> Section:
-    found: Section = {}
-    for category, months in categories.items():
-        found |= {f"{category} {name}": value for name, value in _sales(months).items()}
-    return found
-
-
-def _brands(report: Json) -> Section:
-    return sales_section((b["id"], cents(b["revenue"]), b["quantity"], b["orders"]) for b in report["brands"])
 
 
 def compare(expected: Sections, found: Sections) -> list[Comparison]:
@@ -319,39 +226,6 @@ def _getter(client: httpx.Client) -> Get:
             raise NoAnswer(f"{client.base_url}{path.lstrip('/')}: {error}") from None
 
     return get
-
-
-def _sales(buckets: Json) -> Section:
-    return sales_section((_instant(b["bucket"]), cents(b["revenue"]), b["quantity"], b["orders"]) for b in buckets)
-
-
-def _top(entries: Json, *more: str) -> Section:
-    return top_section((e["id"], cents(e["revenue"]), e["quantity"], *(e[name] for name in more)) for e in entries)
-
-
-def _customer(answer: Json) -> Section:
-    return {
-        "revenue": cents(answer["revenue"]),
-        "quantity": answer["quantity"],
-        "orders": answer["orders"],
-        "first_seen": _instant(answer["first_seen"]),
-        "last_seen": _instant(answer["last_seen"]),
-    }
-
-
-def _totals(answer: Json, names: Iterable[str]) -> Section:
-    return {name: cents(answer[name]) if name == "revenue" else answer[name] for name in names}
-
-
-def cents(text: str) -> int:
-    """Cents of a decimal string with exactly two places. Raises ValueError for anything else, numbers included."""
-    if not isinstance(text, str) or re.fullmatch(r"-?\d+\.\d\d", text, re.ASCII) is None:
-        raise ValueError(f"{text!r} is not a decimal string with two places")
-    return int(text.replace(".", ""))
-
-
-def _instant(text: str) -> str:
-    return datetime.fromisoformat(text).isoformat()
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class Toll:
 
 
 def toll_of_figures(expected: Sections, found: Sections, what: str) -> Toll:
-    """The toll in figures that `local.reference` and `local.verify` name alike.
+    """The toll in figures that `local.reference` and `local.served_figures` name alike.
 
     Lost and doubled are counted hour by hour, where each event is one piece, so that a loss and a doubling in
     different hours do not make up for each other; what only the totals show counts as well.

@@ -15,7 +15,8 @@ import httpx
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from local.reference import ReferenceFigures
-from local.verify import NoAnswer, details, live_sections, report_expected, report_sections, wait_until_applied
+from local.served_figures import details, live_sections, report_sections
+from local.verify import NoAnswer, report_expected, wait_until_applied
 from services.common.topics import PURCHASES
 from tests.faults.compare import ArchivedLines, RecordPosition, Toll, archived, toll_of_archive, toll_of_figures
 from tests.faults.injections import NEED_MOUNT, FaultInjection, injection_of

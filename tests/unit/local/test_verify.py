@@ -12,7 +12,8 @@ import pytest
 
 from local import reference as truth_module
 from local.reference import ReferenceFigures, UnusableFile
-from local.verify import NoAnswer, cents, verify, wait_until_applied
+from local.served_figures import cents
+from local.verify import NoAnswer, verify, wait_until_applied
 
 NEWEST = datetime(2026, 1, 1, tzinfo=UTC)
 HEADER = "event_time,order_id,product_id,category_id,category_code,brand,price,user_id"
