@@ -1,0 +1,1 @@
+"""The aggregator: applies purchases to the live tables in Redis exactly once."""

@@ -94,16 +94,9 @@ class Applier:
         self._states: dict[TopicPartition, PartitionState] = {}
         self._lock = asyncio.Lock()
 
-    def forget(self, partition: TopicPartition | None = None) -> None:
-        """Drop the cached state of one partition, or of all of them, as after a rebalance."""
-        if partition is None:
-            self._states.clear()
-        else:
-            self._states.pop(partition, None)
-
     def reassigned(self) -> None:
         """Partitions were assigned: drop all cached state."""
-        self.forget()
+        self._states.clear()
         self._dead_letters.forget()
 
     async def apply(self, partition: TopicPartition, records: Sequence[Record]) -> int | None:
@@ -129,7 +122,7 @@ class Applier:
         """
         async with self._lock:
             if positions_reset():
-                self.forget()
+                self._states.clear()
             return await self._retry(lambda: self._realign(partitions))
 
     async def close(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
@@ -168,7 +161,7 @@ class Applier:
             await self._backfill.apply(states, self._is_current, self._advance)
         except OffsetConflict as conflict:
             self._count_conflict(conflict)
-            self.forget()
+            self._states.clear()
         await self._backfill.finish(states, self._is_current)
 
     def _is_current(self, partition: TopicPartition, state: PartitionState) -> bool:
@@ -247,7 +240,7 @@ class Applier:
         """Switch to the generation that is live now. Calls for the previous one have no effect."""
         if self._live is None or (generation := await self._live()) == self._generation:
             return
-        self.forget()
+        self._states.clear()
         self._generation = generation
         self._store.use(generation.keys)
         self._batches.use(Calendar(generation.time_zone))
@@ -276,7 +269,7 @@ class Applier:
             try:
                 result = await attempt()
             except (RedisError, KafkaError, OSError) as error:
-                self.forget()
+                self._states.clear()
                 wait = _RETRY_AFTER_S[min(failures, len(_RETRY_AFTER_S) - 1)]
                 failures += 1
                 self._health.set("tables", False, f"{type(error).__name__}: {error}")

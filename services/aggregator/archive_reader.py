@@ -61,15 +61,14 @@ class BackfillSource(Protocol):
 
 
 class BackfillRecord(NamedTuple):
-    """An archived record as a consumed one: offset and timestamp (the broker's, epoch ms) are known to be there.
+    """An archived record in the form of a consumed one, without headers: these are not archived.
 
-    Key and headers are not archived.
+    Unlike in ArchivedRecord, offset and timestamp (the broker's, epoch ms) are never None.
     """
 
     offset: int
     timestamp: int
     value: bytes | None
-    key: bytes | None = None
     headers: Sequence[tuple[str, bytes]] = ()
 
 

@@ -19,7 +19,6 @@ class FakeRecord:
     offset: int
     value: bytes | None = b""
     timestamp: int = NOW
-    key: bytes | None = None
     headers: Headers = field(default_factory=list)
 
 
