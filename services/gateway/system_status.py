@@ -13,7 +13,7 @@ from services.common.metrics import GATEWAY_RECOMMENDATIONS
 from services.common.object_store import ObjectStore
 from services.common.telemetry import Health
 from services.common.times import format_time
-from services.gateway.api.schemas import Component, SystemResponse
+from services.gateway.api.schemas.system import Component, SystemResponse
 from services.gateway.settings import GatewaySettings
 from services.gateway.stream.shop_state import ShopStatePoller
 from services.gateway.upstreams.offsets import OffsetPoller

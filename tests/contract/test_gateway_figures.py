@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from services.common.settings import RedisSettings
-from services.gateway.api.schemas import Bucket, CustomerResponse, ProductResponse, Summary, TopItem, TotalsReading
+from services.gateway.api.schemas.entities import CustomerResponse, ProductResponse
+from services.gateway.api.schemas.figures import Bucket, Summary, TopItem, TotalsReading
 from services.gateway.queries.buckets import Range
 from services.gateway.queries.ranges import RangeRankings, TooManyProducts
 from services.gateway.queries.shards import LiveTables, ShardReader, open_live_tables

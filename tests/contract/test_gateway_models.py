@@ -12,7 +12,7 @@ import pytest
 from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 from services.gateway.api.problems import Problem
-from services.gateway.api.schemas import ModelList, Pointer
+from services.gateway.api.schemas.models import ModelList, Pointer
 from services.gateway.upstreams.model_registry import Registry
 from tests.support.gateway_app import FakeRecommender, client_of, serving, settings_of
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from services.common.telemetry import Health, TelemetryServer
-from services.gateway.api.schemas import ConfigResponse, SystemResponse
+from services.gateway.api.schemas.system import ConfigResponse, SystemResponse
 from tests.support.gateway_app import AWAY, client_of, settings_of
 
 

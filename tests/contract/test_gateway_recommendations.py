@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
-from services.gateway.api.schemas import RecommendationList, Recommendations, SimilarProducts
+from services.gateway.api.schemas.recommendations import RecommendationList, Recommendations, SimilarProducts
 from tests.support.gateway_app import FakeRecommender, client_of, item, product_ids, serving, settings_of
 from tests.support.gateway_tables import CHAIR, HEADPHONES, MYSTERY, PHONE, SHOP, TableWriter
 

@@ -12,7 +12,7 @@ import pytest
 from services.common.object_store import ObjectStore
 from services.common.reconciliation import LATEST, Drift, FigureDifference, Reconciliation
 from services.common.settings import S3Settings
-from services.gateway.api.schemas import ReconciliationResponse
+from services.gateway.api.schemas.reconciliation import ReconciliationResponse
 from tests.support.gateway_app import client_of, settings_of
 
 AGREED = Reconciliation(

@@ -25,7 +25,7 @@ from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.topics import PURCHASES
 from services.gateway.api.problems import CONTENT_TYPE, ProblemDocument
-from services.gateway.api.schemas import StreamSnapshot
+from services.gateway.api.schemas.figures import StreamSnapshot
 from services.gateway.app import create_app
 from tests.support.gateway_app import settings_of
 from tests.support.gateway_tables import SHOP, TableWriter

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from services.gateway.api.schemas import EventsResponse
+from services.gateway.api.schemas.events import EventsResponse
 from tests.support.engines import TopicFactory, TopicNames
 from tests.support.gateway_app import client_of, settings_of
 from tests.support.gateway_tables import PHONE, TableWriter

@@ -19,7 +19,7 @@ import pytest
 import redis
 
 from local.ports import free_port
-from services.gateway.api.schemas import StreamSnapshot, TickerEntry
+from services.gateway.api.schemas.figures import StreamSnapshot, TickerEntry
 from tests.support.gateway_app import AWAY
 from tests.support.gateway_tables import PHONE, SHOP, TableWriter, ticker_line
 from tests.support.polling import wait_until

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from services.gateway.api.problems import CONTENT_TYPE, ProblemDocument
-from services.gateway.api.schemas import StreamSnapshot, TickerEntry
+from services.gateway.api.schemas.figures import StreamSnapshot, TickerEntry
 
 _DESCRIPTION = """\
 Live sales figures exact to the cent, best customers, and the products each customer will buy next.

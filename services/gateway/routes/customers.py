@@ -12,7 +12,9 @@ from services.common.tables import PurchaseLine
 from services.common.times import format_time
 from services.gateway.api.params import Brand, Category, K, MaxPrice, MinPrice, Prefix, UserId, check_prices
 from services.gateway.api.problems import Problem
-from services.gateway.api.schemas import CustomerResponse, Id, PurchaseEntry, Recommendations
+from services.gateway.api.schemas.base import Id
+from services.gateway.api.schemas.entities import CustomerResponse, PurchaseEntry
+from services.gateway.api.schemas.recommendations import Recommendations
 from services.gateway.dependencies import get_dependencies
 from services.gateway.queries.entities import CustomerRecord, described, read_customer
 from services.gateway.queries.rankings import find_customers

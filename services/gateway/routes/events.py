@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from services.gateway.api.problems import Problem
-from services.gateway.api.schemas import EventsResponse, EventVerdict
+from services.gateway.api.schemas.events import EventsResponse, EventVerdict
 from services.gateway.dependencies import get_dependencies
 from services.gateway.upstreams.event_intake import MAX_EVENTS, EventsUnconfirmed, read_events
 

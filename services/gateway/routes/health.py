@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.common.times import format_time
 from services.common.version import running_version
-from services.gateway.api.schemas import ClockResponse, ConfigResponse
+from services.gateway.api.schemas.system import ClockResponse, ConfigResponse
 from services.gateway.dependencies import get_dependencies
 
 router = APIRouter(tags=["health"])

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.gateway.api.openapi import ADMIN
 from services.gateway.api.params import Version
 from services.gateway.api.problems import Problem
-from services.gateway.api.schemas import ModelList, Pointer
+from services.gateway.api.schemas.models import ModelList, Pointer
 from services.gateway.dependencies import Dependencies, get_dependencies
 from services.gateway.routes.admin import require_admin
 from services.gateway.upstreams.outages import short_reason

@@ -10,7 +10,9 @@ from services.common.money import format_cents
 from services.common.tables import Granularity
 from services.gateway.api.params import From, K, ProductId, Search, To, time_range
 from services.gateway.api.problems import Problem
-from services.gateway.api.schemas import Bucket, ProductResponse, SimilarProducts
+from services.gateway.api.schemas.entities import ProductResponse
+from services.gateway.api.schemas.figures import Bucket
+from services.gateway.api.schemas.recommendations import SimilarProducts
 from services.gateway.dependencies import get_dependencies
 from services.gateway.queries.entities import Product, described, read_product
 from services.gateway.queries.sales import read_product_sales

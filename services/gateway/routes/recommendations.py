@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.gateway.api.params import MAX_K, Identifier, Price, Text, check_prices
-from services.gateway.api.schemas import RecommendationList
+from services.gateway.api.schemas.recommendations import RecommendationList
 from services.gateway.dependencies import get_dependencies
 from services.gateway.upstreams.recommender_client import Filters
 

@@ -12,14 +12,8 @@ from services.common.tables import Granularity
 from services.common.times import format_time
 from services.gateway.api.params import Category, From, To, time_range
 from services.gateway.api.problems import Problem, bad_field
-from services.gateway.api.schemas import (
-    Bucket,
-    DeadLetterCount,
-    ReconciliationResponse,
-    Summary,
-    TopItem,
-    TotalsReading,
-)
+from services.gateway.api.schemas.figures import Bucket, DeadLetterCount, Summary, TopItem, TotalsReading
+from services.gateway.api.schemas.reconciliation import ReconciliationResponse
 from services.gateway.dependencies import Dependencies, get_dependencies
 from services.gateway.queries.buckets import Range
 from services.gateway.queries.figures import by_count

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request
 
-from services.gateway.api.schemas import SystemResponse
+from services.gateway.api.schemas.system import SystemResponse
 from services.gateway.dependencies import get_dependencies
 
 router = APIRouter(prefix="/v1/system", tags=["system"])

@@ -11,7 +11,7 @@ import msgspec
 
 from services.common.metrics import GATEWAY_STREAM_CLIENTS, GATEWAY_STREAM_DROPPED
 from services.gateway.api.problems import Problem
-from services.gateway.api.schemas import StreamSnapshot
+from services.gateway.api.schemas.figures import StreamSnapshot
 from services.gateway.stream.shop_state import ShopState, top_item
 from services.gateway.stream.ticker import Arrival, Cursor, TickerPoller, cursor_text, parse_cursor
 

@@ -13,7 +13,7 @@ from services.common.money import format_cents
 from services.common.tables import sum_figures
 from services.common.telemetry import Health
 from services.common.times import format_time
-from services.gateway.api.schemas import Bucket, Summary, TopItem
+from services.gateway.api.schemas.figures import Bucket, Summary, TopItem
 from services.gateway.queries.figures import (
     Totals,
     by_revenue,

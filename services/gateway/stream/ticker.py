@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from services.common.money import format_cents
 from services.common.tables import TICKER_KEPT, TickerLine
 from services.common.times import format_time
-from services.gateway.api.schemas import TickerEntry
+from services.gateway.api.schemas.figures import TickerEntry
 from services.gateway.queries.entities import described
 from services.gateway.queries.shards import LiveTables
 

@@ -16,7 +16,7 @@ from services.common.events import Purchase, Rejected, parse
 from services.common.kafka import producer_options
 from services.common.metrics import GATEWAY_INTAKE
 from services.gateway.api.problems import bad_field
-from services.gateway.api.schemas import EventVerdict
+from services.gateway.api.schemas.events import EventVerdict
 from services.gateway.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from services.common.model_registry import RefusedByGate, UnknownVersion, publis
 from services.common.object_store import ObjectStore
 from services.common.storage_errors import NoSuchObject
 from services.gateway.api.problems import Problem
-from services.gateway.api.schemas import ModelEntry, Pointer
+from services.gateway.api.schemas.models import ModelEntry, Pointer
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from services.gateway.upstreams.recommender_client import (
 
 logger = logging.getLogger(__name__)
 
-# A response as plain JSON values, in the shape of schemas.Recommendations. This is the hot path, so it is encoded
+# A response as plain JSON values, in the shape of `Recommendations`. This is the hot path, so it is encoded
 # without building the pydantic model; the contract tests validate it against the model.
 Json = dict[str, Any]
 

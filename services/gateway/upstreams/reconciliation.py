@@ -18,7 +18,7 @@ from services.common.money import parse_cents
 from services.common.object_store import ObjectStore
 from services.common.reconciliation import LATEST, Reconciliation, in_words
 from services.common.storage_errors import NoSuchObject
-from services.gateway.api.schemas import ReconciliationResponse
+from services.gateway.api.schemas.reconciliation import ReconciliationResponse
 from services.gateway.upstreams.outages import OutageLog
 
 _UNKNOWN = float("nan")

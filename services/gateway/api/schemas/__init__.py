@@ -1,0 +1,1 @@
+"""The response schemas, one module per subject."""

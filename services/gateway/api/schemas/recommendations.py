@@ -1,0 +1,84 @@
+"""Responses with recommended products."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from services.gateway.api.schemas.base import (
+    Brand,
+    CategoryCode,
+    Id,
+    ModelVersion,
+    Money,
+    ProductName,
+    ResponseModel,
+    StateAge,
+    Strategy,
+)
+
+
+class ReasonEntry(ResponseModel):
+    """Why a product is recommended; `weight` is the part of the score that this reason contributes."""
+
+    code: Annotated[
+        str,
+        Field(
+            description="The largest term of the score: bought_together, customers_like_you, category, bought_before, "
+            "popular or similar. Later versions may add codes.",
+            examples=["bought_together"],
+        ),
+    ]
+    product_id: Annotated[
+        str | None,
+        Field(description="The product of the purchases or the basket that contributes most to that term."),
+    ]
+    weight: float
+
+
+class RecommendedItem(ResponseModel):
+    """One recommended product."""
+
+    product_id: Id
+    product_name: ProductName
+    category_code: CategoryCode
+    brand: Brand
+    price: Money | None
+    score: float
+    reason: ReasonEntry
+
+
+class Recommendations(ResponseModel):
+    """Products for a customer or a basket, the best first, and which strategy found them."""
+
+    user_id: Annotated[str | None, Field(description="Null for a basket.")]
+    strategy: Strategy
+    model_version: ModelVersion | None
+    variant: Annotated[
+        str | None, Field(description="`main`, or the name of the A/B variant that answered; null for a fallback.")
+    ]
+    state_age_ms: StateAge
+    items: list[RecommendedItem]
+    message: Annotated[str | None, Field(description="Says why `items` is empty.")] = None
+    unknown_product_ids: Annotated[
+        list[str] | None, Field(description="Products of the basket that the model does not know. They are ignored.")
+    ] = None
+
+
+class RecommendationList(ResponseModel):
+    """One result per requested customer, in request order, or one for a basket."""
+
+    results: list[Recommendations]
+
+
+class SimilarProducts(ResponseModel):
+    """Products like one product."""
+
+    product_id: Id
+    strategy: Strategy
+    model_version: ModelVersion | None
+    variant: Annotated[
+        str | None, Field(description="`main`, or the name of the A/B variant that answered; null for a fallback.")
+    ]
+    state_age_ms: StateAge
+    items: list[RecommendedItem]
+    message: str | None = None
