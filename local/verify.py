@@ -177,12 +177,12 @@ def _equal(expected: Value, found: Value) -> bool:
     return expected == found
 
 
-def wait_until_applied(get: Get, seconds: float) -> int:
+def wait_until_applied(get: Get, seconds: float, poll_s: float = POLL_S) -> int:
     """Wait until fresh totals have no lag, at most `seconds`; returns the remaining lag in records."""
     first = summary = get("/v1/stats/summary")
     until = time.monotonic() + seconds
     while (summary["lag"] or summary["as_of"] == first["as_of"]) and time.monotonic() < until:
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
         summary = get("/v1/stats/summary")
     return int(summary["lag"] or 0)
 

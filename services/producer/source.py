@@ -77,8 +77,9 @@ class FileFingerprint:
 class PurchaseFile:
     """One open purchase file. Raises BadFile where it cannot be read or lacks a required column."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, block_chars: int = BLOCK_CHARS) -> None:
         self.path = path
+        self._block_chars = block_chars
         self._text = _open_text(path)
         self._row = 0
         try:
@@ -109,7 +110,7 @@ class PurchaseFile:
                 yield block
 
     def _next_block(self, start: int) -> Block | None:
-        while lines := self._text.readlines(BLOCK_CHARS):
+        while lines := self._text.readlines(self._block_chars):
             if not self._passes_over(lines, start):
                 return self._block(lines)
         return None

@@ -263,12 +263,9 @@ def test_a_gateway_that_is_behind_is_named(
         [{"lag": 0, "as_of": "1"}, {"lag": 0, "as_of": "1"}, {"lag": 0, "as_of": "2"}],
     ],
 )
-def test_waiting_ends_with_totals_of_now_that_lack_nothing(
-    summaries: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("local.verify.POLL_S", 0)
+def test_waiting_ends_with_totals_of_now_that_lack_nothing(summaries: list[dict[str, Any]]) -> None:
     answers = iter(summaries)
-    assert wait_until_applied(lambda _: next(answers), 60) == 0
+    assert wait_until_applied(lambda _: next(answers), 60, poll_s=0) == 0
     assert next(answers, None) is None
 
 

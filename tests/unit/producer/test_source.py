@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from services.producer import source
 from services.producer.source import (
+    BLOCK_CHARS,
     BadFile,
     PurchaseFile,
+    Row,
     Unreadable,
     count_lines,
     default_source,
@@ -19,17 +20,17 @@ from services.producer.source import (
 from tests.support.producer import HEADER, row, write_file
 
 
-def texts(path: Path, start: int = 1, end: int | None = None) -> dict[int, str]:
+def texts(path: Path, start: int = 1, end: int | None = None, block_chars: int = BLOCK_CHARS) -> dict[int, str]:
     """Row number → original text."""
     found: dict[int, str] = {}
-    with PurchaseFile(path) as file:
+    with PurchaseFile(path, block_chars) as file:
         for block in file.blocks(start, end):
             assert len(block.rows) == len(block.texts)
             found |= {block.first + at: text.rstrip("\r\n") for at, text in enumerate(block.texts)}
     return found
 
 
-def rows(path: Path) -> list[source.Row]:
+def rows(path: Path) -> list[Row]:
     with PurchaseFile(path) as file:
         return [row for block in file.blocks() for row in block.rows]
 
@@ -56,18 +57,15 @@ def test_line_ends_and_blank_lines(tmp_path: Path, newline: str) -> None:
 
 @pytest.mark.parametrize("block_chars", [1, 300, 10_000])
 @pytest.mark.parametrize("quoted", [False, True])
-def test_any_span_gives_the_same_rows_whatever_the_blocks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_chars: int, quoted: bool
-) -> None:
-    monkeypatch.setattr(source, "BLOCK_CHARS", block_chars)
+def test_any_range_gives_the_same_rows_whatever_the_blocks(tmp_path: Path, block_chars: int, quoted: bool) -> None:
     odd = ['a,"one\ntwo\n\nthree",b', 'a,"say ""x""",b'] if quoted else ["a,b,c", "d"]
     path = write_file(tmp_path / "kz.csv", [row(1), odd[0], "", row(2), odd[1], row(3)])
-    whole = texts(path)
+    whole = texts(path, block_chars=block_chars)
     assert list(whole.values()) == [row(1), odd[0], row(2), odd[1], row(3)]
     for start in range(1, 7):
         for end in [*range(start, 7), None]:
             expected = {number: text for number, text in whole.items() if start <= number and (not end or number < end)}
-            assert texts(path, start, end) == expected
+            assert texts(path, start, end, block_chars) == expected
 
 
 def test_one_unreadable_row_harms_no_other(tmp_path: Path) -> None:
