@@ -41,7 +41,7 @@ def reads_the_environment(tree: ast.Module) -> bool:
 
 
 def test_everyone_imports_only_what_the_contracts_allow() -> None:
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout
 
