@@ -1,5 +1,6 @@
 """The fault suite can fail: a planted loss, a planted doubling, one cent off and a hole in the archive are found."""
 
+import json
 from copy import deepcopy
 from pathlib import Path
 
@@ -149,3 +150,10 @@ def test_the_table_has_a_line_for_each_kind_and_one_for_combinations(tmp_path: P
         "| two or three of these at once | 1 |  | 0 | 0 | 0 | 0 | 9.0 | 9.0 |",
         "| all | 4 |  | 1 | 3 | 0 | 0 | 4.0 | 9.0 |",
     ]
+
+
+def test_results_keep_their_json_names(tmp_path: Path) -> None:
+    file = tmp_path / "results.jsonl"
+    append(file, result(1, "kill Redis"))
+    assert json.loads(file.read_text())["injuries"] == ["kill Redis"]
+    assert read(file) == [result(1, "kill Redis")]

@@ -1,5 +1,6 @@
 """Which rows a run sends, and the checkpoint it goes by."""
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -169,3 +170,18 @@ def test_a_checkpoint_of_a_later_format_is_told(tmp_path: Path) -> None:
     file.write(checkpoint(format=2))
     with pytest.raises(BadCheckpoint, match="format 2"):
         file.read()
+
+
+def test_a_checkpoint_on_disk_keeps_its_json_names(tmp_path: Path) -> None:
+    written = (
+        b'{"format": 1, "source": "kz.csv", "head": {"length": 100, "sha256": "aa"}, "cluster": "c1",'
+        b' "topic": "purchases", "next_row": 301, "sent": 3, "dead_letters": {"bad_time": 1}, "passed_over": [[1, 5]],'
+        b' "offsets": {"2": 17}}'
+    )
+    file = CheckpointFile(tmp_path, "kz.csv")
+    file.path.write_bytes(written)
+    read = file.read()
+    assert read is not None
+    assert (read.fingerprint, read.next_row, read.offsets) == (FINGERPRINT, 301, {2: 17})
+    file.write(read)
+    assert json.loads(file.path.read_bytes()) == json.loads(written)
