@@ -79,7 +79,8 @@ def _appended_file(stream: TextIO) -> str | None:
         return None
 
 
-_RECORD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+# What every record has, and uvicorn's own field: its message once more, with colours for a terminal.
+_NOT_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
 class _JsonFormatter(logging.Formatter):
@@ -98,7 +99,7 @@ class _JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         for name, value in vars(record).items():
-            if name not in _RECORD_ATTRIBUTES and name not in entry:
+            if name not in _NOT_FIELDS and name not in entry:
                 entry[name] = value
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
