@@ -15,7 +15,7 @@ from services.deadletters.dead_letter import DeadLetter, OriginDeduplicator, rea
 from services.deadletters.settings import DeadLettersSettings
 
 _FETCH_WAIT_MS = 1000
-_PATIENCE_S = 30.0
+PATIENCE_S = 30.0
 
 
 class DeadLetterTopicMissing(Exception):
@@ -25,10 +25,14 @@ class DeadLetterTopicMissing(Exception):
 class Topics:
     """Reads dead letters and their origins from Kafka. Every call raises KafkaError where Kafka is away."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, partitions: dict[str, int], dead_letters: str) -> None:
+    def __init__(
+        self, consumer: AIOKafkaConsumer, partitions: dict[str, int], dead_letters: str, patience_s: float = PATIENCE_S
+    ) -> None:
+        """`partitions`: their number by topic. `patience_s`: how long a partition may return nothing."""
         self._consumer = consumer
         self._partitions = partitions
         self._dead_letters = dead_letters
+        self._patience_s = patience_s
 
     async def dead_letters(self, progress: Callable[[int, int], None]) -> AsyncIterator[DeadLetter]:
         """Every dead letter up to now, each origin once, by partition. `progress(done, of)` counts records."""
@@ -60,9 +64,9 @@ class Topics:
             fetched = await self._consumer.getmany(partition, timeout_ms=_FETCH_WAIT_MS)
             if fetched:
                 progressed_at = time.monotonic()
-            elif time.monotonic() - progressed_at > _PATIENCE_S:
+            elif time.monotonic() - progressed_at > self._patience_s:
                 raise KafkaTimeoutError(
-                    f"{partition.topic}/{partition.partition} returned nothing for {_PATIENCE_S:g} s"
+                    f"{partition.topic}/{partition.partition} returned nothing for {self._patience_s:g} s"
                 )
             yield position, [record for record in fetched.get(partition, []) if record.offset < end]
 
