@@ -25,7 +25,7 @@ AGGREGATOR_REPEATS = Counter("tillstream_aggregator_repeats", "Lines skipped as 
 AGGREGATOR_DEAD_LETTERS = Counter("tillstream_aggregator_dead_letters", "Records sent to the dead letters", ["reason"])
 # Offset conflicts: a batch did not fit the mark (applied offset) in Redis, because of a zombie or a restored
 # snapshot. The aggregator reads again from the marks.
-AGGREGATOR_MISMATCHES = Counter("tillstream_aggregator_mark_mismatches", "Batches refused by a shard's mark")
+AGGREGATOR_MISMATCHES = Counter("tillstream_aggregator_mark_mismatches", "Offset conflicts")
 # Records missing from the figures for good: they expired before they were archived, and the setting accepts that.
 AGGREGATOR_MISSING = Counter("tillstream_aggregator_missing_records", "Records that the figures lack for good")
 # Records fetched although they were applied already: after a crash or a rebalance, never after a clean stop.
@@ -50,11 +50,11 @@ AGGREGATOR_SNAPSHOT_SECONDS = Gauge("tillstream_aggregator_snapshot_read_seconds
 
 # --- aggregator and producer ------------------------------------------------------------------------------------
 # 1 while too many records of a source (a partition, a file) are invalid; the limits are settings.
-DEAD_LETTERS_ALARM = Gauge("tillstream_dead_letters_alarm", "Whether too many records are refused", ["source"])
+DEAD_LETTERS_ALARM = Gauge("tillstream_dead_letters_alarm", "Whether too many records are invalid", ["source"])
 # Consecutive invalid records of a source, up to the newest.
-DEAD_LETTERS_RUN = Gauge("tillstream_dead_letters_run", "Records refused in a row", ["source"])
+DEAD_LETTERS_RUN = Gauge("tillstream_dead_letters_run", "Consecutive invalid records", ["source"])
 # Ratio of invalid records in the last window of a source.
-DEAD_LETTERS_RATIO = Gauge("tillstream_dead_letters_ratio", "Share of refused among the newest records", ["source"])
+DEAD_LETTERS_RATIO = Gauge("tillstream_dead_letters_ratio", "Ratio of invalid records in the window", ["source"])
 
 # --- recommender ------------------------------------------------------------------------------------------------
 # Time from a decoded request to its response, by gRPC method and status code.
@@ -83,13 +83,15 @@ RECOMMENDER_LOAD_SECONDS = Histogram(
 # Polls of the pointer that could not reach the object store; the serving model stays.
 RECOMMENDER_POLL_FAILURES = Counter("tillstream_recommender_poll_failures", "Polls of the pointer that failed")
 # Impressions written to topic recommendations: a sampled share, by a setting.
-RECOMMENDER_RECORDS = Counter("tillstream_recommender_records", "Answers recorded")
+RECOMMENDER_RECORDS = Counter("tillstream_recommender_records", "Impressions recorded")
 # Sampled impressions dropped because Kafka was unavailable or too slow. A comparison of variants lacks them.
-RECOMMENDER_RECORDS_DROPPED = Counter("tillstream_recommender_records_dropped", "Answers not recorded")
+RECOMMENDER_RECORDS_DROPPED = Counter("tillstream_recommender_records_dropped", "Impressions dropped")
 
 # Records of the purchases topic by outcome: applied, repeat, invalid, error, or product (a product new to the model
 # after all spare rows were taken: alert when it grows).
-RECOMMENDER_STREAM_RECORDS = Counter("tillstream_recommender_stream_records", "Records followed", ["outcome"])
+RECOMMENDER_STREAM_RECORDS = Counter(
+    "tillstream_recommender_stream_records", "Records of the stream, by outcome", ["outcome"]
+)
 # Records that expired in Kafka before they were read. The next model includes them.
 RECOMMENDER_STREAM_LOST = Counter("tillstream_recommender_stream_lost_records", "Records gone before they were read")
 # Partitions of a recreated topic, read again from the beginning.
@@ -97,9 +99,9 @@ RECOMMENDER_STREAM_RESETS = Counter("tillstream_recommender_stream_resets", "Par
 # Times the stream consumer failed and was reopened.
 RECOMMENDER_STREAM_FAILURES = Counter("tillstream_recommender_stream_failures", "Interruptions of following")
 # Consumer lag in records, by model version. There are two versions while a new model catches up.
-RECOMMENDER_STREAM_LAG = Gauge("tillstream_recommender_stream_lag_records", "Records not yet followed", ["version"])
+RECOMMENDER_STREAM_LAG = Gauge("tillstream_recommender_stream_lag_records", "Consumer lag in records", ["version"])
 # Consumer lag in seconds, by model version: alert on this, not on records. NaN before the first contact.
-RECOMMENDER_STREAM_AGE = Gauge("tillstream_recommender_stream_age_seconds", "Age of the stream's state", ["version"])
+RECOMMENDER_STREAM_AGE = Gauge("tillstream_recommender_stream_age_seconds", "Consumer lag in seconds", ["version"])
 # Entries of the streaming state since the model's cut-off, by kind: customers, lines, neighbours, fresh products.
 RECOMMENDER_STATE = Gauge("tillstream_recommender_state_entries", "Entries of the live state", ["version", "kind"])
 # Customers evicted from the streaming state because of its bound. The model still knows them.
