@@ -17,7 +17,7 @@ import numpy as np
 
 from bench.machine import machine, table
 from local.producer_run import demo_data
-from recsys.catalogue import Catalogue, Labels
+from recsys.catalogue import Catalogue, Labels, ProductColumns
 from recsys.category_affinity import no_categories
 from recsys.co_purchases import no_co_purchases
 from recsys.decayed_counts import HOUR_MS
@@ -102,15 +102,13 @@ def _fed(records: Sequence[Record], now_ms: int) -> tuple[tuple[StreamApplier, f
 def _empty() -> StreamApplier:
     """An empty state, with room for every product."""
     nothing = Labels(np.empty(0, np.int32), [])
-    catalogue = Catalogue(
-        [],
-        0,
+    columns = ProductColumns(
         names=nothing,
         categories=Labels(np.empty(0, np.int32), []),
         brands=Labels(np.empty(0, np.int32), []),
         prices=np.empty(0, np.int64),
-        spare=PRODUCTS,
     )
+    catalogue = Catalogue([], 0, columns, spare=PRODUCTS)
     live = LiveState(NO_PAST, no_co_purchases(PRODUCTS), [hours * HOUR_MS for hours in HALF_LIVES_H])
     return StreamApplier(catalogue, no_categories(PRODUCTS), live, Deduplicator({}))
 

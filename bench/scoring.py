@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from recsys.catalogue import Catalogue, Filters, Labels
+from recsys.catalogue import Catalogue, Filters, Labels, ProductColumns
 from recsys.category_affinity import Categories
 from recsys.co_purchases import CoPurchases
 from recsys.decayed_counts import DAY_MS
@@ -74,9 +74,7 @@ def random_recommender(users: int, items: int, rank: int, seed: int = 1) -> Reco
 
 
 def _random_catalogue(items: int, rng: np.random.Generator) -> Catalogue:
-    return Catalogue(
-        [f"15159{item:014d}" for item in range(items)],
-        scored=items,
+    columns = ProductColumns(
         names=Labels(np.zeros(items, dtype=np.int32), [""]),
         categories=Labels(
             rng.integers(CATEGORIES, size=items, dtype=np.int32), [f"group{c % 12}.c{c}" for c in range(CATEGORIES)]
@@ -84,6 +82,7 @@ def _random_catalogue(items: int, rng: np.random.Generator) -> Catalogue:
         brands=Labels(rng.integers(899, size=items, dtype=np.int32), [f"brand{b}" for b in range(899)]),
         prices=rng.integers(1, 500_000, size=items),
     )
+    return Catalogue([f"15159{item:014d}" for item in range(items)], items, columns)
 
 
 def _random_seed(users: int, items: int, rng: np.random.Generator) -> InitialState:

@@ -96,6 +96,20 @@ class Facts(NamedTuple):
     price: int
 
 
+@dataclass(frozen=True, slots=True)
+class ProductColumns:
+    """The facts of all products, one entry per product.
+
+    `prices` are cents, NO_PRICE where there is none. `facts_ms` is the event time of the facts, epoch ms; None: unknown.
+    """
+
+    names: Labels
+    categories: Labels
+    brands: Labels
+    prices: NDArray[np.int64]
+    facts_ms: NDArray[np.int64] | None = None
+
+
 class Catalogue:
     """Products by row. The first `scored` rows have factors, in ascending order of id; then the others, likewise; then
     `spare` rows for new products of the stream, in the order of their first sale.
@@ -104,28 +118,18 @@ class Catalogue:
     from the stream: a product beyond that keeps its text.
     """
 
-    def __init__(
-        self,
-        product_ids: Sequence[str],
-        scored: int,
-        *,
-        names: Labels,
-        categories: Labels,
-        brands: Labels,
-        prices: NDArray[np.int64],  # cents; NO_PRICE where there is none
-        spare: int = 0,
-        facts_ms: NDArray[np.int64] | None = None,  # event time of the facts of each product
-    ) -> None:
+    def __init__(self, product_ids: Sequence[str], scored: int, columns: ProductColumns, spare: int = 0) -> None:
         self.product_ids = list(product_ids)
         self.scored = scored
-        self.names, self.categories, self.brands = names, categories, brands
-        self.prices = np.pad(prices, (0, spare), constant_values=NO_PRICE)
+        self.names, self.categories, self.brands = columns.names, columns.categories, columns.brands
+        self.prices = np.pad(columns.prices, (0, spare), constant_values=NO_PRICE)
+        facts_ms = columns.facts_ms
         known_ms = np.full(len(product_ids), NEVER_MS, np.int64) if facts_ms is None else facts_ms
         self._facts_ms = np.pad(known_ms, (0, spare), constant_values=NEVER_MS)
         self._facts_cells = self._facts_ms.data  # the same numbers: one of them is reached in half the time
         self._known = len(product_ids)
         self._rows = {id_: row for row, id_ in enumerate(self.product_ids)}
-        self._texts = (names, categories, brands)
+        self._texts = (self.names, self.categories, self.brands)
         for labels in self._texts:
             labels.pad(spare)
         self._limits = tuple(len(labels.values) + _NEW_TEXTS for labels in self._texts)

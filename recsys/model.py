@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recsys.catalogue import NO_PRICE, Catalogue, Labels
+from recsys.catalogue import NO_PRICE, Catalogue, Labels, ProductColumns
 from recsys.category_affinity import Categories
 from recsys.co_purchases import CoPurchases
 from recsys.decayed_counts import HOUR_MS
@@ -177,12 +177,14 @@ def _catalogue(table: pa.Table, item_ids: list[str], spare: int) -> tuple[Catalo
     catalogue = Catalogue(
         product_ids,
         scored=len(item_ids),
-        names=_labels(ordered["product_name"]),
-        categories=_labels(ordered["category_code"]),
-        brands=_labels(ordered["brand"]),
-        prices=_filled(ordered["price_cents"], NO_PRICE),
+        columns=ProductColumns(
+            names=_labels(ordered["product_name"]),
+            categories=_labels(ordered["category_code"]),
+            brands=_labels(ordered["brand"]),
+            prices=_filled(ordered["price_cents"], NO_PRICE),
+            facts_ms=sold_ms,
+        ),
         spare=spare,
-        facts_ms=sold_ms,
     )
     return catalogue, sold_ms
 

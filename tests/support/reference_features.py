@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from recsys.catalogue import Catalogue, Labels
+from recsys.catalogue import Catalogue, Labels, ProductColumns
 from recsys.category_affinity import Categories
 from recsys.co_purchases import CoPurchases
 from recsys.decayed_counts import HOUR_MS
@@ -154,12 +154,14 @@ class Model:
         return Catalogue(
             self.products,
             len(self.products),
-            names=_labels([event.product_name for event in facts]),
-            categories=_labels([event.category_code for event in facts]),
-            brands=_labels([event.brand for event in facts]),
-            prices=np.array([event.price for event in facts], np.int64),
-            spare=spare,
-            facts_ms=np.array([event.event_time for event in facts], np.int64),
+            ProductColumns(
+                names=_labels([event.product_name for event in facts]),
+                categories=_labels([event.category_code for event in facts]),
+                brands=_labels([event.brand for event in facts]),
+                prices=np.array([event.price for event in facts], np.int64),
+                facts_ms=np.array([event.event_time for event in facts], np.int64),
+            ),
+            spare,
         )
 
     def _past(self) -> PastPurchases:

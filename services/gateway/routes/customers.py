@@ -70,7 +70,7 @@ def _purchase(line: PurchaseLine) -> PurchaseEntry:
 
 
 @router.get("/{user_id}/recommendations", summary="Recommendations for a customer", response_model=Recommendations)
-async def recommendations(
+async def recommendations(  # noqa: PLR0913  query parameters
     request: Request,
     user_id: UserId,
     *,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recsys.catalogue import NO_PRICE, Catalogue, Filters, Labels
+from recsys.catalogue import NO_PRICE, Catalogue, Filters, Labels, ProductColumns
 
 
 def labels(*texts: str) -> Labels:
@@ -14,10 +14,12 @@ def labels(*texts: str) -> Labels:
 CATALOGUE = Catalogue(
     product_ids=["a", "b", "c", "d", "e"],
     scored=4,
-    names=labels("", "", "", "", ""),
-    categories=labels("electronics", "electronics.audio", "electronics_old", "", "electronics.audio.mic"),
-    brands=labels("acme", "zeta", "acme", "acme", ""),
-    prices=np.array([100, 200, 300, NO_PRICE, 500]),
+    columns=ProductColumns(
+        names=labels("", "", "", "", ""),
+        categories=labels("electronics", "electronics.audio", "electronics_old", "", "electronics.audio.mic"),
+        brands=labels("acme", "zeta", "acme", "acme", ""),
+        prices=np.array([100, 200, 300, NO_PRICE, 500]),
+    ),
 )
 
 
