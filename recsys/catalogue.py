@@ -100,7 +100,7 @@ class Facts(NamedTuple):
 class ProductColumns:
     """The facts of all products, one entry per product.
 
-    `prices` are cents, NO_PRICE where there is none. `facts_ms` is the event time of the facts, epoch ms; None: unknown.
+    `prices` are cents, NO_PRICE where there is none. `facts_ms` is their event time, epoch ms; None: unknown.
     """
 
     names: Labels
