@@ -99,7 +99,7 @@ def told(answer: "subprocess.CompletedProcess[str]") -> list[Any]:
     return [json.loads(line) for line in answer.stdout.splitlines()]
 
 
-def test_letters_are_listed_shown_and_counted(tool: Tool, names: TopicNames, dead_letters: DeadLetters) -> None:
+def test_dead_letters_are_listed_shown_and_counted(tool: Tool, names: TopicNames, dead_letters: DeadLetters) -> None:
     listed = told(tool("list", "--json", "--limit", "0"))
     assert sorted(dead_letter["origin"] for dead_letter in listed) == sorted(
         {origin.name for origin, _, _ in dead_letters}
@@ -169,7 +169,7 @@ def test_repaired_dead_letters_are_written_checked_and_sent(
     assert "replayed: 16.7% (1)" in tool("stats").stdout
 
 
-def test_letters_are_repaired_and_sent_in_one_go(
+def test_dead_letters_are_repaired_and_sent_in_one_go(
     tool: Tool, kafka: str, names: TopicNames, dead_letters: DeadLetters, tmp_path: Path
 ) -> None:
     (tmp_path / "repairs.py").write_text(REPAIRS)

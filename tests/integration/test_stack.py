@@ -148,7 +148,7 @@ def test_up_with_a_header_and_no_rows_has_no_model_and_says_so(machine: Machine,
     empty.write_text(HEADER)
     code, output = machine.run("up", "--csv", str(empty))
     assert code == 0, output
-    assert "no purchases yet, and so no model" in output
+    assert "no purchases yet, so no model is trained" in output
     assert get_json(f"{machine.page}/v1/stats/summary")["events"] == 0
     assert machine.run("down")[0] == 0
 
