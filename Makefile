@@ -17,6 +17,10 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Goals run one after the other, also under `make -j`; only the parts of `installed` run side by side.
+ifeq ($(filter installed,$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+endif
 .PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild verify test fuzz lint faults bench soak metrics lock
 
 help:
@@ -128,7 +132,7 @@ $(STATE)/jars/kafka/.complete: local/kafka/pom.xml
 	rm -rf $(@D)
 	mvn -B -q -ntp -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(@D)
 	@touch $@
-$(STATE)/jars/spark/.complete: spark/pom.xml $(VENV)/.complete
+$(STATE)/jars/spark/.complete: spark/pom.xml $(VENV)/.complete | $(STATE)/jars/kafka/.complete # one Maven at a time
 	rm -rf $(@D)
 	$(PYTHON) -m spark jars
 	@touch $@

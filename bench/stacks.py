@@ -15,7 +15,7 @@ from local.stack import Stack
 def own_stack(**settings: object) -> Iterator[Stack]:
     """A fresh stack with everything running, gone afterwards. `settings` are fields of StackSettings."""
     STATE.mkdir(exist_ok=True)
-    # Beside the other state: a folder for temporary files may be kept in memory.
+    # Next to the other state: a folder for temporary files may be kept in memory.
     with tempfile.TemporaryDirectory(prefix="bench-", dir=STATE) as folder:
         stack = Stack(Layout(Path(folder)), _on_free_ports(settings), die_with_parent=True)
         try:

@@ -65,5 +65,5 @@ _named, _inner = _free_among(_NAMED), _free_among(_INNER)
 
 def take_share(index: int, count: int) -> None:
     """Give only every `count`-th port from now on, so that `count` processes are never given the same one."""
-    global _named  # noqa: PLW0603  one sequence a process, as before
-    _named = _free_among(_NAMED[index::count])
+    global _named, _inner
+    _named, _inner = _free_among(_NAMED[index::count]), _free_among(_INNER[index::count])

@@ -52,7 +52,7 @@ def ensure_page() -> None:
 
 def send(stack: Stack, run: ProducerRun) -> None:
     """Run the producer to its end in the foreground."""
-    run_beside(stack, run.program(stack.settings, stack.layout, stack.environment, log=None))
+    run_in_foreground(stack, run.program(stack.settings, stack.layout, stack.environment, log=None))
 
 
 def train(stack: Stack) -> None:
@@ -73,10 +73,10 @@ def run_batch_job(stack: Stack, *arguments: str) -> None:
     """Run a command of the batch job in the foreground. Raises StackError, ProcessDied."""
     stack.layout.root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="spark-", dir=stack.layout.root) as scratch:
-        run_beside(stack, batch_job(stack, Path(scratch), *arguments))
+        run_in_foreground(stack, batch_job(stack, Path(scratch), *arguments))
 
 
-def run_beside(stack: Stack, program: Program) -> None:
+def run_in_foreground(stack: Stack, program: Program) -> None:
     """Run a program to its end in the foreground. Raises ProcessDied if a process of the stack dies, StackError."""
     child = spawn(program, die_with_parent=True)
     try:

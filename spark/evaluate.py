@@ -54,6 +54,10 @@ Exit status: 0 done, 1 failed, 2 wrong usage or settings.
 Json = dict[str, Any]
 
 
+class DamagedChoice(Exception):
+    """The kept choice cannot be read; the message names the file."""
+
+
 class TooLittle(Exception):
     """There are too few purchases to evaluate; the message says what is missing."""
 
@@ -66,11 +70,11 @@ def main(arguments: list[str] | None = None) -> int:
         run(options, settings, StepLog(sys.stderr))
         return 0
 
-    return run_command("error", JobSettings, run_all, {BadFile: 1, JarsMissing: 1, TooLittle: 1})
+    return run_command("error", JobSettings, run_all, {BadFile: 1, JarsMissing: 1, TooLittle: 1, DamagedChoice: 2})
 
 
 def run(options: argparse.Namespace, settings: JobSettings, step_log: StepLog) -> None:
-    """All steps. Raises BadFile, JarsMissing, TooLittle."""
+    """All steps. Raises BadFile, JarsMissing, TooLittle, DamagedChoice."""
     out: Path = (options.out or STATE / "evaluate" / options.csv.name.split(".")[0]).resolve()
     out.mkdir(parents=True, exist_ok=True)
     with step_log.step("import") as step:
@@ -178,7 +182,7 @@ def _window(log: PurchaseLog, options: argparse.Namespace) -> tuple[int, int]:
 def _chosen(log: PurchaseLog, split_ms: int, cache: FactorCache, options: argparse.Namespace, kept: Path) -> Json:
     """The kept choice, or that of a search."""
     if kept.exists():
-        choice: Json = json.loads(kept.read_text())
+        choice = kept_choice(kept)
         if choice["split"] != format_time(split_ms):
             raise TooLittle(f"{kept} was chosen for a split at {choice['split']}: give --split, or delete the file")
         return choice
@@ -190,6 +194,17 @@ def _chosen(log: PurchaseLog, split_ms: int, cache: FactorCache, options: argpar
         **choose(window, cache, options.seconds, options.als).record(),
     }
     kept.write_text(json.dumps(choice, indent=1))
+    return choice
+
+
+def kept_choice(file: Path) -> Json:
+    """The choice of an earlier run. Raises DamagedChoice."""
+    try:
+        choice: Json = json.loads(file.read_text())
+        ModelConfig.read(choice)
+        choice["split"], choice["tried"], choice["trials"], choice["validation"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedChoice(f"{file} is damaged ({type(error).__name__}): delete it to choose again") from None
     return choice
 
 

@@ -148,21 +148,25 @@ def evaluate_step(
         log = sampled_log(curate.curated_tables(store, curated_folder(run_id), COLUMNS), share)
         settings.spark_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="factors-", dir=settings.spark_dir) as scratch:
-            evaluated = Evaluation(log, settings, settings.als, live_config(store)).run(Path(scratch))
+            evaluated = Evaluation(log, settings, settings.als, live_config(store, step_log)).run(Path(scratch))
         sample = "" if share >= 1 else f"on the purchases of {share:.1%} of the customers: "
         step.says(f"{sample}{evaluated.decision.reason}")
     return evaluated
 
 
-def live_config(store: ObjectStore) -> ModelConfig | None:
+def live_config(store: ObjectStore, step_log: StepLog) -> ModelConfig | None:
     """The live model's configuration; None where there is no model, or its manifest has none that is valid today."""
     pointer, _etag = model_registry.read_pointer(store)
     if pointer is None:
         return None
+    reason = "its settings are not those of today"
     try:
-        return run_evaluation.config_of(read_manifest(store.get(manifest_key(pointer.version))))
-    except (NoSuchObject, InvalidModel):
-        return None
+        config = run_evaluation.config_of(read_manifest(store.get(manifest_key(pointer.version))))
+    except (NoSuchObject, InvalidModel) as error:
+        config, reason = None, str(error)
+    if config is None:
+        step_log.line(f"  the gate compares without the live model {pointer.version}: {reason}")
+    return config
 
 
 def train_step(

@@ -41,7 +41,7 @@ def reason_against_training(interactions: DataFrame) -> str | None:
 
 
 def factorise(interactions: DataFrame, als: AlsSettings) -> Factors:
-    """Factors of every user and product in `held` (the columns of `interactions`).
+    """Factors of every user and product in `interactions` (the columns of `interactions`).
 
     Hu, Koren, Volinsky 2008: preference 1 with confidence 1 + alpha * rating; rating = ln(1 + pieces).
     The context's checkpoint directory must be set.

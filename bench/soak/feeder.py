@@ -11,7 +11,7 @@ from local.layout import REPOSITORY
 from local.process import Process, Program, spawn, stop_together
 from local.producer_run import ProducerRun
 from local.stack import PRODUCER, Stack
-from local.steps import run_beside
+from local.steps import run_in_foreground
 
 FILE_S = 300
 _HISTORY_DAYS = 30
@@ -38,13 +38,13 @@ class Feeder:
         """Send something to train a model from, at full speed."""
         if self._csv is not None:
             run = ProducerRun(self._csv, "max", "soak-history", f":{self._history_rows + 1}")
-            run_beside(self._stack, self._program(run))
+            run_in_foreground(self._stack, self._program(run))
             return
         span_s = _HISTORY_DAYS * 86_400
         file = self._file("history")
         rate = self._history_rows / span_s
-        run_beside(self._stack, self._shop(file, self._history_rows, 0, rate, time.time() - span_s))
-        run_beside(self._stack, self._program(ProducerRun(file, "max", "soak-history")))
+        run_in_foreground(self._stack, self._shop(file, self._history_rows, 0, rate, time.time() - span_s))
+        run_in_foreground(self._stack, self._program(ProducerRun(file, "max", "soak-history")))
         file.unlink()
 
     async def run(self) -> None:
@@ -101,5 +101,5 @@ class Feeder:
 
 
 async def _ended(process: Process) -> None:
-    while process.alive:  # noqa: ASYNC110 (nothing tells of a child's end but asking)
+    while process.alive:  # noqa: ASYNC110 (only polling shows that a child has ended)
         await asyncio.sleep(_POLL_S)

@@ -20,7 +20,7 @@ FLAT_MB_AN_HOUR = 30.0
 # What Redis must keep is one entry an order; the rest of a shop's tables is bounded. An order of four products has been
 # counted by some 50 counters, 8 bytes each; its id and its share of the table take some 60 bytes more.
 REDIS_BYTES_AN_ORDER = 500.0
-# A collected heap grows into its bound before its collector acts, so its slope says nothing. Beside the heap a broker
+# A collected heap grows into its bound before its collector acts, so its slope says nothing. Next to the heap, a broker
 # has its classes, compiled code, thread stacks, network buffers and the mapped indexes of its segments. The S3 server's
 # collector (Go's) lets a heap double between two runs: 250 MB in use after it has stored a history.
 HEAPS = {"kafka": HEAP_BYTES + 256 * 1024 * 1024, "s3": 512 * 1024 * 1024}
@@ -117,7 +117,7 @@ def _stalls(found: SoakFindings) -> list[LimitCheck]:
 
 
 def _longest(samples: Sequence[Sample], name: str) -> float:
-    # A gauge tells of the last minute: the first minute's samples may tell of the warm-up.
+    # A gauge covers the last minute, so the samples of the first minute may include the warm-up.
     since = samples[0].at + 60
     later = [sample for sample in samples if sample.at >= since] or samples
     return max((sample.stalls[name].longest_s for sample in later if name in sample.stalls), default=0.0)

@@ -135,13 +135,13 @@ class FinalRound(Trials):
     def __init__(self, name: str, window: SearchWindow, trained: TrainedParts, als: AlsSettings) -> None:
         super().__init__(name, als)
         self._window = window
-        self._knowledge = trained
+        self._trained = trained
         self._answers: Answers | None = None
 
     def try_all(self, candidates: Sequence[ScoreWeights], protocol: EvaluationProtocol) -> None:
         """Answer the window's questions with all candidates, in one pass over the log."""
         methods = [
-            Method(str(place), ComposedScorer(self._knowledge, weights)) for place, weights in enumerate(candidates)
+            Method(str(place), ComposedScorer(self._trained, weights)) for place, weights in enumerate(candidates)
         ]
         answers = evaluate(self._window.view, self._window.until_ms, methods, protocol, self.name)
         found = values(answers)

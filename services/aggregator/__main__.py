@@ -28,7 +28,7 @@ from services.common.object_store import ObjectStore
 from services.common.redis_client import connect
 from services.common.telemetry import Health, TelemetryServer
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("services.aggregator")  # under `python -m`, __name__ is __main__
 
 STALL_AFTER_S = 60.0
 

@@ -260,7 +260,7 @@ class Applier:
     async def _check_log(self, partition: TopicPartition, state: PartitionState) -> None:
         await self._log_guard.check(partition, state)
         if state.needs_backfill and partition.topic == self._settings.dead_letters_topic:
-            await self._backfill.skip(partition, state, state.log_start)  # dead letters are not archived
+            await self._backfill.skip(partition, state, state.log_start, "dead letters are not archived")
 
     async def _retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Retry until it succeeds: an engine that is unavailable is waited for, never skipped."""

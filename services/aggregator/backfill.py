@@ -18,6 +18,8 @@ from services.common.telemetry import Health
 
 logger = logging.getLogger(__name__)
 
+_ACCEPTED = "accept_missing_history"
+
 States = Mapping[TopicPartition, PartitionState]
 IsCurrent = Callable[[TopicPartition, PartitionState], bool]
 Advance = Callable[[InFlightCall, TopicPartition, PartitionState, Sequence[Record]], Awaitable[None]]
@@ -74,12 +76,12 @@ class ArchiveBackfill:
                 await self._handle_missing(partition, state)
         self._health.report("history", None)
 
-    async def skip(self, partition: TopicPartition, state: PartitionState, to: int) -> None:
-        """Continue without records that are in neither Kafka nor the archive, and store which ones."""
+    async def skip(self, partition: TopicPartition, state: PartitionState, to: int, why: str) -> None:
+        """Continue without records that Kafka no longer holds and no archive gives back, and store which ones."""
         first, last = state.next_offset, to - 1
         name = partition_name(partition)
         fields = {"partition": name, "first_offset": first, "last_offset": last}
-        logger.error("%s: skipping missing records %d to %d (accept_missing_history)", name, first, last, extra=fields)
+        logger.error("%s: skipping missing records %d to %d (%s)", name, first, last, why, extra=fields)
         AGGREGATOR_MISSING.inc(to - first)
         await self._store.note_missing(self._store.home_shard(partition.partition), name, first, last)
         state.skipped_to = to
@@ -90,7 +92,7 @@ class ArchiveBackfill:
         if found > state.next_offset:  # the archive begins late or has a hole
             if not self._accept_missing:
                 raise RebuildNeeded(records_lost_message(partition, state.next_offset, found - 1))
-            await self.skip(partition, state, found)
+            await self.skip(partition, state, found, _ACCEPTED)
         self._missing_since.pop(partition, None)
 
     async def _handle_missing(self, partition: TopicPartition, state: PartitionState) -> None:
@@ -102,7 +104,7 @@ class ArchiveBackfill:
             fields = {"partition": name, "first_offset": first, "last_offset": last}
             logger.warning("%s: waiting for records %d to %d in the archive", name, first, last, extra=fields)
         elif self._accept_missing:
-            await self.skip(partition, state, state.log_start)
+            await self.skip(partition, state, state.log_start, _ACCEPTED)
         else:
             raise RebuildNeeded(records_lost_message(partition, first, last))
 

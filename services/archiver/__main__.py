@@ -29,7 +29,7 @@ from services.common.kafka import client_options, until_reachable
 from services.common.object_store import ObjectStore
 from services.common.telemetry import Health, TelemetryServer
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("services.archiver")  # under `python -m`, __name__ is __main__
 
 _FLUSH_S = 6.0  # with _LEAVE_GROUP_S within the ten seconds that a stopped service may take
 _LEAVE_GROUP_S = 2.0

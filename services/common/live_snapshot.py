@@ -27,7 +27,7 @@ class SnapshotTotals(msgspec.Struct, frozen=True):
 class LiveSnapshot(msgspec.Struct, frozen=True):
     """The live figures after exactly the records below `marks`, summed over the shards.
 
-    `marks` and `ledger` are by partition number of `topic`; a mark (applied offset) is the next to apply.
+    `marks` and `ledger` are by partition number of `topic`; a mark (applied offset) is the next offset to apply.
     `newest` is the broker's time of the newest record applied, `taken_at` when the figures were read (both epoch ms).
     Buckets are by their start (UTC epoch seconds), categories and brands by their name.
 

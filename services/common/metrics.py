@@ -26,7 +26,8 @@ AGGREGATOR_DEAD_LETTERS = Counter("tillstream_aggregator_dead_letters", "Records
 # Offset conflicts: a batch did not fit the mark (applied offset) in Redis, because of a zombie or a restored
 # snapshot. The aggregator reads again from the marks.
 AGGREGATOR_MISMATCHES = Counter("tillstream_aggregator_mark_mismatches", "Offset conflicts")
-# Records missing from the figures for good: they expired before they were archived, and the setting accepts that.
+# Records missing from the figures for good: expired before they were archived, where accept_missing_history allows
+# it, or expired dead letters, which are not archived.
 AGGREGATOR_MISSING = Counter("tillstream_aggregator_missing_records", "Records that the figures lack for good")
 # Records fetched although they were applied already: after a crash or a rebalance, never after a clean stop.
 AGGREGATOR_REFETCHED = Counter("tillstream_aggregator_refetched_records", "Records fetched although applied already")

@@ -20,7 +20,7 @@ VariantName = Annotated[str, msgspec.Meta(min_length=1, max_length=VARIANT_NAME_
 
 
 class RegistryError(Exception):
-    """The pointer stays where it is; the message says why, and what to do."""
+    """The pointer stays where it is; the message says why, and what to do. `Contended` is not one of these."""
 
 
 class InvalidVariants(RegistryError):

@@ -46,7 +46,7 @@ class ServiceSettings(Settings):
 class BuildSettings(Settings):
     """What an image says of itself; empty in a checkout."""
 
-    commit: str = Field(default="", pattern="^[0-9a-f]*$", description="the commit that the image was built from")
+    commit: str = Field(default="", description="the commit that the image was built from")
 
 
 class KafkaSettings(Settings):

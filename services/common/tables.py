@@ -7,7 +7,7 @@ number of distinct orders of anything in the shard of the order.
 
 | key (after the shard's prefix) | type | content |
 |---|---|---|
-| `marks` | hash | `<topic>/<partition>` → mark (applied offset): the next; `stamp:…` → broker time (ms) before |
+| `marks` | hash | `<topic>/<partition>` → mark: the next offset to apply; `stamp:…` → time of the record before it |
 | `missing` | hash | `<topic>/<partition>/<first offset>` → last offset: records lost before they were archived |
 | `ledger` | hash | `<topic>/<partition>` → `revenue quantity events` of all its lines (`LedgerEntry`) |
 | `rows:<topic>/<partition>` | hash | source → highest row applied (a line counts once) |

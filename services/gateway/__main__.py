@@ -19,7 +19,7 @@ from services.gateway.app import create_app
 from services.gateway.dependencies import Dependencies
 from services.gateway.settings import GatewaySettings
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("services.gateway")  # under `python -m`, __name__ is __main__
 
 _DRAIN_SECONDS = 5
 # The kernel's send buffer for a client that reads slowly. Without a limit it grows to megabytes per client.

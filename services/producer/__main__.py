@@ -26,7 +26,7 @@ from services.producer.send import SendJob, Summary, send_file
 from services.producer.settings import ProducerSettings
 from services.producer.source import BadFile
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("services.producer")  # under `python -m`, __name__ is __main__
 
 _INTERRUPTED = 128
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
@@ -31,7 +31,9 @@ class LogIdentity:
         self._position = position
         self._lookback = lookback
 
-    async def align(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], now_ms: int) -> None:
+    async def align(
+        self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], clock_ms: Callable[[], int]
+    ) -> None:
         """Seek to where reading goes on, as far as the log holds it. Raises KafkaError."""
         begins = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
@@ -43,7 +45,7 @@ class LogIdentity:
                 cut_off = first.get(number, 0)
                 position = self._position[number] = PartitionPosition(cut_off, cut_off, self._start.not_before_ms)
             self._fit(number, begin, ends[partition])
-            position.heard_ms = now_ms
+            position.heard_ms = clock_ms()  # after the requests above, which may take longer than a lost contact
             # The last record read is read again: it shows whether this is still the same log.
             back = self._lookback // len(partitions) if position.last_read is None else 1
             consumer.seek(partition, max(begin, position.next - back))

@@ -190,7 +190,7 @@ class PurchaseConsumer:
                 await consumer.start()
                 partitions = await partitions_of(consumer, self._settings.purchases_topic)
                 consumer.assign(partitions)
-                await self._identity.align(consumer, partitions, _now_ms())
+                await self._identity.align(consumer, partitions, _now_ms)
             self._note_success()
             await self._read(_Session(consumer, partitions, self._clock(), self._clock()))
         finally:
@@ -203,8 +203,8 @@ class PurchaseConsumer:
             fetched = await self._fetch(session)
             await self._apply(fetched)
             await self._observe(session, fetched)
-            self._check_topic(session)
             self._report(session)
+            self._check_topic(session)
 
     async def _check_log(self, session: _Session) -> None:
         """Raises TopicRecreated."""

@@ -1,4 +1,4 @@
-"""Whether the books agree, as every reader sees it: from what the batch job left in S3."""
+"""The reconciliation as each client sees it: read from what the batch job wrote to S3."""
 
 import asyncio
 import math

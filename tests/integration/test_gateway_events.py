@@ -48,7 +48,7 @@ async def connected(gateway: httpx.AsyncClient) -> None:
 
 
 async def post(gateway: httpx.AsyncClient, body: Any) -> httpx.Response:
-    """Post once the producer stands, too: it connects beside the offsets' watch."""
+    """Post, once the producer is connected too: it connects apart from the offset poller."""
     for _attempt in range(100):
         answer = await gateway.post("/v1/events", json=body)
         if answer.status_code != 503:

@@ -86,7 +86,7 @@ async def loading(settings: RecommenderSettings, store: Objects) -> AsyncIterato
 
 
 def pieces(loader: ModelLoader) -> Mapping[str, Mapping[str, float]]:
-    """What each customer holds by the model that impressions."""
+    """What each customer holds by the model that answers."""
     assert loader.serving.main is not None
     recommender = loader.serving.main.recommender
     ids = recommender.model.catalogue.product_ids

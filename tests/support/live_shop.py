@@ -17,7 +17,7 @@ from local.process import Process, spawn
 from local.producer_run import ProducerRun
 from local.settings import StackSettings, free_port_settings
 from local.stack import Stack
-from local.steps import run_beside, send, wait_settled
+from local.steps import run_in_foreground, send, wait_settled
 from local.verify import main
 from services.common.object_store import ObjectStore
 from tests.support.archive import as_archived
@@ -75,7 +75,7 @@ class LiveShop:
         """Send the rest of a file at full speed, or all of it again; returns once all is applied and archived."""
         options = ["--restart"] if from_start else []
         program = replace(run, rate="max").program(self.settings, self.stack.layout, self.stack.environment, None)
-        run_beside(self.stack, replace(program, argv=[*program.argv, *options]))
+        run_in_foreground(self.stack, replace(program, argv=[*program.argv, *options]))
         wait_settled(self.stack)
 
     def start_producer(self, run: ProducerRun) -> Process:

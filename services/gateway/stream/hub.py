@@ -96,9 +96,8 @@ class StreamHub:
         self._max_ticker_lines = max_ticker_lines
         self._ticker_writes_per_second = ticker_writes_per_second
         self._clients: set[StreamClient] = set()
-        self._outbox: deque[tuple[bytes, Iterator[StreamClient]]] = (
-            deque()
-        )  # messages, and the clients still to get them
+        # Messages, and the clients still to get them.
+        self._outbox: deque[tuple[bytes, Iterator[StreamClient]]] = deque()
         self._state: ShopState | None = None
         self._snapshot_due = False
         self._pending_arrivals: list[Arrival] = []

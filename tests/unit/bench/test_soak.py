@@ -99,13 +99,15 @@ def test_long_stalls_are_read_from_the_logs(tmp_path: Path) -> None:
         (tmp_path / f"{service}.log").write_text("".join(lines))
 
     log(
-        "gateway", ("12:00", "gateway", "serving"), ("12:05", "services.common.eventloop_lag", "stood still for 310 ms")
+        "gateway",
+        ("12:00", "gateway", "serving"),
+        ("12:05", "services.common.eventloop_lag", "event loop blocked for 310 ms"),
     )
-    log("archiver", ("12:04", "services.common.eventloop_lag", "stood still for 260 ms"))
+    log("archiver", ("12:04", "services.common.eventloop_lag", "event loop blocked for 260 ms"))
     (tmp_path / "kafka.log").write_text("no JSON here\n")
     assert logged_stalls(tmp_path) == [
-        "12:04 archiver: stood still for 260 ms",
-        "12:05 gateway: stood still for 310 ms",
+        "12:04 archiver: event loop blocked for 260 ms",
+        "12:05 gateway: event loop blocked for 310 ms",
     ]
 
 

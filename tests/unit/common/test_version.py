@@ -42,6 +42,13 @@ def test_an_image_says_its_commit(in_an_image: None) -> None:
     assert str(running_version()) == f"{NUMBER} ({COMMIT[:12]})"
 
 
+def test_no_label_of_an_image_stops_a_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILLSTREAM_COMMIT", "v1.2-dirty")
+    running_version.cache_clear()
+    assert running_version().commit == "v1.2-dirty"
+    running_version.cache_clear()
+
+
 def test_a_checkout_asks_git() -> None:
     running_version.cache_clear()
     command = ["git", "-C", str(REPOSITORY), "rev-parse", "HEAD"]

@@ -1,4 +1,4 @@
-"""What is told of a part that does not answer, and to whom."""
+"""What the log and the problem document say of a component that does not answer."""
 
 import logging
 

@@ -190,7 +190,7 @@ def test_ports_must_differ_and_an_engines_address_may_be_given() -> None:
 
 def test_no_port_is_given_away_twice_whether_it_is_listened_on_yet_or_not() -> None:
     given = [free_port() for _ in range(100)]
-    inner = [port for _ in range(700) for port in inner_ports(7, own=27_001)]  # about as many as there are
+    inner = [port for _ in range(700) for port in inner_ports(7, own=27_001)]  # as many as there are, or more
     assert len(set(given)) == 100
     assert not {*given, 27_001} & set(inner)
 

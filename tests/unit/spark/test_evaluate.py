@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from spark.evaluate import main
+from spark.evaluate import DamagedChoice, kept_choice, main
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,3 +38,11 @@ def test_a_wrong_setting_is_named(
     monkeypatch.setenv("TILLSTREAM_SPARK_DRIVER_MEMORY", "lots")
     assert main(["--csv", "x.csv", "--out", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("error: TILLSTREAM_SPARK_DRIVER_MEMORY")
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"als": {"rank": "many"}}'])
+def test_a_damaged_choice_names_its_file(tmp_path: Path, text: str) -> None:
+    kept = tmp_path / "choice.json"
+    kept.write_text(text)
+    with pytest.raises(DamagedChoice, match=rf"{kept} is damaged .*: delete it"):
+        kept_choice(kept)

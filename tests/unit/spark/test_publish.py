@@ -20,6 +20,7 @@ from services.common.model_registry import POINTER, published_versions
 from services.common.storage_errors import AlreadyExists
 from spark.publish import ModelRefused, manifest, move_forward, verified_files, write_manifest
 from spark.publish_step import PublishOutcome, go_live, verified
+from spark.step_log import StepLog
 from spark.steps import live_config
 from spark.versions import RunId
 from tests.support.bucket import Bucket
@@ -260,11 +261,11 @@ def test_a_refused_write_that_left_nothing_is_no_success() -> None:
 
 def test_the_live_config_is_that_of_the_pointer_s_version() -> None:
     bucket = Bucket()
-    assert live_config(bucket) is None
+    assert live_config(bucket, StepLog(io.StringIO())) is None
     bucket.objects[POINTER] = pointer("v")
-    assert live_config(bucket) is None, "there is no such version"
+    assert live_config(bucket, StepLog(io.StringIO())) is None, "there is no such version"
     write_manifest(bucket, manifest_of("v"))
-    config = live_config(bucket)
+    config = live_config(bucket, StepLog(io.StringIO()))
     assert config is not None
     assert (config.als, config.weights) == (ALS, DEFAULT)
 
@@ -283,6 +284,8 @@ def test_a_manifest_of_another_format_has_no_configuration(damage: dict[str, Any
     bucket.objects[POINTER] = pointer("v")
     document = json.loads(encode(manifest_of("v"))) | damage
     bucket.objects["models/als/v/manifest.json"] = json.dumps(document).encode()
-    assert live_config(bucket) is None
+    out = io.StringIO()
+    assert live_config(bucket, StepLog(out)) is None
+    assert "the gate compares without the live model v: " in out.getvalue()
     bucket.objects["models/als/v/manifest.json"] = b"{}"
-    assert live_config(bucket) is None
+    assert live_config(bucket, StepLog(io.StringIO())) is None

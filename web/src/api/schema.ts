@@ -983,10 +983,7 @@ export interface components {
             strategy: "personal" | "basket" | "similar" | "popular" | "popular_fallback";
             /** Model Version */
             model_version: string | null;
-            /**
-             * Variant
-             * @description `main`, or the name of the A/B variant that answered; null for a fallback.
-             */
+            /** Variant */
             variant: string | null;
             /**
              * State Age Ms
@@ -1211,10 +1208,7 @@ export interface components {
             strategy: "personal" | "basket" | "similar" | "popular" | "popular_fallback";
             /** Model Version */
             model_version: string | null;
-            /**
-             * Variant
-             * @description `main`, or the name of the A/B variant that answered; null for a fallback.
-             */
+            /** Variant */
             variant: string | null;
             /**
              * State Age Ms

@@ -14,6 +14,7 @@ from services.gateway.api.schemas.base import (
     ResponseModel,
     StateAge,
     Strategy,
+    VariantName,
 )
 
 
@@ -53,9 +54,7 @@ class Recommendations(ResponseModel):
     user_id: Annotated[str | None, Field(description="Null for a basket.")]
     strategy: Strategy
     model_version: ModelVersion | None
-    variant: Annotated[
-        str | None, Field(description="`main`, or the name of the A/B variant that answered; null for a fallback.")
-    ]
+    variant: VariantName | None
     state_age_ms: StateAge
     items: list[RecommendedItem]
     message: Annotated[str | None, Field(description="Says why `items` is empty.")] = None
@@ -76,9 +75,7 @@ class SimilarProducts(ResponseModel):
     product_id: Id
     strategy: Strategy
     model_version: ModelVersion | None
-    variant: Annotated[
-        str | None, Field(description="`main`, or the name of the A/B variant that answered; null for a fallback.")
-    ]
+    variant: VariantName | None
     state_age_ms: StateAge
     items: list[RecommendedItem]
     message: str | None = None
