@@ -217,8 +217,8 @@ async def _keep_lock(lock: Lock) -> None:
 
 def _silent_alarm(settings: AggregatorSettings) -> InvalidRateAlarm:
     """An alarm that is never raised: the aggregator observes new records, and has observed the old ones."""
-    caps = settings.model_copy(update={"dead_letters_max_consecutive": sys.maxsize, "dead_letters_max_ratio": 2.0})
-    return InvalidRateAlarm(caps, Health("rebuild"))
+    limits = settings.model_copy(update={"dead_letters_max_consecutive": sys.maxsize, "dead_letters_max_ratio": 2.0})
+    return InvalidRateAlarm(limits, Health("rebuild"))
 
 
 def _next_name(name: str) -> str:

@@ -101,7 +101,7 @@ class _FileSender:
         self._total = total
         self._started = time.monotonic()
         self._patience = _Patience(settings.kafka_patience_s)
-        self._refusals = InvalidRateAlarm(settings, health)
+        self._alarm = InvalidRateAlarm(settings, health)
         self._restart = job.restart
         self._first_row: int | None = None
 
@@ -121,7 +121,7 @@ class _FileSender:
 
     async def _feed(self, plan: Plan, connection: Connection, stop: asyncio.Event) -> bool:
         with _progress(plan, self._total, self._health) as progress:
-            run = _Run(self._job, self._settings, plan, connection, progress, self._refusals)
+            run = _Run(self._job, self._settings, plan, connection, progress, self._alarm)
             return plan.nothing_to_do or await run.feed(stop)
 
     def _check_patience(self, failure: Unacknowledged, begun_at: int, next_row: int, stop: asyncio.Event) -> None:
@@ -206,7 +206,7 @@ class _Run:
         plan: Plan,
         connection: Connection,
         progress: ProgressBar,
-        refusals: InvalidRateAlarm,
+        alarm: InvalidRateAlarm,
     ) -> None:
         partitions = connection.cluster.partitions
         self._job = job
@@ -214,7 +214,7 @@ class _Run:
         self._file = CheckpointFile(job.state, job.source)
         self._written_at = 0.0
         self._progress = progress
-        self._refusals = refusals
+        self._alarm = alarm
         self._place = keyed_partitioner(partitions[settings.purchases_topic])
         self._outbox = Outbox(
             connection.producer,
@@ -262,10 +262,10 @@ class _Run:
                     self._outbox.put(batch, next_row)
 
     def _watch(self, rows: Sequence[Record | RejectedRow], first: int) -> None:
-        """Count these rows' refusals before they are sent. Raises TooManyInvalidRecords."""
-        refused = [(number, row) for number, row in enumerate(rows, first) if isinstance(row, RejectedRow)]
-        reason = refused[-1][1].reason.value if refused else ""
-        self._refusals.observe(self._job.source, first, first + len(rows), [number for number, _ in refused], reason)
+        """Count these rows' rejections before they are sent. Raises TooManyInvalidRecords."""
+        rejected = [(number, row) for number, row in enumerate(rows, first) if isinstance(row, RejectedRow)]
+        reason = rejected[-1][1].reason.value if rejected else ""
+        self._alarm.observe(self._job.source, first, first + len(rows), [number for number, _ in rejected], reason)
 
     def _acknowledged(self, batch: Batch) -> None:
         checkpoint = self._plan.checkpoint

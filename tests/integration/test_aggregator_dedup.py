@@ -35,9 +35,9 @@ async def test_too_many_refused_stop_before_their_mark_moves_where_that_is_asked
     good = encode(random_events(3, 1)[0] | {"event_id": None})
     records = [FakeRecord(n, good if n < 60 else b"{", timestamp=NOW) for n in range(90)]
     sink, partition = MemorySink(), TopicPartition(TOPIC, 0)
-    caps = DeadLetterLimits(dead_letters_max_consecutive=20, dead_letters_halt=True)
+    limits = DeadLetterLimits(dead_letters_max_consecutive=20, dead_letters_halt=True)
     with pytest.raises(TooManyInvalidRecords, match=r"purchases/0: 20 consecutive records are invalid \(not_json\)"):
-        await applier_of(store_of(connection), sink, caps=caps).apply(partition, records)
+        await applier_of(store_of(connection), sink, limits=limits).apply(partition, records)
     assert await store_of(connection).marks(f"{TOPIC}/0") == [50]
     assert sink.offsets == []
     await applier_of(store_of(connection), sink).apply(partition, records[50:])

@@ -86,30 +86,30 @@ def dead_letters(kafka: str, names: TopicNames) -> DeadLetters:
             for value in (BIG, b"\xff{"):
                 await producer.send_and_wait(names.purchases, value, partition=0)
             for origin, rejected, value in dead_letters_of(names):
-                kept, told = cut(value, rejected)
-                headers = dead_letter_headers(origin, told, "test")
+                kept, cut_reason = cut(value, rejected)
+                headers = dead_letter_headers(origin, cut_reason, "test")
                 await producer.send_and_wait(names.dead_letters, kept, key=origin.source.encode(), headers=headers)
 
     asyncio.run(write())
     return dead_letters_of(names)
 
 
-def told(answer: "subprocess.CompletedProcess[str]") -> list[Any]:
+def printed(answer: "subprocess.CompletedProcess[str]") -> list[Any]:
     assert answer.returncode == 0, answer.stderr
     return [json.loads(line) for line in answer.stdout.splitlines()]
 
 
 def test_dead_letters_are_listed_shown_and_counted(tool: Tool, names: TopicNames, dead_letters: DeadLetters) -> None:
-    listed = told(tool("list", "--json", "--limit", "0"))
+    listed = printed(tool("list", "--json", "--limit", "0"))
     assert sorted(dead_letter["origin"] for dead_letter in listed) == sorted(
         {origin.name for origin, _, _ in dead_letters}
     )
     assert {
-        dead_letter["reason"] for dead_letter in told(tool("list", "--json", "--reason", "bad_time", "--since", "1h"))
+        dead_letter["reason"] for dead_letter in printed(tool("list", "--json", "--reason", "bad_time", "--since", "1h"))
     } == {"bad_time"}
-    assert told(tool("list", "--json", "--until", "1h")) == []
+    assert printed(tool("list", "--json", "--until", "1h")) == []
     newest = tool("list", "--json", "--source", "kz.csv", "--limit", "3")
-    assert [dead_letter["origin"] for dead_letter in told(newest)] == ["kz.csv:8", "kz.csv:9", "kz.csv:20"], (
+    assert [dead_letter["origin"] for dead_letter in printed(newest)] == ["kz.csv:8", "kz.csv:9", "kz.csv:20"], (
         "the newest last"
     )
     assert newest.stderr == "1 older ones are not shown: see --limit\n"
@@ -120,14 +120,14 @@ def test_dead_letters_are_listed_shown_and_counted(tool: Tool, names: TopicNames
     shown = tool("show", "kz.csv:7").stdout
     assert "source-row" in shown
     assert shown.endswith(f"{BAD_TIME}\n")
-    (whole,) = told(tool("show", f"{names.purchases}/0/0", "--json"))
+    (whole,) = printed(tool("show", f"{names.purchases}/0/0", "--json"))
     assert whole["payload"] == BIG.decode()
-    (binary,) = told(tool("show", f"{names.purchases}/0/1", "--json"))
+    (binary,) = printed(tool("show", f"{names.purchases}/0/1", "--json"))
     assert binary["payload_base64"] == "/3s="
     missing = tool("show", "kz.csv:10")
     assert (missing.returncode, "no dead letter of kz.csv:10" in missing.stderr) == (1, True)
 
-    *groups, whole = told(tool("stats", "--json"))
+    *groups, whole = printed(tool("stats", "--json"))
     assert {(group["reason"], group["source"]): group["letters"] for group in groups} == {
         ("bad_time", "kz.csv"): 3,
         ("bad_row", "kz.csv"): 1,

@@ -89,12 +89,12 @@ def applier_of(
     *,
     log: FakeLog | None = None,
     archive: FakeArchive | None = None,
-    caps: DeadLetterLimits | None = None,
+    limits: DeadLetterLimits | None = None,
     live: Callable[[], Awaitable[Generation]] | None = None,
     **options: Any,
 ) -> Applier:
     """An applier with fakes where nothing is given; `options`: fields of ApplierSettings."""
-    dead_letters = DeadLetterOutput(sink or MemorySink(), InvalidRateAlarm(caps or DeadLetterLimits(), Health("test")))
+    dead_letters = DeadLetterOutput(sink or MemorySink(), InvalidRateAlarm(limits or DeadLetterLimits(), Health("test")))
     settings = ApplierSettings(
         dead_letters_topic=DLQ,
         time_zone="UTC",

@@ -64,7 +64,7 @@ class FakeRecommender(recommender_pb2_grpc.RecommenderServicer):
         self.requests.append(request)
         await asyncio.sleep(self.delay_s)
         if self.fails is not None:
-            await context.abort(self.fails, "told to fail")
+            await context.abort(self.fails, "made to fail")
 
     async def Recommend(self, request: Any, context: Any) -> pb.RecommendResponse:
         await self._asked(request, context)

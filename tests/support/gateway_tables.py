@@ -69,7 +69,7 @@ class TableWriter:
         self.redis.close()
 
     def write(self, lines: Iterable[Line], *, arrived_at: float | None = None) -> None:
-        """Apply the lines, all of which arrived at this time (now, unless told)."""
+        """Apply the lines, all of which arrived at this time (default: now)."""
         for line in lines:
             self._apply(line, int((time.time() if arrived_at is None else arrived_at) * 1000))
 

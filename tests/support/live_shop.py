@@ -57,7 +57,7 @@ class LiveShop:
 
     @property
     def history(self) -> list[Path]:
-        """The files that the model was trained on, and the batch report tells of."""
+        """The files that the model and the batch report were made from."""
         return self.files[:2]
 
     def replay(self, rows: Iterable[Row], columns: Sequence[str] = SEED_COLUMNS, rate: str = "max") -> Path:
@@ -91,7 +91,7 @@ class LiveShop:
         return file
 
     def send_no_purchases(self, values: Sequence[bytes | None]) -> None:
-        """Send record values that are no purchases; in a file of the shop they stand as as many broken rows."""
+        """Send record values that are not purchases. The reference counts as many broken rows of a file."""
         self._new_file([["no purchase"]] * len(values), SEED_COLUMNS)
         asyncio.run(self._send_values(values))
         wait_settled(self.stack)
