@@ -105,7 +105,8 @@ def test_dead_letters_are_listed_shown_and_counted(tool: Tool, names: TopicNames
         {origin.name for origin, _, _ in dead_letters}
     )
     assert {
-        dead_letter["reason"] for dead_letter in printed(tool("list", "--json", "--reason", "bad_time", "--since", "1h"))
+        dead_letter["reason"]
+        for dead_letter in printed(tool("list", "--json", "--reason", "bad_time", "--since", "1h"))
     } == {"bad_time"}
     assert printed(tool("list", "--json", "--until", "1h")) == []
     newest = tool("list", "--json", "--source", "kz.csv", "--limit", "3")

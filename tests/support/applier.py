@@ -94,7 +94,9 @@ def applier_of(
     **options: Any,
 ) -> Applier:
     """An applier with fakes where nothing is given; `options`: fields of ApplierSettings."""
-    dead_letters = DeadLetterOutput(sink or MemorySink(), InvalidRateAlarm(limits or DeadLetterLimits(), Health("test")))
+    dead_letters = DeadLetterOutput(
+        sink or MemorySink(), InvalidRateAlarm(limits or DeadLetterLimits(), Health("test"))
+    )
     settings = ApplierSettings(
         dead_letters_topic=DLQ,
         time_zone="UTC",
