@@ -6,6 +6,7 @@ Nothing is skipped: where an engine cannot start, every test that needs it fails
 import asyncio
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -45,13 +46,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest tests first; a module's tests, and all that share the live shop, on one worker."""
     items.sort(key=lambda item: next((place for place, path in enumerate(LONGEST) if _is_of(item, path)), len(LONGEST)))
+    if hasattr(config, "workerinput"):
+        _require_an_id_for_each(items)
     for item in items:
         if not any(_is_of(item, path) for path in APART):
             module = item.nodeid.partition("::")[0]
             item.add_marker(pytest.mark.xdist_group("e2e" if _is_of(item, "tests/e2e/") else module))
+
+
+def _require_an_id_for_each(items: list[pytest.Item]) -> None:
+    """A worker runs tests of one id once. Raises UsageError where it would leave out a test."""
+    shared = sorted(name for name, count in Counter(item.nodeid for item in items).items() if count > 1)
+    if shared:
+        raise pytest.UsageError(f"several tests have one id, run them without workers: {', '.join(shared)}")
 
 
 def _is_of(item: pytest.Item, path: str) -> bool:

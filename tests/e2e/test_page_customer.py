@@ -143,5 +143,5 @@ def test_what_the_recommender_does_not_know_yet_is_said(stack: LiveShop, open_pa
     page = open_page("/")
     page.route("**/recommendations?*", lambda route: route.fulfill(content_type="application/json", body=told))
     page.goto(f"{stack.url}/customers/{customer}")
-    expect(page.get_by_test_id("knowledge")).to_contain_text("Purchases of the last 3 min", timeout=SOON_MS)
+    expect(page.get_by_test_id("knowledge")).to_contain_text("The purchases of the last 3 min", timeout=SOON_MS)
     expect(page.get_by_test_id("strategy")).to_contain_text("variant b")

@@ -126,7 +126,7 @@ def test_a_model_is_activated_only_with_the_token(stack: LiveShop, open_page: Op
     page.get_by_role("button", name=f"Activate {OLDER}").click()
     dialog = page.get_by_role("dialog", name="Activate this model?")
     expect(dialog).to_contain_text(OLDER)
-    dialog.get_by_label("Why").fill("cables for everybody")
+    dialog.get_by_label("Reason").fill("cables for everybody")
     dialog.get_by_label("Admin token").fill("wrong")
     dialog.get_by_role("button", name="Activate").click()
     expect(dialog.get_by_role("alert")).to_contain_text("missing or wrong")
