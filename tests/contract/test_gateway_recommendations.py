@@ -301,7 +301,7 @@ async def test_what_the_recommender_refuses_is_a_problem(
 ) -> None:
     recommender.fails = grpc.StatusCode.INVALID_ARGUMENT
     answer = await gateway.get("/v1/users/42/recommendations")
-    assert (answer.status_code, answer.json()["detail"]) == (422, "told to fail")
+    assert (answer.status_code, answer.json()["detail"]) == (422, "made to fail")
 
 
 async def test_the_summary_names_the_model(gateway: httpx.AsyncClient) -> None:
