@@ -123,7 +123,7 @@ prerequisites:
 $(VENV)/.complete: requirements/setup.lock requirements/development.lock
 	$(PYTHON3) -m venv $(VENV)
 	$(PYTHON) -m pip install --disable-pip-version-check --no-input --quiet --require-hashes -r requirements/setup.lock
-	$(UV) pip install --python $(PYTHON) --require-hashes -r requirements/development.lock
+	$(UV) pip install --python $(PYTHON) --require-hashes --compile-bytecode -r requirements/development.lock
 	@touch $@
 
 proto: $(STUBS) ## generate the gRPC stubs
