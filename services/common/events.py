@@ -38,12 +38,14 @@ class Reason(StrEnum):
     BAD_QUANTITY = "bad_quantity"
     BAD_ROW = "bad_row"
     TOO_LARGE = "too_large"
+    ORDER_CHANGED = "order_changed"
 
 
 class Purchase(msgspec.Struct, gc=False):  # holds no containers, so no cycles
     """One accepted line. Times are epoch milliseconds, money is cents, absent texts are None.
 
-    `replay_of`: the origin of the dead letter that this line replays; None for every other line.
+    `replay_of`: the origin of the dead letter that this line replays; None for every other line. `order_digest`: what
+    the line's export says the whole order is, as 16 hexadecimal digits; never set for a replay.
     """
 
     event_id: str | None
@@ -59,6 +61,7 @@ class Purchase(msgspec.Struct, gc=False):  # holds no containers, so no cycles
     quantity: int
     revenue: int
     replay_of: str | None = None
+    order_digest: str | None = None
 
     @property
     def partition_key(self) -> str:
@@ -101,6 +104,7 @@ class _Wire(msgspec.Struct, gc=False):
     quantity: msgspec.Raw = msgspec.Raw()
     amount: msgspec.Raw = msgspec.Raw()
     replay_of: str | None = None
+    order_digest: str | None = None
 
 
 _decoder = msgspec.json.Decoder(_Wire)
@@ -113,11 +117,13 @@ _FIELD_REASONS = {
     "user_id": Reason.BAD_ID,
     "category_id": Reason.BAD_ID,
     "replay_of": Reason.BAD_ID,
+    "order_digest": Reason.BAD_ID,
 }
 _FIELD_IN_ERROR = re.compile(r"`\$\.(\w+)`")
 _UNCLEAN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?', re.DOTALL)  # never fails after the quote: linear on any input
 _NO_BRACKETS = re.compile(rb"[^][{}]+")
+_DIGEST = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _INTEGER = re.compile(r"-?\d{1,9}", re.ASCII)
 
 
@@ -202,6 +208,7 @@ def _purchase(wire: _Wire, broker_ms: int) -> Purchase:
         quantity,
         _revenue(wire.amount, price, quantity),
         _replay_of(wire) if wire.replay_of else None,
+        _order_digest(wire, wire.order_digest) if wire.order_digest else None,
     )
 
 
@@ -225,6 +232,13 @@ def _replay_of(wire: _Wire) -> str | None:
     if not wire.event_id:
         raise Invalid(Reason.MISSING_FIELD, "event_id is missing or empty: without it each replay would count")
     return _identifier(wire.replay_of, "replay_of")
+
+
+def _order_digest(wire: _Wire, digest: str) -> str | None:
+    """The digest of the order; None for a replay, which a person has looked at, and for a line without identity."""
+    if _DIGEST.fullmatch(digest) is None:
+        raise Invalid(Reason.BAD_ID, "order_digest must be 16 hexadecimal digits in lower case")
+    return None if wire.replay_of or not wire.event_id else digest
 
 
 def _required(value: str | None, field: str) -> str:

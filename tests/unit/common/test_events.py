@@ -437,3 +437,19 @@ def test_the_same_bytes_and_time_give_the_same_verdict() -> None:
     future = json.dumps(EVENT | {"event_time": format_time(NOW + FUTURE_TOLERANCE_MS + 1)}).encode()
     assert isinstance(parse(future, NOW), Rejected)
     assert isinstance(parse(future, NOW + 1), Purchase)
+
+
+DIGEST = "00ff00ff00ff00ff"
+
+
+def test_an_order_digest_is_sixteen_hexadecimal_digits() -> None:
+    assert accepted({"order_digest": DIGEST}).order_digest == DIGEST
+    assert accepted({"order_digest": ""}).order_digest is None
+    for digest in (DIGEST[1:], DIGEST + "0", DIGEST.upper(), "0x" + DIGEST[2:], DIGEST + "\n", "٠" * 16):
+        assert rejected(json.dumps(EVENT | {"order_digest": digest}).encode()).reason == Reason.BAD_ID
+    assert rejected(with_raw("order_digest", b"7")).reason == Reason.BAD_ID
+
+
+def test_a_replay_and_a_line_without_identity_have_no_order_digest() -> None:
+    assert accepted({"order_digest": DIGEST, "replay_of": "kz.csv:17"}).order_digest is None
+    assert accepted({"order_digest": DIGEST, "event_id": ""}).order_digest is None
