@@ -68,7 +68,7 @@ required = $(or $($(1)),$(error $(1) is missing: make $@ $(1)=path/to/file.csv))
 
 test: setup browser ## unit, contract, integration and end-to-end tests, on real engines
 	cd web && npm test
-	$(PYTHON) -m pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder --ignore=$(ONE_ID)
+	$(PYTHON) -m pytest --numprocesses=$(WORKERS) --ignore=$(ONE_ID)
 	$(PYTHON) -m pytest $(ONE_ID)
 
 fuzz: setup ## fuzzing: 1,000,000 messages, 30,000 of them on real engines; 2,000 requests per operation   [MESSAGES=n] [SEED=n]
