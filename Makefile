@@ -23,7 +23,7 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 ifeq ($(filter installed,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
-.PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild verify test fuzz lint faults bench soak metrics lock
+.PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild grow verify test fuzz lint faults bench soak metrics lock
 
 help:
 	@echo "Tillstream on one machine:"
@@ -61,6 +61,10 @@ verify: $(VENV)/.complete ## compare every live figure with a computation from t
 
 rebuild: $(VENV)/.complete ## rebuild all live tables from archive and Kafka, without downtime
 	@engines="$$($(PYTHON) -m local env)" && eval "$$engines" && exec $(PYTHON) -m services.aggregator.rebuild
+
+grow: $(VENV)/.complete ## add partitions to the purchases topic while everything runs   PARTITIONS=8
+	@engines="$$($(PYTHON) -m local env)" && eval "$$engines" && \
+	exec $(PYTHON) -m services.provision grow --partitions '$(or $(PARTITIONS),$(error PARTITIONS is missing: make grow PARTITIONS=8))'
 
 required = $(or $($(1)),$(error $(1) is missing: make $@ $(1)=path/to/file.csv))
 

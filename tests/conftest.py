@@ -17,10 +17,10 @@ import redis
 
 from local.engines import KafkaEngine, S3Engine, ValkeyEngine
 from local.ports import free_port, take_share
-from local.topics import create
 from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.topics import DEAD_LETTERS, PURCHASES
+from services.provision.topics import create
 from tests.support.engines import SMALL_JOBS, TopicFactory, TopicNames, running
 from tests.support.scheduling import UnitScheduling, place_of
 

@@ -17,13 +17,13 @@ from aiokafka import AIOKafkaProducer
 
 from local.engines import KafkaEngine, S3Engine, ValkeyEngine
 from local.ports import free_port
-from local.topics import create
 from services.common.dead_letters import RecordOrigin, origin_of, reason_of
 from services.common.events import Purchase, Rejected, parse
 from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.tables import shard_keys
 from services.common.topics import ALL, DEAD_LETTERS, PURCHASES
+from services.provision.topics import create
 from spark.records import Row, checked_row
 from tests.fuzz.invariants import Broken, outcome_of
 from tests.fuzz.mutator import messages
