@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Self
 
 from services.common.topics import DEAD_LETTERS, PURCHASES, RECOMMENDATIONS, Topic
 from services.provision.settings import TopicSettings
@@ -22,6 +23,10 @@ class FoundTopic:
     replicas: int
     config: Mapping[str, str]
     overrides: Mapping[str, str]
+
+    def with_config(self, config: Mapping[str, str]) -> Self:
+        """The topic after these values were set on it."""
+        return replace(self, config={**self.config, **config}, overrides={**self.overrides, **config})
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,8 @@ class TopicsStep:
             fitting = [configured(topic, found[name].partitions, self._settings) for name, topic in existing.items()]
             changed = [topic for topic in fitting if any(config_differences(topic, found[topic.name]))]
             await admin.configure(changed, {name: each.overrides for name, each in found.items()})
-            found = await admin.find(names)
+            # Acknowledged; asked again, a broker may still answer with the values of before.
+            found |= {topic.name: found[topic.name].with_config(topic.config) for topic in changed}
         return topics, found
 
     def _state(self, name: str, found: FoundTopic) -> str:
@@ -86,7 +87,7 @@ class TopicsStep:
 
 
 async def ensure_bucket(settings: S3Settings, within_s: float, say: Say) -> str:
-    """Create the bucket if it does not exist; returns a line about it. Raises NotInTime, ClientError where S3 refuses."""
+    """Create the bucket if it does not exist; returns a line about it. Raises NotInTime, ClientError (a refusal)."""
     patience = Patience(f"S3 at {settings.s3_endpoint or 'AWS'}", within_s, say)
     with closing(ObjectStore(settings)) as store:
         while True:

@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,10 @@ def test_wrong_keys_are_reported_at_once(provision: Provision) -> None:
     assert "Traceback" not in refused.stderr
 
 
+def says(log: Path, text: str) -> bool:
+    return text in log.read_text()
+
+
 def test_it_waits_for_engines_that_come_later(tmp_path: Path, names: dict[str, str]) -> None:
     kafka = KafkaEngine(tmp_path / "kafka", tmp_path / "kafka.log", free_port())
     s3 = S3Engine(tmp_path / "s3", tmp_path / "s3.log", free_port())
@@ -183,7 +188,7 @@ def test_it_waits_for_engines_that_come_later(tmp_path: Path, names: dict[str, s
         process = subprocess.Popen(command, cwd=REPOSITORY, env={**os.environ, **variables}, stdout=out, stderr=out)
     try:
         for engine, name in ((s3, "S3"), (kafka, "Kafka")):
-            wait_until(lambda name=name: f"waiting for {name}" in log.read_text(), f"it waits for {name}", timeout_s=60)
+            wait_until(partial(says, log, f"waiting for {name}"), f"it waits for {name}", timeout_s=60)
             engine.start()
         assert process.wait(120) == 0, log.read_text()
     finally:
