@@ -250,7 +250,7 @@ def _required(value: str | None, field: str) -> str:
 def _identifier(value: str | None, field: str) -> str | None:
     if not value:
         return None
-    if len(value) > MAX_ID_LENGTH or not (value.isalnum() or _is_clean(value)):
+    if len(value) > MAX_ID_LENGTH or not (value.isalnum() or is_clean(value)):
         raise Invalid(Reason.BAD_ID, f"{field} must be 1 to {MAX_ID_LENGTH} characters without control characters")
     return value
 
@@ -258,7 +258,7 @@ def _identifier(value: str | None, field: str) -> str | None:
 def _text(value: str | None, field: str) -> str | None:
     if not value:
         return None
-    if len(value) > MAX_TEXT_LENGTH or not _is_clean(value):
+    if len(value) > MAX_TEXT_LENGTH or not is_clean(value):
         raise Invalid(Reason.BAD_TEXT, f"{field} must be at most {MAX_TEXT_LENGTH} characters, no control characters")
     return value
 
@@ -272,7 +272,8 @@ def _category(value: str | None) -> str | None:
     return code
 
 
-def _is_clean(value: str) -> bool:
+def is_clean(value: str) -> bool:
+    """Whether a text has no control characters and no lone surrogates."""
     return _UNCLEAN.search(value) is None
 
 
