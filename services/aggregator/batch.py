@@ -9,7 +9,7 @@ from services.aggregator.dedup import count_dead_letters, deduplicate, ids_to_cl
 from services.aggregator.fold import AcceptedLine, FoldContext, ShardDelta, fold
 from services.aggregator.partition_state import PartitionState, partition_name
 from services.aggregator.payload import BatchEffects, OffsetAdvance
-from services.aggregator.store import TableStore
+from services.aggregator.store import ShardState, TableStore
 from services.aggregator.validation import Record
 from services.common.calendar import Calendar
 from services.common.metrics import AGGREGATOR_REPEATS
@@ -24,6 +24,21 @@ class ShardCall:
     advance: OffsetAdvance
     delta: ShardDelta
     effects: BatchEffects
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSpan:
+    """Records of one partition that follow each other, and the offset (exclusive) up to which there are no others.
+
+    There may be none at all: markers of transactions and aborted records take offsets and are no records.
+    """
+
+    records: Sequence[Record]
+    end: int
+
+    def last_timestamp_ms(self, shard: ShardState) -> int:
+        """Broker time of the record before the end; 0 where no record was ever applied."""
+        return self.records[-1].timestamp if self.records else shard.last_timestamp_ms or 0
 
 
 class BatchBuilder:
@@ -49,45 +64,44 @@ class BatchBuilder:
         self._floors[shard] = floor
 
     async def purchases(
-        self, partition: TopicPartition, state: PartitionState, records: Sequence[Record], lines: Sequence[AcceptedLine]
+        self, partition: TopicPartition, state: PartitionState, span: RecordSpan, lines: Sequence[AcceptedLine]
     ) -> list[ShardCall]:
         """Calls for records of the purchases topic; `lines` are the valid ones. Raises RedisError."""
         name = partition_name(partition)
         wanted = ids_to_claim(lines, name)
         owners = await self._store.claim(wanted, replayed_ids(lines)) if wanted else {}
-        next_offset = records[-1].offset + 1
         calls: list[ShardCall] = []
         for mark, shards in state.shards_by_mark():
-            if mark >= next_offset:
+            if mark >= span.end:
                 continue
             pending = [line for line in lines if line.offset >= mark]
             fresh, rows = deduplicate(pending, state.shards[shards[0]].rows, owners, name)
             AGGREGATOR_REPEATS.inc(len(pending) - len(fresh))
             deltas = fold(fresh, self._context(partition))
             newest = max((line.purchase.event_time for line in fresh), default=0)
-            effects = self._effects(records, rows, newest)
-            advance = OffsetAdvance(name, mark, next_offset)
+            timestamp_ms = span.last_timestamp_ms(state.shards[shards[0]])
+            effects = self._effects(rows, newest, timestamp_ms)
+            advance = OffsetAdvance(name, mark, span.end)
             calls += [ShardCall(shard, advance, deltas[shard], effects) for shard in shards]
         return calls
 
-    def dead_letters(
-        self, partition: TopicPartition, state: PartitionState, records: Sequence[Record]
-    ) -> list[ShardCall]:
+    def dead_letters(self, partition: TopicPartition, state: PartitionState, span: RecordSpan) -> list[ShardCall]:
         """The call that counts records of the dead-letter topic, in the partition's home shard."""
         home = self._store.home_shard(partition.partition)
         shard = state.shards[home]
-        reasons, rows = count_dead_letters(records, shard.rows)
-        advance = OffsetAdvance(partition_name(partition), shard.mark, records[-1].offset + 1)
-        return [ShardCall(home, advance, ShardDelta(dead_letters=reasons), self._effects(records, rows, 0))]
+        reasons, rows = count_dead_letters(span.records, shard.rows)
+        advance = OffsetAdvance(partition_name(partition), shard.mark, span.end)
+        effects = self._effects(rows, 0, span.last_timestamp_ms(shard))
+        return [ShardCall(home, advance, ShardDelta(dead_letters=reasons), effects)]
 
     def _context(self, partition: TopicPartition) -> FoldContext:
         store = self._store
         home = store.home_shard(partition.partition)
         return FoldContext(partition_name(partition), home, store.shards, self._calendar, min(self._floors))
 
-    def _effects(self, records: Sequence[Record], rows: Mapping[str, int], newest_event: int) -> BatchEffects:
+    def _effects(self, rows: Mapping[str, int], newest_event: int, last_timestamp_ms: int) -> BatchEffects:
         floor = max(0, newest_event // 60_000 * 60 - MINUTES_KEPT_SECONDS)
-        return BatchEffects(rows, floor, self._expired_tables(floor), records[-1].timestamp)
+        return BatchEffects(rows, floor, self._expired_tables(floor), last_timestamp_ms)
 
     def _expired_tables(self, floor: int) -> list[str]:
         """Minute tables that fall below this floor, except those that a call in flight removes."""

@@ -34,7 +34,7 @@ def consumer(make_consumer: Callable[..., BatchConsumer]) -> BatchConsumer:
 
 
 def fetched_now(consumer: BatchConsumer) -> FetchedBatch:
-    return FetchedBatch((consumer.resets, consumer._seeks[PLACE]), [])
+    return FetchedBatch((consumer.resets, consumer._seeks[PLACE]), [], 0)
 
 
 async def test_a_batch_is_no_longer_current_when_faust_has_gone_to_the_committed_offsets(
