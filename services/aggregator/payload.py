@@ -139,7 +139,7 @@ class Payload:
             "last_event": delta.last_event or 0,
             "ledger_key": self._key("ledger"),
             "applied_at": str(now_ms),
-            "freshness_ms": str(max(0, now_ms - last_timestamp_ms)),
+            "freshness_ms": str(now_ms - last_timestamp_ms),  # below 0 where the broker's clock is ahead
         }
 
     def _bounded(self, delta: ShardDelta) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from services.gateway.queries.figures import (
     Totals,
     by_revenue,
     count_sum,
-    events_per_second,
     lag,
     share,
     totals_of,
@@ -26,6 +25,7 @@ from services.gateway.queries.figures import (
 from services.gateway.queries.rankings import Board, Ranked, top_products, top_spenders
 from services.gateway.queries.sales import Row, read_day
 from services.gateway.queries.shards import LiveTables, ShardReader
+from services.gateway.stream.arrival_rate import ArrivalRate
 from services.gateway.upstreams.offsets import OffsetPoller
 from services.gateway.upstreams.outages import OutageLog
 from services.gateway.upstreams.recommender_client import ServingModelPoller
@@ -40,7 +40,7 @@ class ShopState:
     taken_ms: int
     totals: Totals
     dead_letters: int
-    events_per_second: float
+    events_per_second: float | None
     lag: int | None
     model_version: str | None
     today: Bucket | None = None
@@ -92,6 +92,7 @@ class ShopStatePoller:
         self._offsets = offsets
         self._model = model
         self._health = health
+        self._arrival_rate = ArrivalRate()
         self._outages = OutageLog()
         self._listeners: list[Callable[[ShopState | None], None]] = []
         self.latest: ShopState | None = None
@@ -134,7 +135,7 @@ class ShopStatePoller:
             taken_ms=now_ms,
             totals=totals,
             dead_letters=count_sum(dead_letters),
-            events_per_second=events_per_second(arrivals, now_ms // 1000),
+            events_per_second=self._arrival_rate.of(arrivals, now_ms / 1000),
             lag=None if log_end is None else lag(marks, self._topic, log_end.offsets),
             model_version=self._model.version,
             today=await _read_today(shards, totals),

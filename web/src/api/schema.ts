@@ -1246,9 +1246,9 @@ export interface components {
             events: number;
             /**
              * Events Per Second
-             * @description Arrivals over the last ten seconds.
+             * @description Arrivals over the last ten seconds; null within seconds of the gateway's start.
              */
-            events_per_second: number;
+            events_per_second: number | null;
             /**
              * Dead Letters
              * @description Distinct rejected records.
@@ -1256,7 +1256,7 @@ export interface components {
             dead_letters: number;
             /**
              * Freshness Ms
-             * @description From the newest arrival until it is visible here; null before the first.
+             * @description From the newest arrival until it is visible here; null before the first, and where the clocks of broker and aggregator contradict each other.
              */
             freshness_ms: number | null;
             /**

@@ -36,10 +36,17 @@ class Summary(ResponseModel):
     orders: int
     buyers: Annotated[int, Field(description="Distinct known customers.")]
     events: Annotated[int, Field(description="Accepted purchase lines, each counted once.")]
-    events_per_second: Annotated[float, Field(description="Arrivals over the last ten seconds.")]
+    events_per_second: Annotated[
+        float | None,
+        Field(description="Arrivals over the last ten seconds; null within seconds of the gateway's start."),
+    ]
     dead_letters: Annotated[int, Field(description="Distinct rejected records.")]
     freshness_ms: Annotated[
-        int | None, Field(description="From the newest arrival until it is visible here; null before the first.")
+        int | None,
+        Field(
+            description="From the newest arrival until it is visible here; null before the first, and where the clocks "
+            "of broker and aggregator contradict each other."
+        ),
     ]
     lag: Annotated[int | None, Field(description="Records not yet applied; null while Kafka is unavailable.")]
     model_version: Annotated[
