@@ -28,6 +28,7 @@ from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import OffsetConflict, TableStore
 from services.aggregator.validation import Record, validate
 from services.common.calendar import Calendar
+from services.common.events import DEFAULT_NO_CUSTOMER
 from services.common.generations import Generation
 from services.common.metrics import AGGREGATOR_LINES, AGGREGATOR_MISMATCHES, AGGREGATOR_REFETCHED
 from services.common.redis_client import RedisClient
@@ -46,7 +47,7 @@ class ApplierSettings:
     """`chunk`: records of one script call. `time_zone`: of the calendar, until a live generation has another.
 
     `missing_timeout_s`: how long records in neither Kafka nor the archive may still be on their way to the archive;
-    after that they are an error, or skipped with `accept_missing_history`.
+    after that they are an error, or skipped with `accept_missing_history`. `no_customer`: ids of no customer.
     """
 
     dead_letters_topic: str
@@ -54,6 +55,7 @@ class ApplierSettings:
     accept_missing_history: bool
     time_zone: str
     missing_timeout_s: float = 120.0
+    no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +232,7 @@ class Applier:
         if partition.topic == self._settings.dead_letters_topic:
             calls = self._batches.dead_letters(partition, state, span)
         else:
-            lines, rejected = validate(span.records)
+            lines, rejected = validate(span.records, self._settings.no_customer)
             if span.records and not state.needs_backfill:  # those from the archive were observed when they arrived
                 self._dead_letters.observe(partition, span.records, rejected)
             if rejected:
@@ -319,6 +321,7 @@ def make_applier(
         chunk=settings.aggregator_chunk,
         accept_missing_history=settings.aggregator_accept_missing_history,
         time_zone=generation.time_zone,
+        no_customer=settings.no_customer_ids,
     )
     return Applier(store, ports, health, applier_settings, live)
 
