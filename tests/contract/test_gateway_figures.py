@@ -482,3 +482,16 @@ async def test_dead_letters_are_counted_by_reason_over_all_shards(
         {"reason": "bad_id", "count": shards},
         {"reason": "bad_price", "count": shards},
     ]
+
+
+async def test_today_is_the_day_of_the_shops_clock(gateway: httpx.AsyncClient, writer: TableWriter) -> None:
+    """One event of a year later is in the figures of its own day, and moves no "today"."""
+    writer.write([*SHOP, replace(PHONE, time=PHONE.time + timedelta(days=365))])
+    present = int((PHONE.time + timedelta(hours=1)).timestamp() * 1000)
+    known = {f"purchases/0/{number}": present - number for number in range(19)}
+    writer.redis.zadd(writer.keys[0]("newest_events"), known | {"purchases/0/99": present + 365 * 86_400_000})
+    writer.redis.zadd(writer.keys[-1]("newest_events"), {"purchases/1/1": present - 20})
+    answer = await summary(gateway, events=6)
+    assert answer.last_event == (PHONE.time + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert answer.today is not None
+    assert answer.today.bucket == PHONE.time.strftime("%Y-%m-%dT00:00:00Z")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from services.common.event_clock import watermark_of
 from services.common.tables import Figures, parse_figures
 
 Hash = Mapping[str, str]
@@ -93,6 +94,15 @@ def merge_ranked(shards: Sequence[Scored], n: int) -> list[str]:
 def share(revenue: int, all_revenue: int) -> float | None:
     """The part of all revenue; None where that is zero. Above 1 where other entries have net returns."""
     return revenue / all_revenue if all_revenue else None
+
+
+def present_of(newest_events: Sequence[Scored], last_event: int | None) -> int | None:
+    """The shop's present (epoch ms) from the `newest_events` of all shards; `last_event` where there are none.
+
+    Tables of an earlier format have none.
+    """
+    times = [int(time_ms) for shard in newest_events for _member, time_ms in shard]
+    return watermark_of(times) if times else last_event
 
 
 def lag(marks: Sequence[Hash], topic: str, offsets: Mapping[int, tuple[int, int]]) -> int:

@@ -14,6 +14,7 @@ from services.gateway.queries.figures import (
     figures_sum,
     lag,
     merge_ranked,
+    present_of,
     share,
     totals_of,
 )
@@ -165,3 +166,11 @@ def test_picks_pass_every_filter(filters: Filters, expected: str) -> None:
 
 def test_picks_leave_out_and_stop_at_k() -> None:
     assert [entry[0].product_id for entry in top_k(SHELF, 2, Filters(), {"a", "c"})] == ["b", "d"]
+
+
+def test_one_event_of_another_year_moves_no_today() -> None:
+    shop = [(f"purchases/0/{number}", 1_600_000_000_000.0 + number) for number in range(20)]
+    odd = [("purchases/1/7", 1_700_000_000_000.0)]
+    assert present_of([shop, odd], last_event=1_700_000_000_000) == 1_600_000_000_019
+    assert present_of([[], []], last_event=5) == 5
+    assert present_of([[]], last_event=None) is None

@@ -1276,10 +1276,10 @@ export interface components {
             first_event: string | null;
             /**
              * Last Event
-             * @description The newest event time; "today" is its day.
+             * @description The newest event time among those at most a day past the twentieth newest.
              */
             last_event: string | null;
-            /** @description Sales of the newest event's day; null before the first event. */
+            /** @description Sales of the day of `last_event`; null before the first event. */
             today: components["schemas"]["Bucket"] | null;
             /**
              * As Of

@@ -53,8 +53,11 @@ class Summary(ResponseModel):
         str | None, Field(description="The serving model; null while the recommender is unavailable.")
     ]
     first_event: Annotated[Timestamp | None, Field(description="The oldest event time.")]
-    last_event: Annotated[Timestamp | None, Field(description='The newest event time; "today" is its day.')]
-    today: Annotated[Bucket | None, Field(description="Sales of the newest event's day; null before the first event.")]
+    last_event: Annotated[
+        Timestamp | None,
+        Field(description="The newest event time among those at most a day past the twentieth newest."),
+    ]
+    today: Annotated[Bucket | None, Field(description="Sales of the day of `last_event`; null before the first event.")]
     as_of: Annotated[Timestamp, Field(description="When these figures were read.")]
 
 
