@@ -144,10 +144,11 @@ class ArchiveReader:
         """
         index = self._segments.get(partition.partition, SegmentIndex())
         before, following = index.neighbours(partition.partition, wanted)
-        if following and (extent := await self._extent(following)) and extent.first_offset >= found:
-            return extent.covers_from <= wanted
-        extent = await self._extent(before) if before else None
-        return extent is not None and extent.last_offset >= found
+        last = await self._extent(before) if before else None
+        if last is not None and last.last_offset >= found:
+            return True
+        extent = await self._extent(following) if following else None
+        return extent is not None and extent.first_offset >= found and extent.covers_from <= wanted
 
     async def _extent(self, key: str) -> Extent | None:
         """Which records the object holds; None where the archiver did not write it."""

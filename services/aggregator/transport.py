@@ -145,7 +145,7 @@ class BatchConsumer(driver.Consumer):
         if not self.flow_active:
             await self.perform_seek()
             return
-        for tp, fetched in self._of_active_partitions(records, active):
+        for tp, fetched in self._of_active_partitions(cast(Fetched, records), active):
             message = self._to_message(tp, fetched[-1])
             message.offset = fetched.end - 1
             message.value = cast(Any, FetchedBatch((resets, seeks.get(tp, 0)), fetched, fetched.end))

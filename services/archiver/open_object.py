@@ -30,7 +30,7 @@ class ConsumedRecord(Protocol):
 class OpenObject:
     """Records of one partition, compressed as they arrive. `opened_s`: when the first arrived.
 
-    `covers_from`: the offset after everything that was read before, whether records or markers of transactions.
+    `covers_from`: the offset after the last record before it; what lies between are markers of transactions.
     """
 
     def __init__(self, partition: int, opened_s: float, covers_from: int) -> None:

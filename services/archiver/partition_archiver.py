@@ -19,6 +19,7 @@ class PartitionArchiver:
         self.open: OpenObject | None = None
         self.job: asyncio.Task[None] | None = None
         self.last: SegmentRef | None = None
+        self._complete_to = 0  # after the last record taken: the next object holds everything from here on
         self._overlap: Extent | None = None
         self._begun = False
 
@@ -39,7 +40,7 @@ class PartitionArchiver:
 
         That is one record early where there is an archived one: the overlap shows that the log is the archived one.
         """
-        self.position = self.archived = start.offset
+        self.position = self.archived = self._complete_to = start.offset
         self.last = start.after
         overlap = start.after.extent if start.after and start.after.extent.next_offset == start.offset else None
         self._overlap = overlap
@@ -59,8 +60,9 @@ class PartitionArchiver:
         if records:
             self._check_order(records[0].offset)
             if self.open is None:
-                self.open = OpenObject(self.partition, now_s, self.position)
+                self.open = OpenObject(self.partition, now_s, self._complete_to)
             self.open.append(records)
+            self._complete_to = records[-1].offset + 1
         self.position = max(self.position, end)
 
     def misses(self, records: Sequence[ConsumedRecord]) -> bool:
@@ -72,8 +74,9 @@ class PartitionArchiver:
         """The log begins at this offset now. What lies before it and was not read is lost: that is logged, counted."""
         if self._overlap and self._overlap.last_offset < begin:
             self._overlap = None
-        report_lost(self.partition, self.position, begin)
-        self.position = max(self.position, begin)
+        if begin > self.position:
+            report_lost(self.partition, self.position, begin)
+            self.position = self._complete_to = begin
 
     def is_due(self, now_s: float, max_bytes: int, max_age_s: float) -> bool:
         """Whether the open object has to be closed, by size or age."""
@@ -99,7 +102,7 @@ class PartitionArchiver:
         if segment.extent.last_offset == ours.last_offset:
             self.archived = self.position
             return None
-        self.archived = segment.extent.next_offset
+        self.archived = self._complete_to = segment.extent.next_offset
         self.position = self.archived
         self._overlap = segment.extent
         return segment.extent.last_offset

@@ -4,14 +4,13 @@ No float takes part: a JSON number reaches `parse_cents` as the text that stood 
 """
 
 import re
-from decimal import Decimal
 
 MAX_UNIT_PRICE_CENTS = 999_999_999  # 9,999,999.99
 _DECIMAL = re.compile(r"(-?)(\d{1,15})(?:\.(\d{1,}))?", re.ASCII)
 # Spellings with the same certain meaning: a spreadsheet's apostrophe, any sign, `.99` and `12.`.
 _SPELLED = re.compile(r"'?([-+\u2212]?)(?=\.?[0-9])([0-9]{0,15})(?:\.([0-9]*))?")
 _INVISIBLE = "\u200b\ufeff"
-_EXPONENT = re.compile(r"-?\d{1,20}(?:\.\d{1,20})?[eE][+-]?\d{1,2}", re.ASCII)
+_EXPONENT = re.compile(r"(-?)(\d{1,20})(?:\.(\d{1,20}))?[eE]([+-]?\d{1,2})", re.ASCII)
 
 
 def parse_cents(text: str) -> int:
@@ -52,7 +51,14 @@ def without_exponent(literal: str) -> str:
     A number is exact in whatever notation a program writes it. A text such as "1.2E+2" is not read so: a spreadsheet
     that shows a number so has dropped digits.
     """
-    return f"{Decimal(literal):f}" if _EXPONENT.fullmatch(literal) else literal
+    match = _EXPONENT.fullmatch(literal)
+    if match is None:
+        return literal
+    sign, whole, fraction, exponent = match.groups("")
+    point = len(whole) + int(exponent)
+    digits = f"{'0' * -point}{whole}{fraction}".ljust(point, "0")
+    point = max(point, 0)
+    return f"{sign}{digits[:point]}.{digits[point:]}".rstrip(".")
 
 
 def format_cents(cents: int) -> str:

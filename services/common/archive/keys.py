@@ -74,7 +74,7 @@ class Extent:
             "first-timestamp": str(self.first_timestamp_ms),
             "last-offset": str(self.last_offset),
             "last-timestamp": str(self.last_timestamp_ms),
-            "covers-from": str(self.covers_from),
+            **({} if self.covers is None else {"covers-from": str(self.covers)}),
         }
 
     @classmethod

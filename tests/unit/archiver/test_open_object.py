@@ -46,7 +46,9 @@ def test_a_path_without_an_hour_tells_no_time(path: str) -> None:
 
 def test_metadata_is_read_back() -> None:
     extent = Extent(1, 2, 3, 4)
-    assert Extent.read("key", extent.metadata()) == extent
+    for each in (extent, replace(extent, covers=0)):
+        assert Extent.read("key", each.metadata()) == each
+    assert extent.covers_from == 1
     assert extent.next_offset == 4
 
 
@@ -89,7 +91,7 @@ def test_markers_of_transactions_belong_to_the_object_before_them() -> None:
     archiver.take(records(5, 8), 8, 0.0)
     second = archiver.close()
     assert second
-    assert second.extent.covers_from == 5
+    assert second.extent.covers_from == 3
     archiver.on_archived(SegmentRef("key", second.extent), second.extent)
     archiver.take([], 9, 0.0)
     assert archiver.passed

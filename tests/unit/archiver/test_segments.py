@@ -118,7 +118,7 @@ class ArchiverMachine(RuleBasedStateMachine):
         following = 0
         for body, metadata in self._in_offset_order():
             extent = Extent.read("", metadata)
-            assert following <= extent.covers_from <= extent.first_offset
+            assert extent.covers_from == following
             following = extent.next_offset
             held = [r for r in self.log if extent.covers_from <= r.offset <= extent.last_offset]
             assert gzip.decompress(body).count(b"\n") == len(held)

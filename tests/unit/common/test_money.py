@@ -97,7 +97,15 @@ def test_anything_else_is_no_whole_number(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("literal", "plain"),
-    [("1E+2", "100"), ("1e-2", "0.01"), ("-1.25e1", "-12.5"), ("0e9", "0"), ("1e400", "1e400"), ("true", "true")],
+    [
+        ("1E+2", "100"),
+        ("1e-2", ".01"),
+        ("-1.25e1", "-12.5"),
+        ("1.50E-3", ".00150"),
+        ("12.5e0", "12.5"),
+        ("1e400", "1e400"),
+        ("true", "true"),
+    ],
 )
 def test_a_json_number_has_its_value_in_every_notation(literal: str, plain: str) -> None:
     assert without_exponent(literal) == plain

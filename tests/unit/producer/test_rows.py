@@ -128,7 +128,7 @@ def test_an_event_id_of_its_own_is_kept() -> None:
         ("event_time", "2099-01-01 00:00:00 UTC", "bad_time"),
         ("price", "NaN", "bad_price"),
         ("price", "1e9", "bad_price"),
-        ("price", "-3", "bad_price"),
+        ("price", "--3", "bad_price"),
         ("price", "1.234", "bad_price"),
         ("price", "", "missing_field"),
         ("order_id", "", "missing_field"),
