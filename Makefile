@@ -75,8 +75,8 @@ test: setup browser ## unit, contract, integration and end-to-end tests, on real
 	$(PYTHON) -m pytest --numprocesses=$(WORKERS) --ignore=$(ONE_ID)
 	$(PYTHON) -m pytest $(ONE_ID)
 
-fuzz: setup ## fuzzing: 1,000,000 messages, 30,000 of them on real engines; 2,000 requests per operation   [MESSAGES=n] [SEED=n]
-	$(PYTHON) -m tests.fuzz --messages $(or $(MESSAGES),1000000) --engines 30000 $(if $(SEED),--seed '$(SEED)')
+fuzz: setup ## fuzzing: 1,000,000 messages, 30,000 of them on real engines; 1,000,000 extreme events on them; 2,000 requests per operation   [MESSAGES=n] [SEED=n]
+	$(PYTHON) -m tests.fuzz --messages $(or $(MESSAGES),1000000) --engines 30000 --extremes $(or $(MESSAGES),1000000) $(if $(SEED),--seed '$(SEED)')
 	$(PYTHON) -m pytest tests/fuzz/test_openapi.py --hypothesis-profile=fuzz --timeout 0
 
 lint: setup ## ruff, mypy strict, import rules, spelling, the page's linter

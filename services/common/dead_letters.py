@@ -3,7 +3,8 @@
 import time
 from dataclasses import dataclass
 
-from services.common.events import MAX_ROW_DIGITS, Reason, Rejected, is_clean
+from services.common.events import MAX_ROW_DIGITS, Reason, Rejected
+from services.common.texts import is_clean
 
 # The broker accepts records up to 1 MiB. A longer value is cut; it is still complete at its origin.
 MAX_VALUE_BYTES = 900_000

@@ -12,13 +12,14 @@ from services.common.money import MAX_UNIT_PRICE_CENTS, parse_cents, without_exp
 from services.common.short_rows import read_short_row
 from services.common.spellings import (
     NO_CUSTOMER,
+    NO_VALUE,
     is_no_customer,
-    is_no_value,
     is_rounded,
     placeholders,
     unquoted,
     without_float,
 )
+from services.common.texts import is_clean
 from services.common.times import parse_time
 
 MAX_RECORD_BYTES = 64 * 1024
@@ -95,21 +96,24 @@ class _NoPrice(Invalid):
     """The price is missing, null or empty."""
 
 
+_ABSENT = msgspec.Raw()
+
+
 class _Wire(msgspec.Struct, gc=False):
     """The JSON object as received. Numbers stay raw text, so that no float ever exists."""
 
     event_time: str | None = None
     order_id: str | None = None
     product_id: str | None = None
-    price: msgspec.Raw = msgspec.Raw()
+    price: msgspec.Raw = _ABSENT
     event_id: str | None = None
     user_id: str | None = None
     category_id: str | None = None
     category_code: str | None = None
     brand: str | None = None
     product_name: str | None = None
-    quantity: msgspec.Raw = msgspec.Raw()
-    amount: msgspec.Raw = msgspec.Raw()
+    quantity: msgspec.Raw = _ABSENT
+    amount: msgspec.Raw = _ABSENT
     replay_of: str | None = None
     order_digest: str | None = None
 
@@ -128,7 +132,7 @@ _FIELD_REASONS = {
 }
 _TOTAL_REASONS = {"price": Reason.BAD_PRICE, "quantity": Reason.BAD_QUANTITY, "amount": Reason.BAD_AMOUNT}
 _FIELD_IN_ERROR = re.compile(r"`\$\.(\w+)`")
-_UNCLEAN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_BEFORE_ROUNDED = frozenset("+-0123456789")
 _DIGEST = re.compile(r"[0-9a-f]{16}", re.ASCII)
 DEFAULT_NO_CUSTOMER = placeholders(",".join(NO_CUSTOMER))
 
@@ -195,10 +199,10 @@ def _purchase(wire: _Wire, broker_ms: int, no_customer: frozenset[str]) -> Purch
     return Purchase(
         _identifier(wire.event_id, "event_id"),
         event_time,
-        _required(_known(_identifier(wire.order_id, "order_id")), "order_id"),
-        _required(_known(_identifier(wire.product_id, "product_id")), "product_id"),
-        _customer(wire.user_id, no_customer),
-        _known(_exact(_identifier(wire.category_id, "category_id"), "category_id")),
+        _required(_known_identifier(wire.order_id, "order_id"), "order_id"),
+        _required(_known_identifier(wire.product_id, "product_id"), "product_id"),
+        _customer(wire.user_id, no_customer) if wire.user_id else None,
+        _exact(_known_identifier(wire.category_id, "category_id"), "category_id") if wire.category_id else None,
         _category(wire.category_code),
         _text(wire.brand, "brand"),
         _text(wire.product_name, "product_name"),
@@ -250,10 +254,11 @@ def _identifier(value: str | None, field: str) -> str | None:
         return None
     if len(value) <= MAX_ID_LENGTH and value.isalnum():  # most ids; nothing below applies to them
         return value
-    value = unquoted(value)
+    if value[0] == "=":
+        value = unquoted(value)
     if len(value) > MAX_ID_LENGTH or not is_clean(value):
         raise Invalid(Reason.BAD_ID, f"{field} must be 1 to {MAX_ID_LENGTH} characters without control characters")
-    if is_rounded(value):
+    if value[:1] in _BEFORE_ROUNDED and is_rounded(value):
         raise Invalid(Reason.DAMAGED_ID, f"{field} {value[:40]!r} was rounded: a spreadsheet took it for a number")
     return value or None
 
@@ -268,20 +273,23 @@ def _exact(value: str | None, field: str) -> str | None:
     return exact
 
 
-def _known(value: str | None) -> str | None:
-    return None if value is None or is_no_value(value) else value
+def _known_identifier(value: str | None, field: str) -> str | None:
+    known = _identifier(value, field)
+    return None if known in NO_VALUE else known
 
 
-def _customer(value: str | None, no_customer: frozenset[str]) -> str | None:
+def _customer(value: str, no_customer: frozenset[str]) -> str | None:
     user_id = _identifier(value, "user_id")
     if user_id is None or is_no_customer(user_id, no_customer):
         return None
+    if user_id.isalnum():
+        return user_id
     exact = _exact(user_id, "user_id")
     return None if exact is None or is_no_customer(exact, no_customer) else exact
 
 
 def _text(value: str | None, field: str) -> str | None:
-    if not value or is_no_value(value):
+    if not value or value in NO_VALUE:
         return None
     if len(value) > MAX_TEXT_LENGTH or not is_clean(value):
         raise Invalid(Reason.BAD_TEXT, f"{field} must be at most {MAX_TEXT_LENGTH} characters, no control characters")
@@ -295,11 +303,6 @@ def _category(value: str | None) -> str | None:
         if len(levels) > MAX_CATEGORY_LEVELS or not all(levels):
             raise Invalid(Reason.BAD_TEXT, f"category_code must have 1 to {MAX_CATEGORY_LEVELS} levels, none empty")
     return code
-
-
-def is_clean(value: str) -> bool:
-    """Whether a text has no control characters and no lone surrogates."""
-    return _UNCLEAN.search(value) is None
 
 
 def _event_time(text: str, broker_ms: int) -> int:
@@ -327,6 +330,8 @@ def _price(raw: msgspec.Raw) -> int:
 
 
 def _totals(wire: _Wire, price: int) -> tuple[int, int]:
+    if wire.quantity is _ABSENT and wire.amount is _ABSENT and price >= 0:
+        return 1, price
     try:
         return pieces_and_revenue(price, _literal(wire.quantity), _literal(wire.amount))
     except InconsistentLine as error:

@@ -15,7 +15,7 @@ NO_CUSTOMER = (
 )
 
 # No value, in exactly this case: how databases and programs write a missing one. Other words may be names.
-_NO_VALUE = frozenset(
+NO_VALUE = frozenset(
     (
         r"\N",
         "NULL",
@@ -32,7 +32,6 @@ _NO_VALUE = frozenset(
         "<NA>",
     )
 )
-_LONGEST_NO_VALUE = max(map(len, _NO_VALUE))
 
 # `="1515"`, which keeps a spreadsheet from reading an id as a number.
 _QUOTED = re.compile(r'="([^"]*)"')
@@ -50,12 +49,9 @@ def placeholders(names: str) -> frozenset[str]:
 
 def is_no_customer(user_id: str, no_customer: Container[str]) -> bool:
     """Whether a customer's id is one of these placeholders; case and surrounding space do not matter."""
+    if user_id.isdecimal():  # most ids
+        return user_id in no_customer
     return user_id.strip().casefold() in no_customer
-
-
-def is_no_value(text: str) -> bool:
-    """Whether a text says that there is none."""
-    return len(text) <= _LONGEST_NO_VALUE and text in _NO_VALUE
 
 
 def unquoted(identifier: str) -> str:

@@ -146,7 +146,8 @@ async def test_minutes_below_the_floor_are_left_out_and_the_floor_is_named(
     floor = int(datetime(2020, 5, 2, 8, 5, tzinfo=UTC).timestamp())
     writer.redis.hset(writer.keys[-1]("totals"), "minute_floor", str(floor))
     answer = await gateway.get("/v1/stats/sales", params={"granularity": "minute"})
-    assert [row["bucket"] for row in answer.json()] == ["2020-05-02T08:05:00Z", "2020-05-24T11:50:00Z"]
+    # The event of 24 May is further ahead than a shop's present may be past its floor: it has moved no clock.
+    assert [row["bucket"] for row in answer.json()] == ["2020-05-02T08:05:00Z"]
     assert answer.headers["Tillstream-Minute-Floor"] == "2020-05-02T08:05:00Z"
     assert "Tillstream-Minute-Floor" not in (await gateway.get("/v1/stats/sales")).headers
 
