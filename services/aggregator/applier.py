@@ -274,7 +274,7 @@ class Applier:
             shards = {home: shards[home]}
         state = PartitionState(shards)
         await self._check_log(partition, state)
-        self._batches.set_floors(await self._store.minute_floors())
+        self._batches.set_floors(await self._store.minute_floors(), await self._store.newest_events())
         self._states[partition] = state
         return state
 

@@ -75,6 +75,11 @@ class TableStore:
         """Each shard's minute floor, epoch seconds."""
         return [int(await self._redis.hget(keys("totals"), "minute_floor") or 0) for keys in self._keys]
 
+    async def newest_events(self) -> list[int]:
+        """Times of the newest events, epoch milliseconds: up to twenty of each shard."""
+        found = [await self._redis.zrange(keys("newest_events"), 0, -1, withscores=True) for keys in self._keys]
+        return [int(at_ms) for events in found for _record, at_ms in events]
+
     async def note_missing(self, shard: int, partition: str, first: int, last: int) -> None:
         """Store that the figures lack these records (offsets, inclusive)."""
         await self._redis.hset(self._keys[shard]("missing"), f"{partition}/{first}", str(last))
