@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -196,7 +196,8 @@ async def test_one_event_of_another_year_moves_no_floor_and_no_present(connectio
     (keys,) = shard_keys(1)
 
     def present() -> int:
-        return watermark_of(int(at) for _, at in client.zrange(keys("newest_events"), 0, -1, withscores=True))
+        found = cast(list[tuple[bytes, float]], client.zrange(keys("newest_events"), 0, -1, withscores=True))
+        return watermark_of(int(at) for _, at in found)
 
     for start, end in ((0, 40), (40, 50), (50, 59)):
         applier = applier_of(store_of(connection), chunk=3)
