@@ -18,7 +18,7 @@ from services.common.dead_letters import RecordOrigin, origin_of, reason_of
 from services.common.events import Purchase, parse
 from services.common.tables import shard_keys
 from tests.fuzz.engines import Stand, aggregator_environment, is_applied, stand_of_its_own
-from tests.fuzz.extremes import extreme_events
+from tests.fuzz.extremes import extreme_events, largest_events
 from tests.fuzz.invariants import Broken
 from tests.support.live_tables import totals
 from tests.support.polling import wait_until
@@ -27,22 +27,29 @@ from tests.support.producer import running as service
 
 EVENTS_A_ROUND = 50_000
 """Tables grow with each distinct name: a round has tables of its own."""
+_LARGEST = 100_000
 _APPLIED_WITHIN_S = 600
 
 
 def run_extremes(seed: int, count: int) -> str | None:
-    """Rounds on engines of their own; what is broken, if anything."""
+    """Rounds on engines of their own, the last one of nothing but the largest amounts; what is broken, if anything."""
+    now_ms = time.time_ns() // 1_000_000
     for first in range(0, count, EVENTS_A_ROUND):
         size = min(EVENTS_A_ROUND, count - first)
-        try:
-            with (
-                tempfile.TemporaryDirectory(prefix="tillstream-fuzz-") as folder,
-                stand_of_its_own(Path(folder)) as stand,
-            ):
-                values = list(extreme_events(seed, first, size, time.time_ns() // 1_000_000))
-                print(f"from {first:>9,}: {apply_extremes(stand, values)}", flush=True)
-        except (Broken, AssertionError) as broken:
+        if broken := _round(f"from {first:,}", list(extreme_events(seed, first, size, now_ms))):
             return f"extreme events {first:,} to {first + size - 1:,} of seed {seed}: {broken}"
+    return _round("the largest amounts", list(largest_events(_LARGEST, now_ms)))
+
+
+def _round(name: str, values: Sequence[bytes]) -> str | None:
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="tillstream-fuzz-") as folder,
+            stand_of_its_own(Path(folder)) as stand,
+        ):
+            print(f"{name}: {apply_extremes(stand, values)}", flush=True)
+    except (Broken, AssertionError, TimeoutError) as broken:
+        return str(broken)
     return None
 
 

@@ -66,6 +66,11 @@ def extreme_events(seed: int, first: int, count: int, broker_ms: int) -> Iterato
             yield _encoded(style(random.Random(f"{seed}/{number}"), number, broker_ms), broker_ms)
 
 
+def largest_events(count: int, broker_ms: int) -> Iterator[bytes]:
+    """Lines of the largest amount: some 90,000 of them are more than a sum of the tables can hold exactly."""
+    return (_encoded(_largest(random.Random(number), number, broker_ms), broker_ms) for number in range(count))
+
+
 def _styles(seed: int, end: int) -> Iterator[Style]:
     """The style of each event, in stretches."""
     dice = random.Random(seed)
