@@ -15,8 +15,9 @@ from local.ports import require_free
 from local.process import Process, Program, spawn, stop_together, tail
 from local.services import SERVICES, Service, engine_environment, services
 from local.settings import StackSettings
+from local.topics import create_topics
+from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
-from services.provision.steps import TopicsStep, ensure_bucket
 
 ENGINE_TIMEOUT_S = 180  # generous, since a process that dies is noticed at once
 SERVICE_TIMEOUT_S = 120
@@ -174,11 +175,12 @@ class Stack:
             say(f"{engine.name:<12} {engine.address}")
 
     def _prepare(self) -> None:
-        asyncio.run(self._provision())
-
-    async def _provision(self) -> None:
-        await ensure_bucket(self.s3, ENGINE_TIMEOUT_S, say)
-        await TopicsStep(self.settings, apply=True, say=say).run(ENGINE_TIMEOUT_S)
+        store = ObjectStore(self.s3)
+        try:
+            store.create_bucket()
+        finally:
+            store.close()
+        asyncio.run(create_topics(self.settings))
 
     def _start_services(self) -> None:
         for service in self.services:

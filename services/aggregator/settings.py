@@ -6,7 +6,6 @@ from pydantic import Field
 
 from services.common.settings import (
     DeadLetterLimits,
-    EventSettings,
     KafkaSettings,
     Port,
     RedisSettings,
@@ -16,9 +15,7 @@ from services.common.settings import (
 )
 
 
-class AggregatorSettings(
-    ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings, EventSettings, DeadLetterLimits
-):
+class AggregatorSettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings, DeadLetterLimits):
     """Every field is set by `TILLSTREAM_<FIELD>`."""
 
     aggregator_metrics_port: Port = 9103

@@ -28,14 +28,10 @@ class ConsumedRecord(Protocol):
 
 
 class OpenObject:
-    """Records of one partition, compressed as they arrive. `opened_s`: when the first arrived.
+    """Records of one partition, compressed as they arrive. `opened_s`: when the first arrived."""
 
-    `covers_from`: the offset after the last record before it; what lies between are markers of transactions.
-    """
-
-    def __init__(self, partition: int, opened_s: float, covers_from: int) -> None:
+    def __init__(self, partition: int, opened_s: float) -> None:
         self.partition = partition
-        self._covers_from = covers_from
         self.opened_s = opened_s
         self.records = 0
         self.size = 0
@@ -57,7 +53,7 @@ class OpenObject:
         """Which records it holds. Raises ValueError while there are none."""
         if self._first is None:
             raise ValueError("an object without records has no extent")
-        return Extent(*self._first, *self._last, self._covers_from)
+        return Extent(*self._first, *self._last)
 
     @property
     def key(self) -> str:

@@ -7,7 +7,6 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from services.common.settings import (
-    EventSettings,
     KafkaSettings,
     Port,
     RedisSettings,
@@ -25,7 +24,7 @@ def _names(text: object) -> object:
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), Field(min_length=1)]
 
 
-class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings, EventSettings):
+class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings):
     """Where the gateway listens, its upstreams, and its limits."""
 
     gateway_port: Port = 8080

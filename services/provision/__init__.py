@@ -1,1 +1,0 @@
-"""Provisioning: the topics and the bucket that the services need."""
