@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -13,6 +13,8 @@ from aiokafka.errors import KafkaError, ProducerClosed
 from services.common.settings import KafkaSettings
 
 Connected = TypeVar("Connected")
+
+Offsets = Mapping[TopicPartition, int]
 
 
 class MskTokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is untyped
@@ -106,3 +108,8 @@ async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPar
         # A client without a subscription only loads the topic's metadata when it asks for an offset.
         await consumer.end_offsets([TopicPartition(topic, 0)])
     return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+
+
+def behind(reached: Offsets, begins: Offsets, ends: Offsets) -> int:
+    """Records before `ends` that were not reached; records that expired from the log do not count."""
+    return sum(max(0, end - max(reached.get(p, 0), begins[p])) for p, end in ends.items())
