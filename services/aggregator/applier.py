@@ -273,14 +273,12 @@ class Applier:
                 wait = _RETRY_AFTER_S[min(failures, len(_RETRY_AFTER_S) - 1)]
                 failures += 1
                 self._health.set("tables", False, f"{type(error).__name__}: {error}")
-                self._health.beat()  # waiting is progress: a restart would not bring the engine back
                 logger.warning(
                     "waiting %.1f s for Redis, Kafka or the archive: %s", wait, error, extra={"retry_after_s": wait}
                 )
                 await asyncio.sleep(wait)
             else:
                 self._health.set("tables", True)
-                self._health.beat()
                 return result
 
 

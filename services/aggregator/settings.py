@@ -1,7 +1,5 @@
 """The aggregator's settings."""
 
-from pathlib import Path
-
 from pydantic import Field
 
 from services.common.settings import (
@@ -32,8 +30,6 @@ class AggregatorSettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settin
     aggregator_event_ids_kept: int = Field(default=100_000, ge=1)
     # Skip records that are in neither Kafka nor the archive. Otherwise they are an error.
     aggregator_accept_missing_history: bool = False
-    # Faust's working directory. The aggregator keeps nothing there.
-    aggregator_scratch: Path = Path(".tillstream/aggregator")
     # How often a snapshot of the live figures is stored in S3, for the batch job to compare with; 0 stores none.
     aggregator_snapshot_seconds: float = Field(default=300, ge=0)
     # How many of the newest snapshots are kept: the archive must catch up with one of them before it is deleted.

@@ -182,8 +182,7 @@ class PurchaseConsumer:
             auto_offset_reset="none",
             fetch_max_wait_ms=self._timings.fetch_held_ms,
             max_partition_fetch_bytes=_FETCH_BYTES,
-            metadata_max_age_ms=int(self._timings.check_every_s * 1000),
-            **client_options(self._settings),
+            **{**client_options(self._settings), "metadata_max_age_ms": int(self._timings.check_every_s * 1000)},
         )
         try:
             async with asyncio.timeout(self._timings.open_timeout_s):
