@@ -23,7 +23,7 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 ifeq ($(filter installed,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
-.PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild verify test fuzz lint faults bench soak metrics lock
+.PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild grow verify test fuzz lint faults bench soak metrics lock
 
 help:
 	@echo "Tillstream on one machine:"
@@ -62,17 +62,21 @@ verify: $(VENV)/.complete ## compare every live figure with a computation from t
 rebuild: $(VENV)/.complete ## rebuild all live tables from archive and Kafka, without downtime
 	@engines="$$($(PYTHON) -m local env)" && eval "$$engines" && exec $(PYTHON) -m services.aggregator.rebuild
 
+grow: $(VENV)/.complete ## add partitions to the purchases topic while everything runs   PARTITIONS=8
+	@engines="$$($(PYTHON) -m local env)" && eval "$$engines" && \
+	exec $(PYTHON) -m services.provision grow --partitions '$(or $(PARTITIONS),$(error PARTITIONS is missing: make grow PARTITIONS=8))'
+
 required = $(or $($(1)),$(error $(1) is missing: make $@ $(1)=path/to/file.csv))
 
 # --- develop ---
 
 test: setup browser ## unit, contract, integration and end-to-end tests, on real engines
 	cd web && npm test
-	$(PYTHON) -m pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder --ignore=$(ONE_ID)
+	$(PYTHON) -m pytest --numprocesses=$(WORKERS) --ignore=$(ONE_ID)
 	$(PYTHON) -m pytest $(ONE_ID)
 
-fuzz: setup ## fuzzing: 1,000,000 messages, 30,000 of them on real engines; 2,000 requests per operation   [MESSAGES=n] [SEED=n]
-	$(PYTHON) -m tests.fuzz --messages $(or $(MESSAGES),1000000) --engines 30000 $(if $(SEED),--seed '$(SEED)')
+fuzz: setup ## fuzzing: 1,000,000 messages, 30,000 of them on real engines; 1,000,000 extreme events on them; 2,000 requests per operation   [MESSAGES=n] [SEED=n]
+	$(PYTHON) -m tests.fuzz --messages $(or $(MESSAGES),1000000) --engines 30000 --extremes $(or $(MESSAGES),1000000) $(if $(SEED),--seed '$(SEED)')
 	$(PYTHON) -m pytest tests/fuzz/test_openapi.py --hypothesis-profile=fuzz --timeout 0
 
 lint: setup ## ruff, mypy strict, import rules, spelling, the page's linter

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from local.settings import StackSettings
 from services.common.generations import live_generation
-from services.common.kafka import client_options, partitions_of
+from services.common.kafka import make_consumer, partitions_of
 
 Offsets = dict[TopicPartition, int]
 
@@ -53,7 +53,7 @@ class Log:
 @asynccontextmanager
 async def open_log(settings: StackSettings) -> AsyncIterator[Log]:
     """A log with its own clients."""
-    consumer = AIOKafkaConsumer(group_id=None, **client_options(settings))
+    consumer = make_consumer(settings, group_id=None)
     redis = Redis.from_url(settings.redis_url)
     await consumer.start()
     try:

@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from local.settings import StackSettings
 from services.common.generations import live_generation
-from services.common.kafka import client_options
+from services.common.kafka import client_options, make_consumer
 from services.common.redis_client import RedisClient, connect
 
 TIMEOUT_S = 10
@@ -108,10 +108,9 @@ def behind(reached: Offsets, begins: Offsets, ends: Offsets) -> int:
 @asynccontextmanager
 async def lag_probe(settings: StackSettings) -> AsyncIterator[LagProbe]:
     """A probe with its own clients. `settings` name the engines' addresses."""
-    options = client_options(settings)
     # Without a group and an assignment it fetches nothing: it only asks for offsets.
-    consumer = AIOKafkaConsumer(group_id=None, **options)
-    admin = AIOKafkaAdminClient(**options)
+    consumer = make_consumer(settings, group_id=None)
+    admin = AIOKafkaAdminClient(**client_options(settings))
     redis = connect(settings)
     try:
         await consumer.start()

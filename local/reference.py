@@ -34,14 +34,36 @@ OPTIONAL = ("user_id", "category_id", "category_code", "brand", "product_name", 
 SEED_LAYOUT = ["event_time", "order_id", "product_id", "category_id", "category_code", "brand", "price", "user_id"]
 SHORT_ROW = ("event_time", "order_id", "product_id", "", "price", "user_id")
 MAX_LINE_BYTES = 2**21
+NO_CUSTOMER = (
+    r"0,-1,\N,null,(null),nil,none,nan,na,n/a,#n/a,<na>,-,--,?,undefined,[object object],(not set),not set,unknown,"
+    "guest,anonymous,anon,00000000-0000-0000-0000-000000000000"
+)
 
 # The contract's limits: ids and texts in characters, prices and amounts in cents.
 _SQL = r"""
 CREATE TEMP MACRO is_unclean(text, longest) AS
     length(text) > longest OR regexp_matches(text, '[\x00-\x1f\x7f-\x{9f}]');
+-- Numbers as spreadsheets and tills spell them: space around, an apostrophe before, any sign, `.99`, `12.`.
+CREATE TEMP MACRO trimmed(text) AS
+    regexp_replace(text, '^[\s\pZ\x{feff}\x{200b}]+|[\s\pZ\x{feff}\x{200b}]+$', '', 'g');
+CREATE TEMP MACRO plain(text) AS
+    regexp_replace(replace(regexp_replace(trimmed(text), '^''', ''), chr(8722), '-'), '(\d)\.$', '\1');
 CREATE TEMP MACRO cents(text) AS
-    CASE WHEN regexp_full_match(text, '-?\d{1,15}(\.\d{1,2}0*)?')
-    THEN CAST(CAST(text AS DECIMAL(38, 2)) * 100 AS HUGEINT) END;
+    CASE WHEN regexp_full_match(plain(text), '[-+]?(\d{1,15}(\.\d{1,2}0*)?|\.\d{1,2}0*)')
+    THEN CAST(CAST(ltrim(plain(text), '+') AS DECIMAL(38, 2)) * 100 AS HUGEINT) END;
+CREATE TEMP MACRO whole_number(text) AS
+    CASE WHEN regexp_full_match(plain(text), '[-+]?(\d{1,15}(\.0+)?|\.0+)')
+    THEN CAST(CAST(ltrim(plain(text), '+') AS DECIMAL(38, 2)) AS BIGINT) END;
+-- Ids: a spreadsheet's formula around them, floats of a table library, and what says that there is none.
+CREATE TEMP MACRO unquoted(id) AS
+    CASE WHEN regexp_full_match(id, '="[^"]*"') THEN nullif(id[3:-2], '') ELSE id END;
+CREATE TEMP MACRO known(text) AS
+    CASE WHEN text NOT IN ('\N', 'NULL', 'null', '(null)', 'None', 'NaN', 'nan', 'undefined', '[object Object]', '#N/A',
+                           'N/A', 'n/a', '<NA>') THEN text END;
+CREATE TEMP MACRO exact(id) AS CASE WHEN regexp_full_match(id, '\d{1,15}\.0') THEN id[:-3] ELSE id END;
+CREATE TEMP MACRO customer(id) AS CASE WHEN NOT list_contains($no_customer, lower(trim(id))) THEN id END;
+CREATE TEMP MACRO is_rounded(id) AS
+    coalesce(regexp_full_match(id, '[+-]?\d+(\.\d*[eE][+-]?|[eE][+-])\d+'), false);
 CREATE TEMP MACRO instant(text) AS
     CASE WHEN regexp_full_match(text, '\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC')
     THEN try_strptime(text, '%Y-%m-%d %H:%M:%S UTC')
@@ -51,38 +73,47 @@ CREATE TEMP MACRO instant(text) AS
 CREATE TEMP TABLE judged AS
 WITH read AS (
     SELECT * REPLACE (
-        nullif(event_time, '') AS event_time, nullif(order_id, '') AS order_id,
-        nullif(product_id, '') AS product_id, nullif(price, '') AS price, nullif(user_id, '') AS user_id,
-        nullif(category_id, '') AS category_id, nullif(category_code, '') AS category_code,
-        nullif(brand, '') AS brand, nullif(product_name, '') AS product_name,
+        nullif(event_time, '') AS event_time, known(unquoted(nullif(order_id, ''))) AS order_id,
+        known(unquoted(nullif(product_id, ''))) AS product_id, nullif(price, '') AS price,
+        customer(exact(customer(unquoted(nullif(user_id, ''))))) AS user_id,
+        known(exact(unquoted(nullif(category_id, '')))) AS category_id,
+        known(nullif(category_code, '')) AS category_code,
+        known(nullif(brand, '')) AS brand, known(nullif(product_name, '')) AS product_name,
         nullif(quantity, '') AS quantity, nullif(amount, '') AS amount)
     FROM rows
 ), valued AS (
     SELECT *, instant(event_time) AS happened, cents(price) AS unit_cents,
-        CASE WHEN quantity IS NULL THEN 1
-             WHEN regexp_full_match(quantity, '-?\d{1,9}') THEN CAST(quantity AS INTEGER) END AS pieces
+        CASE WHEN amount IS NULL THEN cents(price) * coalesce(whole_number(quantity), 1) ELSE cents(amount) END
+            AS revenue
     FROM read
+), signed AS (
+    -- Without a quantity a line is one piece: sold, or returned where its total is negative.
+    SELECT *, CASE WHEN quantity IS NOT NULL THEN whole_number(quantity) WHEN revenue < 0 THEN -1 ELSE 1 END AS pieces
+    FROM valued
 )
-SELECT happened, order_id, product_id, user_id, category_code, brand, pieces, repaired,
-    CASE WHEN amount IS NULL THEN unit_cents * pieces ELSE cents(amount) END AS revenue,
+SELECT happened, order_id, product_id, user_id, category_code, brand, pieces, repaired, revenue,
     CASE
         WHEN NOT whole THEN 'bad_row'
         WHEN event_time IS NULL OR order_id IS NULL OR product_id IS NULL OR price IS NULL THEN 'missing_field'
         WHEN happened IS NULL OR happened < TIMESTAMP '2000-01-01' OR happened > $newest THEN 'bad_time'
-        WHEN unit_cents IS NULL OR starts_with(price, '-') OR unit_cents > 999999999 THEN 'bad_price'
+        WHEN unit_cents IS NULL OR abs(unit_cents) > 999999999 THEN 'bad_price'
         WHEN pieces IS NULL OR abs(pieces) > 1000000 THEN 'bad_quantity'
+        WHEN unit_cents < 0 AND quantity IS NOT NULL THEN 'bad_price'
+        WHEN revenue IS NULL OR abs(revenue) > 100000000000 THEN 'bad_amount'
+        WHEN unit_cents < 0 AND pieces > 0 THEN 'bad_price'
+        WHEN sign(revenue) * sign(pieces) < 0 THEN 'bad_amount'
         WHEN is_unclean(order_id, 128) OR is_unclean(product_id, 128)
             OR coalesce(is_unclean(user_id, 128), false) OR coalesce(is_unclean(category_id, 128), false)
             THEN 'bad_id'
+        WHEN is_rounded(order_id) OR is_rounded(product_id) OR is_rounded(user_id) OR is_rounded(category_id)
+            OR coalesce(regexp_full_match(user_id, '\d{16,}\.0'), false)
+            OR coalesce(regexp_full_match(category_id, '\d{16,}\.0'), false) THEN 'damaged_id'
         WHEN coalesce(is_unclean(category_code, 256), false) OR coalesce(is_unclean(brand, 256), false)
             OR coalesce(is_unclean(product_name, 256), false)
             OR list_contains(string_split(category_code, '.'), '') OR len(string_split(category_code, '.')) > 8
             THEN 'bad_text'
-        WHEN amount IS NOT NULL AND cents(amount) IS NULL THEN 'bad_amount'
-        WHEN abs(CASE WHEN amount IS NULL THEN unit_cents * pieces ELSE cents(amount) END) > 100000000000
-            THEN 'bad_amount'
     END AS refused
-FROM valued;
+FROM signed;
 
 CREATE TEMP TABLE lines AS
 WITH local AS (
@@ -119,10 +150,16 @@ class RowCounts:
 class ReferenceFigures:
     """The rows of CSV files in an in-memory database. Close it after use."""
 
-    def __init__(self, files: Sequence[Path], time_zone: str = "UTC", newest: datetime | None = None) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        time_zone: str = "UTC",
+        newest: datetime | None = None,
+        no_customer: str = NO_CUSTOMER,
+    ) -> None:
         """Read and validate the files; `newest` is the latest valid event time (default: now + one day).
 
-        Raises UnusableFile.
+        `no_customer`: ids that stand for no customer, separated by commas. Raises UnusableFile.
         """
         self._zone = ZoneInfo(time_zone)
         self._database = duckdb.connect()
@@ -131,7 +168,8 @@ class ReferenceFigures:
         self._database.execute(f"CREATE TEMP TABLE rows ({names}, repaired BOOLEAN, whole BOOLEAN)")
         unreadable = sum(self._read(file) for file in files)
         latest = (newest or datetime.now(UTC) + timedelta(days=1)).astimezone(UTC).replace(tzinfo=None)
-        self.ask(_SQL.replace("$zone", f"'{time_zone}'").replace("$newest", f"TIMESTAMP '{latest}'"))
+        sql = _SQL.replace("$zone", f"'{time_zone}'").replace("$newest", f"TIMESTAMP '{latest}'")
+        self.ask(sql.replace("$no_customer", _text_list(no_customer)))
         self.counts = self._count(unreadable)
 
     def close(self) -> None:
@@ -234,6 +272,12 @@ class ReferenceFigures:
     def ask(self, sql: str, parameters: dict[str, Value] | None = None) -> list[tuple[Any, ...]]:
         """Rows of a query over `rows` (texts as in the files, repaired), `judged` (with `refused`) and `lines`."""
         return self._database.execute(sql, parameters or {}).fetchall()
+
+
+def _text_list(names: str) -> str:
+    """Names separated by commas as a list of SQL, in lower case."""
+    quoted = (name.strip().lower().replace("'", "''") for name in names.split(","))
+    return "[" + ", ".join(f"'{name}'" for name in quoted if name) + "]::VARCHAR[]"
 
 
 def sales_section(rows: Iterable[Sequence[Any]]) -> Section:

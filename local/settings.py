@@ -8,10 +8,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from local.layout import STATE
 from local.ports import LOOPBACK, free_ports
-from services.common.settings import ArchiveSettings, KafkaSettings, Port, RedisSettings
+from services.common.settings import ArchiveSettings, Port, RedisSettings
+from services.provision.settings import TopicSettings
 
 
-class StackSettings(KafkaSettings, RedisSettings, ArchiveSettings, BaseSettings):
+class StackSettings(TopicSettings, RedisSettings, ArchiveSettings, BaseSettings):
     """Every field is set by `TILLSTREAM_<FIELD>`.
 
     The address of an engine replaces the engine that the stack would start: `kafka_bootstrap`, `redis_url`,
@@ -34,9 +35,8 @@ class StackSettings(KafkaSettings, RedisSettings, ArchiveSettings, BaseSettings)
 
     state_dir: Path = STATE
     redis_max_memory: str = "4gb"
-    # Retention: bytes of each topic, hours of the purchases topic.
-    kafka_retention_bytes: int = Field(default=8 * 1024**3, ge=16 * 1024**2)
-    kafka_retention_hours: float = Field(default=168, ge=1)
+    # One machine's disk is limited.
+    kafka_retention_bytes: int | None = Field(default=8 * 1024**3, ge=16 * 1024**2)
 
     kafka_bootstrap: str = ""
     redis_url: str = ""

@@ -15,9 +15,8 @@ from local.ports import require_free
 from local.process import Process, Program, spawn, stop_together, tail
 from local.services import SERVICES, Service, engine_environment, services
 from local.settings import StackSettings
-from local.topics import create_topics
-from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
+from services.provision.steps import TopicsStep, ensure_bucket
 
 ENGINE_TIMEOUT_S = 180  # generous, since a process that dies is noticed at once
 SERVICE_TIMEOUT_S = 120
@@ -175,12 +174,11 @@ class Stack:
             say(f"{engine.name:<12} {engine.address}")
 
     def _prepare(self) -> None:
-        store = ObjectStore(self.s3)
-        try:
-            store.create_bucket()
-        finally:
-            store.close()
-        asyncio.run(create_topics(self.settings))
+        asyncio.run(self._provision())
+
+    async def _provision(self) -> None:
+        await ensure_bucket(self.s3, ENGINE_TIMEOUT_S, say)
+        await TopicsStep(self.settings, apply=True, say=say).run(ENGINE_TIMEOUT_S)
 
     def _start_services(self) -> None:
         for service in self.services:

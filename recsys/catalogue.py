@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.event_clock import NEVER_MS
 from recsys.topk import Allowed
 from services.common.categories import UNKNOWN
+from services.common.event_clock import NEVER_MS
 
 NO_PRICE = -1
 _NEW_TEXTS = 100_000

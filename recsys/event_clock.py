@@ -1,14 +1,12 @@
-"""An event-time watermark: the shop's present time from event times alone, robust against single wrong ones.
+"""The event clock of one model's live state: the shop's present time, and sales that lie ahead of it.
 
-The wall clock does not serve: the data may be of another year.
+The rule is that of services/common/event_clock.py.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-NEVER_MS = -(2**62)
-QUORUM = 20
-_MAX_AHEAD_MS = 24 * 3_600_000  # as far as the contract lets an event lie past its arrival
+from services.common.event_clock import MAX_AHEAD_MS, NEVER_MS, QUORUM
 
 
 class EventClock:
@@ -36,11 +34,11 @@ class EventClock:
         if len(latest) < QUORUM:
             heapq.heappush(latest, event_time_ms)
             if len(latest) == QUORUM:
-                self._horizon_ms = latest[0] + _MAX_AHEAD_MS
+                self._horizon_ms = latest[0] + MAX_AHEAD_MS
                 self.watermark_ms = max(known_ms for known_ms in latest if known_ms <= self._horizon_ms)
         elif event_time_ms > latest[0]:
             heapq.heapreplace(latest, event_time_ms)
-            self._horizon_ms = latest[0] + _MAX_AHEAD_MS
+            self._horizon_ms = latest[0] + MAX_AHEAD_MS
         if event_time_ms <= self._horizon_ms:
             self.watermark_ms = max(self.watermark_ms, event_time_ms)
         return bool(self._ahead) and self._ahead[0][0] <= self._horizon_ms
@@ -61,14 +59,3 @@ class EventClock:
             sale = heapq.heappop(self._ahead)
             self.watermark_ms = max(self.watermark_ms, sale[0])
             yield sale
-
-
-def watermark_of(latest_ms: Iterable[int]) -> int:
-    """The watermark after the `QUORUM` newest of all event times (or all, where there are fewer).
-
-    So the end of a training equals the watermark of a live state that has seen the same events.
-    """
-    clock = EventClock()
-    for event_time_ms in latest_ms:
-        clock.observe(event_time_ms)
-    return clock.watermark_ms

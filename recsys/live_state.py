@@ -11,9 +11,10 @@ import numpy as np
 
 from recsys.co_purchases import CoPurchases, Neighbours
 from recsys.decayed_counts import DAY_MS, DecayedCounts
-from recsys.event_clock import NEVER_MS, EventClock
+from recsys.event_clock import EventClock
 from recsys.purchase_history import Histories, History, PastPurchases
 from recsys.topk import Allowed, Float64s, Int64s, Rows
+from services.common.event_clock import NEVER_MS
 
 __all__ = ["NEVER_MS", "Bounds", "LiveState", "Purchase", "Sizes"]
 

@@ -7,8 +7,8 @@ from enum import StrEnum
 from recsys.catalogue import Catalogue, Facts
 from recsys.category_affinity import Categories
 from recsys.live_state import LiveState, Purchase
+from services.common.events import DEFAULT_NO_CUSTOMER, Rejected, parse, row_of
 from services.common.events import Purchase as Event
-from services.common.events import Rejected, parse, row_of
 from services.common.row_watermarks import RecentRowWatermarks
 
 DEDUP_WINDOW = 100_000
@@ -86,12 +86,23 @@ class Deduplicator:
 class StreamApplier:
     """Updates the state of one model, record by record."""
 
-    def __init__(self, catalogue: Catalogue, categories: Categories, live: LiveState, dedup: Deduplicator) -> None:
-        """`categories` and `live` have as many products as the catalogue has rows."""
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        categories: Categories,
+        live: LiveState,
+        dedup: Deduplicator,
+        no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER,
+    ) -> None:
+        """`categories` and `live` have as many products as the catalogue has rows.
+
+        `no_customer`: ids that stand for no customer.
+        """
         self.catalogue = catalogue
         self.live = live
         self._categories = categories
         self._dedup = dedup
+        self._no_customer = no_customer
         self.outcomes: Counter[ApplyOutcome] = Counter()
 
     def apply(self, partition: int, value: bytes | None, broker_ms: int) -> None:
@@ -100,12 +111,12 @@ class StreamApplier:
 
     def remember(self, value: bytes | None, broker_ms: int) -> None:
         """Remember a record before the model's cut-off, so that a repeat of it is found."""
-        event = parse(value, broker_ms)
+        event = parse(value, broker_ms, self._no_customer)
         if not isinstance(event, Rejected):
             self._dedup.remember(event)
 
     def _outcome(self, partition: int, value: bytes | None, broker_ms: int) -> ApplyOutcome:
-        event = parse(value, broker_ms)
+        event = parse(value, broker_ms, self._no_customer)
         if isinstance(event, Rejected):
             return ApplyOutcome.INVALID
         if self._dedup.is_repeat(partition, event):

@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from recsys.stream_apply import SOURCES
-from services.common.events import MAX_ROW_DIGITS
+from services.common.events import DEFAULT_NO_CUSTOMER, MAX_ROW_DIGITS
 from services.common.object_store import ObjectStore
 from spark.records import CHECKED, ORIGIN, PURCHASE, checker, ddl
 
@@ -57,9 +57,9 @@ def read_archive(spark: SparkSession, folder: str | None) -> DataFrame:
     return objects.select(F.col("value").cast("binary").alias("line"), F.col("_metadata.file_path").alias("path"))
 
 
-def check(lines: DataFrame, job_ms: int) -> DataFrame:
+def check(lines: DataFrame, job_ms: int, no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER) -> DataFrame:
     """Rows of `CHECKED`, `identity`, and `repeat`: whether an earlier record has the same identity."""
-    checked = lines.where(F.length("line") > 0).mapInArrow(checker(job_ms), ddl(CHECKED))
+    checked = lines.where(F.length("line") > 0).mapInArrow(checker(job_ms, no_customer), ddl(CHECKED))
     same_line = Window.partitionBy("identity").orderBy(*arrival_order())
     marked = checked.withColumn("identity", _identity())
     return marked.withColumn("repeat", F.row_number().over(same_line) > 1)

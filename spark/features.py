@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from recsys.category_affinity import MAX_CATEGORIES
 from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.evaluation.training_view import CATEGORY_SHRINK, NEIGHBOURS, NEWEST_PRODUCTS, POPULAR_DAYS
-from recsys.event_clock import QUORUM, watermark_of
+from services.common.event_clock import QUORUM, watermark_of
 from spark.train import numbered
 
 POPULAR_AT_LEAST = 100

@@ -5,12 +5,12 @@ from pathlib import Path
 from pydantic import Field
 
 from recsys.als_settings import AlsSettings, EvaluationSettings
-from services.common.settings import S3Settings, ServiceSettings, ShopSettings
+from services.common.settings import EventSettings, S3Settings, ServiceSettings, ShopSettings
 
 STATE = Path(".tillstream")
 
 
-class JobSettings(ServiceSettings, S3Settings, ShopSettings, EvaluationSettings):
+class JobSettings(ServiceSettings, S3Settings, ShopSettings, EventSettings, EvaluationSettings):
     """The settings of one run."""
 
     archive_prefix: str = Field(default="raw/purchases/", pattern="^([^/]+/)+$")

@@ -37,11 +37,13 @@ def curated_folder(run_id: RunId) -> str:
     return f"{CURATED}{run_id.version}/"
 
 
-def read_checked(spark: SparkSession, store: ObjectStore, archive_prefix: str, run_id: RunId) -> DataFrame:
+def read_checked(
+    spark: SparkSession, store: ObjectStore, archive_prefix: str, run_id: RunId, no_customer: frozenset[str]
+) -> DataFrame:
     """The validated records of the archive, persisted for the steps that read them."""
     is_empty = next(store.list(archive_prefix), None) is None
     archive = curate.read_archive(spark, None if is_empty else s3a_url(store, archive_prefix))
-    return curate.check(archive, run_id.started_ms).persist()
+    return curate.check(archive, run_id.started_ms, no_customer).persist()
 
 
 def check_step(checked: DataFrame, step_log: StepLog) -> Curation:

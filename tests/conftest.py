@@ -17,22 +17,12 @@ import redis
 
 from local.engines import KafkaEngine, S3Engine, ValkeyEngine
 from local.ports import free_port, take_share
-from local.topics import create
 from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.topics import DEAD_LETTERS, PURCHASES
+from services.provision.topics import create
 from tests.support.engines import SMALL_JOBS, TopicFactory, TopicNames, running
-
-# The longest first: a worker that begins one of them at the end keeps the others waiting.
-LONGEST = (
-    "tests/integration/test_spark_job.py",
-    "tests/integration/test_stack.py",
-    "tests/faults/",
-    "tests/e2e/",
-    "tests/integration/",
-)
-# Their tests share nothing, so any worker may take any of them.
-APART = ("tests/integration/test_stack.py",)
+from tests.support.scheduling import UnitScheduling, place_of
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,16 +35,16 @@ def pytest_configure(config: pytest.Config) -> None:
         take_share(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> UnitScheduling:
+    """A module's tests, and all that share the live shop, on one worker."""
+    return UnitScheduling(config)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The longest tests first; a module's tests, and all that share the live shop, on one worker."""
-    items.sort(key=lambda item: next((place for place, path in enumerate(LONGEST) if _is_of(item, path)), len(LONGEST)))
+    """The longest tests first."""
+    items.sort(key=lambda item: place_of(item.nodeid))
     if hasattr(config, "workerinput"):
         _require_an_id_for_each(items)
-    for item in items:
-        if not any(_is_of(item, path) for path in APART):
-            module = item.nodeid.partition("::")[0]
-            item.add_marker(pytest.mark.xdist_group("e2e" if _is_of(item, "tests/e2e/") else module))
 
 
 def _require_an_id_for_each(items: list[pytest.Item]) -> None:
@@ -62,10 +52,6 @@ def _require_an_id_for_each(items: list[pytest.Item]) -> None:
     shared = sorted(name for name, count in Counter(item.nodeid for item in items).items() if count > 1)
     if shared:
         raise pytest.UsageError(f"several tests have one id, run them without workers: {', '.join(shared)}")
-
-
-def _is_of(item: pytest.Item, path: str) -> bool:
-    return item.nodeid.startswith(path)
 
 
 @pytest.fixture(scope="session")

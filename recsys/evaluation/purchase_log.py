@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from recsys.event_clock import QUORUM, watermark_of
 from recsys.live_state import Purchase
+from services.common.event_clock import QUORUM, watermark_of
 
 ANONYMOUS = -1
 COLUMNS = ("event_time", "order_id", "user_id", "product_id", "category_code", "quantity")

@@ -8,7 +8,7 @@ from typing import Any
 
 import faust
 import mode
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from services.aggregator.app import build_app
@@ -23,7 +23,7 @@ from services.common.dlq_limits import InvalidRateAlarm
 from services.common.entrypoint import run_service
 from services.common.eventloop_lag import watch_loop
 from services.common.generations import FIRST_GENERATION, Generation
-from services.common.kafka import client_options, producer_options, until_reachable
+from services.common.kafka import client_options, make_consumer, producer_options, until_reachable
 from services.common.object_store import ObjectStore
 from services.common.redis_client import connect
 from services.common.telemetry import Health, TelemetryServer
@@ -42,7 +42,7 @@ class Clients(mode.Service):
         self._health = health
         self.redis = connect(settings)
         self.producer = AIOKafkaProducer(**producer_options(settings))
-        self.log_client = AIOKafkaConsumer(group_id=None, **client_options(settings))
+        self.log_client = make_consumer(settings, group_id=None)
         self.objects = ObjectStore(settings)
         self._snapshots: asyncio.Task[None] | None = None
 

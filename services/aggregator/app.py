@@ -95,16 +95,20 @@ class _Worker:
     async def _handle(self, event: EventT[Any]) -> None:
         tp, batch = event.message.tp, cast(FetchedBatch, event.value)
         consumer = self._consumer
-        back_to = await self._applier.apply(TopicPartition(*tp), batch.records)
+        back_to = await self._applier.apply(TopicPartition(*tp), batch.records, batch.end)
         # A batch from before the last seek is applied too: a fetch in flight during a seek may bring what was sought.
         # But where such a batch asks to seek back, the consumer has been repositioned already.
         if not consumer.is_current(tp, batch):
             return
         if back_to is not None:
             await consumer.go_to({tp: back_to})
-        reached = batch.records[-1].offset + 1 if back_to is None else back_to
-        if tp in consumer.assignment():  # a revoked partition's lag is reported by its next owner
-            self._lag.reached(TopicPartition(*tp), reached, consumer.highwater(tp) or reached)
+        self._note_lag(tp, batch.end if back_to is None else back_to)
+
+    def _note_lag(self, tp: TP, reached: int) -> None:
+        if tp not in self._consumer.assignment():  # a revoked partition's lag is reported by its next owner
+            return
+        if (end := self._consumer.last_stable_offset(tp)) is not None:
+            self._lag.reached(TopicPartition(*tp), reached, end)
 
     async def _realign(self) -> None:
         consumer = self._consumer
@@ -118,6 +122,9 @@ class _Worker:
         )
         if seek_to:
             await consumer.go_to({TP(*partition): offset for partition, offset in seek_to.items()})
+        for tp in assigned:  # marks that passed markers of transactions brought no batch
+            if (reached := self._applier.next_offset(TopicPartition(*tp))) is not None:
+                self._note_lag(tp, reached)
         self._health.set("assigned", True, f"{len(assigned)} partitions")
         self._health.report("partitions", len(assigned))
         self._lag.report()

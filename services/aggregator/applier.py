@@ -18,8 +18,9 @@ from redis.exceptions import RedisError
 
 from services.aggregator.archive_reader import BackfillSource
 from services.aggregator.backfill import ArchiveBackfill
-from services.aggregator.batch import BatchBuilder, ShardCall
+from services.aggregator.batch import BatchBuilder, RecordSpan, ShardCall
 from services.aggregator.dead_letter_output import DeadLetterOutput
+from services.aggregator.empty_ends import EmptyEnds
 from services.aggregator.in_flight import InFlightCall
 from services.aggregator.log_guard import LogGuard, LogRange
 from services.aggregator.partition_state import PartitionState, partition_name
@@ -27,6 +28,7 @@ from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import OffsetConflict, TableStore
 from services.aggregator.validation import Record, validate
 from services.common.calendar import Calendar
+from services.common.events import DEFAULT_NO_CUSTOMER
 from services.common.generations import Generation
 from services.common.metrics import AGGREGATOR_LINES, AGGREGATOR_MISMATCHES, AGGREGATOR_REFETCHED
 from services.common.redis_client import RedisClient
@@ -45,7 +47,7 @@ class ApplierSettings:
     """`chunk`: records of one script call. `time_zone`: of the calendar, until a live generation has another.
 
     `missing_timeout_s`: how long records in neither Kafka nor the archive may still be on their way to the archive;
-    after that they are an error, or skipped with `accept_missing_history`.
+    after that they are an error, or skipped with `accept_missing_history`. `no_customer`: ids of no customer.
     """
 
     dead_letters_topic: str
@@ -53,6 +55,7 @@ class ApplierSettings:
     accept_missing_history: bool
     time_zone: str
     missing_timeout_s: float = 120.0
+    no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Applier:
         self._settings = settings
         self._live = live
         self._generation: Generation | None = None
+        self._empty_ends = EmptyEnds(ports.log_range)
         self._log_guard = LogGuard(ports.log_range)
         self._batches = BatchBuilder(store, Calendar(settings.time_zone))
         self._backfill = ArchiveBackfill(
@@ -99,13 +103,15 @@ class Applier:
         self._states.clear()
         self._dead_letters.forget()
 
-    async def apply(self, partition: TopicPartition, records: Sequence[Record]) -> int | None:
+    async def apply(self, partition: TopicPartition, records: Sequence[Record], end: int | None = None) -> int | None:
         """Apply the records of one fetch. Returns the offset to seek back to, None where reading may continue.
 
+        `end`: the offset up to which there are no other records, by default the one after the last record.
         Waits while Redis or the dead-letter topic is unavailable. Raises RebuildNeeded, TooManyInvalidRecords.
         """
+        span = RecordSpan(records, records[-1].offset + 1 if end is None else end)
         async with self._lock:
-            back_to = await self._retry(lambda: self._apply(partition, records))
+            back_to = await self._retry(lambda: self._apply(partition, span))
         if back_to is not None and self.needs_backfill(partition):
             await asyncio.sleep(_BACKFILL_PAUSE_S)
         return back_to
@@ -116,8 +122,9 @@ class Applier:
         """The offset to seek to in each partition whose mark differs from the cached one.
 
         This detects a Redis that was restored from a snapshot or emptied while no record came in. Records that have
-        expired from Kafka are backfilled before it returns. `positions_reset` says whether the consumer's positions
-        were set elsewhere; then nothing cached is valid. It is asked under the lock: a batch from before may wait for
+        expired from Kafka are backfilled before it returns, and marks pass the markers of transactions and the aborted
+        records that a log ends with. `positions_reset` says whether the consumer's positions were set elsewhere; then
+        nothing cached is valid. It is asked under the lock: a batch from before may wait for
         Redis for long, and cache marks again although the consumer does not seek to them. Raises RebuildNeeded.
         """
         async with self._lock:
@@ -136,6 +143,11 @@ class Applier:
             partition: state.next_offset for partition, state in known.items() if state and not state.needs_backfill
         }
 
+    def next_offset(self, partition: TopicPartition) -> int | None:
+        """The offset before which everything is applied; None for a partition of which nothing is known."""
+        state = self._states.get(partition)
+        return None if state is None else state.next_offset
+
     def needs_backfill(self, partition: TopicPartition) -> bool:
         """Whether the next records have expired from Kafka and are not applied from the archive yet."""
         state = self._states.get(partition)
@@ -153,7 +165,17 @@ class Applier:
         if expired:
             await self._run_backfill(expired)
             seek_to |= {partition: known.next_offset for partition in expired if (known := self._states.get(partition))}
+        await self._pass_markers(partitions)
         return seek_to
+
+    async def _pass_markers(self, partitions: Sequence[TopicPartition]) -> None:
+        """Move marks over the end of a log that holds no record: it brings no batch that would move them."""
+        for partition, end in (await self._empty_ends.of(partitions, self._states)).items():
+            try:
+                await self._call(await self._prepare(partition, self._states[partition], RecordSpan([], end)))
+            except OffsetConflict as conflict:
+                self._count_conflict(conflict)
+                self._states.pop(partition, None)
 
     async def _run_backfill(self, partitions: Sequence[TopicPartition]) -> None:
         states = {partition: self._states[partition] for partition in partitions}
@@ -167,7 +189,8 @@ class Applier:
     def _is_current(self, partition: TopicPartition, state: PartitionState) -> bool:
         return self._states.get(partition) is state
 
-    async def _apply(self, partition: TopicPartition, records: Sequence[Record]) -> int | None:
+    async def _apply(self, partition: TopicPartition, span: RecordSpan) -> int | None:
+        records = span.records
         state = self._states.get(partition) or await self._load(partition)
         if (back_to := await self._seek_back_to(partition, state, records[0].offset)) is not None:
             return back_to
@@ -176,7 +199,7 @@ class Applier:
             AGGREGATOR_REFETCHED.inc(sum(record.offset < state.next_offset for record in records))
         in_flight = InFlightCall()
         try:
-            await self._advance(in_flight, partition, state, records)
+            await self._advance(in_flight, partition, state, span)
             await in_flight.wait()
         except OffsetConflict as conflict:
             self._count_conflict(conflict)
@@ -197,26 +220,24 @@ class Applier:
         return state.log_start if state.needs_backfill else None  # `realign` backfills what lies before
 
     async def _advance(
-        self, in_flight: InFlightCall, partition: TopicPartition, state: PartitionState, records: Sequence[Record]
+        self, in_flight: InFlightCall, partition: TopicPartition, state: PartitionState, span: RecordSpan
     ) -> None:
         """Apply what lies past the marks, chunk by chunk; the last calls may still be in flight."""
-        wanted = [record for record in records if record.offset >= state.next_offset]
-        for chunk in _chunks(wanted, self._settings.chunk):
+        wanted = [record for record in span.records if record.offset >= state.next_offset]
+        for chunk in _chunks(RecordSpan(wanted, span.end), self._settings.chunk):
             await in_flight.start(self._call(await self._prepare(partition, state, chunk)))
 
-    async def _prepare(
-        self, partition: TopicPartition, state: PartitionState, records: Sequence[Record]
-    ) -> list[ShardCall]:
+    async def _prepare(self, partition: TopicPartition, state: PartitionState, span: RecordSpan) -> list[ShardCall]:
         """The calls for these records. The state is advanced already: a call that fails drops it."""
         if partition.topic == self._settings.dead_letters_topic:
-            calls = self._batches.dead_letters(partition, state, records)
+            calls = self._batches.dead_letters(partition, state, span)
         else:
-            lines, rejected = validate(records)
-            if not state.needs_backfill:  # records from the archive were observed when they arrived
-                self._dead_letters.observe(partition, records, rejected)
+            lines, rejected = validate(span.records, self._settings.no_customer)
+            if span.records and not state.needs_backfill:  # those from the archive were observed when they arrived
+                self._dead_letters.observe(partition, span.records, rejected)
             if rejected:
                 await self._dead_letters.send(partition, rejected)
-            calls = await self._batches.purchases(partition, state, records, lines)
+            calls = await self._batches.purchases(partition, state, span, lines)
         for call in calls:
             shard = state.shards[call.shard]
             shard.mark = call.advance.next
@@ -253,7 +274,7 @@ class Applier:
             shards = {home: shards[home]}
         state = PartitionState(shards)
         await self._check_log(partition, state)
-        self._batches.set_floors(await self._store.minute_floors())
+        self._batches.set_floors(await self._store.minute_floors(), await self._store.newest_events())
         self._states[partition] = state
         return state
 
@@ -300,10 +321,15 @@ def make_applier(
         chunk=settings.aggregator_chunk,
         accept_missing_history=settings.aggregator_accept_missing_history,
         time_zone=generation.time_zone,
+        no_customer=settings.no_customer_ids,
     )
     return Applier(store, ports, health, applier_settings, live)
 
 
-def _chunks(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:
+def _chunks(span: RecordSpan, size: int) -> Iterator[RecordSpan]:
+    """The span in parts of at most `size` records, each up to where the next one begins."""
+    records = span.records
     for start in range(0, len(records), size):
-        yield records[start : start + size]
+        following = start + size
+        end = records[following].offset if following < len(records) else span.end
+        yield RecordSpan(records[start:following], end)

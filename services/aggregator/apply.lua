@@ -200,6 +200,10 @@ if #batch.arrivals > 0 and call('HLEN', KEYS[batch.arrivals_key]) > 2 * batch.ar
     if tonumber(second) < oldest then call('HDEL', KEYS[batch.arrivals_key], second) end
   end
 end
+if #batch.newest_events > 0 then -- the shop's present depends on these alone
+  call('ZADD', KEYS[batch.newest_events_key], unpack(batch.newest_events))
+  call('ZREMRANGEBYRANK', KEYS[batch.newest_events_key], 0, -batch.newest_events_kept - 1)
+end
 for _, pair in ipairs(batch.lateness) do call('HINCRBY', KEYS[batch.lateness_key], pair[1], pair[2]) end
 for _, pair in ipairs(batch.dead_letters) do call('HINCRBY', KEYS[batch.dead_letters_key], pair[1], pair[2]) end
 for _, line in ipairs(batch.ticker) do

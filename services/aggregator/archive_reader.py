@@ -17,7 +17,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from isal import igzip_lib
 
 from services.aggregator.validation import Record
-from services.common.archive.keys import PREFIX, hour_end_ms, object_key, partition_and_first_offset
+from services.common.archive.keys import (
+    PREFIX,
+    Extent,
+    ForeignObject,
+    hour_end_ms,
+    object_key,
+    partition_and_first_offset,
+)
 from services.common.archive.lines import read_line
 from services.common.object_store import ObjectStore
 from services.common.storage_errors import NoSuchObject
@@ -59,6 +66,12 @@ class BackfillSource(Protocol):
         missing, the next batch begins after them. Raises OSError where the source is unavailable.
         """
 
+    async def is_gap(self, partition: TopicPartition, wanted: int, found: int) -> bool:
+        """After `read`: whether the source says that the log never had a record from `wanted` to `found`.
+
+        Raises OSError.
+        """
+
 
 class BackfillRecord(NamedTuple):
     """An archived record in the form of a consumed one, without headers: these are not archived.
@@ -90,7 +103,16 @@ class SegmentIndex:
         begin = max(0, bisect_right(self._first_offsets, max(0, wanted.start - 1)) - 1)
         end = bisect_left(self._first_offsets, wanted.end)
         for at in range(begin, end):
-            yield object_key(partition, self._first_offsets[at], self._hours[at])
+            yield self._key(partition, at)
+
+    def neighbours(self, partition: int, offset: int) -> tuple[str | None, str | None]:
+        """The keys of the last object that begins before an offset, and of the first one that does not."""
+        at = bisect_left(self._first_offsets, offset)
+        before = self._key(partition, at - 1) if at else None
+        return before, self._key(partition, at) if at < len(self._first_offsets) else None
+
+    def _key(self, partition: int, at: int) -> str:
+        return object_key(partition, self._first_offsets[at], self._hours[at])
 
 
 class ArchiveReader:
@@ -98,10 +120,12 @@ class ArchiveReader:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+        self._segments: dict[int, SegmentIndex] = {}
 
     async def read(self, ranges: Mapping[TopicPartition, OffsetRange]) -> PartitionBatches:
         """See BackfillSource. Raises ArchiveUnavailable, UnusableObject."""
         segments = await self._call(lambda: index_segments(self._store, {partition.partition for partition in ranges}))
+        self._segments |= segments
         async with AsyncExitStack() as stack:
             streams = {
                 partition: await stack.enter_async_context(
@@ -111,6 +135,28 @@ class ArchiveReader:
             }
             async for partition, records in merge_by_time(streams):
                 yield partition, records
+
+    async def is_gap(self, partition: TopicPartition, wanted: int, found: int) -> bool:
+        """See BackfillSource. Raises ArchiveUnavailable.
+
+        An object holds every record from its first to its last one, and says from which offset on it does; an object of
+        an earlier archiver does not say so.
+        """
+        index = self._segments.get(partition.partition, SegmentIndex())
+        before, following = index.neighbours(partition.partition, wanted)
+        last = await self._extent(before) if before else None
+        if last is not None and last.last_offset >= found:
+            return True
+        extent = await self._extent(following) if following else None
+        return extent is not None and extent.first_offset >= found and extent.covers_from <= wanted
+
+    async def _extent(self, key: str) -> Extent | None:
+        """Which records the object holds; None where the archiver did not write it."""
+        metadata = await self._call(lambda: self._store.metadata(key))
+        try:
+            return Extent.read(key, metadata)
+        except ForeignObject:
+            return None
 
     async def _records(self, partition: int, segments: SegmentIndex, wanted: OffsetRange) -> RecordBatches:
         async with aclosing(self._objects(segments.keys(partition, wanted))) as objects:

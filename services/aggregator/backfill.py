@@ -8,6 +8,7 @@ from contextlib import aclosing
 from aiokafka import TopicPartition
 
 from services.aggregator.archive_reader import BackfillSource, OffsetRange
+from services.aggregator.batch import RecordSpan
 from services.aggregator.in_flight import InFlightCall
 from services.aggregator.log_guard import require_same_log
 from services.aggregator.partition_state import PartitionState, RebuildNeeded, partition_name
@@ -22,7 +23,7 @@ _ACCEPTED = "accept_missing_history"
 
 States = Mapping[TopicPartition, PartitionState]
 IsCurrent = Callable[[TopicPartition, PartitionState], bool]
-Advance = Callable[[InFlightCall, TopicPartition, PartitionState, Sequence[Record]], Awaitable[None]]
+Advance = Callable[[InFlightCall, TopicPartition, PartitionState, RecordSpan], Awaitable[None]]
 
 
 class ArchiveBackfill:
@@ -63,7 +64,7 @@ class ArchiveBackfill:
                     if not is_current(partition, state):
                         return  # forgotten, as by a rebalance: the next realignment continues with what is assigned
                     await self._check(partition, state, records)
-                    await advance(in_flight, partition, state, records)
+                    await advance(in_flight, partition, state, RecordSpan(records, records[-1].offset + 1))
                     self._report(partition, state)
             await in_flight.wait()
         finally:
@@ -89,7 +90,7 @@ class ArchiveBackfill:
     async def _check(self, partition: TopicPartition, state: PartitionState, records: Sequence[Record]) -> None:
         require_same_log(partition, state, records)
         found = records[0].offset
-        if found > state.next_offset:  # the archive begins late or has a hole
+        if found > state.next_offset and not await self._source.is_gap(partition, state.next_offset, found):
             if not self._accept_missing:
                 raise RebuildNeeded(records_lost_message(partition, state.next_offset, found - 1))
             await self.skip(partition, state, found, _ACCEPTED)
@@ -97,6 +98,9 @@ class ArchiveBackfill:
 
     async def _handle_missing(self, partition: TopicPartition, state: PartitionState) -> None:
         """The archive ends before Kafka's log start: the archiver may still hold the records in between."""
+        if await self._source.is_gap(partition, state.next_offset, state.log_start):
+            state.skipped_to = state.log_start  # nothing is missing
+            return
         since = self._missing_since.setdefault(partition, time.monotonic())
         first, last = state.next_offset, state.log_start - 1
         if time.monotonic() - since < self._missing_timeout_s:

@@ -86,6 +86,9 @@ class ShardDelta:
     events: int = 0
     first_event: int | None = None
     last_event: int | None = None
+    newest_events: list[tuple[int, str]] = field(
+        default_factory=list
+    )  # time, and record as `<topic>/<partition>/<offset>`
     arrivals: Counter[int] = field(default_factory=Counter)
     lateness: Counter[str] = field(default_factory=Counter)
     dead_letters: Counter[str] = field(default_factory=Counter)

@@ -1,13 +1,16 @@
 """Kafka adapter of the applier: sends dead letters, reads the log's range and single records."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from services.aggregator.validation import RejectedRecord
 from services.common.dead_letters import RecordOrigin, cut, dead_letter_headers
 
-_FIRST_TIMEOUT_MS = 3000
+_FIRST_TIMEOUT_S = 3.0
+_FETCH_WAIT_MS = 100
 
 
 class KafkaDeadLetters:
@@ -38,13 +41,34 @@ class KafkaLogRange:
     async def offsets(self, partition: TopicPartition) -> tuple[int, int]:
         """See LogRange."""
         start = await self._client.beginning_offsets([partition])
-        end = await self._client.end_offsets([partition])
-        return start[partition], end[partition]
+        return start[partition], (await self.ends([partition]))[partition]
+
+    async def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """See LogRange."""
+        ends: Mapping[TopicPartition, int] = await self._client.end_offsets([*partitions])
+        return ends
 
     async def first(self, partition: TopicPartition, offset: int) -> tuple[int, int] | None:
         """See LogRange."""
+        record = await self._read_from(partition, offset)
+        return (record.offset, record.timestamp) if record else None
+
+    async def empty_to(self, partition: TopicPartition, offset: int) -> int:
+        """See LogRange."""
+        record = await self._read_from(partition, offset)
+        return int(record.offset if record else await self._client.position(partition))
+
+    async def _read_from(self, partition: TopicPartition, offset: int) -> Any:
+        """The first record at or after an offset; None where there is none up to the end, or none arrives in time.
+
+        The position then lies past the markers of transactions and the aborted records that were read.
+        """
         self._client.assign([partition])
         self._client.seek(partition, offset)
-        fetched = await self._client.getmany(partition, timeout_ms=_FIRST_TIMEOUT_MS, max_records=1)
-        records = fetched.get(partition, [])
-        return (records[0].offset, records[0].timestamp) if records else None
+        end = (await self.ends([partition]))[partition]
+        until = time.monotonic() + _FIRST_TIMEOUT_S
+        while await self._client.position(partition) < end and time.monotonic() < until:
+            fetched = await self._client.getmany(partition, timeout_ms=_FETCH_WAIT_MS, max_records=1)
+            if records := fetched.get(partition):
+                return records[0]
+        return None

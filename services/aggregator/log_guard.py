@@ -1,6 +1,6 @@
 """Checks that a partition's log is still the one that the tables were built from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from aiokafka import TopicPartition
@@ -14,13 +14,19 @@ class LogRange(Protocol):
     """What Kafka holds of a partition."""
 
     async def offsets(self, partition: TopicPartition) -> tuple[int, int]:
-        """The log start offset and the log end offset (exclusive). Raises KafkaError."""
+        """The log start offset and the last stable offset (exclusive). Raises KafkaError."""
+
+    async def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """The last stable offset of each partition. Raises KafkaError."""
 
     async def first(self, partition: TopicPartition, offset: int) -> tuple[int, int] | None:
         """Offset and broker timestamp (epoch ms) of the first record at or after an offset; None where none is read.
 
         Raises KafkaError.
         """
+
+    async def empty_to(self, partition: TopicPartition, offset: int) -> int:
+        """The offset up to which the log holds no committed record from `offset` on. Raises KafkaError."""
 
 
 class LogGuard:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from services.aggregator.fold import CounterGroups, ShardDelta
+from services.common.event_clock import QUORUM
 from services.common.tables import ARRIVALS_KEPT_SECONDS, PURCHASES_KEPT, TICKER_KEPT, Keys
 
 _MINUTE_TABLE = "sales:minute:"
@@ -139,7 +140,7 @@ class Payload:
             "last_event": delta.last_event or 0,
             "ledger_key": self._key("ledger"),
             "applied_at": str(now_ms),
-            "freshness_ms": str(max(0, now_ms - last_timestamp_ms)),
+            "freshness_ms": str(now_ms - last_timestamp_ms),  # below 0 where the broker's clock is ahead
         }
 
     def _bounded(self, delta: ShardDelta) -> dict[str, Any]:
@@ -149,6 +150,9 @@ class Payload:
             "arrivals_key": self._key("arrivals"),
             "arrivals_kept": ARRIVALS_KEPT_SECONDS,
             "newest_arrival": max(delta.arrivals, default=0),
+            "newest_events": [part for at_ms, record in delta.newest_events for part in (str(at_ms), record)],
+            "newest_events_key": self._key("newest_events"),
+            "newest_events_kept": QUORUM,
             "lateness": list(delta.lateness.items()),
             "lateness_key": self._key("lateness"),
             "dead_letters": list(delta.dead_letters.items()),

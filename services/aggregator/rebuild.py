@@ -30,7 +30,7 @@ from services.aggregator.validation import RejectedRecord
 from services.common.dlq_limits import InvalidRateAlarm
 from services.common.entrypoint import refuse, run_service
 from services.common.generations import Generation, live_generation, make_live, remember_layout
-from services.common.kafka import client_options, producer_options
+from services.common.kafka import client_options, make_consumer, producer_options
 from services.common.object_store import ObjectStore
 from services.common.redis_client import RedisClient, connect
 from services.common.telemetry import Health
@@ -102,14 +102,13 @@ class Engines:
 @asynccontextmanager
 async def engines(settings: AggregatorSettings) -> AsyncIterator[Engines]:
     """Connected clients. Raises KafkaError."""
-    options = client_options(settings)
     async with AsyncExitStack() as stack:
         redis = connect(settings)
         stack.push_async_callback(redis.aclose)
-        consumer = AIOKafkaConsumer(group_id=None, auto_offset_reset="earliest", **options)
-        log_client = AIOKafkaConsumer(group_id=None, **options)
+        consumer = make_consumer(settings, group_id=None, auto_offset_reset="earliest")
+        log_client = make_consumer(settings, group_id=None)
         producer = AIOKafkaProducer(**producer_options(settings))
-        admin = AIOKafkaAdminClient(**options)
+        admin = AIOKafkaAdminClient(**client_options(settings))
         await admin.start()
         stack.push_async_callback(admin.close)
         for client in (consumer, log_client, producer):

@@ -36,6 +36,10 @@ class ProgressReader:
             yield partition, records
             self._bar.update(sum(_holds(ranges[partition], record.offset) for record in records))
 
+    async def is_gap(self, partition: TopicPartition, wanted: int, found: int) -> bool:
+        """See BackfillSource."""
+        return await self._source.is_gap(partition, wanted, found)
+
 
 def _holds(offsets: OffsetRange, offset: int) -> bool:
     return offsets.start <= offset < offsets.end

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from services.common.settings import (
     DeadLetterLimits,
+    EventSettings,
     KafkaSettings,
     Port,
     RedisSettings,
@@ -15,7 +16,9 @@ from services.common.settings import (
 )
 
 
-class AggregatorSettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings, DeadLetterLimits):
+class AggregatorSettings(
+    ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings, EventSettings, DeadLetterLimits
+):
     """Every field is set by `TILLSTREAM_<FIELD>`."""
 
     aggregator_metrics_port: Port = 9103

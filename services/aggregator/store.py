@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from services.aggregator.fold import ShardDelta, shard_of
 from services.aggregator.payload import BatchEffects, OffsetAdvance, Payload, timestamp_field
@@ -74,6 +75,11 @@ class TableStore:
     async def minute_floors(self) -> list[int]:
         """Each shard's minute floor, epoch seconds."""
         return [int(await self._redis.hget(keys("totals"), "minute_floor") or 0) for keys in self._keys]
+
+    async def newest_events(self) -> list[int]:
+        """Times of the newest events, epoch milliseconds: up to twenty of each shard."""
+        found = [await self._redis.zrange(keys("newest_events"), 0, -1, withscores=True) for keys in self._keys]
+        return [int(at_ms) for events in found for _record, at_ms in cast(list[tuple[bytes, float]], events)]
 
     async def note_missing(self, shard: int, partition: str, first: int, last: int) -> None:
         """Store that the figures lack these records (offsets, inclusive)."""

@@ -1,8 +1,8 @@
 """A Faust transport that delivers fetched records in batches.
 
 Stock Faust wraps, buffers and acknowledges each record by itself, which costs some 100 µs per record. Here one message
-carries all records that one fetch brought from one partition. Its offset is the last record's; since batches of a
-partition are handled in order, acknowledging it acknowledges all before it.
+carries all records that one fetch brought from one partition. Its offset is the one before the fetch's end; since
+batches of a partition are handled in order, acknowledging it acknowledges all before it.
 """
 
 import asyncio
@@ -17,9 +17,11 @@ from aiokafka.errors import ConsumerStoppedError, IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 
+from services.common.kafka import ISOLATION_LEVEL, position_now
+
 # How often all positions were reset, and how often this consumer sought in the partition.
 Epoch = tuple[int, int]
-Fetched = Mapping[TP, list[Any]]
+Fetched = Mapping[TP, "FetchedRecords"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +47,48 @@ class FetchTimings:
 DEFAULT_TIMINGS = FetchTimings()
 
 
+class FetchedRecords(list[Any]):
+    """The records of one partition from one fetch. `end`: the offset up to which there are no others.
+
+    It may lie past the last record: markers of transactions and aborted records are no records.
+    """
+
+    end: int
+
+
 @dataclass(frozen=True, slots=True)
 class FetchedBatch:
-    """The records of one partition from one fetch. `epoch` says when it was fetched: see BatchConsumer.is_current."""
+    """The records of one partition from one fetch, up to `end`. `epoch` says when: see BatchConsumer.is_current."""
 
     epoch: Epoch
     records: list[Any]
+    end: int
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's own, with a shorter wait at the broker."""
+    """Faust's own, with a shorter wait at the broker; reads committed records only."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = cast(BatchConsumer, self.consumer).timings.broker_wait_ms
+        consumer._isolation_level = ISOLATION_LEVEL  # Faust's own setting would also commit in transactions
         return consumer
+
+    async def _fetch_records(self, consumer: Any, *arguments: Any, **options: Any) -> Fetched:
+        """Faust's, and where each partition's position is right after it: nothing can seek in between."""
+        fetched = await super()._fetch_records(consumer, *arguments, **options)
+        return {tp: _with_end(records, consumer, tp) for tp, records in fetched.items()}
+
+    def last_stable_offset(self, tp: TP) -> int | None:
+        """The end of what is committed in a partition, as of its last fetch; None before the first one."""
+        end: int | None = self._ensure_consumer().last_stable_offset(tp)
+        return end
+
+
+def _with_end(records: list[Any], consumer: Any, tp: TP) -> FetchedRecords:
+    ended = FetchedRecords(records)
+    ended.end = position_now(consumer, tp) or records[-1].offset + 1
+    return ended
 
 
 class BatchConsumer(driver.Consumer):
@@ -75,6 +104,10 @@ class BatchConsumer(driver.Consumer):
     def is_current(self, tp: TP, batch: FetchedBatch) -> bool:
         """Whether the partition's position was not changed since the batch was fetched."""
         return batch.epoch == (self.resets, self._seeks[tp])
+
+    def last_stable_offset(self, tp: TP) -> int | None:
+        """The end of what is committed in a partition, as of its last fetch; None before the first one."""
+        return cast(_ConsumerThread, self._thread).last_stable_offset(tp)
 
     def invalidate(self) -> None:
         """All positions are reset, as by a rebalance."""
@@ -112,9 +145,10 @@ class BatchConsumer(driver.Consumer):
         if not self.flow_active:
             await self.perform_seek()
             return
-        for tp, fetched in self._of_active_partitions(records, active):
+        for tp, fetched in self._of_active_partitions(cast(Fetched, records), active):
             message = self._to_message(tp, fetched[-1])
-            message.value = cast(Any, FetchedBatch((resets, seeks.get(tp, 0)), fetched))
+            message.offset = fetched.end - 1
+            message.value = cast(Any, FetchedBatch((resets, seeks.get(tp, 0)), fetched, fetched.end))
             yield tp, message
 
     async def _paced_wait_s(self, timeout_s: float) -> float | None:
@@ -127,7 +161,7 @@ class BatchConsumer(driver.Consumer):
         await asyncio.sleep(self._next_fetch_at - time.monotonic())
         return timeout_s
 
-    def _of_active_partitions(self, records: Fetched, active: set[TP] | None) -> Iterator[tuple[TP, list[Any]]]:
+    def _of_active_partitions(self, records: Fetched, active: set[TP] | None) -> Iterator[tuple[TP, FetchedRecords]]:
         """Records of the partitions that are read; ends when a rebalance begins."""
         generation = self.app.consumer_generation_id
         for tp, fetched in records.items():

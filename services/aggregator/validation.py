@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.aggregator.fold import AcceptedLine
-from services.common.events import Rejected, parse
+from services.common.events import DEFAULT_NO_CUSTOMER, Rejected, parse
 
 
 class Record(Protocol):
@@ -29,12 +29,14 @@ class RejectedRecord:
     rejection: Rejected
 
 
-def validate(records: Iterable[Record]) -> tuple[list[AcceptedLine], list[RejectedRecord]]:
+def validate(
+    records: Iterable[Record], no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER
+) -> tuple[list[AcceptedLine], list[RejectedRecord]]:
     """Accepted lines and rejected records, each in offset order."""
     lines: list[AcceptedLine] = []
     rejected: list[RejectedRecord] = []
     for record in records:
-        parsed = parse(record.value, record.timestamp)
+        parsed = parse(record.value, record.timestamp, no_customer)
         if isinstance(parsed, Rejected):
             rejected.append(RejectedRecord(record, parsed))
         else:

@@ -25,7 +25,7 @@ from services.archiver.start import LogMismatch
 from services.common.archive.keys import ForeignObject
 from services.common.entrypoint import run_service
 from services.common.eventloop_lag import watched_loop
-from services.common.kafka import client_options, until_reachable
+from services.common.kafka import client_options, make_consumer, until_reachable
 from services.common.object_store import ObjectStore
 from services.common.telemetry import Health, TelemetryServer
 
@@ -85,7 +85,8 @@ async def _start(settings: ArchiverSettings, health: Health, stack: AsyncExitSta
 
 
 def _consumer(settings: ArchiverSettings) -> AIOKafkaConsumer:
-    return AIOKafkaConsumer(
+    return make_consumer(
+        settings,
         group_id=settings.archive_group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
@@ -93,7 +94,6 @@ def _consumer(settings: ArchiverSettings) -> AIOKafkaConsumer:
         heartbeat_interval_ms=int(settings.archive_session_timeout_s * 1000 / _HEARTBEATS_A_SESSION),
         # Nothing is fetched while S3 is unavailable; that must not end the membership. /healthz watches the loop.
         max_poll_interval_ms=24 * 3600 * 1000,
-        **client_options(settings),
     )
 
 

@@ -28,10 +28,14 @@ class ConsumedRecord(Protocol):
 
 
 class OpenObject:
-    """Records of one partition, compressed as they arrive. `opened_s`: when the first arrived."""
+    """Records of one partition, compressed as they arrive. `opened_s`: when the first arrived.
 
-    def __init__(self, partition: int, opened_s: float) -> None:
+    `covers_from`: the offset after the last record before it; what lies between are markers of transactions.
+    """
+
+    def __init__(self, partition: int, opened_s: float, covers_from: int) -> None:
         self.partition = partition
+        self._covers_from = covers_from
         self.opened_s = opened_s
         self.records = 0
         self.size = 0
@@ -53,7 +57,7 @@ class OpenObject:
         """Which records it holds. Raises ValueError while there are none."""
         if self._first is None:
             raise ValueError("an object without records has no extent")
-        return Extent(*self._first, *self._last)
+        return Extent(*self._first, *self._last, self._covers_from)
 
     @property
     def key(self) -> str:

@@ -18,6 +18,8 @@ class PartitionArchiver:
         self.archived = 0
         self.open: OpenObject | None = None
         self.job: asyncio.Task[None] | None = None
+        self.last: SegmentRef | None = None
+        self._complete_to = 0  # after the last record taken: the next object holds everything from here on
         self._overlap: Extent | None = None
         self._begun = False
 
@@ -38,24 +40,43 @@ class PartitionArchiver:
 
         That is one record early where there is an archived one: the overlap shows that the log is the archived one.
         """
-        self.position = self.archived = start.offset
+        self.position = self.archived = self._complete_to = start.offset
+        self.last = start.after
         overlap = start.after.extent if start.after and start.after.extent.next_offset == start.offset else None
         self._overlap = overlap
         self._begun = True
         return overlap.last_offset if overlap else start.offset
 
-    def take(self, records: Sequence[ConsumedRecord], now_s: float) -> None:
-        """Add fetched records, in order, to the open object. Raises LogMismatch."""
+    def take(self, records: Sequence[ConsumedRecord], end: int, now_s: float) -> None:
+        """Add fetched records, in order, to the open object. Raises LogMismatch.
+
+        `end`: the offset up to which there are no others: markers of transactions and aborted records are none.
+        """
         if self._overlap is not None:
+            if not records:
+                return
             records = self._without_overlap(records, self._overlap)
             self._overlap = None
-        if not records:
-            return
-        self._check_order(records[0].offset)
-        if self.open is None:
-            self.open = OpenObject(self.partition, now_s)
-        self.open.append(records)
-        self.position = records[-1].offset + 1
+        if records:
+            self._check_order(records[0].offset)
+            if self.open is None:
+                self.open = OpenObject(self.partition, now_s, self._complete_to)
+            self.open.append(records)
+            self._complete_to = records[-1].offset + 1
+        self.position = max(self.position, end)
+
+    def misses(self, records: Sequence[ConsumedRecord]) -> bool:
+        """Whether the fetched records leave out some offsets: of records that expired, or of none."""
+        first = next((record.offset for record in records if record.offset >= self.position), self.position)
+        return first > self.position
+
+    def expire(self, begin: int) -> None:
+        """The log begins at this offset now. What lies before it and was not read is lost: that is logged, counted."""
+        if self._overlap and self._overlap.last_offset < begin:
+            self._overlap = None
+        if begin > self.position:
+            report_lost(self.partition, self.position, begin)
+            self.position = self._complete_to = begin
 
     def is_due(self, now_s: float, max_bytes: int, max_age_s: float) -> bool:
         """Whether the open object has to be closed, by size or age."""
@@ -70,11 +91,18 @@ class PartitionArchiver:
         closed, self.open = self.open, None
         return closed
 
-    def on_archived(self, segment: SegmentRef) -> int | None:
+    @property
+    def passed(self) -> bool:
+        """Whether all that was read after the last object are markers of transactions and aborted records."""
+        return self.ready and self.open is None and self._overlap is None and self.position > self.archived
+
+    def on_archived(self, segment: SegmentRef, ours: Extent) -> int | None:
         """The object is in the archive, this or another archiver's. Returns the offset to seek to, None to go on."""
-        self.archived = segment.extent.next_offset
-        if self.position == self.archived:
+        self.last = segment
+        if segment.extent.last_offset == ours.last_offset:
+            self.archived = self.position
             return None
+        self.archived = self._complete_to = segment.extent.next_offset
         self.position = self.archived
         self._overlap = segment.extent
         return segment.extent.last_offset
@@ -102,4 +130,3 @@ class PartitionArchiver:
                 f"partition {self.partition}: the log goes back from offset {self.position} to {offset}: "
                 "the topic was recreated or has lost records"
             )
-        report_lost(self.partition, self.position, offset)

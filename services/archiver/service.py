@@ -13,9 +13,10 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from services.archiver.open_object import ConsumedRecord, OpenObject
 from services.archiver.partition_archiver import PartitionArchiver
 from services.archiver.s3_calls import S3Calls
-from services.archiver.segments import SegmentChains, SegmentRef
+from services.archiver.segments import SegmentChains
 from services.archiver.settings import ArchiverSettings
 from services.archiver.start import StartPosition, find_start
+from services.common.kafka import position_now
 from services.common.metrics import (
     ARCHIVER_BYTES,
     ARCHIVER_LAG,
@@ -26,6 +27,8 @@ from services.common.metrics import (
 from services.common.telemetry import Health
 
 logger = logging.getLogger(__name__)
+
+Fetched = tuple[Sequence[ConsumedRecord], int]
 
 FETCH_RECORDS = 4_000  # about 30 ms of work: heartbeats and uploads of other partitions go on in between
 _FETCH_WAIT_S = 0.1
@@ -113,26 +116,70 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 archiver.job = None
 
     async def _fetch(self) -> None:
-        ready = {self._topic_partition(archiver): archiver for archiver in self._archivers.values() if archiver.ready}
+        await self._restore_positions()
+        ready = self._ready()
         if not ready:
             await asyncio.sleep(_FETCH_WAIT_S)
             return
-        fetching = self._consumer.getmany(*ready, timeout_ms=int(_FETCH_WAIT_S * 1000), max_records=FETCH_RECORDS)
         try:  # during a rebalance getmany waits for its end
-            batches = await asyncio.wait_for(fetching, _REBALANCE_WAIT_S)
+            fetched = await asyncio.wait_for(self._get([*ready]), _REBALANCE_WAIT_S)
         except TimeoutError:
             return
-        for partition, records in batches.items():
-            self._take(partition, ready[partition], records)
+        for partition, (records, end) in fetched.items():
+            await self._take(partition, ready[partition], records, end)
 
-    def _take(self, partition: TopicPartition, asked: PartitionArchiver, records: Sequence[ConsumedRecord]) -> None:
+    def _ready(self) -> dict[TopicPartition, PartitionArchiver]:
+        return {self._topic_partition(archiver): archiver for archiver in self._archivers.values() if archiver.ready}
+
+    async def _restore_positions(self) -> None:
+        """Only where reading continues at its place is a gap before the next record one of the log itself."""
+        for partition, archiver in self._ready().items():
+            if position_now(self._consumer, partition) not in (archiver.fetch_from, None):
+                await self._restore_position(partition, archiver)
+
+    async def _get(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Fetched]:
+        """Records of each partition, and where its position is right after them: nothing can seek in between."""
+        timeout_ms = int(_FETCH_WAIT_S * 1000)
+        batches = await self._consumer.getmany(*partitions, timeout_ms=timeout_ms, max_records=FETCH_RECORDS)
+        ends = {partition: position_now(self._consumer, partition) for partition in partitions}
+        return {partition: (batches.get(partition, ()), end) for partition, end in ends.items() if end is not None}
+
+    async def _take(
+        self, partition: TopicPartition, asked: PartitionArchiver, records: Sequence[ConsumedRecord], end: int
+    ) -> None:
         archiver = self._archivers.get(partition.partition)
-        if archiver is asked:
-            archiver.take(records, time.monotonic())
+        if archiver is not asked:
+            if records and archiver is not None and archiver.fetch_from is not None:
+                # Revoked and assigned again during the fetch: these records may begin anywhere.
+                self._consumer.seek(partition, archiver.fetch_from)
+        elif archiver.misses(records) and not await self._holds(partition, archiver.position):
+            await self._restore_position(partition, archiver)
+        elif self._owns(archiver) and archiver.ready:
+            archiver.take(records, end, time.monotonic())
             self._records += len(records)
-        elif archiver is not None and archiver.fetch_from is not None:
-            # Revoked and assigned again during the fetch: these records may begin anywhere.
-            self._consumer.seek(partition, archiver.fetch_from)
+
+    async def _restore_position(self, partition: TopicPartition, archiver: PartitionArchiver) -> None:
+        """Go where reading continues. The consumer has left it by itself where the log no longer holds it."""
+        begin = await self._log_start(partition)
+        if begin is None or not self._owns(archiver) or not archiver.ready:
+            return  # the next fetch asks again
+        if begin > archiver.position:
+            self._write(archiver)  # what follows is no continuation of the open object
+        archiver.expire(begin)
+        self._consumer.seek(partition, archiver.fetch_from)
+
+    async def _holds(self, partition: TopicPartition, offset: int) -> bool:
+        """Whether the log still begins at or before an offset."""
+        begin = await self._log_start(partition)
+        return begin is not None and begin <= offset
+
+    async def _log_start(self, partition: TopicPartition) -> int | None:
+        """The log start offset; None where Kafka does not answer."""
+        try:
+            begins = await asyncio.wait_for(self._consumer.beginning_offsets([partition]), _ENDS_WITHIN_S)
+        except (KafkaError, TimeoutError):
+            return None
+        return int(begins[partition])
 
     def _close_due(self) -> None:
         settings = self._settings
@@ -141,6 +188,8 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 time.monotonic(), settings.archive_object_bytes, settings.archive_object_age_s
             ):
                 self._write(archiver)
+            elif archiver.passed:
+                archiver.job = asyncio.create_task(self._commit_passed(archiver))
 
     def _write(self, archiver: PartitionArchiver) -> None:
         if (closed := archiver.close()) is not None:
@@ -182,21 +231,26 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         ARCHIVER_RECORDS.inc(closed.records)
         if not self._owns(archiver):
             return
-        seek_to = archiver.on_archived(segment)
+        seek_to = archiver.on_archived(segment, closed.extent)
         if seek_to is not None:
             offset = segment.extent.next_offset
             fields = {"partition": archiver.partition, "object": segment.key, "offset": offset}
             logger.warning("object %s already exists: continuing at offset %d", segment.key, offset, extra=fields)
             self._consumer.seek(self._topic_partition(archiver), seek_to)
-        await self._commit(archiver, segment)
+        await self._commit(archiver)
 
-    async def _commit(self, archiver: PartitionArchiver, segment: SegmentRef) -> None:
-        offsets = {self._topic_partition(archiver): (segment.extent.next_offset, segment.key)}
+    async def _commit_passed(self, archiver: PartitionArchiver) -> None:
+        archiver.archived = archiver.position
+        await self._commit(archiver)
+
+    async def _commit(self, archiver: PartitionArchiver) -> None:
+        key = archiver.last.key if archiver.last else ""
+        offsets = {self._topic_partition(archiver): (archiver.archived, key)}
         try:
             await self._consumer.commit(offsets)
         except (KafkaError, IllegalStateError) as error:
             # Not needed for exactness: the next commit covers it, or the next owner finds the object.
-            offset, number = segment.extent.next_offset, archiver.partition
+            offset, number = archiver.archived, archiver.partition
             fields = {"partition": number, "offset": offset}
             logger.warning("offset %d of partition %d was not committed: %r", offset, number, error, extra=fields)
 

@@ -85,11 +85,14 @@ def report_lost(partition: int, expected: int, found: int) -> None:
 
 
 def _confirmed(chains: SegmentChains, committed: OffsetAndMetadata) -> SegmentRef | None:
-    """The object named by the commit, if it ends right before the committed offset."""
+    """The object named by the commit, if it ends before the committed offset.
+
+    Between them are at most markers of transactions and aborted records.
+    """
     if not committed.metadata:
         return None
     try:
         segment = chains.segment(committed.metadata)
     except NoSuchObject:
         return None
-    return segment if segment.extent.next_offset == committed.offset else None
+    return segment if segment.extent.next_offset <= committed.offset else None

@@ -3,10 +3,14 @@
 import time
 from dataclasses import dataclass
 
-from services.common.events import Reason, Rejected
+from services.common.events import MAX_ROW_DIGITS, Reason, Rejected
+from services.common.texts import is_clean
 
 # The broker accepts records up to 1 MiB. A longer value is cut; it is still complete at its origin.
 MAX_VALUE_BYTES = 900_000
+
+# A topic has at most 249 characters, a file's name 255 bytes. The source becomes a field of the live tables.
+MAX_SOURCE_LENGTH = 255
 
 # The header with the columns of a rejected row: the header line of its file, as CSV.
 COLUMNS_HEADER = "source-columns"
@@ -91,14 +95,33 @@ def dead_letter_headers(origin: Origin, rejected: Rejected, service: str) -> Hea
 
 
 def origin_of(headers: Headers) -> Origin | None:
-    """The origin that the headers name; None where it is missing or cannot be read."""
+    """The origin that the headers name; None where it is missing or no origin that a service writes.
+
+    Anybody who may write to the topic writes headers: a source is 1 to 255 characters without control characters, a
+    number at most 15 ASCII digits.
+    """
     named = with_values(headers)
     try:
         if "source-file" in named:
-            return FileOrigin(named["source-file"].decode(), int(named["source-row"]))
-        return RecordOrigin(named["source-topic"].decode(), int(named["source-partition"]), int(named["source-offset"]))
+            return FileOrigin(_source(named["source-file"]), _number(named["source-row"]))
+        topic, partition, offset = named["source-topic"], named["source-partition"], named["source-offset"]
+        return RecordOrigin(_source(topic), _number(partition), _number(offset))
     except (KeyError, ValueError):
         return None
+
+
+def _source(header: bytes) -> str:
+    text = header.decode()
+    if not 0 < len(text) <= MAX_SOURCE_LENGTH or not is_clean(text):
+        raise ValueError(f"{text[:40]!r} is no source")
+    return text
+
+
+def _number(header: bytes) -> int:
+    # bytes.isdigit takes ASCII digits alone, unlike int(), which also reads signs, spaces and underscores.
+    if len(header) > MAX_ROW_DIGITS or not header.isdigit():
+        raise ValueError(f"{header[:40]!r} is no number of a row, partition or record")
+    return int(header)
 
 
 def reason_of(headers: Headers) -> str:

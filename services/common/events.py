@@ -3,22 +3,29 @@
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import accumulate
 
 import msgspec
 
-from services.common.money import MAX_UNIT_PRICE_CENTS, parse_cents
+from services.common.json_nesting import MAX_NESTING, is_nested_too_deep
+from services.common.line_totals import InconsistentLine, pieces_and_revenue
+from services.common.money import MAX_UNIT_PRICE_CENTS, parse_cents, without_exponent
 from services.common.short_rows import read_short_row
+from services.common.spellings import (
+    NO_CUSTOMER,
+    NO_VALUE,
+    is_no_customer,
+    is_rounded,
+    placeholders,
+    unquoted,
+    without_float,
+)
+from services.common.texts import is_clean
 from services.common.times import parse_time
 
 MAX_RECORD_BYTES = 64 * 1024
-MAX_NESTING = 64  # the JSON decoder's own limit depends on the caller's stack; the result must not
 MAX_ID_LENGTH = 128
 MAX_ROW_DIGITS = 15
 MAX_TEXT_LENGTH = 256
-MAX_QUANTITY = 1_000_000
-# A thousand million units a line. Figures are exact up to 2^53 cents: 90,000 such lines.
-MAX_REVENUE_CENTS = 100_000_000_000
 MAX_CATEGORY_LEVELS = 8
 EARLIEST_EVENT_MS = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp() * 1000)
 FUTURE_TOLERANCE_MS = 24 * 3600 * 1000
@@ -34,16 +41,19 @@ class Reason(StrEnum):
     BAD_PRICE = "bad_price"
     BAD_AMOUNT = "bad_amount"
     BAD_ID = "bad_id"
+    DAMAGED_ID = "damaged_id"
     BAD_TEXT = "bad_text"
     BAD_QUANTITY = "bad_quantity"
     BAD_ROW = "bad_row"
     TOO_LARGE = "too_large"
+    ORDER_CHANGED = "order_changed"
 
 
 class Purchase(msgspec.Struct, gc=False):  # holds no containers, so no cycles
     """One accepted line. Times are epoch milliseconds, money is cents, absent texts are None.
 
-    `replay_of`: the origin of the dead letter that this line replays; None for every other line.
+    `replay_of`: the origin of the dead letter that this line replays; None for every other line. `order_digest`: what
+    the line's export says the whole order is, as 16 hexadecimal digits; never set for a replay.
     """
 
     event_id: str | None
@@ -59,6 +69,7 @@ class Purchase(msgspec.Struct, gc=False):  # holds no containers, so no cycles
     quantity: int
     revenue: int
     replay_of: str | None = None
+    order_digest: str | None = None
 
     @property
     def partition_key(self) -> str:
@@ -85,22 +96,26 @@ class _NoPrice(Invalid):
     """The price is missing, null or empty."""
 
 
+_ABSENT = msgspec.Raw()
+
+
 class _Wire(msgspec.Struct, gc=False):
     """The JSON object as received. Numbers stay raw text, so that no float ever exists."""
 
     event_time: str | None = None
     order_id: str | None = None
     product_id: str | None = None
-    price: msgspec.Raw = msgspec.Raw()
+    price: msgspec.Raw = _ABSENT
     event_id: str | None = None
     user_id: str | None = None
     category_id: str | None = None
     category_code: str | None = None
     brand: str | None = None
     product_name: str | None = None
-    quantity: msgspec.Raw = msgspec.Raw()
-    amount: msgspec.Raw = msgspec.Raw()
+    quantity: msgspec.Raw = _ABSENT
+    amount: msgspec.Raw = _ABSENT
     replay_of: str | None = None
+    order_digest: str | None = None
 
 
 _decoder = msgspec.json.Decoder(_Wire)
@@ -113,25 +128,29 @@ _FIELD_REASONS = {
     "user_id": Reason.BAD_ID,
     "category_id": Reason.BAD_ID,
     "replay_of": Reason.BAD_ID,
+    "order_digest": Reason.BAD_ID,
 }
+_TOTAL_REASONS = {"price": Reason.BAD_PRICE, "quantity": Reason.BAD_QUANTITY, "amount": Reason.BAD_AMOUNT}
 _FIELD_IN_ERROR = re.compile(r"`\$\.(\w+)`")
-_UNCLEAN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?', re.DOTALL)  # never fails after the quote: linear on any input
-_NO_BRACKETS = re.compile(rb"[^][{}]+")
-_INTEGER = re.compile(r"-?\d{1,9}", re.ASCII)
+_BEFORE_ROUNDED = frozenset("+-0123456789")
+_DIGEST = re.compile(r"[0-9a-f]{16}", re.ASCII)
+DEFAULT_NO_CUSTOMER = placeholders(",".join(NO_CUSTOMER))
 
 
-def parse(value: bytes | None, broker_ms: int) -> Purchase | Rejected:
+def parse(
+    value: bytes | None, broker_ms: int, no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER
+) -> Purchase | Rejected:
     """Validate one record's value against the contract of topic `purchases`.
 
     `broker_ms` is the record's broker time in epoch milliseconds: an event may lie at most a day past it.
+    `no_customer`: ids that stand for no customer (TILLSTREAM_NO_CUSTOMER, the same for all services).
     """
     try:
         wire = _decode(value)
         try:
-            return _purchase(wire, broker_ms)
+            return _purchase(wire, broker_ms, no_customer)
         except _NoPrice:
-            return _purchase(_short_row(value) or wire, broker_ms)
+            return _purchase(_short_row(value) or wire, broker_ms, no_customer)
     except Invalid as invalid:
         return Rejected(invalid.reason, str(invalid))
 
@@ -173,35 +192,25 @@ def _short_row(value: bytes | None) -> _Wire | None:
     )
 
 
-def is_nested_too_deep(value: bytes) -> bool:
-    """Whether arrays and objects are nested deeper than MAX_NESTING; a guess where the bytes are not JSON."""
-    return (b"[" in value or value.find(b"{", 1) > 0) and _nesting(value) > MAX_NESTING
-
-
-def _nesting(value: bytes) -> int:
-    """The deepest level of arrays and objects; brackets within strings do not count."""
-    brackets = _NO_BRACKETS.sub(b"", _STRING.sub(b"", value))
-    return max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0)
-
-
-def _purchase(wire: _Wire, broker_ms: int) -> Purchase:
+def _purchase(wire: _Wire, broker_ms: int, no_customer: frozenset[str]) -> Purchase:
     event_time = _event_time(_required(wire.event_time, "event_time"), broker_ms)
     price = _price(wire.price)
-    quantity = _quantity(wire.quantity)
+    quantity, revenue = _totals(wire, price)
     return Purchase(
         _identifier(wire.event_id, "event_id"),
         event_time,
-        _required(_identifier(wire.order_id, "order_id"), "order_id"),
-        _required(_identifier(wire.product_id, "product_id"), "product_id"),
-        _identifier(wire.user_id, "user_id"),
-        _identifier(wire.category_id, "category_id"),
+        _required(_known_identifier(wire.order_id, "order_id"), "order_id"),
+        _required(_known_identifier(wire.product_id, "product_id"), "product_id"),
+        _customer(wire.user_id, no_customer) if wire.user_id else None,
+        _exact(_known_identifier(wire.category_id, "category_id"), "category_id") if wire.category_id else None,
         _category(wire.category_code),
         _text(wire.brand, "brand"),
         _text(wire.product_name, "product_name"),
-        price,
+        abs(price),
         quantity,
-        _revenue(wire.amount, price, quantity),
+        revenue,
         _replay_of(wire) if wire.replay_of else None,
+        _order_digest(wire, wire.order_digest) if wire.order_digest else None,
     )
 
 
@@ -227,6 +236,13 @@ def _replay_of(wire: _Wire) -> str | None:
     return _identifier(wire.replay_of, "replay_of")
 
 
+def _order_digest(wire: _Wire, digest: str) -> str | None:
+    """The digest of the order; None for a replay, which a person has looked at, and for a line without identity."""
+    if _DIGEST.fullmatch(digest) is None:
+        raise Invalid(Reason.BAD_ID, "order_digest must be 16 hexadecimal digits in lower case")
+    return None if wire.replay_of or not wire.event_id else digest
+
+
 def _required(value: str | None, field: str) -> str:
     if not value:
         raise Invalid(Reason.MISSING_FIELD, f"{field} is missing or empty")
@@ -236,15 +252,46 @@ def _required(value: str | None, field: str) -> str:
 def _identifier(value: str | None, field: str) -> str | None:
     if not value:
         return None
-    if len(value) > MAX_ID_LENGTH or not (value.isalnum() or _is_clean(value)):
+    if len(value) <= MAX_ID_LENGTH and value.isalnum():  # most ids; nothing below applies to them
+        return value
+    if value[0] == "=":
+        value = unquoted(value)
+    if len(value) > MAX_ID_LENGTH or not is_clean(value):
         raise Invalid(Reason.BAD_ID, f"{field} must be 1 to {MAX_ID_LENGTH} characters without control characters")
-    return value
+    if value[:1] in _BEFORE_ROUNDED and is_rounded(value):
+        raise Invalid(Reason.DAMAGED_ID, f"{field} {value[:40]!r} was rounded: a spreadsheet took it for a number")
+    return value or None
+
+
+def _exact(value: str | None, field: str) -> str | None:
+    """The id of a field that may be empty: then table libraries write all ids of its column as floats."""
+    if value is None or not value.endswith(".0"):
+        return value
+    exact = without_float(value)
+    if exact is None:
+        raise Invalid(Reason.DAMAGED_ID, f"{field} {value[:40]!r} was rounded: a table library took it for a number")
+    return exact
+
+
+def _known_identifier(value: str | None, field: str) -> str | None:
+    known = _identifier(value, field)
+    return None if known in NO_VALUE else known
+
+
+def _customer(value: str, no_customer: frozenset[str]) -> str | None:
+    user_id = _identifier(value, "user_id")
+    if user_id is None or is_no_customer(user_id, no_customer):
+        return None
+    if user_id.isalnum():
+        return user_id
+    exact = _exact(user_id, "user_id")
+    return None if exact is None or is_no_customer(exact, no_customer) else exact
 
 
 def _text(value: str | None, field: str) -> str | None:
-    if not value:
+    if not value or value in NO_VALUE:
         return None
-    if len(value) > MAX_TEXT_LENGTH or not _is_clean(value):
+    if len(value) > MAX_TEXT_LENGTH or not is_clean(value):
         raise Invalid(Reason.BAD_TEXT, f"{field} must be at most {MAX_TEXT_LENGTH} characters, no control characters")
     return value
 
@@ -258,10 +305,6 @@ def _category(value: str | None) -> str | None:
     return code
 
 
-def _is_clean(value: str) -> bool:
-    return _UNCLEAN.search(value) is None
-
-
 def _event_time(text: str, broker_ms: int) -> int:
     try:
         event_ms = parse_time(text)
@@ -273,6 +316,7 @@ def _event_time(text: str, broker_ms: int) -> int:
 
 
 def _price(raw: msgspec.Raw) -> int:
+    """The unit price in cents; whether it may be negative depends on the line's other numbers."""
     literal = _literal(raw)
     if literal is None:
         raise _NoPrice(Reason.MISSING_FIELD, "price is missing or empty")
@@ -280,29 +324,18 @@ def _price(raw: msgspec.Raw) -> int:
         cents = parse_cents(literal)
     except ValueError as error:
         raise Invalid(Reason.BAD_PRICE, f"price {error}") from None
-    if not 0 <= cents <= MAX_UNIT_PRICE_CENTS or literal.startswith("-"):
+    if abs(cents) > MAX_UNIT_PRICE_CENTS:
         raise Invalid(Reason.BAD_PRICE, f"price {literal[:40]!r} is not within 0 to 9,999,999.99")
     return cents
 
 
-def _quantity(raw: msgspec.Raw) -> int:
-    literal = _literal(raw)
-    if literal is None:
-        return 1
-    if _INTEGER.fullmatch(literal) is None or abs(int(literal)) > MAX_QUANTITY:
-        raise Invalid(Reason.BAD_QUANTITY, f"quantity {literal[:40]!r} is not an integer within ±{MAX_QUANTITY:,}")
-    return int(literal)
-
-
-def _revenue(raw: msgspec.Raw, price: int, quantity: int) -> int:
-    literal = _literal(raw)
+def _totals(wire: _Wire, price: int) -> tuple[int, int]:
+    if wire.quantity is _ABSENT and wire.amount is _ABSENT and price >= 0:
+        return 1, price
     try:
-        cents = price * quantity if literal is None else parse_cents(literal)
-    except ValueError as error:
-        raise Invalid(Reason.BAD_AMOUNT, f"amount {error}") from None
-    if abs(cents) > MAX_REVENUE_CENTS:
-        raise Invalid(Reason.BAD_AMOUNT, f"the line's total is not within ±{MAX_REVENUE_CENTS // 100:,}.00")
-    return cents
+        return pieces_and_revenue(price, _literal(wire.quantity), _literal(wire.amount))
+    except InconsistentLine as error:
+        raise Invalid(_TOTAL_REASONS[error.field], str(error)) from None
 
 
 def _literal(raw: msgspec.Raw) -> str | None:
@@ -312,6 +345,6 @@ def _literal(raw: msgspec.Raw) -> str | None:
         return None
     try:
         # The decoder does not look into a Raw: whether it is text is checked here.
-        return _decode_text(text) if text.startswith(b'"') else text.decode()
+        return _decode_text(text) if text.startswith(b'"') else without_exponent(text.decode())
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(Reason.NOT_JSON, str(error)) from None

@@ -3,11 +3,14 @@
 Every field is set by `TILLSTREAM_<FIELD>`, e.g. `TILLSTREAM_KAFKA_BOOTSTRAP=broker:9092`.
 """
 
+from functools import cached_property
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.common.spellings import NO_CUSTOMER, placeholders
 
 _PREFIX = "TILLSTREAM_"
 
@@ -82,6 +85,20 @@ class ArchiveSettings(Settings):
     """Consumer group of the archiver; committed offsets are archived."""
 
     archive_group: str = "tillstream-archiver"
+
+
+class EventSettings(Settings):
+    """How events are read, the same in every service and in the batch job: all of them count the same lines.
+
+    `no_customer`: ids that stand for no customer, separated by commas. Case does not matter. A change needs a rebuild.
+    """
+
+    no_customer: str = ",".join(NO_CUSTOMER)
+
+    @cached_property
+    def no_customer_ids(self) -> frozenset[str]:
+        """The ids as the validation compares them."""
+        return placeholders(self.no_customer)
 
 
 class DeadLetterLimits(Settings):

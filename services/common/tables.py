@@ -24,6 +24,7 @@ number of distinct orders of anything in the shard of the order.
 | `users` | sorted set | user ids, all with score 0, for prefix search |
 | `purchases:<user_id>` | sorted set | the newest 50 lines by event time (ms): JSON of PurchaseLine |
 | `ticker` | stream | the newest arrivals, field `line`: JSON of TickerLine |
+| `newest_events` | sorted set | `<topic>/<partition>/<offset>` → event time: of the twenty newest events (ADR 88) |
 | `arrivals` | hash | broker second → accepted lines; the newest 300 seconds |
 | `lateness` | hash | upper bound in seconds (`inf` for the last) → lines that arrived so late after event_time |
 | `dead_letters` | hash | reason → distinct origins |

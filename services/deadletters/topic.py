@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaTimeoutError
 
 from services.common.dead_letters import RecordOrigin
-from services.common.kafka import client_options
+from services.common.kafka import client_options, make_consumer
 from services.deadletters.dead_letter import DeadLetter, OriginDeduplicator, read_dead_letter
 from services.deadletters.settings import DeadLettersSettings
 
@@ -106,7 +106,7 @@ async def connected(settings: DeadLettersSettings) -> AsyncIterator[Topics]:
             f"topic {settings.dead_letters_topic} does not exist at {settings.kafka_bootstrap}: "
             "set TILLSTREAM_KAFKA_BOOTSTRAP to the Kafka that has it"
         )
-    consumer = AIOKafkaConsumer(group_id=None, enable_auto_commit=False, **client_options(settings))
+    consumer = make_consumer(settings, group_id=None, enable_auto_commit=False)
     await consumer.start()
     try:
         yield Topics(consumer, partitions, settings.dead_letters_topic)

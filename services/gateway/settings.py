@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from services.common.settings import (
+    EventSettings,
     KafkaSettings,
     Port,
     RedisSettings,
@@ -24,7 +25,7 @@ def _names(text: object) -> object:
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), Field(min_length=1)]
 
 
-class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings):
+class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings, EventSettings):
     """Where the gateway listens, its upstreams, and its limits."""
 
     gateway_port: Port = 8080

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from services.common.kafka import client_options, producer_options, until_reachable
+from services.common.kafka import client_options, make_consumer, producer_options, until_reachable
 from services.producer.outbox import MAX_BATCH_BYTES
 from services.producer.settings import ProducerSettings
 
@@ -113,7 +113,7 @@ async def _describe(settings: ProducerSettings) -> Cluster:
 
 
 async def _log_ends(settings: ProducerSettings, topic: str, partitions: int) -> dict[int, int]:
-    consumer: Any = AIOKafkaConsumer(**client_options(settings))
+    consumer: Any = make_consumer(settings)
     try:
         await consumer.start()
         ends = await consumer.end_offsets([TopicPartition(topic, partition) for partition in range(partitions)])

@@ -9,8 +9,8 @@ from operator import itemgetter
 import msgspec
 
 from services.common.dead_letters import COLUMNS_HEADER, FileOrigin, Headers, cut, dead_letter_headers
-from services.common.events import Invalid, Purchase, Reason, Rejected, parse
-from services.producer.source import REQUIRED, Block, Row, Unreadable, csv_line, original_bytes
+from services.common.events import DEFAULT_NO_CUSTOMER, Invalid, Purchase, Reason, Rejected, parse
+from services.producer.source import REQUIRED, Block, Row, RowLayout, Unreadable, csv_line, original_bytes
 
 SERVICE = "producer"
 
@@ -51,25 +51,31 @@ class _Event(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 _FIELDS = _Event.__struct_fields__[1:]
-_SHORT_ROW_FIELDS = 6
 _encode = msgspec.json.Encoder().encode
 
 
 class RowEncoder:
     """Turns the rows of one source into records, in order.
 
-    `columns` is the file's header; `place` maps a key's text to (partition, key bytes).
+    `columns` is the file's header; `place` maps a key's text to (partition, key bytes); `no_customer`: ids that stand
+    for no customer.
     """
 
-    def __init__(self, columns: Sequence[str], source: str, place: Callable[[str], tuple[int, bytes]]) -> None:
+    def __init__(
+        self,
+        columns: Sequence[str],
+        source: str,
+        place: Callable[[str], tuple[int, bytes]],
+        no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER,
+    ) -> None:
         self._width = len(columns)
-        # A short row lacks three of the seed's columns, and with them whatever columns follow the seed's.
-        self._begins_as_seed = tuple(columns[: len(REQUIRED)]) == REQUIRED
+        self._layout = RowLayout(columns)
         self._pick = _identity if tuple(columns) == REQUIRED else _picker(columns)
         self._event_id_column = columns.index("event_id") if "event_id" in columns else None
         self._source = source
         self._columns_header = (COLUMNS_HEADER, csv_line(columns).encode(errors="backslashreplace"))
         self._place = place
+        self._no_customer = no_customer
 
     def encode(self, block: Block, now_ms: int) -> list[Record | RejectedRow]:
         """One record or dead letter for each row of the block. `now_ms` stands for the broker's time."""
@@ -83,7 +89,7 @@ class RowEncoder:
             value = _encode(_Event(self._event_id(row, number), *self._fields(row)))
         except (Invalid, UnicodeEncodeError):
             return None
-        purchase = parse(value, now_ms)
+        purchase = parse(value, now_ms, self._no_customer)
         if not isinstance(purchase, Purchase):
             return None
         partition, key = self._place(purchase.partition_key)
@@ -100,21 +106,22 @@ class RowEncoder:
             raise Invalid(Reason.BAD_ROW, f"not readable as CSV: {row.detail}")
         if len(row) == self._width:
             return self._pick(row)
-        if self._begins_as_seed and len(row) == _SHORT_ROW_FIELDS and row[3] == "":
+        if self._layout.is_short(row):
             event_time, order_id, product_id, _, price, user_id = row
             return (event_time, order_id, product_id, "", "", "", price, user_id)
         raise Invalid(Reason.BAD_ROW, f"{len(row)} fields where the header has {self._width} columns")
 
     def _dead_letter(self, row: Row, number: int, now_ms: int, text: str) -> RejectedRow:
         origin = FileOrigin(self._source, number)
-        value, rejected = cut(original_bytes(text), self._rejection(row, number, now_ms))
+        original = original_bytes(text)
+        value, rejected = cut(original, _with_lines(self._rejection(row, number, now_ms), original))
         headers = [*dead_letter_headers(origin, rejected, SERVICE), self._columns_header]
         return RejectedRow(origin.source, value, headers, rejected.reason)
 
     def _rejection(self, row: Row, number: int, now_ms: int) -> Rejected:
         """Why a row was not accepted; asked again instead of carried along, because bad rows are few."""
         try:
-            outcome = parse(_encode(_Event(self._event_id(row, number), *self._fields(row))), now_ms)
+            outcome = parse(_encode(_Event(self._event_id(row, number), *self._fields(row))), now_ms, self._no_customer)
         except UnicodeEncodeError:
             return Rejected(Reason.BAD_ROW, "the row is not UTF-8 text")
         except Invalid as invalid:
@@ -122,6 +129,12 @@ class RowEncoder:
         if isinstance(outcome, Rejected):
             return outcome
         raise AssertionError("a row that is accepted has no reason to be a dead letter")
+
+
+def _with_lines(rejected: Rejected, original: bytes) -> Rejected:
+    """The rejection; where the row holds several lines, the detail says how many."""
+    lines = len(original.splitlines())
+    return rejected if lines < 2 else Rejected(rejected.reason, f"{rejected.detail}; the row holds {lines:,} lines")
 
 
 def _identity(row: list[str]) -> Sequence[str]:

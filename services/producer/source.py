@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self, TextIO, cast
 
+from services.common.times import parse_time
+
 REQUIRED = (
     "event_time",
     "order_id",
@@ -25,6 +27,7 @@ REQUIRED = (
     "price",
     "user_id",
 )
+SHORT_ROW_FIELDS = 6
 OPTIONAL = ("quantity", "amount", "product_name", "event_id")
 
 BLOCK_CHARS = 512 * 1024  # about 4,000 rows: long enough to compress well, short enough to stop at
@@ -74,6 +77,42 @@ class FileFingerprint:
     sha256: str
 
 
+class RowLayout:
+    """What a row of the file looks like: it tells a field of several lines from rows that a stray quote has joined."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._width = len(columns)
+        self._time = columns.index("event_time")
+        self.begins_as_seed = tuple(columns[: len(REQUIRED)]) == REQUIRED
+
+    def has_width(self, row: Sequence[str]) -> bool:
+        """Whether the row has as many fields as the header, or is a short row."""
+        return len(row) == self._width or self.is_short(row)
+
+    def is_short(self, row: Sequence[str]) -> bool:
+        """Whether it lacks three of the seed's columns, and with them whatever columns follow the seed's."""
+        return self.begins_as_seed and len(row) == SHORT_ROW_FIELDS and row[3] == ""
+
+    def is_torn(self, row: Row, lines: Sequence[str]) -> bool:
+        """Whether a row of several lines is none: it is no CSV, or one of its further lines is a row by itself."""
+        if isinstance(row, Unreadable):
+            return True
+        try:
+            list(csv.reader(lines, strict=True))
+            return any(self._is_row(next(csv.reader([line]), [])) for line in lines[1:])
+        except csv.Error:
+            return True
+
+    def _is_row(self, fields: Sequence[str]) -> bool:
+        if not self.has_width(fields):
+            return False
+        try:
+            parse_time(fields[self._time])
+        except ValueError:
+            return False
+        return True
+
+
 class PurchaseFile:
     """One open purchase file. Raises BadFile where it cannot be read or lacks a required column."""
 
@@ -84,6 +123,7 @@ class PurchaseFile:
         self._row = 0
         try:
             self.columns = _columns(path, self._text)
+            self._layout = RowLayout(self.columns)
         except BaseException:
             self._text.close()
             raise
@@ -149,10 +189,14 @@ class PurchaseFile:
         block = Block(self._row + 1, [], [])
         while feed.unread:
             row = _next_row(reader)
-            text = feed.taken()
+            taken = feed.taken()
+            if len(taken) > 1 and self._layout.is_torn(row, taken):
+                # A stray quote took following rows into its field: only its own line is damaged.
+                feed.give_back(taken[1:])
+                row, taken = Unreadable("a quote opens a field and is not closed in this line"), taken[:1]
             if row:
                 block.rows.append(row)
-                block.texts.append(text)
+                block.texts.append("".join(taken))
         return block
 
 
@@ -169,13 +213,12 @@ class _Feed:
         return self
 
     def __next__(self) -> str:
-        if self.unread:
-            line = self._lines[self._next]
-            self._next += 1
-        else:
-            line = self._beyond.readline()
-        if not line:
-            raise StopIteration
+        if not self.unread:
+            if not (line := self._beyond.readline()):
+                raise StopIteration
+            self._lines.append(line)
+        line = self._lines[self._next]
+        self._next += 1
         self._taken.append(line)
         return line
 
@@ -183,10 +226,14 @@ class _Feed:
     def unread(self) -> bool:
         return self._next < len(self._lines)
 
-    def taken(self) -> str:
-        text = "".join(self._taken)
-        self._taken.clear()
-        return text
+    def taken(self) -> list[str]:
+        taken, self._taken = self._taken, []
+        return taken
+
+    def give_back(self, lines: list[str]) -> None:
+        """Lines that were taken last, to be read again."""
+        self._lines[self._next - len(lines) : self._next] = lines
+        self._next -= len(lines)
 
 
 def _next_row(reader: Iterator[list[str]]) -> Row:

@@ -41,7 +41,9 @@ class ModelActivator:
         live = model.live_state()
         training = seed.training
         start = StreamStart(training.offsets, training.rows, not_before_ms=model.created_at_ms)
-        applier = StreamApplier(model.catalogue, model.scorer.categories, live, Deduplicator(training.rows))
+        applier = StreamApplier(
+            model.catalogue, model.scorer.categories, live, Deduplicator(training.rows), self._settings.no_customer_ids
+        )
         first = not self._consumers
         consumer = PurchaseConsumer(self._settings, start, applier, model.version)
         self._on_loop(self._start(model.version, consumer, wait=not first))

@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from services.common.settings import KafkaSettings, Port, S3Settings, ServiceSettings
+from services.common.settings import EventSettings, KafkaSettings, Port, S3Settings, ServiceSettings
 
 
-class RecommenderSettings(ServiceSettings, KafkaSettings, S3Settings):
+class RecommenderSettings(ServiceSettings, KafkaSettings, S3Settings, EventSettings):
     """Where to listen, how often to look for a new model, and how much to remember of the stream."""
 
     recommender_port: Port = 50051

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from recsys.stream_apply import DEDUP_WINDOW, StreamApplier
-from services.common.kafka import client_options, partitions_of, stop
+from services.common.kafka import make_consumer, partitions_of, stop
 from services.common.metrics import RECOMMENDER_STREAM_FAILURES, RECOMMENDER_STREAM_RECORDS
 from services.common.settings import KafkaSettings
 from services.recommender.log_identity import LogIdentity, TopicRecreated
@@ -176,14 +176,14 @@ class PurchaseConsumer:
 
     async def _follow(self) -> None:
         """Read until something is wrong. Raises _ReopenConsumer, TopicRecreated, KafkaError, OSError, TimeoutError."""
-        consumer = AIOKafkaConsumer(
+        consumer = make_consumer(
+            self._settings,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
             fetch_max_wait_ms=self._timings.fetch_held_ms,
             max_partition_fetch_bytes=_FETCH_BYTES,
             metadata_max_age_ms=int(self._timings.check_every_s * 1000),
-            **client_options(self._settings),
         )
         try:
             async with asyncio.timeout(self._timings.open_timeout_s):
@@ -265,7 +265,7 @@ class PurchaseConsumer:
         if polled_ms is not None:
             # A consumer's position past the last record: what is left before the end are markers of transactions.
             applied = max(position.next, await consumer.position(partition))
-            position.lag = max(0, consumer.highwater(partition) - applied)
+            position.lag = max(0, consumer.last_stable_offset(partition) - applied)
             position.heard_ms = max(position.heard_ms, polled_ms)
             if not position.lag:
                 position.as_of_ms = max(position.as_of_ms, polled_ms)

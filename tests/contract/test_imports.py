@@ -68,3 +68,14 @@ def test_no_test_imports_a_test() -> None:
         if name.startswith("tests.") and name.split(".")[-1].startswith("test_")
     ]
     assert offenders == []
+
+
+def test_consumers_are_made_in_one_place() -> None:
+    """There they read committed records only; Faust makes its own, see services/aggregator/transport.py."""
+    makers = {
+        path
+        for path, tree in modules("recsys", "services", "spark", "local", "bench")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "AIOKafkaConsumer"
+    }
+    assert makers == {"services/common/kafka.py"}

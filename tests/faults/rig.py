@@ -28,8 +28,8 @@ from local.producer_run import ProducerRun
 from local.services import SERVICES
 from local.settings import StackSettings, free_port_settings
 from local.stack import Stack
-from local.topics import create_topics
 from services.common.object_store import ObjectStore
+from services.provision.steps import TopicsStep
 from tests.faults.proxy import RedisProxy, S3Proxy
 from tests.faults.schedule import RATE
 from tests.support.engines import SMALL_JOBS
@@ -120,7 +120,7 @@ class Rig:
             engine.wait_ready()
         with closing(self.store()) as store:
             store.create_bucket()
-        asyncio.run(create_topics(self.settings))
+        asyncio.run(TopicsStep(self.settings, apply=True, say=print).run(READY_S))
         self.start_aggregator()
         names = [name for name in SERVICES if name != "aggregator"]
         for name in names:

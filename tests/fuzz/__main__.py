@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tests.fuzz.engines import run_through_engines
+from tests.fuzz.extreme_run import run_extremes
 from tests.fuzz.invariants import Broken, judge
 from tests.fuzz.mutator import message, messages
 from tests.fuzz.seeds import BROKER_MS
@@ -25,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if broken is None and options.engines:
         print(f"\n{options.engines:,} of them through Kafka, aggregator, Redis and archive:")
         broken = run_through_engines(options.seed, options.first, options.engines)
+    if broken is None and options.extremes:
+        print(f"\n{options.extremes:,} valid but extreme events through Kafka, aggregator and Redis:")
+        broken = run_extremes(options.seed, options.extremes)
     if broken is not None:
         print(f"BROKEN: {broken}", file=sys.stderr)
     return broken is not None
@@ -39,6 +43,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="number of the first message, to repeat one (default 0)")
     parser.add_argument(
         "--engines", type=int, default=0, help="number of messages to send through real engines (default 0)"
+    )
+    parser.add_argument(
+        "--extremes", type=int, default=0, help="number of extreme events to send through real engines (default 0)"
     )
     parser.add_argument(
         "--save",

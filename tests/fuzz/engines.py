@@ -17,13 +17,13 @@ from aiokafka import AIOKafkaProducer
 
 from local.engines import KafkaEngine, S3Engine, ValkeyEngine
 from local.ports import free_port
-from local.topics import create
 from services.common.dead_letters import RecordOrigin, origin_of, reason_of
 from services.common.events import Purchase, Rejected, parse
 from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.tables import shard_keys
 from services.common.topics import ALL, DEAD_LETTERS, PURCHASES
+from services.provision.topics import create
 from spark.records import Row, checked_row
 from tests.fuzz.invariants import Broken, outcome_of
 from tests.fuzz.mutator import messages
@@ -59,7 +59,7 @@ def run_through_engines(seed: int, first: int, count: int) -> str | None:
     """Start engines of their own and send messages through them; what is broken, if anything."""
     values = [value for _number, value in messages(seed, first, count)]
     try:
-        with tempfile.TemporaryDirectory(prefix="tillstream-fuzz-") as folder, _stand(Path(folder)) as stand:
+        with tempfile.TemporaryDirectory(prefix="tillstream-fuzz-") as folder, stand_of_its_own(Path(folder)) as stand:
             print(through_engines(stand, values))
     except (Broken, AssertionError) as broken:
         return str(broken)
@@ -69,7 +69,9 @@ def run_through_engines(seed: int, first: int, count: int) -> str | None:
 def through_engines(stand: Stand, values: Sequence[bytes | None]) -> str:
     """Send the messages, wait until all are applied and archived, compare. A line that says so; raises Broken."""
     with (
-        service("services.aggregator", [], _aggregator(stand), stand.folder / "aggregator.log") as aggregator,
+        service(
+            "services.aggregator", [], aggregator_environment(stand), stand.folder / "aggregator.log"
+        ) as aggregator,
         service("services.archiver", [], archiver := _archiver(stand), stand.folder / "archiver.log") as archive,
     ):
         asyncio.run(_send(stand, values))
@@ -77,7 +79,7 @@ def through_engines(stand: Stand, values: Sequence[bytes | None]) -> str:
         _require(len(records) == len(values), f"Kafka holds {len(records):,} of {len(values):,} messages")
         fates = _sorted(stand.topics.purchases, records)
         with redis.Redis.from_url(stand.redis_url) as client:
-            applied = partial(_is_applied, client, stand, len(records), len(fates.refused), aggregator)
+            applied = partial(is_applied, client, stand, len(records), len(fates.refused), aggregator)
             wait_until(applied, "the aggregator applies all", _APPLIED_WITHIN_S)
             _check_tables(client, fates)
         _check_dead_letters(read_topic(stand.kafka, stand.topics.dead_letters), fates)
@@ -140,7 +142,7 @@ def _is_new(purchase: Purchase, partition: int, highest: dict[tuple[int, str], i
     return new
 
 
-def _is_applied(client: redis.Redis, stand: Stand, sent: int, refused: int, aggregator: Running) -> bool:
+def is_applied(client: redis.Redis, stand: Stand, sent: int, refused: int, aggregator: Running) -> bool:
     """Whether Redis's marks stand behind every message and every dead letter."""
     _require(aggregator.process.poll() is None, f"the aggregator has ended: {aggregator.output[-2_000:]}")
     (keys,) = shard_keys(1)
@@ -194,7 +196,8 @@ def _require(holds: bool, what: str) -> None:
         raise Broken(what)
 
 
-def _aggregator(stand: Stand) -> dict[str, str]:
+def aggregator_environment(stand: Stand) -> dict[str, str]:
+    """What an aggregator of the stand is started with."""
     return _environment(
         stand,
         redis_url=stand.redis_url,
@@ -227,7 +230,7 @@ def _environment(stand: Stand, **settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def _stand(folder: Path) -> Iterator[Stand]:
+def stand_of_its_own(folder: Path) -> Iterator[Stand]:
     """Kafka, Valkey and S3 for this run alone."""
     s3 = S3Engine(folder / "s3", folder / "s3.log", free_port())
     kafka = KafkaEngine(folder / "kafka", folder / "kafka.log", free_port())

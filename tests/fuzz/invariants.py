@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from local.reference import NO_CUSTOMER
 from services.common.archive.lines import archive_line
 from services.common.dead_letters import RecordOrigin, cut, dead_letter_headers, origin_of, reason_of
 from services.common.events import (
@@ -16,14 +17,13 @@ from services.common.events import (
     FUTURE_TOLERANCE_MS,
     MAX_CATEGORY_LEVELS,
     MAX_ID_LENGTH,
-    MAX_QUANTITY,
-    MAX_REVENUE_CENTS,
     MAX_TEXT_LENGTH,
     Purchase,
     Reason,
     Rejected,
     parse,
 )
+from services.common.line_totals import MAX_QUANTITY, MAX_REVENUE_CENTS
 from services.common.money import MAX_UNIT_PRICE_CENTS, format_cents
 from services.common.times import format_time
 from services.gateway.api.problems import Problem
@@ -41,6 +41,9 @@ _IDS = ("event_id", "order_id", "product_id", "user_id", "category_id", "replay_
 _TEXTS = (*_IDS, "category_code", "brand", "product_name")
 _ORIGIN = RecordOrigin("purchases", 3, 12)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NOBODY = {name.casefold() for name in NO_CUSTOMER.split(",")}
+_NOTHING = {r"\N", "NULL", "null", "(null)", "None", "NaN", "nan", "undefined", "[object Object]"}
+_NOTHING |= {"#N/A", "N/A", "n/a", "<NA>"}
 
 
 class Broken(Exception):
@@ -161,13 +164,15 @@ def _check_independently(purchase: Purchase, value: bytes) -> None:
     event = _put_right(json.loads(value.decode(errors="replace"), parse_float=_Number, parse_int=_Number))
     for name in _TEXTS:
         text = event.get(name) or None
-        same = getattr(purchase, name) == text and not isinstance(text, _Number)
+        same = getattr(purchase, name) == _meant(name, text) and not isinstance(text, _Number)
         _require(same, f"{name} is not what stands in the message")
-    quantity, amount = event.get("quantity"), event.get("amount")
-    _require(purchase.quantity == (1 if quantity in (None, "") else Decimal(quantity)), "the quantity differs")
-    _require(purchase.price == _cents(event["price"]), "the price differs")
-    revenue = purchase.price * purchase.quantity if amount in (None, "") else _cents(amount)
-    _require(purchase.revenue == revenue, "the revenue is neither the amount nor price x quantity")
+    quantity, amount, price = event.get("quantity"), event.get("amount"), _number(event["price"])
+    pieces = None if quantity in (None, "") else _number(quantity)
+    total = price * (1 if pieces is None else pieces) if amount in (None, "") else _number(amount)
+    _require(purchase.revenue == total.scaleb(2), "the revenue is neither the amount nor price x quantity")
+    _require(purchase.price == abs(price).scaleb(2), "the price differs")
+    _require(purchase.quantity == (pieces if pieces is not None else -1 if total < 0 else 1), "the quantity differs")
+    _require(purchase.revenue * purchase.quantity >= 0, "pieces and revenue have opposite signs")
     _require(purchase.event_time == _milliseconds(event["event_time"]), "the event time differs")
 
 
@@ -181,8 +186,22 @@ def _put_right(event: dict[str, Any]) -> dict[str, Any]:
     return event | {"price": event["category_code"], "user_id": event["brand"], "category_code": None, "brand": None}
 
 
-def _cents(amount: str) -> Decimal:
-    return Decimal(amount).scaleb(2)
+def _meant(name: str, text: Any) -> Any:
+    """The text without what spreadsheets, databases and table libraries put in its place."""
+    if not isinstance(text, str):
+        return text
+    if name in _IDS and name != "replay_of" and text[:2] == '="' and text.endswith('"') and text.count('"') == 2:
+        text = text[2:-1]
+    if name == "user_id" and text.strip().casefold() in _NOBODY:
+        return None
+    if name in ("user_id", "category_id") and re.fullmatch(r"[0-9]+\.0", text):
+        text = text.removesuffix(".0")
+    missing = text.strip().casefold() in _NOBODY if name == "user_id" else text in _NOTHING
+    return None if not text or (missing and name not in ("event_id", "replay_of")) else text
+
+
+def _number(text: str) -> Decimal:
+    return Decimal(text.strip().strip("\u200b\ufeff").strip().removeprefix("'").replace("\u2212", "-"))
 
 
 def _milliseconds(text: str) -> int:

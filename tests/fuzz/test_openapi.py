@@ -20,13 +20,13 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from local.engines import S3Engine
 from local.ports import free_port
-from local.topics import create
 from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.topics import PURCHASES
 from services.gateway.api.problems import CONTENT_TYPE, ProblemDocument
 from services.gateway.api.schemas.figures import StreamSnapshot
 from services.gateway.app import create_app
+from services.provision.topics import create
 from tests.support.gateway_app import settings_of
 from tests.support.gateway_tables import SHOP, TableWriter
 from tests.support.models import checkerboard, publish

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -16,6 +16,7 @@ from services.aggregator.live_generation import LiveGeneration
 from services.aggregator.payload import BatchEffects, OffsetAdvance
 from services.aggregator.store import OffsetConflict, ShardState, TableStore
 from services.aggregator.sweep import sweep
+from services.common.event_clock import watermark_of
 from services.common.generations import Generation, make_live, remember_layout
 from services.common.tables import MINUTES_KEPT_SECONDS, PURCHASES_KEPT, shard_keys
 from services.common.times import format_time
@@ -172,7 +173,7 @@ async def test_writing_goes_over_to_the_generation_that_is_live(connection: Redi
 
 async def test_minutes_are_kept_from_the_floor_on(connection: Redis, client: redis.Redis) -> None:
     """Old ones first, so that they are taken, and then expire as the newest event rises."""
-    times = [NEWEST - day * 86_400_000 for day in (30, 20, 8, 7, 6, 1, 0, 9, 0)]
+    times = [NEWEST - day * 86_400_000 for day in (30, 20, 8, 7, 6, 1, *[0] * 20, 9, 0)]
     events = [{"event_time": format_time(at), "order_id": "o", "product_id": "p", "price": "1.00"} for at in times]
     records = [FakeRecord(offset, encode(event), timestamp=NOW) for offset, event in enumerate(events)]
     await applier_of(store_of(connection), chunk=1).apply(TopicPartition(TOPIC, 0), records)
@@ -183,6 +184,32 @@ async def test_minutes_are_kept_from_the_floor_on(connection: Redis, client: red
     assert totals(client, 1, "quantity") == len(times)
     days = {key.decode().rpartition(":")[2] for key in client.scan_iter(match="*sales:minute:*")}
     assert min(days) >= format_time(floor * 1000)[:10]
+
+
+async def test_one_event_of_another_year_moves_no_floor_and_no_present(connection: Redis, client: redis.Redis) -> None:
+    """Nineteen of them, each in a batch of its own, before and after a restart; the twentieth is a new present."""
+    year_ago = NEWEST - 365 * 86_400_000
+    times = [*(year_ago + minute * 60_000 for minute in range(40)), *[NEWEST] * 20]
+    events = [{"event_time": format_time(at), "order_id": "o", "product_id": "p", "price": "1.00"} for at in times]
+    records = [FakeRecord(offset, encode(event), timestamp=NOW) for offset, event in enumerate(events)]
+    partition = TopicPartition(TOPIC, 0)
+    (keys,) = shard_keys(1)
+
+    def present() -> int:
+        found = cast(list[tuple[bytes, float]], client.zrange(keys("newest_events"), 0, -1, withscores=True))
+        return watermark_of(int(at) for _, at in found)
+
+    for start, end in ((0, 40), (40, 50), (50, 59)):
+        applier = applier_of(store_of(connection), chunk=3)
+        await applier.apply(partition, records[start:end])
+        floor = times[39] // 60_000 * 60 - MINUTES_KEPT_SECONDS
+        assert totals(client, 1, "minute_floor") == floor
+        assert present() == times[39]
+    assert len([minute for minute in minutes(client, 1) if minute < NEWEST // 1000 - 86_400]) == 40
+    await applier_of(store_of(connection)).apply(partition, records[59:])
+    assert totals(client, 1, "minute_floor") == NEWEST // 60_000 * 60 - MINUTES_KEPT_SECONDS
+    assert present() == NEWEST
+    assert client.zcard(keys("newest_events")) == 20
 
 
 async def test_figures_that_would_not_be_exact_are_refused_before_anything_is_written(

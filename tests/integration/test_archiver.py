@@ -13,12 +13,12 @@ import pytest
 
 from local.engines import KafkaEngine, S3Engine
 from local.ports import free_port
-from local.topics import create
 from services.common.archive.keys import Extent, object_key
 from services.common.archive.lines import read_line
 from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.topics import ALL, PURCHASES
+from services.provision.topics import create
 from tests.support.engines import TopicFactory, TopicNames
 from tests.support.polling import wait_until
 from tests.support.producer import archived_lines, committed, read_topic, readiness, running, send

@@ -24,11 +24,11 @@ from local.ports import free_port, is_listening
 from local.prerequisites import MissingPrerequisite
 from local.process import ProcessDied, birth_of
 from local.settings import StackSettings
-from local.topics import create_topics
 from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 from services.common.storage_errors import AlreadyExists
 from services.common.telemetry import PortInUse
+from services.provision.steps import TopicsStep
 from tests.support.engines import TopicFactory, running
 from tests.support.polling import wait_until
 
@@ -152,7 +152,7 @@ def test_kafka_keeps_its_data_over_a_stop_and_its_topics_follow_the_contract(tmp
     with running(engine()) as first:
         for mebibytes in (1024, 64):  # what exists stays, with the bounds of the settings of today
             asked = StackSettings(kafka_bootstrap=first.address, kafka_retention_bytes=mebibytes * 1024**2)
-            asyncio.run(create_topics(asked))
+            asyncio.run(TopicsStep(asked, apply=True, say=print).run(60))
     with running(engine()) as second:
         held = asyncio.run(configuration_of("purchases", second.address))
     assert held["retention.ms"] == "604800000"

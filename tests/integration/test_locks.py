@@ -23,7 +23,7 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 # Image → the packages whose modules run in it.
 IMAGES = {
     "producer": ("services.producer", "services.deadletters", "services.models"),
-    "archiver": ("services.archiver",),
+    "archiver": ("services.archiver", "services.provision"),
     "aggregator": ("services.aggregator",),
     "recommender": ("services.recommender", "recsys"),
     "gateway": ("services.gateway",),
@@ -36,7 +36,11 @@ STAYING = {
     "recommender": "METRICS_PORT",
     "gateway": "GATEWAY_PORT",
 }
-HELP = {"producer": ("services.producer", "services.deadletters", "services.models"), "spark": ("spark",)}
+HELP = {
+    "producer": ("services.producer", "services.deadletters", "services.models"),
+    "archiver": ("services.provision",),
+    "spark": ("spark",),
+}
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys

@@ -18,13 +18,13 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from local.engines import KafkaEngine
 from local.ports import free_port
-from local.topics import create
 from services.common.dead_letters import FileOrigin, origin_of, reason_of
 from services.common.settings import KafkaSettings
 from services.common.topics import ALL
 from services.producer.checkpoint import CheckpointFile
 from services.producer.kafka import connected
 from services.producer.settings import ProducerSettings
+from services.provision.topics import create
 from tests.support.engines import TopicFactory, TopicNames
 from tests.support.polling import wait_until
 from tests.support.producer import Running, TopicRecord, read_topic, row, running, write_file

@@ -15,12 +15,12 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
 from local.engines import KafkaEngine
 from local.ports import free_port
-from local.topics import create
 from recsys.decayed_counts import HOUR_MS
 from recsys.stream_apply import StreamApplier
 from services.common.metrics import RECOMMENDER_STREAM_LAG, RECOMMENDER_STREAM_LOST, RECOMMENDER_STREAM_RESETS
 from services.common.settings import KafkaSettings
 from services.common.topics import PURCHASES
+from services.provision.topics import create
 from services.recommender.partition_position import StreamStart
 from services.recommender.stream_follower import FollowerTimings, PurchaseConsumer
 from tests.support.engines import TopicFactory, running

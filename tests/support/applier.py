@@ -42,6 +42,14 @@ class FakeLog:
     async def offsets(self, partition: TopicPartition) -> tuple[int, int]:
         return self.earliest, self.end
 
+    async def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, self.end)
+
+    async def empty_to(self, partition: TopicPartition, offset: int) -> int:
+        while offset in self.holes:
+            offset += 1
+        return offset
+
     async def first(self, partition: TopicPartition, offset: int) -> tuple[int, int] | None:
         while offset in self.holes:
             offset += 1
@@ -49,11 +57,18 @@ class FakeLog:
 
 
 class FakeArchive:
-    """Holds these records of one partition, whatever the log still has; `reads` counts how often it was asked."""
+    """Holds these records of one partition, whatever the log still has; `reads` counts how often it was asked.
 
-    def __init__(self, records: Sequence[FakeRecord] = ()) -> None:
+    `gaps`: where it says that the log never had a record, from (inclusive) and to (exclusive).
+    """
+
+    def __init__(self, records: Sequence[FakeRecord] = (), gaps: Sequence[tuple[int, int]] = ()) -> None:
         self.records = records
+        self.gaps = gaps
         self.reads = 0
+
+    async def is_gap(self, partition: TopicPartition, wanted: int, found: int) -> bool:
+        return (wanted, found) in self.gaps
 
     async def read(self, ranges: Mapping[TopicPartition, OffsetRange]) -> PartitionBatches:
         self.reads += 1

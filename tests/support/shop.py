@@ -87,8 +87,12 @@ def _order(random_: random.Random, seed: int, number: int) -> list[Row]:
 def _till(random_: random.Random, row: Row) -> Iterator[str]:
     """Quantity, amount and name of a line."""
     fate = random_.random()
-    yield "" if fate < 0.5 else str(random_.choice([1, 2, 3, 12])) if fate < 0.9 else str(random_.choice([0, -1, -2]))
-    yield "" if fate < 0.7 else f"{random_.randrange(-500, 50_000) / 100:.2f}"
+    quantity = "" if fate < 0.5 else random_.choice(["1", "2", "3", "12"] if fate < 0.9 else ["0", "-1", "-2"])
+    yield quantity
+    amount = random_.randrange(-500, 50_000) / 100
+    if quantity not in ("", "0"):
+        amount = abs(amount) * (-1 if quantity.startswith("-") else 1)
+    yield "" if fate < 0.7 else f"{amount:.2f}"
     yield f'product, "{row[2][-4:]}"'
 
 

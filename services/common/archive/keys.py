@@ -46,17 +46,26 @@ class ForeignObject(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """The records of one object: offsets are inclusive, times are the broker's (epoch ms)."""
+    """The records of one object: offsets are inclusive, times are the broker's (epoch ms).
+
+    `covers`: see covers_from; None where the object does not say so.
+    """
 
     first_offset: int
     first_timestamp_ms: int
     last_offset: int
     last_timestamp_ms: int
+    covers: int | None = None
 
     @property
     def next_offset(self) -> int:
-        """The first offset of the next object."""
+        """The offset after the last record."""
         return self.last_offset + 1
+
+    @property
+    def covers_from(self) -> int:
+        """The offset from which on it holds every record of the log: those before its first one are no records."""
+        return self.first_offset if self.covers is None else self.covers
 
     def metadata(self) -> dict[str, str]:
         """The extent as the object's user metadata."""
@@ -65,6 +74,7 @@ class Extent:
             "first-timestamp": str(self.first_timestamp_ms),
             "last-offset": str(self.last_offset),
             "last-timestamp": str(self.last_timestamp_ms),
+            **({} if self.covers is None else {"covers-from": str(self.covers)}),
         }
 
     @classmethod
@@ -76,6 +86,7 @@ class Extent:
                 int(metadata["first-timestamp"]),
                 int(metadata["last-offset"]),
                 int(metadata["last-timestamp"]),
+                int(metadata["covers-from"]) if "covers-from" in metadata else None,
             )
         except (KeyError, ValueError):
             raise ForeignObject(f"object {key} does not carry the archiver's metadata") from None

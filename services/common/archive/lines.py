@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.common.events import MAX_RECORD_BYTES, is_nested_too_deep
+from services.common.events import MAX_RECORD_BYTES
+from services.common.json_nesting import is_nested_too_deep
 
 _check_json = msgspec.json.Decoder(msgspec.Raw).decode
 

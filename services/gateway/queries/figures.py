@@ -1,15 +1,18 @@
-"""Pure functions on replies of Redis: sums over shards, merged rankings, rates, lag."""
+"""Pure functions on replies of Redis: sums over shards, merged rankings, lag."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from services.common.event_clock import watermark_of
 from services.common.tables import Figures, parse_figures
 
 Hash = Mapping[str, str]
 # (member, score) pairs of one shard's sorted set, ascending.
 Scored = Sequence[tuple[str, float]]
+
+_CLOCK_TOLERANCE_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,9 @@ def _freshness(shards: Sequence[Hash]) -> int | None:
     measured = [shard for shard in shards if shard.get("freshness_ms")]
     if not measured:
         return None
-    return int(max(measured, key=lambda shard: int(shard.get("applied_at", 0)))["freshness_ms"])
+    freshness_ms = int(max(measured, key=lambda shard: int(shard.get("applied_at", 0)))["freshness_ms"])
+    # A record cannot be applied before it arrives: the clocks of broker and aggregator differ, and nothing is known.
+    return None if freshness_ms < -_CLOCK_TOLERANCE_MS else max(0, freshness_ms)
 
 
 def figures_sum(packed: Iterable[str | None]) -> Figures:
@@ -91,12 +96,13 @@ def share(revenue: int, all_revenue: int) -> float | None:
     return revenue / all_revenue if all_revenue else None
 
 
-def events_per_second(arrivals: Sequence[Hash], now_s: int, window_s: int = 10) -> float:
-    """Accepted lines per second over the `window_s` whole seconds before `now_s`, from the `arrivals` hashes."""
-    counts: Counter[int] = Counter()
-    for shard in arrivals:
-        counts.update({int(second): int(lines) for second, lines in shard.items()})
-    return sum(counts[second] for second in range(now_s - window_s, now_s)) / window_s
+def present_of(newest_events: Sequence[Scored], last_event: int | None) -> int | None:
+    """The shop's present (epoch ms) from the `newest_events` of all shards; `last_event` where there are none.
+
+    Tables of an earlier format have none.
+    """
+    times = [int(time_ms) for shard in newest_events for _member, time_ms in shard]
+    return watermark_of(times) if times else last_event
 
 
 def lag(marks: Sequence[Hash], topic: str, offsets: Mapping[int, tuple[int, int]]) -> int:

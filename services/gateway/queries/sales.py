@@ -7,7 +7,8 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from services.common.calendar import day_start, local_date, periods
-from services.common.tables import Figures, Granularity, sum_figures
+from services.common.event_clock import MAX_AHEAD_MS
+from services.common.tables import MINUTES_KEPT_SECONDS, Figures, Granularity, sum_figures
 from services.gateway.queries.buckets import Range
 from services.gateway.queries.entities import read_totals
 from services.gateway.queries.figures import Hash, figures_sum
@@ -39,7 +40,10 @@ async def read_shop_sales(shards: ShardReader, zone: ZoneInfo, granularity: Gran
     floor = totals.minute_floor if granularity == "minute" else None
     if totals.first_event is None or totals.last_event is None:
         return Series([], minute_floor=floor)
-    first, last = wanted.within(max(totals.first_event, (floor or 0) * 1000), totals.last_event)
+    newest = totals.last_event
+    if floor:  # an event of the far future is no reason to look into every minute until then
+        newest = min(newest, (floor + MINUTES_KEPT_SECONDS) * 1000 + MAX_AHEAD_MS)
+    first, last = wanted.within(max(totals.first_event, (floor or 0) * 1000), newest)
     rows: list[Row] = []
     for names in _chunks(periods(granularity, zone, first, last), _PERIODS_A_READ):
         for buckets in await _read_periods(shards, granularity, names):

@@ -78,9 +78,10 @@ async def send(request: Request) -> EventsResponse:
     `event_id`).
     """
     _require_json(request)
-    events = read_events(await request.body())
+    dependencies = get_dependencies(request)
+    events = read_events(await request.body(), dependencies.settings.no_customer_ids)
     try:
-        verdicts = await get_dependencies(request).event_producer.send(events)
+        verdicts = await dependencies.event_producer.send(events)
     except EventsUnconfirmed as error:
         raise _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), error.verdicts) from None
     accepted = sum(verdict.status == "accepted" for verdict in verdicts)

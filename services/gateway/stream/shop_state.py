@@ -18,31 +18,37 @@ from services.gateway.queries.figures import (
     Totals,
     by_revenue,
     count_sum,
-    events_per_second,
     lag,
+    present_of,
     share,
     totals_of,
 )
 from services.gateway.queries.rankings import Board, Ranked, top_products, top_spenders
 from services.gateway.queries.sales import Row, read_day
 from services.gateway.queries.shards import LiveTables, ShardReader
+from services.gateway.stream.arrival_rate import ArrivalRate
 from services.gateway.upstreams.offsets import OffsetPoller
 from services.gateway.upstreams.outages import OutageLog
 from services.gateway.upstreams.recommender_client import ServingModelPoller
 
 _TOP = 10
+_HASHES = ("totals", "marks", "arrivals", "dead_letters", "categories", "brands")
 
 
 @dataclass(frozen=True, slots=True)
 class ShopState:
-    """The figures of one poll; `taken_ms` is when they were read (epoch milliseconds)."""
+    """The figures of one poll; `taken_ms` is when they were read (epoch milliseconds).
+
+    `now_ms` is the shop's present in event time, which no single event moves; None before the first event.
+    """
 
     taken_ms: int
     totals: Totals
     dead_letters: int
-    events_per_second: float
+    events_per_second: float | None
     lag: int | None
     model_version: str | None
+    now_ms: int | None = None
     today: Bucket | None = None
     top: dict[Board, list[Ranked]] = field(default_factory=dict)
 
@@ -61,7 +67,7 @@ class ShopState:
             lag=self.lag,
             model_version=self.model_version,
             first_event=None if totals.first_event is None else format_time(totals.first_event),
-            last_event=None if totals.last_event is None else format_time(totals.last_event),
+            last_event=None if self.now_ms is None else format_time(self.now_ms),
             today=self.today,
             as_of=format_time(self.taken_ms),
         )
@@ -92,6 +98,7 @@ class ShopStatePoller:
         self._offsets = offsets
         self._model = model
         self._health = health
+        self._arrival_rate = ArrivalRate()
         self._outages = OutageLog()
         self._listeners: list[Callable[[ShopState | None], None]] = []
         self.latest: ShopState | None = None
@@ -120,24 +127,26 @@ class ShopStatePoller:
         return time.time() - self.latest.taken_ms / 1000 if self.latest else float("nan")
 
     async def _read(self, shards: ShardReader) -> ShopState:
-        now_ms = time.time_ns() // 1_000_000
+        taken_ms = time.time_ns() // 1_000_000
         # Log ends first: records that are appended during the reads must not count as lag.
         log_end = self._offsets.latest
-        totals_hashes, marks, arrivals, dead_letters, categories, brands = await shards.query(
+        totals_hashes, marks, arrivals, dead_letters, categories, brands, newest = await shards.query(
             lambda pipe, keys: [
-                pipe.hgetall(keys(table))
-                for table in ("totals", "marks", "arrivals", "dead_letters", "categories", "brands")
+                *(pipe.hgetall(keys(table)) for table in _HASHES),
+                pipe.zrange(keys("newest_events"), 0, -1, withscores=True),
             ]
         )
         totals = totals_of(totals_hashes)
+        now_ms = present_of(newest, totals.last_event)
         return ShopState(
-            taken_ms=now_ms,
+            taken_ms=taken_ms,
             totals=totals,
             dead_letters=count_sum(dead_letters),
-            events_per_second=events_per_second(arrivals, now_ms // 1000),
+            events_per_second=self._arrival_rate.of(arrivals, taken_ms / 1000),
             lag=None if log_end is None else lag(marks, self._topic, log_end.offsets),
             model_version=self._model.version,
-            today=await _read_today(shards, totals),
+            now_ms=now_ms,
+            today=await _read_today(shards, now_ms),
             top={
                 "spenders": await top_spenders(shards, _TOP, totals.revenue),
                 "products": await top_products(shards, _TOP, totals.revenue),
@@ -147,11 +156,11 @@ class ShopStatePoller:
         )
 
 
-async def _read_today(shards: ShardReader, totals: Totals) -> Bucket | None:
-    if totals.last_event is None:
+async def _read_today(shards: ShardReader, now_ms: int | None) -> Bucket | None:
+    if now_ms is None:
         return None
     zone = shards.generation.zone
-    return bucket_of(await read_day(shards, zone, totals.last_event), zone)
+    return bucket_of(await read_day(shards, zone, now_ms), zone)
 
 
 def bucket_of(row: Row, zone: ZoneInfo) -> Bucket:

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
-from services.common.events import Purchase, Rejected, parse
+from services.common.events import DEFAULT_NO_CUSTOMER, Purchase, Rejected, parse
 from services.common.kafka import producer_options
 from services.common.metrics import GATEWAY_INTAKE
 from services.gateway.api.problems import bad_field
@@ -45,13 +45,13 @@ class SubmittedEvent:
     outcome: Purchase | Rejected
 
 
-def read_events(body: bytes) -> list[SubmittedEvent]:
+def read_events(body: bytes, no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER) -> list[SubmittedEvent]:
     """The events of a request body, which is one object or a list. Each is validated on its own.
 
     Raises Problem 422 where the body is not JSON, or holds no event or too many.
     """
     now_ms = time.time_ns() // 1_000_000
-    return [SubmittedEvent(value, parse(value, now_ms)) for value in _split(body)]
+    return [SubmittedEvent(value, parse(value, now_ms, no_customer)) for value in _split(body)]
 
 
 def _split(body: bytes) -> list[bytes]:

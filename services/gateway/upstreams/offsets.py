@@ -1,4 +1,4 @@
-"""Begin and end offsets of the purchases topic, polled in the background so that no request waits for Kafka."""
+"""Begin and last stable offsets of the purchases topic, polled in the background so that no request waits for Kafka."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from services.common.kafka import client_options, partitions_of
+from services.common.kafka import make_consumer, partitions_of
 from services.common.settings import KafkaSettings
 from services.gateway.upstreams.outages import OutageLog
 
@@ -67,7 +67,7 @@ class OffsetPoller:
     async def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:
             # Without group and assignment it fetches no records; it serves the offset requests alone.
-            consumer = AIOKafkaConsumer(group_id=None, **client_options(self._settings))
+            consumer = make_consumer(self._settings, group_id=None)
             self._consumer = consumer
             await consumer.start()
         return self._consumer

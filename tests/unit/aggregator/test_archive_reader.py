@@ -20,7 +20,7 @@ from services.aggregator.archive_reader import (
     merge_by_time,
 )
 from services.archiver.open_object import OpenObject
-from services.common.archive.keys import object_key
+from services.common.archive.keys import Extent, object_key
 from services.common.object_store import ObjectStore
 from services.common.storage_errors import NoSuchObject
 
@@ -41,7 +41,7 @@ def consumed(start: int, end: int, every_ms: int = 1000) -> list[Consumed]:
 
 def packed(partition: int, records: Sequence[Consumed]) -> tuple[str, bytes]:
     """Key and body as the archiver writes them."""
-    opened = OpenObject(partition, 0.0)
+    opened = OpenObject(partition, 0.0, records[0].offset)
     opened.append(records)
     return opened.key, opened.finish()
 
@@ -52,10 +52,14 @@ class Bucket:
     def __init__(self, *objects: tuple[str, bytes]) -> None:
         self.objects = dict(sorted(objects))
         self.asked: list[str] = []
+        self.extents: dict[str, Extent] = {}
         self.failing: Exception | None = None
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         return ((key, len(body)) for key, body in self.objects.items() if key.startswith(prefix))
+
+    def metadata(self, key: str) -> dict[str, str]:
+        return self.extents[key].metadata()
 
     def get(self, key: str) -> bytes:
         self.asked.append(key)
@@ -168,3 +172,28 @@ def test_an_object_is_inflated_bit_by_bit() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 20e6
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "is_gap"),
+    [
+        (5, 7, True),  # markers between two objects: the second one covers them
+        (6, 7, True),
+        (5, 8, False),  # the record at 7 was not read
+        (9, 10, True),  # within an object
+        (12, 20, False),  # the third object does not say what lies before it
+        (4, 7, False),  # the record at 4 was not read
+        (22, 30, False),  # the archive ends
+    ],
+)
+async def test_an_object_says_from_which_offset_on_it_holds_every_record(wanted: int, found: int, is_gap: bool) -> None:
+    """Objects of the records 0 to 4, 7 to 11 without 9 (from offset 5 on), and 20 to 21, of an earlier archiver."""
+    objects = [packed(0, consumed(start, end)) for start, end in ((0, 5), (7, 12), (20, 22))]
+    bucket = Bucket(*objects)
+    extents = (Extent(0, 0, 4, 0, 0), Extent(7, 0, 11, 0, 5), Extent(20, 0, 21, 0))
+    bucket.extents = {key: extent for (key, _body), extent in zip(objects, extents, strict=True)}
+    reader = ArchiveReader(cast(ObjectStore, bucket))
+    partition = TopicPartition("purchases", 0)
+    async for _ in reader.read({partition: OffsetRange(0, 22)}):
+        pass
+    assert await reader.is_gap(partition, wanted, found) is is_gap

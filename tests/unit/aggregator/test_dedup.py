@@ -1,5 +1,7 @@
 """Each purchase and each dead letter counts once."""
 
+import pytest
+
 from services.aggregator.dedup import count_dead_letters, deduplicate, ids_to_claim, replayed_ids
 from services.aggregator.validation import validate
 from services.common.dead_letters import FileOrigin, RecordOrigin, dead_letter_headers
@@ -71,3 +73,11 @@ def test_dead_letters_count_each_origin_once() -> None:
 
 def test_a_dead_letter_without_origin_is_one_of_its_own() -> None:
     assert dict(count_dead_letters([dead_letter(0, None), dead_letter(1, None)], {})[0]) == {"unnamed": 2}
+
+
+@pytest.mark.parametrize("row", [b"9" * 20, b"9" * 5000, b"-1", b"seven", b"\xff", b""])
+def test_a_dead_letter_with_an_unreadable_row_is_one_of_its_own(row: bytes) -> None:
+    odd = [FakeRecord(at, b"row", headers=[("source-file", b"kz.csv"), ("source-row", row)]) for at in (0, 1)]
+    reasons, moved = count_dead_letters([*odd, dead_letter(2, FileOrigin("kz.csv", 7))], {})
+    assert reasons.total() == 3
+    assert moved == {"kz.csv": 7}

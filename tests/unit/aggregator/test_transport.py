@@ -10,7 +10,7 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from services.aggregator.transport import BatchConsumer, FetchedBatch, FetchTimings
+from services.aggregator.transport import BatchConsumer, FetchedBatch, FetchedRecords, FetchTimings
 
 PLACE = TP("purchases", 0)
 
@@ -34,7 +34,7 @@ def consumer(make_consumer: Callable[..., BatchConsumer]) -> BatchConsumer:
 
 
 def fetched_now(consumer: BatchConsumer) -> FetchedBatch:
-    return FetchedBatch((consumer.resets, consumer._seeks[PLACE]), [])
+    return FetchedBatch((consumer.resets, consumer._seeks[PLACE]), [], 0)
 
 
 async def test_a_batch_is_no_longer_current_when_faust_has_gone_to_the_committed_offsets(
@@ -107,13 +107,19 @@ async def test_nothing_is_fetched_while_no_partition_has_room(
     assert await waits(consumer, monkeypatch, full={PLACE}, others=set()) == []
 
 
+def one_record() -> FetchedRecords:
+    records = FetchedRecords([object()])
+    records.end = 1
+    return records
+
+
 async def test_in_busy_times_lines_are_gathered_and_the_first_after_a_pause_does_not_wait(
     make_consumer: Callable[..., BatchConsumer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetched = iter([{PLACE: [object()]}, {PLACE: [object()]}, {}, {PLACE: [object()]}])
+    fetched = iter([{PLACE: one_record()}, {PLACE: one_record()}, {}, {PLACE: one_record()}])
     fetched_at: list[float] = []
 
-    async def wait_next_records(*_: object) -> tuple[dict[TP, list[object]], set[TP]]:
+    async def wait_next_records(*_: object) -> tuple[dict[TP, FetchedRecords], set[TP]]:
         fetched_at.append(time.monotonic())
         return next(fetched), {PLACE}
 

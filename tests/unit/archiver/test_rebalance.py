@@ -5,6 +5,7 @@ import gzip
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,6 +32,13 @@ class Consumer:
         self.end = COMMITTED
         self.listener: Archiver | None = None
         self.rebalance: Callable[[], Any] | None = None
+
+    @property
+    def _subscription(self) -> Any:
+        """As `position_now` reads it."""
+        state = SimpleNamespace(position=self.position, has_valid_position=True)
+        assignment = SimpleNamespace(tps={PARTITION}, state_value=lambda _: state)
+        return SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
 
     def subscribe(self, _topics: list[str], listener: Archiver) -> None:
         self.listener = listener

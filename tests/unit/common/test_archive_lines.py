@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.archive.lines import ArchivedRecord, archive_line, read_line
-from services.common.events import MAX_NESTING, MAX_RECORD_BYTES
+from services.common.events import MAX_RECORD_BYTES
+from services.common.json_nesting import MAX_NESTING
 
 PLAIN = ArchivedRecord(None, None, None, b"")
 

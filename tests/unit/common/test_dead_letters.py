@@ -19,8 +19,8 @@ from services.common.dead_letters import (
 )
 from services.common.events import Reason, Rejected
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-ROWS = st.integers(0, 2**62)
+TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=255)
+ROWS = st.integers(0, 10**15 - 1)
 ORIGINS: st.SearchStrategy[Origin] = st.one_of(
     st.builds(RecordOrigin, TEXTS, st.integers(0, 2**31 - 1), ROWS), st.builds(FileOrigin, TEXTS, ROWS)
 )
@@ -62,6 +62,21 @@ def test_foreign_headers_have_an_origin_or_none_and_never_stop_the_reader(odd: d
     headers: Headers = list({**dict(HEADERS), **odd}.items())
     assert isinstance(origin_of(headers), RecordOrigin | None)
     assert reason_of(headers) in {*Reason, "unnamed"}
+
+
+@pytest.mark.parametrize(
+    "number", [b"9" * 20, b"9" * 5000, b"-1", b"+1", b" 1", b"1_0", b"1.0", "\u0663".encode(), b"", b"\xff", b"seven"]
+)
+def test_a_number_that_no_service_writes_is_no_origin(number: bytes) -> None:
+    assert origin_of([("source-file", b"kz.csv"), ("source-row", number)]) is None
+    for name in ("source-partition", "source-offset"):
+        assert origin_of(list({**dict(HEADERS), name: number}.items())) is None
+
+
+@pytest.mark.parametrize("source", [b"", b"\xff\xfe", "grün.csv".encode("latin-1"), b"a\x00b", b"a\nb", b"x" * 256])
+def test_a_source_that_no_service_writes_is_no_origin(source: bytes) -> None:
+    assert origin_of([("source-file", source), ("source-row", b"7")]) is None
+    assert origin_of(list({**dict(HEADERS), "source-topic": source}.items())) is None
 
 
 @pytest.mark.parametrize("missing", ["source-topic", "source-partition", "source-offset"])

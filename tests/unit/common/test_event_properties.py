@@ -13,17 +13,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.events import EARLIEST_EVENT_MS, MAX_QUANTITY, MAX_REVENUE_CENTS, Purchase, Rejected, parse
+from services.common.events import DEFAULT_NO_CUSTOMER, EARLIEST_EVENT_MS, Purchase, Rejected, parse
+from services.common.line_totals import MAX_QUANTITY, MAX_REVENUE_CENTS
 from services.common.money import MAX_UNIT_PRICE_CENTS, format_cents
+from services.common.spellings import NO_VALUE, is_no_customer, is_rounded, unquoted, without_float
 from services.common.times import format_time
 from tests.fuzz.invariants import judge
 from tests.fuzz.mutator import message
 
 ROOT = Path(__file__).parents[3]
 NOW = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1000)
+
+
+def is_as_it_stands(identifier: str) -> bool:
+    """Whether an id has no spelling that is read as another id, or as none."""
+    read = unquoted(identifier)
+    odd = is_rounded(read) or read in NO_VALUE or without_float(read) != read
+    return read == identifier and not odd and not is_no_customer(identifier, DEFAULT_NO_CUSTOMER)
+
+
 CLEAN = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])
-IDS = st.text(CLEAN, min_size=1, max_size=128)
-TEXTS = st.text(CLEAN, min_size=1, max_size=256)
+IDS = st.text(CLEAN, min_size=1, max_size=128).filter(is_as_it_stands)
+TEXTS = st.text(CLEAN, min_size=1, max_size=256).filter(lambda text: text not in NO_VALUE)
 UNKNOWN = st.dictionaries(st.text(CLEAN, min_size=1), st.integers() | TEXTS)
 LEVEL = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="."), min_size=1)
 LEVELS = st.lists(LEVEL, min_size=1, max_size=8).filter(lambda levels: len(".".join(levels)) <= 256)
@@ -33,6 +44,8 @@ LEVELS = st.lists(LEVEL, min_size=1, max_size=8).filter(lambda levels: len(".".j
 def purchases(draw: st.DrawFn) -> Purchase:
     """Any purchase that the contract allows."""
     event_id = draw(st.none() | IDS)
+    quantity = draw(st.integers(-MAX_QUANTITY, MAX_QUANTITY))
+    revenue = draw(st.integers(-MAX_REVENUE_CENTS, MAX_REVENUE_CENTS))
     return Purchase(
         event_id=event_id,
         event_time=draw(st.integers(EARLIEST_EVENT_MS, NOW)),
@@ -40,12 +53,12 @@ def purchases(draw: st.DrawFn) -> Purchase:
         product_id=draw(IDS),
         user_id=draw(st.none() | IDS),
         category_id=draw(st.none() | IDS),
-        category_code=draw(st.none() | LEVELS.map(".".join)),
+        category_code=draw(st.none() | LEVELS.map(".".join).filter(lambda code: code not in NO_VALUE)),
         brand=draw(st.none() | TEXTS),
         product_name=draw(st.none() | TEXTS),
         price=draw(st.integers(0, MAX_UNIT_PRICE_CENTS)),
-        quantity=draw(st.integers(-MAX_QUANTITY, MAX_QUANTITY)),
-        revenue=draw(st.integers(-MAX_REVENUE_CENTS, MAX_REVENUE_CENTS)),
+        quantity=quantity if quantity * revenue >= 0 else -quantity,
+        revenue=revenue,
         replay_of=draw(st.none() | IDS) if event_id else None,
     )
 

@@ -11,10 +11,10 @@ from services.gateway.queries.buckets import Range
 from services.gateway.queries.entities import Product
 from services.gateway.queries.figures import (
     by_revenue,
-    events_per_second,
     figures_sum,
     lag,
     merge_ranked,
+    present_of,
     share,
     totals_of,
 )
@@ -45,6 +45,11 @@ def test_freshness_is_that_of_the_shard_applied_last() -> None:
     assert totals_of(shards).freshness_ms == 7
 
 
+@pytest.mark.parametrize(("measured", "shown"), [("7", 7), ("0", 0), ("-400", 0), ("-15000", None)])
+def test_freshness_is_unknown_where_clocks_contradict_each_other(measured: str, shown: int | None) -> None:
+    assert totals_of([{"applied_at": "200", "freshness_ms": measured}]).freshness_ms == shown
+
+
 def test_the_highest_minute_floor_counts() -> None:
     assert totals_of([{"minute_floor": "60"}, {"minute_floor": "120"}]).minute_floor == 120
 
@@ -65,12 +70,6 @@ def test_share_of_nothing_is_none() -> None:
     assert share(5, 0) is None
     assert share(-5, -10) == 0.5
     assert share(0, 7) == 0.0
-
-
-def test_events_per_second_counts_whole_seconds_before_now() -> None:
-    arrivals = [{"100": "50", "99": "10"}, {"91": "5", "90": "5", "89": "1000"}]
-    assert events_per_second(arrivals, now_s=100) == 2.0
-    assert events_per_second([], now_s=100) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -167,3 +166,11 @@ def test_picks_pass_every_filter(filters: Filters, expected: str) -> None:
 
 def test_picks_leave_out_and_stop_at_k() -> None:
     assert [entry[0].product_id for entry in top_k(SHELF, 2, Filters(), {"a", "c"})] == ["b", "d"]
+
+
+def test_one_event_of_another_year_moves_no_today() -> None:
+    shop = [(f"purchases/0/{number}", 1_600_000_000_000.0 + number) for number in range(20)]
+    odd = [("purchases/1/7", 1_700_000_000_000.0)]
+    assert present_of([shop, odd], last_event=1_700_000_000_000) == 1_600_000_000_019
+    assert present_of([[], []], last_event=5) == 5
+    assert present_of([[]], last_event=None) is None

@@ -128,7 +128,7 @@ def test_an_event_id_of_its_own_is_kept() -> None:
         ("event_time", "2099-01-01 00:00:00 UTC", "bad_time"),
         ("price", "NaN", "bad_price"),
         ("price", "1e9", "bad_price"),
-        ("price", "-3", "bad_price"),
+        ("price", "--3", "bad_price"),
         ("price", "1.234", "bad_price"),
         ("price", "", "missing_field"),
         ("order_id", "", "missing_field"),
@@ -201,3 +201,10 @@ def test_no_byte_of_any_file_is_lost(lines: list[tuple[bytes, bytes]], ends: boo
     assert [block.first for block in blocks] == [1 + sum(map(len, blocks[:place])) for place in range(len(blocks))]
     for block in blocks:
         assert len(encode(REQUIRED, block.rows, block.first, block.texts)) == len(block)
+
+
+def test_the_dead_letter_of_several_lines_says_how_many() -> None:
+    fields = [*row(1).split(",")[:5], "sam\nsung\n" * 200, *row(1).split(",")[6:]]
+    outcome = dead_letter(fields, "the\ntext\r\nof three\r\n")
+    assert dict(outcome.headers)["detail"].endswith(b"; the row holds 3 lines")
+    assert b"lines" not in dict(dead_letter([*fields[:6], "NaN", ""], "one line\r\n").headers)["detail"]

@@ -77,11 +77,30 @@ def test_one_unreadable_row_harms_no_other(tmp_path: Path) -> None:
     assert texts(path)[2] == "x" * 200_000
 
 
-def test_an_open_quote_swallows_no_more_than_a_field_may_hold(tmp_path: Path) -> None:
-    path = write_file(tmp_path / "kz.csv", [row(1), '"' + row(2), *(row(number) for number in range(3, 3000))])
-    numbers = texts(path)
-    assert "\n".join(numbers.values()) == "\n".join([row(1), '"' + row(2), *(row(n) for n in range(3, 3000))])
-    assert len(numbers) > 1000
+def stray(number: int, opening: bool = True) -> str:
+    """A row with a quote too many, at the begin or at the end of its brand."""
+    return row(number).replace("samsung", '"samsung' if opening else 'samsung"')
+
+
+@pytest.mark.parametrize("block_chars", [1, 300, BLOCK_CHARS])
+@pytest.mark.parametrize("others", [0, 1, 50, 2_500])
+@pytest.mark.parametrize("second", ["none", "opening", "closing"])
+def test_a_stray_quote_damages_its_line_alone(tmp_path: Path, block_chars: int, others: int, second: str) -> None:
+    between = [row(number) for number in range(3, 3 + others)]
+    last = {"none": row(2), "opening": stray(2), "closing": stray(2, opening=False)}[second]
+    lines = [row(1), stray(1), *between, last, row(2)]
+    path = write_file(tmp_path / "kz.csv", lines)
+    assert list(texts(path, block_chars=block_chars).values()) == lines
+    damaged = [at for at, each in enumerate(rows(path)) if isinstance(each, Unreadable)]
+    assert damaged == ([1, 2 + others] if second == "opening" else [1])
+
+
+def test_a_field_of_several_lines_is_no_damage(tmp_path: Path) -> None:
+    named = [f'{row(1)},"Tab,\n10 inch,\r\nblack, 64 GB, new, boxed, sealed"', f'{row(2)},"""\n"""', f"{row(3)},"]
+    path = tmp_path / "kz.csv"
+    path.write_bytes("\n".join([f"{HEADER},product_name", *named, ""]).encode())
+    assert list(texts(path).values()) == named
+    assert not any(isinstance(each, Unreadable) for each in rows(path))
 
 
 def test_bytes_that_are_not_utf8_come_back(tmp_path: Path) -> None:

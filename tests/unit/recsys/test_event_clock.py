@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from recsys.co_purchases import no_co_purchases
 from recsys.decayed_counts import DAY_MS, HOUR_MS
-from recsys.event_clock import QUORUM, EventClock, watermark_of
+from recsys.event_clock import EventClock
 from recsys.live_state import LiveState, Purchase
 from recsys.purchase_history import NO_PAST
+from services.common.event_clock import QUORUM, watermark_of
 
 NOW_MS = 1_600_000_000_000
 YEAR_MS = 365 * DAY_MS

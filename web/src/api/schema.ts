@@ -1246,9 +1246,9 @@ export interface components {
             events: number;
             /**
              * Events Per Second
-             * @description Arrivals over the last ten seconds.
+             * @description Arrivals over the last ten seconds; null within seconds of the gateway's start.
              */
-            events_per_second: number;
+            events_per_second: number | null;
             /**
              * Dead Letters
              * @description Distinct rejected records.
@@ -1256,7 +1256,7 @@ export interface components {
             dead_letters: number;
             /**
              * Freshness Ms
-             * @description From the newest arrival until it is visible here; null before the first.
+             * @description From the newest arrival until it is visible here; null before the first, and where the clocks of broker and aggregator contradict each other.
              */
             freshness_ms: number | null;
             /**
@@ -1276,10 +1276,10 @@ export interface components {
             first_event: string | null;
             /**
              * Last Event
-             * @description The newest event time; "today" is its day.
+             * @description The newest event time among those at most a day past the twentieth newest.
              */
             last_event: string | null;
-            /** @description Sales of the newest event's day; null before the first event. */
+            /** @description Sales of the day of `last_event`; null before the first event. */
             today: components["schemas"]["Bucket"] | null;
             /**
              * As Of

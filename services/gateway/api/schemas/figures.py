@@ -36,18 +36,28 @@ class Summary(ResponseModel):
     orders: int
     buyers: Annotated[int, Field(description="Distinct known customers.")]
     events: Annotated[int, Field(description="Accepted purchase lines, each counted once.")]
-    events_per_second: Annotated[float, Field(description="Arrivals over the last ten seconds.")]
+    events_per_second: Annotated[
+        float | None,
+        Field(description="Arrivals over the last ten seconds; null within seconds of the gateway's start."),
+    ]
     dead_letters: Annotated[int, Field(description="Distinct rejected records.")]
     freshness_ms: Annotated[
-        int | None, Field(description="From the newest arrival until it is visible here; null before the first.")
+        int | None,
+        Field(
+            description="From the newest arrival until it is visible here; null before the first, and where the clocks "
+            "of broker and aggregator contradict each other."
+        ),
     ]
     lag: Annotated[int | None, Field(description="Records not yet applied; null while Kafka is unavailable.")]
     model_version: Annotated[
         str | None, Field(description="The serving model; null while the recommender is unavailable.")
     ]
     first_event: Annotated[Timestamp | None, Field(description="The oldest event time.")]
-    last_event: Annotated[Timestamp | None, Field(description='The newest event time; "today" is its day.')]
-    today: Annotated[Bucket | None, Field(description="Sales of the newest event's day; null before the first event.")]
+    last_event: Annotated[
+        Timestamp | None,
+        Field(description="The newest event time among those at most a day past the twentieth newest."),
+    ]
+    today: Annotated[Bucket | None, Field(description="Sales of the day of `last_event`; null before the first event.")]
     as_of: Annotated[Timestamp, Field(description="When these figures were read.")]
 
 

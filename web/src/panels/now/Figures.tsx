@@ -76,7 +76,7 @@ export function Figures() {
       </dl>
       <dl className={styles.strip} aria-label="The stream">
         <Short id="events_per_second" name="Events/s" note="over ten seconds">
-          {show(({ events_per_second }) => formatRate(events_per_second))}
+          {show(({ events_per_second }) => (events_per_second === null ? NOT_KNOWN : formatRate(events_per_second)))}
         </Short>
         <FreshnessFigure />
         <Short

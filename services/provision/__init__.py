@@ -1,0 +1,1 @@
+"""Provisioning: the topics and the bucket that the services need."""
