@@ -94,14 +94,14 @@ def spark_reason(error: Exception) -> str:
 
 def run_command(settings: JobSettings, options: argparse.Namespace) -> int:
     """`run`: one run of the job."""
-    outcome = run_job(settings, StepLog(), options.until)
+    outcome = run_job(settings, StepLog(sys.stderr), options.until)
     _say(f"model {outcome.model} is live" if outcome.model else f"no model: {outcome.reason}")
     return _verdict(outcome.reconciliation, options.strict)
 
 
 def reconcile_command(settings: JobSettings, options: argparse.Namespace) -> int:
     """`reconcile`: only compare live and batch figures."""
-    with open_job(settings, StepLog()) as job:
+    with open_job(settings, StepLog(sys.stderr)) as job:
         return _verdict(run_reconcile(job), options.strict)
 
 

@@ -1,6 +1,5 @@
 """One log line per step of a run: its name, its duration, its result."""
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ class Step:
 class StepLog:
     """Writes the lines; on a terminal also while a step runs. `seconds`: durations of the completed steps."""
 
-    def __init__(self, out: TextIO = sys.stderr) -> None:
+    def __init__(self, out: TextIO) -> None:
         self._out = out
         self.seconds: dict[str, float] = {}
 

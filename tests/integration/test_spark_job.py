@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from services.common.times import format_time
 from spark.jars import JarsMissing, connector_jars
 from spark.settings import JobSettings
 from tests.support.purchase_log import two_worlds
+from tests.support.spark_job import JobRun, run_here
 
 ROOT = Path(__file__).resolve().parents[2]
 BROKER_MS = 1_712_275_200_000  # 2024-04-05T00:00:00Z
@@ -141,7 +142,23 @@ class Shop:
     jars: Path
     scratch: Path
 
-    def run_job(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    def run_job(self, *arguments: str, **settings: str) -> JobRun:
+        return run_here(["run", *arguments], self._environment(settings))
+
+    def run_process(self, **settings: str) -> JobRun:
+        """The job as a process of its own, as `python -m spark run` starts it."""
+        done = subprocess.run(
+            [sys.executable, "-m", "spark", "run"],
+            env=os.environ | self._environment(settings),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=280,
+        )
+        return JobRun(done.returncode, done.stderr)
+
+    def _environment(self, settings: Mapping[str, str]) -> dict[str, str]:
         secret = self.s3.s3_secret_key
         own = {
             "s3_endpoint": self.s3.s3_endpoint or "",
@@ -153,11 +170,7 @@ class Shop:
             "spark_driver_memory": "1g",
             "time_zone": "Europe/Berlin",
         }
-        environment = {f"TILLSTREAM_{name.upper()}": value for name, value in (own | settings).items()}
-        command = [sys.executable, "-m", "spark", "run", *arguments]
-        return subprocess.run(
-            command, env=os.environ | environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=280
-        )
+        return {f"TILLSTREAM_{name.upper()}": value for name, value in {**own, **settings}.items()}
 
     def json(self, key: str) -> Any:
         return json.loads(self.store.get(key))
@@ -512,7 +525,7 @@ def test_an_empty_archive_gives_a_report_of_zeros(new_shop: Any) -> None:
 
 def test_a_missing_bucket_is_said_in_one_line(new_shop: Any) -> None:
     shop: Shop = new_shop()
-    done = shop.run_job(s3_bucket="no-such-bucket")
+    done = shop.run_process(s3_bucket="no-such-bucket")
     assert done.returncode == 1
     assert done.stderr.strip().startswith("failed: there is no bucket 'no-such-bucket'")
     assert "\n" not in done.stderr.strip()
@@ -520,7 +533,7 @@ def test_a_missing_bucket_is_said_in_one_line(new_shop: Any) -> None:
 
 def test_a_missing_connector_is_said_in_one_line(new_shop: Any, tmp_path: Path) -> None:
     shop: Shop = new_shop()
-    done = shop.run_job(spark_jars=str(tmp_path))
+    done = shop.run_process(spark_jars=str(tmp_path))
     assert done.returncode == 1
     assert "python -m spark jars" in done.stderr
     assert "\n" not in done.stderr.strip()
