@@ -15,12 +15,13 @@ from services.aggregator.app import build_app
 from services.aggregator.applier import Applier, ApplierPorts, make_applier
 from services.aggregator.archive_reader import ArchiveReader
 from services.aggregator.dead_letter_output import DeadLetterOutput
+from services.aggregator.eviction import CHECK, EvictingRedis, EvictionGuard
 from services.aggregator.kafka import KafkaDeadLetters, KafkaLogRange
 from services.aggregator.live_generation import LiveGeneration
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.snapshots import LiveFigures, Snapshots
 from services.common.dlq_limits import InvalidRateAlarm
-from services.common.entrypoint import run_service
+from services.common.entrypoint import WRONG_SETTINGS, refuse, run_service
 from services.common.eventloop_lag import watch_loop
 from services.common.generations import FIRST_GENERATION, Generation
 from services.common.kafka import client_options, make_consumer, producer_options, until_reachable
@@ -41,6 +42,7 @@ class Clients(mode.Service):
         self._settings = settings
         self._health = health
         self.redis = connect(settings)
+        self.eviction = EvictionGuard(self.redis, health)
         self.producer = AIOKafkaProducer(**producer_options(settings))
         self.log_client = make_consumer(settings, group_id=None)
         self.objects = ObjectStore(settings)
@@ -65,6 +67,7 @@ class Clients(mode.Service):
         await self.producer.start()
         await self.log_client.start()
         self.add_future(watch_loop())
+        self.add_future(self.eviction.watch())
         if self._settings.aggregator_snapshot_seconds:
             self._snapshots = asyncio.create_task(self._make_snapshots().run())
 
@@ -106,12 +109,12 @@ class Clients(mode.Service):
 
 
 def main() -> int:
-    """Run until SIGTERM or SIGINT. Exit status 2: configuration; 1: the tables cannot be continued."""
+    """Run until SIGTERM or SIGINT. Exit status 2: configuration, Redis's too; 1: the tables cannot be continued."""
     return run_service("aggregator", AggregatorSettings, _serve)
 
 
 def _serve(settings: AggregatorSettings) -> int:
-    health = Health("aggregator", checks=("tables", "assigned"), stall_after_s=STALL_AFTER_S)
+    health = Health("aggregator", checks=("tables", "assigned", CHECK), stall_after_s=STALL_AFTER_S)
     port = settings.aggregator_metrics_port
     with TelemetryServer(settings.host, port, health, "TILLSTREAM_AGGREGATOR_METRICS_PORT"):
         settings.aggregator_scratch.mkdir(parents=True, exist_ok=True)
@@ -125,6 +128,10 @@ def run(settings: AggregatorSettings, health: Health) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     clients = loop.run_until_complete(_make_clients(settings, health))
+    try:
+        loop.run_until_complete(clients.eviction.require_none())
+    except EvictingRedis as error:
+        return refuse("aggregator", WRONG_SETTINGS, str(error))
     app = build_app(settings, health, clients.applier())
     worker = faust.Worker(
         app, clients, loop=loop, loglevel=settings.log_level, redirect_stdouts=False, override_logging=False

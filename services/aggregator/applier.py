@@ -13,31 +13,38 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from services.aggregator.archive_reader import BackfillSource
 from services.aggregator.backfill import ArchiveBackfill
 from services.aggregator.batch import BatchBuilder, RecordSpan, ShardCall
+from services.aggregator.budgets import DEFAULT_LIMITS, NameLimits
 from services.aggregator.dead_letter_output import DeadLetterOutput
 from services.aggregator.empty_ends import EmptyEnds
+from services.aggregator.engine_wait import until_available
 from services.aggregator.in_flight import InFlightCall
 from services.aggregator.log_guard import LogGuard, LogRange
 from services.aggregator.partition_state import PartitionState, partition_name
+from services.aggregator.preparation import Preparation
+from services.aggregator.refusals import ChunkRefused
 from services.aggregator.settings import AggregatorSettings
-from services.aggregator.store import OffsetConflict, TableStore
-from services.aggregator.validation import Record, validate
+from services.aggregator.store import BatchRefused, OffsetConflict, OrderConflict, TableStore
+from services.aggregator.validation import Record
 from services.common.calendar import Calendar
 from services.common.events import DEFAULT_NO_CUSTOMER
 from services.common.generations import Generation
-from services.common.metrics import AGGREGATOR_LINES, AGGREGATOR_MISMATCHES, AGGREGATOR_REFETCHED
+from services.common.metrics import (
+    AGGREGATOR_LINES,
+    AGGREGATOR_MISMATCHES,
+    AGGREGATOR_ORDER_CONFLICTS,
+    AGGREGATOR_REFETCHED,
+)
 from services.common.redis_client import RedisClient
 from services.common.telemetry import Health
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_RETRY_AFTER_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 # `realign` backfills; a partition that waits for it would only fetch the same records again.
 _BACKFILL_PAUSE_S = 1.0
 
@@ -48,6 +55,7 @@ class ApplierSettings:
 
     `missing_timeout_s`: how long records in neither Kafka nor the archive may still be on their way to the archive;
     after that they are an error, or skipped with `accept_missing_history`. `no_customer`: ids of no customer.
+    `names`: budgets of each shard.
     """
 
     dead_letters_topic: str
@@ -56,6 +64,7 @@ class ApplierSettings:
     time_zone: str
     missing_timeout_s: float = 120.0
     no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER
+    names: NameLimits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,7 @@ class Applier:
             accept_missing=settings.accept_missing_history,
             missing_timeout_s=settings.missing_timeout_s,
         )
+        self._preparation = Preparation(store, self._batches, ports.dead_letters, settings)
         self._states: dict[TopicPartition, PartitionState] = {}
         self._lock = asyncio.Lock()
 
@@ -171,8 +181,10 @@ class Applier:
     async def _pass_markers(self, partitions: Sequence[TopicPartition]) -> None:
         """Move marks over the end of a log that holds no record: it brings no batch that would move them."""
         for partition, end in (await self._empty_ends.of(partitions, self._states)).items():
+            nothing = RecordSpan([], end)
             try:
-                await self._call(await self._prepare(partition, self._states[partition], RecordSpan([], end)))
+                calls = await self._preparation.calls(partition, self._states[partition], nothing)
+                await self._call(partition, calls, nothing)
             except OffsetConflict as conflict:
                 self._count_conflict(conflict)
                 self._states.pop(partition, None)
@@ -184,6 +196,11 @@ class Applier:
         except OffsetConflict as conflict:
             self._count_conflict(conflict)
             self._states.clear()
+        except ChunkRefused as refused:
+            await self._narrow(refused)
+            self._states.clear()
+        finally:
+            self._preparation.orders.forget()
         await self._backfill.finish(states, self._is_current)
 
     def _is_current(self, partition: TopicPartition, state: PartitionState) -> bool:
@@ -197,16 +214,47 @@ class Applier:
         state.started = True
         if records[0].offset < state.next_offset:
             AGGREGATOR_REFETCHED.inc(sum(record.offset < state.next_offset for record in records))
+        try:
+            await self._advance_all(partition, state, span)
+        except ChunkRefused as refused:
+            await self._narrow(refused)
+            return await self._again(partition, span)
+        except OrderConflict as conflict:
+            logger.info("an order came by two partitions at once; deciding again: %s", conflict)
+            AGGREGATOR_ORDER_CONFLICTS.inc()
+            return await self._again(partition, span)
+        except OffsetConflict as conflict:
+            self._count_conflict(conflict)
+            return (await self._load(partition)).next_offset
+        self._preparation.refusals.passed(partition, state.next_offset)
+        return None
+
+    async def _again(self, partition: TopicPartition, span: RecordSpan) -> int | None:
+        """The same records once more, without fetching them again, from where the marks are."""
+        state = await self._load(partition)
+        is_here = span.records[0].offset <= state.next_offset and not state.needs_backfill
+        return await self._apply(partition, span) if is_here else state.next_offset
+
+    async def _narrow(self, refused: ChunkRefused) -> None:
+        """Find the record that cannot be applied. Raises RedisError where no record is to blame."""
+        partition, name = refused.partition, partition_name(refused.partition)
+        state = await self._load(partition)
+        try:
+            for number, shard in state.shards.items():
+                await self._store.probe(number, name, shard.mark)
+        except BatchRefused as error:
+            raise RedisError(f"the tables cannot be written: {error}") from error
+        if not self._preparation.refusals.narrow(refused):
+            raise RedisError(f"{name} cannot pass offset {refused.first:,}: {refused}")
+
+    async def _advance_all(self, partition: TopicPartition, state: PartitionState, span: RecordSpan) -> None:
         in_flight = InFlightCall()
         try:
             await self._advance(in_flight, partition, state, span)
             await in_flight.wait()
-        except OffsetConflict as conflict:
-            self._count_conflict(conflict)
-            return (await self._load(partition)).next_offset
         finally:
             await in_flight.drain()
-        return None
+            self._preparation.orders.forget()
 
     async def _seek_back_to(self, partition: TopicPartition, state: PartitionState, first: int) -> int | None:
         """Where to read before a batch that begins at `first` may be applied; None where it may be applied now."""
@@ -224,30 +272,18 @@ class Applier:
     ) -> None:
         """Apply what lies past the marks, chunk by chunk; the last calls may still be in flight."""
         wanted = [record for record in span.records if record.offset >= state.next_offset]
-        for chunk in _chunks(RecordSpan(wanted, span.end), self._settings.chunk):
-            await in_flight.start(self._call(await self._prepare(partition, state, chunk)))
+        size = self._preparation.refusals.chunk(partition, self._settings.chunk)
+        for chunk in _chunks(RecordSpan(wanted, span.end), size):
+            calls = await self._preparation.calls(partition, state, chunk)
+            await in_flight.start(self._call(partition, calls, chunk))
 
-    async def _prepare(self, partition: TopicPartition, state: PartitionState, span: RecordSpan) -> list[ShardCall]:
-        """The calls for these records. The state is advanced already: a call that fails drops it."""
-        if partition.topic == self._settings.dead_letters_topic:
-            calls = self._batches.dead_letters(partition, state, span)
-        else:
-            lines, rejected = validate(span.records, self._settings.no_customer)
-            if span.records and not state.needs_backfill:  # those from the archive were observed when they arrived
-                self._dead_letters.observe(partition, span.records, rejected)
-            if rejected:
-                await self._dead_letters.send(partition, rejected)
-            calls = await self._batches.purchases(partition, state, span, lines)
+    async def _call(self, partition: TopicPartition, calls: Sequence[ShardCall], chunk: RecordSpan) -> None:
         for call in calls:
-            shard = state.shards[call.shard]
-            shard.mark = call.advance.next
-            shard.last_timestamp_ms = call.effects.last_timestamp_ms
-            shard.rows.update(call.effects.rows)
-        return calls
-
-    async def _call(self, calls: Sequence[ShardCall]) -> None:
-        for call in calls:
-            floor = await self._store.apply(call.shard, call.advance, call.delta, call.effects)
+            try:
+                floor = await self._store.apply(call.shard, call.advance, call.delta, call.effects)
+            except BatchRefused as refusal:
+                raise ChunkRefused(partition, chunk.records, str(refusal)) from refusal
+            self._preparation.orders.confirmed(call.delta.orders)
             self._batches.raise_floor(call.shard, floor)
             AGGREGATOR_LINES.inc(call.delta.events)
 
@@ -265,6 +301,7 @@ class Applier:
         self._generation = generation
         self._store.use(generation.keys)
         self._batches.use(Calendar(generation.time_zone))
+        self._preparation.budgets.forget()
 
     async def _load(self, partition: TopicPartition) -> PartitionState:
         await self._follow_generation()
@@ -284,25 +321,7 @@ class Applier:
             await self._backfill.skip(partition, state, state.log_start, "dead letters are not archived")
 
     async def _retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Retry until it succeeds: an engine that is unavailable is waited for, never skipped."""
-        failures = 0
-        while True:
-            try:
-                result = await attempt()
-            except (RedisError, KafkaError, OSError) as error:
-                self._states.clear()
-                wait = _RETRY_AFTER_S[min(failures, len(_RETRY_AFTER_S) - 1)]
-                failures += 1
-                self._health.set("tables", False, f"{type(error).__name__}: {error}")
-                self._health.beat()  # waiting is progress: a restart would not bring the engine back
-                logger.warning(
-                    "waiting %.1f s for Redis, Kafka or the archive: %s", wait, error, extra={"retry_after_s": wait}
-                )
-                await asyncio.sleep(wait)
-            else:
-                self._health.set("tables", True)
-                self._health.beat()
-                return result
+        return await until_available(attempt, self._store, self._health, self._states.clear)
 
 
 def make_applier(
@@ -315,13 +334,16 @@ def make_applier(
     live: Callable[[], Awaitable[Generation]] | None = None,
 ) -> Applier:
     """An applier that writes `generation`, or with `live` whichever generation is live."""
-    store = TableStore(redis, generation.keys, settings.aggregator_event_ids_kept)
+    store = TableStore(redis, generation.keys)
     applier_settings = ApplierSettings(
         dead_letters_topic=settings.dead_letters_topic,
         chunk=settings.aggregator_chunk,
         accept_missing_history=settings.aggregator_accept_missing_history,
         time_zone=generation.time_zone,
         no_customer=settings.no_customer_ids,
+        names=NameLimits(
+            settings.aggregator_max_brands, settings.aggregator_max_categories, settings.aggregator_max_products
+        ),
     )
     return Applier(store, ports, health, applier_settings, live)
 

@@ -1,34 +1,34 @@
 -- Adds the deltas of one batch of one partition to one shard and moves the shard's mark, or does nothing.
 --
 -- KEYS: every key that is touched; the batch refers to them by position. ARGV[1]: the batch (MessagePack, see payload.py),
--- ARGV[2]: the counters' tokens, group by group.
--- Returns {1, minute_floor} when applied, {0, mark} when the shard's mark (applied offset) is not the expected one.
--- Numbers are doubles here: figures are exact up to 2^53 cents. Lists are flat, since each nested one costs an allocation.
+-- then bytes that MessagePack could not carry here: the new entry of each order; the present entry of each known order;
+-- the members of each large order's set.
+-- Returns {1, minute_floor} when applied, {0, mark} when the shard's mark (applied offset) is not the expected one,
+-- {2, order} when the entry of an order is not the one that the batch was built on, {3, table and field} when a figure
+-- would exceed LIMIT. Lists are flat, since each nested one costs an allocation.
+--
+-- A script is not rolled back: whatever can fail is read first, then all is written.
 
 local batch = cmsgpack.unpack(ARGV[1])
-local call, format, match = redis.call, string.format, string.match
-local TOKEN = 8
+local call, format, match, min, max = redis.call, string.format, string.match, math.min, math.max
 local FIELDS_A_CALL = 1000 -- unpack() is bound by Lua's stack
+local LIMIT = 2 ^ 53 -- numbers are doubles here, and scores in Redis too
 
-local marks, totals = KEYS[1], KEYS[2]
-local mark = call('HGET', marks, batch.partition) or '0'
+local marks, totals_key = KEYS[1], KEYS[2]
+local mark = call('HGET', marks, batch.mark_field) or '0'
 if mark ~= batch.expected then
   return {0, mark}
 end
--- Check before the first write: a script that fails half-way would be applied twice.
-if math.abs(tonumber(call('HGET', totals, 'revenue') or '0') + batch.revenue) > 2 ^ 53 then
-  return redis.error_reply('revenue exceeds 2^53 cents, beyond which figures are not exact')
-end
 
-local function add(key, field, by)
-  if by ~= 0 then call('HINCRBY', key, field, format('%d', by)) end
-end
-
-local function extend_range(key, low_field, low, high_field, high)
-  local known = call('HMGET', key, low_field, high_field)
-  if not known[1] or low < tonumber(known[1]) then call('HSET', key, low_field, format('%d', low)) end
-  if not known[2] or high > tonumber(known[2]) then call('HSET', key, high_field, format('%d', high)) end
-  return known[1] == false
+local order_ids, known_orders, orders_key = batch.order_ids, batch.known_orders, KEYS[batch.orders_key]
+local present = {}
+for i, order in ipairs(known_orders) do present[order] = ARGV[1 + #order_ids + i] end
+for at = 1, #order_ids, FIELDS_A_CALL do
+  local to = min(at + FIELDS_A_CALL - 1, #order_ids)
+  local found = call('HMGET', orders_key, unpack(order_ids, at, to))
+  for order = at, to do
+    if found[order - at + 1] ~= (present[order] or false) then return {2, order_ids[order]} end
+  end
 end
 
 -- Expand groups into counters: counter c gains revenue[c], quantity[c], orders[c].
@@ -36,130 +36,102 @@ local revenue, quantity, orders = {}, {}, {}
 for c = 1, #batch.fields do
   revenue[c], quantity[c], orders[c] = 0, 0, 0
 end
-local counters_of, tokens_of = batch.group_counters, {} -- group g has counters_of[first[g]] .. counters_of[first[g + 1] - 1]
-local first = {1}
+local counters, place = batch.group_counters, 0
 for g, size in ipairs(batch.group_sizes) do
-  local from = first[g]
-  first[g + 1] = from + size
-  tokens_of[g] = ARGV[2]:sub((from - 1) * TOKEN + 1, (from + size - 1) * TOKEN)
-  local r, q = batch.group_revenue[g], batch.group_quantity[g]
-  for i = from, from + size - 1 do
-    local c = counters_of[i]
-    revenue[c], quantity[c] = revenue[c] + r, quantity[c] + q
+  local r, q, o = batch.group_revenue[g], batch.group_quantity[g], batch.group_orders[g]
+  for i = place + 1, place + size do
+    local c = counters[i]
+    revenue[c], quantity[c], orders[c] = revenue[c] + r, quantity[c] + q, orders[c] + o
   end
+  place = place + size
+end
+for i = 1, #batch.counted_before, 2 do
+  local c = batch.counted_before[i]
+  orders[c] = orders[c] - batch.counted_before[i + 1]
 end
 
--- Distinct orders: a counter counts each order once. The order's entry lists the tokens of the counters that have.
-local counted_by = {} -- counter -> the last order of this batch that it has counted
-local function count_new(order, groups, from, to)
-  for i = from, to do
-    for j = first[groups[i]], first[groups[i] + 1] - 1 do
-      local c = counters_of[j]
-      if counted_by[c] ~= order then
-        counted_by[c] = order
-        orders[c] = orders[c] + 1
-      end
-    end
-  end
+-- What is written: hashes and sorted sets, each a key and its arguments.
+local hash_keys, hash_updates, set_keys, set_updates = {}, {}, {}, {}
+local too_large
+local function write_hash(key, update)
+  hash_keys[#hash_keys + 1], hash_updates[#hash_updates + 1] = key, update
 end
-local function count_known(groups, from, to, known)
-  local seen, fresh = {}, {}
-  for at = 1, #known, TOKEN do seen[known:sub(at, at + TOKEN - 1)] = true end
-  for i = from, to do
-    local g = groups[i]
-    for j = first[g], first[g + 1] - 1 do
-      local at = (j - first[g]) * TOKEN
-      local token = tokens_of[g]:sub(at + 1, at + TOKEN)
-      if not seen[token] then
-        seen[token] = true
-        fresh[#fresh + 1] = token
-        orders[counters_of[j]] = orders[counters_of[j]] + 1
-      end
-    end
-  end
-  return table.concat(fresh)
-end
-local new_orders, orders_key, from = 0, KEYS[batch.orders_key], 1
-for order, order_id in ipairs(batch.order_ids) do
-  local to = from + batch.order_sizes[order] - 1
-  local entry = {}
-  for i = from, to do entry[i - from + 1] = tokens_of[batch.order_groups[i]] end
-  if call('HSETNX', orders_key, order_id, table.concat(entry)) == 1 then
-    new_orders = new_orders + 1
-    count_new(order, batch.order_groups, from, to)
-  else
-    local known = call('HGET', orders_key, order_id)
-    local fresh = count_known(batch.order_groups, from, to, known)
-    if fresh ~= '' then call('HSET', orders_key, order_id, known .. fresh) end
-  end
-  from = to + 1
+local function write_set(key, update)
+  if #update > 0 then set_keys[#set_keys + 1], set_updates[#set_updates + 1] = key, update end
 end
 
--- The minute floor only rises.
-local floor = tonumber(call('HGET', totals, 'minute_floor') or '0')
-if batch.minute_floor > floor then
-  floor = batch.minute_floor
-  call('HSET', totals, 'minute_floor', format('%d', floor))
-  for _, key in ipairs(batch.expired_keys) do call('UNLINK', KEYS[key]) end
+-- Figures are one packed value per counter. Counter c is the field batch.fields[c] of its table; `update` gains it.
+local fields = batch.fields
+local function add_up(key, c, packed, update, n)
+  local r, q, o = revenue[c], quantity[c], orders[c]
+  if packed then
+    local known_r, known_q, known_o = match(packed, '(%S+) (%S+) (%S+)')
+    r, q, o = known_r + r, known_q + q, known_o + o
+  end
+  if r > LIMIT or r < -LIMIT or q > LIMIT or q < -LIMIT then too_large = key .. ' ' .. fields[c] end
+  update[n + 1], update[n + 2] = fields[c], format('%d %d %d', r, q, o)
+  return r
 end
 
--- Figures: one packed value per counter, read and written in bulk. Counter c is the field batch.fields[c] of its table.
--- Tables are in this order: products, users, all others, minutes.
-local function packed_sum(packed, c)
-  if not packed then return format('%d %d %d', revenue[c], quantity[c], orders[c]) end
-  local r, q, o = match(packed, '(%S+) (%S+) (%S+)')
-  return format('%d %d %d', revenue[c] + r, quantity[c] + q, orders[c] + o)
-end
 local function add_figures(key, low, high)
   for at = low, high, FIELDS_A_CALL do
-    local to = math.min(at + FIELDS_A_CALL - 1, high)
-    local known = call('HMGET', key, unpack(batch.fields, at, to))
-    local update, n = {}, 0
-    for c = at, to do
-      update[n + 1], update[n + 2] = batch.fields[c], packed_sum(known[c - at + 1], c)
-      n = n + 2
-    end
-    call('HSET', key, unpack(update))
+    local to = min(at + FIELDS_A_CALL - 1, high)
+    local known = call('HMGET', key, unpack(fields, at, to))
+    local update = {}
+    for c = at, to do add_up(key, c, known[c - at + 1], update, 2 * (c - at)) end
+    write_hash(key, update)
   end
 end
 
+local product_scores = {}
 local function add_product(product, key, low, high)
-  local known = call('HMGET', key, 'facts_at', unpack(batch.fields, low, high)) -- three fields per day sold
-  local update, n = {}, 0
-  for c = low, high do
-    update[n + 1], update[n + 2] = batch.fields[c], packed_sum(known[c - low + 2], c)
-    n = n + 2
-  end
+  local known = call('HMGET', key, 'facts_at', unpack(fields, low, high)) -- three fields per day sold
+  local update, n = {}, 2 * (high - low + 1)
+  local total = add_up(key, low, known[2], update, 0)
+  for c = low + 1, high do add_up(key, c, known[c - low + 2], update, 2 * (c - low)) end
   local seen_at = batch.product_seen_at[product]
   if seen_at >= tonumber(known[1] or '0') then
     update[n + 1], update[n + 2] = 'facts', batch.product_facts[product]
     update[n + 3], update[n + 4] = 'facts_at', format('%d', seen_at)
   end
-  call('HSET', key, unpack(update))
-  call('ZINCRBY', KEYS[batch.products_key], format('%d', -revenue[low]), batch.product_ids[product])
+  write_hash(key, update)
+  local at = #product_scores
+  product_scores[at + 1], product_scores[at + 2] = format('%d', -total), batch.product_ids[product]
 end
 
-local buyers = 0
+local spenders, new_users, trimmed = {}, {}, {}
 local function add_user(user, key, low, high)
   local user_id, first_seen, last_seen, purchases_key, purchases = unpack(user)
-  if extend_range(key, 'first_seen', first_seen, 'last_seen', last_seen) then
-    buyers = buyers + 1
-    call('ZADD', KEYS[batch.users_key], 0, user_id)
+  local known = call('HMGET', key, 'first_seen', 'last_seen', unpack(fields, low, high))
+  local update, n = {}, 2 * (high - low + 1)
+  local total = add_up(key, low, known[3], update, 0)
+  for c = low + 1, high do add_up(key, c, known[c - low + 3], update, 2 * (c - low)) end
+  if not known[1] then new_users[#new_users + 1], new_users[#new_users + 2] = '0', user_id end
+  if not known[1] or first_seen < tonumber(known[1]) then
+    update[n + 1], update[n + 2], n = 'first_seen', format('%d', first_seen), n + 2
   end
-  add_figures(key, low, high)
-  call('ZINCRBY', KEYS[batch.spenders_key], format('%d', -revenue[low]), user_id)
-  for at = 1, #purchases, FIELDS_A_CALL do
-    call('ZADD', KEYS[purchases_key], unpack(purchases, at, math.min(at + FIELDS_A_CALL - 1, #purchases)))
+  if not known[2] or last_seen > tonumber(known[2]) then
+    update[n + 1], update[n + 2] = 'last_seen', format('%d', last_seen)
   end
-  call('ZREMRANGEBYRANK', KEYS[purchases_key], 0, -batch.purchases_kept - 1)
+  write_hash(key, update)
+  spenders[#spenders + 1], spenders[#spenders + 2] = format('%d', -total), user_id
+  write_set(KEYS[purchases_key], purchases)
+  trimmed[#trimmed + 1] = KEYS[purchases_key]
 end
 
+local totals = {}
+do
+  local names = {'revenue', 'quantity', 'events', 'orders', 'buyers', 'minute_floor', 'first_event', 'last_event'}
+  for i, value in ipairs(call('HMGET', totals_key, unpack(names))) do totals[names[i]] = tonumber(value or nil) end
+end
+local floor = max(totals.minute_floor or 0, batch.minute_floor) -- it only rises
 local function add_minutes(key, low, high)
   for c = low, high do
-    if tonumber(batch.fields[c]) >= floor then add_figures(key, c, c) end
+    if tonumber(fields[c]) >= floor then add_figures(key, c, c) end
   end
 end
 
+-- Tables are in this order: products, users, all others, minutes.
 local products, users = #batch.product_ids, #batch.users
 local minutes_from = #batch.table_keys - batch.minute_tables
 local low = 1
@@ -177,20 +149,62 @@ for t, position in ipairs(batch.table_keys) do
   low = high + 1
 end
 
-if batch.events > 0 then
-  extend_range(totals, 'first_event', batch.first_event, 'last_event', batch.last_event)
+local update = {}
+local function set_total(name, value) update[#update + 1], update[#update + 2] = name, format('%d', value) end
+local function add_total(name, by)
+  local sum = (totals[name] or 0) + by
+  if sum > LIMIT or sum < -LIMIT then too_large = totals_key .. ' ' .. name end
+  if by ~= 0 then set_total(name, sum) end
 end
-add(totals, 'revenue', batch.revenue)
-add(totals, 'quantity', batch.quantity)
-add(totals, 'events', batch.events)
-add(totals, 'orders', new_orders)
-add(totals, 'buyers', buyers)
+add_total('revenue', batch.revenue)
+add_total('quantity', batch.quantity)
+add_total('events', batch.events)
+add_total('orders', #order_ids - #known_orders)
+add_total('buyers', #new_users / 2)
+if batch.minute_floor > (totals.minute_floor or 0) then set_total('minute_floor', floor) end
 if batch.events > 0 then
-  call('HSET', totals, 'applied_at', batch.applied_at, 'freshness_ms', batch.freshness_ms)
+  if not totals.first_event or batch.first_event < totals.first_event then
+    set_total('first_event', batch.first_event)
+  end
+  if not totals.last_event or batch.last_event > totals.last_event then set_total('last_event', batch.last_event) end
+  for _, name in ipairs({'applied_at', 'freshness_ms'}) do update[#update + 1], update[#update + 2] = name, batch[name] end
   -- The ledger holds the same sums by source partition: where a reconciliation differs, it names the partition.
-  local r, q, n = match(call('HGET', KEYS[batch.ledger_key], batch.partition) or '0 0 0', '(%S+) (%S+) (%S+)')
-  local entry = format('%d %d %d', r + batch.revenue, q + batch.quantity, n + batch.events)
-  call('HSET', KEYS[batch.ledger_key], batch.partition, entry)
+  local key = KEYS[batch.ledger_key]
+  local r, q, n = match(call('HGET', key, batch.partition) or '0 0 0', '(%S+) (%S+) (%S+)')
+  write_hash(key, {batch.partition, format('%d %d %d', r + batch.revenue, q + batch.quantity, n + batch.events)})
+end
+if #update > 0 then write_hash(totals_key, update) end
+if too_large then return {3, too_large} end
+
+-- From here on all is written.
+for i, key in ipairs(hash_keys) do call('HSET', key, unpack(hash_updates[i])) end
+for at = 1, #order_ids, FIELDS_A_CALL do
+  local entries, n = {}, 0
+  for order = at, min(at + FIELDS_A_CALL - 1, #order_ids) do
+    entries[n + 1], entries[n + 2], n = order_ids[order], ARGV[1 + order], n + 2
+  end
+  call('HSET', orders_key, unpack(entries))
+end
+local member = 1 + #order_ids + #known_orders
+for i = 1, #batch.large_orders, 2 do
+  local key, last = KEYS[batch.large_orders[i]], member + batch.large_orders[i + 1]
+  for at = member + 1, last, FIELDS_A_CALL do
+    call('SADD', key, unpack(ARGV, at, min(at + FIELDS_A_CALL - 1, last)))
+  end
+  member = last
+end
+write_set(KEYS[batch.products_key], product_scores)
+write_set(KEYS[batch.spenders_key], spenders)
+write_set(KEYS[batch.users_key], new_users)
+for i, key in ipairs(set_keys) do
+  local pairs_of = set_updates[i]
+  for at = 1, #pairs_of, FIELDS_A_CALL do
+    call('ZADD', key, unpack(pairs_of, at, min(at + FIELDS_A_CALL - 1, #pairs_of)))
+  end
+end
+for _, key in ipairs(trimmed) do call('ZREMRANGEBYRANK', key, 0, -batch.purchases_kept - 1) end
+if batch.minute_floor > (totals.minute_floor or 0) then
+  for _, key in ipairs(batch.expired_keys) do call('UNLINK', KEYS[key]) end
 end
 
 for _, pair in ipairs(batch.arrivals) do call('HINCRBY', KEYS[batch.arrivals_key], pair[1], pair[2]) end
@@ -210,6 +224,12 @@ for _, line in ipairs(batch.ticker) do
   call('XADD', KEYS[batch.ticker_key], 'MAXLEN', batch.ticker_kept, '*', 'line', line)
 end
 for _, pair in ipairs(batch.rows) do call('HSET', KEYS[batch.rows_key], pair[1], pair[2]) end
+for _, pair in ipairs(batch.replays) do call('HSET', KEYS[batch.replays_key], pair[1], pair[2]) end
+if batch.uncounted ~= '' then
+  call('RPUSH', KEYS[batch.uncounted_key], batch.uncounted)
+  call('LTRIM', KEYS[batch.uncounted_key], -batch.uncounted_kept, -1)
+end
 
-call('HSET', marks, batch.partition, batch.next, batch.timestamp_field, batch.timestamp)
+call('HSET', marks, batch.mark_field, batch.next)
+if batch.timestamp ~= '' then call('HSET', marks, batch.timestamp_field, batch.timestamp) end
 return {1, format('%d', floor)}

@@ -1,20 +1,33 @@
-"""Builds the script calls that bring each shard past a batch of records. Pure, except that event ids are claimed."""
+"""Builds the script calls that bring each shard past a batch of records. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
-from services.aggregator.dedup import count_dead_letters, deduplicate, ids_to_claim, replayed_ids
-from services.aggregator.fold import AcceptedLine, FoldContext, ShardDelta, fold
+from services.aggregator.dedup import Verdicts, count_dead_letters
+from services.aggregator.fold import Fold, FoldContext, ShardDelta
+from services.aggregator.groups import shard_of
+from services.aggregator.lines import AcceptedLine
+from services.aggregator.names import AS_SENT, Renamed
+from services.aggregator.order_counts import KnownOrder
 from services.aggregator.partition_state import PartitionState, partition_name
 from services.aggregator.payload import BatchEffects, OffsetAdvance
 from services.aggregator.store import ShardState, TableStore
+from services.aggregator.uncounted import encode_runs
 from services.aggregator.validation import Record
 from services.common.calendar import Calendar
 from services.common.event_clock import QUORUM, NewestEvents
-from services.common.metrics import AGGREGATOR_REPEATS
 from services.common.tables import MINUTES_KEPT_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a batch comes to: its lines by verdict, its orders with the lines that count, names over budget."""
+
+    verdicts: Verdicts
+    orders: Mapping[str, KnownOrder]
+    renamed: Renamed = AS_SENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +38,15 @@ class ShardCall:
     advance: OffsetAdvance
     delta: ShardDelta
     effects: BatchEffects
+
+    def advance_state(self, state: ShardState) -> None:
+        """Bring a shard's state past this call."""
+        state.orders_mark = max(state.orders_mark, self.advance.next)
+        if self.advance.of_orders:
+            return
+        state.mark = self.advance.next
+        state.last_timestamp_ms = self.effects.last_timestamp_ms
+        state.rows.update(self.effects.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +69,14 @@ class BatchBuilder:
 
     def __init__(self, store: TableStore, calendar: Calendar) -> None:
         self._store = store
-        self._calendar = calendar
+        self.calendar = calendar
         self._floors = [0] * store.shards
         self._requested_floor = 0
         self._newest = NewestEvents()
 
     def use(self, calendar: Calendar) -> None:
         """Build for the store's new generation from now on."""
-        self._calendar = calendar
+        self.calendar = calendar
         self.set_floors([0] * self._store.shards)
 
     def set_floors(self, floors: Sequence[int], newest_events: Iterable[int] = ()) -> None:
@@ -66,42 +88,61 @@ class BatchBuilder:
         """The minute floor of one shard (epoch seconds) after a call."""
         self._floors[shard] = floor
 
-    async def purchases(
-        self, partition: TopicPartition, state: PartitionState, span: RecordSpan, lines: Sequence[AcceptedLine]
+    def purchases(
+        self, partition: TopicPartition, state: PartitionState, span: RecordSpan, decided: Decided
     ) -> list[ShardCall]:
-        """Calls for records of the purchases topic; `lines` are the valid ones. Raises RedisError."""
+        """Calls for records of the purchases topic, in the order in which they must be made."""
+        counted = decided.verdicts.counted
         name = partition_name(partition)
-        wanted = ids_to_claim(lines, name)
-        owners = await self._store.claim(wanted, replayed_ids(lines)) if wanted else {}
+        newest = self._observe(counted, name)
+        effects = self._effects()
+        folds = _Folds(counted, self._context(partition, decided.renamed))
         calls: list[ShardCall] = []
-        for mark, shards in state.shards_by_mark():
-            if mark >= span.end:
-                continue
-            pending = [line for line in lines if line.offset >= mark]
-            fresh, rows = deduplicate(pending, state.shards[shards[0]].rows, owners, name)
-            AGGREGATOR_REPEATS.inc(len(pending) - len(fresh))
-            deltas = fold(fresh, self._context(partition))
-            if not calls:  # the lowest mark: the groups after it have no other lines
-                deltas[self._store.home_shard(partition.partition)].newest_events = self._observe(fresh, name)
-            timestamp_ms = span.last_timestamp_ms(state.shards[shards[0]])
-            effects = self._effects(rows, timestamp_ms)
-            advance = OffsetAdvance(name, mark, span.end)
-            calls += [ShardCall(shard, advance, deltas[shard], effects) for shard in shards]
+        if self._store.shards == 1:
+            advance = OffsetAdvance(name, state.shards[0].mark, span.end)
+            delta = folds.past(advance.expected).whole(decided.orders)
+            delta.newest_events = newest
+            return [ShardCall(0, advance, delta, effects(span.last_timestamp_ms(state.shards[0])))]
+        for number, shard in state.shards.items():
+            if shard.orders_mark < span.end:
+                advance = OffsetAdvance(name, shard.orders_mark, span.end, of_orders=True)
+                delta = folds.past(shard.orders_mark).orders_of(number, decided.orders)
+                uncounted = self._uncounted(decided.verdicts, number, shard.orders_mark)
+                calls.append(ShardCall(number, advance, delta, BatchEffects(None, uncounted=uncounted)))
+        for number, shard in state.shards.items():
+            if shard.mark < span.end:
+                advance = OffsetAdvance(name, shard.mark, span.end)
+                delta = folds.figures_past(shard.mark)[number]
+                if number == self._store.home_shard(partition.partition):
+                    delta.newest_events = newest
+                calls.append(ShardCall(number, advance, delta, effects(span.last_timestamp_ms(shard))))
         return calls
 
-    def dead_letters(self, partition: TopicPartition, state: PartitionState, span: RecordSpan) -> list[ShardCall]:
-        """The call that counts records of the dead-letter topic, in the partition's home shard."""
+    def _uncounted(self, verdicts: Verdicts, shard: int, mark: int) -> str:
+        counts = {line.offset: True for line in verdicts.counted if self._is_of(line, shard, mark)}
+        for line in (*verdicts.repeats, *verdicts.changed):
+            if self._is_of(line, shard, mark):
+                counts[line.offset] = False
+        return encode_runs(sorted(counts.items()))
+
+    def _is_of(self, line: AcceptedLine, shard: int, mark: int) -> bool:
+        return line.offset >= mark and shard_of(line.purchase.order_id, self._store.shards) == shard
+
+    def dead_letters(
+        self, partition: TopicPartition, state: PartitionState, span: RecordSpan, counting: Sequence[Record]
+    ) -> list[ShardCall]:
+        """The call that counts those records of the dead-letter topic that can be, in the partition's home shard."""
         home = self._store.home_shard(partition.partition)
         shard = state.shards[home]
-        reasons, rows = count_dead_letters(span.records, shard.rows)
+        reasons, rows = count_dead_letters(counting, shard.rows)
         advance = OffsetAdvance(partition_name(partition), shard.mark, span.end)
-        effects = BatchEffects(rows, 0, (), span.last_timestamp_ms(shard))
+        effects = BatchEffects(span.last_timestamp_ms(shard), rows)
         return [ShardCall(home, advance, ShardDelta(dead_letters=reasons), effects)]
 
-    def _context(self, partition: TopicPartition) -> FoldContext:
+    def _context(self, partition: TopicPartition, renamed: Renamed) -> FoldContext:
         store = self._store
         home = store.home_shard(partition.partition)
-        return FoldContext(partition_name(partition), home, store.shards, self._calendar, min(self._floors))
+        return FoldContext(partition_name(partition), home, store.shards, self.calendar, min(self._floors), renamed)
 
     def _observe(self, lines: Sequence[AcceptedLine], partition: str) -> list[tuple[int, str]]:
         """Tell the event clock; returns time and record of the events that it depends on, none where it stands."""
@@ -110,13 +151,41 @@ class BatchBuilder:
         self._newest.observe(at_ms for at_ms, _ in news)
         return [(at_ms, f"{partition}/{offset}") for at_ms, offset in news]
 
-    def _effects(self, rows: Mapping[str, int], last_timestamp_ms: int) -> BatchEffects:
-        """The floor follows the shop's present, which no single event moves; before it is known there is none."""
+    def _effects(self) -> Callable[[int], BatchEffects]:
+        """The effects of a batch, given the broker time of its last record.
+
+        The floor follows the shop's present, which no single event moves; before it is known there is none.
+        """
         floor = max(0, (self._newest.watermark_ms or 0) // 60_000 * 60 - MINUTES_KEPT_SECONDS)
-        return BatchEffects(rows, floor, self._expired_tables(floor), last_timestamp_ms)
+        expired = self._expired_tables(floor)
+        return lambda last_timestamp_ms: BatchEffects(last_timestamp_ms, {}, floor, expired)
 
     def _expired_tables(self, floor: int) -> list[str]:
         """Minute tables that fall below this floor, except those that a call in flight removes."""
         known = max(min(self._floors), self._requested_floor)
         self._requested_floor = max(known, floor)
-        return self._calendar.minute_tables(known, floor) if 0 < known < floor else []
+        return self.calendar.minute_tables(known, floor) if 0 < known < floor else []
+
+
+class _Folds:
+    """The lines of a batch past a mark, folded: once, except after a crash between two shards' scripts."""
+
+    def __init__(self, lines: Sequence[AcceptedLine], context: FoldContext) -> None:
+        self._lines = lines
+        self._context = context
+        self._folds: dict[int, Fold] = {}
+        self._figures: dict[int, list[ShardDelta]] = {}
+
+    def past(self, mark: int) -> Fold:
+        if mark not in self._folds:
+            self._folds[mark] = Fold([line for line in self._lines if line.offset >= mark], self._context)
+        return self._folds[mark]
+
+    def figures_past(self, mark: int) -> list[ShardDelta]:
+        if mark not in self._figures:
+            self._figures[mark] = self.past(mark).figures()
+        return self._figures[mark]
+
+
+def _event_times(lines: Sequence[AcceptedLine]) -> list[int]:
+    return [line.purchase.event_time for line in lines]

@@ -2,10 +2,14 @@
 
 import logging
 
-from services.common.generations import Generation, live_generation, remember_layout
+from services.common.generations import FORMAT, Generation, live_generation, remember_layout, table_format
 from services.common.redis_client import RedisClient
 
 logger = logging.getLogger(__name__)
+
+
+class TablesOutdated(Exception):
+    """The live tables were written by another version; the message says what to do."""
 
 
 class LiveGeneration:
@@ -18,13 +22,23 @@ class LiveGeneration:
         self._known: Generation | None = None
 
     async def current(self) -> Generation:
-        """The generation to write now. Raises RedisError."""
+        """The generation to write now. Raises RedisError, TablesOutdated."""
         live = await live_generation(self._redis, self._shards, self._time_zone)
         await remember_layout(self._redis, live)
+        await self._require_format(live)
         if live != self._known:
             self._known = live
             self._log(live)
         return live
+
+    async def _require_format(self, live: Generation) -> None:
+        if await table_format(self._redis, live.name) == FORMAT:
+            return
+        raise TablesOutdated(
+            f"generation {live.name} of the live tables was written by another version of Tillstream, which recognises "
+            "repeated lines by another rule: run `make rebuild` (python -m services.aggregator.rebuild). Until then "
+            "the figures stay as they are"
+        )
 
     def _log(self, live: Generation) -> None:
         fields = {"generation": live.name, "shards": live.shards, "time_zone": live.time_zone}

@@ -1,6 +1,5 @@
 """How far one partition of a topic is applied: the mark (applied offset) of each shard, and where the log begins."""
 
-from collections import defaultdict
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
@@ -29,24 +28,29 @@ class PartitionState:
     @property
     def next_offset(self) -> int:
         """The offset to read next: the lowest mark, or the end of what is accepted as missing."""
-        return max(self.skipped_to, min(shard.mark for shard in self.shards.values()))
+        return max(self.skipped_to, min(min(shard.mark, shard.orders_mark) for shard in self.shards.values()))
 
     @property
     def highest_mark(self) -> int:
         """The highest mark of any shard."""
-        return max(shard.mark for shard in self.shards.values())
+        return max(max(shard.mark, shard.orders_mark) for shard in self.shards.values())
+
+    def settled(self, offset: int, shard: int) -> bool | None:
+        """Whether a line of this shard's orders counted; None where the shard has not decided it yet."""
+        state = self.shards[shard]
+        if offset >= state.orders_mark:
+            return None
+        if offset < state.uncounted.since:
+            raise RebuildNeeded(
+                f"shard {shard} no longer lists which lines before offset {state.uncounted.since:,} counted, and "
+                f"another shard is back at {offset:,}: run `make rebuild` (python -m services.aggregator.rebuild)"
+            )
+        return offset not in state.uncounted
 
     @property
     def needs_backfill(self) -> bool:
         """Whether the next records have expired from Kafka."""
         return self.next_offset < self.log_start
-
-    def shards_by_mark(self) -> list[tuple[int, list[int]]]:
-        """Marks in order, each with its shards: one entry, except after a crash between two shards' scripts."""
-        by_mark: defaultdict[int, list[int]] = defaultdict(list)
-        for number, shard in self.shards.items():
-            by_mark[shard.mark].append(number)
-        return sorted(by_mark.items())
 
 
 def partition_name(partition: TopicPartition) -> str:

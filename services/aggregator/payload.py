@@ -4,12 +4,15 @@ Long lists are flat: each nested list costs the script an allocation.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from services.aggregator.fold import CounterGroups, ShardDelta
+from services.aggregator.fold import ShardDelta
+from services.aggregator.groups import CounterGroups
+from services.aggregator.order_counts import OrderUpdate
+from services.aggregator.uncounted import UNCOUNTED_KEPT, uncounted_table
 from services.common.event_clock import QUORUM
 from services.common.tables import ARRIVALS_KEPT_SECONDS, PURCHASES_KEPT, TICKER_KEPT, Keys
 
@@ -20,25 +23,37 @@ _json = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class OffsetAdvance:
-    """Compare-and-set of a mark (applied offset): `<topic>/<partition>`, the mark to expect and the mark to set."""
+    """Compare-and-set of a mark (applied offset): `<topic>/<partition>`, the mark to expect and the mark to set.
+
+    `of_orders`: it is the mark of the orders' entries, which with several shards are written before the figures.
+    """
 
     partition: str
     expected: int
     next: int
+    of_orders: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class BatchEffects:
     """What a batch changes in addition to the deltas.
 
-    `rows`: source → highest row. `minute_floor`: the floor that the batch requests, epoch seconds; `expired_tables`:
-    the minute tables below it. `last_timestamp_ms`: broker timestamp of the last record, epoch milliseconds.
+    `last_timestamp_ms`: broker timestamp of the last record, epoch milliseconds; None where there is none. `rows`:
+    source of dead letters → highest row. `minute_floor`: the floor that the batch requests, epoch seconds;
+    `expired_tables`: the minute tables below it. `uncounted`: with several shards, the lines of this shard's orders
+    that do not count (`uncounted.py`).
     """
 
-    rows: Mapping[str, int]
-    minute_floor: int
-    expired_tables: Sequence[str]
-    last_timestamp_ms: int
+    last_timestamp_ms: int | None
+    rows: Mapping[str, int] = field(default_factory=dict)
+    minute_floor: int = 0
+    expired_tables: Sequence[str] = ()
+    uncounted: str = ""
+
+
+def orders_field(partition: str) -> str:
+    """The field of a partition's mark for orders' entries, where there are several shards."""
+    return f"orders:{partition}"
 
 
 def timestamp_field(partition: str) -> str:
@@ -59,20 +74,26 @@ class Payload:
         self._key("totals")
         content = {
             "partition": advance.partition,
+            "mark_field": orders_field(advance.partition) if advance.of_orders else advance.partition,
             "expected": str(advance.expected),
             "next": str(advance.next),
             "timestamp_field": timestamp_field(advance.partition),
-            "timestamp": str(effects.last_timestamp_ms),
+            "timestamp": "" if effects.last_timestamp_ms is None else str(effects.last_timestamp_ms),
             **self._figures(delta),
-            **self._totals(delta, now_ms, effects.last_timestamp_ms),
+            **self._totals(delta, now_ms, effects.last_timestamp_ms or now_ms),
             **self._bounded(delta),
             "minute_floor": effects.minute_floor,
             "expired_keys": [self._key(table) for table in effects.expired_tables],
             "rows": list(effects.rows.items()),
             "rows_key": self._key(f"rows:{advance.partition}"),
+            "replays": list(delta.replays.items()),
+            "replays_key": self._key("replays"),
+            "uncounted": effects.uncounted,
+            "uncounted_key": self._key(uncounted_table(advance.partition)),
+            "uncounted_kept": UNCOUNTED_KEPT,
         }
-        # The script's MessagePack has no binary type, so tokens are an argument of their own.
-        self.arguments = [_encode(content), b"".join(group.tokens for group in delta.groups.members)]
+        # The script's MessagePack has no binary type, so entries are arguments of their own.
+        self.arguments = [_encode(content), *_entries(delta.orders)]
 
     def _key(self, table: str) -> int:
         position = self._position.get(table)
@@ -97,13 +118,14 @@ class Payload:
             **self._users(delta),
         }
 
-    def _orders(self, orders: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-        """Each order with its groups, which count from 1."""
+    def _orders(self, orders: Mapping[str, OrderUpdate]) -> dict[str, Any]:
+        """Each order by its id; `known_orders` are positions of those that have an entry."""
+        large = [(order, update.members) for order, update in orders.items() if update.members]
         return {
-            "order_ids": list(orders),
-            "order_sizes": [len(touched) for touched in orders.values()],
-            "order_groups": [group + 1 for touched in orders.values() for group in touched],
             "orders_key": self._key("orders"),
+            "order_ids": list(orders),
+            "known_orders": [at for at, update in enumerate(orders.values(), 1) if update.expected is not None],
+            "large_orders": [part for order, members in large for part in (self._key(f"order:{order}"), len(members))],
         }
 
     def _products(self, delta: ShardDelta) -> dict[str, Any]:
@@ -165,8 +187,8 @@ class Payload:
 
 def _fields_by_table(delta: ShardDelta) -> dict[str, dict[str, int]]:
     by_table: dict[str, dict[str, int]] = {}
-    for counters, _ in delta.groups.members:
-        for table, name in counters:
+    for group in delta.groups.members:
+        for table, name in group.counters:
             fields = by_table.get(table)
             if fields is None:
                 fields = by_table[table] = {}
@@ -185,12 +207,28 @@ def _number_counters(by_table: Mapping[str, dict[str, int]], tables: Sequence[st
 
 
 def _groups(groups: CounterGroups, by_table: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    def counter(group: int, position: int) -> int:
+        table, name = groups.members[group].counters[position]
+        return by_table[table][name]
+
     return {
         "group_sizes": [len(group.counters) for group in groups.members],
-        "group_counters": [by_table[table][name] for counters, _ in groups.members for table, name in counters],
+        "group_counters": [by_table[table][name] for group in groups.members for table, name in group.counters],
         "group_revenue": groups.revenue,
         "group_quantity": groups.quantity,
+        "group_orders": groups.orders,
+        "counted_before": [
+            part for place, orders in groups.counted_before.items() for part in (counter(*place), orders)
+        ],
     }
+
+
+def _entries(orders: Mapping[str, OrderUpdate]) -> list[bytes]:
+    """New entries; present entries of known orders; members of large orders."""
+    updates = orders.values()
+    present = [update.expected for update in updates if update.expected is not None]
+    members = [member for update in updates for member in update.members]
+    return [*(update.entry for update in updates), *present, *members]
 
 
 def _in_order(delta: ShardDelta, by_table: Mapping[str, Any]) -> list[str]:

@@ -20,6 +20,7 @@ from services.aggregator.applier import ApplierPorts, make_applier
 from services.aggregator.archive_reader import ArchiveReader, UnusableObject
 from services.aggregator.dead_letter_output import DeadLetterOutput, DeadLetterSink
 from services.aggregator.dlq_counts import copy_dead_letter_counts
+from services.aggregator.eviction import EvictingRedis, EvictionGuard
 from services.aggregator.kafka import KafkaDeadLetters, KafkaLogRange
 from services.aggregator.partition_state import RebuildNeeded
 from services.aggregator.rebuild_reader import ProgressReader, RebuildReader
@@ -128,7 +129,8 @@ class Rebuild:
         self._grace_s = grace_s
 
     async def run(self) -> None:
-        """Rebuild. Raises RebuildRunning, RebuildNeeded, UnusableObject, KafkaError, RedisError."""
+        """Rebuild. Raises EvictingRedis, RebuildRunning, RebuildNeeded, UnusableObject, KafkaError, RedisError."""
+        await EvictionGuard(self._engines.redis, Health("rebuild")).require_none()
         lock = Lock(self._engines.redis, LOCK_KEY, timeout=_LOCK_S, blocking_timeout=_LOCK_S + 5)
         if await lock.locked():
             say("waiting for the lock: a rebuild that was killed may still hold it")
@@ -200,7 +202,7 @@ class Rebuild:
         return sorted(found)
 
     async def _marks(self, generation: Generation, partitions: Sequence[TopicPartition]) -> Offsets:
-        store = TableStore(self._engines.redis, generation.keys, self._settings.aggregator_event_ids_kept)
+        store = TableStore(self._engines.redis, generation.keys)
         return {tp: min(await store.marks(f"{tp.topic}/{tp.partition}")) for tp in partitions}
 
 
@@ -245,7 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"how long the old tables stay after the switch (default: {GRACE_S:g})",
     )
     options = parser.parse_args(arguments)
-    statuses = {RebuildRunning: 2, RebuildNeeded: 1, UnusableObject: 1, KafkaError: 1, RedisError: 1}
+    statuses = {EvictingRedis: 2, RebuildRunning: 2, RebuildNeeded: 1, UnusableObject: 1, KafkaError: 1, RedisError: 1}
     return run_service("rebuild", AggregatorSettings, lambda settings: _run(settings, options.grace), statuses)
 
 

@@ -31,8 +31,11 @@ class AggregatorSettings(
     aggregator_instance: str | None = Field(default=None, min_length=1, max_length=200)
     # Records folded into one script call per shard. Redis serves nobody else meanwhile: 1,000 take some 20 ms there.
     aggregator_chunk: int = Field(default=1000, ge=1, le=2000)
-    # Deduplication window: how many of the newest event ids of other senders are remembered per shard.
-    aggregator_event_ids_kept: int = Field(default=100_000, ge=1)
+    # Brands, categories and products that a shard counts by name; any more are counted under "other". The page reads
+    # all brands and categories every second.
+    aggregator_max_brands: int = Field(default=20_000, ge=1)
+    aggregator_max_categories: int = Field(default=5_000, ge=1)
+    aggregator_max_products: int = Field(default=1_000_000, ge=1)
     # Skip records that are in neither Kafka nor the archive. Otherwise they are an error.
     aggregator_accept_missing_history: bool = False
     # Faust's working directory. The aggregator keeps nothing there.

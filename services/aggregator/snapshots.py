@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from botocore.exceptions import BotoCoreError, ClientError
 from redis.exceptions import RedisError
 
-from services.aggregator.payload import timestamp_field
+from services.aggregator.payload import orders_field, timestamp_field
 from services.aggregator.settings import AggregatorSettings
 from services.common import live_snapshot
 from services.common.calendar import periods
@@ -115,8 +115,11 @@ def dated_tables(shards: Sequence[Tables], zone: ZoneInfo) -> list[str]:
 
 
 def is_consistent(shards: Sequence[Tables], topic: str) -> bool:
-    """Whether all shards have the same marks of the topic."""
-    return all(_marks(shard, topic) == _marks(shards[0], topic) for shard in shards)
+    """Whether all shards have the same marks of the topic, and their orders' entries stand there too."""
+    marks = _marks(shards[0], topic)
+    if any(_marks(shard, topic) != marks for shard in shards):
+        return False
+    return len(shards) == 1 or all(_marks(shard, orders_field(topic)) == marks for shard in shards)
 
 
 def _marks(shard: Tables, topic: str) -> dict[int, int]:

@@ -1,46 +1,64 @@
-"""Write access to the live tables: reads marks (applied offsets), applies deltas through the fenced script."""
+"""Access to the live tables: reads marks (applied offsets) and orders, applies deltas through the fenced script."""
 
 import time
 from collections import defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from services.aggregator.fold import ShardDelta, shard_of
-from services.aggregator.payload import BatchEffects, OffsetAdvance, Payload, timestamp_field
+from redis.exceptions import ResponseError
+
+from services.aggregator.fold import ShardDelta
+from services.aggregator.groups import shard_of
+from services.aggregator.order_counts import KnownOrder
+from services.aggregator.payload import BatchEffects, OffsetAdvance, Payload, orders_field, timestamp_field
+from services.aggregator.uncounted import Uncounted, decode_runs, uncounted_table
 from services.common.metrics import AGGREGATOR_FRESHNESS_SECONDS, AGGREGATOR_SCRIPT_SECONDS
-from services.common.redis_client import RedisClient
+from services.common.order_entry import decode_entry
+from services.common.redis_client import RedisClient, is_of_script, reconnect
 from services.common.tables import Keys
 
-_SCRIPTS = Path(__file__).parent
+_SCRIPT = Path(__file__).parent / "apply.lua"
+_OTHER_MARK, _APPLIED, _OTHER_ORDER = 0, 1, 2
+_MEMBERS_A_CALL = 5000
 
 
 @dataclass(slots=True)
 class ShardState:
     """How far one partition is applied in one shard: the next offset, and the highest row of each source.
 
-    `last_timestamp_ms`: broker timestamp of the record before the mark, epoch milliseconds. It identifies the log.
+    `orders_mark`: the next offset for the orders' entries, which with several shards are written first; the lines
+    before it that did not count are in `uncounted`. `last_timestamp_ms`: broker timestamp of the record before the
+    mark, epoch milliseconds. It identifies the log.
     """
 
     mark: int = 0
+    orders_mark: int = 0
     rows: dict[str, int] = field(default_factory=dict)
     last_timestamp_ms: int | None = None
+    uncounted: Uncounted = field(default_factory=Uncounted)
 
 
 class OffsetConflict(Exception):
     """Compare-and-set of a mark failed: another aggregator moved it, or Redis was restored."""
 
 
+class OrderConflict(OffsetConflict):
+    """Compare-and-set of an order's entry failed: a line of it came by another partition meanwhile."""
+
+
+class BatchRefused(Exception):
+    """The script cannot apply a batch because of what is in it. Nothing was written."""
+
+
 class TableStore:
     """All shards behind one client. Every call raises RedisError while Redis is unavailable."""
 
-    def __init__(self, redis: RedisClient, keys: Sequence[Keys], event_ids_kept: int) -> None:
+    def __init__(self, redis: RedisClient, keys: Sequence[Keys]) -> None:
         self._redis = redis
         self._keys = keys
-        self._event_ids_kept = event_ids_kept
-        self._apply = redis.register_script((_SCRIPTS / "apply.lua").read_text())
-        self._claim = redis.register_script((_SCRIPTS / "claim.lua").read_text())
+        self._apply = redis.register_script(_SCRIPT.read_text())
 
     @property
     def shards(self) -> int:
@@ -62,11 +80,19 @@ class TableStore:
     async def _load(self, keys: Keys, partition: str) -> ShardState:
         # One transaction: a mark without the rows that belong to it would let a repeat through.
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hmget(keys("marks"), partition, timestamp_field(partition))
+            pipe.hmget(keys("marks"), partition, orders_field(partition), timestamp_field(partition))
             pipe.hgetall(keys(f"rows:{partition}"))
-            (mark, timestamp_ms), rows = await pipe.execute()
-        known_rows = {source.decode(): int(row) for source, row in rows.items()}
-        return ShardState(int(mark or 0), known_rows, None if timestamp_ms is None else int(timestamp_ms))
+            (mark, orders_mark, timestamp_ms), rows = await pipe.execute()
+        state = ShardState(
+            int(mark or 0),
+            int(orders_mark or mark or 0),
+            {source.decode(): int(row) for source, row in rows.items()},
+            None if timestamp_ms is None else int(timestamp_ms),
+        )
+        if self.shards > 1:
+            runs = await self._redis.lrange(keys(uncounted_table(partition)), 0, -1)
+            state.uncounted = decode_runs([run.decode() for run in runs])
+        return state
 
     async def marks(self, partition: str) -> list[int]:
         """Each shard's next offset to apply in a partition."""
@@ -86,35 +112,74 @@ class TableStore:
         await self._redis.hset(self._keys[shard]("missing"), f"{partition}/{first}", str(last))
 
     async def apply(self, shard: int, advance: OffsetAdvance, delta: ShardDelta, effects: BatchEffects) -> int:
-        """Apply one delta to one shard. Returns the shard's minute floor; raises OffsetConflict without any effect."""
+        """Apply one delta to one shard. Returns the shard's minute floor.
+
+        Raises OffsetConflict, OrderConflict and BatchRefused, each without any effect.
+        """
         payload = Payload(self._keys[shard], advance, delta, effects, now_ms=int(time.time() * 1000))
         started = time.perf_counter()
-        applied, value = await self._apply(keys=payload.keys, args=payload.arguments)
+        try:
+            status, value = await self._apply(keys=payload.keys, args=payload.arguments)
+        except ResponseError as error:
+            raise (BatchRefused(str(error)) if is_of_script(error) else error) from error
         AGGREGATOR_SCRIPT_SECONDS.observe(time.perf_counter() - started)
-        if not applied:
+        if status == _OTHER_MARK:
             raise OffsetConflict(f"{advance.partition}: shard {shard} is at {int(value)}, not at {advance.expected}")
+        if status == _OTHER_ORDER:
+            raise OrderConflict(f"{advance.partition}: order {value.decode()} has changed")
+        if status != _APPLIED:
+            raise BatchRefused(f"{value.decode()} would exceed 2^53, up to which figures are exact")
         if delta.events:
-            AGGREGATOR_FRESHNESS_SECONDS.set(max(0.0, time.time() - effects.last_timestamp_ms / 1000))
+            AGGREGATOR_FRESHNESS_SECONDS.set(max(0.0, time.time() - (effects.last_timestamp_ms or 0) / 1000))
         return int(value)
 
-    async def claim(self, wanted: Mapping[str, str], replays: Container[str] = frozenset()) -> dict[str, str]:
-        """The owning record of each event id; claims those without an owner. `wanted`: event id → record.
+    async def probe(self, shard: int, partition: str, mark: int) -> None:
+        """Apply nothing, from a mark to the same mark. Raises what `apply` raises."""
+        await self.apply(shard, OffsetAdvance(partition, mark, mark), ShardDelta(), BatchEffects(None))
 
-        Only the newest claims are kept, but those of ids in `replays` never expire.
-        """
+    async def reconnect(self) -> None:
+        """Resolve Redis's address again, as after a failover."""
+        await reconnect(self._redis)
+
+    async def orders(self, order_ids: Iterable[str]) -> dict[str, KnownOrder]:
+        """The orders as their entries have them."""
         by_shard: defaultdict[int, list[str]] = defaultdict(list)
-        for event_id in wanted:
-            by_shard[shard_of(event_id, self.shards)].append(event_id)
-        owners: dict[str, str] = {}
-        for shard, event_ids in by_shard.items():
-            keys = self._keys[shard]
-            arguments = [
-                part
-                for event_id in event_ids
-                for part in (event_id, wanted[event_id], "replay" if event_id in replays else "")
-            ]
-            answer = await self._claim(
-                keys=[keys("claims"), keys("claims:log"), keys("replays")], args=[self._event_ids_kept, *arguments]
-            )
-            owners.update(zip(event_ids, (owner.decode() for owner in answer), strict=True))
-        return owners
+        for order_id in order_ids:
+            by_shard[shard_of(order_id, self.shards)].append(order_id)
+        found: dict[str, KnownOrder] = {}
+        for shard, ids in by_shard.items():
+            entries = await self._redis.hmget(self._keys[shard]("orders"), ids)
+            found.update(zip(ids, map(known_order, entries), strict=True))
+        return found
+
+    async def names(self, shard: int, table: str, names: Sequence[str]) -> tuple[set[str], int]:
+        """Which of these names a table has, and how many it has: a hash, or the sorted set of products."""
+        key = self._keys[shard](table)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            if table == "products":
+                pipe.zmscore(key, names)
+                pipe.zcard(key)
+            else:
+                pipe.hmget(key, names)
+                pipe.hlen(key)
+            found, size = await pipe.execute()
+        return {name for name, value in zip(names, found, strict=True) if value is not None}, size
+
+    async def members(self, wanted: Mapping[str, Sequence[bytes]]) -> dict[str, frozenset[bytes]]:
+        """Those of the wanted members that the sets of large orders have. `wanted`: order → members."""
+        found = {}
+        for order_id, members in wanted.items():
+            key = self._keys[shard_of(order_id, self.shards)](f"order:{order_id}")
+            held: list[int] = []
+            for start in range(0, len(members), _MEMBERS_A_CALL):
+                held += await self._redis.smismember(key, members[start : start + _MEMBERS_A_CALL])
+            found[order_id] = frozenset(member for member, is_held in zip(members, held, strict=True) if is_held)
+        return found
+
+
+def known_order(stored: bytes | None) -> KnownOrder:
+    """The order of an entry; of a large one, without tokens and counters."""
+    if stored is None:
+        return KnownOrder()
+    entry = decode_entry(stored)
+    return KnownOrder(stored, set(entry.lines), entry.digest, None if entry.members is None else frozenset())

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.aggregator.fold import AcceptedLine
-from services.common.events import DEFAULT_NO_CUSTOMER, Rejected, parse
+from services.aggregator.lines import AcceptedLine, tokens_of
+from services.common.events import DEFAULT_NO_CUSTOMER, Reason, Rejected, parse
 
 
 class Record(Protocol):
@@ -40,5 +40,26 @@ def validate(
         if isinstance(parsed, Rejected):
             rejected.append(RejectedRecord(record, parsed))
         else:
-            lines.append(AcceptedLine(record.offset, record.timestamp, parsed))
+            lines.append(AcceptedLine(record.offset, record.timestamp, parsed, tokens_of(parsed)))
     return lines, rejected
+
+
+def changed_orders(records: Sequence[Record], lines: Iterable[AcceptedLine]) -> list[RejectedRecord]:
+    """These lines of the records as dead letters: their order differs from what has counted of it."""
+    by_offset = {record.offset: record for record in records}
+    return [
+        RejectedRecord(
+            by_offset[line.offset],
+            Rejected(
+                Reason.ORDER_CHANGED,
+                f"order {line.purchase.order_id} was counted from an export that has it otherwise: compare both, and "
+                "correct the difference by hand",
+            ),
+        )
+        for line in lines
+    ]
+
+
+def in_offset_order(rejected: Iterable[RejectedRecord]) -> list[RejectedRecord]:
+    """Dead letters of one source must rise: that is how a repeated one is recognised."""
+    return sorted(rejected, key=lambda each: each.record.offset)

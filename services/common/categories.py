@@ -3,6 +3,9 @@
 UNKNOWN = "unknown"
 """Shown, and counted under, where a category, a brand or a product's name is absent."""
 
+OTHER = "other"
+"""Brands, categories and products beyond the aggregator's budgets are counted under it."""
+
 
 def levels(code: str) -> tuple[str, ...]:
     """A code and its prefixes, the broadest first: `a.b.c` → `a`, `a.b`, `a.b.c`."""

@@ -47,6 +47,7 @@ class Reason(StrEnum):
     BAD_ROW = "bad_row"
     TOO_LARGE = "too_large"
     ORDER_CHANGED = "order_changed"
+    CANNOT_APPLY = "cannot_apply"
 
 
 class Purchase(msgspec.Struct, gc=False):  # holds no containers, so no cycles

@@ -3,7 +3,7 @@
 | key | type | content |
 |---|---|---|
 | `tillstream:live` | string | the name of the generation that is written and read; `1` where there is none |
-| `tillstream:built:<generation>` | hash | `shards`, `time_zone`: what it was built with, and is read with |
+| `tillstream:built:<generation>` | hash | `shards`, `time_zone`: what it was built with, and is read with; `format` |
 
 A rebuild fills the next generation next to the live one and then moves the pointer. Writers and readers poll it every
 second or two and switch over, to its shards and its time zone. Their own settings for these apply to the next rebuild.
@@ -18,6 +18,8 @@ from services.common.tables import Keys, shard_keys
 
 LIVE_KEY = "tillstream:live"
 FIRST_GENERATION = "1"
+FORMAT = "2"
+"""How lines are recognised and orders' entries are written; tables of another format can be read, not continued."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,21 @@ async def live_generation(redis: Any, shards: int, time_zone: str) -> Generation
     return Generation(name, int(built_shards or shards), built_zone or time_zone)
 
 
+async def table_format(redis: Any, name: str) -> str | None:
+    """The format of a generation's tables; None for one that was not begun, or before there were formats."""
+    return _text(await redis.hget(built_key(name), "format"))
+
+
 async def remember_layout(redis: Any, generation: Generation) -> None:
     """Store the layout of a generation, unless one is stored. Raises RedisError."""
     key = built_key(generation.name)
-    await redis.hsetnx(key, "shards", str(generation.shards))
-    await redis.hsetnx(key, "time_zone", generation.time_zone)
+    if await redis.exists(key):
+        return
+    async with redis.pipeline(transaction=True) as pipe:
+        pipe.hsetnx(key, "shards", str(generation.shards))
+        pipe.hsetnx(key, "time_zone", generation.time_zone)
+        pipe.hsetnx(key, "format", FORMAT)
+        await pipe.execute()
 
 
 async def make_live(redis: Any, generation: Generation) -> None:

@@ -19,13 +19,19 @@ LOOP_LONGEST_STALL_SECONDS = Gauge("tillstream_loop_longest_stall_seconds", "Lon
 # --- aggregator -------------------------------------------------------------------------------------------------
 # Accepted lines applied to the live tables.
 AGGREGATOR_LINES = Counter("tillstream_aggregator_lines", "Accepted lines applied to the live tables")
-# Lines skipped because the same event_id was applied before.
-AGGREGATOR_REPEATS = Counter("tillstream_aggregator_repeats", "Lines skipped as repeats by event_id")
+# Lines skipped because their order has the same line already.
+AGGREGATOR_REPEATS = Counter("tillstream_aggregator_repeats", "Lines skipped as repeats of their order's lines")
 # Records sent to the dead letters, by reason code.
 AGGREGATOR_DEAD_LETTERS = Counter("tillstream_aggregator_dead_letters", "Records sent to the dead letters", ["reason"])
 # Offset conflicts: a batch did not fit the mark (applied offset) in Redis, because of a zombie or a restored
 # snapshot. The aggregator reads again from the marks.
 AGGREGATOR_MISMATCHES = Counter("tillstream_aggregator_mark_mismatches", "Offset conflicts")
+# Batches decided again because a line of one of their orders came by another partition at the same moment.
+AGGREGATOR_ORDER_CONFLICTS = Counter("tillstream_aggregator_order_conflicts", "Batches decided again for an order")
+# Lines whose brand, category or product is over its budget and counted under `other`, by table. Alert on it.
+AGGREGATOR_OTHER_LINES = Counter("tillstream_aggregator_other_lines", "Lines counted under other", ["table"])
+# 1 while Redis may evict keys (maxmemory-policy is not noeviction): figures may become wrong silently. Alert on it.
+AGGREGATOR_REDIS_EVICTS = Gauge("tillstream_aggregator_redis_evicts", "Whether Redis may evict keys")
 # Records missing from the figures for good: expired before they were archived, where accept_missing_history allows
 # it, or expired dead letters, which are not archived.
 AGGREGATOR_MISSING = Counter("tillstream_aggregator_missing_records", "Records that the figures lack for good")

@@ -4,6 +4,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import ResponseError
 
 from services.common.settings import RedisSettings
 
@@ -15,3 +16,25 @@ def connect(settings: RedisSettings, **options: Any) -> RedisClient:
     kind: type[Redis] | type[RedisCluster] = RedisCluster if settings.redis_cluster else Redis
     client: RedisClient = kind.from_url(settings.redis_url, **options)
     return client
+
+
+async def reconnect(client: RedisClient) -> None:
+    """Close all connections; the next command resolves the address, or a cluster's nodes, again.
+
+    After a failover the old connections lead to a replica, which answers READONLY as long as they are kept.
+    """
+    if isinstance(client, RedisCluster):
+        await client.aclose()
+    else:
+        await client.connection_pool.disconnect()
+
+
+def is_of_script(error: ResponseError) -> bool:
+    """Whether a script's own command or code failed. Other errors say that the server cannot write now.
+
+    Those begin with a code, within a script too: READONLY, OOM, MISCONF, BUSY, CLUSTERDOWN and so on.
+    """
+    if type(error) is not ResponseError or "user_script" not in str(error):
+        return False
+    code = str(error).partition(" ")[0]
+    return code == "WRONGTYPE" or not (code.isalpha() and code.isupper())

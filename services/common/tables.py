@@ -8,13 +8,15 @@ number of distinct orders of anything in the shard of the order.
 | key (after the shard's prefix) | type | content |
 |---|---|---|
 | `marks` | hash | `<topic>/<partition>` → mark: the next offset to apply; `stamp:…` → time of the record before it |
+| | | `orders:<topic>/<partition>` → with several shards, the mark of `orders` |
 | `missing` | hash | `<topic>/<partition>/<first offset>` → last offset: records lost before they were archived |
 | `ledger` | hash | `<topic>/<partition>` → `revenue quantity events` of all its lines (`LedgerEntry`) |
-| `rows:<topic>/<partition>` | hash | source → highest row applied (a line counts once) |
-| `claims`, `claims:log` | hash, list | other event ids → the record that owns it; the newest N |
-| `replays` | hash | event id of every replayed dead letter → the record that owns it, for ever |
+| `rows:<topic>/<partition>` | hash | source of dead letters → highest row counted (each origin counts once) |
+| `orders` | hash | order_id → its entry: the lines that counted, and what counted the order (`order_entry`) |
+| `order:<order_id>` | set | lines and counters of an order that is too large for one entry |
+| `uncounted:<topic>/<partition>` | list | with several shards, offsets of lines that did not count: the newest |
+| `replays` | hash | event id of every replayed dead letter that counted → its record |
 | `totals` | hash | revenue, quantity, events, orders, buyers, first_event, last_event, minute_floor, … (`Totals`) |
-| `orders` | hash | order_id → hashes of the counters that have counted it |
 | `sales:<granularity>:<period>` | hash | bucket start → figures |
 | `category:<code or prefix>` | hash | `total`, `month:<start>`, `day:<start>` → figures |
 | `categories`, `brands` | hash | full category code, brand → figures |

@@ -41,6 +41,10 @@ class Proxy:
         self._thread.join(10)
         self._loop.close()
 
+    def lead_to(self, port: int) -> None:
+        """Lead new connections to another port, as an address does after a failover; open ones stay."""
+        self._target_port = port
+
     def cut(self) -> None:
         """Close every connection; new ones are accepted."""
         self._run(self._cut())

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import redis
@@ -15,29 +16,36 @@ from tests.support.records import NOW, FakeRecord, encode
 
 
 def partitions_of(events: list[dict[str, Any]], seed: int, count: int = 3) -> dict[TopicPartition, list[FakeRecord]]:
-    """Events spread by source: a source's rows stay in one partition, in order; opaque ids may go anywhere."""
+    """Events spread over partitions at random; some are sent again, to any partition."""
     dice = random.Random(seed)
     logs: dict[TopicPartition, list[FakeRecord]] = {TopicPartition(TOPIC, n): [] for n in range(count)}
+    sent: list[dict[str, Any]] = []
     for event in events:
-        numbered = (event["event_id"] or "").startswith("file.csv:")
-        log = logs[TopicPartition(TOPIC, 0 if numbered else dice.randrange(count))]
-        log.append(FakeRecord(len(log), encode(event), timestamp=NOW))
-        if numbered and dice.random() < 0.2:  # the sender repeats itself
-            log.append(FakeRecord(len(log), encode(event), timestamp=NOW))
+        sent.append(event)
+        _append(logs, event, dice)
+        if dice.random() < 0.2:
+            again = dice.choice(sent)
+            _append(logs, again | {"event_id": again["event_id"] or "late"}, dice)
     return logs
 
 
-def counted(events: list[dict[str, Any]], order_of_arrival: list[FakeRecord]) -> list[Purchase]:
-    """Each line once: of equal event ids the first that arrived."""
-    seen: set[str] = set()
+def _append(logs: dict[TopicPartition, list[FakeRecord]], event: dict[str, Any], dice: random.Random) -> None:
+    log = logs[TopicPartition(TOPIC, dice.randrange(len(logs)))]
+    log.append(FakeRecord(len(log), encode(event), timestamp=NOW))
+
+
+def counted(arrival: Iterable[FakeRecord]) -> list[Purchase]:
+    """Each line once: of an order's equal lines under one event id the first that arrived."""
+    seen: set[tuple[object, ...]] = set()
     lines = []
-    for record in order_of_arrival:
+    for record in arrival:
         purchase = parse(record.value, NOW)
         assert isinstance(purchase, Purchase)
-        if purchase.event_id is None or purchase.event_id not in seen:
+        identity = (purchase.order_id, purchase.event_id, purchase.product_id, purchase.quantity, purchase.revenue)
+        if purchase.event_id is None or identity not in seen:
             lines.append(purchase)
         if purchase.event_id is not None:
-            seen.add(purchase.event_id)
+            seen.add(identity)
     return lines
 
 

@@ -22,13 +22,21 @@ TOPIC, DLQ = "purchases", "purchases.dlq"
 
 
 class MemorySink:
-    """Keeps the offsets of rejected records: the dead-letter topic has its own test."""
+    """Keeps the rejected records: the dead-letter topic has its own test."""
 
     def __init__(self) -> None:
-        self.offsets: list[int] = []
+        self.rejected: list[RejectedRecord] = []
+
+    @property
+    def offsets(self) -> list[int]:
+        return [each.record.offset for each in self.rejected]
+
+    @property
+    def reasons(self) -> list[str]:
+        return [each.rejection.reason.value for each in self.rejected]
 
     async def send(self, topic: str, partition: int, rejected: Sequence[RejectedRecord]) -> None:
-        self.offsets += [each.record.offset for each in rejected]
+        self.rejected += rejected
 
 
 class FakeLog:
@@ -95,7 +103,7 @@ class CrashingStore(TableStore):
 
 
 def store_of(connection: Redis, shards: int = 1) -> CrashingStore:
-    return CrashingStore(connection, shard_keys(shards), event_ids_kept=1000)
+    return CrashingStore(connection, shard_keys(shards))
 
 
 def applier_of(

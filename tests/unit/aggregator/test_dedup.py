@@ -2,54 +2,57 @@
 
 import pytest
 
-from services.aggregator.dedup import count_dead_letters, deduplicate, ids_to_claim, replayed_ids
-from services.aggregator.validation import validate
+from services.aggregator import dedup
+from services.aggregator.dedup import count_dead_letters, judge
+from services.aggregator.order_counts import KnownOrder
+from services.aggregator.validation import changed_orders, in_offset_order, validate
 from services.common.dead_letters import FileOrigin, RecordOrigin, dead_letter_headers
 from services.common.events import Reason, Rejected
 from tests.support.records import FakeRecord, purchase_record
 
 
-def replay(offset: int, event_id: str) -> FakeRecord:
-    value = purchase_record(offset, event_id).value
-    assert value is not None
-    return FakeRecord(offset, value.replace(b"{", b'{"replay_of":"s:1",', 1))
-
-
-def kept(events: list[str | None], rows: dict[str, int], owners: dict[str, str] | None = None) -> list[int]:
+def judged(events: list[str | None], order: KnownOrder | None = None) -> tuple[list[int], list[int], list[int]]:
+    """Offsets of the lines of one order that count, that are repeats, and whose order has changed."""
     lines, _ = validate(purchase_record(offset, event_id) for offset, event_id in enumerate(events))
-    return [line.offset for line in deduplicate(lines, rows, owners or {}, "t/0")[0]]
+    verdicts = judge(lines, {"o": order or KnownOrder()})
+    counted, repeats, changed = (
+        [line.offset for line in found] for found in (verdicts.counted, verdicts.repeats, verdicts.changed)
+    )
+    return counted, repeats, changed
 
 
-def test_rows_count_once_within_and_across_batches() -> None:
-    assert kept(["s:1", "s:2", "s:2", "s:1", "s:3"], {}) == [0, 1, 4]
-    assert kept(["s:1", "s:2", "s:3"], {"s": 2}) == [2]
-    assert kept(["s:1", "r:1"], {"s": 2}) == [1]
-
-
-def test_row_zero_counts() -> None:
-    assert kept(["s:0", "s:0"], {}) == [0]
-
-
-def test_the_highest_rows_are_returned() -> None:
-    lines, _ = validate([purchase_record(0, "s:4"), purchase_record(1, "s:9"), purchase_record(2, "r:1")])
-    assert deduplicate(lines, {"s": 3}, {}, "t/0")[1] == {"s": 9, "r": 1}
+def test_a_line_counts_once_within_and_across_batches() -> None:
+    order = KnownOrder()
+    assert judged(["s:2", "s:1", "s:2", "uuid"], order) == ([0, 1, 3], [2], [])
+    assert judged(["uuid", "s:3"], order) == ([1], [0], [])
 
 
 def test_lines_without_event_id_always_count() -> None:
-    assert kept([None, None], {}) == [0, 1]
+    assert judged([None, None]) == ([0, 1], [], [])
 
 
-def test_an_opaque_id_counts_for_its_owner_only() -> None:
-    lines, _ = validate([purchase_record(3, "uuid-a"), purchase_record(4, "uuid-a"), purchase_record(5, "uuid-b")])
-    assert ids_to_claim(lines, "t/0") == {"uuid-a": "t/0/3", "uuid-b": "t/0/5"}
-    owners = {"uuid-a": "t/0/3", "uuid-b": "t/1/77"}
-    assert [line.offset for line in deduplicate(lines, {}, owners, "t/0")[0]] == [3]
+def test_what_a_shard_has_behind_it_is_not_decided_again() -> None:
+    lines, _ = validate(purchase_record(offset, event_id) for offset, event_id in enumerate("abab"))
+    verdicts = judge(
+        lines, {"o": KnownOrder(tokens={lines[0].tokens[0]})}, lambda line: {0: True, 1: False}.get(line.offset)
+    )
+    assert [line.offset for line in verdicts.counted] == [0, 3]
+    assert [line.offset for line in verdicts.repeats] == [1, 2]
 
 
-def test_replays_claim_their_id_whatever_its_form() -> None:
-    lines, _ = validate([replay(0, "s:1"), replay(1, "uuid"), purchase_record(2, "s:2"), purchase_record(3, "other")])
-    assert ids_to_claim(lines, "t/0") == {"s:1": "t/0/0", "uuid": "t/0/1", "other": "t/0/3"}
-    assert replayed_ids(lines) == {"s:1", "uuid"}
+def test_a_line_of_a_changed_order_becomes_a_dead_letter_in_its_place() -> None:
+    line = purchase_record(4, "a").value
+    assert line is not None
+    records = [
+        FakeRecord(n, line.replace(b"{", b'{"order_digest":"%016x",' % digest, 1)) for n, digest in ((4, 1), (6, 2))
+    ]
+    lines, _ = validate(records)
+    order = KnownOrder(digest=bytes(7) + b"\2")
+    verdicts = judge(lines, {"o": order})
+    assert [line.offset for line in verdicts.changed] == [4]
+    (dead,) = changed_orders(records, verdicts.changed)
+    assert (dead.record.offset, dead.rejection.reason) == (4, Reason.ORDER_CHANGED)
+    assert [each.record.offset for each in in_offset_order([*changed_orders(records, lines[1:]), dead])] == [4, 6]
 
 
 def dead_letter(offset: int, origin: FileOrigin | RecordOrigin | None, reason: Reason = Reason.BAD_PRICE) -> FakeRecord:
@@ -81,3 +84,10 @@ def test_a_dead_letter_with_an_unreadable_row_is_one_of_its_own(row: bytes) -> N
     reasons, moved = count_dead_letters([*odd, dead_letter(2, FileOrigin("kz.csv", 7))], {})
     assert reasons.total() == 3
     assert moved == {"kz.csv": 7}
+
+
+def test_sources_beyond_the_budget_count_without_being_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dedup, "MAX_SOURCES", 2)
+    dead_letters = [dead_letter(n, FileOrigin(source, 1)) for n, source in enumerate("aabbccc")]
+    reasons, moved = count_dead_letters(dead_letters, {})
+    assert (reasons.total(), moved) == (2 + 3, {"a": 1, "b": 1})
