@@ -90,7 +90,7 @@ class TableStore:
             None if timestamp_ms is None else int(timestamp_ms),
         )
         if self.shards > 1:
-            runs = await self._redis.lrange(keys(uncounted_table(partition)), 0, -1)
+            runs = cast("list[bytes]", await self._redis.lrange(keys(uncounted_table(partition)), 0, -1))
             state.uncounted = decode_runs([run.decode() for run in runs])
         return state
 
@@ -148,7 +148,7 @@ class TableStore:
             by_shard[shard_of(order_id, self.shards)].append(order_id)
         found: dict[str, KnownOrder] = {}
         for shard, ids in by_shard.items():
-            entries = await self._redis.hmget(self._keys[shard]("orders"), ids)
+            entries = cast("list[bytes | None]", await self._redis.hmget(self._keys[shard]("orders"), ids))
             found.update(zip(ids, map(known_order, entries), strict=True))
         return found
 
@@ -157,10 +157,10 @@ class TableStore:
         key = self._keys[shard](table)
         async with self._redis.pipeline(transaction=False) as pipe:
             if table == "products":
-                pipe.zmscore(key, names)
+                pipe.zmscore(key, list(names))
                 pipe.zcard(key)
             else:
-                pipe.hmget(key, names)
+                pipe.hmget(key, list(names))
                 pipe.hlen(key)
             found, size = await pipe.execute()
         return {name for name, value in zip(names, found, strict=True) if value is not None}, size
@@ -172,7 +172,7 @@ class TableStore:
             key = self._keys[shard_of(order_id, self.shards)](f"order:{order_id}")
             held: list[int] = []
             for start in range(0, len(members), _MEMBERS_A_CALL):
-                held += await self._redis.smismember(key, members[start : start + _MEMBERS_A_CALL])
+                held += await self._redis.smismember(key, list(members[start : start + _MEMBERS_A_CALL]))
             found[order_id] = frozenset(member for member, is_held in zip(members, held, strict=True) if is_held)
         return found
 

@@ -35,7 +35,7 @@ async def test_records_that_left_the_log_under_a_running_reader_are_no_gap(
     archive.records = records[:40]
     assert await applier.realign([partition]) == {partition: 30}
     assert await applier.apply(partition, records[30:]) is None
-    assert_equal(client, counted(events, records), shards=1)
+    assert_equal(client, counted(records), shards=1)
 
 
 async def test_a_log_with_another_record_before_the_mark_is_another_topic(connection: Redis) -> None:
@@ -64,7 +64,7 @@ async def test_what_the_log_no_longer_holds_comes_from_the_archive(
     assert await applier.apply(partition, records[200:]) is None
     assert await applier.realign([partition]) == {}
     assert archive.reads == 1
-    assert_equal(client, counted(events, records), shards)
+    assert_equal(client, counted(records), shards)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -83,7 +83,7 @@ async def test_reading_the_archive_is_exact_through_crashes(connection: Redis, c
             assert await applier.apply(partition, records[begin:]) is None
         except Crash:
             continue
-    assert_equal(client, counted(events, records), shards=3)
+    assert_equal(client, counted(records), shards=3)
 
 
 async def test_an_emptied_redis_is_filled_from_the_archive(connection: Redis, client: redis.Redis) -> None:
@@ -96,7 +96,7 @@ async def test_an_emptied_redis_is_filled_from_the_archive(connection: Redis, cl
     log.earliest = 120
     assert await applier.realign([partition]) == {partition: 120}
     await applier.apply(partition, records[120:])
-    assert_equal(client, counted(events, records), shards=1)
+    assert_equal(client, counted(records), shards=1)
 
 
 async def test_a_log_that_ends_before_the_mark_is_another_topic(connection: Redis) -> None:
@@ -121,7 +121,7 @@ async def test_an_archive_that_is_away_is_waited_for(connection: Redis, client: 
     assert await applier.realign([partition]) == {partition: 40}
     assert archive.reads == 3
     await applier.apply(partition, records[40:])
-    assert_equal(client, counted(events, records), shards=1)
+    assert_equal(client, counted(records), shards=1)
 
 
 async def test_an_archive_of_another_topic_is_refused(connection: Redis) -> None:
@@ -150,10 +150,10 @@ async def test_a_hole_within_the_archive_is_never_passed_in_silence(connection: 
     log, archive = FakeLog(earliest=40, end=len(records)), FakeArchive([*records[:14], *records[21:40]])
     with pytest.raises(RebuildNeeded, match=r"records 14 to 20 come next.*ACCEPT_MISSING_HISTORY"):
         await applier_of(store_of(connection), log=log, archive=archive).realign([partition])
-    assert_equal(client, counted(events, records[:14]), shards=1)
+    assert_equal(client, counted(records[:14]), shards=1)
     archive.records = records[:40]  # restored
     assert await applier_of(store_of(connection), log=log, archive=archive).realign([partition]) == {partition: 40}
-    assert_equal(client, counted(events, records[:40]), shards=1)
+    assert_equal(client, counted(records[:40]), shards=1)
 
 
 async def test_records_may_still_be_on_their_way_to_the_archive(connection: Redis, client: redis.Redis) -> None:
@@ -166,7 +166,7 @@ async def test_records_may_still_be_on_their_way_to_the_archive(connection: Redi
     archive.records = records[:40]
     assert await applier.realign([partition]) == {partition: 40}
     await applier.apply(partition, records[40:])
-    assert_equal(client, counted(events, records), shards=1)
+    assert_equal(client, counted(records), shards=1)
 
 
 async def test_missing_records_may_be_accepted_and_are_remembered(connection: Redis, client: redis.Redis) -> None:
@@ -177,7 +177,7 @@ async def test_missing_records_may_be_accepted_and_are_remembered(connection: Re
     assert await applier.realign([partition]) == {partition: 40}
     assert await applier.apply(partition, records[40:]) is None
     there = [*archive.records, *records[40:]]
-    assert_equal(client, counted(events, there), shards=1)
+    assert_equal(client, counted(there), shards=1)
     (keys,) = shard_keys(1)
     assert hash_of(client, keys("missing")) == {f"{TOPIC}/0/0": "4", f"{TOPIC}/0/19": "25", f"{TOPIC}/0/30": "39"}
 

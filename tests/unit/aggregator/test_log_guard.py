@@ -13,7 +13,7 @@ PARTITION = TopicPartition("purchases", 0)
 
 
 def state_of(*marks: int, last_timestamp_ms: int | None = NOW) -> PartitionState:
-    return PartitionState({n: ShardState(mark, {}, last_timestamp_ms) for n, mark in enumerate(marks)})
+    return PartitionState({n: ShardState(mark, mark, {}, last_timestamp_ms) for n, mark in enumerate(marks)})
 
 
 async def test_a_log_that_holds_what_was_applied_is_the_same() -> None:
