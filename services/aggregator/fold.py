@@ -77,15 +77,16 @@ class Fold:
         self._context = context
         self._index = GroupIndex(context.home, context.shards)
         self._orders: defaultdict[str, list[OrderLine]] = defaultdict(list)
-        touched_by, groups = self._index.touched, self._index.groups
-        revenue, quantity = groups.revenue, groups.quantity
+        touch, groups = self._index.toucher(context.calendar, context.minute_floor, context.renamed), self._index.groups
+        revenue, quantity, orders = groups.revenue, groups.quantity, self._orders
         for line in lines:
             purchase = line.purchase
-            touched = touched_by(purchase, context.calendar, context.minute_floor, context.renamed)
+            touched = touch(purchase)
+            cents, pieces = purchase.revenue, purchase.quantity
             for group in touched:
-                revenue[group] += purchase.revenue
-                quantity[group] += purchase.quantity
-            self._orders[purchase.order_id].append(OrderLine(touched, line))
+                revenue[group] += cents
+                quantity[group] += pieces
+            orders[purchase.order_id].append((touched, line))
 
     def whole(self, known: Mapping[str, KnownOrder]) -> ShardDelta:
         """Everything, where there is one shard."""

@@ -7,7 +7,7 @@ product, brand, customer). Lines share most of them.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 from zlib import crc32
 
 from services.aggregator.names import AS_SENT, Renamed
@@ -63,7 +63,7 @@ class CounterGroups:
 
 
 class GroupIndex:
-    """The groups of a batch over all shards, and the shard of each. Measured: costs no more than inlined look-ups."""
+    """The groups of a batch over all shards, and the shard of each."""
 
     def __init__(self, home: int, shards: int) -> None:
         self.groups = CounterGroups()
@@ -72,39 +72,49 @@ class GroupIndex:
         self._home = home
         self._shards = shards
 
-    def of(self, key: object, entity: str | None, build: Callable[..., CounterGroup], *arguments: Any) -> int:
-        """The position of the group under this key, which is built if it is new; in `entity`'s shard, or at home."""
-        position = self._position.get(key)
-        if position is None:
-            position = self._position[key] = self.groups.add(build(*arguments))
-            self.shard.append(self._home if entity is None else shard_of(entity, self._shards))
-        return position
+    def toucher(
+        self, calendar: Calendar, minute_floor: int, renamed: Renamed = AS_SENT
+    ) -> Callable[[Purchase], list[int]]:
+        """A function of a line: the positions of the groups that it changes.
 
-    def touched(
-        self, purchase: Purchase, calendar: Calendar, minute_floor: int, renamed: Renamed = AS_SENT
-    ) -> list[int]:
-        """The positions of the groups that a line changes. Minutes before the floor (epoch seconds) are left out."""
-        of = self.of
-        quarter = calendar.quarter_hour(purchase.event_time)
-        minute = purchase.event_time // MINUTE_MS * 60
-        month, day = quarter.month_field, quarter.day_field
-        category, brand = purchase.category_code or UNKNOWN, purchase.brand or UNKNOWN
-        product_id, user_id = purchase.product_id, purchase.user_id
-        if renamed is not AS_SENT:
-            category, brand = renamed.categories.get(category, category), renamed.brands.get(brand, brand)
-            product_id = renamed.products.get(product_id, product_id)
-        # Keys of different kinds differ in type or length, or in the prefix of their last part.
-        touched = [
-            of(minute, None, _time_group, quarter, minute)
-            if minute >= minute_floor
-            else of(quarter.hour, None, _time_group, quarter, None),
-            of((category, day, None), None, _category_group, category, month, day),
-            of((product_id, day), product_id, _product_group, product_id, month, day),
-            of(brand, None, _brand_group, brand),
-        ]
-        if user_id is not None:
-            touched.append(of((user_id, month), user_id, _user_group, user_id, month))
+        Minutes before the floor (epoch seconds) are left out. It is a closure: measured, attributes cost more.
+        """
+        known, new, quarter_of, as_sent = self._position.get, self._new, calendar.quarter_hour, renamed is AS_SENT
+
+        def touched(purchase: Purchase) -> list[int]:
+            quarter = quarter_of(purchase.event_time)
+            minute = purchase.event_time // MINUTE_MS * 60
+            month, day = quarter.month_field, quarter.day_field
+            category, brand = purchase.category_code or UNKNOWN, purchase.brand or UNKNOWN
+            product, user = purchase.product_id, purchase.user_id
+            if not as_sent:
+                category, brand, product = renamed.of(category, brand, product)
+            # Keys of different kinds differ in type or length, or in the prefix of their last part.
+            time: object = minute if minute >= minute_floor else quarter.hour
+            found = [known(time), known((category, day, None)), known((product, day)), known(brand)]
+            if user is not None:
+                found.append(known((user, month)))
+            if None not in found:
+                return cast("list[int]", found)
+            if found[0] is None:
+                found[0] = new(time, None, _time_group(quarter, minute if time is minute else None))
+            if found[1] is None:
+                found[1] = new((category, day, None), None, _category_group(category, month, day))
+            if found[2] is None:
+                found[2] = new((product, day), product, _product_group(product, month, day))
+            if found[3] is None:
+                found[3] = new(brand, None, _brand_group(brand))
+            if user is not None and found[4] is None:
+                found[4] = new((user, month), user, _user_group(user, month))
+            return cast("list[int]", found)
+
         return touched
+
+    def _new(self, key: object, entity: str | None, group: CounterGroup) -> int:
+        """Add a group; it lies in `entity`'s shard, or at home."""
+        position = self._position[key] = self.groups.add(group)
+        self.shard.append(self._home if entity is None else shard_of(entity, self._shards))
+        return position
 
 
 def shard_of(entity: str, shards: int) -> int:

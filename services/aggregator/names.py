@@ -11,6 +11,14 @@ class Renamed(NamedTuple):
     categories: Mapping[str, str]
     products: Mapping[str, str]
 
+    def of(self, category: str, brand: str, product: str) -> tuple[str, str, str]:
+        """The names under which these are counted."""
+        return (
+            self.categories.get(category, category),
+            self.brands.get(brand, brand),
+            self.products.get(product, product),
+        )
+
     def __bool__(self) -> bool:
         """Whether there are any."""
         return bool(self.brands or self.categories or self.products)

@@ -62,8 +62,8 @@ class OrderBook:
         """Ask the set of each large order for the tokens and the counters of these lines only."""
         index = GroupIndex(home=0, shards=1)
         wanted: defaultdict[str, dict[bytes, None]] = defaultdict(dict)
+        touch = index.toucher(calendar, 0, renamed)
         for line in lines:
-            touched = index.touched(line.purchase, calendar, 0, renamed)
-            names = (name for group in touched for name in index.groups.members[group].names)
+            names = (name for group in touch(line.purchase) for name in index.groups.members[group].names)
             wanted[line.purchase.order_id].update(dict.fromkeys((*line.tokens, *map(member_of, names))))
         return await self._store.members({order_id: list(members) for order_id, members in wanted.items()})

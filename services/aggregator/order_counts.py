@@ -42,11 +42,8 @@ class OrderUpdate(NamedTuple):
     members: Sequence[bytes] = ()
 
 
-class OrderLine(NamedTuple):
-    """A line that counts, and the positions of the groups that it changes."""
-
-    touched: Sequence[int]
-    line: AcceptedLine
+OrderLine = tuple[Sequence[int], AcceptedLine]
+"""A line that counts, and the positions of the groups that it changes."""
 
 
 class OrderCounter:
@@ -73,11 +70,11 @@ class OrderCounter:
 
     def _count_single(self, order: KnownOrder, single: OrderLine) -> OrderUpdate:
         """The common case, without a set of names: no two groups of one line share a counter."""
-        groups, members = self._groups.orders, self._groups.members
-        for group in single.touched:
-            groups[group] += 1
-        line = single.line
-        entities = b"".join([members[group].entities for group in single.touched])
+        orders, members = self._groups.orders, self._groups.members
+        touched, line = single
+        for group in touched:
+            orders[group] += 1
+        entities = b"".join([members[group].entities for group in touched])
         minute = line.purchase.event_time // MINUTE_MS
         return OrderUpdate(None, single_line_entry(order.digest, line.tokens, minute, entities))
 

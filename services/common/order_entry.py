@@ -18,7 +18,7 @@ and writes those of its own lines only, however many lines the order has.
 from dataclasses import dataclass, field
 from struct import Struct
 
-from xxhash import xxh3_64_digest
+from xxhash import xxh3_64_intdigest
 
 TOKEN_BYTES = 8
 ENTITY_BYTES = 6
@@ -39,8 +39,7 @@ def entity_token(name: str) -> bytes:
 
     Two of an order's entities share one by chance once in 2^47.
     """
-    digest = xxh3_64_digest(name.encode())
-    return digest[: ENTITY_BYTES - 1] + bytes((digest[ENTITY_BYTES - 1] & ~_LEAF,))
+    return (xxh3_64_intdigest(name.encode()) >> 16 & ~_LEAF).to_bytes(ENTITY_BYTES)
 
 
 def leaf_token(token: bytes) -> bytes:
@@ -57,7 +56,7 @@ def single_line_entry(digest: bytes | None, tokens: tuple[bytes, ...], minute: i
     """The entry of an order of one line; `entities` are concatenated tokens."""
     head = b"\0" if digest is None else b"\1" + digest
     day = _MINUTES_AND_COUNT.pack(1, minute, len(entities) // ENTITY_BYTES)
-    return b"%b%c%b%b%b" % (head, len(tokens), b"".join(tokens), day, entities)
+    return b"".join((head, len(tokens).to_bytes(1), *tokens, day, entities))
 
 
 @dataclass(slots=True)

@@ -87,7 +87,7 @@ def test_an_entry_knows_the_counters_of_its_line() -> None:
         line = random_line(dice, number)
         delta = Fold([AcceptedLine(0, 0, line, tokens_of(line))], CONTEXT).whole({line.order_id: KnownOrder()})
         index = GroupIndex(0, 1)
-        touched = index.touched(line, CALENDAR, minute_floor=0)
+        touched = index.toucher(CALENDAR, minute_floor=0)(line)
         entry = decode_entry(delta.orders[line.order_id].entry)
         assert entry.lines == list(tokens_of(line))
         assert {n for group in touched for n in index.groups.members[group].names} <= known_names(entry, CALENDAR)
