@@ -25,6 +25,7 @@ from recsys.live_state import LiveState
 from recsys.purchase_history import NO_PAST
 from recsys.stream_apply import Deduplicator, StreamApplier
 from services.common.events import parse
+from services.producer.line_ids import read_line_ids
 from services.producer.rows import Record, RowEncoder
 from services.producer.source import PurchaseFile
 
@@ -72,7 +73,9 @@ def _records(path: Path, rows: int | None) -> list[Record]:
     """What the producer sends of these rows, and nothing of what it refuses."""
     now_ms = int(time.time() * 1000)
     with PurchaseFile(path) as file:
-        encoder = RowEncoder(file.columns, path.name, lambda key: (0, key.encode()))
+        ids = read_line_ids(file)
+    with PurchaseFile(path) as file:
+        encoder = RowEncoder(file.columns, path.name, ids, lambda key: (0, key.encode()))
         blocks = file.blocks(1, None if rows is None else rows + 1)
         return [made for block in blocks for made in encoder.encode(block, now_ms) if isinstance(made, Record)]
 
@@ -94,7 +97,7 @@ def _fed(records: Sequence[Record], now_ms: int) -> tuple[tuple[StreamApplier, f
     applier = _empty()
     gc.collect()
     before = _resident()
-    took = _round(records, lambda record: applier.apply(record.partition, record.value, now_ms))
+    took = _round(records, lambda record: applier.apply(record.value, now_ms))
     gc.collect()
     return (applier, took), _resident() - before
 
@@ -110,7 +113,7 @@ def _empty() -> StreamApplier:
     )
     catalogue = Catalogue([], 0, columns, spare=PRODUCTS)
     live = LiveState(NO_PAST, no_co_purchases(PRODUCTS), [hours * HOUR_MS for hours in HALF_LIVES_H])
-    return StreamApplier(catalogue, no_categories(PRODUCTS), live, Deduplicator({}))
+    return StreamApplier(catalogue, no_categories(PRODUCTS), live, Deduplicator())
 
 
 def _resident() -> int:

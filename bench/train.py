@@ -23,7 +23,6 @@ from local.layout import REPOSITORY, STATE
 from local.ports import free_port
 from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
-from services.producer.source import PurchaseFile
 from spark.import_csv import events
 
 LINES_AN_OBJECT = 100_000
@@ -67,17 +66,16 @@ def archive(csv: Path, store: ObjectStore) -> int:
     now_ms = time.time_ns() // 1_000_000
     hour = time.strftime("%Y/%m/%d/%H", time.gmtime(now_ms // 1000))
     archived = 0
-    with PurchaseFile(csv) as source:
-        lines = _lines(source, csv.name, now_ms)
-        for chunk in iter(lambda: [*itertools.islice(lines, LINES_AN_OBJECT)], []):
-            body = gzip.compress(b"".join(chunk), compresslevel=1)
-            store.put_new(f"raw/purchases/{hour}/0-{archived:020d}.json.gz", body)
-            archived += len(chunk)
+    lines = _lines(csv, now_ms)
+    for chunk in iter(lambda: [*itertools.islice(lines, LINES_AN_OBJECT)], []):
+        body = gzip.compress(b"".join(chunk), compresslevel=1)
+        store.put_new(f"raw/purchases/{hour}/0-{archived:020d}.json.gz", body)
+        archived += len(chunk)
     return archived
 
 
-def _lines(source: PurchaseFile, name: str, now_ms: int) -> Iterator[bytes]:
-    valid = (event for event in events(source, name, now_ms) if event is not None)
+def _lines(csv: Path, now_ms: int) -> Iterator[bytes]:
+    valid = (event for event in events(csv, now_ms) if event is not None)
     for offset, event in enumerate(valid):
         yield b'{"partition":0,"offset":%d,"timestamp":%d,"value":%s}\n' % (offset, now_ms, event)
 

@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     replay_parser.add_argument("csv", type=_readable, metavar="FILE", help=csv)
     replay_parser.add_argument("--rate", default="max", help=f"{rate} (default: max)")
     replay_parser.add_argument(
-        "--source", metavar="NAME", help="source in the event ids of the rows (default: the file's name without .gz)"
+        "--source", metavar="NAME", help="source in checkpoint and dead letters (default: the file's name without .gz)"
     )
 
     parsers.add_parser("down", help="stop; the data stays")

@@ -122,13 +122,12 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Training(msgspec.Struct, frozen=True, kw_only=True):
     """The purchases that the tables were made of, by event time. Partitions are strings in JSON.
 
-    `offsets`: the next one to read; `rows`: the highest row of each source. Empty where the archive has no offsets.
+    `offsets`: the next one to read; empty where the archive has no offsets.
     """
 
     from_: str = msgspec.field(default="", name="from")
     to: str
     offsets: dict[int, int] = {}
-    rows: dict[int, dict[str, int]] = {}
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,19 +1,18 @@
 """Applies records of topic `purchases` to the live state: each accepted line once. Pure; bounded."""
 
-from collections import Counter, deque
-from collections.abc import Mapping
+from collections import Counter
 from enum import StrEnum
 
 from recsys.catalogue import Catalogue, Facts
 from recsys.category_affinity import Categories
 from recsys.live_state import LiveState, Purchase
-from services.common.events import DEFAULT_NO_CUSTOMER, Rejected, parse, row_of
+from services.common.events import DEFAULT_NO_CUSTOMER, Rejected, parse
 from services.common.events import Purchase as Event
-from services.common.row_watermarks import RecentRowWatermarks
+from services.common.line_identity import LineVerdict, line_tokens
 
-DEDUP_WINDOW = 100_000
-SOURCES = 100_000
-"""Bound on the sources of a partition; the newest are kept: some senders use a source for each order."""
+REMEMBERED_LINES = 250_000
+"""Lines that are recognised when they come again: the newest before the model's cut-off and since. Older ones are
+applied again. A token takes some 60 bytes, and at most twice as many are kept."""
 
 
 class ApplyOutcome(StrEnum):
@@ -21,66 +20,60 @@ class ApplyOutcome(StrEnum):
 
     APPLIED = "applied"
     REPEAT = "repeat"
+    ORDER_CHANGED = "order_changed"
     INVALID = "invalid"
     PRODUCT = "product"
 
 
-class RecentIds:
-    """The newest `n` ids."""
+_NOT_COUNTED = {
+    LineVerdict.REPEAT: ApplyOutcome.REPEAT,
+    LineVerdict.ORDER_CHANGED: ApplyOutcome.ORDER_CHANGED,
+}
+
+
+class RecentMap:
+    """The newest `n` entries at least, and at most twice as many: the older half is dropped at once."""
 
     def __init__(self, n: int) -> None:
-        self._ids: set[str] = set()
-        self._order: deque[str] = deque()
         self._n = n
+        self._new: dict[int, str] = {}
+        self._old: dict[int, str] = {}
 
-    def __contains__(self, id_: str) -> bool:
-        return id_ in self._ids
+    def get(self, key: int) -> str | None:
+        """The value of a key that is remembered."""
+        value = self._new.get(key)
+        return self._old.get(key) if value is None else value
 
-    def add(self, id_: str) -> None:
-        """Remember a new id, and forget the oldest one beyond `n`."""
-        self._ids.add(id_)
-        self._order.append(id_)
-        if len(self._order) > self._n:
-            self._ids.remove(self._order.popleft())
+    def put(self, key: int, value: str) -> None:
+        """Remember an entry."""
+        if len(self._new) >= self._n:
+            self._old, self._new = self._new, {}
+        self._new[key] = value
 
 
 class Deduplicator:
-    """Finds repeated lines: a row by the highest one of its source, another id among the newest ids."""
+    """Finds lines that do not count, by the rule of `OrderLines`, as far as lines and orders are remembered."""
 
-    def __init__(
-        self, rows: Mapping[int, Mapping[str, int]], remembered: int = DEDUP_WINDOW, sources: int = SOURCES
-    ) -> None:
-        """`rows`: the highest row of each source that the model has, by partition, the newest source last."""
-        self._sources = sources
-        self._rows = {partition: RecentRowWatermarks(sources, highest) for partition, highest in rows.items()}
-        self._recent = RecentIds(remembered)
-        self._replays = RecentIds(remembered)  # apart: other ids must not evict them
+    def __init__(self, remembered: int = REMEMBERED_LINES) -> None:
+        self._tokens = RecentMap(remembered)
+        self._digests = RecentMap(remembered)
 
-    def is_repeat(self, partition: int, event: Event) -> bool:
-        """Whether the line is a repeat; remembers it. A line without an id never is."""
-        if event.event_id is None:
-            return False
-        numbered = row_of(event)
-        return (
-            self._is_known_id(event.event_id, event) if numbered is None else self._is_known_row(partition, *numbered)
-        )
-
-    def remember(self, event: Event) -> None:
-        """Remember a line that the model has; rows are known from `rows` already."""
-        if event.event_id is not None and row_of(event) is None:
-            self._is_known_id(event.event_id, event)
-
-    def _is_known_id(self, id_: str, event: Event) -> bool:
-        if id_ in self._replays or id_ in self._recent:
-            return True
-        (self._replays if event.replay_of else self._recent).add(id_)
-        return False
-
-    def _is_known_row(self, partition: int, source: str, row: int) -> bool:
-        rows = self._rows.get(partition)
-        if rows is None:
-            rows = self._rows[partition] = RecentRowWatermarks(self._sources)
-        return not rows.advance(source, row)
+    def verdict(self, event: Event) -> LineVerdict:
+        """The verdict on a line, which is remembered if it counts. A line without an id always counts."""
+        order = hash(event.order_id)
+        tokens = [order ^ int.from_bytes(token) for token in line_tokens(event)]
+        if any(self._tokens.get(token) is not None for token in tokens):
+            return LineVerdict.REPEAT
+        digest = event.order_digest
+        if digest is not None:
+            known = self._digests.get(order)
+            if known is None:
+                self._digests.put(order, digest)
+            elif known != digest:
+                return LineVerdict.ORDER_CHANGED
+        for token in tokens:
+            self._tokens.put(token, "")
+        return LineVerdict.COUNTS
 
 
 class StreamApplier:
@@ -105,22 +98,23 @@ class StreamApplier:
         self._no_customer = no_customer
         self.outcomes: Counter[ApplyOutcome] = Counter()
 
-    def apply(self, partition: int, value: bytes | None, broker_ms: int) -> None:
+    def apply(self, value: bytes | None, broker_ms: int) -> None:
         """Apply one record, given its broker time in epoch milliseconds."""
-        self.outcomes[self._outcome(partition, value, broker_ms)] += 1
+        self.outcomes[self._outcome(value, broker_ms)] += 1
 
     def remember(self, value: bytes | None, broker_ms: int) -> None:
         """Remember a record before the model's cut-off, so that a repeat of it is found."""
         event = parse(value, broker_ms, self._no_customer)
         if not isinstance(event, Rejected):
-            self._dedup.remember(event)
+            self._dedup.verdict(event)
 
-    def _outcome(self, partition: int, value: bytes | None, broker_ms: int) -> ApplyOutcome:
+    def _outcome(self, value: bytes | None, broker_ms: int) -> ApplyOutcome:
         event = parse(value, broker_ms, self._no_customer)
         if isinstance(event, Rejected):
             return ApplyOutcome.INVALID
-        if self._dedup.is_repeat(partition, event):
-            return ApplyOutcome.REPEAT
+        verdict = self._dedup.verdict(event)
+        if verdict is not LineVerdict.COUNTS:
+            return _NOT_COUNTED[verdict]
         row = self._row(event)
         if row is None:
             return ApplyOutcome.PRODUCT if event.quantity > 0 else ApplyOutcome.APPLIED

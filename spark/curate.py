@@ -1,4 +1,4 @@
-"""Archive → curated purchases: validated and deduplicated lines, and counts of all outcomes."""
+"""Archive → curated purchases: validated lines, each once, and counts of all outcomes."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -6,26 +6,26 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from recsys.stream_apply import SOURCES
-from services.common.events import DEFAULT_NO_CUSTOMER, MAX_ROW_DIGITS
+from services.common.events import DEFAULT_NO_CUSTOMER
 from services.common.object_store import ObjectStore
+from spark.line_verdicts import ACCEPTED, REPEAT, VERDICT, judge
 from spark.records import CHECKED, ORIGIN, PURCHASE, checker, ddl
 
 CURATED = (*ORIGIN, *PURCHASE, ("month", "string"))
 """Columns of the curated purchases; partitioned by `month` (`2020-04`, in the shop's time zone)."""
 
-SOURCE_ROW = rf"(?s)^(.+):([0-9]{{1,{MAX_ROW_DIGITS}}})$"
-"""An event id that consists of a source and a row."""
+JUDGED_RECORD = (*CHECKED, ("line_group", "string"), *VERDICT)
+"""Columns of a record with its verdict."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curation:
     """The outcomes of the archived records. `records` = `accepted` + `repeats` + all of `rejected`.
 
-    Positions: `offsets`, partition → the offset after the last record; `rows`, partition → source → the highest row.
+    `offsets`: partition → the offset after the last record.
     """
 
     records: int
@@ -37,7 +37,6 @@ class Curation:
     anonymous: int
     plain_lines: int
     offsets: dict[str, int]
-    rows: dict[str, dict[str, int]]
 
     @property
     def dead_letters(self) -> int:
@@ -45,8 +44,8 @@ class Curation:
         return sum(self.rejected.values())
 
     def counts(self) -> dict[str, object]:
-        """The counts without the positions, for the report and the manifest."""
-        return {name: value for name, value in asdict(self).items() if name not in ("offsets", "rows")}
+        """The counts without the offsets, for the report and the manifest."""
+        return {name: value for name, value in asdict(self).items() if name != "offsets"}
 
 
 def read_archive(spark: SparkSession, folder: str | None) -> DataFrame:
@@ -58,36 +57,45 @@ def read_archive(spark: SparkSession, folder: str | None) -> DataFrame:
 
 
 def check(lines: DataFrame, job_ms: int, no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER) -> DataFrame:
-    """Rows of `CHECKED`, `identity`, and `repeat`: whether an earlier record has the same identity."""
+    """Rows of `JUDGED_RECORD`: validated records, and what becomes of each."""
     checked = lines.where(F.length("line") > 0).mapInArrow(checker(job_ms, no_customer), ddl(CHECKED))
-    same_line = Window.partitionBy("identity").orderBy(*arrival_order())
-    marked = checked.withColumn("identity", _identity())
-    return marked.withColumn("repeat", F.row_number().over(same_line) > 1)
+    grouped = checked.withColumn("line_group", _line_group())
+    together = grouped.repartition("line_group").sortWithinPartitions("line_group", *arrival_order())
+    return together.mapInArrow(judge, ddl(JUDGED_RECORD))
 
 
-def _identity() -> Column:
-    """The key of deduplication: the event_id, else the position in the topic, else a unique number.
+def judged_again(checked: DataFrame) -> DataFrame:
+    """Some of the rows of `check`, judged as if there were no others.
 
-    The broker time is part of the position: a recreated topic has the same offsets again.
+    They are still grouped and in order: neither a filter nor persisting moves a row.
     """
-    accepted_event = F.when(F.col("reason").isNull(), F.col("event_id"))
+    return checked.drop(*(name for name, _ in VERDICT)).mapInArrow(judge, ddl(JUDGED_RECORD))
+
+
+def _line_group() -> Column:
+    """What is judged together: the lines of an order; of any other record, the copies that the archive holds.
+
+    The broker time is part of a position: a recreated topic has the same offsets again.
+    """
+    order = F.when(F.col("reason").isNull(), F.concat(F.lit("order "), "order_id"))
     place = F.when(F.col("offset").isNotNull(), F.concat_ws("/", "partition", "offset", "timestamp"))
     return F.coalesce(
-        F.concat(F.lit("event "), accepted_event),
+        order,
         F.concat(F.lit("record "), place),
         F.concat(F.lit("line "), F.monotonically_increasing_id().cast("string")),
     )
 
 
 def arrival_order() -> list[Column]:
-    """The order of deduplication: as in the stream, the first record counts; lines without an offset come last."""
-    return [F.col(name).asc_nulls_last() for name, _ in (*ORIGIN, *PURCHASE)]
+    """The order of verdicts: as in the stream, the first line counts; lines without an offset come last."""
+    first = ("timestamp", "partition", "offset")
+    return [F.col(name).asc_nulls_last() for name in (*first, *(name for name, _ in PURCHASE))]
 
 
 def accepted(checked: DataFrame) -> DataFrame:
     """The accepted lines without duplicates, as `CURATED`. Months are those of the session's time zone."""
     month = F.date_format(F.timestamp_millis("event_time"), "yyyy-MM")
-    counting = checked.where(F.col("reason").isNull() & ~F.col("repeat"))
+    counting = checked.where(F.col("outcome") == ACCEPTED)
     return counting.select(*(name for name, _ in (*ORIGIN, *PURCHASE))).withColumn("month", month)
 
 
@@ -110,7 +118,7 @@ def curated_tables(store: ObjectStore, folder: str, columns: Sequence[str]) -> I
 
 def count(checked: DataFrame) -> Curation:
     """Count the outcomes of `check`."""
-    outcomes = checked.groupBy("reason", "repeat").agg(
+    outcomes = checked.groupBy("outcome").agg(
         F.count(F.lit(1)).alias("lines"),
         F.count_if(F.col("category_code").isNull()).alias("unknown_category"),
         F.count_if(F.col("brand").isNull()).alias("unknown_brand"),
@@ -118,18 +126,17 @@ def count(checked: DataFrame) -> Curation:
         F.count_if(F.col("offset").isNull()).alias("plain_lines"),
     )
     rows = outcomes.collect()
-    counting = next((row for row in rows if row.reason is None and not row.repeat), None)
+    counting = next((row for row in rows if row.outcome == ACCEPTED), None)
     return Curation(
         records=sum(row.lines for row in rows),
         accepted=counting.lines if counting else 0,
-        repeats=sum(row.lines for row in rows if row.repeat),
-        rejected={row.reason: row.lines for row in sorted(rows, key=str) if row.reason and not row.repeat},
+        repeats=sum(row.lines for row in rows if row.outcome == REPEAT),
+        rejected={row.outcome: row.lines for row in sorted(rows) if row.outcome not in (ACCEPTED, REPEAT)},
         unknown_category=counting.unknown_category if counting else 0,
         unknown_brand=counting.unknown_brand if counting else 0,
         anonymous=counting.anonymous if counting else 0,
         plain_lines=sum(row.plain_lines for row in rows),
         offsets=_offsets(checked),
-        rows=_rows(checked),
     )
 
 
@@ -138,26 +145,3 @@ def _offsets(checked: DataFrame) -> dict[str, int]:
     places = checked.where(F.col("offset").isNotNull())
     last = places.groupBy("partition").agg(F.max("offset").alias("last")).orderBy("partition").collect()
     return {str(row.partition): row.last + 1 for row in last}
-
-
-def _rows(checked: DataFrame) -> dict[str, dict[str, int]]:
-    """Partition → source → the highest row of its valid records, as `events.source_row` reads them.
-
-    For each partition the `SOURCES` with the newest broker times, the newest last: as many as serving keeps.
-    """
-    places = checked.where(F.col("offset").isNotNull() & F.col("reason").isNull() & F.col("event_id").rlike(SOURCE_ROW))
-    named = places.select(
-        "partition",
-        "timestamp",
-        F.regexp_extract("event_id", SOURCE_ROW, 1).alias("source"),
-        F.regexp_extract("event_id", SOURCE_ROW, 2).cast("bigint").alias("row"),
-    )
-    highest = named.groupBy("partition", "source").agg(
-        F.max("row").alias("row"), F.max("timestamp").alias("newest_broker_ms")
-    )
-    newest_first = Window.partitionBy("partition").orderBy(F.desc("newest_broker_ms"), F.asc("source"))
-    kept = highest.withColumn("place", F.row_number().over(newest_first)).where(F.col("place") <= SOURCES)
-    found: dict[str, dict[str, int]] = {}
-    for row in kept.orderBy("partition", F.desc("place")).collect():
-        found.setdefault(str(row.partition), {})[row.source] = row.row
-    return found

@@ -127,6 +127,32 @@ def live_figures(snapshot: LiveSnapshot) -> ShopFigures:
     return found
 
 
+def join_partitions(figures: ShopFigures, linked: Iterable[tuple[int, int]]) -> ShopFigures:
+    """The figures with one entry for all partitions that are linked, such as `0+3`, in place of one for each.
+
+    Of a line that came by two partitions, the stream counts what it read first and the batch what arrived first: the
+    sum over both partitions is the same, the shares are not.
+    """
+    groups: dict[int, set[int]] = {}
+    for one, other in linked:
+        joined = groups.get(one, {one}) | groups.get(other, {other})
+        groups |= dict.fromkeys(joined, joined)
+    found: dict[FigureKey, Amounts] = {}
+    for (table, entry), amounts in figures.items():
+        key = (table, _joined(int(entry), groups) if table == "partition" else entry)
+        there = found.get(key)
+        found[key] = amounts if there is None else _sum(there, amounts)
+    return found
+
+
+def _joined(partition: int, groups: Mapping[int, set[int]]) -> str:
+    return "+".join(map(str, sorted(groups.get(partition, {partition}))))
+
+
+def _sum(one: Amounts, other: Amounts) -> Amounts:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in FIGURES["partition"]}
+
+
 def compare(live: ShopFigures, batch: ShopFigures, scope: Scope) -> tuple[int, list[Mismatch]]:
     """The number of figures compared, and the mismatches in the order of tables and entries."""
     compared, mismatches = 0, []
@@ -141,7 +167,8 @@ def compare(live: ShopFigures, batch: ShopFigures, scope: Scope) -> tuple[int, l
 
 def _order(key: FigureKey) -> tuple[int, int, str]:
     table, entry = key
-    return list(FIGURES).index(table), int(entry) if table in BUCKETS or table == "partition" else 0, entry
+    number = int(entry.partition("+")[0]) if table in BUCKETS or table == "partition" else 0
+    return list(FIGURES).index(table), number, entry
 
 
 def drift(live: ShopFigures, batch: ShopFigures, scope: Scope) -> Drift:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from tqdm import tqdm
 
+from services.producer.line_ids import read_line_ids
 from services.producer.rows import RejectedRow, RowEncoder
 from services.producer.source import PurchaseFile
 from spark import curate
@@ -44,8 +45,8 @@ def purchases(spark: SparkSession, folder: Path) -> DataFrame:
 def _write_events(csv: Path, raw: Path) -> Imported:
     raw.mkdir(parents=True)
     rows = refused = 0
-    with PurchaseFile(csv) as source, tqdm(desc="rows read", unit=" rows", unit_scale=True) as bar:
-        found = events(source, csv.name, time.time_ns() // 1_000_000)
+    with tqdm(desc="rows read", unit=" rows", unit_scale=True) as bar:
+        found = events(csv, time.time_ns() // 1_000_000)
         chunks = iter(lambda: list(itertools.islice(found, LINES_A_FILE)), [])
         for number, chunk in enumerate(chunks):
             accepted = [event for event in chunk if event is not None]
@@ -56,9 +57,12 @@ def _write_events(csv: Path, raw: Path) -> Imported:
     return Imported(rows, refused)
 
 
-def events(source: PurchaseFile, name: str, now_ms: int) -> Iterator[bytes | None]:
-    """Each row as the producer would send it; None for a dead letter."""
-    encoder = RowEncoder(source.columns, name, lambda key: (0, key.encode()))
-    for block in source.blocks():
-        for outcome in encoder.encode(block, now_ms):
-            yield None if isinstance(outcome, RejectedRow) else outcome.value
+def events(csv: Path, now_ms: int) -> Iterator[bytes | None]:
+    """Each row of a file as the producer would send it; None for a dead letter. Raises BadFile."""
+    with PurchaseFile(csv) as source:
+        ids = read_line_ids(source)
+    with PurchaseFile(csv) as source:
+        encoder = RowEncoder(source.columns, csv.name, ids, lambda key: (0, key.encode()))
+        for block in source.blocks():
+            for outcome in encoder.encode(block, now_ms):
+                yield None if isinstance(outcome, RejectedRow) else outcome.value

@@ -126,7 +126,6 @@ def _manifest(run_id: RunId, model: TrainedModel, files: list[FileEntry], time_z
             from_=format_time(oldest_ms),
             to=format_time(newest_ms),
             offsets={int(partition): offset for partition, offset in curation.offsets.items()},
-            rows={int(partition): rows for partition, rows in curation.rows.items()},
         ),
         settings=ModelSettings(**config.als.model_dump(), time_zone=time_zone),
         composition=config.weights,

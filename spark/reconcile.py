@@ -1,17 +1,17 @@
 """Reconciliation: batch figures computed from the archive as of a live snapshot, compared with it.
 
-Duplicates are removed among the records that the snapshot covers only: the first of them counts, even if the archive
-holds the same line at an earlier position that was applied later.
+Lines are judged among the records that the snapshot covers only: of a line that came twice the live figures may have
+seen only the second record.
 """
 
 import functools
 import logging
 import operator
 from collections.abc import Iterator
-from typing import cast
+from typing import NamedTuple, cast
 
 import msgspec
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from services.common import live_snapshot
@@ -22,7 +22,7 @@ from services.common.object_store import ObjectStore
 from services.common.reconciliation import FOLDER, LATEST, Reconciliation, Table
 from services.common.storage_errors import NoSuchObject
 from spark import publish
-from spark.curate import Curation, arrival_order
+from spark.curate import Curation, judged_again
 from spark.figure_diff import (
     HOUR_MS,
     FigureKey,
@@ -30,10 +30,12 @@ from spark.figure_diff import (
     ShopFigures,
     comparable_by_hours,
     comparable_by_offsets,
+    join_partitions,
     live_figures,
     reconciliation,
 )
 from spark.figures import start_of
+from spark.line_verdicts import ACCEPTED, REPEAT
 from spark.versions import RunId
 
 logger = logging.getLogger(__name__)
@@ -66,18 +68,30 @@ def _archived_until(checked: DataFrame) -> int:
     return cast(int, row.newest)
 
 
-def batch_figures(checked: DataFrame, scope: Scope) -> ShopFigures:
+class BatchFigures(NamedTuple):
+    """Figures of the batch, and pairs of partitions that a line came by both of."""
+
+    figures: ShopFigures
+    linked: list[tuple[int, int]]
+
+
+def batch_figures(checked: DataFrame, scope: Scope) -> BatchFigures:
     """Batch figures of the records that the scope's snapshot covers. `checked`: rows of `curate.check`."""
-    lines = counting_lines(checked, seen(scope)).persist()
+    judged = judged_lines(checked, seen(scope)).persist()
+    lines = judged.where(F.col("outcome") == ACCEPTED)
     try:
         found: dict[FigureKey, dict[str, int]] = {
             (row.table, row.entry): row.asDict() for row in figures(lines).collect()
         }
         if ("totals", "") in found:
             found["totals", ""]["buyers"] = lines.select("user_id").where("user_id IS NOT NULL").distinct().count()
+        repeats = judged.where((F.col("outcome") == REPEAT) & (F.col("partition") != F.col("counted_in")))
+        linked = [
+            (row.partition, row.counted_in) for row in repeats.select("partition", "counted_in").distinct().collect()
+        ]
     finally:
-        lines.unpersist()
-    return cast(ShopFigures, found)
+        judged.unpersist()
+    return BatchFigures(cast(ShopFigures, found), linked)
 
 
 def seen(scope: Scope) -> Column:
@@ -95,15 +109,11 @@ def seen(scope: Scope) -> Column:
     return below_marks | plain
 
 
-def counting_lines(checked: DataFrame, seen: Column) -> DataFrame:
-    """The accepted lines among the records seen, deduplicated, partitioned by order."""
-    same_line = Window.partitionBy("identity").orderBy(*arrival_order())
-    first = checked.where(F.col("reason").isNull() & seen).withColumn("arrival", F.row_number().over(same_line))
-    return (
-        first.where(F.col("arrival") == 1)
-        .select("partition", "event_time", "order_id", "user_id", "category_code", "brand", "revenue", "quantity")
-        .repartition("order_id")
-    )
+def judged_lines(checked: DataFrame, seen: Column) -> DataFrame:
+    """The valid lines among the records seen with their verdicts, partitioned by order."""
+    columns = ("event_time", "order_id", "user_id", "category_code", "brand", "revenue", "quantity")
+    valid = checked.where(F.col("reason").isNull() & seen)
+    return judged_again(valid).select("outcome", "counted_in", "partition", *columns).repartition("order_id")
 
 
 def figures(lines: DataFrame) -> DataFrame:
@@ -148,9 +158,10 @@ def reconcile(
     if found is None:
         return None
     key, scope = found
+    batch, linked = batch_figures(checked, scope)
     verdict = reconciliation(
-        live_figures(scope.snapshot),
-        batch_figures(checked, scope),
+        join_partitions(live_figures(scope.snapshot), linked),
+        join_partitions(batch, linked),
         scope,
         version=run_id.version,
         checked_ms=run_id.started_ms,

@@ -13,6 +13,7 @@ import pyarrow as pa
 from services.common.archive.keys import hour_end_ms
 from services.common.archive.lines import read_line
 from services.common.events import DEFAULT_NO_CUSTOMER, Purchase, Rejected, parse
+from services.common.line_identity import line_token, replay_token
 
 ORIGIN = (("partition", "int"), ("offset", "bigint"), ("timestamp", "bigint"))
 PURCHASE = (
@@ -29,15 +30,17 @@ PURCHASE = (
     ("quantity", "bigint"),
     ("revenue", "bigint"),
 )
-CHECKED = (*ORIGIN, *PURCHASE, ("reason", "string"), ("arrived", "bigint"))
-"""Columns of a checked record: its place in the topic, the purchase (epoch ms, cents), why it was rejected, and the
-broker time by which it was judged (of a plain line: the end of its hour)."""
+IDENTITY = (("token", "bigint"), ("replay_token", "bigint"), ("order_digest", "string"))
+CHECKED = (*ORIGIN, *PURCHASE, *IDENTITY, ("reason", "string"), ("arrived", "bigint"))
+"""Columns of a checked record: its place in the topic, the purchase (epoch ms, cents), its tokens within the order and
+the digest of the order, why it was rejected, and the broker time by which it was judged (of a plain line: the end of
+its hour)."""
 
 Row = tuple[int | str | None, ...]
 
 _ARROW: dict[str, pa.DataType] = {"int": pa.int32(), "bigint": pa.int64(), "string": pa.string()}
 _SCHEMA = pa.schema([(name, _ARROW[kind]) for name, kind in CHECKED])
-_NO_PURCHASE: Row = (None,) * len(PURCHASE)
+_NO_PURCHASE: Row = (None,) * (len(PURCHASE) + len(IDENTITY))
 
 
 def ddl(columns: Iterable[tuple[str, str]]) -> str:
@@ -68,7 +71,12 @@ def checked_row(line: bytes, path: str, job_ms: int, no_customer: frozenset[str]
 def _outcome(checked: Purchase | Rejected) -> Row:
     if isinstance(checked, Rejected):
         return (*_NO_PURCHASE, checked.reason.value)
-    return (*msgspec.structs.astuple(checked)[: len(PURCHASE)], None)
+    tokens = _number(line_token(checked)), _number(replay_token(checked))
+    return (*msgspec.structs.astuple(checked)[: len(PURCHASE)], *tokens, checked.order_digest, None)
+
+
+def _number(token: bytes | None) -> int | None:
+    return None if token is None else int.from_bytes(token, "big", signed=True)
 
 
 @lru_cache(maxsize=64)  # all lines of an object share their path

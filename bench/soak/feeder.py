@@ -19,7 +19,7 @@ _POLL_S = 0.1
 
 
 class Feeder:
-    """Sends a file again and again as soak-1, soak-2, …; or, without one, made-up files of five minutes each."""
+    """Sends a file again and again, each time as other orders; or, without one, made-up files of five minutes each."""
 
     def __init__(self, stack: Stack, csv: Path | None, rate: int, history_rows: int) -> None:
         self._stack = stack
@@ -59,8 +59,7 @@ class Feeder:
             finally:
                 making.cancel()
                 await asyncio.gather(making, return_exceptions=True)
-            if self._csv is None:
-                file.unlink()
+            file.unlink()
 
     async def _send(self, file: Path, source: str) -> None:
         self._producer = producer = spawn(
@@ -75,11 +74,14 @@ class Feeder:
 
     async def _written(self, number: int, since: float) -> Path:
         """The file number `number`, sold from `since` on; written by a process that rests most of its time."""
-        if self._csv is not None:
-            return self._csv
         file = self._file(str(number))
         first_row = self._history_rows + (number - 1) * self._file_rows
-        writer = spawn(self._shop(file, self._file_rows, first_row, self._rate, since), die_with_parent=True)
+        writer = spawn(
+            self._shop(file, self._file_rows, first_row, self._rate, since)
+            if self._csv is None
+            else self._copy(self._csv, file, number),
+            die_with_parent=True,
+        )
         try:
             await _ended(writer)
         finally:
@@ -95,6 +97,10 @@ class Feeder:
         options = [part for name, value in figures.items() for part in (name, str(value))]
         argv = [sys.executable, "-m", "bench.soak.shop", str(file), *options]
         return Program("shop", argv, self._stack.layout.log("soak-shop"), REPOSITORY)
+
+    def _copy(self, csv: Path, file: Path, number: int) -> Program:
+        argv = [sys.executable, "-m", "bench.new_orders", str(csv), str(file), f"soak{number}"]
+        return Program("copy", argv, self._stack.layout.log("soak-shop"), REPOSITORY)
 
     def _file(self, name: str) -> Path:
         return self._stack.layout.root / f"shop-{name}.csv"

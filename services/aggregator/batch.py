@@ -185,7 +185,3 @@ class _Folds:
         if mark not in self._figures:
             self._figures[mark] = self.past(mark).figures()
         return self._figures[mark]
-
-
-def _event_times(lines: Sequence[AcceptedLine]) -> list[int]:
-    return [line.purchase.event_time for line in lines]

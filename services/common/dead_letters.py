@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from services.common.events import MAX_ROW_DIGITS, Reason, Rejected
+from services.common.events import Reason, Rejected
 from services.common.texts import is_clean
 
 # The broker accepts records up to 1 MiB. A longer value is cut; it is still complete at its origin.
@@ -11,9 +11,13 @@ MAX_VALUE_BYTES = 900_000
 
 # A topic has at most 249 characters, a file's name 255 bytes. The source becomes a field of the live tables.
 MAX_SOURCE_LENGTH = 255
+MAX_ROW_DIGITS = 15
 
 # The header with the columns of a rejected row: the header line of its file, as CSV.
 COLUMNS_HEADER = "source-columns"
+
+# The header with the event id that a rejected row would have had, which its replay gets.
+EVENT_ID_HEADER = "source-event-id"
 
 Headers = list[tuple[str, bytes]]
 

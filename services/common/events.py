@@ -24,7 +24,6 @@ from services.common.times import parse_time
 
 MAX_RECORD_BYTES = 64 * 1024
 MAX_ID_LENGTH = 128
-MAX_ROW_DIGITS = 15
 MAX_TEXT_LENGTH = 256
 MAX_CATEGORY_LEVELS = 8
 EARLIEST_EVENT_MS = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp() * 1000)
@@ -213,22 +212,6 @@ def _purchase(wire: _Wire, broker_ms: int, no_customer: frozenset[str]) -> Purch
         _replay_of(wire) if wire.replay_of else None,
         _order_digest(wire, wire.order_digest) if wire.order_digest else None,
     )
-
-
-def source_row(event_id: str) -> tuple[str, int] | None:
-    """Source and row of an event id `<source>:<row>`; None for any other, which is opaque."""
-    source, _, row = event_id.rpartition(":")
-    if not source or len(row) > MAX_ROW_DIGITS or not (row.isascii() and row.isdigit()):
-        return None
-    return source, int(row)
-
-
-def row_of(purchase: Purchase) -> tuple[str, int] | None:
-    """Source and row of a line, where they identify it; None where its event id is claimed instead, or it has none.
-
-    A replayed row arrives after later rows, so its event id is claimed.
-    """
-    return None if purchase.event_id is None or purchase.replay_of else source_row(purchase.event_id)
 
 
 def _replay_of(wire: _Wire) -> str | None:

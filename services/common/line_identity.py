@@ -7,6 +7,9 @@ BLAKE2b, because a faster hash would let a sender find two lines with one token.
 by chance once in 2^64.
 """
 
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from enum import Enum
 from hashlib import blake2b
 
 from services.common.events import Purchase
@@ -27,9 +30,44 @@ def line_token(purchase: Purchase) -> bytes | None:
 def replay_token(purchase: Purchase) -> bytes | None:
     """The second token of a replayed dead letter; None for every other line.
 
-    It covers the event id alone. A replay is a repeat if the order has either of its tokens, and leaves both: so two
-    repairs of one dead letter count once, whatever they changed.
+    It covers the event id alone, so that two repairs of one dead letter count once, whatever they changed.
     """
     if purchase.replay_of is None or purchase.event_id is None:
         return None
     return blake2b(f"replay {purchase.event_id}".encode(), digest_size=TOKEN_BYTES).digest()
+
+
+def line_tokens(purchase: Purchase) -> tuple[bytes, ...]:
+    """All tokens of a line: it is a repeat if its order has any of them."""
+    token, second = line_token(purchase), replay_token(purchase)
+    return () if token is None else (token,) if second is None else (token, second)
+
+
+class LineVerdict(Enum):
+    """What becomes of an accepted line."""
+
+    COUNTS = "counts"
+    REPEAT = "repeat"
+    ORDER_CHANGED = "order_changed"
+
+
+@dataclass(slots=True)
+class OrderLines:
+    """What has counted of one order: the tokens of its lines, and the first digest that came with one that counts."""
+
+    tokens: set[Hashable] = field(default_factory=set)
+    digest: str | None = None
+
+    def add(self, tokens: tuple[Hashable, ...], digest: str | None) -> LineVerdict:
+        """The verdict on the order's next line, which is remembered if it counts.
+
+        A line that the order does not have, from an export in which the order is another one, is for a person to look
+        at: it may be new, or a line that has counted and was changed since.
+        """
+        if not self.tokens.isdisjoint(tokens):
+            return LineVerdict.REPEAT
+        if digest is not None and self.digest not in (None, digest):
+            return LineVerdict.ORDER_CHANGED
+        self.digest = self.digest or digest
+        self.tokens.update(tokens)
+        return LineVerdict.COUNTS

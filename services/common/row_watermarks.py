@@ -2,9 +2,7 @@
 repeat.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping
-from itertools import islice
 from types import MappingProxyType
 
 _NOTHING: Mapping[str, int] = MappingProxyType({})
@@ -25,25 +23,4 @@ class RowWatermarks:
         if row <= highest:
             return False
         self.moved[source] = row
-        return True
-
-
-class RecentRowWatermarks:
-    """Watermarks of the sources that moved last, at most `sources` of them."""
-
-    def __init__(self, sources: int, stored: Mapping[str, int] = _NOTHING) -> None:
-        """`stored`: in the order in which the sources moved, the newest last."""
-        self._sources = sources
-        self._highest = OrderedDict(islice(stored.items(), max(0, len(stored) - sources), None))
-
-    def advance(self, source: str, row: int) -> bool:
-        """As `RowWatermarks.advance`; a new source may push the oldest one out, whose rows then count as new."""
-        highest = self._highest.get(source)
-        if highest is not None and row <= highest:
-            return False
-        self._highest[source] = row
-        if highest is not None:
-            self._highest.move_to_end(source)
-        elif len(self._highest) > self._sources:
-            self._highest.popitem(last=False)
         return True

@@ -1,4 +1,4 @@
-"""`python -m services.deadletters list|show|stats|repair|replay`: inspect, repair and replay dead letters.
+"""`python -m services.deadletters list|orders|show|stats|repair|replay`: inspect, repair and replay dead letters.
 
 Exit status: 0 done; 1 nothing found, something still invalid, or Kafka unavailable; 2 a mistake in options, files or
 settings.

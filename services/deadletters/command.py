@@ -19,6 +19,7 @@ _INTRODUCTION = """\
 Look at the records that Tillstream could not accept, repair them and send them again.
 
   list     the newest of them           show     one of them, whole
+  orders   orders that changed between two exports: what counted, what did not
   stats    how many, why, from where    repair   try a repair; writes a file, sends nothing
                                         replay   send repaired ones; each counts once, however often it is sent
 """
@@ -54,8 +55,9 @@ def parse_command(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m services.deadletters", description=_INTRODUCTION, epilog=_EXAMPLES, formatter_class=_RAW
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="list|show|stats|repair|replay")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="list|orders|show|stats|repair|replay")
     _add_list(commands)
+    _add_orders(commands)
     _add_show(commands)
     _add_stats(commands)
     _add_repair(commands)
@@ -71,6 +73,17 @@ def parse_command(arguments: Sequence[str]) -> argparse.Namespace:
 def _add_list(commands: _Commands) -> None:
     parser = commands.add_parser("list", help="the newest dead letters", description="Print dead letters, newest last.")
     _add_filters(parser, limit=50, limited="at most so many, the newest; 0 is all of them")
+    _add_json(parser)
+
+
+def _add_orders(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "orders",
+        help="orders that changed",
+        description="Print the orders of order_changed dead letters line by line: = counted and still there, - counted "
+        "and gone from the newest export, + new and not counted. Reads the purchases topic.",
+    )
+    _add_filters(parser, reason=False)
     _add_json(parser)
 
 
@@ -121,16 +134,20 @@ def _add_replay(commands: _Commands) -> argparse.ArgumentParser:
 
 
 def _filtered(options: argparse.Namespace) -> bool:
-    return bool(options.reason or options.since or options.until or options.source or options.limit)
+    return bool(options.reason or options.since or options.until or options.source or options.order or options.limit)
 
 
-def _add_filters(parser: argparse.ArgumentParser, limit: int | None = None, limited: str = "") -> None:
+def _add_filters(
+    parser: argparse.ArgumentParser, limit: int | None = None, limited: str = "", *, reason: bool = True
+) -> None:
     add = parser.add_argument
     codes = [*Reason, "unnamed"]
-    add("--reason", action="append", choices=codes, metavar="CODE", help=f"may be repeated: {', '.join(codes)}")
+    if reason:
+        add("--reason", action="append", choices=codes, metavar="CODE", help=f"may be repeated: {', '.join(codes)}")
     add("--since", type=_checked(parse_when), metavar="WHEN", help="refused then or later: 2h, 7d or an RFC 3339 time")
     add("--until", type=_checked(parse_when), metavar="WHEN", help="refused before then")
     add("--source", help="a file's name, a topic, or <topic>/<partition>")
+    add("--order", metavar="ID", help="of one order")
     if limit is not None:
         add("--limit", type=_checked(_count), default=limit, metavar="N", help=f"{limited} (default: {limit})")
 

@@ -1,4 +1,4 @@
-"""The commands list, show, stats, repair and replay: each reads dead letters, prints, and returns the exit status."""
+"""The commands list, orders, show, stats, repair and replay: each reads, prints, and returns the exit status."""
 
 import argparse
 import heapq
@@ -13,8 +13,10 @@ from typing import Any
 from tqdm import tqdm
 
 from services.common.entrypoint import refuse
+from services.common.events import Reason
 from services.deadletters import formatting
 from services.deadletters.dead_letter import DeadLetter, Filter
+from services.deadletters.order_log import OrderLog
 from services.deadletters.repair import Repair, RepairSummary, ValidEvent, apply_repair, as_is, load_repairs
 from services.deadletters.replay import check_events, read_events, send_events
 from services.deadletters.replays import ReplayCounter
@@ -52,6 +54,22 @@ async def show(options: argparse.Namespace, settings: DeadLettersSettings) -> in
                 print(formatting.dead_letter_json(whole) if options.json else formatting.dead_letter_whole(whole))
                 return 0
     return refuse(PROGRAM, 1, f"no dead letter of {options.origin}: `list` prints the origins that there are")
+
+
+async def orders(options: argparse.Namespace, settings: DeadLettersSettings) -> int:
+    """Print the orders of dead letters with the reason order_changed."""
+    options.reason = [Reason.ORDER_CHANGED.value]
+    async with connected(settings) as topics:
+        wanted = {dead_letter.order_id async for dead_letter in _matching(topics, options)} - {None}
+        log = OrderLog(order_id for order_id in wanted if order_id is not None)
+        if wanted:
+            with closing(_bar("reading purchases", None, " records")) as bar:
+                async for record in topics.records(settings.purchases_topic, _shown_on(bar)):
+                    log.add(record)
+    for changed in log.orders():
+        for line in formatting.order_json(changed) if options.json else formatting.order_lines(changed):
+            print(line)
+    return 0
 
 
 async def stats(options: argparse.Namespace, settings: DeadLettersSettings) -> int:
@@ -140,14 +158,11 @@ def _written_whole(out: Path | None) -> Iterator[_Write]:
 
 async def _matching(topics: Topics, options: argparse.Namespace) -> AsyncIterator[DeadLetter]:
     given = vars(options)
-    wanted = Filter(given.get("reason") or (), given.get("since"), given.get("until"), given.get("source"))
+    wanted = Filter(
+        given.get("reason") or (), given.get("since"), given.get("until"), given.get("source"), given.get("order")
+    )
     with closing(_bar("reading", None)) as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        async for dead_letter in topics.dead_letters(advance):
+        async for dead_letter in topics.dead_letters(_shown_on(bar)):
             if wanted.matches(dead_letter):
                 yield dead_letter
 
@@ -177,13 +192,28 @@ def _confirmed(question: str) -> bool:
     return sys.stdin.isatty() and input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
 
 
-def _bar(label: str, total: int | None) -> "tqdm[Any]":
+def _shown_on(bar: "tqdm[Any]") -> Callable[[int, int], None]:
+    def advance(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return advance
+
+
+def _bar(label: str, total: int | None, unit: str = " dead letters") -> "tqdm[Any]":
     hidden = not sys.stderr.isatty()
-    return tqdm(desc=label, total=total, unit=" dead letters", unit_scale=True, disable=hidden, leave=False)
+    return tqdm(desc=label, total=total, unit=unit, unit_scale=True, disable=hidden, leave=False)
 
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-COMMANDS = {"list": list_dead_letters, "show": show, "stats": stats, "repair": repair, "replay": replay}
+COMMANDS = {
+    "list": list_dead_letters,
+    "orders": orders,
+    "show": show,
+    "stats": stats,
+    "repair": repair,
+    "replay": replay,
+}

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from services.common.dead_letters import FileOrigin
 from services.common.money import format_cents
 from services.common.times import format_time
 from services.deadletters.dead_letter import DeadLetter
+from services.deadletters.order_log import ChangedOrder, LineState
 from services.deadletters.repair import RepairSummary
 from services.deadletters.stats import Stats
 
@@ -60,6 +62,37 @@ def _rest(dead_letter: DeadLetter) -> str:
     if isinstance(dead_letter.origin, FileOrigin):
         return f", cut: all of it is in {dead_letter.origin.file}, row {dead_letter.origin.row}"
     return ", cut: the topic no longer keeps all of it" if str(len(dead_letter.value)) in dead_letter.detail else ""
+
+
+def order_lines(order: ChangedOrder) -> Iterator[str]:
+    """An order that changed as text, a line of the order each."""
+    states = Counter(line.state for line in order.lines)
+    yield (
+        f"order {order.order_id}: {states[LineState.UNCHANGED]} lines as counted, {states[LineState.GONE]} counted and "
+        f"gone, {states[LineState.NEW]} new and not counted"
+    )
+    for state, _, purchase in order.lines:
+        customer = purchase.user_id or "anonymous"
+        sold = f"{purchase.quantity} x {purchase.product_id}  {format_cents(purchase.revenue)}"
+        yield f"  {state} {format_time(purchase.event_time)}  {sold}  {customer}"
+
+
+def order_json(order: ChangedOrder) -> Iterator[str]:
+    """The same for programs: one object."""
+    lines = [
+        {
+            "state": {"=": "unchanged", "-": "gone", "+": "new"}[state],
+            "partition": place.partition,
+            "offset": place.offset,
+            "event_time": format_time(purchase.event_time),
+            "product_id": purchase.product_id,
+            "user_id": purchase.user_id,
+            "quantity": purchase.quantity,
+            "revenue": format_cents(purchase.revenue),
+        }
+        for state, place, purchase in order.lines
+    ]
+    yield json.dumps({"order_id": order.order_id, "lines": lines}, ensure_ascii=False)
 
 
 def stats_lines(stats: Stats, replayed: int | None) -> Iterator[str]:

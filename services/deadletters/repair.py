@@ -73,7 +73,9 @@ def apply_repair(dead_letter: DeadLetter, repair: Repair, now_ms: int) -> ValidE
     if not isinstance(event, dict):
         return StillInvalid("repair_failed", f"repair() returned {type(event).__name__}, not a dict or None")
     try:
-        value = _encode({**event, "event_id": dead_letter.replay_id, "replay_of": dead_letter.name})
+        # Without order_digest: a person has decided, whatever the order was when it counted.
+        sent = {name: value for name, value in event.items() if name != "order_digest"}
+        value = _encode({**sent, "event_id": dead_letter.replay_id, "replay_of": dead_letter.name})
     except (TypeError, ValueError) as error:
         return StillInvalid("repair_failed", f"the event is no JSON: {error}")
     return validate(value, now_ms)
@@ -136,7 +138,7 @@ class RepairSummary:
 
 def difference(before: Event, after: Event) -> str:
     """The fields that were changed, in words; those of the replay itself are left out."""
-    names = [name for name in {**before, **after} if name not in {"event_id", "replay_of"}]
+    names = [name for name in {**before, **after} if name not in {"event_id", "replay_of", "order_digest"}]
     changed = [name for name in names if before.get(name) != after.get(name)]
     return ", ".join(f"{name} {_shown(before, name)} → {_shown(after, name)}" for name in changed) or "unchanged"
 

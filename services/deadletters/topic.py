@@ -36,20 +36,27 @@ class Topics:
 
     async def dead_letters(self, progress: Callable[[int, int], None]) -> AsyncIterator[DeadLetter]:
         """Every dead letter up to now, each origin once, by partition. `progress(done, of)` counts records."""
-        topic = self._dead_letters
-        partitions = [TopicPartition(topic, number) for number in range(self._partitions[topic])]
+        origins = OriginDeduplicator()
+        async for partition, record in self.records(self._dead_letters, progress):
+            place = RecordOrigin(partition.topic, partition.partition, record.offset)
+            dead_letter = read_dead_letter(place, list(record.headers), record.value, record.timestamp)
+            if origins.is_new(dead_letter):
+                yield dead_letter
+
+    async def records(
+        self, topic: str, progress: Callable[[int, int], None]
+    ) -> AsyncIterator[tuple[TopicPartition, "ConsumerRecord[bytes, bytes]"]]:
+        """Every record of a topic up to now, by partition; none where there is no such topic."""
+        partitions = [TopicPartition(topic, number) for number in range(self._partitions.get(topic, 0))]
         begins = await self._consumer.beginning_offsets(partitions)
         ends = await self._consumer.end_offsets(partitions)
-        total, done, origins = sum(ends.values()) - sum(begins.values()), 0, OriginDeduplicator()
+        total, done = sum(ends.values()) - sum(begins.values()), 0
         for partition in partitions:
             begin, end = begins[partition], ends[partition]
             async for position, records in self._fetches(partition, begin, end):
                 progress(done + position - begin, total)
                 for record in records:
-                    place = RecordOrigin(topic, partition.partition, record.offset)
-                    dead_letter = read_dead_letter(place, list(record.headers), record.value, record.timestamp)
-                    if origins.is_new(dead_letter):
-                        yield dead_letter
+                    yield partition, record
             done += end - begin
         progress(total, total)
 

@@ -21,8 +21,7 @@ from services.common.telemetry import Health, PortInUse, TelemetryServer
 from services.producer.checkpoint import BadCheckpoint
 from services.producer.command import Command, parse_command
 from services.producer.kafka import KafkaUnavailable, TopicMissing
-from services.producer.plan import CheckpointMismatch
-from services.producer.send import SendJob, Summary, send_file
+from services.producer.send import SendJob, Stopped, Summary, send_file
 from services.producer.settings import ProducerSettings
 from services.producer.source import BadFile
 
@@ -36,7 +35,6 @@ def main() -> int:
     command = parse_command(sys.argv[1:])
     statuses = {
         BadFile: 2,
-        CheckpointMismatch: 2,
         BadCheckpoint: 2,
         TopicMissing: 2,
         KafkaUnavailable: 1,
@@ -75,7 +73,7 @@ async def _send_files(
         job = SendJob(path, source, command.row_range, pace, command.state, command.restart)
         try:
             summary = await send_file(job, settings, health, stop)
-        except KafkaUnavailable:
+        except (KafkaUnavailable, Stopped):
             if stop.is_set():
                 return
             raise

@@ -12,15 +12,17 @@ import msgspec
 
 from services.producer.source import FileFingerprint
 
-FORMAT = 1
+FORMAT = 2
+_OLD_IDS_FORMAT = 1  # rows were sent under ids of file and row
 _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 class Checkpoint(msgspec.Struct, kw_only=True):
-    """All rows before `next_row` (1-based) are acknowledged, except those in `passed_over`, which were never sent.
+    """The rows from `first_row` to `next_row` (1-based, exclusive) are acknowledged.
 
-    `offsets` holds, by partition, the highest offset that was acknowledged: a topic that ends before it is not the
-    one that was sent to. `dead_letters` counts rows by reason.
+    `fingerprint` and `rows_digest` (of all rows before `next_row`, "" where unknown) say which file it was. `offsets`
+    holds, by partition, the highest offset that was acknowledged: a topic that ends before it is not the one that was
+    sent to. `dead_letters` counts rows by reason. Rows before `sent_under_old_ids` went out under ids of file and row.
     """
 
     format: int = FORMAT
@@ -28,10 +30,12 @@ class Checkpoint(msgspec.Struct, kw_only=True):
     fingerprint: FileFingerprint = msgspec.field(name="head")
     cluster: str
     topic: str
+    first_row: int = 1
     next_row: int = 1
+    rows_digest: str = ""
     sent: int = 0
     dead_letters: dict[str, int] = msgspec.field(default_factory=dict)
-    passed_over: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    sent_under_old_ids: int = 1
     offsets: dict[int, int] = msgspec.field(default_factory=dict)
 
 
@@ -57,6 +61,8 @@ class CheckpointFile:
             checkpoint = msgspec.json.decode(text, type=Checkpoint)
         except msgspec.DecodeError as error:
             raise BadCheckpoint(f"the checkpoint {self.path} is damaged ({error}): use --restart") from None
+        if checkpoint.format == _OLD_IDS_FORMAT:
+            checkpoint.format, checkpoint.sent_under_old_ids = FORMAT, checkpoint.next_row
         if checkpoint.format != FORMAT:
             raise BadCheckpoint(f"the checkpoint {self.path} has format {checkpoint.format}: use --restart")
         return checkpoint

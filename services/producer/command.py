@@ -10,7 +10,7 @@ from services.producer.pace import Pace, parse_rate
 from services.producer.plan import RowRange
 from services.producer.source import default_source
 
-MAX_SOURCE_LENGTH = 100  # with `:<row>` it must fit an event_id
+MAX_SOURCE_LENGTH = 100
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE", help="CSV with a header line")
-    add("--source", help="name of the source (default: the file's name without .gz); rows count once a name")
+    add("--source", help="name of the source in its checkpoint and dead letters (default: the file's name without .gz)")
     add("--rate", default="max", type=_checked(str, parse_rate), help="max, events a second, or x3600 (event times)")
     add(
         "--rows",
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         help="START:END, rows from 1 or percentages, e.g. :90%%",
     )
     add("--state", default=Path(".tillstream/producer"), type=Path, help="folder of the checkpoints")
-    add("--restart", action="store_true", help="send from the start again; rows sent before count once")
+    add("--restart", action="store_true", help="send from the start again; a line that was sent before counts once")
     add("--metrics-port", type=int, help="telemetry port (default: TILLSTREAM_METRICS_PORT or 9101); 0 is off")
     add("--json", action="store_true", help="print the summary as one JSON object a file")
     return parser

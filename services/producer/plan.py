@@ -12,10 +12,6 @@ from services.producer.source import FileFingerprint
 _EDGE = re.compile(r"(\d{1,12})(%?)|", re.ASCII)
 
 
-class CheckpointMismatch(Exception):
-    """The checkpoint of this source was written for another file; the message says what to do."""
-
-
 @dataclass(frozen=True, slots=True)
 class Edge:
     """One end of a range: a row number or, with `percent`, a share of the file's rows."""
@@ -54,11 +50,11 @@ class RowRange:
         if self.end and self.end.percent == self.start.percent and self.end.figure < self.start.figure:
             raise ValueError(f"{text!r} ends before it starts")
 
-    def rows(self, total: int) -> tuple[int, int | None]:
-        """Start and end row of a file of `total` rows; the end of the whole file stays open."""
-        if self.end is None or self.end == Edge(100, percent=True):
-            return self.start.row(total), None
-        return self.start.row(total), self.end.row(total)
+    def rows(self, total: int) -> tuple[int, int]:
+        """Start and end row of a file of `total` rows."""
+        after = total + 1
+        end = after if self.end is None else min(self.end.row(total), after)
+        return min(self.start.row(total), end), end
 
 
 def _edge(match: re.Match[str] | None) -> Edge | None:
@@ -72,78 +68,64 @@ class Plan:
     """Send the rows from `checkpoint.next_row` to `end` (exclusive). `notes` are lines for the person who asked."""
 
     checkpoint: Checkpoint
-    end: int | None
+    end: int
     notes: list[str] = field(default_factory=list)
 
     @property
     def nothing_to_do(self) -> bool:
         """Whether every row of the range lies before the checkpoint."""
-        return self.end is not None and self.end <= self.checkpoint.next_row
+        return self.end <= self.checkpoint.next_row
 
 
-def make_plan(
-    stored: Checkpoint | None,
-    fresh: Checkpoint,
-    *,
-    current: FileFingerprint | None,
-    log_ends: Mapping[int, int],
-    rows: tuple[int, int | None],
-    restart: bool,
-) -> Plan:
-    """Decide where to start from the stored checkpoint and what is found now.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is there now: `fresh` names file, cluster and topic, at row 1; `log_ends` is the topic's end by partition.
 
-    `fresh` names the current file, cluster and topic, at row 1; `current` is the file's fingerprint over the length of
-    the stored one; `log_ends` gives the topic's end offset by partition; `rows` is the range asked for, the end
-    exclusive. Raises CheckpointMismatch.
+    `fingerprint` and `rows_digest` are those of the file up to where the stored checkpoint's end; None without one.
+    """
+
+    fresh: Checkpoint
+    log_ends: Mapping[int, int]
+    fingerprint: FileFingerprint | None = None
+    rows_digest: str | None = None
+
+
+def make_plan(stored: Checkpoint | None, found: Found, rows: tuple[int, int], *, restart: bool) -> Plan:
+    """Decide where to start in the range `rows` (the end exclusive) from the stored checkpoint and what is found.
+
+    Whatever is sent again counts once, so a checkpoint that does not fit is ignored: that costs work alone.
     """
     start, end = rows
-    plan = Plan(fresh, end)
-    if stored is not None:
-        _take_over(plan, stored, current, log_ends, restart)
-    if restart:
-        plan.checkpoint.next_row = min(plan.checkpoint.next_row, start)
-    _note_repeats(plan, start)
-    if start > plan.checkpoint.next_row:
-        _pass_over(plan, start)
+    plan = Plan(found.fresh, end)
+    if stored is not None and not _misfit(plan, stored, found):
+        plan.checkpoint = msgspec.structs.replace(stored, fingerprint=found.fresh.fingerprint)
+    checkpoint = plan.checkpoint
+    if restart or not checkpoint.first_row <= start <= checkpoint.next_row:
+        _begin_at(plan, start)
     return plan
 
 
-def _take_over(
-    plan: Plan, stored: Checkpoint, current: FileFingerprint | None, log_ends: Mapping[int, int], restart: bool
-) -> None:
-    if current != stored.fingerprint:
-        if not restart:
-            raise CheckpointMismatch(
-                f"source {stored.source!r} was begun with another file (row {stored.next_row:,} is next): "
-                "name this one with --source NAME, or use --restart if only rows not yet sent have changed"
-            )
-        plan.notes.append("the file has changed: rows that went before under these numbers keep what they said then")
-    if (stored.cluster, stored.topic) != (plan.checkpoint.cluster, plan.checkpoint.topic):
+def _misfit(plan: Plan, stored: Checkpoint, found: Found) -> bool:
+    """Whether the stored checkpoint is of something else; a note says of what."""
+    if (stored.cluster, stored.topic) != (found.fresh.cluster, found.fresh.topic):
         plan.notes.append("the checkpoint is for another Kafka or topic: it is ignored")
-    elif lost := [p for p, offset in stored.offsets.items() if log_ends.get(p, 0) <= offset]:
+    elif lost := [p for p, offset in stored.offsets.items() if found.log_ends.get(p, 0) <= offset]:
         plan.notes.append(f"the topic ends before what was acknowledged (partitions {lost}): all rows are sent again")
+    elif found.fingerprint != stored.fingerprint or stored.rows_digest not in ("", found.rows_digest):
+        plan.notes.append("the checkpoint is of another file under this name: all rows are sent, each line counts once")
     else:
-        plan.checkpoint = msgspec.structs.replace(stored, fingerprint=plan.checkpoint.fingerprint)
-        if restart:
-            plan.checkpoint.sent = 0
-            plan.checkpoint.dead_letters = {}
+        return False
+    return True
 
 
-def _pass_over(plan: Plan, start: int) -> None:
-    checkpoint = plan.checkpoint
-    passed = (checkpoint.next_row, start)
-    plan.notes.append(
-        f"rows {passed[0]:,} to {start - 1:,} are passed over: once later rows are sent, they can no longer be sent "
-        f"as source {checkpoint.source!r}"
-    )
-    checkpoint.passed_over = [*checkpoint.passed_over, passed]
-    checkpoint.next_row = start
-
-
-def _note_repeats(plan: Plan, start: int) -> None:
-    for first, after in plan.checkpoint.passed_over:
-        if first < (plan.end or after) and start < after:
-            plan.notes.append(
-                f"rows {first:,} to {after - 1:,} were passed over earlier and later ones were sent, so they would be "
-                "taken for repeats: send them under another name with --source NAME"
-            )
+def _begin_at(plan: Plan, start: int) -> None:
+    """Acknowledge nothing before `start`, which is the first row that this run sends."""
+    checkpoint, old = plan.checkpoint, plan.checkpoint.sent_under_old_ids
+    if start < old:
+        plan.notes.append(
+            f"rows {start:,} to {old - 1:,} are not sent again: an earlier version gave them ids of file and row, "
+            "so they would count twice"
+        )
+    checkpoint.first_row = checkpoint.next_row = max(start, old)
+    checkpoint.sent = 0
+    checkpoint.dead_letters = {}

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,25 @@ from services.common.metrics import PRODUCER_DEAD_LETTERS, PRODUCER_ROWS
 from services.common.telemetry import Health
 from services.producer.checkpoint import BadCheckpoint, Checkpoint, CheckpointFile
 from services.producer.kafka import Cluster, Connection, KafkaUnavailable, connected
+from services.producer.line_ids import LineIds, PrefixDigest, read_line_ids
 from services.producer.outbox import Batch, Outbox, Unacknowledged
 from services.producer.pace import Pace, paced_batches
 from services.producer.partitioner import keyed_partitioner
-from services.producer.plan import Plan, RowRange, make_plan
+from services.producer.plan import Found, Plan, RowRange, make_plan
 from services.producer.progress_bar import ProgressBar
 from services.producer.rows import Record, RejectedRow, RowEncoder
 from services.producer.settings import ProducerSettings
-from services.producer.source import BadFile, PurchaseFile, count_lines, fingerprint
+from services.producer.source import BadFile, PurchaseFile, fingerprint
 
 logger = logging.getLogger(__name__)
 
 _WRITE_EVERY_S = 1.0
 _RETRY_AFTER_S = 1.0  # a broker that refuses, such as one with a full disk, refuses at once
 _DRAIN_ON_STOP_S = 6.0  # within the ten seconds that a stopped service may take
+
+
+class Stopped(Exception):
+    """The run was stopped before the first row was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +69,10 @@ class Summary:
 async def send_file(job: SendJob, settings: ProducerSettings, health: Health, stop: asyncio.Event) -> Summary:
     """Send a file's rows until all are acknowledged or `stop` is set.
 
-    Raises BadFile, CheckpointMismatch, BadCheckpoint, KafkaUnavailable, TopicMissing, TooManyInvalidRecords.
+    Raises BadFile, BadCheckpoint, KafkaUnavailable, Stopped, TopicMissing, TooManyInvalidRecords.
     """
-    with PurchaseFile(job.path):
-        pass  # a file that cannot be sent is reported before any wait
-    sender = _FileSender(job, settings, health, _count(job.path))
+    ids = await asyncio.to_thread(_identify, job.path, stop)
+    sender = _FileSender(job, settings, health, ids)
     while True:
         summary = await sender.attempt(stop)
         if summary is not None:
@@ -94,11 +98,11 @@ class _Patience:
 class _FileSender:
     """Sends one file in attempts: each with a connection of its own, from the last acknowledged row on."""
 
-    def __init__(self, job: SendJob, settings: ProducerSettings, health: Health, total: int) -> None:
+    def __init__(self, job: SendJob, settings: ProducerSettings, health: Health, ids: LineIds) -> None:
         self._job = job
         self._settings = settings
         self._health = health
-        self._total = total
+        self._ids = ids
         self._started = time.monotonic()
         self._patience = _Patience(settings.kafka_patience_s)
         self._alarm = InvalidRateAlarm(settings, health)
@@ -120,8 +124,8 @@ class _FileSender:
         return self._summary(plan.checkpoint, finished)
 
     async def _feed(self, plan: Plan, connection: Connection, stop: asyncio.Event) -> bool:
-        with _progress(plan, self._total, self._health) as progress:
-            run = _Run(self._job, self._settings, plan, connection, progress, self._alarm)
+        with _progress(plan, self._health) as progress:
+            run = _Run(self._job, self._settings, plan, self._ids, connection, progress, self._alarm)
             return plan.nothing_to_do or await run.feed(stop)
 
     def _check_patience(self, failure: Unacknowledged, begun_at: int, next_row: int, stop: asyncio.Event) -> None:
@@ -137,19 +141,17 @@ class _FileSender:
     def _plan(self, cluster: Cluster) -> Plan:
         job, restart = self._job, self._restart
         stored = _stored(job, restart)
-        plan = make_plan(
-            stored,
-            Checkpoint(
-                source=job.source,
-                fingerprint=fingerprint(job.path),
-                cluster=cluster.id,
-                topic=self._settings.purchases_topic,
-            ),
-            current=fingerprint(job.path, stored.fingerprint.length) if stored else None,
-            log_ends=cluster.log_ends,
-            rows=job.row_range.rows(self._total),
-            restart=restart,
+        fresh = Checkpoint(
+            source=job.source,
+            fingerprint=fingerprint(job.path),
+            cluster=cluster.id,
+            topic=self._settings.purchases_topic,
         )
+        found = Found(fresh, cluster.log_ends)
+        if stored is not None:
+            head = fingerprint(job.path, stored.fingerprint.length)
+            found = replace(found, fingerprint=head, rows_digest=PrefixDigest(self._ids).of(stored.next_row - 1))
+        plan = make_plan(stored, found, job.row_range.rows(len(self._ids)), restart=restart)
         for note in plan.notes:
             logger.warning("%s: %s", job.source, note)
         return plan
@@ -166,25 +168,27 @@ class _FileSender:
         )
 
 
-def _progress(plan: Plan, total: int, health: Health) -> ProgressBar:
-    last = total if plan.end is None else min(plan.end - 1, total)
+def _progress(plan: Plan, health: Health) -> ProgressBar:
     health.report("source", plan.checkpoint.source)
     return ProgressBar(
         plan.checkpoint.source,
-        last,
+        plan.end - 1,
         plan.checkpoint.next_row - 1,
         sys.stderr,
         lambda rate: health.report("events_per_second", round(rate, 1)),
     )
 
 
-def _count(path: Path) -> int:
-    total = 0
-    with ProgressBar(f"counting {path.name}", None, 0, sys.stderr) as progress:
-        for lines in count_lines(path):
-            progress.advance(lines - total)
-            total = lines
-    return total
+def _identify(path: Path, stop: asyncio.Event) -> LineIds:
+    """Read the file once: a line's identity depends on the other lines of its order. Raises BadFile, Stopped."""
+    with PurchaseFile(path) as file, ProgressBar(f"reading {path.name}", None, 0, sys.stderr) as progress:
+
+        def advance(rows: int) -> None:
+            if stop.is_set():
+                raise Stopped
+            progress.advance(rows)
+
+        return read_line_ids(file, advance)
 
 
 def _stored(job: SendJob, restart: bool) -> Checkpoint | None:
@@ -204,6 +208,7 @@ class _Run:
         job: SendJob,
         settings: ProducerSettings,
         plan: Plan,
+        ids: LineIds,
         connection: Connection,
         progress: ProgressBar,
         alarm: InvalidRateAlarm,
@@ -211,6 +216,8 @@ class _Run:
         partitions = connection.cluster.partitions
         self._job = job
         self._plan = plan
+        self._ids = ids
+        self._digest = PrefixDigest(ids)
         self._file = CheckpointFile(job.state, job.source)
         self._written_at = 0.0
         self._progress = progress
@@ -253,7 +260,7 @@ class _Run:
     async def _put_all(self) -> None:
         next_row = self._plan.checkpoint.next_row
         with PurchaseFile(self._job.path) as file:
-            encoder = RowEncoder(file.columns, self._job.source, self._place, self._no_customer)
+            encoder = RowEncoder(file.columns, self._job.source, self._ids, self._place, self._no_customer)
             for block in file.blocks(next_row, self._plan.end):
                 rows = encoder.encode(block, int(time.time() * 1000))
                 async for batch in paced_batches(rows, self._job.pace):
@@ -282,8 +289,10 @@ class _Run:
             self._write()
 
     def _write(self) -> None:
-        self._plan.checkpoint.offsets |= self._outbox.offsets
-        self._file.write(self._plan.checkpoint)
+        checkpoint = self._plan.checkpoint
+        checkpoint.offsets |= self._outbox.offsets
+        checkpoint.rows_digest = self._digest.of(checkpoint.next_row - 1)
+        self._file.write(checkpoint)
         self._written_at = time.monotonic()
 
 

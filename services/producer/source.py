@@ -117,6 +117,8 @@ class PurchaseFile:
     """One open purchase file. Raises BadFile where it cannot be read or lacks a required column."""
 
     def __init__(self, path: Path, block_chars: int = BLOCK_CHARS) -> None:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise BadFile(f"{path} is no regular file: rows are read twice, so save them in a file (.csv or .gz) first")
         self.path = path
         self._block_chars = block_chars
         self._text = _open_text(path)
@@ -263,21 +265,6 @@ def fingerprint(path: Path, length: int = FINGERPRINT_BYTES) -> FileFingerprint:
     except _DAMAGED as error:
         raise BadFile(f"{path} cannot be read: {error}") from None
     return FileFingerprint(len(begin), hashlib.sha256(begin).hexdigest())
-
-
-def count_lines(path: Path) -> Iterator[int]:
-    """Lines after the header counted so far; the last figure is the count. One line is one row in all but odd files."""
-    lines = -1
-    last = b"\n"
-    try:
-        with _open_bytes(path) as file:
-            while chunk := file.read(1 << 20):
-                lines += chunk.count(b"\n")
-                last = chunk
-                yield lines
-    except _DAMAGED as error:
-        raise BadFile(f"{path} cannot be read: {error}") from None
-    yield lines + (0 if last.endswith(b"\n") else 1)
 
 
 def default_source(path: Path) -> str:

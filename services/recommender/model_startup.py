@@ -40,9 +40,9 @@ class ModelActivator:
         seed = model.initial_state
         live = model.live_state()
         training = seed.training
-        start = StreamStart(training.offsets, training.rows, not_before_ms=model.created_at_ms)
+        start = StreamStart(training.offsets, not_before_ms=model.created_at_ms)
         applier = StreamApplier(
-            model.catalogue, model.scorer.categories, live, Deduplicator(training.rows), self._settings.no_customer_ids
+            model.catalogue, model.scorer.categories, live, Deduplicator(), self._settings.no_customer_ids
         )
         first = not self._consumers
         consumer = PurchaseConsumer(self._settings, start, applier, model.version)

@@ -10,11 +10,9 @@ class StreamStart:
 
     offsets: partition → the first offset that the model does not know; a partition that is missing is read from its
     beginning. Where there are none at all (an archive without offsets), reading starts at broker time `not_before_ms`.
-    rows: partition → source → the highest row that the model knows.
     """
 
     offsets: Mapping[int, int]
-    rows: Mapping[int, Mapping[str, int]]
     not_before_ms: int
 
 

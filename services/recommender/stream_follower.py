@@ -15,7 +15,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from recsys.stream_apply import DEDUP_WINDOW, StreamApplier
+from recsys.stream_apply import REMEMBERED_LINES, StreamApplier
 from services.common.kafka import make_consumer, partitions_of, stop
 from services.common.metrics import RECOMMENDER_STREAM_FAILURES, RECOMMENDER_STREAM_RECORDS
 from services.common.settings import KafkaSettings
@@ -89,14 +89,14 @@ class PurchaseConsumer:
         applier: StreamApplier,
         version: str,
         *,
-        lookback: int = DEDUP_WINDOW,
+        lookback: int = REMEMBERED_LINES,
         timings: FollowerTimings = FollowerTimings(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`version` labels the metrics; `clock` gives monotonic seconds.
 
-        `lookback`: so many records before the cut-off, of all partitions together, are read for the event ids that name
-        no row: a repeat of them may come after it.
+        `lookback`: so many records before the cut-off, of all partitions together, are read for the identity of their
+        lines: a repeat of them may come after it.
         """
         self.caught_up = False  # whether the end of the stream was reached once
         self.records_read = 0  # those before the cut-off as well
@@ -242,7 +242,7 @@ class PurchaseConsumer:
                 position.next = record.offset + 1
                 position.last_read = record.offset, record.timestamp
                 self.records_read += 1
-                applier.apply(number, record.value, record.timestamp)
+                applier.apply(record.value, record.timestamp)
             elif position.next == position.cut_off:
                 self.records_read += 1
                 applier.remember(record.value, record.timestamp)

@@ -18,14 +18,14 @@ from aiokafka import AIOKafkaProducer
 from local.engines import KafkaEngine, S3Engine, ValkeyEngine
 from local.ports import free_port
 from services.common.dead_letters import RecordOrigin, origin_of, reason_of
-from services.common.events import Purchase, Rejected, parse
+from services.common.events import Purchase, Reason, Rejected, parse
 from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.tables import shard_keys
 from services.common.topics import ALL, DEAD_LETTERS, PURCHASES
 from services.provision.topics import create
 from spark.records import Row, checked_row
-from tests.fuzz.invariants import Broken, outcome_of
+from tests.fuzz.invariants import Broken, outcome_in, outcome_of
 from tests.fuzz.mutator import messages
 from tests.fuzz.seeds import BROKER_MS
 from tests.support.engines import TopicNames, running
@@ -102,44 +102,53 @@ async def _send(stand: Stand, values: Iterable[bytes | None]) -> None:
 
 
 def _partition(value: bytes | None) -> int:
-    """One event id always goes to one partition, so that which of two lines comes first is known beforehand."""
+    """An order always goes to one partition, so that which of two lines comes first is known beforehand."""
     verdict = parse(value, BROKER_MS)
-    event_id = verdict.event_id if isinstance(verdict, Purchase) else None
-    source = event_id.rpartition(":")[0] if event_id else ""
-    return crc32((source or event_id or "").encode() or value or b"") % 2
+    return crc32(verdict.order_id.encode() if isinstance(verdict, Purchase) else value or b"") % 2
 
 
 def _sorted(topic: str, records: Iterable[TopicRecord]) -> Sorted:
-    """By the contract: rows of a source rise within a partition, any other id counts once, no id counts each time."""
+    """By the contract: a line counts once, one without an id each time, and no line of an order that has changed."""
     fates = Sorted([], 0, {})
     repeats = 0
-    highest: dict[tuple[int, str], int] = {}
-    seen: set[str] = set()
+    orders: dict[str, _Order] = {}
     for record in records:
         verdict = parse(record.value, record.timestamp)
+        origin = RecordOrigin(topic, record.partition, record.offset)
         if isinstance(verdict, Rejected):
-            origin = RecordOrigin(topic, record.partition, record.offset)
             fates.refused[origin] = (record.value or b"", verdict.reason.value)
-        elif _is_new(verdict, record.partition, highest, seen):
-            fates.counted.append(verdict)
-        else:
+            continue
+        order = orders.setdefault(verdict.order_id, _Order())
+        if order.has(verdict):
             repeats += 1
+        elif verdict.order_digest and order.digest not in (None, verdict.order_digest):
+            fates.refused[origin] = (record.value or b"", Reason.ORDER_CHANGED.value)
+        else:
+            order.add(verdict)
+            fates.counted.append(verdict)
     return fates._replace(repeats=repeats)
 
 
-def _is_new(purchase: Purchase, partition: int, highest: dict[tuple[int, str], int], seen: set[str]) -> bool:
-    event_id = purchase.event_id
-    if event_id is None:
-        return True
-    source, _, row = event_id.rpartition(":")
-    if not purchase.replay_of and source and row.isascii() and row.isdigit() and len(row) <= 15:
-        new = int(row) > highest.get((partition, source), -1)
-        if new:
-            highest[partition, source] = int(row)
-        return new
-    new = event_id not in seen
-    seen.add(event_id)
-    return new
+class _Order:
+    """What has counted of an order, in the plainest way."""
+
+    def __init__(self) -> None:
+        self.digest: str | None = None
+        self._lines: set[object] = set()
+
+    def has(self, line: Purchase) -> bool:
+        return not self._lines.isdisjoint(_identities(line))
+
+    def add(self, line: Purchase) -> None:
+        self.digest = self.digest or line.order_digest
+        self._lines.update(_identities(line))
+
+
+def _identities(line: Purchase) -> list[object]:
+    if line.event_id is None:
+        return []
+    identity = line.event_id, line.product_id, line.quantity, line.revenue
+    return [identity, line.event_id] if line.replay_of else [identity]
 
 
 def is_applied(client: redis.Redis, stand: Stand, sent: int, refused: int, aggregator: Running) -> bool:
@@ -178,7 +187,8 @@ def _check_dead_letters(letters: Iterable[TopicRecord], fates: Sorted) -> None:
 def _check_archive(lines: Iterable[bytes], records: Iterable[TopicRecord]) -> None:
     """The batch job finds every record, in its place and with the verdict of the stream."""
     found = sorted((checked_row(line, "no/hour.json.gz", 0) for line in lines), key=lambda row: row[:2])
-    _require(found == [_row(record) for record in records], "the archive differs from the topic")
+    in_archive = [(*row[:3], *outcome_in(row), row[-1]) for row in found]
+    _require(in_archive == [_row(record) for record in records], "the archive differs from the topic")
 
 
 def _row(record: TopicRecord) -> Row:

@@ -8,7 +8,7 @@ from services.common.times import format_time
 from tests.support.shop import SEED_COLUMNS, TILL_COLUMNS, Row, bare_message, seed_rows, till_rows, whole_rows
 
 BROKER_MS = 1_700_000_000_123
-FIELDS = [*TILL_COLUMNS, "event_id", "replay_of"]
+FIELDS = [*TILL_COLUMNS, "event_id", "replay_of", "order_digest"]
 
 Pairs = list[tuple[bytes, bytes]]
 """The members of an object: key and value as JSON text, which need not be valid."""
@@ -53,7 +53,8 @@ def _bare(row: Row) -> dict[str, Any]:
 
 def _ours(row: Row, number: int) -> dict[str, Any]:
     """What our producer writes: an identity first, and no empty field."""
-    return {"event_id": f"kz.csv:{number}", **{name: text for name, text in _bare(row).items() if text}}
+    whole = {"event_id": f"{number % 7:016x}-1", "order_digest": f"{number % 3:016x}"}
+    return whole | {name: text for name, text in _bare(row).items() if text}
 
 
 def _till(row: Row, number: int) -> dict[str, Any]:
@@ -78,6 +79,6 @@ def _unusual() -> Iterator[dict[str, Any]]:
     yield usual | {"price": "0", "quantity": 0, "amount": 0}
     yield usual | {"event_time": "2020-02-29T23:59:59.999999999-23:59", "category_code": "a.b.c.d.e.f.g.h"}
     yield usual | {"user_id": "u" * 128, "product_name": "n" * 256, "category_id": " "}
-    yield usual | {"event_id": "kz.csv:12:replay", "replay_of": "kz.csv:12"}
+    yield usual | {"event_id": "kz.csv:12:replay", "order_digest": "0" * 16, "replay_of": "kz.csv:12"}
     yield usual | {"event_id": "0b5c", "replay_of": "purchases/3/17"}
     yield usual | {"store": {"till": [1, 2.5, None, {"open": True}]}, "note": '[{"\\' * 20}

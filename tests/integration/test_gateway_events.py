@@ -160,6 +160,58 @@ async def test_a_thousand_events_at_once_and_not_one_more(
     assert (await gateway.post("/v1/events", json=[])).status_code == 422
 
 
+async def test_a_request_under_a_key_may_be_sent_again(
+    gateway: httpx.AsyncClient, kafka: str, names: TopicNames
+) -> None:
+    sold = [EVENT | {"price": "1.50"}, EVENT, EVENT | {"event_id": "own"}, EVENT | {"event_id": ""}]
+    await post(gateway, sold)  # the producer is connected now; without a key there is no identity
+    for key in ("key-1", '"key-1"', "key-2"):
+        answer = await gateway.post("/v1/events", json=sold, headers={"Idempotency-Key": key})
+        assert answer.status_code == 202, answer.text
+    lines: dict[str | None, set[str]] = {}
+    for record in await records(kafka, names.purchases):
+        event = json.loads(record.value)
+        lines.setdefault(event.get("event_id") or None, set()).add(event["price"])
+    keyed = {
+        f"{key}:{index}": {price}
+        for key in ("key-1", "key-2")
+        for index, price in ((0, "1.50"), (1, "162.01"), (3, "162.01"))
+    }
+    assert lines == keyed | {"own": {"162.01"}, None: {"1.50", "162.01"}}
+
+
+async def test_a_key_keeps_the_text_of_numbers_and_gives_no_replay_an_id(
+    gateway: httpx.AsyncClient, kafka: str, names: TopicNames
+) -> None:
+    await post(gateway, EVENT)
+    raw = json.dumps(EVENT).replace('"162.01"', "162.010").encode()
+    replay = json.dumps(EVENT | {"replay_of": "kz.csv:17"}).encode()
+    answer = await gateway.post(
+        "/v1/events",
+        content=b"[%b,%b,7]" % (raw, replay),
+        headers={"Idempotency-Key": "k", "Content-Type": "application/json"},
+    )
+    verdicts = EventsResponse.model_validate(answer.json()).verdicts
+    assert [verdict.reason for verdict in verdicts] == [None, "missing_field", "not_an_object"]
+    (value,) = (record.value for record in await records(kafka, names.purchases) if b"k:0" in record.value)
+    assert b'"price":162.010' in value
+    assert value.endswith(b'"event_id":"k:0"}')
+
+
+@pytest.mark.parametrize("key", ["", "a b", "k" * 101, 'a"b', '"', "käse", "a\tb"])
+async def test_a_key_that_is_no_key_is_a_problem(gateway: httpx.AsyncClient, key: str) -> None:
+    answer = await gateway.post("/v1/events", json=EVENT, headers=[(b"Idempotency-Key", key.encode())])
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
+
+
+async def test_an_order_digest_is_for_exports(gateway: httpx.AsyncClient, kafka: str, names: TopicNames) -> None:
+    """Whoever could name the digest of another's order would make its lines dead letters."""
+    answer = await post(gateway, [EVENT | {"event_id": "1", "order_digest": "0" * 16}, EVENT])
+    verdicts = EventsResponse.model_validate(answer.json()).verdicts
+    assert [(verdict.status, verdict.reason) for verdict in verdicts] == [("rejected", "bad_id"), ("accepted", None)]
+
+
 async def test_only_json_is_taken(gateway: httpx.AsyncClient) -> None:
     for content_type in ("text/plain", "application/x-www-form-urlencoded"):
         answer = await gateway.post("/v1/events", content=json.dumps(EVENT), headers={"Content-Type": content_type})

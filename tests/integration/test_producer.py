@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -24,12 +24,14 @@ from services.common.topics import ALL
 from services.producer.checkpoint import CheckpointFile
 from services.producer.kafka import connected
 from services.producer.settings import ProducerSettings
+from services.producer.source import FINGERPRINT_BYTES
 from services.provision.topics import create
 from tests.support.engines import TopicFactory, TopicNames
 from tests.support.polling import wait_until
 from tests.support.producer import Running, TopicRecord, read_topic, row, running, write_file
 
 PRODUCER = "services.producer"
+PRODUCT = int(row(0).split(",")[2])
 BAD_TIME = row(1).replace("2020-04-24", "1970-01-01")
 SHORT = "2020-04-24 19:16:21 UTC,2294584263154074236,2273948316817424439,,217.57,1515915625443148002"
 
@@ -80,22 +82,18 @@ def shell(kafka: str, names: TopicNames, tmp_path: Path) -> Shell:
     return Shell(kafka, names, tmp_path)
 
 
-def numbers(records: Sequence[TopicRecord], source: str = "kz.csv") -> list[int]:
-    """Row numbers by partition and offset."""
-    ids = [json.loads(record.value or b"")["event_id"] for record in records]
-    assert all(event_id.startswith(f"{source}:") for event_id in ids)
-    return [int(event_id.rpartition(":")[2]) for event_id in ids]
+def numbers(records: Sequence[TopicRecord]) -> list[int]:
+    """The numbers that `row` made the records' rows from, by partition and offset."""
+    return [int(json.loads(record.value or b"")["product_id"]) - PRODUCT for record in records]
 
 
 def assert_each_counts_once(records: Sequence[TopicRecord], rows: range) -> None:
-    """The aggregator's rule: in its partition a row counts if it is higher than every row before."""
-    counted: list[int] = []
-    highest: dict[int, int] = defaultdict(int)
+    """The aggregator's rule: of the records of one line the first counts."""
+    first: dict[tuple[str, str], int] = {}
     for record, number in zip(records, numbers(records), strict=True):
-        if number > highest[record.partition]:
-            highest[record.partition] = number
-            counted.append(number)
-    assert sorted(counted) == list(rows)
+        event = json.loads(record.value or b"")
+        first.setdefault((event["order_id"], event["event_id"]), number)
+    assert sorted(first.values()) == list(rows)
 
 
 def test_too_many_bad_rows_stop_the_producer_where_that_is_asked_for(
@@ -117,7 +115,7 @@ def test_too_many_bad_rows_stop_the_producer_where_that_is_asked_for(
 
 def test_a_file_with_good_short_and_bad_rows(kafka: str, names: TopicNames, shell: Shell, tmp_path: Path) -> None:
     rows = [row(number, anonymous=number % 3 == 0) for number in range(1, 501)]
-    rows[99], rows[199], rows[299] = BAD_TIME, SHORT, "half a row"
+    rows[99], rows[199], rows[299] = BAD_TIME, SHORT.replace("2273948316817424439", str(PRODUCT + 200)), "half a row"
     path = write_file(tmp_path / "kz.csv.gz", rows)
     status, output = shell.run(path)
     assert status == 0
@@ -126,8 +124,8 @@ def test_a_file_with_good_short_and_bad_rows(kafka: str, names: TopicNames, shel
     records = read_topic(kafka, names.purchases)
     assert sorted(numbers(records)) == [n for n in range(1, 501) if n not in {100, 300}]
     for partition in range(4):
-        order = numbers([record for record in records if record.partition == partition])
-        assert order == sorted(order)
+        order = numbers([record for record in records if record.partition == partition and record.value])
+        assert order == sorted(order), "the lines of a customer stay in order"
     everywhere = [0, 1, 2, 3]
     for record in records:
         event = json.loads(record.value or b"")
@@ -222,18 +220,49 @@ def test_a_file_that_has_grown_is_gone_on_with(kafka: str, names: TopicNames, sh
     assert sorted(numbers(read_topic(kafka, names.purchases))) == list(range(1, 71))
 
 
-def test_another_file_under_the_same_name_is_refused(
+def test_daily_exports_under_one_name_are_all_sent(kafka: str, names: TopicNames, shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    for day in range(3):  # each the last two of four days
+        write_file(path, (row(number) for number in range(1 + 50 * day, 101 + 50 * day)))
+        status, output = shell.run(path)
+        assert (status, "the checkpoint is of another file" in output) == (0, day > 0)
+        status, output = shell.run(path)
+        assert (status, "nothing to do" in output) == (0, True)
+    assert_each_counts_once(read_topic(kafka, names.purchases), range(1, 201))
+
+
+def test_a_file_that_changed_behind_its_beginning_is_sent_again(
     kafka: str, names: TopicNames, shell: Shell, tmp_path: Path
 ) -> None:
-    path = write_file(tmp_path / "kz.csv", (row(number) for number in range(1, 51)))
+    rows = [row(number) for number in range(1, 2_001)]
+    path = write_file(tmp_path / "orders.csv", rows)
+    assert path.stat().st_size > FINGERPRINT_BYTES
     shell.run(path)
-    write_file(path, (row(number) for number in range(101, 151)))
-    status, output = shell.run(path)
-    assert status == 2
-    assert "source 'kz.csv' was begun with another file" in output
-    assert len(read_topic(kafka, names.purchases)) == 50
-    assert shell.run(path, "--source", "other")[0] == 0
-    assert len(read_topic(kafka, names.purchases)) == 100
+    rows[1_900] = row(2_001)
+    status, output = shell.run(write_file(path, rows))
+    assert (status, "the checkpoint is of another file" in output) == (0, True)
+    assert_each_counts_once(read_topic(kafka, names.purchases), range(1, 2_002))
+
+
+def test_name_order_and_partitions_change_no_identity(
+    kafka: str, topics: TopicFactory, shell: Shell, tmp_path: Path
+) -> None:
+    rows = [row(number, anonymous=number % 3 == 0) for number in range(1, 301)]
+    rows += [rows[7], SHORT, SHORT, BAD_TIME]
+    sent = [
+        sent_lines(kafka, topics(partitions=partitions), shell, write_file(tmp_path / name, lines))
+        for name, lines, partitions in (("kz.csv", rows, 4), ("other.csv.gz", rows[::-1], 8))
+    ]
+    assert sent[0] == sent[1]
+    assert len(set(sent[0])) == len(sent[0]) == 303
+
+
+def sent_lines(kafka: str, names: TopicNames, shell: Shell, path: Path) -> list[tuple[str, str, str]]:
+    """Order, event id and digest of every line of the file, sorted."""
+    shell.variables |= environment(kafka, names)
+    assert shell.run(path)[0] == 0
+    events = [json.loads(record.value or b"") for record in read_topic(kafka, names.purchases)]
+    return sorted((event["order_id"], event["event_id"], event["order_digest"]) for event in events)
 
 
 def test_a_topic_created_anew_gets_everything_again(

@@ -30,7 +30,7 @@ from tests.support.polling import eventually
 from tests.support.producer import archived_lines, readiness, running
 from tests.support.reference_features import Model
 
-FROM_THE_BEGINNING = StreamStart(dict.fromkeys(range(PARTITIONS), 0), {}, 0)
+FROM_THE_BEGINNING = StreamStart(dict.fromkeys(range(PARTITIONS), 0), 0)
 
 
 def line(order: int, partition: int) -> bytes:

@@ -29,7 +29,7 @@ from tests.support.producer import TopicRecord, read_topic
 from tests.support.reference_features import START_MS, Model, known, purchase
 
 NOW_MS = START_MS + 10 * HOUR_MS
-FROM_THE_BEGINNING = StreamStart({0: 0}, {}, 0)
+FROM_THE_BEGINNING = StreamStart({0: 0}, 0)
 TIMINGS = FollowerTimings()
 CUSTOMERS = tuple(f"c{number}" for number in range(20))
 
@@ -118,14 +118,12 @@ async def test_a_new_model_whose_cut_off_lies_in_the_middle_knows_the_same(kafka
 
 
 def line(number: int) -> bytes:
-    """Purchases of some customers; the ids name no rows, since the partitions are chosen by chance."""
+    """Purchases of some customers."""
     customer = CUSTOMERS[number % 20] if number % 3 else None
     return purchase(customer, f"p{number % 19}", hours=number / 1000, event_id=f"id-{number}")
 
 
-async def test_a_repeat_of_what_the_model_knows_is_one_though_its_id_names_no_row(
-    kafka: str, topics: TopicFactory
-) -> None:
+async def test_a_repeat_of_what_the_model_knows_is_one(kafka: str, topics: TopicFactory) -> None:
     settings = settings_for(kafka, topics(partitions=1).purchases)
     await produce(settings, [purchase("ann", "tea", event_id="till-7/a")])
     model = Model(await whole(settings))
@@ -145,7 +143,7 @@ async def test_a_model_without_offsets_is_followed_from_its_creation_on(
     created_ms = int(time.time() * 1000)
     await asyncio.sleep(0.05)
     await produce(settings, [purchase("ann", "after")])
-    async with following(settings, StreamStart({}, {}, created_ms), applier):
+    async with following(settings, StreamStart({}, created_ms), applier):
         await eventually(lambda: held(applier), "what came after is known")
     assert set(held(applier)) == {"after"}
     assert "does not say at which offsets its training data ended" in caplog.text
@@ -158,7 +156,7 @@ async def test_what_left_the_log_before_it_was_read_is_said(
     await produce(settings, [purchase("ann", f"p{number}") for number in range(5)])
     await delete_before(settings, 3)
     lost = RECOMMENDER_STREAM_LOST._value.get()
-    async with following(settings, StreamStart({0: 1}, {}, 0), applier):
+    async with following(settings, StreamStart({0: 1}, 0), applier):
         await eventually(lambda: len(held(applier)) == 2, "the rest is known")
     assert RECOMMENDER_STREAM_LOST._value.get() - lost == 2
     assert "2 records expired from Kafka before model m1 could read them" in caplog.text
@@ -210,7 +208,7 @@ async def test_a_topic_recreated_and_filled_between_two_fetches_is_noticed_a_whi
 ) -> None:
     timings, clock = FollowerTimings(check_every_s=3600.0), SkippingClock()
     settings, applier = settings_for(kafka, topics(partitions=2).purchases), empty()
-    both = StreamStart({0: 0, 1: 0}, {}, 0)
+    both = StreamStart({0: 0, 1: 0}, 0)
     for partition in range(2):
         await produce(settings, [purchase("ann", f"old{partition}-{number}") for number in range(3)], partition)
 
@@ -334,9 +332,9 @@ async def test_the_event_loop_turns_while_a_long_log_is_read(kafka: str, topics:
 class SlowApplier(StreamApplier):
     """Takes a millisecond for each record."""
 
-    def apply(self, partition: int, value: bytes | None, broker_ms: int) -> None:
+    def apply(self, value: bytes | None, broker_ms: int) -> None:
         time.sleep(0.001)
-        super().apply(partition, value, broker_ms)
+        super().apply(value, broker_ms)
 
 
 async def test_a_partition_that_waits_for_the_others_has_not_lost_contact(
@@ -347,7 +345,7 @@ async def test_a_partition_that_waits_for_the_others_has_not_lost_contact(
     settings, applier = settings_for(kafka, topics(partitions=3).purchases), Model([]).applier(kind=SlowApplier)
     for partition in range(3):
         await produce(settings, (line(number) for number in range(2000)), partition)
-    all_three = StreamStart({0: 0, 1: 0, 2: 0}, {}, 0)
+    all_three = StreamStart({0: 0, 1: 0, 2: 0}, 0)
     async with following(settings, all_three, applier, timings=timings):
         await eventually(lambda: applied(applier) == 6000, "all is applied")
     assert "reopening the consumer" not in caplog.text

@@ -138,6 +138,11 @@ def test_up_loads_trains_and_is_safe_to_call_again(machine: Machine, purchases: 
     assert get_json(f"{machine.page}/v1/stats/summary")["events"] == 399, "the state was kept"
     code, output = machine.run("replay", str(purchases), "--source", "again")
     assert code == 0, output
+    assert get_json(f"{machine.page}/v1/stats/summary")["events"] == 399, "the same lines under another name"
+    more = purchases.with_name("more.csv")
+    more.write_text(purchases.read_text().replace(" UTC,", " UTC,next-"))
+    code, output = machine.run("replay", str(more))
+    assert code == 0, output
     assert get_json(f"{machine.page}/v1/stats/summary")["events"] == 798
     assert machine.run("down")[0] == 0
 

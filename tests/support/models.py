@@ -277,7 +277,6 @@ def _manifest(spec: ModelSpec, entries: list[dict[str, Any]]) -> dict[str, Any]:
             "from": "2020-01-01T00:00:00Z",
             "to": "2020-05-01T00:00:00Z",
             "offsets": {"0": 100},
-            "rows": {"0": {"shop.csv": 99}},
         },
         "composition": msgspec.to_builtins(spec.composition),
         "settings": {"rank": spec.rank, "alpha": spec.alpha, "regularisation": spec.regularisation, "seed": 7},

@@ -5,7 +5,7 @@ Slow and plain, independent of the code that it checks.
 
 import itertools
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from recsys.co_purchases import CoPurchases
 from recsys.decayed_counts import HOUR_MS
 from recsys.live_state import NEVER_MS, LiveState
 from recsys.purchase_history import PastPurchases
-from recsys.stream_apply import DEDUP_WINDOW, Deduplicator, StreamApplier
+from recsys.stream_apply import REMEMBERED_LINES, Deduplicator, StreamApplier
 from services.common.events import Purchase as Event
 from services.common.events import Rejected, parse
 from services.common.times import format_time
@@ -115,29 +115,25 @@ class Model:
         self._held = {key: (count, newest[key]) for key, count in sorted(pieces.items()) if count > 0}
 
     def _accepted(self) -> Iterable[Event]:
-        seen: set[str] = set()
+        seen: set[object] = set()
         for record in self._records:
             event = parse(record.value, record.timestamp)
-            if isinstance(event, Rejected) or (event.event_id is not None and event.event_id in seen):
+            if isinstance(event, Rejected):
                 continue
-            if event.event_id is not None:
-                seen.add(event.event_id)
-            yield event
+            line = event.order_id, event.event_id, event.product_id, event.quantity, event.revenue
+            if event.event_id is None or line not in seen:
+                seen.add(line)
+                yield event
 
     def start(self) -> StreamStart:
-        """The offsets and rows of these records."""
+        """The offsets after these records."""
         offsets: dict[int, int] = {}
-        rows: defaultdict[int, dict[str, int]] = defaultdict(dict)
         for record in self._records:
             offsets[record.partition] = max(offsets.get(record.partition, 0), record.offset + 1)
-            event = parse(record.value, record.timestamp)
-            if isinstance(event, Event) and event.event_id and event.event_id.rpartition(":")[2].isdigit():
-                source, _, row = event.event_id.rpartition(":")
-                rows[record.partition][source] = max(rows[record.partition].get(source, -1), int(row))
-        return StreamStart(offsets, rows, 0)
+        return StreamStart(offsets, 0)
 
     def applier(
-        self, spare: int = 50, remembered: int = DEDUP_WINDOW, kind: type[StreamApplier] = StreamApplier
+        self, spare: int = 50, remembered: int = REMEMBERED_LINES, kind: type[StreamApplier] = StreamApplier
     ) -> StreamApplier:
         """The state as serving begins with it."""
         catalogue = self._catalogue(spare)
@@ -146,7 +142,7 @@ class Model:
         live.initialise({HALF_LIFE: self._trend(at_ms, catalogue.capacity)}, at_ms, self._last_sold(catalogue.capacity))
         numbers = [CATEGORIES.get(catalogue.categories[row], -1) for row in range(len(self.products))]
         categories = Categories(np.array(numbers, np.int32), np.eye(2), CATEGORIES).padded(catalogue.capacity)
-        return kind(catalogue, categories, live, Deduplicator(self.start().rows, remembered))
+        return kind(catalogue, categories, live, Deduplicator(remembered))
 
     def _catalogue(self, spare: int) -> Catalogue:
         newest = {e.product_id: e for e in sorted(self._lines, key=lambda event: event.event_time)}

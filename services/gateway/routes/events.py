@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Request
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from services.gateway.api.problems import Problem
@@ -13,6 +13,17 @@ from services.gateway.upstreams.event_intake import MAX_EVENTS, EventsUnconfirme
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 
+MAX_KEY_LENGTH = 100  # with `:<index>` it fits an event_id
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=rf'^(?:[!#-~]{{1,{MAX_KEY_LENGTH}}}|"[!#-~]{{1,{MAX_KEY_LENGTH}}}")$',
+        description="Identifies the request, for example a UUID, quoted or not: visible ASCII characters without "
+        "quotes. Gives events without an `event_id` theirs, so a retry of the same request counts once.",
+        examples=["8e03978e-40d5-43dd-bc93-6894a57f9324"],
+    ),
+]
 
 _TEXT_OR_NUMBER = {"anyOf": [{"type": "string", "pattern": r"^-?[0-9]{1,15}(\.[0-9]+)?$"}, {"type": "number"}]}
 _TEXT_OR_INTEGER = {"anyOf": [{"type": "string", "pattern": r"^-?[0-9]{1,9}$"}, {"type": "integer"}]}
@@ -28,7 +39,9 @@ class PurchaseEvent(BaseModel):
     product_id: str = Field(min_length=1, max_length=128)
     price: Decimal = Field(description="Unit price in whole cents; a decimal string or number, no exponent.")
     event_id: str | None = Field(
-        default=None, description="`<source>:<row>` or an id of your own, such as a UUID. Makes a retry safe."
+        default=None,
+        max_length=128,
+        description="Identifies the line within its order: any text, such as `1` or a UUID. Makes a retry safe.",
     )
     user_id: str | None = Field(default=None, description="Null for an anonymous buyer.")
     category_id: str | None = None
@@ -41,7 +54,7 @@ class PurchaseEvent(BaseModel):
 
 
 _EXAMPLE = {
-    "event_id": "till-7:1",
+    "event_id": "1",
     "event_time": "2020-04-24T11:50:39Z",
     "order_id": "2294359932054536986",
     "product_id": "1515966223509089906",
@@ -66,20 +79,22 @@ _BODY: dict[str, Any] = {
 
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, summary="Submit purchases", openapi_extra=_BODY)
-async def send(request: Request) -> EventsResponse:
+async def send(request: Request, key: IdempotencyKey = None) -> EventsResponse:
     """One event, or a list of at most 1,000. After the broker's acknowledgement, responds with a verdict per event.
 
-    An `event_id` makes a retry safe. The form `<source>:<row>` names a row of a source: the rows of a source must
-    increase, and a row that is not above the highest applied one is a duplicate, which is not counted. Any other
-    `event_id`, for example a UUID, is compared with the newest 100,000. Without an `event_id`, an event counts each
-    time it is sent.
+    A line counts once: it is a repeat if its order already has a line with the same `event_id`, product, quantity and
+    revenue, however long ago. An `event_id` needs to be unique within its order only; two lines that differ both count.
+
+    Events without an `event_id` get `<key>:<index>` from the header `Idempotency-Key`, so that the same request may be
+    sent again. Without either, an event counts each time it is sent.
 
     422 where no event is valid; 503 where the broker does not acknowledge in time (a retry is safe for events with an
-    `event_id`).
+    `event_id`, and for the same request under the same `Idempotency-Key`).
     """
     _require_json(request)
     dependencies = get_dependencies(request)
-    events = read_events(await request.body(), dependencies.settings.no_customer_ids)
+    key = key.strip('"') if key else None
+    events = read_events(await request.body(), dependencies.settings.no_customer_ids, key)
     try:
         verdicts = await dependencies.event_producer.send(events)
     except EventsUnconfirmed as error:

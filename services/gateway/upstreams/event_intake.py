@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
-from services.common.events import DEFAULT_NO_CUSTOMER, Purchase, Rejected, parse
+from services.common.events import DEFAULT_NO_CUSTOMER, Purchase, Reason, Rejected, parse
 from services.common.kafka import producer_options
 from services.common.metrics import GATEWAY_INTAKE
 from services.gateway.api.problems import bad_field
@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 MAX_EVENTS = 1_000
 _STOP_SECONDS = 3.0
 _events = msgspec.json.Decoder(list[msgspec.Raw])
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_NOTHING = (b"null", b'""')
 
 # Index of the event → its pending acknowledgement by the broker.
 Deliveries = dict[int, asyncio.Future[RecordMetadata]]
@@ -45,13 +47,40 @@ class SubmittedEvent:
     outcome: Purchase | Rejected
 
 
-def read_events(body: bytes, no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER) -> list[SubmittedEvent]:
+def read_events(
+    body: bytes, no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER, idempotency_key: str | None = None
+) -> list[SubmittedEvent]:
     """The events of a request body, which is one object or a list. Each is validated on its own.
 
+    `idempotency_key` identifies the request: an event without an event_id gets `<key>:<index>`.
     Raises Problem 422 where the body is not JSON, or holds no event or too many.
     """
     now_ms = time.time_ns() // 1_000_000
-    return [SubmittedEvent(value, parse(value, now_ms, no_customer)) for value in _split(body)]
+    values = _split(body)
+    if idempotency_key is not None:
+        values = [_named(value, f"{idempotency_key}:{index}") for index, value in enumerate(values)]
+    return [SubmittedEvent(value, _validated(value, now_ms, no_customer)) for value in values]
+
+
+def _named(value: bytes, event_id: str) -> bytes:
+    """The event with this event_id, unless it has one of its own or is no event. Its other values keep their text.
+
+    A replay keeps having none: a replay that may be told apart by its request alone would count with each request.
+    """
+    try:
+        fields = _fields.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return value
+    if any(bytes(fields.get(name, msgspec.Raw(b"null"))) not in _NOTHING for name in ("event_id", "replay_of")):
+        return value
+    return msgspec.json.encode(fields | {"event_id": event_id})
+
+
+def _validated(value: bytes, now_ms: int, no_customer: frozenset[str]) -> Purchase | Rejected:
+    outcome = parse(value, now_ms, no_customer)
+    if isinstance(outcome, Purchase) and outcome.order_digest is not None:
+        return Rejected(Reason.BAD_ID, "order_digest is only for exports, which the producer sends: leave it out")
+    return outcome
 
 
 def _split(body: bytes) -> list[bytes]:

@@ -14,6 +14,7 @@ from bench.soak.samples import Sample, Stalls, disk_bytes, dropped, knowledge_ag
 from bench.soak.shop import CUSTOMERS, PRODUCTS, rows
 from bench.soak.trend import trend
 from services.common.events import Purchase, parse
+from services.producer.line_ids import LineIdReader
 from services.producer.partitioner import keyed_partitioner
 from services.producer.rows import Record, RowEncoder
 from services.producer.source import REQUIRED, Block
@@ -47,8 +48,11 @@ def test_two_samples_have_no_trend() -> None:
 
 def test_made_up_purchases_are_valid_and_bounded() -> None:
     made = list(rows(range(1_000, 9_000), rate=100, since=1_700_000_000))
-    encoder = RowEncoder(REQUIRED, "soak-1", keyed_partitioner(4))
-    encoded = encoder.encode(Block(1, [line[:-1].split(",") for line in made], made), 1_790_000_000_000)
+    block = Block(1, [line[:-1].split(",") for line in made], made)
+    ids = LineIdReader(REQUIRED)
+    ids.add(block)
+    encoder = RowEncoder(REQUIRED, "soak-1", ids.line_ids(), keyed_partitioner(4))
+    encoded = encoder.encode(block, 1_790_000_000_000)
     assert all(isinstance(record, Record) for record in encoded)
     lines = [parse(record.value, 1_790_000_000_000) for record in encoded]
     purchases = [line for line in lines if isinstance(line, Purchase)]

@@ -6,8 +6,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.events import Purchase
-from services.common.line_identity import TOKEN_BYTES, line_token, replay_token
+from services.common.events import Purchase, Reason
+from services.common.line_identity import TOKEN_BYTES, LineVerdict, OrderLines, line_token, line_tokens, replay_token
 
 LINE = Purchase("till-7:1", 1_587_729_039_000, "order", "product", "ann", None, None, None, None, 1250, 2, 2500)
 
@@ -56,3 +56,32 @@ def test_parts_of_one_field_are_never_taken_for_another(
 ) -> None:
     tokens = [line_token(_with(event_id=e, product_id=p, quantity=q, revenue=r)) for e, p, q, r in (one, other)]
     assert (tokens[0] == tokens[1]) == (one == other)
+
+
+def test_a_line_is_known_by_any_of_its_tokens() -> None:
+    assert line_tokens(_with(event_id=None)) == ()
+    assert line_tokens(LINE) == (line_token(LINE),)
+    replay = _with(replay_of="kz.csv:17")
+    assert line_tokens(replay) == (line_token(LINE), replay_token(replay))
+
+
+def verdicts(*lines: tuple[str, str | None]) -> str:
+    """Lines as (tokens, digest) → c(ounts), r(epeat) or o(rder changed), each."""
+    order = OrderLines()
+    return "".join(order.add(tuple(tokens), digest).value[0] for tokens, digest in lines)
+
+
+def test_a_line_counts_once_and_one_without_tokens_each_time() -> None:
+    assert verdicts(("a", None), ("b", None), ("a", None), ("", None), ("", None)) == "ccrcc"
+    assert verdicts(("ax", None), ("bx", None), ("a", None), ("b", None)) == "crrc", "a repeat leaves nothing"
+
+
+def test_another_digest_refuses_lines_that_the_order_does_not_have() -> None:
+    assert verdicts(("a", "1"), ("b", "1"), ("a", "2"), ("b", "2"), ("c", "2")) == "ccrro"
+    assert verdicts(("a", "1"), ("c", "2"), ("c", None), ("c", "2")) == "cocr", "a person accepts it by a replay"
+    assert verdicts(("a", None), ("b", "1"), ("c", "2"), ("d", "1")) == "ccoc"
+    assert verdicts(("a", None), ("a", "1"), ("b", "2")) == "crc", "only a line that counts leaves a digest"
+
+
+def test_verdicts_are_named_as_dead_letters_are() -> None:
+    assert LineVerdict.ORDER_CHANGED.value == Reason.ORDER_CHANGED.value

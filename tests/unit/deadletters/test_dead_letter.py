@@ -77,18 +77,21 @@ def test_what_is_no_object_has_no_fields(value: bytes) -> None:
     ("value", "expected"),
     [
         (b'{"event_id":"uuid-1"}', "uuid-1"),
-        (b'{"event_id":"shop.csv:17"}', "purchases/0/3:replay"),
+        (b'{"event_id":"shop.csv:17"}', "shop.csv:17"),
         (b'{"event_id":17}', "purchases/0/3:replay"),
         (b'{"event_id":""}', "purchases/0/3:replay"),
         (b"{", "purchases/0/3:replay"),
     ],
 )
-def test_a_replay_keeps_an_opaque_identity_and_else_gets_one_from_its_origin(value: bytes, expected: str) -> None:
+def test_a_replay_keeps_its_identity_and_else_gets_one_from_its_origin(value: bytes, expected: str) -> None:
     assert in_topic(value).replay_id == expected
 
 
-def test_the_replay_of_a_row_is_opaque() -> None:
-    assert in_file(17, value=ROW).replay_id == "kz.csv:17:replay"
+def test_the_replay_of_a_row_has_the_rows_identity() -> None:
+    assert in_file(17, value=ROW, headers={"source-event-id": "0f-1"}).replay_id == "0f-1"
+    assert in_file(17, value=ROW).replay_id == "kz.csv:17:replay", "an earlier version wrote no such header"
+    columns = [*SEED_COLUMNS, "event_id"]
+    assert in_file(17, value=ROW + b",own", columns=columns).replay_id == "own"
 
 
 @pytest.mark.parametrize(
@@ -100,11 +103,15 @@ def test_the_replay_of_a_row_is_opaque() -> None:
         (Filter(until=200), [1]),
         (Filter(source="kz.csv"), [1, 2, 3]),
         (Filter(source="kz"), []),
+        (Filter(order_id="22"), [2]),
     ],
 )
 def test_filters(wanted: Filter, rows: list[int]) -> None:
     reasons = ["bad_time", "bad_price", "bad_row"]
-    dead_letters = [in_file(row, reason=reason, failed_at=100 * row) for row, reason in enumerate(reasons, 1)]
+    dead_letters = [
+        in_file(row, reason=reason, failed_at=100 * row, value=b"t,%d2,p" % row)
+        for row, reason in enumerate(reasons, 1)
+    ]
     assert [dead_letter.origin.row for dead_letter in dead_letters if wanted.matches(dead_letter)] == rows
 
 
@@ -114,10 +121,15 @@ def test_a_topic_is_a_source_with_all_its_partitions(source: str) -> None:
     assert not Filter(source="purchases/1").matches(in_topic(b""))
 
 
-def test_each_origin_is_told_once() -> None:
+def test_each_origin_is_listed_once() -> None:
     once = OriginDeduplicator()
-    dead_letters = [in_file(1), in_file(2), in_file(1), in_file(2), in_file(3), in_topic(b"")]
+    dead_letters = [in_file(2), in_file(1), in_file(1), in_file(2), in_file(3), in_topic(b"")]
     assert [once.is_new(dead_letter) for dead_letter in dead_letters] == [True, True, False, False, True, True]
+
+
+def test_files_of_one_name_have_dead_letters_of_their_own() -> None:
+    once = OriginDeduplicator()
+    assert [once.is_new(in_file(1, value=value)) for value in (b"monday", b"tuesday", b"monday")] == [True, True, False]
 
 
 def test_counts_by_reason_source_and_day_and_the_longest_run() -> None:

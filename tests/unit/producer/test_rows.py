@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from services.common.dead_letters import MAX_VALUE_BYTES, FileOrigin, origin_of, reason_of
 from services.common.events import Purchase, parse
+from services.producer.line_ids import LineIdReader
 from services.producer.partitioner import keyed_partitioner
 from services.producer.rows import Record, RejectedRow, RowEncoder
 from services.producer.source import OPTIONAL, REQUIRED, Block, PurchaseFile, Row, Unreadable
@@ -19,12 +20,20 @@ from tests.support.producer import row
 NOW_MS = 1_600_000_000_000
 place = keyed_partitioner(4)
 
+# Part of the contract with every file that was sent before: they never change.
+EVENT_ID = "b1408dbd40b0c843-1"
+DIGEST = "61a8c88465d8f17c"
+
 
 def encode(
     columns: Sequence[str], rows: Sequence[Row], first: int = 1, texts: Sequence[str] = ()
 ) -> list[Record | RejectedRow]:
     block = Block(first, list(rows), list(texts) or [",".join(r) for r in rows])
-    return RowEncoder(columns, "kz.csv", place).encode(block, NOW_MS)
+    reader = LineIdReader(columns)
+    for number in range(1, first):
+        reader.add(Block(number, [[]], [f"row {number}"]))
+    reader.add(block)
+    return RowEncoder(columns, "kz.csv", reader.line_ids(), place).encode(block, NOW_MS)
 
 
 def record(columns: Sequence[str], fields: Row) -> Record:
@@ -42,7 +51,8 @@ def dead_letter(fields: Row, text: str = "the text\r\n", columns: Sequence[str] 
 def test_a_whole_row() -> None:
     outcome = record(REQUIRED, row(1).split(","))
     assert json.loads(outcome.value) == {
-        "event_id": "kz.csv:1",
+        "event_id": EVENT_ID,
+        "order_digest": DIGEST,
         "event_time": "2020-04-24 11:00:00 UTC",
         "order_id": "2294359932054536986",
         "product_id": "1515966223509089907",
@@ -61,11 +71,6 @@ def test_an_anonymous_buyer_is_keyed_by_the_order() -> None:
     outcome = record(REQUIRED, row(1, anonymous=True).split(","))
     assert outcome.key == b"2294359932054536986"
     assert "user_id" not in json.loads(outcome.value)
-
-
-def test_rows_are_numbered() -> None:
-    outcomes = encode(REQUIRED, [row(number).split(",") for number in range(3)], first=41)
-    assert [json.loads(outcome.value)["event_id"] for outcome in outcomes] == ["kz.csv:41", "kz.csv:42", "kz.csv:43"]
 
 
 @pytest.mark.parametrize("user", ["1515915625441993984", ""])
@@ -117,8 +122,11 @@ def test_columns_are_found_by_name() -> None:
 
 def test_an_event_id_of_its_own_is_kept() -> None:
     columns = [*REQUIRED, "event_id"]
-    assert json.loads(record(columns, [*row(1).split(","), "till-7/3"]).value)["event_id"] == "till-7/3"
-    assert json.loads(record(columns, [*row(1).split(","), ""]).value)["event_id"] == "kz.csv:1"
+    own = json.loads(record(columns, [*row(1).split(","), "till-7/3"]).value)
+    assert own["event_id"] == "till-7/3"
+    assert "order_digest" not in own, "the sender says itself which lines there are"
+    other = json.loads(record(columns, [*row(1).split(","), ""]).value)
+    assert (other["event_id"], other["order_digest"]) == (EVENT_ID, DIGEST)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Files as numbered rows: formats, oddities, and what is refused with one clear line."""
 
 import gzip
-from itertools import pairwise
+import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,6 @@ from services.producer.source import (
     PurchaseFile,
     Row,
     Unreadable,
-    count_lines,
     default_source,
     fingerprint,
     original_bytes,
@@ -144,17 +143,11 @@ def test_a_damaged_file_names_the_last_row(tmp_path: Path) -> None:
             pass
 
 
-@pytest.mark.parametrize("end", ["", "\n"])
-def test_lines_are_counted(tmp_path: Path, end: str) -> None:
-    path = tmp_path / "kz.csv"
-    path.write_text("\n".join([HEADER, *(row(number) for number in range(20_000))]) + end)
-    counts = list(count_lines(path))
-    assert counts[-1] == 20_000
-    assert all(before <= after for before, after in pairwise(counts))
-
-
-def test_an_empty_table_counts_nothing(tmp_path: Path) -> None:
-    assert [*count_lines(write_file(tmp_path / "kz.csv", []))][-1] == 0
+def test_what_cannot_be_read_twice_is_refused(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(BadFile, match="no regular file: rows are read twice, so save them"):
+        PurchaseFile(pipe)
 
 
 def test_the_fingerprint_is_the_same_packed_or_not_and_after_growth(tmp_path: Path) -> None:

@@ -53,8 +53,7 @@ PUBLISHED = """{
   "training": {
     "from": "2026-01-01T00:00:00Z",
     "to": "2026-11-02T03:00:00Z",
-    "offsets": {"0": 100, "1": 7},
-    "rows": {"0": {"shop.csv": 99}, "1": {}}
+    "offsets": {"0": 100, "1": 7}
   },
   "settings": {
     "rank": 64, "regularisation": 1.0, "alpha": 40.0, "iterations": 15, "seed": 20200424, "blocks": 4,
@@ -92,10 +91,16 @@ def test_a_manifest_on_disk_is_read_and_written_unchanged() -> None:
     document = json.loads(PUBLISHED)
     assert json.loads(encode(manifest)) == document
     assert [*json.loads(encode(manifest))] == [*document], "the order of the fields"
-    assert manifest.training.rows == {0: {"shop.csv": 99}, 1: {}}
+    assert manifest.training.offsets == {0: 100, 1: 7}
     assert manifest.composition.trends == (DecayTerm(6.0, 1.0),)
     assert manifest.gate is not None
     assert manifest.gate.winner == "candidate"
+
+
+def test_the_rows_of_a_source_in_an_older_manifest_are_ignored() -> None:
+    document = json.loads(PUBLISHED)
+    document["training"]["rows"] = {"0": {"shop.csv": 99}}
+    assert read_manifest(json.dumps(document).encode()) == read_manifest(PUBLISHED.encode())
 
 
 def test_a_manifest_may_have_fields_of_a_later_job() -> None:

@@ -10,6 +10,7 @@ from recsys.catalogue import Filters
 from recsys.decayed_counts import HOUR_MS
 from recsys.stream_apply import ApplyOutcome, Deduplicator, StreamApplier
 from services.common.events import Rejected, parse
+from services.common.line_identity import LineVerdict
 from tests.support.reference_features import START_MS, Known, Model, known, purchase
 
 PARTITIONS = 2
@@ -30,7 +31,7 @@ class Record(NamedTuple):
 def fed(applier: StreamApplier, records: Sequence[Record]) -> StreamApplier:
     """The state after these records."""
     for record in records:
-        applier.apply(record.partition, record.value, record.timestamp)
+        applier.apply(record.value, record.timestamp)
     return applier
 
 
@@ -103,49 +104,48 @@ def test_wherever_the_cut_off_lies_the_state_is_that_of_the_log(log: list[Record
     assert what(fed(empty(), log)) == what(Model(log).applier())
 
 
-def test_a_row_counts_once_and_rows_below_the_highest_are_repeats() -> None:
-    values = [purchase("ann", f"p{row}", event_id=f"kz.csv:{row}") for row in (3, 4, 4, 3, 2, 5)]
+def test_a_line_counts_once_in_any_order_and_by_any_partition() -> None:
+    values = [purchase("ann", f"p{line}", event_id=f"o:{line}") for line in (3, 4, 4, 3, 2, 5)]
+    applier = fed(empty(), [*records(*values[:4]), *records(*values[2:], partition=1)])
+    assert set(what(applier).held["ann"]) == {"p2", "p3", "p4", "p5"}
+    assert applier.outcomes == {ApplyOutcome.APPLIED: 4, ApplyOutcome.REPEAT: 4}
+
+
+def test_lines_under_one_id_count_where_they_differ() -> None:
+    lines = [("p0", 3), ("p0", -1), ("p1", 1), ("p0", 3)]
+    applier = fed(empty(), records(*(purchase("ann", product, pieces, event_id="10:00") for product, pieces in lines)))
+    assert what(applier).held["ann"] == {"p0": (2, START_MS), "p1": (1, START_MS)}
+
+
+def test_two_repairs_of_a_dead_letter_count_once() -> None:
+    values = [purchase("ann", "p1", pieces, event_id="kz-1", replay_of="kz.csv:3") for pieces in (1, 2)]
     applier = fed(empty(), records(*values))
-    assert set(what(applier).held["ann"]) == {"p3", "p4", "p5"}
-    assert applier.outcomes == {ApplyOutcome.APPLIED: 3, ApplyOutcome.REPEAT: 3}
+    assert what(applier).held["ann"] == {"p1": (1, START_MS)}
 
 
-def test_each_partition_and_each_source_has_rows_of_its_own() -> None:
-    applier = fed(empty(), records(purchase("ann", "p0", event_id="a:5"), purchase("ann", "p1", event_id="b:4")))
-    fed(applier, records(purchase("ann", "p2", event_id="a:4"), partition=1))
-    assert set(what(applier).held["ann"]) == {"p0", "p1", "p2"}
+def test_an_order_that_changed_is_not_learnt() -> None:
+    values = [
+        purchase("ann", product, event_id=event_id, order_digest=digest * 16)
+        for product, event_id, digest in (("p0", "a", "1"), ("p0", "a", "2"), ("p1", "b", "2"))
+    ]
+    applier = fed(
+        empty(), records(*values, purchase("ann", "p2", event_id="c", order_id="next", order_digest="3" * 16))
+    )
+    assert set(what(applier).held["ann"]) == {"p0", "p2"}
+    assert applier.outcomes == {
+        ApplyOutcome.APPLIED: 2,
+        ApplyOutcome.REPEAT: 1,
+        ApplyOutcome.ORDER_CHANGED: 1,
+    }
 
 
-def test_a_replayed_row_comes_late_and_counts_once() -> None:
-    replay = purchase("ann", "p1", event_id="kz.csv:3", replay_of="kz.csv:3")
-    applier = fed(empty(), records(purchase("ann", "p0", event_id="kz.csv:9"), replay, replay))
-    assert what(applier).held["ann"]["p1"] == (1, START_MS)
-    assert applier.outcomes[ApplyOutcome.REPEAT] == 1
-
-
-def test_other_ids_are_remembered_up_to_a_number_and_replays_apart() -> None:
-    applier = Model([]).applier(remembered=2)
-    replay = purchase("ann", "p9", event_id="old:replay", replay_of="old")
-    values = [purchase("ann", "p0", event_id=f"id-{number}") for number in range(3)]
-    fed(applier, records(replay, *values, values[1], values[2], replay, values[0]))
-    assert what(applier).held["ann"] == {"p9": (1, START_MS), "p0": (4, START_MS)}, "only id-0 was forgotten"
-
-
-def repeated(repeats: Deduplicator, *ids: str) -> list[bool]:
-    """Whether each of these lines of partition 0 is a repeat."""
-    events = (parse(purchase("ann", "p0", event_id=id_), NOW_MS) for id_ in ids)
-    return [not isinstance(event, Rejected) and repeats.is_repeat(0, event) for event in events]
-
-
-def test_sources_are_bounded() -> None:
-    found = repeated(Deduplicator({}, sources=2), "a:1", "b:1", "a:2", "c:1", "a:2", "b:1")
-    assert found == [False, False, False, False, True, False], "b came longest ago when c came"
-
-
-def test_of_a_model_s_sources_the_newest_are_known() -> None:
-    repeats = Deduplicator({0: {"a": 1, "b": 1, "c": 1}}, sources=2)
-    assert repeated(repeats, "b:1", "c:1", "a:1") == [True, True, False]
-    assert repeated(repeats, "c:1", "b:1") == [True, False], "b was the oldest when a came"
+def test_lines_are_remembered_up_to_a_number() -> None:
+    repeats = Deduplicator(remembered=2)
+    lines = [parse(purchase("ann", "p0", event_id=f"id-{number}"), NOW_MS) for number in range(5)]
+    purchases = [line for line in lines if not isinstance(line, Rejected)]
+    assert {repeats.verdict(line) for line in purchases} == {LineVerdict.COUNTS}
+    assert repeats.verdict(purchases[3]) is LineVerdict.REPEAT
+    assert repeats.verdict(purchases[0]) is LineVerdict.COUNTS, "the oldest are forgotten"
 
 
 def test_a_new_product_gets_a_row_its_newest_facts_and_can_be_shown() -> None:

@@ -17,6 +17,8 @@ from spark.figure_diff import (
     comparable_by_offsets,
     compare,
     in_words,
+    join_partitions,
+    list_differences,
     live_figures,
     reconciliation,
 )
@@ -149,3 +151,31 @@ def test_nothing_and_zero_are_the_same() -> None:
     batch = dict(live_figures(SNAPSHOT))
     batch["hour", "0"] = {"revenue": 0, "quantity": 0, "orders": 0}
     assert compare(live_figures(SNAPSHOT), batch, Scope("offsets", SNAPSHOT))[1] == []
+
+
+def test_partitions_that_share_a_line_are_compared_by_their_sum() -> None:
+    figures: ShopFigures = {
+        ("totals", ""): {"revenue": 60, "quantity": 3, "events": 3},
+        **{
+            ("partition", str(number)): {"revenue": 10 * number, "quantity": 1, "events": number}
+            for number in (1, 2, 3, 10)
+        },
+    }
+    joined = join_partitions(figures, [(10, 2), (3, 10)])
+    assert joined == {
+        ("totals", ""): figures["totals", ""],
+        ("partition", "1"): figures["partition", "1"],
+        ("partition", "2+3+10"): {"revenue": 150, "quantity": 3, "events": 15},
+    }
+    assert join_partitions(figures, []) == figures
+
+
+def test_a_share_that_moved_between_linked_partitions_is_no_difference() -> None:
+    moved = changed(ledger={0: LedgerEntry(2000, 2, 2), 1: LedgerEntry(1000, 1, 1)})
+    scope = Scope("offsets", SNAPSHOT)
+    live, batch = (join_partitions(live_figures(snapshot), [(0, 1)]) for snapshot in (moved, SNAPSHOT))
+    assert compare(live, batch, scope)[1] == []
+    lost = dict(batch)
+    lost["partition", "0+1"] = {"revenue": 2999, "quantity": 3, "events": 3}
+    (difference,) = list_differences(compare(live, lost, scope)[1], SNAPSHOT)
+    assert in_words(difference) == "partition purchases/0+1: revenue 30.00 live, 29.99 in the batch"

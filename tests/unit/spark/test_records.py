@@ -5,7 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from services.common.events import DEFAULT_NO_CUSTOMER
+from services.common.events import DEFAULT_NO_CUSTOMER, Purchase, parse
+from services.common.line_identity import line_token
 from spark.records import CHECKED, checked_row, checker
 
 PATH = "s3a://bucket/raw/purchases/2020/05/01/10/x.json.gz"
@@ -34,7 +35,24 @@ def lines_batch(lines: list[bytes]) -> pa.RecordBatch:
 
 def test_a_replayed_line_has_the_same_columns() -> None:
     replay = EVENT | {"event_id": "kz:7:replay", "replay_of": "kz:7"}
-    assert row(replay) == row(EVENT) | {"event_id": "kz:7:replay"}
+    columns = row(replay)
+    assert columns | {"token": 0, "replay_token": 0} == row(EVENT) | {
+        "event_id": "kz:7:replay",
+        "token": 0,
+        "replay_token": 0,
+    }
+    assert columns["replay_token"] not in (None, columns["token"])
+
+
+def test_a_line_has_its_token_and_the_digest_of_its_order() -> None:
+    purchase = parse(json.dumps(EVENT).encode(), JOB_MS)
+    assert isinstance(purchase, Purchase)
+    token = line_token(purchase)
+    assert token is not None
+    columns = row(EVENT | {"order_digest": "0123456789abcdef"})
+    assert columns["token"] == int.from_bytes(token, signed=True)
+    assert (columns["replay_token"], columns["order_digest"]) == (None, "0123456789abcdef")
+    assert row(EVENT | {"event_id": ""})["token"] is None
 
 
 def test_an_accepted_line_is_a_purchase_in_cents_and_milliseconds() -> None:
@@ -54,6 +72,9 @@ def test_an_accepted_line_is_a_purchase_in_cents_and_milliseconds() -> None:
         "price": 16201,
         "quantity": -2,
         "revenue": -32402,
+        "token": row(EVENT)["token"],
+        "replay_token": None,
+        "order_digest": None,
         "reason": None,
         "arrived": 1587729100000,
     }

@@ -340,13 +340,14 @@ export interface paths {
          * Submit purchases
          * @description One event, or a list of at most 1,000. After the broker's acknowledgement, responds with a verdict per event.
          *
-         *     An `event_id` makes a retry safe. The form `<source>:<row>` names a row of a source: the rows of a source must
-         *     increase, and a row that is not above the highest applied one is a duplicate, which is not counted. Any other
-         *     `event_id`, for example a UUID, is compared with the newest 100,000. Without an `event_id`, an event counts each
-         *     time it is sent.
+         *     A line counts once: it is a repeat if its order already has a line with the same `event_id`, product, quantity and
+         *     revenue, however long ago. An `event_id` needs to be unique within its order only; two lines that differ both count.
+         *
+         *     Events without an `event_id` get `<key>:<index>` from the header `Idempotency-Key`, so that the same request may be
+         *     sent again. Without either, an event counts each time it is sent.
          *
          *     422 where no event is valid; 503 where the broker does not acknowledge in time (a retry is safe for events with an
-         *     `event_id`).
+         *     `event_id`, and for the same request under the same `Idempotency-Key`).
          */
         post: operations["send_v1_events_post"];
         delete?: never;
@@ -2040,7 +2041,10 @@ export interface operations {
     send_v1_events_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Identifies the request, for example a UUID, quoted or not: visible ASCII characters without quotes. Gives events without an `event_id` theirs, so a retry of the same request counts once. */
+                "Idempotency-Key"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
@@ -2063,7 +2067,7 @@ export interface operations {
                     price: string | number;
                     /**
                      * Event Id
-                     * @description `<source>:<row>` or an id of your own, such as a UUID. Makes a retry safe.
+                     * @description Identifies the line within its order: any text, such as `1` or a UUID. Makes a retry safe.
                      */
                     event_id?: string | null;
                     /**
@@ -2112,7 +2116,7 @@ export interface operations {
                     price: string | number;
                     /**
                      * Event Id
-                     * @description `<source>:<row>` or an id of your own, such as a UUID. Makes a retry safe.
+                     * @description Identifies the line within its order: any text, such as `1` or a UUID. Makes a retry safe.
                      */
                     event_id?: string | null;
                     /**
