@@ -128,7 +128,7 @@ def time_names(quarter: QuarterHour, minute: int) -> Iterator[CounterName]:
 
 
 def _time_group(quarter: QuarterHour, minute: int | None) -> CounterGroup:
-    counters = (quarter.hour, quarter.day, quarter.month)
+    counters: tuple[CounterKey, ...] = (quarter.hour, quarter.day, quarter.month)
     if minute is not None:
         counters = (*counters, (quarter.minute_table, str(minute)))
     return CounterGroup(counters, counters, b"")

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from services.common.events import Purchase
-from services.common.line_identity import line_token, replay_token
 
 
 class AcceptedLine(NamedTuple):
@@ -16,12 +15,3 @@ class AcceptedLine(NamedTuple):
     arrived_at: int
     purchase: Purchase
     tokens: tuple[bytes, ...]
-
-
-def tokens_of(purchase: Purchase) -> tuple[bytes, ...]:
-    """The tokens of a line: a repeat has one of those that its order has."""
-    token = line_token(purchase)
-    if token is None:
-        return ()
-    replay = replay_token(purchase)
-    return (token,) if replay is None else (token, replay)

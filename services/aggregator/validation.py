@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.aggregator.lines import AcceptedLine, tokens_of
+from services.aggregator.lines import AcceptedLine
 from services.common.events import DEFAULT_NO_CUSTOMER, Reason, Rejected, parse
+from services.common.line_identity import line_tokens
 
 
 class Record(Protocol):
@@ -40,7 +41,7 @@ def validate(
         if isinstance(parsed, Rejected):
             rejected.append(RejectedRecord(record, parsed))
         else:
-            lines.append(AcceptedLine(record.offset, record.timestamp, parsed, tokens_of(parsed)))
+            lines.append(AcceptedLine(record.offset, record.timestamp, parsed, line_tokens(parsed)))
     return lines, rejected
 
 

@@ -7,10 +7,11 @@ import pytest
 
 from services.aggregator.fold import TICKER_LINES_A_BATCH, Fold, FoldContext, ShardDelta
 from services.aggregator.groups import shard_of
-from services.aggregator.lines import AcceptedLine, tokens_of
+from services.aggregator.lines import AcceptedLine
 from services.aggregator.order_counts import KnownOrder
 from services.common.calendar import Calendar
 from services.common.events import Purchase
+from services.common.line_identity import line_tokens
 from services.common.tables import Figures
 from services.common.times import parse_time
 from tests.support.live_tables import expected
@@ -38,7 +39,7 @@ def purchase(order: str, product: str = "p", at: str = "2020-04-24T11:50:39Z", *
 
 def lines(*purchases: Purchase) -> list[AcceptedLine]:
     return [
-        AcceptedLine(offset, purchase.event_time + 5_000, purchase, tokens_of(purchase))
+        AcceptedLine(offset, purchase.event_time + 5_000, purchase, line_tokens(purchase))
         for offset, purchase in enumerate(purchases)
     ]
 

@@ -6,11 +6,12 @@ import pytest
 
 from services.aggregator.fold import Fold, FoldContext
 from services.aggregator.groups import GroupIndex
-from services.aggregator.lines import AcceptedLine, tokens_of
+from services.aggregator.lines import AcceptedLine
 from services.aggregator.order_counts import KnownOrder, known_names, member_of
 from services.common import order_entry
 from services.common.calendar import Calendar
 from services.common.events import Purchase
+from services.common.line_identity import line_tokens
 from services.common.order_entry import decode_entry
 from services.common.tables import Figures
 from services.common.times import parse_time
@@ -77,7 +78,7 @@ def test_every_counter_counts_each_order_once(seed: int, max_lines: int, monkeyp
     monkeypatch.setattr(order_entry, "MAX_LINES", max_lines)
     dice = random.Random(seed)
     purchases = [random_line(dice, number) for number in range(60)]
-    lines = [AcceptedLine(n, each.event_time, each, tokens_of(each)) for n, each in enumerate(purchases)]
+    lines = [AcceptedLine(n, each.event_time, each, line_tokens(each)) for n, each in enumerate(purchases)]
     assert apply_in_batches(lines, dice) == expected(purchases)
 
 
@@ -85,11 +86,11 @@ def test_an_entry_knows_the_counters_of_its_line() -> None:
     dice = random.Random(7)
     for number in range(50):
         line = random_line(dice, number)
-        delta = Fold([AcceptedLine(0, 0, line, tokens_of(line))], CONTEXT).whole({line.order_id: KnownOrder()})
+        delta = Fold([AcceptedLine(0, 0, line, line_tokens(line))], CONTEXT).whole({line.order_id: KnownOrder()})
         index = GroupIndex(0, 1)
         touched = index.toucher(CALENDAR, minute_floor=0)(line)
         entry = decode_entry(delta.orders[line.order_id].entry)
-        assert entry.lines == list(tokens_of(line))
+        assert entry.lines == list(line_tokens(line))
         assert {n for group in touched for n in index.groups.members[group].names} <= known_names(entry, CALENDAR)
 
 
@@ -103,5 +104,5 @@ def test_one_line_of_a_usual_order_takes_few_bytes() -> None:
     line.category_code, line.user_id, line.brand = "a.b.c", "u", "x"
     line.order_digest = "0" * 16
     order = KnownOrder(digest=bytes(8))
-    delta = Fold([AcceptedLine(0, 0, line, tokens_of(line))], CONTEXT).whole({line.order_id: order})
+    delta = Fold([AcceptedLine(0, 0, line, line_tokens(line))], CONTEXT).whole({line.order_id: order})
     assert len(delta.orders[line.order_id].entry) == 60
