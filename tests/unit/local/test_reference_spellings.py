@@ -8,6 +8,7 @@ import pytest
 from local.reference import NO_CUSTOMER, ReferenceFigures
 from services.common.events import Purchase, parse
 from services.common.spellings import NO_CUSTOMER as DEFAULT_NO_CUSTOMER
+from services.producer.line_ids import read_line_ids
 from services.producer.rows import Record, RowEncoder
 from services.producer.source import PurchaseFile
 from tests.support.producer import write_file
@@ -82,7 +83,9 @@ def test_reference_and_validation_read_the_same(path: Path) -> None:
     accepted: list[Line] = []
     refused: dict[str, int] = {}
     with PurchaseFile(path) as file:
-        encoder = RowEncoder(file.columns, "odd.csv", lambda key: (0, key.encode()))
+        ids = read_line_ids(file)
+    with PurchaseFile(path) as file:
+        encoder = RowEncoder(file.columns, "odd.csv", ids, lambda key: (0, key.encode()))
         for block in file.blocks():
             for outcome in encoder.encode(block, NOW_MS):
                 if isinstance(outcome, Record):
