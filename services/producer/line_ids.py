@@ -69,7 +69,8 @@ class LineIds:
         contents = _hexadecimal(self._contents[rows])
         digests = _hexadecimal(self._digests[rows].astype(">u8"))
         numbers: list[int] = self._numbers[rows].tolist()
-        event_ids = [f"{content}-{number}" for content, number in zip(contents, numbers, strict=True)]
+        # Not joined by a hyphen: digits that end in an `e` and a number after it would be a rounded id (`spellings`).
+        event_ids = [f"{content}_{number}" for content, number in zip(contents, numbers, strict=True)]
         for named in np.flatnonzero(self._numbers[rows] == 0).tolist():
             event_ids[named] = digests[named] = ""
         return BlockIds(event_ids, digests)

@@ -53,7 +53,7 @@ def _bare(row: Row) -> dict[str, Any]:
 
 def _ours(row: Row, number: int) -> dict[str, Any]:
     """What our producer writes: an identity first, and no empty field."""
-    whole = {"event_id": f"{number % 7:016x}-1", "order_digest": f"{number % 3:016x}"}
+    whole = {"event_id": f"{number % 7:016x}_1", "order_digest": f"{number % 3:016x}"}
     return whole | {name: text for name, text in _bare(row).items() if text}
 
 

@@ -35,9 +35,9 @@ def line(order: str = "o", product: str = "p", price: str = "1.00", user: str = 
 
 def test_equal_rows_of_an_order_are_lines_of_their_own() -> None:
     (first, _), (other, _), (second, _), (third, _) = identities([line(), line(product="q"), line(), line()])
-    content = first.removesuffix("-1")
-    assert [second, third] == [f"{content}-2", f"{content}-3"]
-    assert other.endswith("-1")
+    content = first.removesuffix("_1")
+    assert [second, third] == [f"{content}_2", f"{content}_3"]
+    assert other.endswith("_1")
     assert len(content) == 16
 
 
@@ -85,7 +85,7 @@ def test_a_row_with_an_id_of_its_own_takes_no_part() -> None:
 
 def test_a_row_that_has_no_fields_is_known_by_its_text() -> None:
     (first, _), (other, _), (again, _) = identities(["half,a row", "half,another", "half,a row"])
-    assert (again, first[:16] != other[:16]) == (f"{first[:16]}-2", True)
+    assert (again, first[:16] != other[:16]) == (f"{first[:16]}_2", True)
 
 
 ROWS = st.lists(st.builds(line, st.sampled_from("abc"), st.sampled_from("pq"), st.sampled_from("12")), max_size=30)

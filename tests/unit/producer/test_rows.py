@@ -21,7 +21,7 @@ NOW_MS = 1_600_000_000_000
 place = keyed_partitioner(4)
 
 # Part of the contract with every file that was sent before: they never change.
-EVENT_ID = "b1408dbd40b0c843-1"
+EVENT_ID = "b1408dbd40b0c843_1"
 DIGEST = "61a8c88465d8f17c"
 
 
@@ -65,6 +65,12 @@ def test_a_whole_row() -> None:
     assert outcome.key == b"1515915625400000001"
     assert outcome.partition == place("1515915625400000001")[0]
     assert outcome.event_ms == 1_587_726_000_000
+
+
+def test_a_content_that_looks_like_a_rounded_number_is_accepted() -> None:
+    """Its hash is fifteen digits and an `e`, as one in some twenty thousand is."""
+    sold = "2020-03-31 07:18:21 UTC,2294359932056001400,1515966223509000533,,,,679.41,"
+    assert json.loads(record(REQUIRED, sold.split(",")).value)["event_id"] == "934668952674613e_1"
 
 
 def test_an_anonymous_buyer_is_keyed_by_the_order() -> None:
