@@ -36,7 +36,8 @@ def write_shop(file: Path, scratch: Path) -> None:
         for number, row in zip(range(ROWS), reader, strict=False):
             writer.writerow(row | ({"user_id": ""} if number % 31 == 0 else {}))
             if number % RETURNED == 0:
-                writer.writerow(row | {"quantity": f"-{row['quantity']}", "order_id": f"back-{number}"})
+                back = {name: f"-{row[name]}" for name in ("quantity", "amount")}
+                writer.writerow(row | back | {"order_id": f"back-{number}"})
 
 
 class Shop:
