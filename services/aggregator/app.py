@@ -95,7 +95,7 @@ class _Worker:
     async def _handle(self, event: EventT[Any]) -> None:
         tp, batch = event.message.tp, cast(FetchedBatch, event.value)
         consumer = self._consumer
-        back_to = await self._applier.apply(TopicPartition(*tp), batch.records, batch.end)
+        back_to = await self._applier.apply(TopicPartition(*tp), batch.records, batch.end, ahead=True)
         # A batch from before the last seek is applied too: a fetch in flight during a seek may bring what was sought.
         # But where such a batch asks to seek back, the consumer has been repositioned already.
         if not consumer.is_current(tp, batch):

@@ -25,7 +25,7 @@ from services.aggregator.engine_wait import until_available
 from services.aggregator.in_flight import InFlightCall
 from services.aggregator.log_guard import LogGuard, LogRange
 from services.aggregator.partition_state import PartitionState, partition_name
-from services.aggregator.preparation import Preparation
+from services.aggregator.preparation import Looked, Preparation
 from services.aggregator.refusals import ChunkRefused
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import BatchRefused, OffsetConflict, OrderConflict, TableStore
@@ -106,6 +106,7 @@ class Applier:
         )
         self._preparation = Preparation(store, self._batches, ports.dead_letters, settings)
         self._states: dict[TopicPartition, PartitionState] = {}
+        self._in_flight = InFlightCall()
         self._lock = asyncio.Lock()
 
     def reassigned(self) -> None:
@@ -113,15 +114,19 @@ class Applier:
         self._states.clear()
         self._dead_letters.forget()
 
-    async def apply(self, partition: TopicPartition, records: Sequence[Record], end: int | None = None) -> int | None:
+    async def apply(
+        self, partition: TopicPartition, records: Sequence[Record], end: int | None = None, *, ahead: bool = False
+    ) -> int | None:
         """Apply the records of one fetch. Returns the offset to seek back to, None where reading may continue.
 
-        `end`: the offset up to which there are no other records, by default the one after the last record.
+        `end`: the offset up to which there are no other records, by default the one after the last record. `ahead`:
+        return while the last calls are in flight, so that Redis works while the next batch is prepared. Should they
+        fail, the next batch or `realign` seeks back.
         Waits while Redis or the dead-letter topic is unavailable. Raises RebuildNeeded, TooManyInvalidRecords.
         """
         span = RecordSpan(records, records[-1].offset + 1 if end is None else end)
         async with self._lock:
-            back_to = await self._retry(lambda: self._apply(partition, span))
+            back_to = await self._retry(lambda: self._apply(partition, span, ahead))
         if back_to is not None and self.needs_backfill(partition):
             await asyncio.sleep(_BACKFILL_PAUSE_S)
         return back_to
@@ -148,6 +153,11 @@ class Applier:
         Waits as long as Redis or the dead-letter topic is unavailable.
         """
         await self._lock.acquire()  # and never released
+        try:
+            await self._in_flight.wait()
+        except (OffsetConflict, ChunkRefused, RedisError) as error:
+            logger.warning("the last batch is not applied; the next owner reads it again: %s", error)
+            self._states.clear()
         known = {partition: self._states.get(partition) for partition in partitions}
         return {
             partition: state.next_offset for partition, state in known.items() if state and not state.needs_backfill
@@ -164,6 +174,13 @@ class Applier:
         return state is not None and state.needs_backfill
 
     async def _realign(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        try:
+            await self._in_flight.wait()
+        except OffsetConflict as conflict:
+            self._count_conflict(conflict)
+            await self._drop_states()
+        except ChunkRefused as refused:
+            await self._narrow(refused)
         await self._follow_generation()
         seek_to = {}
         for partition in partitions:
@@ -183,7 +200,7 @@ class Applier:
         for partition, end in (await self._empty_ends.of(partitions, self._states)).items():
             nothing = RecordSpan([], end)
             try:
-                calls = await self._preparation.calls(partition, self._states[partition], nothing)
+                calls = await self._preparation.calls(partition, self._states[partition], Looked(nothing))
                 await self._call(partition, calls, nothing)
             except OffsetConflict as conflict:
                 self._count_conflict(conflict)
@@ -198,7 +215,6 @@ class Applier:
             self._states.clear()
         except ChunkRefused as refused:
             await self._narrow(refused)
-            self._states.clear()
         finally:
             self._preparation.orders.forget()
         await self._backfill.finish(states, self._is_current)
@@ -206,7 +222,7 @@ class Applier:
     def _is_current(self, partition: TopicPartition, state: PartitionState) -> bool:
         return self._states.get(partition) is state
 
-    async def _apply(self, partition: TopicPartition, span: RecordSpan) -> int | None:
+    async def _apply(self, partition: TopicPartition, span: RecordSpan, ahead: bool) -> int | None:
         records = span.records
         state = self._states.get(partition) or await self._load(partition)
         if (back_to := await self._seek_back_to(partition, state, records[0].offset)) is not None:
@@ -215,28 +231,39 @@ class Applier:
         if records[0].offset < state.next_offset:
             AGGREGATOR_REFETCHED.inc(sum(record.offset < state.next_offset for record in records))
         try:
-            await self._advance_all(partition, state, span)
+            await self._advance(self._in_flight, partition, state, span)
+            if not ahead:
+                await self._in_flight.wait()
         except ChunkRefused as refused:
             await self._narrow(refused)
-            return await self._again(partition, span)
+            return await self._again(partition, span, ahead)
         except OrderConflict as conflict:
             logger.info("an order came by two partitions at once; deciding again: %s", conflict)
             AGGREGATOR_ORDER_CONFLICTS.inc()
-            return await self._again(partition, span)
+            return await self._again(partition, span, ahead)
         except OffsetConflict as conflict:
             self._count_conflict(conflict)
+            await self._drop_states()
             return (await self._load(partition)).next_offset
         self._preparation.refusals.passed(partition, state.next_offset)
         return None
 
-    async def _again(self, partition: TopicPartition, span: RecordSpan) -> int | None:
+    async def _again(self, partition: TopicPartition, span: RecordSpan, ahead: bool) -> int | None:
         """The same records once more, without fetching them again, from where the marks are."""
+        await self._drop_states()
         state = await self._load(partition)
         is_here = span.records[0].offset <= state.next_offset and not state.needs_backfill
-        return await self._apply(partition, span) if is_here else state.next_offset
+        return await self._apply(partition, span, ahead) if is_here else state.next_offset
+
+    async def _drop_states(self) -> None:
+        """Something in flight failed, perhaps of another partition: what was built on it is worth nothing."""
+        await self._in_flight.drain()
+        self._states.clear()
+        self._preparation.orders.forget()
 
     async def _narrow(self, refused: ChunkRefused) -> None:
         """Find the record that cannot be applied. Raises RedisError where no record is to blame."""
+        await self._drop_states()
         partition, name = refused.partition, partition_name(refused.partition)
         state = await self._load(partition)
         try:
@@ -246,15 +273,6 @@ class Applier:
             raise RedisError(f"the tables cannot be written: {error}") from error
         if not self._preparation.refusals.narrow(refused):
             raise RedisError(f"{name} cannot pass offset {refused.first:,}: {refused}")
-
-    async def _advance_all(self, partition: TopicPartition, state: PartitionState, span: RecordSpan) -> None:
-        in_flight = InFlightCall()
-        try:
-            await self._advance(in_flight, partition, state, span)
-            await in_flight.wait()
-        finally:
-            await in_flight.drain()
-            self._preparation.orders.forget()
 
     async def _seek_back_to(self, partition: TopicPartition, state: PartitionState, first: int) -> int | None:
         """Where to read before a batch that begins at `first` may be applied; None where it may be applied now."""
@@ -273,14 +291,20 @@ class Applier:
         """Apply what lies past the marks, chunk by chunk; the last calls may still be in flight."""
         wanted = [record for record in span.records if record.offset >= state.next_offset]
         size = self._preparation.refusals.chunk(partition, self._settings.chunk)
+        ready: tuple[list[ShardCall], RecordSpan] | None = None
         for chunk in _chunks(RecordSpan(wanted, span.end), size):
-            calls = await self._preparation.calls(partition, state, chunk)
-            await in_flight.start(self._call(partition, calls, chunk))
+            # Read before the calls that are ready: Redis would answer only after them, and nothing be folded meanwhile.
+            looked = await self._preparation.look(partition, chunk)
+            if ready is not None:
+                await in_flight.start(self._call(partition, *ready))
+            ready = await self._preparation.calls(partition, state, looked), chunk
+        if ready is not None:
+            await in_flight.start(self._call(partition, *ready))
 
     async def _call(self, partition: TopicPartition, calls: Sequence[ShardCall], chunk: RecordSpan) -> None:
         for call in calls:
             try:
-                floor = await self._store.apply(call.shard, call.advance, call.delta, call.effects)
+                floor = await self._store.apply(call.shard, call.advance, call.delta, call.effects, call.payload)
             except BatchRefused as refusal:
                 raise ChunkRefused(partition, chunk.records, str(refusal)) from refusal
             self._preparation.orders.confirmed(call.delta.orders)
@@ -321,7 +345,7 @@ class Applier:
             await self._backfill.skip(partition, state, state.log_start, "dead letters are not archived")
 
     async def _retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        return await until_available(attempt, self._store, self._health, self._states.clear)
+        return await until_available(attempt, self._store, self._health, self._drop_states)
 
 
 def make_applier(

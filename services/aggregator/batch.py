@@ -12,7 +12,7 @@ from services.aggregator.lines import AcceptedLine
 from services.aggregator.names import AS_SENT, Renamed
 from services.aggregator.order_counts import KnownOrder
 from services.aggregator.partition_state import PartitionState, partition_name
-from services.aggregator.payload import BatchEffects, OffsetAdvance
+from services.aggregator.payload import BatchEffects, OffsetAdvance, Payload
 from services.aggregator.store import ShardState, TableStore
 from services.aggregator.uncounted import encode_runs
 from services.aggregator.validation import Record
@@ -32,12 +32,16 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class ShardCall:
-    """One script call: what it adds to one shard, and how it moves the shard's mark (applied offset)."""
+    """One script call: what it adds to one shard, and how it moves the shard's mark (applied offset).
+
+    `payload` is all of it as the script takes it.
+    """
 
     shard: int
     advance: OffsetAdvance
     delta: ShardDelta
     effects: BatchEffects
+    payload: Payload
 
     def advance_state(self, state: ShardState) -> None:
         """Bring a shard's state past this call."""
@@ -102,20 +106,20 @@ class BatchBuilder:
             advance = OffsetAdvance(name, state.shards[0].mark, span.end)
             delta = folds.past(advance.expected).whole(decided.orders)
             delta.newest_events = newest
-            return [ShardCall(0, advance, delta, effects(span.last_timestamp_ms(state.shards[0])))]
+            return [self._call(0, advance, delta, effects(span.last_timestamp_ms(state.shards[0])))]
         for number, shard in state.shards.items():
             if shard.orders_mark < span.end:
                 advance = OffsetAdvance(name, shard.orders_mark, span.end, of_orders=True)
                 delta = folds.past(shard.orders_mark).orders_of(number, decided.orders)
                 uncounted = self._uncounted(decided.verdicts, number, shard.orders_mark)
-                calls.append(ShardCall(number, advance, delta, BatchEffects(None, uncounted=uncounted)))
+                calls.append(self._call(number, advance, delta, BatchEffects(None, uncounted=uncounted)))
         for number, shard in state.shards.items():
             if shard.mark < span.end:
                 advance = OffsetAdvance(name, shard.mark, span.end)
                 delta = folds.figures_past(shard.mark)[number]
                 if number == self._store.home_shard(partition.partition):
                     delta.newest_events = newest
-                calls.append(ShardCall(number, advance, delta, effects(span.last_timestamp_ms(shard))))
+                calls.append(self._call(number, advance, delta, effects(span.last_timestamp_ms(shard))))
         return calls
 
     def _uncounted(self, verdicts: Verdicts, shard: int, mark: int) -> str:
@@ -137,7 +141,10 @@ class BatchBuilder:
         reasons, rows = count_dead_letters(counting, shard.rows)
         advance = OffsetAdvance(partition_name(partition), shard.mark, span.end)
         effects = BatchEffects(span.last_timestamp_ms(shard), rows)
-        return [ShardCall(home, advance, ShardDelta(dead_letters=reasons), effects)]
+        return [self._call(home, advance, ShardDelta(dead_letters=reasons), effects)]
+
+    def _call(self, shard: int, advance: OffsetAdvance, delta: ShardDelta, effects: BatchEffects) -> ShardCall:
+        return ShardCall(shard, advance, delta, effects, self._store.payload(shard, advance, delta, effects))
 
     def _context(self, partition: TopicPartition, renamed: Renamed) -> FoldContext:
         store = self._store

@@ -19,7 +19,7 @@ _RETRY_AFTER_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 async def until_available(
-    attempt: Callable[[], Awaitable[T]], store: TableStore, health: Health, on_failure: Callable[[], None]
+    attempt: Callable[[], Awaitable[T]], store: TableStore, health: Health, on_failure: Callable[[], Awaitable[None]]
 ) -> T:
     """Retry until it succeeds, and call `on_failure` before each wait."""
     failures = 0
@@ -27,7 +27,7 @@ async def until_available(
         try:
             result = await attempt()
         except (RedisError, KafkaError, OSError, TablesOutdated) as error:
-            on_failure()
+            await on_failure()
             if isinstance(error, ReadOnlyError):  # a replica by now: its connection would answer so for ever
                 await store.reconnect()
             wait = _RETRY_AFTER_S[min(failures, len(_RETRY_AFTER_S) - 1)]

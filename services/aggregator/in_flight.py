@@ -33,5 +33,6 @@ class InFlightCall:
 
     async def drain(self) -> None:
         """Wait for the calls in flight, whatever they raise: the marks fence them."""
-        if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
+        task, self._task = self._task, None
+        if task is not None:
+            await asyncio.gather(task, return_exceptions=True)

@@ -1,6 +1,7 @@
 """From fetched records to script calls: validate, look at the orders, decide, send dead letters, fold."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from aiokafka import TopicPartition
@@ -11,11 +12,13 @@ from services.aggregator.dead_letter_output import DeadLetterOutput
 from services.aggregator.dedup import judge
 from services.aggregator.groups import shard_of
 from services.aggregator.lines import AcceptedLine
+from services.aggregator.names import AS_SENT, Renamed
 from services.aggregator.order_book import OrderBook
+from services.aggregator.order_counts import KnownOrder
 from services.aggregator.partition_state import PartitionState
 from services.aggregator.refusals import Refusals
 from services.aggregator.store import TableStore
-from services.aggregator.validation import changed_orders, in_offset_order, validate
+from services.aggregator.validation import RejectedRecord, changed_orders, in_offset_order, validate
 from services.common.metrics import AGGREGATOR_REPEATS
 
 
@@ -30,8 +33,19 @@ class PreparationSettings(Protocol):
     def names(self) -> NameLimits: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A chunk, validated, with what the tables know of its orders. Of dead letters only the records."""
+
+    span: RecordSpan
+    lines: list[AcceptedLine] = field(default_factory=list)
+    rejected: list[RejectedRecord] = field(default_factory=list)
+    orders: dict[str, KnownOrder] = field(default_factory=dict)
+    renamed: Renamed = AS_SENT
+
+
 class Preparation:
-    """Prepares the calls of one chunk. Raises RedisError, KafkaError, TooManyInvalidRecords."""
+    """Prepares the calls of one chunk in two steps: only the first one has to wait for Redis."""
 
     def __init__(
         self,
@@ -48,33 +62,43 @@ class Preparation:
         self.orders = OrderBook(store)
         self.budgets = NameBudgets(store, settings.names)
 
-    async def calls(self, partition: TopicPartition, state: PartitionState, span: RecordSpan) -> list[ShardCall]:
-        """The calls for these records. The state is advanced already: a call that fails drops it."""
+    async def look(self, partition: TopicPartition, span: RecordSpan) -> Looked:
+        """Validate the records, and read what is known of their orders. Raises RedisError."""
         if partition.topic == self._settings.dead_letters_topic:
-            counting = self.refusals.without(partition, span.records)
-            calls = self._batches.dead_letters(partition, state, span, counting)
+            return Looked(span)
+        lines, rejected = validate(span.records, self._settings.no_customer)
+        lines, refused = self.refusals.split(partition, span.records, lines)
+        renamed = await self.budgets.apply(lines, self._store.home_shard(partition.partition))
+        orders = await self.orders.read(lines, self._batches.calendar, renamed)
+        return Looked(span, lines, in_offset_order([*rejected, *refused]) if refused else rejected, orders, renamed)
+
+    async def calls(self, partition: TopicPartition, state: PartitionState, looked: Looked) -> list[ShardCall]:
+        """The calls for a chunk. The state is advanced already: a call that fails drops it.
+
+        Raises KafkaError, TooManyInvalidRecords.
+        """
+        if partition.topic == self._settings.dead_letters_topic:
+            counting = self.refusals.without(partition, looked.span.records)
+            calls = self._batches.dead_letters(partition, state, looked.span, counting)
         else:
-            calls = await self._purchases(partition, state, span)
+            calls = await self._purchases(partition, state, looked)
         for call in calls:
             call.advance_state(state.shards[call.shard])
             self.orders.sent(call.delta.orders)
         return calls
 
-    async def _purchases(self, partition: TopicPartition, state: PartitionState, span: RecordSpan) -> list[ShardCall]:
-        records = span.records
-        lines, rejected = validate(records, self._settings.no_customer)
-        lines, refused = self.refusals.split(partition, records, lines)
-        renamed = await self.budgets.apply(lines, self._store.home_shard(partition.partition))
-        orders = await self.orders.read(lines, self._batches.calendar, renamed)
-        verdicts = judge(lines, orders, self._settled_in(state))
-        if verdicts.changed or refused:
-            rejected = in_offset_order([*rejected, *refused, *changed_orders(records, verdicts.changed)])
+    async def _purchases(self, partition: TopicPartition, state: PartitionState, looked: Looked) -> list[ShardCall]:
+        records, rejected = looked.span.records, looked.rejected
+        verdicts = judge(looked.lines, looked.orders, self._settled_in(state))
+        if verdicts.changed:
+            rejected = in_offset_order([*rejected, *changed_orders(records, verdicts.changed)])
         if records and not state.needs_backfill:  # records from the archive were observed when they arrived
             self._dead_letters.observe(partition, records, rejected)
         if rejected:
             await self._dead_letters.send(partition, rejected)
         AGGREGATOR_REPEATS.inc(len(verdicts.repeats))
-        return self._batches.purchases(partition, state, span, Decided(verdicts, orders, renamed))
+        decided = Decided(verdicts, looked.orders, looked.renamed)
+        return self._batches.purchases(partition, state, looked.span, decided)
 
     def _settled_in(self, state: PartitionState) -> Callable[[AcceptedLine], bool | None] | None:
         """See `judge`. One shard applies a batch whole, so that nothing of it is settled before."""

@@ -111,12 +111,23 @@ class TableStore:
         """Store that the figures lack these records (offsets, inclusive)."""
         await self._redis.hset(self._keys[shard]("missing"), f"{partition}/{first}", str(last))
 
-    async def apply(self, shard: int, advance: OffsetAdvance, delta: ShardDelta, effects: BatchEffects) -> int:
-        """Apply one delta to one shard. Returns the shard's minute floor.
+    def payload(self, shard: int, advance: OffsetAdvance, delta: ShardDelta, effects: BatchEffects) -> Payload:
+        """What the script takes to apply one delta to one shard."""
+        return Payload(self._keys[shard], advance, delta, effects, now_ms=int(time.time() * 1000))
+
+    async def apply(
+        self,
+        shard: int,
+        advance: OffsetAdvance,
+        delta: ShardDelta,
+        effects: BatchEffects,
+        payload: Payload | None = None,
+    ) -> int:
+        """Apply one delta to one shard. Returns the shard's minute floor. `payload`: where it is made already.
 
         Raises OffsetConflict, OrderConflict and BatchRefused, each without any effect.
         """
-        payload = Payload(self._keys[shard], advance, delta, effects, now_ms=int(time.time() * 1000))
+        payload = payload or self.payload(shard, advance, delta, effects)
         started = time.perf_counter()
         try:
             status, value = await self._apply(keys=payload.keys, args=payload.arguments)
