@@ -12,7 +12,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from services.aggregator.app import build_app
-from services.aggregator.applier import Applier, ApplierPorts, make_applier
+from services.aggregator.applier import Applier, make_applier
+from services.aggregator.applier_parts import ApplierPorts
 from services.aggregator.archive_reader import ArchiveReader
 from services.aggregator.dead_letter_output import DeadLetterOutput
 from services.aggregator.eviction import CHECK, EvictingRedis, EvictionGuard
@@ -133,6 +134,8 @@ def run(settings: AggregatorSettings, health: Health) -> int:
     except EvictingRedis as error:
         return refuse("aggregator", WRONG_SETTINGS, str(error))
     app = build_app(settings, health, clients.applier())
+    gc.collect()
+    gc.freeze()  # what is there by now stays: a collection that walks over it pauses for long
     worker = faust.Worker(
         app, clients, loop=loop, loglevel=settings.log_level, redirect_stdouts=False, override_logging=False
     )

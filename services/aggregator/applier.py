@@ -9,21 +9,18 @@ Kafka come from the archive.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from aiokafka import TopicPartition
 from redis.exceptions import RedisError
 
-from services.aggregator.archive_reader import BackfillSource
+from services.aggregator.applier_parts import ApplierPorts, ApplierSettings, applier_settings
 from services.aggregator.backfill import ArchiveBackfill
 from services.aggregator.batch import BatchBuilder, RecordSpan, ShardCall
-from services.aggregator.budgets import DEFAULT_LIMITS, NameLimits
-from services.aggregator.dead_letter_output import DeadLetterOutput
 from services.aggregator.empty_ends import EmptyEnds
 from services.aggregator.engine_wait import until_available
 from services.aggregator.in_flight import InFlightCall
-from services.aggregator.log_guard import LogGuard, LogRange
+from services.aggregator.log_guard import LogGuard
 from services.aggregator.partition_state import PartitionState, partition_name
 from services.aggregator.preparation import Looked, Preparation
 from services.aggregator.refusals import ChunkRefused
@@ -31,7 +28,6 @@ from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import BatchRefused, OffsetConflict, OrderConflict, TableStore
 from services.aggregator.validation import Record
 from services.common.calendar import Calendar
-from services.common.events import DEFAULT_NO_CUSTOMER
 from services.common.generations import Generation
 from services.common.metrics import (
     AGGREGATOR_LINES,
@@ -47,33 +43,6 @@ T = TypeVar("T")
 
 # `realign` backfills; a partition that waits for it would only fetch the same records again.
 _BACKFILL_PAUSE_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class ApplierSettings:
-    """`chunk`: records of one script call. `time_zone`: of the calendar, until a live generation has another.
-
-    `missing_timeout_s`: how long records in neither Kafka nor the archive may still be on their way to the archive;
-    after that they are an error, or skipped with `accept_missing_history`. `no_customer`: ids of no customer.
-    `names`: budgets of each shard.
-    """
-
-    dead_letters_topic: str
-    chunk: int
-    accept_missing_history: bool
-    time_zone: str
-    missing_timeout_s: float = 120.0
-    no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER
-    names: NameLimits = DEFAULT_LIMITS
-
-
-@dataclass(frozen=True, slots=True)
-class ApplierPorts:
-    """What the applier talks to, apart from the tables."""
-
-    dead_letters: DeadLetterOutput
-    log_range: LogRange
-    source: BackfillSource
 
 
 class Applier:
@@ -153,11 +122,7 @@ class Applier:
         Waits as long as Redis or the dead-letter topic is unavailable.
         """
         await self._lock.acquire()  # and never released
-        try:
-            await self._in_flight.wait()
-        except (OffsetConflict, ChunkRefused, RedisError) as error:
-            logger.warning("the last batch is not applied; the next owner reads it again: %s", error)
-            self._states.clear()
+        await self._settle()
         known = {partition: self._states.get(partition) for partition in partitions}
         return {
             partition: state.next_offset for partition, state in known.items() if state and not state.needs_backfill
@@ -230,6 +195,11 @@ class Applier:
         state.started = True
         if records[0].offset < state.next_offset:
             AGGREGATOR_REFETCHED.inc(sum(record.offset < state.next_offset for record in records))
+        return await self._advance_through(partition, state, span, ahead)
+
+    async def _advance_through(
+        self, partition: TopicPartition, state: PartitionState, span: RecordSpan, ahead: bool
+    ) -> int | None:
         try:
             await self._advance(self._in_flight, partition, state, span)
             if not ahead:
@@ -252,8 +222,17 @@ class Applier:
         """The same records once more, without fetching them again, from where the marks are."""
         await self._drop_states()
         state = await self._load(partition)
-        is_here = span.records[0].offset <= state.next_offset and not state.needs_backfill
-        return await self._apply(partition, span, ahead) if is_here else state.next_offset
+        if span.records[0].offset > state.next_offset or state.needs_backfill:
+            return state.next_offset
+        return await self._advance_through(partition, state, span, ahead)
+
+    async def _settle(self) -> None:
+        """Wait for the calls in flight. Where they fail, the marks say so: whoever reads on finds what is missing."""
+        try:
+            await self._in_flight.wait()
+        except (OffsetConflict, ChunkRefused, RedisError) as error:
+            logger.warning("the calls in flight failed; reading again from the marks: %s", error)
+            await self._drop_states()
 
     async def _drop_states(self) -> None:
         """Something in flight failed, perhaps of another partition: what was built on it is worth nothing."""
@@ -328,6 +307,7 @@ class Applier:
         self._preparation.budgets.forget()
 
     async def _load(self, partition: TopicPartition) -> PartitionState:
+        await self._settle()  # marks that are about to move would not fit the next calls
         await self._follow_generation()
         shards = dict(enumerate(await self._store.load(partition_name(partition))))
         if partition.topic == self._settings.dead_letters_topic:  # counted in one shard only
@@ -359,17 +339,7 @@ def make_applier(
 ) -> Applier:
     """An applier that writes `generation`, or with `live` whichever generation is live."""
     store = TableStore(redis, generation.keys)
-    applier_settings = ApplierSettings(
-        dead_letters_topic=settings.dead_letters_topic,
-        chunk=settings.aggregator_chunk,
-        accept_missing_history=settings.aggregator_accept_missing_history,
-        time_zone=generation.time_zone,
-        no_customer=settings.no_customer_ids,
-        names=NameLimits(
-            settings.aggregator_max_brands, settings.aggregator_max_categories, settings.aggregator_max_products
-        ),
-    )
-    return Applier(store, ports, health, applier_settings, live)
+    return Applier(store, ports, health, applier_settings(settings, generation), live)
 
 
 def _chunks(span: RecordSpan, size: int) -> Iterator[RecordSpan]:

@@ -16,7 +16,8 @@ from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisError
 from tqdm import tqdm
 
-from services.aggregator.applier import ApplierPorts, make_applier
+from services.aggregator.applier import make_applier
+from services.aggregator.applier_parts import ApplierPorts
 from services.aggregator.archive_reader import ArchiveReader, UnusableObject
 from services.aggregator.dead_letter_output import DeadLetterOutput, DeadLetterSink
 from services.aggregator.dlq_counts import copy_dead_letter_counts

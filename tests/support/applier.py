@@ -6,7 +6,8 @@ from typing import Any
 from aiokafka import TopicPartition
 from redis.asyncio import Redis
 
-from services.aggregator.applier import Applier, ApplierPorts, ApplierSettings
+from services.aggregator.applier import Applier
+from services.aggregator.applier_parts import ApplierPorts, ApplierSettings
 from services.aggregator.archive_reader import OffsetRange, PartitionBatches
 from services.aggregator.dead_letter_output import DeadLetterOutput
 from services.aggregator.store import TableStore
