@@ -84,7 +84,6 @@ def _own_settings(name: str, settings: StackSettings, layout: Layout) -> dict[st
         own["TILLSTREAM_AGGREGATOR_METRICS_PORT"] = str(settings.aggregator_metrics_port)
         # Its port allows one instance at a time. A static member gets its partitions back at once after a crash.
         own["TILLSTREAM_AGGREGATOR_INSTANCE"] = "local"
-        own["TILLSTREAM_AGGREGATOR_SCRATCH"] = str(layout.data / "aggregator")
         own["TILLSTREAM_AGGREGATOR_SNAPSHOT_SECONDS"] = str(settings.aggregator_snapshot_seconds)
     return own
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import faust
 import mode
-from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from services.aggregator.app import build_app
 from services.aggregator.applier import Applier, make_applier
@@ -25,14 +25,16 @@ from services.common.dlq_limits import InvalidRateAlarm
 from services.common.entrypoint import WRONG_SETTINGS, refuse, run_service
 from services.common.eventloop_lag import watch_loop
 from services.common.generations import FIRST_GENERATION, Generation
-from services.common.kafka import client_options, make_consumer, producer_options, until_reachable
+from services.common.kafka import WaitLog, make_consumer, producer_options, require_topics, until_reachable
 from services.common.object_store import ObjectStore
 from services.common.redis_client import connect
+from services.common.tasks import repeat
 from services.common.telemetry import Health, TelemetryServer
 
 logger = logging.getLogger("services.aggregator")  # under `python -m`, __name__ is __main__
 
-STALL_AFTER_S = 60.0
+_KAFKA_ASKED_EVERY_S = 5.0
+_KAFKA_ANSWERS_WITHIN_S = 5.0
 
 
 class Clients(mode.Service):
@@ -47,7 +49,7 @@ class Clients(mode.Service):
         self.producer = AIOKafkaProducer(**producer_options(settings))
         self.log_client = make_consumer(settings, group_id=None)
         self.objects = ObjectStore(settings)
-        self._snapshots: asyncio.Task[None] | None = None
+        self._using_clients: list[asyncio.Task[None]] = []
 
     def applier(self) -> Applier:
         """The applier over these clients."""
@@ -64,30 +66,31 @@ class Clients(mode.Service):
 
     async def on_start(self) -> None:
         """Connect to Kafka, however long it is unavailable; Redis connects on first use."""
+        self.add_future(watch_loop(self._health))
         await self._wait_for_kafka()
         await self.producer.start()
         await self.log_client.start()
-        self.add_future(watch_loop())
         self.add_future(self.eviction.watch())
+        self._using_clients.append(asyncio.create_task(repeat(self._ask_kafka, _KAFKA_ASKED_EVERY_S)))
         if self._settings.aggregator_snapshot_seconds:
-            self._snapshots = asyncio.create_task(self._make_snapshots().run())
+            self._using_clients.append(asyncio.create_task(self._make_snapshots().run()))
 
     async def _wait_for_kafka(self) -> None:
         """Wait instead of exiting: there may be no supervisor that would start the process again."""
+        settings = self._settings
+        topics = (settings.purchases_topic, settings.dead_letters_topic)
+        wait_log = WaitLog(lambda reason: self._health.set("kafka", False, reason))
+        await until_reachable(lambda: require_topics(settings, topics), wait_log)
 
-        def on_wait(error: Exception) -> None:
-            self._health.set("tables", False, f"Kafka: {error}")
-            self._health.beat()
-            logger.warning("waiting for Kafka: %s", error)
-
-        await until_reachable(self._probe, on_wait)
-
-    async def _probe(self) -> None:
-        probe = AIOKafkaAdminClient(**client_options(self._settings))
+    async def _ask_kafka(self) -> None:
+        """Update the check: a consumer that gets no records does not say whether there are none or no broker."""
+        asked = [TopicPartition(self._settings.purchases_topic, 0)]
         try:
-            await probe.start()
-        finally:
-            await probe.close()
+            await asyncio.wait_for(self.log_client.end_offsets(asked), _KAFKA_ANSWERS_WITHIN_S)
+        except (KafkaError, OSError, TimeoutError) as error:
+            self._health.set("kafka", False, repr(error))
+        else:
+            self._health.set("kafka", True)
 
     def _make_snapshots(self) -> Snapshots:
         settings = self._settings
@@ -100,9 +103,9 @@ class Clients(mode.Service):
 
     async def on_stop(self) -> None:
         """Close all clients."""
-        if self._snapshots is not None:
-            self._snapshots.cancel()
-            await asyncio.gather(self._snapshots, return_exceptions=True)
+        for task in self._using_clients:
+            task.cancel()
+        await asyncio.gather(*self._using_clients, return_exceptions=True)
         await self.producer.stop()
         await self.log_client.stop()
         await self.redis.aclose()
@@ -115,10 +118,9 @@ def main() -> int:
 
 
 def _serve(settings: AggregatorSettings) -> int:
-    health = Health("aggregator", checks=("tables", "assigned", CHECK), stall_after_s=STALL_AFTER_S)
+    health = Health("aggregator", checks=("kafka", "tables", "assigned", CHECK))
     port = settings.aggregator_metrics_port
     with TelemetryServer(settings.host, port, health, "TILLSTREAM_AGGREGATOR_METRICS_PORT"):
-        settings.aggregator_scratch.mkdir(parents=True, exist_ok=True)
         return run(settings, health)
 
 

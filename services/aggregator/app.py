@@ -16,7 +16,7 @@ from services.aggregator.applier import Applier
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.transport import BatchConsumer, BatchTransport, FetchedBatch
 from services.common.dlq_limits import TooManyInvalidRecords
-from services.common.kafka import MskTokenProvider
+from services.common.kafka import MskTokenProvider, metadata_max_age_ms
 from services.common.metrics import AGGREGATOR_LAG
 from services.common.telemetry import Health
 
@@ -70,6 +70,7 @@ class _Worker:
 
     async def on_stopping(self, *_: Any, **__: Any) -> None:
         """Finish the batch in progress and commit its mark, so that the next owner fetches nothing twice."""
+        self._health.drain()
         consumer = self._consumer
         try:
             async with asyncio.timeout(_LEAVE_WITHIN_S):
@@ -114,7 +115,6 @@ class _Worker:
         consumer = self._consumer
         if self._app.rebalancing or not consumer.flow_active:
             self._health.set("assigned", False, "rebalancing")
-            self._health.beat()
             return
         assigned = [tp for tp in consumer.assignment() if tp.topic in self._topics]
         seek_to = await self._applier.realign(
@@ -141,18 +141,23 @@ class _Worker:
             await self._app.crash(error)
 
 
+class _App(faust.App):
+    def _create_directories(self) -> None:
+        """Create none: Faust keeps files for tables of its own only, and a container's file system is read-only."""
+
+
 def _faust(settings: AggregatorSettings) -> AppT:
     """Faust with the batch transport; none of its storage, web server and topics."""
-    app = faust.App(
+    app = _App(
         settings.aggregator_group,
         broker=f"kafka://{settings.kafka_bootstrap.replace(',', ';')}",
         broker_credentials=_credentials(settings),
-        datadir=settings.aggregator_scratch,
         broker_session_timeout=settings.aggregator_session_timeout_s,
         broker_heartbeat_interval=settings.aggregator_session_timeout_s / HEARTBEATS_A_SESSION,
         consumer_group_instance_id=settings.aggregator_instance,
         broker_commit_interval=2.0,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=metadata_max_age_ms(settings),
         consumer_max_fetch_size=1 << 20,
         broker_max_poll_records=10_000,
         # Few, since each is a whole batch; when it is full, fetching pauses.

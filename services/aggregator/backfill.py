@@ -113,7 +113,6 @@ class ArchiveBackfill:
             raise RebuildNeeded(records_lost_message(partition, first, last))
 
     def _report(self, partition: TopicPartition, state: PartitionState) -> None:
-        self._health.beat()
         self._health.report("history", f"{partition_name(partition)} at {state.next_offset} of {state.log_start}")
 
 

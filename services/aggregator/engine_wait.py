@@ -33,7 +33,6 @@ async def until_available(
             wait = _RETRY_AFTER_S[min(failures, len(_RETRY_AFTER_S) - 1)]
             failures += 1
             health.set("tables", False, f"{type(error).__name__}: {error}")
-            health.beat()  # waiting is progress: a restart would not bring the engine back
             logger.warning(
                 "waiting %.1f s for Redis, Kafka, the archive or a rebuild: %s",
                 wait,
@@ -43,5 +42,4 @@ async def until_available(
             await asyncio.sleep(wait)
         else:
             health.set("tables", True)
-            health.beat()
             return result

@@ -1,7 +1,5 @@
 """The aggregator's settings."""
 
-from pathlib import Path
-
 from pydantic import Field
 
 from services.common.settings import (
@@ -38,8 +36,6 @@ class AggregatorSettings(
     aggregator_max_products: int = Field(default=1_000_000, ge=1)
     # Skip records that are in neither Kafka nor the archive. Otherwise they are an error.
     aggregator_accept_missing_history: bool = False
-    # Faust's working directory. The aggregator keeps nothing there.
-    aggregator_scratch: Path = Path(".tillstream/aggregator")
     # How often a snapshot of the live figures is stored in S3, for the batch job to compare with; 0 stores none.
     aggregator_snapshot_seconds: float = Field(default=300, ge=0)
     # How many of the newest snapshots are kept: the archive must catch up with one of them before it is deleted.

@@ -1,7 +1,7 @@
 """`python -m services.archiver`: archives topic `purchases` to S3 until SIGTERM or SIGINT.
 
 Exit status: 0 stopped, 1 the archive does not belong to this topic or Kafka rejected a request, 2 wrong settings
-(including a port in use and a bucket that does not exist).
+(including a port in use). A bucket or a topic that does not exist yet is waited for.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from services.archiver.start import LogMismatch
 from services.common.archive.keys import ForeignObject
 from services.common.entrypoint import run_service
 from services.common.eventloop_lag import watched_loop
-from services.common.kafka import client_options, make_consumer, until_reachable
+from services.common.kafka import WaitLog, client_options, make_consumer, require_topics, until_reachable
 from services.common.object_store import ObjectStore
 from services.common.telemetry import Health, TelemetryServer
 
@@ -33,19 +33,15 @@ logger = logging.getLogger("services.archiver")  # under `python -m`, __name__ i
 
 _FLUSH_S = 6.0  # with _LEAVE_GROUP_S within the ten seconds that a stopped service may take
 _LEAVE_GROUP_S = 2.0
-_STALLED_S = 60.0
 _HEARTBEATS_A_SESSION = 5
+_BUCKET_ASKED_EVERY_S = 2.0
 
 Started = TypeVar("Started", AIOKafkaConsumer, AIOKafkaAdminClient)
 
 
-class BucketNotFound(Exception):
-    """The bucket of the settings does not exist."""
-
-
 def main() -> int:
     """Run the service; returns the exit status."""
-    statuses = {BucketNotFound: 2, LogMismatch: 1, ForeignObject: 1, KafkaError: 1}
+    statuses = {LogMismatch: 1, ForeignObject: 1, KafkaError: 1}
     return run_service("archiver", ArchiverSettings, _run, statuses)
 
 
@@ -58,30 +54,43 @@ async def _serve(settings: ArchiverSettings) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    health = Health("archiver", checks=("kafka", "s3"), stall_after_s=_STALLED_S)
+    health = Health("archiver", checks=("kafka", "s3"))
     async with AsyncExitStack() as stack:
         stack.enter_context(TelemetryServer(settings.host, settings.metrics_port, health))
-        await stack.enter_async_context(watched_loop())
+        await stack.enter_async_context(watched_loop(health))
         start = asyncio.create_task(_start(settings, health, stack))
-        if await _completed_before(stop, start, health):
+        if await _completed_before(stop, start):
             archiver = start.result()
             await archiver.run(stop)
+            health.drain()
             await archiver.flush(_FLUSH_S)
     return 0
 
 
 async def _start(settings: ArchiverSettings, health: Health, stack: AsyncExitStack) -> Archiver:
-    """The archiver with its clients, once S3 and Kafka answer; the stack closes them. Raises BucketNotFound."""
+    """The archiver with its clients, once bucket and topic are there; the stack closes the clients."""
     store = ObjectStore(settings)
     s3 = S3Calls(health)
     stack.callback(s3.close)
-    if not await s3(store.exists):
-        raise BucketNotFound(f"bucket {settings.s3_bucket} does not exist: create it or set TILLSTREAM_S3_BUCKET")
+    await _wait_for_bucket(store, s3, health)
+    wait_log = WaitLog(lambda reason: health.set("kafka", False, reason))
+    await until_reachable(lambda: require_topics(settings, [settings.purchases_topic]), wait_log)
     admin = await _start_client(lambda: AIOKafkaAdminClient(**client_options(settings)), health)
     stack.push_async_callback(admin.close)
     consumer = await _start_client(lambda: _consumer(settings), health)
     stack.push_async_callback(_leave_group, consumer)
     return Archiver(settings, consumer, admin, SegmentChains(store), s3=s3, health=health)
+
+
+async def _wait_for_bucket(store: ObjectStore, s3: S3Calls, health: Health) -> None:
+    logged = False
+    while not await s3(store.exists):
+        reason = f"bucket {store.bucket} does not exist yet: `python -m services.provision` creates it"
+        health.set("s3", False, reason)
+        if not logged:
+            logged = True
+            logger.warning("waiting: %s", reason)
+        await asyncio.sleep(_BUCKET_ASKED_EVERY_S)
 
 
 def _consumer(settings: ArchiverSettings) -> AIOKafkaConsumer:
@@ -109,11 +118,7 @@ async def _start_client(create: Callable[[], Started], health: Health) -> Starte
             raise
         return client
 
-    def on_wait(error: Exception) -> None:
-        health.set("kafka", False, str(error))
-        logger.warning("waiting for Kafka: %s", error)
-
-    return await until_reachable(start, on_wait)
+    return await until_reachable(start, WaitLog(lambda reason: health.set("kafka", False, reason)))
 
 
 async def _leave_group(consumer: AIOKafkaConsumer) -> None:
@@ -121,12 +126,10 @@ async def _leave_group(consumer: AIOKafkaConsumer) -> None:
         await asyncio.wait_for(consumer.stop(), _LEAVE_GROUP_S)
 
 
-async def _completed_before(stop: asyncio.Event, work: "asyncio.Task[Archiver]", health: Health) -> bool:
+async def _completed_before(stop: asyncio.Event, work: "asyncio.Task[Archiver]") -> bool:
     """Wait for the work; False, with the work cancelled, where `stop` came first."""
     stopper = asyncio.create_task(stop.wait())
-    while not work.done() and not stop.is_set():
-        health.beat()
-        await asyncio.wait({work, stopper}, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({work, stopper}, return_when=asyncio.FIRST_COMPLETED)
     stopper.cancel()
     if work.done():
         return True

@@ -67,7 +67,6 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         figures = asyncio.create_task(self._report_figures())
         try:
             while not stop.is_set():
-                self._health.beat()
                 self._end_jobs()
                 await self._fetch()
                 self._close_due()

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from services.common.metrics import LOOP_LONGEST_STALL_SECONDS, LOOP_STALL_SECONDS
+from services.common.telemetry import Health
 
 logger = logging.getLogger(__name__)
 
@@ -70,16 +71,17 @@ def timed_gc() -> Iterator[GcTimer]:
         gc.callbacks.remove(gc_timer)
 
 
-async def watch_loop() -> None:
-    """Measure the running event loop until cancelled."""
+async def watch_loop(health: Health) -> None:
+    """Measure the running event loop until cancelled; each turn is a sign of life."""
     with timed_gc() as gc_timer:
-        await _watch(gc_timer)
+        await _watch(health, gc_timer)
 
 
-async def _watch(gc_timer: GcTimer) -> None:
+async def _watch(health: Health, gc_timer: GcTimer) -> None:
     longest = SlidingMax()
     LOOP_LONGEST_STALL_SECONDS.set_function(lambda: longest.value(time.monotonic()))
     while True:
+        health.beat()
         asleep, cpu_s, gc_s = time.monotonic(), time.thread_time(), gc_timer.seconds
         await asyncio.sleep(TICK_S)
         now = time.monotonic()
@@ -99,9 +101,9 @@ async def _watch(gc_timer: GcTimer) -> None:
 
 
 @asynccontextmanager
-async def watched_loop() -> AsyncIterator[None]:
+async def watched_loop(health: Health) -> AsyncIterator[None]:
     """Measure the running event loop until the block is left."""
-    task = asyncio.create_task(watch_loop(), name="loop-watch")
+    task = asyncio.create_task(watch_loop(health), name="loop-watch")
     try:
         yield
     finally:

@@ -1,20 +1,30 @@
 """Shared by all aiokafka clients: options (plaintext on one machine, IAM over TLS on MSK), start and stop."""
 
 import asyncio
+import logging
 import ssl
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.abc import AbstractTokenProvider
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, ProducerClosed
 
 from services.common.settings import KafkaSettings
 
+logger = logging.getLogger(__name__)
+
 Connected = TypeVar("Connected")
 
 ISOLATION_LEVEL = "read_committed"
+_WAIT_LOGGED_EVERY_S = 10.0
+
+
+class TopicMissing(KafkaError):  # type: ignore[misc]  # aiokafka is untyped
+    """A topic does not exist yet."""
 
 
 class MskTokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is untyped
@@ -31,9 +41,17 @@ class MskTokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka
         return str(token)
 
 
+def metadata_max_age_ms(settings: KafkaSettings) -> int:
+    """How old a client's list of partitions may become."""
+    return int(settings.kafka_metadata_seconds * 1000)
+
+
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
     """Keyword arguments for AIOKafkaProducer, AIOKafkaConsumer and AIOKafkaAdminClient."""
-    options: dict[str, Any] = {"bootstrap_servers": settings.kafka_bootstrap}
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap,
+        "metadata_max_age_ms": metadata_max_age_ms(settings),
+    }
     if settings.kafka_security == "msk_iam":
         options |= {
             "security_protocol": "SASL_SSL",
@@ -56,7 +74,8 @@ def make_consumer(settings: KafkaSettings, *topics: str, **options: Any) -> AIOK
     It reads committed records only: what a transaction wrote and aborted is never delivered, and `end_offsets` are the
     last stable offsets, so that whatever measures how far it is behind reaches 0 (docs/adr/0086).
     """
-    return AIOKafkaConsumer(*topics, isolation_level=ISOLATION_LEVEL, **client_options(settings), **options)
+    given = {**client_options(settings), **options}
+    return AIOKafkaConsumer(*topics, isolation_level=ISOLATION_LEVEL, **given)
 
 
 async def until_reachable(
@@ -72,6 +91,38 @@ async def until_reachable(
         except (KafkaError, OSError) as error:
             on_wait(error)
         await asyncio.sleep(pause_s)
+
+
+async def require_topics(settings: KafkaSettings, topics: Collection[str]) -> None:
+    """Return where Kafka answers and has the topics. Raises TopicMissing, KafkaError, OSError."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    try:
+        await admin.start()
+        described = await admin.describe_topics(list(topics))
+    finally:
+        await admin.close()
+    if missing := set(topics) - {each["topic"] for each in described if each["partitions"]}:
+        names = " and ".join(sorted(missing))
+        raise TopicMissing(f"{names}: no such topic yet; `python -m services.provision` creates it")
+
+
+class WaitLog:
+    """Logs that Kafka is waited for: each new reason at once, the same one every ten seconds."""
+
+    def __init__(self, on_wait: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        """`on_wait` gets the reason of each failed attempt."""
+        self._on_wait = on_wait
+        self._clock = clock
+        self._logged = ""
+        self._logged_at = float("-inf")
+
+    def __call__(self, error: Exception) -> None:
+        """Note a failed attempt: pass this to `until_reachable`."""
+        reason, now = str(error) or repr(error), self._clock()
+        self._on_wait(reason)
+        if reason != self._logged or now - self._logged_at >= _WAIT_LOGGED_EVERY_S:
+            self._logged, self._logged_at = reason, now
+            logger.warning("waiting for Kafka: %s", reason)
 
 
 async def stop(consumer: AIOKafkaConsumer) -> None:

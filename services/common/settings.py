@@ -43,6 +43,9 @@ class ServiceSettings(Settings):
     """Settings of every service. All sockets bind to loopback by default."""
 
     host: str = "127.0.0.1"
+    # After a signal to stop, a service that answers requests says that it is not ready and serves for so long before it
+    # takes no more. A cluster needs some seconds to send requests elsewhere.
+    drain_seconds: float = Field(default=0.0, ge=0, le=300)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 
@@ -57,6 +60,8 @@ class KafkaSettings(Settings):
 
     kafka_bootstrap: str = "127.0.0.1:9092"
     kafka_security: Literal["plaintext", "msk_iam"] = "plaintext"
+    # How soon every client notices new partitions, in seconds. Kafka's own default is five minutes.
+    kafka_metadata_seconds: float = Field(default=20.0, gt=0, le=300)
     aws_region: str = "eu-central-1"
     purchases_topic: str = "purchases"
     dead_letters_topic: str = "purchases.dlq"

@@ -25,6 +25,9 @@ from services.common.version import running_version
 
 logger = logging.getLogger(__name__)
 
+# An event loop that turned this long ago is taken for stuck. Even a starved machine turns it every few seconds.
+STALL_AFTER_S = 30.0
+
 # As much as local/process.py keeps of each process's log at its start.
 LOG_KEPT_BYTES = 20 * 1024 * 1024
 
@@ -115,38 +118,50 @@ class _Check:
 class Health:
     """The health of a service. Safe to use from several threads.
 
-    ready = every named check is ok. alive = a `beat` within `stall_after_s` (always, where None): liveness shows
-    progress and depends on no other service.
+    alive = the event loop turns: `beat` was called within STALL_AFTER_S, or not yet. No engine and no other service
+    has a part in it, so an outage restarts nothing. ready = every named check is ok, and the service is not stopping;
+    with `stays_ready` a check that fails after the service was ready once is only reported.
     """
 
-    def __init__(self, service: str, checks: Iterable[str] = (), stall_after_s: float | None = None) -> None:
+    def __init__(self, service: str, checks: Iterable[str] = (), *, stays_ready: bool = False) -> None:
         self.service = service
+        self.draining = False
         self._checks = {name: _Check(False, "not yet") for name in checks}
         self._figures: dict[str, Figure] = {}
-        self._stall_after_s = stall_after_s
-        self._last_beat = time.monotonic()
+        self._stays_ready = stays_ready
+        self._was_ready = False
+        self._last_beat: float | None = None
 
     def set(self, check: str, ok: bool, detail: str = "") -> None:
         """The outcome of one check."""
         self._checks[check] = _Check(ok, detail)
+        self._was_ready = self._was_ready or self._all_ok
 
     def report(self, figure: str, value: Figure) -> None:
         """A figure for people, shown by /readyz (metrics are for machines)."""
         self._figures[figure] = value
 
     def beat(self) -> None:
-        """Record that the main loop has made progress, or has nothing to do."""
+        """Record that the event loop turns."""
         self._last_beat = time.monotonic()
+
+    def drain(self) -> None:
+        """The service stops: it is not ready any more, and never again."""
+        self.draining = True
 
     @property
     def ready(self) -> bool:
-        """Whether every check is ok."""
-        return all(check.ok for check in self._checks.values())
+        """Whether work may be sent here."""
+        return not self.draining and (self._all_ok or (self._stays_ready and self._was_ready))
+
+    @property
+    def _all_ok(self) -> bool:
+        return all(check.ok for check in list(self._checks.values()))
 
     @property
     def alive(self) -> bool:
-        """Whether the main loop still makes progress."""
-        return self._stall_after_s is None or time.monotonic() - self._last_beat < self._stall_after_s
+        """Whether the event loop turns."""
+        return self._last_beat is None or time.monotonic() - self._last_beat < STALL_AFTER_S
 
     def describe(self) -> dict[str, Any]:
         """The body of /readyz."""
@@ -156,6 +171,7 @@ class Health:
             "version": version.number,
             "commit": version.commit,
             "ready": self.ready,
+            "draining": self.draining,
             "checks": {name: {"ok": check.ok, "detail": check.detail} for name, check in self._checks.items()},
             "figures": dict(self._figures),
         }

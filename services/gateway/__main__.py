@@ -21,7 +21,7 @@ from services.gateway.settings import GatewaySettings
 
 logger = logging.getLogger("services.gateway")  # under `python -m`, __name__ is __main__
 
-_DRAIN_SECONDS = 5
+_FINISH_SECONDS = 5  # for requests under way once no more are taken
 # The kernel's send buffer for a client that reads slowly. Without a limit it grows to megabytes per client.
 _SEND_BUFFER_BYTES = 128 * 1024
 # Unsent bytes that may wait below a client's queue, in the kernel and in the transport. With more, a stalled client
@@ -80,9 +80,9 @@ async def _serve(settings: GatewaySettings, listener: socket.socket) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=_DRAIN_SECONDS,
+        timeout_graceful_shutdown=_FINISH_SECONDS,
     )
-    await _Server(config, app).serve([listener])
+    await _Server(config, app, settings.drain_seconds).serve([listener])
 
 
 class _Connection(HttpToolsProtocol):
@@ -94,11 +94,17 @@ class _Connection(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    """Ends the open streams before it stops: uvicorn waits for them, and they have no end of their own."""
+    """Serves for a while after the signal to stop, then ends the open streams, and stops.
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    uvicorn waits for the streams, and they have no end of their own. Until they end, other replicas take what is new;
+    so a page that reconnects does not come back here.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float) -> None:
         super().__init__(config)
         self._gateway = app
+        self._drain_seconds = drain_seconds
+        self._drained_at: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -108,9 +114,23 @@ class _Server(uvicorn.Server):
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+    @property
+    def _dependencies(self) -> Dependencies:
         dependencies: Dependencies = self._gateway.state.dependencies
-        dependencies.stream_hub.close()
+        return dependencies
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to stop now; asked ten times a second."""
+        if not await super().on_tick(counter):
+            return False
+        now = asyncio.get_running_loop().time()
+        if self._drained_at is None:
+            self._dependencies.health.drain()
+            self._drained_at = now + self._drain_seconds
+        return self.force_exit or now >= self._drained_at
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._dependencies.stream_hub.close()
         await super().shutdown(sockets)
 
 

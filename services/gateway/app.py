@@ -65,7 +65,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     docs.install(app)
     static_page.install(app, settings.web_dist)
     app.add_middleware(
-        GatewayMiddleware, hosts=AllowedHosts(settings.gateway_hosts), max_body_bytes=settings.max_body_bytes
+        GatewayMiddleware,
+        hosts=AllowedHosts(settings.gateway_hosts),
+        max_body_bytes=settings.max_body_bytes,
+        draining=lambda: app.state.dependencies.health.draining,
     )
     return app
 
@@ -74,12 +77,12 @@ def create_app(settings: GatewaySettings) -> FastAPI:
 async def open_dependencies(settings: GatewaySettings) -> AsyncIterator[Dependencies]:
     """Open all clients and pollers. The gateway starts without any of its upstreams: each client connects later."""
     async with AsyncExitStack() as stack:
-        health = Health("gateway", checks=("redis",))
+        health = Health("gateway", checks=("redis",), stays_ready=True)
         clients = _open_clients(settings, stack)
         pollers = _open_pollers(settings, health, clients, stack)
         # Where Redis is reachable, the first response has figures.
         await asyncio.gather(pollers.shop_state.refresh(), pollers.ticker.refresh())
-        await stack.enter_async_context(watched_loop())
+        await stack.enter_async_context(watched_loop(health))
         await stack.enter_async_context(run_periodically(_schedule(settings, clients, pollers)))
         yield _dependencies(settings, health, clients, pollers)
 

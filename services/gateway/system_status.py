@@ -194,13 +194,19 @@ def service_component(name: str, readyz: Mapping[str, Any]) -> Component:
     return Component(
         name=name,
         kind="service",
-        status="ok" if readyz.get("ready") else "not_ready",
-        detail=f"waits for {', '.join(failing)}" if failing else "ready",
+        status="ok" if readyz.get("ready") and not failing else "not_ready",
+        detail=_what_is_missing(failing, stopping=bool(readyz.get("draining"))),
         version=readyz.get("version"),
         rate=_number(figures.get("events_per_second")),
         lag=_whole(figures.get("lag")),
         figures=figures,
     )
+
+
+def _what_is_missing(failing: Sequence[str], *, stopping: bool) -> str:
+    if failing:
+        return f"waits for {', '.join(failing)}"
+    return "stopping" if stopping else "ready"
 
 
 def _number(value: object) -> float | None:

@@ -19,7 +19,7 @@ from services.recommender.settings import RecommenderSettings
 
 SERVICE = "recommender"
 GRACE_S = 5.0
-_BEAT_S = 1.0
+_REPORT_S = 1.0
 
 
 async def serve(settings: RecommenderSettings) -> None:
@@ -28,7 +28,7 @@ async def serve(settings: RecommenderSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    health = Health(SERVICE, checks=("model",), stall_after_s=30)
+    health = Health(SERVICE, checks=("model",))
     store = ObjectStore(settings)
 
     def on_change(serving: Serving) -> None:
@@ -45,7 +45,12 @@ async def serve(settings: RecommenderSettings) -> None:
         spare=settings.recommender_spare_products,
     )
     impressions = ImpressionLog(settings, settings.recommendations_topic, settings.recommendations_share)
-    server = RecommenderServer(lambda: loader.serving, settings.recommender_max_concurrent, impressions)
+    server = RecommenderServer(
+        lambda: loader.serving,
+        settings.recommender_max_concurrent,
+        impressions,
+        connection_s=settings.recommender_connection_seconds,
+    )
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(store.close)
         stack.enter_context(TelemetryServer(settings.host, settings.metrics_port, health))
@@ -56,8 +61,10 @@ async def serve(settings: RecommenderSettings) -> None:
         await impressions.start()
         stack.callback(loader.close)
         loader.start()
-        await stack.enter_async_context(watched_loop())
+        await stack.enter_async_context(watched_loop(health))
         await _until(stop, health, loader)
+        health.drain()
+        await server.drain(settings.drain_seconds)
 
 
 def show(health: Health, serving: Serving) -> None:
@@ -81,12 +88,11 @@ def show_stream(health: Health, serving: Serving) -> None:
 
 
 async def _until(stop: asyncio.Event, health: Health, loader: ModelLoader) -> None:
-    """Report a heartbeat while the event loop runs, until `stop`."""
+    """Report how far the stream is followed, until `stop`."""
     while not stop.is_set():
-        health.beat()
         show_stream(health, loader.serving)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), _BEAT_S)
+            await asyncio.wait_for(stop.wait(), _REPORT_S)
 
 
 def main() -> int:

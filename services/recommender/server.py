@@ -19,26 +19,46 @@ from services.recommender.serving import Serving
 # By then clients that watch the health use another replica, and no call waits to be accepted.
 _IDLE_S = 0.1
 
+# For calls under way on a connection that has reached its age.
+_CONNECTION_GRACE_MS = 10_000
+# How often a client may ask whether a connection is alive. gRPC's default, five minutes, would end the connection.
+_PING_ALLOWED_EVERY_MS = 5_000
+
+_OPTIONS = [
+    ("grpc.so_reuseport", 0),  # otherwise a second server would silently share the port
+    ("grpc.max_connection_age_grace_ms", _CONNECTION_GRACE_MS),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", _PING_ALLOWED_EVERY_MS),
+    ("grpc.keepalive_permit_without_calls", 1),
+]
+
+LIVENESS = ""  # the health service's name for the process as a whole
 _STATUS = health_pb2.HealthCheckResponse
 
 
 class RecommenderServer:
-    """Serves until closed. Health is SERVING from the first model on: a refused newer one changes nothing."""
+    """Serves until closed.
+
+    Its health service knows two names: "" is SERVING while the process lives; the name of our service from the first
+    model on, since without one no request can be answered. A refused newer model changes nothing.
+    """
 
     def __init__(
         self,
         serving: Callable[[], Serving],
         max_concurrent: int | None = None,
         impressions: ImpressionLog | None = None,
+        *,
         clock: Callable[[], int] = clock_ms,
+        connection_s: float = 60.0,
     ) -> None:
+        """`connection_s`: a connection ends after so long, without an error; its client then asks DNS for replicas."""
         self._serving = serving
         self._health = health.aio.HealthServicer()
+        self._draining = False
         self._interceptor = ErrorAndMetricsInterceptor(SERVICE_NAME)
         self._server = aio.server(
             interceptors=[self._interceptor],
-            # Without this a second server would silently share the port.
-            options=[("grpc.so_reuseport", 0)],
+            options=[*_OPTIONS, ("grpc.max_connection_age_ms", int(connection_s * 1000))],
             maximum_concurrent_rpcs=max_concurrent,
         )
         recommender_pb2_grpc.add_RecommenderServicer_to_server(
@@ -60,8 +80,15 @@ class RecommenderServer:
 
     async def show_health(self) -> None:
         """Update the health service by what is served now."""
-        status = _STATUS.NOT_SERVING if self._serving().main is None else _STATUS.SERVING
-        await asyncio.gather(self._health.set("", status), self._health.set(SERVICE_NAME, status))
+        answers = self._serving().main is not None and not self._draining
+        await self._health.set(LIVENESS, _STATUS.SERVING)
+        await self._health.set(SERVICE_NAME, _STATUS.SERVING if answers else _STATUS.NOT_SERVING)
+
+    async def drain(self, seconds: float) -> None:
+        """Report that no more calls should come, and answer those that still do for so long."""
+        self._draining = True
+        await self.show_health()
+        await asyncio.sleep(seconds)
 
     async def close(self, grace_s: float) -> None:
         """Report NOT_SERVING, wait until idle, then refuse new calls; those in flight may end within `grace_s`."""

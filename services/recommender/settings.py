@@ -13,6 +13,8 @@ class RecommenderSettings(ServiceSettings, KafkaSettings, S3Settings, EventSetti
     model_poll_s: float = Field(default=2.0, gt=0, le=3600)
     # Requests beyond this are answered RESOURCE_EXHAUSTED at once rather than queued for longer than anyone waits.
     recommender_max_concurrent: int = Field(default=1000, ge=1)
+    # A client's connection ends after so long, without an error: it asks DNS again, and finds replicas that are new.
+    recommender_connection_seconds: float = Field(default=60.0, ge=1)
     # Rows for products that are sold for the first time after the model was trained; beyond them such products wait
     # for the next model. A row takes some 600 bytes at rank 64.
     recommender_spare_products: int = Field(default=10_000, ge=0, le=10_000_000)

@@ -19,7 +19,7 @@ from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from recsys.model import load_model
 from services.common.telemetry import PortInUse
 from services.recommender.ab_assignment import assign_variant
-from services.recommender.server import RecommenderServer
+from services.recommender.server import LIVENESS, RecommenderServer
 from services.recommender.service import SERVICE_NAME
 from services.recommender.serving import Refusal, ServedVariant, Serving, ServingModel
 from tests.support.models import COMPOSITION, MODELS, VERSION, Objects, checkerboard, publish, without_stream
@@ -260,18 +260,37 @@ async def test_an_error_of_ours_is_internal_and_reveals_nothing(
     assert "a request failed" in caplog.text
 
 
-@pytest.mark.parametrize("service", ["", SERVICE_NAME])
-async def test_health_follows_the_model(
-    channel: aio.Channel, server: RecommenderServer, stage: Stage, service: str
-) -> None:
+async def health_of(channel: aio.Channel, service: str) -> int:
     health: Any = health_pb2_grpc.HealthStub(channel)
+    answer = await health.Check(health_pb2.HealthCheckRequest(service=service))
+    return int(answer.status)
+
+
+async def test_health_of_the_service_follows_the_model_and_that_of_the_process_does_not(
+    channel: aio.Channel, server: RecommenderServer, stage: Stage
+) -> None:
     status = health_pb2.HealthCheckResponse
     loaded = stage.serving
     for serving, expected in ((Serving(), status.NOT_SERVING), (loaded, status.SERVING)):
         stage.serving = serving
         await server.show_health()
-        answer = await health.Check(health_pb2.HealthCheckRequest(service=service))
-        assert answer.status == expected
+        assert await health_of(channel, SERVICE_NAME) == expected
+        assert await health_of(channel, LIVENESS) == status.SERVING
+
+
+async def test_a_server_that_drains_is_alive_answers_and_wants_no_more(
+    channel: aio.Channel, server: RecommenderServer, stub: Stub
+) -> None:
+    status = health_pb2.HealthCheckResponse
+    draining = asyncio.create_task(server.drain(0.5))
+    await asyncio.sleep(0.1)
+    assert await health_of(channel, SERVICE_NAME) == status.NOT_SERVING
+    assert await health_of(channel, LIVENESS) == status.SERVING
+    await server.show_health()  # as after a swap of models meanwhile
+    assert await health_of(channel, SERVICE_NAME) == status.NOT_SERVING
+    assert (await stub.Recommend(pb.RecommendRequest(user_id="u00"))).items
+    assert not draining.done()
+    await draining
 
 
 async def test_health_does_not_know_other_services(channel: aio.Channel) -> None:

@@ -210,7 +210,6 @@ class Rig:
                 "TILLSTREAM_AGGREGATOR_INSTANCE": name,
                 "TILLSTREAM_REDIS_URL": f"redis://{LOOPBACK}:{self.redis_proxies[name].port}/0",
                 "TILLSTREAM_AGGREGATOR_METRICS_PORT": str(port),
-                "TILLSTREAM_AGGREGATOR_SCRATCH": str(self.layout.data / name),
             },
         )
         self.processes[name] = spawn(program, die_with_parent=True)

@@ -214,7 +214,6 @@ def aggregator_environment(stand: Stand) -> dict[str, str]:
         dead_letters_topic=stand.topics.dead_letters,
         aggregator_group=stand.topics.purchases,
         aggregator_metrics_port=str(free_port()),
-        aggregator_scratch=str(stand.folder / "scratch"),
     )
 
 

@@ -51,7 +51,6 @@ def make(names: TopicNames, kafka: str, redis_url: str, tmp_path: Path) -> Itera
             "TILLSTREAM_AGGREGATOR_GROUP": names.purchases,
             "TILLSTREAM_AGGREGATOR_CHUNK": "100",
             "TILLSTREAM_AGGREGATOR_SNAPSHOT_SECONDS": "0",  # there is no S3 here
-            "TILLSTREAM_AGGREGATOR_SCRATCH": str(tmp_path / f"scratch{len(made)}"),
             **{f"TILLSTREAM_{name}": value for name, value in settings.items()},
         }
         made.append(AggregatorProcess(environment, tmp_path / f"aggregator{len(made)}.log"))

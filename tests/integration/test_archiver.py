@@ -256,11 +256,19 @@ def archived_lines_of_others(s3: S3Settings) -> int:
         store.close()
 
 
-def test_a_missing_bucket_is_one_clear_line(kafka: str, names: TopicNames, s3: S3Settings, tmp_path: Path) -> None:
-    variables = environment(kafka, names.purchases, s3.model_copy(update={"s3_bucket": "nowhere"}))
+def test_a_bucket_that_does_not_exist_yet_is_waited_for(
+    kafka: str, names: TopicNames, s3: S3Settings, tmp_path: Path
+) -> None:
+    later = s3.model_copy(update={"s3_bucket": f"{s3.s3_bucket}-later"})
+    variables = environment(kafka, names.purchases, later)
+    port = int(variables["TILLSTREAM_METRICS_PORT"])
     with running(ARCHIVER, [], variables, tmp_path / "log") as archiver:
-        assert archiver.wait() == 2
-        assert archiver.output.splitlines()[-1].startswith("archiver: bucket nowhere does not exist")
+        wait_until(lambda: "does not exist yet" in archiver.output, "the log says what is missing")
+        assert not readiness(port)["ready"]
+        store = ObjectStore(later)
+        store.create_bucket()
+        store.close()
+        wait_until(lambda: bool(readiness(port)["ready"]), "the archiver is ready")
 
 
 def test_a_wrong_setting_is_one_clear_line(kafka: str, names: TopicNames, s3: S3Settings, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 from services.common.tables import shard_keys
 from services.producer.checkpoint import CheckpointFile
+from services.recommender.service import SERVICE_NAME
 from tests.support.engines import TopicFactory, TopicNames
 from tests.support.models import checkerboard, publish
 from tests.support.polling import wait_until
@@ -145,7 +146,6 @@ def test_the_aggregator_commits_what_the_tables_hold(
         aggregator_group=names.purchases,
         aggregator_metrics_port=port,
         aggregator_chunk=100,  # small, so that a batch takes its time
-        aggregator_scratch=tmp_path / "scratch",
     )
     with redis.Redis.from_url(redis_url) as client:
         with (
@@ -340,7 +340,7 @@ def test_the_recommender_ends_the_calls_under_way(s3: S3Settings, tmp_path: Path
         grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         wait_until(lambda: bool(readiness(metrics_port).get("ready")), "a model is served")
-        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE_NAME))
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
         stub = recommender_pb2_grpc.RecommenderStub(channel)
         request = pb.RecommendBatchRequest(user_ids=[f"u{number:02d}" for number in range(8)] * 2, k=3)

@@ -150,8 +150,7 @@ def test_a_service_starts_with_its_own_lock_alone(
     image: str, pythons: dict[str, Path], tmp_path: Path, engines: dict[str, object]
 ) -> None:
     port = free_port()
-    own = {STAYING[image]: port, "AGGREGATOR_SCRATCH": tmp_path / "scratch"}
-    own |= {"RECOMMENDER_PORT": free_port()} if image == "recommender" else {}
+    own = {STAYING[image]: port} | ({"RECOMMENDER_PORT": free_port()} if image == "recommender" else {})
     values = {f"TILLSTREAM_{name}": str(value) for name, value in (engines | own).items()}
     command = [str(pythons[image]), "-m", f"services.{image}"]
     log = tmp_path / "log"

@@ -70,7 +70,6 @@ def shop(kafka: str, redis_url: str, topics: TopicFactory, s3: S3Settings, tmp_p
         "dead_letters_topic": names.dead_letters,
         "aggregator_group": names.purchases,
         "aggregator_chunk": "100",
-        "aggregator_scratch": str(tmp_path / "scratch"),
         "archive_group": f"{names.purchases}-archive",
         "archive_object_bytes": "8000",
         "archive_object_age_s": "1",

@@ -21,6 +21,8 @@ from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
+from services.recommender.server import LIVENESS
+from services.recommender.service import SERVICE_NAME
 from tests.support.models import VERSION, checkerboard, point_at, publish
 from tests.support.polling import wait_until
 
@@ -71,9 +73,9 @@ def readiness(port: int) -> tuple[int, dict[str, Any]]:
     return status, json.loads(body)
 
 
-def serving(channel: grpc.Channel) -> int:
+def serving(channel: grpc.Channel, service: str = SERVICE_NAME) -> int:
     stub: Any = health_pb2_grpc.HealthStub(channel)
-    answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=5, wait_for_ready=True)
+    answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5, wait_for_ready=True)
     return int(answer.status)
 
 
@@ -81,6 +83,7 @@ def test_from_start_without_a_model_to_a_clean_stop(s3: S3Settings) -> None:
     store = ObjectStore(s3)
     with recommender(s3) as (process, port, metrics_port), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         assert serving(channel) == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert serving(channel, LIVENESS) == health_pb2.HealthCheckResponse.SERVING
         status, ready = readiness(metrics_port)
         assert (status, ready["ready"], ready["checks"]["model"]["detail"]) == (503, False, "not yet")
         assert fetch(metrics_port, "/healthz")[0] == 200

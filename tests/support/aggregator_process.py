@@ -8,10 +8,11 @@ from pathlib import Path
 
 import httpx
 import redis
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from local.ports import free_port
 from services.common.events import Purchase, parse
+from services.common.kafka import partitions_of
 from services.common.tables import shard_keys
 from tests.support.engines import TopicNames
 from tests.support.live_tables import expected, hash_of, held, totals
@@ -58,6 +59,7 @@ class PurchaseFeed:
 
     def __init__(self, kafka: str, names: TopicNames) -> None:
         self._kafka, self._names = kafka, names
+        self.topic = names.purchases
         self.lines: list[Purchase] = []
         self.rejected = 0
 
@@ -77,7 +79,7 @@ class PurchaseFeed:
     async def ends(self) -> dict[str, int]:
         topics = (self._names.purchases, self._names.dead_letters)
         async with AIOKafkaConsumer(bootstrap_servers=self._kafka) as consumer:
-            partitions = [TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)]
+            partitions = [partition for topic in topics for partition in await partitions_of(consumer, topic)]
             ends = await consumer.end_offsets(partitions)
         return {f"{partition.topic}/{partition.partition}": end for partition, end in ends.items() if end}
 

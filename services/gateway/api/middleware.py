@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -40,17 +40,21 @@ SECURITY_HEADERS = {
 class GatewayMiddleware:
     """ASGI middleware around the whole app. Renders every error as a problem document."""
 
-    def __init__(self, app: ASGIApp, hosts: AllowedHosts, max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, hosts: AllowedHosts, max_body_bytes: int, draining: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`draining`: whether connections should end with their current response."""
         self._app = app
         self._hosts = hosts
         self._max_body_bytes = max_body_bytes
+        self._draining = draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         _route_undecoded(scope)
-        exchange = _Exchange(scope, receive, send, self._max_body_bytes)
+        exchange = _Exchange(scope, receive, send, max_body_bytes=self._max_body_bytes, draining=self._draining)
         try:
             self._hosts.check(scope)
             exchange.check_length()
@@ -72,11 +76,14 @@ def _route_undecoded(scope: Scope) -> None:
 class _Exchange:
     """One request and its response."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, max_body_bytes: int) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, *, max_body_bytes: int, draining: Callable[[], bool]
+    ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
         self._max_body_bytes = max_body_bytes
+        self._draining = draining
         self._received = 0
         self._started_at = time.perf_counter()
         self._response_started = False
@@ -102,7 +109,10 @@ class _Exchange:
         """Send the response with the security headers."""
         if message["type"] == "http.response.start":
             self._response_started = True
-            MutableHeaders(scope=message).update(SECURITY_HEADERS)
+            headers = MutableHeaders(scope=message)
+            headers.update(SECURITY_HEADERS)
+            if self._draining():
+                headers["Connection"] = "close"  # the client's next request goes to another replica
             self._observe(message["status"])
         await self._send(message)
 

@@ -27,7 +27,11 @@ _NOT_READY: dict[str, Any] = {"description": "Not ready, with the same body", "c
 
 @router.get("/readyz", summary="Readiness", responses={503: _NOT_READY})
 async def readyz(request: Request) -> Response:
-    """Ready while the live tables can be read. Does not depend on the recommender."""
+    """Ready once the live tables could be read, until the gateway stops. Does not depend on the recommender.
+
+    Where Redis is away later, the check `redis` says so, and the gateway stays ready: it still answers recommendations
+    and takes events, and no other replica could read the figures either.
+    """
     health = get_dependencies(request).health
     body = msgspec.json.encode(health.describe())
     return Response(body, 200 if health.ready else 503, media_type="application/json")

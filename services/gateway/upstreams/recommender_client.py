@@ -1,6 +1,7 @@
 """gRPC client of the recommender. Each call has a deadline."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
@@ -17,14 +18,43 @@ logger = logging.getLogger(__name__)
 
 Message = TypeVar("Message")
 _POLL_DEADLINE_SECONDS = 1.0
+_SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
+# Calls go to all replicas behind one name in turn. A call that a replica did not answer, because it has ended or has no
+# model, goes to another one within its deadline; every call only reads. While most calls fail, none is retried.
+_SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "methodConfig": [
+        {
+            "name": [{"service": _SERVICE}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.01s",
+                "maxBackoff": "0.05s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": [grpc.StatusCode.UNAVAILABLE.name],
+            },
+        }
+    ],
+    "retryThrottling": {"maxTokens": 100, "tokenRatio": 1},
+}
 _CHANNEL_OPTIONS = [
-    # Reconnect soon after the recommender is back: the default backs off up to two minutes.
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-    # Spread calls over all replicas behind one name.
-    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    ("grpc.service_config_disable_resolution", 1),  # it is not in DNS
     ("grpc.enable_http_proxy", 0),
+    # Reconnect soon after the recommender is back: the default backs off up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # Also how long a connection may take to open: the address of a pod that is gone does not answer at all.
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    # A lost connection asks DNS for the replicas of now. The default allows that twice a minute.
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
+    # Finds a connection whose other end has vanished without a word; the recommender allows that often.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.keepalive_permit_without_calls", 1),
 ]
-# grpc.health.v1.HealthCheckResponse{status: SERVING}
+# grpc.health.v1.HealthCheckRequest{service: our service} and HealthCheckResponse{status: SERVING}
+_IS_SERVING = b"\x0a%c%s" % (len(_SERVICE), _SERVICE.encode())
 _SERVING = b"\x08\x01"
 
 
@@ -99,9 +129,9 @@ class RecommenderClient:
         return await _call(self._stub.GetModel(pb.GetModelRequest(), timeout=_POLL_DEADLINE_SECONDS))
 
     async def serving(self) -> bool:
-        """Whether the standard gRPC health service of the recommender reports SERVING."""
+        """Whether the standard gRPC health service of the recommender says that it answers requests."""
         try:
-            status: bytes = await self._health(b"", timeout=_POLL_DEADLINE_SECONDS)
+            status: bytes = await self._health(_IS_SERVING, timeout=_POLL_DEADLINE_SECONDS)
         except grpc.aio.AioRpcError:
             return False
         return status == _SERVING

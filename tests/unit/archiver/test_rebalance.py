@@ -74,7 +74,7 @@ class Admin:
 async def test_records_of_an_earlier_assignment_are_neither_kept_nor_skipped(located_first: bool) -> None:
     """Found by the fault suite: an archiver that woke up after its session; records were archived twice."""
     consumer, store = Consumer(), MemoryStore()
-    health = Health("archiver", checks=("kafka", "s3"), stall_after_s=60)
+    health = Health("archiver", checks=("kafka", "s3"))
     settings = ArchiverSettings(archive_object_bytes=1, archive_object_age_s=0.01)
     s3 = S3Calls(health)
     archiver = Archiver(settings, consumer, Admin(), SegmentChains(store), s3=s3, health=health)

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.common.eventloop_lag import GcTimer, SlidingMax, watched_loop
+from services.common.telemetry import Health
 
 
 def measured(above_s: str) -> float:
@@ -20,7 +21,7 @@ def measured(above_s: str) -> float:
 async def test_a_blocked_loop_is_measured_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     before = measured("0.25")
     with caplog.at_level(logging.WARNING):
-        async with watched_loop():
+        async with watched_loop(Health("test")):
             await asyncio.sleep(0.01)
             time.sleep(0.4)  # noqa: ASYNC251 (what no service may do)
             await asyncio.sleep(0.01)
@@ -31,7 +32,7 @@ async def test_a_blocked_loop_is_measured_and_logged(caplog: pytest.LogCaptureFi
 
 async def test_collections_of_garbage_are_told_from_other_work(caplog: pytest.LogCaptureFixture) -> None:
     kept = [[number] for number in range(300_000)]  # to be walked
-    async with watched_loop():
+    async with watched_loop(Health("test")):
         await asyncio.sleep(0.01)
         time.sleep(0.3)  # noqa: ASYNC251 (what no service may do)
         begun = time.monotonic()
@@ -51,7 +52,7 @@ async def test_collections_of_garbage_are_told_from_other_work(caplog: pytest.Lo
 
 async def test_an_idle_loop_is_no_stall() -> None:
     before = measured("0.25")
-    async with watched_loop():
+    async with watched_loop(Health("test")):
         await asyncio.sleep(0.3)
     assert measured("0.25") == before
 
