@@ -3,10 +3,10 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 
@@ -19,10 +19,13 @@ logger = logging.getLogger(__name__)
 Message = TypeVar("Message")
 _POLL_DEADLINE_SECONDS = 1.0
 _SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
-# Calls go to all replicas behind one name in turn. A call that a replica did not answer, because it has ended or has no
-# model, goes to another one within its deadline; every call only reads. While most calls fail, none is retried.
-_SERVICE_CONFIG = {
-    "loadBalancingConfig": [{"round_robin": {}}],
+_ALL_REPLICAS = {"loadBalancingConfig": [{"round_robin": {}}]}
+# Calls go in turn to the replicas behind one name that say they are SERVING: one without a model is left out. A call
+# that a replica did not answer goes to another one within its deadline; every call only reads. While most calls fail,
+# none is retried.
+_SERVING_REPLICAS = {
+    **_ALL_REPLICAS,
+    "healthCheckConfig": {"serviceName": _SERVICE},
     "methodConfig": [
         {
             "name": [{"service": _SERVICE}],
@@ -37,8 +40,7 @@ _SERVICE_CONFIG = {
     ],
     "retryThrottling": {"maxTokens": 100, "tokenRatio": 1},
 }
-_CHANNEL_OPTIONS = [
-    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+_CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.service_config_disable_resolution", 1),  # it is not in DNS
     ("grpc.enable_http_proxy", 0),
     # Reconnect soon after the recommender is back: the default backs off up to two minutes.
@@ -93,11 +95,14 @@ class RecommenderClient:
     """The recommender's calls. Each raises RecommenderUnavailable, or Problem 422 where it refuses an argument."""
 
     def __init__(self, address: str, deadline_ms: int, batch_deadline_ms: int) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+        self._channel = _channel(address, _SERVING_REPLICAS)
         self._stub = recommender_pb2_grpc.RecommenderStub(self._channel)
+        # A recommender without a model still says which one it refused.
+        self._status_channel = _channel(address, _ALL_REPLICAS)
+        self._status = recommender_pb2_grpc.RecommenderStub(self._status_channel)
         # Called without generated stubs: one field is not worth a dependency on the health package.
         self._health: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
-        self._health = self._channel.unary_unary("/grpc.health.v1.Health/Check")
+        self._health = self._status_channel.unary_unary("/grpc.health.v1.Health/Check")
         self._deadline = deadline_ms / 1000
         self._batch_deadline = batch_deadline_ms / 1000
 
@@ -126,7 +131,7 @@ class RecommenderClient:
 
     async def model(self) -> pb.GetModelResponse:
         """The model that is being served."""
-        return await _call(self._stub.GetModel(pb.GetModelRequest(), timeout=_POLL_DEADLINE_SECONDS))
+        return await _call(self._status.GetModel(pb.GetModelRequest(), timeout=_POLL_DEADLINE_SECONDS))
 
     async def serving(self) -> bool:
         """Whether the standard gRPC health service of the recommender says that it answers requests."""
@@ -137,8 +142,14 @@ class RecommenderClient:
         return status == _SERVING
 
     async def close(self) -> None:
-        """Close the channel. Calls in flight fail."""
+        """Close the channels. Calls in flight fail."""
         await self._channel.close()
+        await self._status_channel.close()
+
+
+def _channel(address: str, service_config: Mapping[str, Any]) -> grpc.aio.Channel:
+    options = [*_CHANNEL_OPTIONS, ("grpc.service_config", json.dumps(service_config))]
+    return grpc.aio.insecure_channel(address, options=options)
 
 
 async def _call(call: Awaitable[Message]) -> Message:
