@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 Message = TypeVar("Message")
 _POLL_DEADLINE_SECONDS = 1.0
 _SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
-_ALL_REPLICAS = {"loadBalancingConfig": [{"round_robin": {}}]}
+_ALL_REPLICAS: Mapping[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
 # Calls go in turn to the replicas behind one name that say they are SERVING: one without a model is left out. A call
 # that a replica did not answer goes to another one within its deadline; every call only reads. While most calls fail,
 # none is retried.
