@@ -96,8 +96,9 @@ bench: setup ## run the benchmarks
 soak: setup ## soak test: 30 minutes under load; fails on growth, stalls or loss   [MINUTES=30] [CSV=file]
 	$(PYTHON) -m bench.soak $(if $(MINUTES),--minutes '$(MINUTES)') $(CSV_FLAG)
 
-# One lock for development; one for each image, of the same versions; and one for uv, which installs the others.
-IMAGES  := producer archiver aggregator recommender gateway spark
+# One lock for development; one for each image, of the same versions; one for what builds images, one for the engines
+# in wheels; and one for uv, which installs the others.
+LOCKS   := producer archiver aggregator recommender gateway spark
 UV      ?= $(VENV)/bin/uv
 COMPILE := $(UV) pip compile --quiet --generate-hashes --python-version 3.11 \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
@@ -108,8 +109,11 @@ metrics: $(VENV)/.complete ## write docs/metrics.md from the list of metrics
 
 lock: $(VENV)/.complete ## pin the dependencies of pyproject.toml with their hashes, for development and for each image
 	$(COMPILE) pyproject.toml --all-extras -o requirements/development.lock
-	for image in $(IMAGES); do \
+	for image in $(LOCKS); do \
 		$(COMPILE) pyproject.toml --extra $$image --extra aws $(SAME) -o requirements/$$image.lock || exit 1; \
+	done
+	for tools in build local; do \
+		$(COMPILE) pyproject.toml --extra $$tools $(SAME) -o requirements/$$tools.lock || exit 1; \
 	done
 	echo uv | $(COMPILE) - $(SAME) -o requirements/setup.lock
 

@@ -1,0 +1,1 @@
+"""The container images: built by buildah or Docker, archived, recorded in `.tillstream/images/images.json`."""
