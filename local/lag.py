@@ -1,7 +1,7 @@
 """Lag of the aggregator and the archiver, in records."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -10,12 +10,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from local.settings import StackSettings
 from services.common.generations import live_generation
-from services.common.kafka import client_options, make_consumer
+from services.common.kafka import Offsets, behind, client_options, make_consumer
 from services.common.redis_client import RedisClient, connect
 
 TIMEOUT_S = 10
-
-Offsets = Mapping[TopicPartition, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +96,6 @@ def applied(partition: TopicPartition, marks: Sequence[int], settings: StackSett
     if partition.topic == settings.dead_letters_topic:
         return marks[int(partition.partition) % len(marks)]
     return min(marks)
-
-
-def behind(reached: Offsets, begins: Offsets, ends: Offsets) -> int:
-    """Records before `ends` that were not reached; records that expired from the log do not count."""
-    return sum(max(0, end - max(reached.get(p, 0), begins[p])) for p, end in ends.items())
 
 
 @asynccontextmanager

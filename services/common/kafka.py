@@ -4,7 +4,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -21,6 +21,8 @@ Connected = TypeVar("Connected")
 
 ISOLATION_LEVEL = "read_committed"
 _WAIT_LOGGED_EVERY_S = 10.0
+
+Offsets = Mapping[TopicPartition, int]
 
 
 class TopicMissing(KafkaError):  # type: ignore[misc]  # aiokafka is untyped
@@ -179,3 +181,8 @@ async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPar
         # A client without a subscription only loads the topic's metadata when it asks for an offset.
         await consumer.end_offsets([TopicPartition(topic, 0)])
     return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+
+
+def behind(reached: Offsets, begins: Offsets, ends: Offsets) -> int:
+    """Records before `ends` that were not reached; records that expired from the log do not count."""
+    return sum(max(0, end - max(reached.get(p, 0), begins[p])) for p, end in ends.items())
