@@ -128,15 +128,22 @@ def spread(members: Sequence[Member]) -> list[Member]:
 
 
 def _copies(members: Sequence[Member]) -> Iterator[Copy]:
-    """A replica for the primary that has the fewest, in another zone if possible, from each node without slots."""
+    """A primary for each node without slots: first those that have the fewest replicas, in other zones if possible."""
+    empty = sorted((m for m in members if not m.itself.slots and not m.itself.primary), key=lambda m: m.zone)
+    chosen = sorted(_fewest_replicas_first(members, len(empty)), key=lambda m: m.zone)
+    # Both are in the order of zones: moved on by the largest group of a zone, no zone meets itself while others are left.
+    moved = max(Counter(m.zone for m in chosen).values(), default=0)
+    for member, primary in zip(empty, chosen[moved:] + chosen[:moved], strict=False):
+        yield Copy(member.id, primary.id)
+
+
+def _fewest_replicas_first(members: Sequence[Member], count: int) -> Iterator[Member]:
     primaries = [member for member in members if member.itself.slots]
     having = Counter(member.itself.primary for member in members if member.itself.primary)
-    for member in members:
-        if member.itself.slots or member.itself.primary or not primaries:
-            continue
-        chosen = min(primaries, key=lambda each: (having[each.id], each.zone == member.zone, each.id))
+    for _ in range(count if primaries else 0):
+        chosen = min(primaries, key=lambda each: (having[each.id], each.id))
         having[chosen.id] += 1
-        yield Copy(member.id, chosen.id)
+        yield chosen
 
 
 def _departed(members: Sequence[Member]) -> Iterator[Forget]:
