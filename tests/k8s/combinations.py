@@ -1,8 +1,9 @@
 """Kustomizations of the base with any components, written into a copy of k8s/."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -13,9 +14,17 @@ def components(tree: Path) -> list[str]:
     return [str(each.relative_to(tree / "components")) for each in found if "components" not in _read(each)]
 
 
-def chosen(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Each alone, each pair, and all: two conflict by a name or a patch, and three only where two of them do."""
-    return [*combinations(names, 1), *combinations(names, 2), tuple(names)]
+def chosen(tree: Path, names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Each alone, all together, and each pair of which one changes what others bring. The rest only adds objects."""
+    changing = {name for name in names if _changes(_read(tree / "components" / name))}
+    pairs = [pair for pair in combinations(names, 2) if changing & set(pair)]
+    return [*combinations(names, 1), *pairs, tuple(names)]
+
+
+def _changes(content: Mapping[str, Any]) -> bool:
+    generated = [*content.get("configMapGenerator", [])]
+    merges = any(each.get("behavior", "create") != "create" for each in generated)
+    return merges or bool(content.keys() - {"apiVersion", "kind", "resources", "configMapGenerator"})
 
 
 def write(tree: Path, picked: Sequence[str]) -> Path:
@@ -33,6 +42,6 @@ def write(tree: Path, picked: Sequence[str]) -> Path:
     return folder
 
 
-def _read(folder: Path) -> dict[str, object]:
-    content: dict[str, object] = yaml.safe_load((folder / "kustomization.yaml").read_text())
+def _read(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((folder / "kustomization.yaml").read_text())
     return content

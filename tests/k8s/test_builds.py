@@ -19,7 +19,7 @@ def test_every_overlay_is_valid(objects: list[Object]) -> None:
 
 
 def test_components_combine(tree: Path) -> None:
-    picked = combinations.chosen(combinations.components(tree))
+    picked = combinations.chosen(tree, combinations.components(tree))
     folders = [combinations.write(tree, each) for each in picked]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         built = list(pool.map(build, folders))
@@ -30,6 +30,14 @@ def test_every_component_is_found(tree: Path) -> None:
     found = combinations.components(tree)
     assert {"archiver", "engines/kafka", "demo", "network-policies", "keda", "strimzi", "ingress"} <= set(found)
     assert "engines" not in found
+
+
+def test_pairs_are_those_of_which_one_changes_the_other(tree: Path) -> None:
+    picked = combinations.chosen(tree, combinations.components(tree))
+    assert ("autoscaling", "keda") in picked
+    assert ("engines/s3", "strimzi") in picked
+    assert ("archiver", "images") in picked
+    assert ("archiver", "demo") not in picked
 
 
 @pytest.mark.parametrize(
