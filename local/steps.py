@@ -16,13 +16,14 @@ from redis.exceptions import RedisError
 from local import prerequisites
 from local.console import Ticker, say
 from local.http import NoAnswer, get_json, readiness
-from local.lag import Lag, LagProbe, Offsets, lag_probe
+from local.lag import Lag, LagProbe, lag_probe
 from local.layout import REPOSITORY
 from local.model import batch_job, current_version, wait_served
 from local.process import Process, Program, spawn, stop_together
 from local.producer_run import ProducerRun
 from local.stack import Stack, StackError
 from services.common.categories import UNKNOWN
+from services.common.kafka import Offsets
 
 STALL_S = 180
 _POLL_S = 0.3

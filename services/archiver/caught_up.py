@@ -1,6 +1,7 @@
 """`python -m services.archiver.caught_up`: wait until what is in topic `purchases` now is in the archive.
 
-For jobs that read the archive after a load. Exit status: 0 it is, 1 no progress for `--stalled-after`, 2 wrong settings.
+For jobs that read the archive after a load. Exit status: 0 it is, 1 no progress for `--stalled-after` seconds,
+2 wrong settings.
 """
 
 import argparse

@@ -92,7 +92,7 @@ def next_steps(members: Sequence[Member], replicas: int, complete: bool) -> list
 
     `complete`: all nodes answer. Otherwise nobody is given slots and nobody is forgotten.
     """
-    unknown = list(_introductions(members))
+    unknown: list[Step] = [*_introductions(members)]
     if unknown:
         return unknown
     if not any(peer.slots for member in members for peer in member.peers.values()):
@@ -119,19 +119,20 @@ def _first_slots(members: Sequence[Member], replicas: int) -> Iterator[Serve]:
 
 def spread(members: Sequence[Member]) -> list[Member]:
     """The members in turn from each zone."""
-    turn: Counter[str] = Counter()
-    keyed = []
-    for member in members:
-        keyed.append((turn[member.zone], len(keyed), member))
-        turn[member.zone] += 1
-    return [member for _turn, _order, member in sorted(keyed, key=lambda each: each[:2])]
+    turns: Counter[str] = Counter()
+
+    def turn(member: Member) -> int:
+        turns[member.zone] += 1
+        return turns[member.zone]
+
+    return sorted(members, key=turn)  # stable
 
 
 def _copies(members: Sequence[Member]) -> Iterator[Copy]:
     """A primary for each node without slots: first those that have the fewest replicas, in other zones if possible."""
     empty = sorted((m for m in members if not m.itself.slots and not m.itself.primary), key=lambda m: m.zone)
     chosen = sorted(_fewest_replicas_first(members, len(empty)), key=lambda m: m.zone)
-    # Both are in the order of zones: moved on by the largest group of a zone, no zone meets itself while others are left.
+    # Both are in the order of zones: moved on by the largest group, no zone meets itself while others are left.
     moved = max(Counter(m.zone for m in chosen).values(), default=0)
     for member, primary in zip(empty, chosen[moved:] + chosen[:moved], strict=False):
         yield Copy(member.id, primary.id)

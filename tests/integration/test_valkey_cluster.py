@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from redis.cluster import ClusterNode, RedisCluster
+from redis.cluster import RedisCluster
 
 from local.engines import ValkeyEngine
 from local.ports import free_port
@@ -39,11 +39,13 @@ class Node(ValkeyEngine):
             "cluster-node-timeout": "1500",
             "availability-zone": self.zone,
         }
-        return replace(program, argv=[*program.argv, *(word for name in options for word in (f"--{name}", options[name]))])
+        return replace(
+            program, argv=[*program.argv, *(word for name in options for word in (f"--{name}", options[name]))]
+        )
 
     def peers(self) -> dict[str, Peer]:
         with redis.Redis(port=self.port, decode_responses=True) as client:
-            return parse_nodes(str(client.execute_command("CLUSTER", "NODES")))  # type: ignore[no-untyped-call]
+            return parse_nodes(str(client.execute_command("CLUSTER", "NODES")))
 
     def itself(self) -> Peer:
         return next(peer for peer in self.peers().values() if "myself" in peer.flags)
@@ -71,7 +73,7 @@ def join(nodes: list[Node]) -> int:
 
 
 def client(nodes: list[Node]) -> RedisCluster:
-    return RedisCluster(startup_nodes=[ClusterNode("127.0.0.1", node.port) for node in nodes])
+    return RedisCluster.from_url(f"redis://{nodes[0].place}")
 
 
 def write(nodes: list[Node]) -> None:

@@ -3,7 +3,19 @@
 import re
 from collections.abc import Iterator
 
-from tests.k8s.manifests import Object, Objects, Workload, cpu, memory, names, of_kind, selected, selects, title, workloads
+from tests.k8s.manifests import (
+    Object,
+    Objects,
+    Workload,
+    cpu,
+    memory,
+    names,
+    of_kind,
+    selected,
+    selects,
+    title,
+    workloads,
+)
 
 _VOLUMES = {"configMap", "emptyDir", "persistentVolumeClaim", "projected", "secret"}
 _USER = 65532
@@ -76,7 +88,7 @@ def _probes(container: Object) -> Iterator[str]:
         if probe is None:
             yield f"{kind} is missing"
             continue
-        action = next((probe[name] for name in ("httpGet", "tcpSocket", "grpc") if name in probe), {})
+        action: Object = next((probe[name] for name in ("httpGet", "tcpSocket", "grpc") if name in probe), {})
         if not _listens(container, action.get("port"), numbers_only="grpc" in probe):
             yield f"{kind} asks a port that the container does not open: {action.get('port')}"
     liveness = container.get("livenessProbe", {})
@@ -167,7 +179,9 @@ def _spreads(constraint: Object, workload: Workload) -> bool:
 
 def scaled_once(objects: Objects) -> Iterator[str]:
     """What an autoscaler sets is not written down as well: `kubectl apply` would set it back."""
-    targets = [each["spec"]["scaleTargetRef"]["name"] for each in of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject")]
+    targets = [
+        each["spec"]["scaleTargetRef"]["name"] for each in of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject")
+    ]
     for workload in workloads(objects):
         name = workload.manifest["metadata"]["name"]
         if workload.runs_on and name in targets and "replicas" in workload.manifest["spec"]:

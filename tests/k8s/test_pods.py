@@ -76,7 +76,12 @@ BROKEN: list[tuple[str, str, Change, str]] = [
     ("Deployment", "gateway", lambda it: _container(it)["resources"]["requests"].pop("cpu"), "requests of cpu"),
     ("Deployment", "gateway", lambda it: _container(it)["resources"].pop("limits"), "limit of memory"),
     ("Deployment", "gateway", lambda it: _container(it)["resources"]["limits"].update(cpu="1"), "limit of memory"),
-    ("Deployment", "gateway", lambda it: _container(it)["resources"]["requests"].update(memory="9Gi"), "than its limit"),
+    (
+        "Deployment",
+        "gateway",
+        lambda it: _container(it)["resources"]["requests"].update(memory="9Gi"),
+        "than its limit",
+    ),
     ("Deployment", "gateway", lambda it: _pod(it)["volumes"][0].update(emptyDir={}), "fill the node's disk"),
     ("PodDisruptionBudget", "gateway", lambda it: it["spec"].update(selector={"matchLabels": {}}), "one workload"),
     ("PodDisruptionBudget", "gateway", lambda it: it["spec"].update(maxUnavailable=0), "one pod at a time"),
@@ -120,7 +125,9 @@ def test_what_breaks_a_rule_is_found(
     ],
 )
 def test_images_by_version_or_digest(overlay: Callable[[str], list[Object]], image: str, right: bool) -> None:
-    gateway = deepcopy(next(each for each in of_kind(overlay("local"), "Deployment") if each["metadata"]["name"] == "gateway"))
+    gateway = deepcopy(
+        next(each for each in of_kind(overlay("local"), "Deployment") if each["metadata"]["name"] == "gateway")
+    )
     _container(gateway)["image"] = image
     assert (list(pods.images([gateway], VERSION)) == []) is right
 

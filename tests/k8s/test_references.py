@@ -93,7 +93,12 @@ BROKEN: list[tuple[str, str, Change, str]] = [
     ("Deployment", "gateway", lambda it: it["metadata"].update(namespace="default"), "namespace default"),
     ("Namespace", "tillstream", lambda it: it["metadata"].update(labels={}), "does not enforce"),
     ("Deployment", "gateway", lambda it: it["spec"]["selector"]["matchLabels"].popitem(), "it selects the pods of"),
-    ("Deployment", "gateway", lambda it: it["spec"]["selector"]["matchLabels"].update(tier="web"), "it selects the pods"),
+    (
+        "Deployment",
+        "gateway",
+        lambda it: it["spec"]["selector"]["matchLabels"].update(tier="web"),
+        "it selects the pods",
+    ),
     ("Service", "gateway", lambda it: it["spec"]["selector"].update(tier="web"), "it selects nothing"),
     ("Service", "gateway", lambda it: it["spec"]["ports"][0].update(targetPort="web"), "has no port web"),
     ("Service", "gateway", lambda it: it["spec"]["ports"][0].update(port=80), "has no port http"),
@@ -130,5 +135,7 @@ def test_a_missing_volume_is_found(overlay: Callable[[str], list[Object]]) -> No
 
 
 def test_a_wrong_address_is_found(overlay: Callable[[str], list[Object]]) -> None:
-    objects = [each for each in overlay("local") if each["metadata"]["name"] != "recommender" or each["kind"] != "Service"]
+    objects = [
+        each for each in overlay("local") if each["metadata"]["name"] != "recommender" or each["kind"] != "Service"
+    ]
     assert any("recommender:50051" in each for each in references.addresses(objects))

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from local.engines.kafka import server_properties
 from local.http import readiness_of
-from local.lag import Lag, LagProbe, applied, behind
+from local.lag import Lag, LagProbe, applied
 from local.layout import REPOSITORY, Layout
 from local.ports import free_port, inner_ports
 from local.prerequisites import MissingPrerequisite, java, node, version_in
@@ -21,6 +21,7 @@ from local.process import tail
 from local.producer_run import ProducerRun
 from local.services import services
 from local.settings import StackSettings, free_port_settings
+from services.common.kafka import behind
 from tests.support.engines import SMALL_JOBS
 
 FIRST, SECOND = TopicPartition("purchases", 0), TopicPartition("purchases", 1)

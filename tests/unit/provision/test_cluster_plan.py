@@ -4,7 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from services.provision.cluster_plan import SLOTS, Copy, Forget, Meet, Member, Peer, Serve, next_steps, parse_nodes, spread
+from services.provision.cluster_plan import (
+    SLOTS,
+    Copy,
+    Forget,
+    Meet,
+    Member,
+    Peer,
+    Serve,
+    next_steps,
+    parse_nodes,
+    spread,
+)
 
 NODES = """\
 07c3 10.0.0.1:6379@16379,valkey-0.valkey.shop.svc,shard-id=1 myself,master - 0 0 1 connected 0-5460 5462
@@ -17,7 +28,12 @@ a1b2 10.0.0.3:6379@16379 master - 0 0 0 connected [93->-67ed]
 def test_the_lines_of_cluster_nodes() -> None:
     found = parse_nodes(NODES)
     assert found["07c3"] == Peer(
-        "07c3", "10.0.0.1:6379@16379,valkey-0.valkey.shop.svc,shard-id=1", frozenset({"myself", "master"}), None, True, True
+        "07c3",
+        "10.0.0.1:6379@16379,valkey-0.valkey.shop.svc,shard-id=1",
+        frozenset({"myself", "master"}),
+        None,
+        True,
+        True,
     )
     assert found["67ed"].primary == "07c3"
     assert not found["67ed"].slots
