@@ -77,15 +77,13 @@ test: setup browser ## unit, contract, integration and end-to-end tests, on real
 
 fuzz: setup ## fuzzing: 1,000,000 messages, 30,000 of them on real engines; 1,000,000 extreme events on them; 2,000 requests per operation   [MESSAGES=n] [SEED=n]
 	$(PYTHON) -m tests.fuzz --messages $(or $(MESSAGES),1000000) --engines 30000 --extremes $(or $(MESSAGES),1000000) $(if $(SEED),--seed '$(SEED)')
+	$(PYTHON) -m pytest tests/fuzz/test_openapi.py --hypothesis-profile=fuzz --timeout 0
+
 k8s-test: setup ## build every overlay and combination of components of k8s/, and check the objects
 	$(PYTHON) -m pytest tests/k8s
 
 k8s-pin: $(VENV)/.complete ## write an overlay of k8s/ with the images of `make images` by digest   OVERLAY=local [REGISTRY=host/path]
 	@$(PYTHON) -m local.k8s_pin '$(call required,OVERLAY)' --registry '$(REGISTRY)'
-
-fuzz: setup ## fuzzing: 1,000,000 messages, 30,000 of them on real engines; 2,000 requests per operation   [MESSAGES=n] [SEED=n]
-	$(PYTHON) -m tests.fuzz --messages $(or $(MESSAGES),1000000) --engines 30000 $(if $(SEED),--seed '$(SEED)')
-	$(PYTHON) -m pytest tests/fuzz/test_openapi.py --hypothesis-profile=fuzz --timeout 0
 
 lint: setup ## ruff, mypy strict, import rules, spelling, the page's linter
 	$(PYTHON) -m ruff check .

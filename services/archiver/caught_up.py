@@ -11,13 +11,12 @@ import sys
 import time
 from contextlib import AsyncExitStack
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from services.archiver.settings import ArchiverSettings
 from services.common.entrypoint import run_command
-from services.common.kafka import Offsets, behind, client_options, partitions_of, stop
+from services.common.kafka import Offsets, behind, client_options, make_consumer, partitions_of, stop
 
 PROGRAM = "caught-up"
 _POLL_S = 1.0
@@ -66,7 +65,7 @@ async def _wait(settings: ArchiverSettings, stalled_after_s: float) -> int:
 async def _ask(settings: ArchiverSettings, ends: Offsets | None) -> tuple[Offsets, int]:
     """The end offsets (those of the first call), and how many records before them are not archived."""
     async with AsyncExitStack() as stack:
-        consumer = AIOKafkaConsumer(group_id=None, **client_options(settings))
+        consumer = make_consumer(settings)
         stack.push_async_callback(stop, consumer)
         await consumer.start()
         admin = AIOKafkaAdminClient(**client_options(settings))
