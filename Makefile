@@ -23,11 +23,11 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 ifeq ($(filter installed,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
-.PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild grow verify test fuzz lint faults bench soak metrics lock k8s-test k8s-pin
+.PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild grow verify test fuzz lint faults bench soak metrics lock k8s-test k8s-pin cluster cluster-down cluster-test
 
 help:
 	@echo "Tillstream on one machine:"
-	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "%-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "%-14s %s\n", $$1, $$2}'
 
 # --- run ---
 
@@ -101,6 +101,15 @@ bench: setup ## run the benchmarks
 
 soak: setup ## soak test: 30 minutes under load; fails on growth, stalls or loss   [MINUTES=30] [CSV=file]
 	$(PYTHON) -m bench.soak $(if $(MINUTES),--minutes '$(MINUTES)') $(CSV_FLAG)
+
+cluster: setup ## a real Kubernetes node on this machine with k8s/overlays/local in it; needs root, Go and gcc
+	@exec $(PYTHON) -m local.cluster up
+
+cluster-test: setup ## in that cluster: kills, rolling restarts, scaling, network policies, exact figures   [ONLY=kills]
+	@exec $(PYTHON) -m local.cluster test $(if $(ONLY),-k '$(ONLY)')
+
+cluster-down: $(VENV)/.complete ## end the cluster of `make cluster`, with its data
+	@exec $(PYTHON) -m local.cluster down
 
 # One lock for development; one for each image, of the same versions; one for what builds images, one for the engines
 # in wheels; and one for uv, which installs the others.

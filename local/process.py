@@ -116,8 +116,8 @@ class Process:
         return f" by {signal.Signals(-code).name}" if code < 0 else f" with exit code {code}"
 
 
-def spawn(program: Program, die_with_parent: bool) -> Process:
-    """Start a program in a process group of its own, its output appended to its log.
+def spawn(program: Program, die_with_parent: bool, keep_open: Sequence[int] = ()) -> Process:
+    """Start a program in a process group of its own, its output appended to its log. It inherits `keep_open`.
 
     With `die_with_parent` it ends with the calling thread, and so with this process, however that ends. Otherwise it
     outlives this process, in a session of its own. Processes that end with this one stay in its session: Linux weighs
@@ -135,6 +135,7 @@ def spawn(program: Program, die_with_parent: bool) -> Process:
             stderr=errors,
             process_group=0 if die_with_parent else None,
             start_new_session=not die_with_parent,
+            pass_fds=keep_open,
         )
     identity = Identity(child.pid, birth_of(child.pid) or "")
     return Process(program.name, identity, program.log, program.grace_s, child)

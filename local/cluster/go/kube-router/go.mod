@@ -1,0 +1,3 @@
+module tillstream.local/kube-router
+
+go 1.26.0

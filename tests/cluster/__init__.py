@@ -1,0 +1,1 @@
+"""Tests in a running cluster: `make cluster-test`. `make test` does not collect them."""

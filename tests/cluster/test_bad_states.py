@@ -1,0 +1,99 @@
+"""What is wrong with an installation shows in `kubectl get pods` and in an event."""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from local.cluster.kubectl import wait
+from local.cluster.shop import IN_NAMESPACE, NAMESPACE, Shop
+from tests.cluster.report import Report
+
+_WITHIN_S = 90
+
+Json = dict[str, Any]
+
+
+def _missing_secret(spec: Json) -> None:
+    reference = {"secretKeyRef": {"name": "not-made", "key": "password"}}
+    spec["containers"][0]["env"] = [{"name": "PASSWORD", "valueFrom": reference}]
+
+
+def _wrong_image(spec: Json) -> None:
+    spec["containers"][0]["image"] = "tillstream/archiver:not-built"
+
+
+def _no_memory_on_any_node(spec: Json) -> None:
+    spec["containers"][0]["resources"] = {"requests": {"memory": "4Ti"}}
+
+
+def _too_little_memory(spec: Json) -> None:
+    spec["containers"][0]["resources"] = {"requests": {"memory": "16Mi"}, "limits": {"memory": "16Mi"}}
+
+
+def _full_volume(spec: Json) -> None:
+    """The program writes more than its scratch volume may hold."""
+    spec["containers"][0]["command"] = ["python3.11", "-c", _FILL]
+    spec["containers"][0]["args"] = []
+    scratch = next(volume for volume in spec["volumes"] if volume["name"] == "tmp")
+    scratch["emptyDir"]["sizeLimit"] = "4Mi"
+
+
+_FILL = "import time; open('/tmp/full', 'wb').write(bytes(64 * 2**20)); time.sleep(3600)"
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing wrong with a pod: the state that `kubectl get pods` must show, and a part of an event's message."""
+
+    name: str
+    make: Callable[[Json], None]
+    state: str
+    event: str
+
+
+MISTAKES = [
+    Mistake("missing secret", _missing_secret, "CreateContainerConfigError", 'secret "not-made" not found'),
+    Mistake("wrong image", _wrong_image, "ImagePullBackOff", "Failed to pull image"),
+    Mistake("no node has the memory", _no_memory_on_any_node, "Pending", "Insufficient memory"),
+    Mistake("too little memory", _too_little_memory, "OOMKilled", "Back-off restarting failed container"),
+    Mistake("full volume", _full_volume, "Error", 'Usage of EmptyDir volume "tmp" exceeds the limit'),
+]
+
+
+@pytest.fixture
+def pod(shop: Shop) -> Iterator[Json]:
+    """A copy of an archiver's pod under a name and label of its own: no Service and no Deployment knows it."""
+    found = shop.kubectl.items("pods", IN_NAMESPACE, "--selector=app.kubernetes.io/name=archiver")[0]
+    spec = copy.deepcopy(found["spec"])
+    for field in ("nodeName", "topologySpreadConstraints"):
+        spec.pop(field, None)
+    yield {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "mistake", "namespace": NAMESPACE}, "spec": spec}
+    shop.kubectl("delete", "pod", "mistake", IN_NAMESPACE, "--ignore-not-found", "--grace-period=1")
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
+def test_a_mistake_is_shown(shop: Shop, report: Report, pod: Json, mistake: Mistake) -> None:
+    mistake.make(pod["spec"])
+    shop.kubectl("create", "-f", "-", text=json.dumps(pod))
+    seen: list[str] = []
+
+    def is_shown() -> bool:
+        columns = shop.kubectl("get", "pod", "mistake", IN_NAMESPACE, "--no-headers").split()
+        seen.append(columns[2])
+        return mistake.state in seen and bool(_event(shop, mistake.event))
+
+    took = wait(f"{mistake.name} shows as {mistake.state}", is_shown, _WITHIN_S)
+    report.add(
+        "Mistakes",
+        {"mistake": mistake.name, "get pods": mistake.state, "event": _event(shop, mistake.event), "after s": took},
+    )
+
+
+def _event(shop: Shop, part: str) -> str:
+    """The message of the pod's event that has this part; empty if there is none."""
+    events = shop.kubectl.items("events", IN_NAMESPACE, "--field-selector=involvedObject.name=mistake")
+    return next((event["message"].strip()[:140] for event in events if part in event["message"]), "")
