@@ -27,6 +27,7 @@ class Node:
     def __init__(self, layout: ClusterLayout) -> None:
         self._layout = layout
         self._log = layout.logs / "node.log"
+        self._found: int | None = None
 
     @property
     def programs(self) -> Path:
@@ -36,7 +37,10 @@ class Node:
     @property
     def init_pid(self) -> int | None:
         """Pid, on this machine, of the node's process 1; None where no node runs."""
-        return next((pid for pid in sorted(cgroups.members(self._layout.cgroup)) if _is_first(pid)), None)
+        if self._found is None or not _is_first(self._found):  # the search walks through all cgroups
+            members = sorted(cgroups.members(self._layout.cgroup))
+            self._found = next((pid for pid in members if _is_first(pid)), None)
+        return self._found
 
     def start(self, spec: NodeSpec) -> None:
         """Start process 1, detached, and wait until mounts and network are made. Raises NodeError."""

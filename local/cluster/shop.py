@@ -57,8 +57,11 @@ class Shop:
         """`kubectl delete -k`, and check that nothing is left. Raises KubectlError, NodeError."""
         objects = self.kubectl("kustomize", str(overlay))
         self.kubectl("delete", "-f", "-", "--ignore-not-found", f"--timeout={_DELETED_S}s", text=objects)
-        if left := self.leftovers(objects):
-            raise NodeError(f"kubectl delete -k left {', '.join(left)}")
+        deadline = time.monotonic() + _DELETED_S
+        while left := self.leftovers(objects):
+            if time.monotonic() > deadline:
+                raise NodeError(f"kubectl delete -k left {', '.join(left)}")
+            time.sleep(_POLL_S)
 
     def leftovers(self, objects: str) -> list[str]:
         """What is still there of the objects, and of what they brought: the namespace's volumes."""
