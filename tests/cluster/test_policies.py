@@ -135,12 +135,7 @@ def test_every_policy_is_enforced(shop: Shop, pods: Pods, report: Report) -> Non
         elif not attempt.allowed:
             refused.add(attempt.policy)
     assert wrong == []
-    assert {policy["metadata"]["name"] for policy in policies} - refused <= _not_running(shop)
-
-
-def _not_running(shop: Shop) -> set[str]:
-    """Policies of connections between brokers: there is one broker here."""
-    return {"between-brokers"}
+    assert {policy["metadata"]["name"] for policy in policies} == refused
 
 
 def _name(pod: Json) -> str:

@@ -1,59 +1,41 @@
 """HorizontalPodAutoscalers scale gateway and recommender up under load, and down after it. metrics-server measures."""
 
-import copy
 import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from local.cluster.kubectl import Kubectl, wait
+from local.cluster.kubectl import wait
 from local.cluster.shop import IN_NAMESPACE
-from local.layout import REPOSITORY
 from local.process import stop_together
 from tests.cluster.report import Report
 from tests.cluster.shop_under_load import ShopUnderLoad
 
-_AUTOSCALING = REPOSITORY / "k8s" / "components" / "autoscaling"
 _SERVICES = ("gateway", "recommender")
-_MOST = 4  # as many as two cores carry
-_TARGET_PERCENT = 120
 _RATE = 400
 _WITHIN_S = 300
-
-Json = dict[str, Any]
+# Without the calm minutes before an autoscaler gives up a pod: a test waits for that.
+_HASTY = {
+    "scaleUp": {"stabilizationWindowSeconds": 0},
+    "scaleDown": {
+        "stabilizationWindowSeconds": 15,
+        "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
+    },
+}
 
 
 @pytest.fixture
-def autoscalers(busy_shop: ShopUnderLoad) -> Iterator[None]:
-    """Those of the component, with fewer pods at most and without the calm five minutes before they scale down."""
-    kubectl = busy_shop.kubectl
+def hasty_autoscalers(busy_shop: ShopUnderLoad) -> Iterator[None]:
+    patch = json.dumps({"spec": {"behavior": _HASTY}})
     for service in _SERVICES:
-        kubectl("apply", IN_NAMESPACE, "-f", "-", text=json.dumps(_hasty(kubectl, _AUTOSCALING / f"{service}.yaml")))
+        busy_shop.kubectl("patch", "hpa", service, IN_NAMESPACE, "--type=merge", "--patch", patch)
     yield
-    for service in _SERVICES:
-        kubectl("delete", "hpa", service, IN_NAMESPACE)
-        kubectl("scale", f"deployment/{service}", "--replicas=2", IN_NAMESPACE)
+    busy_shop.shop.apply()
 
 
-def _hasty(kubectl: Kubectl, file: Path) -> Json:
-    found: Json = json.loads(kubectl("create", "--dry-run=client", "-o", "json", "-f", str(file)))
-    scaler = copy.deepcopy(found)
-    scaler["spec"]["maxReplicas"] = _MOST
-    scaler["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] = _TARGET_PERCENT
-    scaler["spec"]["behavior"] = {
-        "scaleUp": {"stabilizationWindowSeconds": 0},
-        "scaleDown": {
-            "stabilizationWindowSeconds": 15,
-            "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
-        },
-    }
-    return scaler
-
-
-@pytest.mark.usefixtures("autoscalers")
+@pytest.mark.usefixtures("hasty_autoscalers")
 def test_more_load_more_pods(busy_shop: ShopUnderLoad, report: Report, tmp_path: Path) -> None:
     busy_shop.calm()
     before = {service: _pods(busy_shop, service) for service in _SERVICES}
