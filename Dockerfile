@@ -116,7 +116,7 @@ FROM debs AS python-root
 COPY images/unused-python.txt /images/
 RUN debs unpack /root/python python3.11-minimal libpython3.11-minimal libpython3.11-stdlib \
         libbz2-1.0 libexpat1 libffi8 liblzma5 libssl3 libuuid1 && \
-    cd /root/python/usr/lib/python3.11 && rm -r $(cat /images/unused-python.txt) && \
+    cd /root/python/usr/lib/python3.11 && rm -rf $(cat /images/unused-python.txt) && \
     python3 -m compileall -q -s /root/python -p / --invalidation-mode unchecked-hash .
 
 FROM base AS python
