@@ -105,7 +105,15 @@ class Docker:
 
     def _build(self, target: str, arguments: Mapping[str, str]) -> list[str]:
         given = {"SOURCE_DATE_EPOCH": _EPOCH, **arguments}
-        return ["docker", "buildx", "build", "--quiet", "--provenance=false", f"--target={target}", *_build_arguments(given)]
+        return [
+            "docker",
+            "buildx",
+            "build",
+            "--quiet",
+            "--provenance=false",
+            f"--target={target}",
+            *_build_arguments(given),
+        ]
 
 
 def installed_builder(asked: str) -> Builder:

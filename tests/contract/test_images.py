@@ -11,10 +11,7 @@ from tests.integration.test_locks import IMAGES as LOCKS
 
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 # Stage → the lines from its FROM to the next one.
-STAGES = {
-    stage[1]: stage[0]
-    for stage in re.findall(r"(?ms)^(FROM \S+ AS (\S+)$.*?)(?=^FROM |\Z)", DOCKERFILE)
-}
+STAGES = {stage[1]: stage[0] for stage in re.findall(r"(?ms)^(FROM \S+ AS (\S+)$.*?)(?=^FROM |\Z)", DOCKERFILE)}
 LOCK = [line.split() for line in (REPOSITORY / "images" / "debian.lock").read_text().splitlines()]
 
 
@@ -65,11 +62,7 @@ def test_each_debian_package_is_pinned_and_used() -> None:
 
 def test_what_is_copied_from_the_checkout_is_not_ignored() -> None:
     allowed = re.findall(r"(?m)^!(\S+)", (REPOSITORY / ".dockerignore").read_text())
-    copied = [
-        source
-        for line in re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", DOCKERFILE)
-        for source in line.split()
-    ]
+    copied = [source for line in re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", DOCKERFILE) for source in line.split()]
     assert copied
     unreachable = [source for source in copied if not any(f"{source}/".startswith(f"{name}/") for name in allowed)]
     assert unreachable == []

@@ -9,8 +9,12 @@ from local.images.catalogue import Image
 from local.images.packages import Package, found_packages, page_packages
 from local.images.sbom import document
 
-CONTROL = b"Package: libssl3\nVersion: 3.0.17-1~deb12u3\nArchitecture: amd64\nDescription: Secure Sockets Layer\n more\n"
-METADATA = b"Metadata-Version: 2.4\nName: Faust_Streaming\nVersion: 0.15.3\nLicense-Expression: BSD-3-Clause\n\nLong text\n"
+CONTROL = (
+    b"Package: libssl3\nVersion: 3.0.17-1~deb12u3\nArchitecture: amd64\nDescription: Secure Sockets Layer\n more\n"
+)
+METADATA = (
+    b"Metadata-Version: 2.4\nName: Faust_Streaming\nVersion: 0.15.3\nLicense-Expression: BSD-3-Clause\n\nLong text\n"
+)
 OLD_METADATA = b"Name: numpy\nVersion: 2.4.6\nLicense: Copyright (c) 2005\n        Redistribution ...\n\n"
 
 
