@@ -44,7 +44,7 @@ class Buildah:
 
     def has(self, reference: str) -> bool:
         """Whether the store has the image."""
-        return subprocess.run(["buildah", "inspect", "--type=image", reference], capture_output=True).returncode == 0
+        return _succeeds(["buildah", "inspect", "--type=image", reference])
 
     def make_base(self, root: Path, reference: str) -> None:
         """An image of one layer."""
@@ -83,7 +83,7 @@ class Docker:
 
     def has(self, reference: str) -> bool:
         """Whether the engine has the image."""
-        return subprocess.run(["docker", "image", "inspect", reference], capture_output=True).returncode == 0
+        return _succeeds(["docker", "image", "inspect", reference])
 
     def make_base(self, root: Path, reference: str) -> None:
         """An image of one layer."""
@@ -133,6 +133,10 @@ def _build_arguments(arguments: Mapping[str, str]) -> list[str]:
 
 def _base_of(root: Path) -> str:
     return f"FROM scratch\nADD {root.name} /\n"
+
+
+def _succeeds(command: Sequence[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _run(command: list[str]) -> None:

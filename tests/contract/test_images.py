@@ -5,7 +5,8 @@ import re
 import pytest
 
 from images.lay_out import CONTENTS
-from local.images.catalogue import ALL, REPOSITORY as NAMESPACE
+from local.images.catalogue import ALL
+from local.images.catalogue import REPOSITORY as NAMESPACE
 from local.layout import REPOSITORY
 from tests.integration.test_locks import IMAGES as LOCKS
 
@@ -34,7 +35,7 @@ def test_each_image_that_has_code_has_a_lock_and_contents() -> None:
 @pytest.mark.parametrize("image", CONTENTS)
 def test_an_image_has_the_modules_that_its_lock_is_tested_with(image: str) -> None:
     folders = {name.replace("/", ".") for name in CONTENTS[image]}
-    assert {module for module in LOCKS[image]} - folders == set()
+    assert set(LOCKS[image]) - folders == set()
 
 
 @pytest.mark.parametrize("target", [image.target for image in ALL])
