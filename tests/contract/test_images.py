@@ -8,7 +8,7 @@ from images.lay_out import CONTENTS
 from local.images.catalogue import ALL
 from local.images.catalogue import REPOSITORY as NAMESPACE
 from local.layout import REPOSITORY
-from tests.integration.test_locks import IMAGES as LOCKS
+from tests.support.images import IMAGES as LOCKS
 
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 # Stage → the lines from its FROM to the next one.

@@ -16,19 +16,11 @@ from local.layout import REPOSITORY
 from local.ports import LOOPBACK, free_port
 from services.common.settings import S3Settings
 from tests.support.engines import TopicFactory
+from tests.support.images import IMAGES
 
 REQUIREMENTS = REPOSITORY / "requirements"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 
-# Image → the packages whose modules run in it.
-IMAGES = {
-    "producer": ("services.producer", "services.deadletters", "services.models"),
-    "archiver": ("services.archiver", "services.provision"),
-    "aggregator": ("services.aggregator",),
-    "recommender": ("services.recommender", "recsys"),
-    "gateway": ("services.gateway",),
-    "spark": ("spark", "recsys"),
-}
 # A service that stays → the setting of the port that answers /healthz.
 STAYING = {
     "archiver": "METRICS_PORT",

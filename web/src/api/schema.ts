@@ -447,7 +447,10 @@ export interface paths {
         };
         /**
          * Readiness
-         * @description Ready while the live tables can be read. Does not depend on the recommender.
+         * @description Ready once the live tables could be read, until the gateway stops. Does not depend on the recommender.
+         *
+         *     Where Redis is away later, the check `redis` says so, and the gateway stays ready: it still answers recommendations
+         *     and takes events, and no other replica could read the figures either.
          */
         get: operations["readyz_readyz_get"];
         put?: never;
