@@ -23,7 +23,7 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 ifeq ($(filter installed,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
-.PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild grow verify test fuzz lint faults bench soak metrics lock k8s-test k8s-pin cluster cluster-down cluster-test
+.PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild grow verify test fuzz lint faults bench soak metrics lock images imagelock compose-env compose-test k8s-test k8s-pin cluster cluster-down cluster-test
 
 help:
 	@echo "Tillstream on one machine:"
@@ -78,6 +78,18 @@ test: setup browser ## unit, contract, integration and end-to-end tests, on real
 fuzz: setup ## fuzzing: 1,000,000 messages, 30,000 of them on real engines; 1,000,000 extreme events on them; 2,000 requests per operation   [MESSAGES=n] [SEED=n]
 	$(PYTHON) -m tests.fuzz --messages $(or $(MESSAGES),1000000) --engines 30000 --extremes $(or $(MESSAGES),1000000) $(if $(SEED),--seed '$(SEED)')
 	$(PYTHON) -m pytest tests/fuzz/test_openapi.py --hypothesis-profile=fuzz --timeout 0
+
+images: $(VENV)/.complete ## build the container images, with an SBOM each, in .tillstream/images; needs buildah or Docker   [ONLY='gateway spark']
+	@exec $(PYTHON) -m local.images build $(ONLY)
+
+imagelock: $(VENV)/.complete ## pin the images' Debian packages at the versions that Debian has now
+	@exec $(PYTHON) -m local.images lock
+
+compose-env: $(VENV)/.complete ## write .env with random keys for `docker compose up`; an existing file stays
+	@$(PYTHON) -m local.compose env
+
+compose-test: $(VENV)/.complete ## start compose.yaml with the images, count an event, check every container's rights
+	@exec $(PYTHON) -m local.compose test
 
 k8s-test: setup ## build every overlay and combination of components of k8s/, and check the objects
 	$(PYTHON) -m pytest tests/k8s
