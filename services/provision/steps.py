@@ -60,7 +60,7 @@ class TopicsStep:
         there = await admin.find(names)
         missing = [topic for topic in topics if topic.name not in there]
         self._created |= await admin.create(missing, self._settings.kafka_replication)
-        found = await admin.find(names)  # again, so that the new ones have leaders
+        found = await admin.find_all(names)  # again: a broker learns of new topics and their leaders a little later
         existing = {topic.name: topic for topic in topics if topic.name not in self._created}
         if self._apply:
             fitting = [configured(topic, found[name].partitions, self._settings) for name, topic in existing.items()]

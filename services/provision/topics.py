@@ -40,6 +40,13 @@ class TopicAdmin:
         configs = await self._configs(list(found)) if found else {}
         return {name: _found(each, configs[name]) for name, each in found.items()}
 
+    async def find_all(self, names: Sequence[str]) -> dict[str, FoundTopic]:
+        """The topics, which all exist. Raises UnknownTopicOrPartitionError where a broker does not know one yet."""
+        found = await self.find(names)
+        if unknown := sorted(set(names) - set(found)):
+            raise UnknownTopicOrPartitionError(f"the broker does not know {', '.join(unknown)} yet")
+        return found
+
     async def create(self, topics: Iterable[Topic], replication: int = 1) -> set[str]:
         """Create topics with their partitions and configuration; returns the names of those that did not exist."""
         asked = [

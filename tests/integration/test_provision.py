@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from local.engines import KafkaEngine, S3Engine
 from local.layout import REPOSITORY
@@ -20,7 +21,7 @@ from local.ports import free_port
 from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.provision.plan import FoundTopic
-from services.provision.topics import topic_admin
+from services.provision.topics import is_passing, topic_admin
 from tests.support.polling import wait_until
 
 Provision = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -197,3 +198,13 @@ def test_it_waits_for_engines_that_come_later(tmp_path: Path, names: dict[str, s
         kafka.stop()
         s3.stop()
     assert f"topic {names['TILLSTREAM_PURCHASES_TOPIC']}: created" in log.read_text()
+
+
+def test_a_topic_that_a_broker_does_not_know_yet_is_waited_for(kafka: str, names: dict[str, str]) -> None:
+    async def find() -> None:
+        async with topic_admin(KafkaSettings(kafka_bootstrap=kafka)) as admin:
+            await admin.find_all([names["TILLSTREAM_PURCHASES_TOPIC"]])
+
+    with pytest.raises(UnknownTopicOrPartitionError, match="does not know") as raised:
+        asyncio.run(find())
+    assert is_passing(raised.value)
