@@ -162,8 +162,10 @@ def test_the_aggregator_commits_what_the_tables_hold(
 
         with running("services.aggregator", [], variables, tmp_path / "log"):
             wait_until(lambda: sum(marks(client, names.purchases).values()) == tide.sent, "the rest is applied")
-            assert metric(port, "tillstream_aggregator_refetched_records_total") == 0
-            assert metric(port, "tillstream_aggregator_lines_total") == tide.sent - sum(stopped_at.values())
+            rest = tide.sent - sum(stopped_at.values())
+            assert metric(port, "tillstream_aggregator_lines_total") == rest
+            # The first alignment may seek back over a batch that has just been applied, but to nothing before the stop.
+            assert metric(port, "tillstream_aggregator_refetched_records_total") <= rest
 
 
 # --- archiver ---
