@@ -4,7 +4,7 @@
 #
 # Nothing of the base image gets into an image: each starts from nothing, with Debian packages pinned by
 # images/debian.lock and Python packages pinned by requirements/*.lock. Whatever builds them, the content is the same.
-# No image has a shell, a package manager or a compiler. docs/adr/0076 says why and what else was weighed.
+# No image has a shell, a package manager or a compiler. docs/adr/0075 says why and what else was weighed.
 
 ARG DEBIAN=docker.io/library/debian:bookworm-slim
 # The image that is built: its lock and its code.

@@ -23,7 +23,7 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 ifeq ($(filter installed,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
-.PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild grow verify test fuzz lint faults bench soak metrics lock images imagelock compose-env compose-test k8s-test k8s-pin cluster cluster-down cluster-test
+.PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild grow verify test fuzz lint faults bench soak metrics lock images imagelock compose-env compose-up compose-down compose-test k8s-test k8s-pin cluster cluster-down cluster-test
 
 help:
 	@echo "Tillstream on one machine:"
@@ -87,6 +87,12 @@ imagelock: $(VENV)/.complete ## pin the images' Debian packages at the versions 
 
 compose-env: $(VENV)/.complete ## write .env with random keys for `docker compose up`; an existing file stays
 	@$(PYTHON) -m local.compose env
+
+compose-up: $(VENV)/.complete ## start compose.yaml detached; with Docker the same as `docker compose up`   [ONLY='demo-stream demo-model']
+	@exec $(PYTHON) -m local.compose up $(ONLY)
+
+compose-down: $(VENV)/.complete ## stop what `make compose-up` started; the data stays
+	@exec $(PYTHON) -m local.compose down
 
 compose-test: $(VENV)/.complete ## start compose.yaml with the images, count an event, check every container's rights
 	@exec $(PYTHON) -m local.compose test

@@ -1,11 +1,11 @@
-"""`python -m local.compose`: the keys that compose.yaml needs, and its test."""
+"""`python -m local.compose`: the keys that compose.yaml needs, its containers, and its test."""
 
 import argparse
 import sys
 
 from local.compose.check import CheckFailed, check
 from local.compose.env_file import write_env_file
-from local.compose.project import ComposeFailed, installed_engine
+from local.compose.project import ComposeFailed, Project, installed_engine
 from local.console import say
 from local.layout import REPOSITORY
 from local.prerequisites import MissingPrerequisite
@@ -14,15 +14,19 @@ from local.signals import Stopped, stoppable
 DESCRIPTION = """\
 compose.yaml: the whole system in containers.
 
-  env    write .env with random keys, readable by you only; an existing file stays as it is
-  test   start compose.yaml on free ports, post an event, see it counted, check the rights of every container
+  env         write .env with random keys, readable by you only; an existing file stays as it is
+  up [NAME…]  start services and what they need, e.g. demo-stream demo-model; none: all that are in no profile
+  down        stop everything; the data stays
+  test        start compose.yaml on free ports, post an event, see it counted, check the rights of every container
 """
 EPILOG = """\
-`test` needs the images of `make images`, and Docker with its compose plugin, or Podman. It has ports, keys and volumes
+With Docker, `docker compose up` and `docker compose down` do the same as `up` and `down`; with Podman, podman-compose
+alone does not keep the order of compose.yaml. All need the images of `make images`. `test` has ports, keys and volumes
 of its own, and deletes them.
 
 Exit status: 0 success; 1 failure; 2 wrong usage; 130 interrupted.
 """
+_NAME = "tillstream"  # as in compose.yaml
 _EXPECTED = (CheckFailed, ComposeFailed, MissingPrerequisite)
 
 
@@ -31,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         with stoppable():
-            _COMMANDS[options.command]()
+            options.run(options)
     except _EXPECTED as error:
         print(f"compose: {error}", file=sys.stderr, flush=True)
         return 1
@@ -40,18 +44,25 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _env() -> None:
-    """`env`."""
+def _env(_options: argparse.Namespace) -> None:
     written = write_env_file(REPOSITORY / ".env")
     say("wrote .env with new keys" if written else ".env exists and stays as it is")
 
 
-def _test() -> None:
-    """`test`. Raises CheckFailed, ComposeFailed, MissingPrerequisite."""
+def _up(options: argparse.Namespace) -> None:
+    _installation().up(options.names)
+
+
+def _down(_options: argparse.Namespace) -> None:
+    _installation().down(with_data=False)
+
+
+def _test(_options: argparse.Namespace) -> None:
     check(installed_engine())
 
 
-_COMMANDS = {"env": _env, "test": _test}
+def _installation() -> Project:
+    return Project(installed_engine(), _NAME, {})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,7 +72,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("command", choices=_COMMANDS, metavar="command", help="env or test")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    commands.add_parser("env", help="write .env").set_defaults(run=_env)
+    up = commands.add_parser("up", help="start services")
+    up.add_argument("names", nargs="*", metavar="NAME", help="e.g. demo-stream; none: all that are in no profile")
+    up.set_defaults(run=_up)
+    commands.add_parser("down", help="stop everything").set_defaults(run=_down)
+    commands.add_parser("test", help="test compose.yaml").set_defaults(run=_test)
     return parser
 
 

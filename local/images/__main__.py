@@ -55,7 +55,7 @@ def build_command(settings: ImageSettings, options: argparse.Namespace) -> None:
     common = _common_arguments(settings, builder)
     for image in images:
         started = time.monotonic()
-        done = _build(image, builder, settings, common)
+        done = _build(image, builder, settings, common, cached=not options.no_cache)
         record(settings.images_dir, [done])
         took = time.monotonic() - started
         say(f"{image.name:<24} {done.size / 1e6:6.1f} MB compressed, {took:5.1f} s, {done.digest}")
@@ -71,12 +71,12 @@ def lock_command(settings: ImageSettings, _options: argparse.Namespace) -> None:
     say(f"{len(_LOCK.read_text().splitlines())} packages in {_LOCK.relative_to(REPOSITORY)}")
 
 
-def _build(image: Image, builder: Builder, settings: ImageSettings, common: dict[str, str]) -> Built:
+def _build(image: Image, builder: Builder, settings: ImageSettings, common: dict[str, str], *, cached: bool) -> Built:
     tag = running_version().number
     archive = settings.images_dir.absolute() / f"{image.target}.tar"
     sbom = archive.with_suffix(".sbom.json")
     arguments = {**common, **({"IMAGE": image.contents} if image.contents else {})}
-    builder.build(image.target, image.reference(tag), arguments)
+    builder.build(image.target, image.reference(tag), arguments, cached=cached)
     builder.export(image.reference(tag), archive)
     write_sbom(image, tag, archive, sbom)
     return built(image, tag, archive, sbom)
@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     build = commands.add_parser("build", help="build images")
     build.add_argument("names", nargs="*", metavar="NAME", help="e.g. gateway; none: all")
+    build.add_argument("--no-cache", action="store_true", help="build every stage anew; the digests stay the same")
     build.set_defaults(command=build_command)
     commands.add_parser("lock", help="pin the Debian packages anew").set_defaults(command=lock_command)
     return parser

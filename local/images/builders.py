@@ -27,8 +27,8 @@ class Builder(Protocol):
     def make_base(self, root: Path, reference: str) -> None:
         """Make an image from the archive of a root file system. Raises BuildFailed."""
 
-    def build(self, target: str, reference: str, arguments: Mapping[str, str]) -> None:
-        """Build a target into the builder's store. Raises BuildFailed."""
+    def build(self, target: str, reference: str, arguments: Mapping[str, str], *, cached: bool = True) -> None:
+        """Build a target into the builder's store; without `cached` every stage anew. Raises BuildFailed."""
 
     def export(self, reference: str, archive: Path) -> None:
         """Write an image of the store as an OCI archive. Raises BuildFailed."""
@@ -52,9 +52,9 @@ class Buildah:
         file.write_text(_base_of(root))
         _run(["buildah", "build", "--format=oci", f"--file={file}", f"--tag={reference}", str(root.parent)])
 
-    def build(self, target: str, reference: str, arguments: Mapping[str, str]) -> None:
+    def build(self, target: str, reference: str, arguments: Mapping[str, str], *, cached: bool = True) -> None:
         """Layers are cached in the store."""
-        _run([*self._build(target, arguments), f"--tag={reference}", str(REPOSITORY)])
+        _run([*self._build(target, arguments), *_anew(cached), f"--tag={reference}", str(REPOSITORY)])
 
     def export(self, reference: str, archive: Path) -> None:
         """Through a file of its own: the archive is whole or as it was."""
@@ -89,9 +89,9 @@ class Docker:
         """An image of one layer."""
         _run(["docker", "import", str(root), reference])
 
-    def build(self, target: str, reference: str, arguments: Mapping[str, str]) -> None:
+    def build(self, target: str, reference: str, arguments: Mapping[str, str], *, cached: bool = True) -> None:
         """Layers are cached by BuildKit."""
-        _run([*self._build(target, arguments), "--load", f"--tag={reference}", str(REPOSITORY)])
+        _run([*self._build(target, arguments), *_anew(cached), "--load", f"--tag={reference}", str(REPOSITORY)])
 
     def export(self, reference: str, archive: Path) -> None:
         """Through a file of its own: the archive is whole or as it was."""
@@ -125,6 +125,10 @@ def installed_builder(asked: str) -> Builder:
     raise MissingPrerequisite(
         f"no {asked or 'buildah or docker'} on PATH: on Debian apt-get install buildah fuse-overlayfs mmdebstrap"
     )
+
+
+def _anew(cached: bool) -> list[str]:
+    return [] if cached else ["--no-cache"]
 
 
 def _build_arguments(arguments: Mapping[str, str]) -> list[str]:
