@@ -172,4 +172,5 @@ def _metrics_server(layout: ClusterLayout) -> dict[str, object]:
         "kubelet-certificate-authority": layout.pki / "ca.crt",
         "kubelet-preferred-address-types": "InternalIP",
         "metric-resolution": "10s",
+        "kubelet-request-timeout": "5s",
     }
