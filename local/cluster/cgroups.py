@@ -15,6 +15,8 @@ from pathlib import Path
 V1_ROOT = Path("/sys/fs/cgroup")
 _PATIENCE_S = 20
 _POLL_S = 0.05
+# The scheduler weighs a whole cgroup as one process by default (1024): a node would starve next to a build.
+_CPU_SHARES = "8192"
 
 
 def hierarchies() -> dict[str, str]:
@@ -36,6 +38,8 @@ def join(name: str) -> None:
         for file in ("cpuset.cpus", "cpuset.mems"):  # a new cpuset is empty and takes no process
             if (folder / file).exists():
                 (folder / file).write_text((folder.parent / file).read_text())
+        if (folder / "cpu.shares").exists():
+            (folder / "cpu.shares").write_text(_CPU_SHARES)
         (folder / "cgroup.procs").write_text(str(os.getpid()))
 
 

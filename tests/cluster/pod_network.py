@@ -1,9 +1,10 @@
-"""Connections from a pod's own network, whatever programs its image has."""
+"""The processes of a pod, seen from its node: connections from its own network, whatever programs its image has."""
 
 import sys
 from typing import Any
 
 from local.cluster.components import CONTAINERD
+from local.cluster.node import Node
 from local.cluster.shop import Shop
 
 _CONNECT = """\
@@ -27,13 +28,14 @@ class PodNetwork:
 
     def connect(self, source: Json, address: str, port: int) -> str:
         """`connected`, else the kind of error. `source` is a running pod."""
-        enter = ("nsenter", "--target", self._pid(source), "--net", "--")
+        enter = ("nsenter", "--target", container_pid(self._node, source), "--net", "--")
         python = (sys.executable, "-c", _CONNECT, address, str(port), str(_TIMEOUT_S))
         return self._node.call(*enter, *python).strip()
 
-    def _pid(self, pod: Json) -> str:
-        """Pid, inside the node, of the pod's first container."""
-        container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
-        ctr = (str(self._node.programs / "ctr"), "--address", CONTAINERD, "--namespace", "k8s.io")
-        tasks = (line.split() for line in self._node.call(*ctr, "tasks", "list").splitlines())
-        return next(words[1] for words in tasks if words[0] == container)
+
+def container_pid(node: Node, pod: Json) -> str:
+    """Pid, inside the node, of the pod's first container."""
+    container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+    ctr = (str(node.programs / "ctr"), "--address", CONTAINERD, "--namespace", "k8s.io")
+    tasks = (line.split() for line in node.call(*ctr, "tasks", "list").splitlines())
+    return next(words[1] for words in tasks if words[0] == container)

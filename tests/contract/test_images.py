@@ -1,7 +1,13 @@
 """Dockerfile, catalogue, locks and compose.yaml agree with each other."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
+import pyspark
 import pytest
 
 from images.lay_out import CONTENTS
@@ -71,3 +77,16 @@ def test_what_is_copied_from_the_checkout_is_not_ignored() -> None:
 
 def test_images_are_named_by_the_project() -> None:
     assert {image.name for image in ALL} == {f"{NAMESPACE}/{image.target}" for image in ALL}
+
+
+def test_the_image_of_the_batch_job_starts_spark_without_a_shell() -> None:
+    java = shutil.which("java")
+    assert java is not None
+    homes = {
+        "JAVA_HOME": str(Path(java).resolve().parents[1]),
+        "SPARK_HOME": str(Path(pyspark.__file__).parent),
+        "PATH": os.environ["PATH"],
+    }
+    argv = [sys.executable, str(REPOSITORY / "images" / "spark-submit"), "--version"]
+    answer = subprocess.run(argv, env=homes, capture_output=True, text=True, check=False)
+    assert (answer.returncode, f"version {pyspark.__version__}" in answer.stderr) == (0, True), answer.stderr
