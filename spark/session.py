@@ -27,7 +27,8 @@ def spark_session(settings: JobSettings) -> Iterator[SparkSession]:
     conf = session_conf(settings) | s3a_conf(settings)
     if settings.spark_master:
         conf |= local_conf(settings)
-        _prepare_environment(settings.spark_dir)
+        make_folders(settings)
+        _prepare_environment()
     spark = _session(conf)
     try:
         spark.sparkContext.setLogLevel("ERROR")
@@ -92,7 +93,17 @@ def local_conf(settings: JobSettings) -> Conf:
         "spark.local.dir": str(scratch),
         "spark.sql.warehouse.dir": (scratch / "warehouse").as_uri(),
         "spark.hadoop.hadoop.tmp.dir": str(scratch / "hadoop"),
+        "spark.hadoop.fs.s3a.buffer.dir": str(_upload_buffers(scratch)),
     }
+
+
+def make_folders(settings: JobSettings) -> None:
+    """Make the folders that Hadoop would make itself with the program `chmod`, which the image does not have."""
+    _upload_buffers(settings.spark_dir).mkdir(parents=True, exist_ok=True)
+
+
+def _upload_buffers(scratch: Path) -> Path:
+    return scratch / "hadoop" / "s3a"
 
 
 def compiler_options(native_blas: bool) -> tuple[str, ...]:
@@ -133,9 +144,8 @@ def _session(conf: Conf) -> SparkSession:
     return builder.getOrCreate()
 
 
-def _prepare_environment(scratch: Path) -> None:
+def _prepare_environment() -> None:
     """Environment variables that the JVM and its Python workers inherit."""
-    scratch.mkdir(parents=True, exist_ok=True)
     inherited = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), *([inherited] if inherited else [])])
     os.environ["PYSPARK_PYTHON"] = sys.executable  # else the first python3 on PATH

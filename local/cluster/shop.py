@@ -77,14 +77,23 @@ class Shop:
         return spec["clusterIP"], spec["ports"][0]["port"]
 
     def wait_serving(self, page: str) -> str:
-        """Wait for the first personal recommendation; in words. Raises NodeError after half an hour."""
+        """Wait for a personal recommendation; in words. Raises NodeError if a Job fails, or after half an hour."""
         tick, deadline = Ticker(every_s=10), time.monotonic() + _SERVING_S
         while not (answer := _personal_recommendation(page)):
+            if failed := self._failed_jobs():
+                raise NodeError(f"{', '.join(failed)} failed: kubectl logs --all-containers {failed[0]}")
             if time.monotonic() > deadline:
                 raise NodeError(f"no personal recommendation within {_SERVING_S} s: {self.waiting_for()}")
             tick(self.waiting_for())
             time.sleep(_POLL_S)
         return answer
+
+    def _failed_jobs(self) -> list[str]:
+        return [
+            f"job/{job['metadata']['name']}"
+            for job in self.kubectl.items("jobs", IN_NAMESPACE)
+            if any(each["type"] == "Failed" for each in job["status"].get("conditions", []))
+        ]
 
     def waiting_for(self) -> str:
         """Pods that are not ready or done yet, with the reason that Kubernetes gives."""

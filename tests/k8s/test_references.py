@@ -42,6 +42,16 @@ def test_without_secrets_the_local_overlay_starts(overlay: Callable[[str], list[
     assert _required(overlay("local")) == set()
 
 
+def test_without_secrets_the_store_knows_the_keys_of_its_clients(overlay: Callable[[str], list[Object]]) -> None:
+    """Any keys would do for most requests, but not for Spark's: they are signed piece by piece."""
+    objects = overlay("local")
+    variables = {each.app: environment(objects, each.containers[0]) for each in workloads(objects)}
+    keys = [variables["s3"].get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
+    assert None not in keys
+    for client in ("archiver", "batch", "recommender"):
+        assert [variables[client][f"TILLSTREAM_S3_{name}_KEY"] for name in ("ACCESS", "SECRET")] == keys
+
+
 def test_on_aws_the_address_of_redis_is_required(overlay: Callable[[str], list[Object]]) -> None:
     assert _required(overlay("aws")) == {("aggregator", "redis-url"), ("gateway", "redis-url")}
 

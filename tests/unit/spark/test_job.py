@@ -11,7 +11,7 @@ from services.common.calendar import bucket_time
 from services.common.settings import S3Settings
 from spark.__main__ import main, spark_reason
 from spark.jars import JarsMissing, connector_jars
-from spark.session import compiler_options, local_conf, s3a_conf, session_conf
+from spark.session import compiler_options, local_conf, make_folders, s3a_conf, session_conf
 from spark.settings import JobSettings
 from spark.versions import new_version
 
@@ -81,6 +81,12 @@ def test_an_own_endpoint_is_reached_by_path_and_with_its_keys() -> None:
 
 def test_aws_is_reached_with_its_own_address_and_credentials() -> None:
     assert s3a_conf(S3Settings()) == {"spark.hadoop.fs.s3a.endpoint.region": "eu-central-1"}
+
+
+def test_buffers_for_uploads_need_no_program_of_the_system(tmp_path: Path) -> None:
+    settings = JobSettings(spark_jars=tmp_path, spark_dir=tmp_path / "scratch")
+    make_folders(settings)
+    assert Path(local_conf(settings)["spark.hadoop.fs.s3a.buffer.dir"]).is_dir()
 
 
 def test_a_local_session_stays_on_loopback_and_in_its_folder(tmp_path: Path) -> None:
