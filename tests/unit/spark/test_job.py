@@ -84,6 +84,7 @@ def test_aws_is_reached_with_its_own_address_and_credentials() -> None:
 
 
 def test_buffers_for_uploads_need_no_program_of_the_system(tmp_path: Path) -> None:
+    (tmp_path / "hadoop-aws-1.jar").touch()
     settings = JobSettings(spark_jars=tmp_path, spark_dir=tmp_path / "scratch")
     make_folders(settings)
     assert Path(local_conf(settings)["spark.hadoop.fs.s3a.buffer.dir"]).is_dir()
