@@ -169,7 +169,7 @@ CMD ["services.gateway"]
 FROM debs AS blas-root
 RUN debs unpack /root/blas libopenblas0-pthread libgfortran5 libquadmath0 && \
     cd /root/blas/usr/lib/x86_64-linux-gnu && \
-    for library in libblas.so.3 liblapack.so.3; do ln -s openblas-pthread/${library} .; done
+    for library in libblas.so.3 liblapack.so.3 libopenblas.so.0; do ln -s openblas-pthread/${library} .; done
 
 FROM service AS spark
 COPY --from=java-root /root/java /

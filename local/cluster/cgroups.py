@@ -16,7 +16,7 @@ V1_ROOT = Path("/sys/fs/cgroup")
 _PATIENCE_S = 20
 _POLL_S = 0.05
 # The scheduler weighs a whole cgroup as one process by default (1024): a node would starve next to a build.
-_CPU_SHARES = "8192"
+_CPU_SHARES = "4096"
 
 
 def hierarchies() -> dict[str, str]:
