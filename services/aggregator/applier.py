@@ -8,7 +8,10 @@ Kafka come from the archive.
 
 import asyncio
 import logging
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from operator import attrgetter
 from typing import TypeVar
 
 from aiokafka import TopicPartition
@@ -200,31 +203,28 @@ class Applier:
     async def _advance_through(
         self, partition: TopicPartition, state: PartitionState, span: RecordSpan, ahead: bool
     ) -> int | None:
-        try:
-            await self._advance(self._in_flight, partition, state, span)
-            if not ahead:
-                await self._in_flight.wait()
-        except ChunkRefused as refused:
-            await self._narrow(refused)
-            return await self._again(partition, span, ahead)
-        except OrderConflict as conflict:
-            logger.info("an order came by two partitions at once; deciding again: %s", conflict)
-            AGGREGATOR_ORDER_CONFLICTS.inc()
-            return await self._again(partition, span, ahead)
-        except OffsetConflict as conflict:
-            self._count_conflict(conflict)
-            await self._drop_states()
-            return (await self._load(partition)).next_offset
-        self._preparation.refusals.passed(partition, state.next_offset)
-        return None
-
-    async def _again(self, partition: TopicPartition, span: RecordSpan, ahead: bool) -> int | None:
-        """The same records once more, without fetching them again, from where the marks are."""
-        await self._drop_states()
-        state = await self._load(partition)
-        if span.records[0].offset > state.next_offset or state.needs_backfill:
-            return state.next_offset
-        return await self._advance_through(partition, state, span, ahead)
+        while True:
+            try:
+                await self._advance(self._in_flight, partition, state, span)
+                if not ahead:
+                    await self._in_flight.wait()
+            except ChunkRefused as refused:
+                await self._narrow(refused)
+            except OrderConflict as conflict:
+                logger.info("an order came by two partitions at once; deciding again: %s", conflict)
+                AGGREGATOR_ORDER_CONFLICTS.inc()
+                await self._drop_states()
+            except OffsetConflict as conflict:
+                self._count_conflict(conflict)
+                await self._drop_states()
+                return (await self._load(partition)).next_offset
+            else:
+                self._preparation.refusals.passed(partition, state.next_offset)
+                return None
+            # The same records once more, not fetched again, from where the marks are.
+            state = self._states.get(partition) or await self._load(partition)
+            if span.records[0].offset > state.next_offset or state.needs_backfill:
+                return state.next_offset
 
     async def _settle(self) -> None:
         """Wait for the calls in flight. Where they fail, the marks say so: whoever reads on finds what is missing."""
@@ -268,9 +268,9 @@ class Applier:
         self, in_flight: InFlightCall, partition: TopicPartition, state: PartitionState, span: RecordSpan
     ) -> None:
         """Apply what lies past the marks, chunk by chunk; the last calls may still be in flight."""
-        wanted = [record for record in span.records if record.offset >= state.next_offset]
-        size = self._preparation.refusals.chunk(partition, self._settings.chunk)
+        wanted = span.records[bisect_left(span.records, state.next_offset, key=attrgetter("offset")) :]
         ready: tuple[list[ShardCall], RecordSpan] | None = None
+        size = partial(self._preparation.refusals.chunk, partition, self._settings.chunk)
         for chunk in _chunks(RecordSpan(wanted, span.end), size):
             # Read before the calls that are ready: Redis would answer only after them, and nothing be folded meanwhile.
             looked = await self._preparation.look(partition, chunk)
@@ -342,10 +342,11 @@ def make_applier(
     return Applier(store, ports, health, applier_settings(settings, generation), live)
 
 
-def _chunks(span: RecordSpan, size: int) -> Iterator[RecordSpan]:
-    """The span in parts of at most `size` records, each up to where the next one begins."""
-    records = span.records
-    for start in range(0, len(records), size):
-        following = start + size
+def _chunks(span: RecordSpan, size: Callable[[int], int]) -> Iterator[RecordSpan]:
+    """The span in parts, each up to where the next one begins. `size`: how many records from an offset on."""
+    records, start = span.records, 0
+    while start < len(records):
+        following = start + size(records[start].offset)
         end = records[following].offset if following < len(records) else span.end
         yield RecordSpan(records[start:following], end)
+        start = following

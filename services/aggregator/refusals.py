@@ -26,7 +26,7 @@ class ChunkRefused(Exception):
 
 @dataclass(slots=True)
 class _Search:
-    """Looks for the record before `end`. `found`: its offset, and why it cannot be applied."""
+    """Looks for records before `end`. `found`: the offset of the newest one, and why it cannot be applied."""
 
     end: int
     chunk: int
@@ -34,24 +34,28 @@ class _Search:
 
 
 class Refusals:
-    """The search for one record a partition, until it is behind the mark."""
+    """A search a partition, until the refused chunk is behind the mark. Where one record cannot be applied, its
+    neighbours often cannot either: behind the first one, all of the chunk are applied one by one."""
 
     def __init__(self) -> None:
         self._searches: dict[TopicPartition, _Search] = {}
 
-    def chunk(self, partition: TopicPartition, usual: int) -> int:
-        """How many records to apply at a time."""
+    def chunk(self, partition: TopicPartition, usual: int, offset: int) -> int:
+        """How many records to apply at a time from an offset on."""
         search = self._searches.get(partition)
-        return usual if search is None else min(usual, search.chunk)
+        return usual if search is None or offset >= search.end else min(usual, search.chunk)
 
     def narrow(self, refused: ChunkRefused) -> bool:
         """Search in smaller chunks; False where a chunk is still refused without the record that was found."""
+        if not refused.size:
+            return False
         partition = refused.partition
+        search = self._searches.setdefault(partition, _Search(refused.last + 1, refused.size))
+        search.end = max(search.end, refused.last + 1)
+        search.chunk = max(1, refused.size // 2)
         if refused.size > 1:
-            self._searches[partition] = _Search(refused.last + 1, refused.size // 2)
             return True
-        search = self._searches.setdefault(partition, _Search(refused.last + 1, 1))
-        if search.found is not None or not refused.size:
+        if search.found is not None and search.found[0] == refused.first:
             return False
         name = f"{partition_name(partition)}/{refused.first}"
         logger.error("%s cannot be applied and becomes a dead letter: %s", name, refused, extra={"record": name})

@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
@@ -30,6 +28,7 @@ from local.settings import StackSettings, free_port_settings
 from local.stack import Stack
 from services.common.object_store import ObjectStore
 from services.provision.steps import TopicsStep
+from tests.faults.clocks import HostClocks
 from tests.faults.proxy import RedisProxy, S3Proxy
 from tests.faults.schedule import RATE
 from tests.support.engines import SMALL_JOBS
@@ -43,6 +42,7 @@ PREFERENCES = {
     "TILLSTREAM_ARCHIVE_OBJECT_AGE_S": "1",
     "TILLSTREAM_ARCHIVE_SESSION_TIMEOUT_S": str(SESSION_S),
     "TILLSTREAM_AGGREGATOR_SESSION_TIMEOUT_S": str(SESSION_S),
+    "TILLSTREAM_KAFKA_METADATA_SECONDS": "2",  # new partitions are noticed while a trial runs
     "TILLSTREAM_AGGREGATOR_CHUNK": "100",  # several scripts a batch, so that crashes fall between them
     **SMALL_JOBS,
     "TILLSTREAM_SPARK_DRIVER_MEMORY": "1g",
@@ -76,6 +76,8 @@ class Rig:
         self._stack = Stack(self.layout, asked, die_with_parent=True, preferences=preferences)
         self.engines: dict[str, Engine] = {engine.name: engine for engine in self._stack.engines}
         self.s3_proxy = S3Proxy(asked.s3_port)
+        self.clocks = HostClocks(folder / "clocks")
+        self.redis_port = asked.redis_port  # where the aggregators' way to Redis leads
 
     # --- what it is made of ---
 
@@ -179,7 +181,7 @@ class Rig:
 
     def start_service(self, name: str) -> None:
         """Start archiver, recommender or gateway."""
-        program = self._stack.service(name).program
+        program = _with_environment(self._stack.service(name).program, self.clocks.environment(name))
         self.processes[name] = spawn(
             _with_environment(program, self._s3_by_proxy) if name == "archiver" else program, die_with_parent=True
         )
@@ -201,7 +203,7 @@ class Rig:
         name = name or next(free for n in range(1, 10) if (free := f"aggregator-{n}") not in self.processes)
         if name not in self.redis_proxies:
             self._aggregator_ports[name] = self.settings.aggregator_metrics_port if name == FIRST else free_port()
-            self.redis_proxies[name] = RedisProxy(self.settings.redis_port)
+            self.redis_proxies[name] = RedisProxy(self.redis_port)
             self.redis_proxies[name].start()
         port = self._aggregator_ports[name]
         program = _with_environment(
@@ -210,6 +212,7 @@ class Rig:
                 "TILLSTREAM_AGGREGATOR_INSTANCE": name,
                 "TILLSTREAM_REDIS_URL": f"redis://{LOOPBACK}:{self.redis_proxies[name].port}/0",
                 "TILLSTREAM_AGGREGATOR_METRICS_PORT": str(port),
+                **self.clocks.environment("aggregator"),
             },
         )
         self.processes[name] = spawn(program, die_with_parent=True)
@@ -240,14 +243,19 @@ class Rig:
                 raise TimeoutError(f"{name} is not ready after {timeout_s} s: {tail(log) if log else ''}")
             time.sleep(0.1)
 
+    def lead_to_redis(self, port: int) -> None:
+        """Lead the aggregators' new connections to the server at a port; open ones stay."""
+        self.redis_port = port
+        for proxy in self.redis_proxies.values():
+            proxy.lead_to(port)
+
     # --- what flows ---
 
-    def feed(self, file: Path) -> None:
+    def feed(self, file: Path, name: str = "producer") -> None:
         """Start the producer on a file, or go on with it where a producer has ended."""
-        program = ProducerRun(file, str(RATE)).program(
-            self.settings, self.layout, self._stack.environment, self.layout.log("producer")
-        )
-        self.processes["producer"] = spawn(program, die_with_parent=True)
+        environment = {**self._stack.environment, **self.clocks.environment("producer")}
+        program = ProducerRun(file, str(RATE)).program(self.settings, self.layout, environment, self.layout.log(name))
+        self.processes[name] = spawn(replace(program, name=name), die_with_parent=True)
 
     def batch_job(self, until: str = "publish") -> Program:
         """The batch job up to a step, by default all of it."""
@@ -288,23 +296,6 @@ class Rig:
                 await asyncio.sleep(POLL_S)
         return None
 
-    def trim_topic(self) -> int:
-        """Delete the records that were compared already from Kafka, as retention would; returns how many."""
-
-        async def trim() -> None:
-            admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka_bootstrap)
-            await admin.start()
-            try:
-                topic = self.settings.purchases_topic
-                before = {TopicPartition(topic, p): RecordsToDelete(offset) for p, offset in self.compared.items()}
-                await admin.delete_records(before)
-            finally:
-                await admin.close()
-
-        if self.compared:
-            asyncio.run(trim())
-        return sum(self.compared.values())
-
     @property
     def fed(self) -> bool:
         """Whether the producer has sent everything, or none was started."""
@@ -318,7 +309,7 @@ class Rig:
     def require_alive(self) -> None:
         """Raise ProcessDied if a part has ended by itself. A producer that has sent everything may."""
         for name, process in self.processes.items():
-            if not (name == "producer" and process.exit_code == 0):
+            if not (name.startswith("producer") and process.exit_code == 0):
                 process.require_alive()
 
     def get(self, path: str) -> Any:

@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from local.reference import ReferenceFigures
 from local.served_figures import details, live_sections, report_sections
 from local.verify import NoAnswer, report_expected, wait_until_applied
-from services.common.topics import PURCHASES
 from tests.faults.compare import ArchivedLines, RecordPosition, Toll, archived, toll_of_archive, toll_of_figures
-from tests.faults.injections import NEED_MOUNT, FaultInjection, injection_of
+from tests.faults.fault_injection import FaultInjection
+from tests.faults.injections import NEED_MOUNT, injection_of
+from tests.faults.purchases_topic import new_records
 from tests.faults.results import TrialResult
 from tests.faults.rig import Rig
 from tests.faults.schedule import FaultTrial, rows_of
-from tests.support.archive import as_archived
 from tests.support.shop import write_csv
 
 RECOVERED_WITHIN_S = 150
@@ -136,8 +135,8 @@ class TrialRound:
             live = toll_of_figures(reference.sections() | details(reference), found, "live")
         with closing(self.rig.store()) as store:
             self._archive = archived(store, self._archive)
-        self._topic |= asyncio.run(self._new_records())
-        self.rig.compared = {partition: self._next_offset(partition) for partition in range(PURCHASES.partitions)}
+        records, self.rig.compared = asyncio.run(new_records(self.rig.settings, self.rig.compared))
+        self._topic |= records
         return live + toll_of_archive(self._topic, self._archive)
 
     def compare_report(self) -> Toll:
@@ -158,29 +157,6 @@ class TrialRound:
     def _gateway(self) -> httpx.Client:
         return httpx.Client(base_url=self.rig.settings.page, timeout=60)
 
-    async def _new_records(self) -> dict[RecordPosition, Any]:
-        """The records that came since the last comparison, as the archive must have them."""
-        topic = self.rig.settings.purchases_topic
-        partitions = [TopicPartition(topic, number) for number in range(PURCHASES.partitions)]
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.rig.settings.kafka_bootstrap, group_id=None)
-        await consumer.start()
-        try:
-            consumer.assign(partitions)
-            ends = await consumer.end_offsets(partitions)
-            for partition in partitions:
-                consumer.seek(partition, self._next_offset(partition.partition))
-            wanted = sum(ends.values()) - len(self._topic)
-            found: dict[RecordPosition, Any] = {}
-            while len(found) < wanted:
-                for partition, records in (await consumer.getmany(timeout_ms=1_000)).items():
-                    found |= {(partition.partition, r.offset): _line(partition.partition, r) for r in records}
-            return found
-        finally:
-            await consumer.stop()
-
-    def _next_offset(self, partition: int) -> int:
-        return max((offset + 1 for number, offset in self._topic if number == partition), default=0)
-
 
 def fault_steps(trial: FaultTrial) -> Iterator[tuple[float, int, bool]]:
     """Planned second, number of the fault, and whether it ends then, in order."""
@@ -189,15 +165,6 @@ def fault_steps(trial: FaultTrial) -> Iterator[tuple[float, int, bool]]:
         for number, fault in enumerate(trial.faults)
     )
     return iter(sorted(itertools.chain.from_iterable(planned)))
-
-
-def _line(partition: int, record: Any) -> Any:
-    return {
-        "partition": partition,
-        "offset": record.offset,
-        "timestamp": record.timestamp,
-        **as_archived(record.value),
-    }
 
 
 def _json(client: httpx.Client, path: str) -> Any:

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from services.aggregator.budgets import NameLimits
 from services.aggregator.fold import ShardDelta
+from services.aggregator.groups import shard_of
 from services.aggregator.live_generation import LiveGeneration
 from services.aggregator.payload import BatchEffects, OffsetAdvance
 from services.aggregator.store import BatchRefused, OffsetConflict, ShardState, TableStore
@@ -299,21 +300,39 @@ async def test_a_figure_that_would_not_be_exact_is_refused_before_anything_is_wr
     assert {key: client.dump(key) for key in client.scan_iter()} == before
 
 
-@pytest.mark.parametrize("place", range(0, 60, 7))
-async def test_a_record_that_cannot_be_applied_is_a_dead_letter_and_the_others_count(
-    connection: Redis, client: redis.Redis, place: int
+@pytest.mark.parametrize("places", [*([place] for place in range(0, 60, 7)), [0, 1, 2, 3, 30, 31, 58, 59]])
+async def test_records_that_cannot_be_applied_are_dead_letters_and_the_others_count(
+    connection: Redis, client: redis.Redis, places: list[int]
 ) -> None:
-    """In each part of a batch: a product whose table is damaged, in Redis itself."""
+    """In each part of a batch, and next to each other: a product whose table is damaged, in Redis itself."""
     records = [FakeRecord(n, encode(event), timestamp=NOW) for n, event in enumerate(random_events(9, 60))]
-    poison = random_events(10, 1)[0] | {"product_id": "damaged", "event_id": "poison"}
-    records[place] = FakeRecord(place, encode(poison), timestamp=NOW)
+    for place in places:
+        poison = random_events(10, 1)[0] | {"product_id": "damaged", "event_id": f"poison {place}"}
+        records[place] = FakeRecord(place, encode(poison), timestamp=NOW)
     (keys,) = shard_keys(1)
     client.set(keys("product:damaged"), "no hash")
     sink = MemorySink()
-    assert await applier_of(store_of(connection), sink, chunk=25).apply(TopicPartition(TOPIC, 0), records) is None
-    assert (sink.offsets, sink.reasons) == ([place], ["cannot_apply"])
+    applier = applier_of(store_of(connection), sink, chunk=25)
+    assert await applier.apply(TopicPartition(TOPIC, 0), records) is None
+    assert (sink.offsets, {*sink.reasons}) == (places, {"cannot_apply"})
     client.delete(keys("product:damaged"))
-    assert_equal(client, counted(record for record in records if record.offset != place), shards=1)
+    assert_equal(client, counted(record for record in records if record.offset not in places), shards=1)
+
+
+@pytest.mark.parametrize(("shards", "count"), [(1, 400), (3, 40)])
+async def test_a_long_run_of_records_that_cannot_be_applied_stops_nothing(
+    connection: Redis, client: redis.Redis, shards: int, count: int
+) -> None:
+    """As where a sum has reached what the tables can hold; more of them than Python's calls may be deep."""
+    poison = random_events(10, 1)[0] | {"product_id": "damaged"}
+    records = [FakeRecord(n, encode(poison | {"event_id": f"poison {n}"}), timestamp=NOW) for n in range(count)]
+    records.append(FakeRecord(count, encode(random_events(9, 1)[0]), timestamp=NOW))
+    client.set(shard_keys(shards)[shard_of("damaged", shards)]("product:damaged"), "no hash")
+    sink = MemorySink()
+    applier = applier_of(store_of(connection, shards), sink)
+    assert await applier.apply(TopicPartition(TOPIC, 0), records) is None
+    assert sink.offsets == list(range(count))
+    assert applier.next_offset(TopicPartition(TOPIC, 0)) == len(records)
 
 
 async def test_tables_that_cannot_be_written_at_all_blame_no_record(connection: Redis, client: redis.Redis) -> None:

@@ -15,5 +15,5 @@ def as_archived(value: bytes | None) -> dict[str, Any]:
         return {"value_base64": base64.b64encode(value).decode()}
     try:
         return {"value": json.loads(text)}
-    except ValueError:
+    except (ValueError, RecursionError):  # Python's own reader gives up on arrays within arrays
         return {"value": text}
