@@ -9,7 +9,7 @@ Kafka come from the archive.
 import asyncio
 import logging
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import TypeVar
@@ -271,7 +271,7 @@ class Applier:
         wanted = span.records[bisect_left(span.records, state.next_offset, key=attrgetter("offset")) :]
         ready: tuple[list[ShardCall], RecordSpan] | None = None
         size = partial(self._preparation.refusals.chunk, partition, self._settings.chunk)
-        for chunk in _chunks(RecordSpan(wanted, span.end), size):
+        for chunk in RecordSpan(wanted, span.end).chunks(size):
             # Read before the calls that are ready: Redis would answer only after them, and nothing be folded meanwhile.
             looked = await self._preparation.look(partition, chunk)
             if ready is not None:
@@ -340,13 +340,3 @@ def make_applier(
     """An applier that writes `generation`, or with `live` whichever generation is live."""
     store = TableStore(redis, generation.keys)
     return Applier(store, ports, health, applier_settings(settings, generation), live)
-
-
-def _chunks(span: RecordSpan, size: Callable[[int], int]) -> Iterator[RecordSpan]:
-    """The span in parts, each up to where the next one begins. `size`: how many records from an offset on."""
-    records, start = span.records, 0
-    while start < len(records):
-        following = start + size(records[start].offset)
-        end = records[following].offset if following < len(records) else span.end
-        yield RecordSpan(records[start:following], end)
-        start = following

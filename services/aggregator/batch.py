@@ -1,6 +1,6 @@
 """Builds the script calls that bring each shard past a batch of records. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
@@ -66,6 +66,15 @@ class RecordSpan:
     def last_timestamp_ms(self, shard: ShardState) -> int:
         """Broker time of the record before the end; 0 where no record was ever applied."""
         return self.records[-1].timestamp if self.records else shard.last_timestamp_ms or 0
+
+    def chunks(self, size: Callable[[int], int]) -> Iterator["RecordSpan"]:
+        """The span in parts, each up to where the next one begins. `size`: how many records from an offset on."""
+        start = 0
+        while start < len(self.records):
+            following = start + size(self.records[start].offset)
+            end = self.records[following].offset if following < len(self.records) else self.end
+            yield RecordSpan(self.records[start:following], end)
+            start = following
 
 
 class BatchBuilder:
