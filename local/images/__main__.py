@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     build = commands.add_parser("build", help="build images")
     build.add_argument("names", nargs="*", metavar="NAME", help="e.g. gateway; none: all")
-    build.add_argument("--no-cache", action="store_true", help="build every stage anew; the digests stay the same")
+    build.add_argument("--no-cache", action="store_true", help="build every stage anew")
     build.set_defaults(command=build_command)
     commands.add_parser("lock", help="pin the Debian packages anew").set_defaults(command=lock_command)
     return parser
