@@ -24,7 +24,7 @@ EVENTS_PER_SECOND = 50.0
 FRESH_WITHIN_S = 30.0
 READY_WITHIN_S = 240.0
 _CALM_S = 4.0
-_USERS = 200
+_USERS = 100  # the gateway lists no more at once
 
 Json = dict[str, Any]
 
