@@ -14,10 +14,9 @@ from pathlib import Path
 
 from bench.log import Log, Offsets, open_log
 from bench.machine import CpuMeter, cpu_table, machine, table
-from bench.stacks import own_stack, pids
+from bench.stacks import own_engines, pids
 from local.process import Process, spawn, stop_together
 from local.producer_run import ProducerRun, demo_data
-from local.services import SERVICES
 from local.stack import Stack
 from local.steps import send
 
@@ -36,8 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure as the command line says; returns the exit status."""
     options = _options(arguments)
     run = ProducerRun(options.csv or demo_data(), "max", rows=f":{options.rows + 1}" if options.rows else None)
-    with own_stack() as stack:
-        stack.stop(SERVICES)
+    with own_engines() as stack:
         send(stack, run)
         catch_up, meter = asyncio.run(measure(stack))
     print(f"\nAggregator alone, from a full topic: {run.file.name} on {machine()}")

@@ -14,12 +14,26 @@ from local.stack import Stack
 @contextmanager
 def own_stack(**settings: object) -> Iterator[Stack]:
     """A fresh stack with everything running, gone afterwards. `settings` are fields of StackSettings."""
+    with _fresh_stack(settings) as stack:
+        stack.start()
+        yield stack
+
+
+@contextmanager
+def own_engines(**settings: object) -> Iterator[Stack]:
+    """A fresh stack of which only the engines run."""
+    with _fresh_stack(settings) as stack:
+        stack.start_engines()
+        yield stack
+
+
+@contextmanager
+def _fresh_stack(settings: Mapping[str, object]) -> Iterator[Stack]:
     STATE.mkdir(exist_ok=True)
     # Next to the other state: a folder for temporary files may be kept in memory.
     with tempfile.TemporaryDirectory(prefix="bench-", dir=STATE) as folder:
         stack = Stack(Layout(Path(folder)), _on_free_ports(settings), die_with_parent=True)
         try:
-            stack.start()
             yield stack
         finally:
             stack.stop()

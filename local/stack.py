@@ -131,8 +131,7 @@ class Stack:
         """
         self.find()
         self._require_ports()
-        self._start_engines()
-        self._prepare()
+        self.start_engines()
         self._start_services()
 
     def find(self, *, wherever: bool = False) -> None:
@@ -165,15 +164,14 @@ class Stack:
                 for setting, port in service.ports.items():
                     require_free(port, setting)
 
-    def _start_engines(self) -> None:
+    def start_engines(self) -> None:
+        """Start the engines that do not run, and provision them. Raises PortInUse, ProcessDied, NotReady."""
         for engine in self.engines:
             if engine.name not in self._running:
                 self._keep(engine.start(), engine.address)
         for engine in self.engines:
             engine.wait_ready(ENGINE_TIMEOUT_S)
             say(f"{engine.name:<12} {engine.address}")
-
-    def _prepare(self) -> None:
         asyncio.run(self._provision())
 
     async def _provision(self) -> None:

@@ -1,0 +1,1 @@
+"""Other stream programs that keep sales tables in Redis, measured like the aggregator."""

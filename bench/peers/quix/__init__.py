@@ -1,0 +1,1 @@
+"""The Quix Streams peer. It runs in an environment of its own."""
