@@ -4,8 +4,10 @@ Kafka Streams with exactly-once v2 and Quix Streams each keep sums by month, day
 Redis: a part of the aggregator's tables, and without repeats, distinct orders, dead letters, rankings and histories.
 Each contender reads the same topic from its beginning into its own database of one Valkey, alone, one after the other.
 The clock runs from the first offset that Redis shows until all are applied, so the start of the process is not
-measured; a JVM still compiles by then. In the end every sum must equal ours. Compare CPU time by event: it depends less
-on the machine's load than events/s do. The first run downloads and builds the peers below `.tillstream/peers/`.
+measured; a JVM still compiles by then. What is read and not yet written at that moment is too cheap: up to a second's
+events of a peer, so send many seconds' worth, 400,000 rows and more. In the end every sum must equal ours. Compare CPU
+time by event: it depends less on the machine's load than events/s do. The first run downloads and builds the peers
+below `.tillstream/peers/`.
 """
 
 import argparse
