@@ -29,7 +29,7 @@ def lay_out(image: str, out: Path) -> None:
         source, target = Path(name), out / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target)
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copyfile(source, target)
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH

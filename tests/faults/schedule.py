@@ -57,11 +57,12 @@ KINDS = (
     _kind("Redis's disk full", "redis", 1, 2),
     _kind("clock jump", "clock", 0, 1),
     _kind("kill Spark job", "spark", 2, 25),
-    _kind("aborted transactions", "senders", 1, 4),
-    _kind("odd event ids", "senders", 0, 1),
+    # What sends beside the producer takes a broker that is there for granted.
+    _kind("aborted transactions", "senders broker", 1, 4),
+    _kind("odd event ids", "senders broker", 0, 1),
     _kind("poisoned records", "senders broker", 0, 1),
-    _kind("overlapping exports", "senders", 0, 1),
-    _kind("more partitions", "partitions", 0, 1),
+    _kind("overlapping exports", "senders broker", 0, 1),
+    _kind("more partitions", "partitions broker", 0, 1),
     _kind("Redis fails over", "redis", 1, 3),
     _kind("clock skew", "clocks", 2, 5),
 )
