@@ -57,7 +57,7 @@ KINDS = (
     _kind("Redis's disk full", "redis", 1, 2),
     _kind("clock jump", "clock", 0, 1),
     _kind("kill Spark job", "spark", 2, 25),
-    # What sends beside the producer takes a broker that is there for granted.
+    # Senders other than the producer need a running broker.
     _kind("aborted transactions", "senders broker", 1, 4),
     _kind("odd event ids", "senders broker", 0, 1),
     _kind("poisoned records", "senders broker", 0, 1),
