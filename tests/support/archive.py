@@ -6,7 +6,7 @@ from typing import Any
 
 
 def as_archived(value: bytes | None) -> dict[str, Any]:
-    """The event; the text as it came where it is not JSON; base64 where it is no text either."""
+    """The event; the whole text where it is not JSON, a string or null; base64 where it is no text either."""
     if value is None:
         return {"value": None}
     try:
@@ -14,6 +14,8 @@ def as_archived(value: bytes | None) -> dict[str, Any]:
     except UnicodeDecodeError:
         return {"value_base64": base64.b64encode(value).decode()}
     try:
-        return {"value": json.loads(text)}
+        event = json.loads(text)
+        json.dumps(event, ensure_ascii=False).encode()  # half a surrogate pair is no text: JSON of it is none
     except (ValueError, RecursionError):  # Python's own reader gives up on arrays within arrays
         return {"value": text}
+    return {"value": text if event is None or isinstance(event, str) else event}
