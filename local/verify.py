@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.reference import ReferenceFigures, Section, Sections, UnusableFile, Value
 from local.served_figures import Get, Json, details, live_sections, report_sections
 from services.common.object_store import ObjectStore
-from services.common.settings import S3Settings, ShopSettings
+from services.common.settings import EventSettings, S3Settings, ShopSettings
 from services.common.storage_errors import NoSuchObject
 
 SHARE_TOLERANCE = 1e-6  # shares are quotients, not money
@@ -59,7 +59,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Compare as the command line says; returns the exit status."""
     options = _options(arguments)
     try:
-        reference = ReferenceFigures(options.csv, options.time_zone)
+        rules = EventSettings()
+        reference = ReferenceFigures(
+            options.csv,
+            options.time_zone,
+            no_customer=rules.no_customer,
+            max_line_cents=int(rules.max_line_amount * 100),
+        )
     except (UnusableFile, duckdb.Error) as error:
         print(error, file=sys.stderr)
         return 2
