@@ -154,7 +154,6 @@ FROM service AS archiver
 CMD ["services.archiver"]
 
 FROM service AS aggregator
-ENV TILLSTREAM_AGGREGATOR_SCRATCH=/tmp/aggregator
 CMD ["services.aggregator"]
 
 FROM service AS recommender

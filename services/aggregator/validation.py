@@ -62,5 +62,5 @@ def changed_orders(records: Sequence[Record], lines: Iterable[AcceptedLine]) -> 
 
 
 def in_offset_order(rejected: Iterable[RejectedRecord]) -> list[RejectedRecord]:
-    """Dead letters of one source must rise: that is how a repeated one is recognised."""
+    """Offsets of one source must rise: that is how a repeated dead letter is recognised."""
     return sorted(rejected, key=lambda each: each.record.offset)

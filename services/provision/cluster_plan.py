@@ -35,7 +35,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Meet:
-    """`member` must be told the address of `other`."""
+    """`member` has to learn the address of `other`."""
 
     member: str
     other: str

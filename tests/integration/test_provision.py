@@ -117,9 +117,9 @@ def test_what_differs_is_named_and_applied_only_on_request(
     purchases = names["TILLSTREAM_PURCHASES_TOPIC"]
     assert provision().returncode == 0
     override(kafka, purchases, message_timestamp_type="LogAppendTime", cleanup_policy="delete", retention_ms="5000000")
-    told = provision()
-    assert told.returncode == 0
-    assert f"topic {purchases}: retention.ms is 5000000, the settings say 604800000; --apply sets it" in told.stdout
+    second = provision()
+    assert second.returncode == 0
+    assert f"topic {purchases}: retention.ms is 5000000, the settings say 604800000; --apply sets it" in second.stdout
     assert found(kafka, purchases).config["retention.ms"] == "5000000"
 
     applied = provision("--apply")

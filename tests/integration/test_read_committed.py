@@ -107,7 +107,6 @@ def shop(kafka: str, redis_url: str, topics: TopicFactory, s3: S3Settings, tmp_p
         "purchases_topic": names.purchases,
         "dead_letters_topic": names.dead_letters,
         "aggregator_group": names.purchases,
-        "aggregator_scratch": str(tmp_path / "scratch"),
         "archive_group": f"{names.purchases}-archive",
         "archive_object_age_s": "1",
         "metrics_port": str(free_port()),

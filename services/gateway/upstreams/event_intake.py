@@ -65,7 +65,7 @@ def read_events(
 def _named(value: bytes, event_id: str) -> bytes:
     """The event with this event_id, unless it has one of its own or is no event. Its other values keep their text.
 
-    A replay keeps having none: a replay that may be told apart by its request alone would count with each request.
+    A replay keeps having none: a replay that only its request distinguishes would count with each request.
     """
     try:
         fields = _fields.decode(value)
