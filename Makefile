@@ -19,11 +19,11 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-# Goals run one after the other, also under `make -j`; only the parts of `installed` run side by side.
-ifeq ($(filter installed,$(MAKECMDGOALS)),)
+# Goals run one after the other, also under `make -j`; only the parts of `installed` and of `tested` run side by side.
+ifeq ($(filter installed tested,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
-.PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild grow verify test fuzz lint faults bench soak metrics lock images imagelock compose-env compose-up compose-down compose-test k8s-test k8s-pin cluster cluster-down cluster-test
+.PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild grow verify test tested tested-on-workers tested-alone fuzz lint faults bench soak metrics lock images imagelock compose-env compose-up compose-down compose-test k8s-test k8s-pin cluster cluster-down cluster-test
 
 help:
 	@echo "Tillstream on one machine:"
@@ -71,8 +71,16 @@ required = $(or $($(1)),$(error $(1) is missing: make $@ $(1)=path/to/file.csv))
 # --- develop ---
 
 test: setup browser ## unit, contract, integration and end-to-end tests, on real engines
-	cd web && npm test
+	@$(MAKE) --no-print-directory --jobs=2 tested
+
+# The workers wait now and then, for times that a test is about; what needs no worker takes the processor meanwhile.
+tested: tested-on-workers tested-alone
+
+tested-on-workers:
 	$(PYTHON) -m pytest --numprocesses=$(WORKERS) --ignore=$(ONE_ID)
+
+tested-alone:
+	cd web && npm test
 	$(PYTHON) -m pytest $(ONE_ID)
 
 fuzz: setup ## fuzzing: 1,000,000 messages, 30,000 of them on real engines; 1,000,000 extreme events on them; 2,000 requests per operation   [MESSAGES=n] [SEED=n]

@@ -7,7 +7,7 @@ import asyncio
 import os
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -21,7 +21,7 @@ from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.topics import DEAD_LETTERS, PURCHASES
 from services.provision.topics import create
-from tests.support.engines import SMALL_JOBS, TopicFactory, TopicNames, running
+from tests.support.engines import SHORT_LIVED_JAVA, SMALL_JOBS, TopicFactory, TopicNames, running
 from tests.support.scheduling import UnitScheduling, place_of
 
 
@@ -29,10 +29,17 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep the developer's own settings out of the tests, and the workers' ports apart."""
     for name in [name for name in os.environ if name.startswith("TILLSTREAM_")]:
         del os.environ[name]
-    os.environ.update(SMALL_JOBS)
-    worker: dict[str, Any] = getattr(config, "workerinput", {})
+    os.environ |= SHORT_LIVED_JAVA | SMALL_JOBS
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would compile our modules again
+    _take_ports(getattr(config, "workerinput", {}))
+
+
+def _take_ports(worker: Mapping[str, Any]) -> None:
+    """Every worker has its own, and so has the one process that `make test` runs next to them."""
     if worker:
-        take_share(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
+        take_share(2 * int(worker["workerid"].removeprefix("gw")), 2 * worker["workercount"])
+    else:
+        take_share(1, 2)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config) -> UnitScheduling:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import subprocess
 import uuid
+from functools import cache
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -60,7 +61,7 @@ class KafkaEngine(Engine):
         scratch = self.folder / "tmp"
         scratch.mkdir(exist_ok=True)
         return [
-            str(prerequisites.java()),
+            str(_checked_java()),
             *(
                 "-Xms256m",
                 f"-Xmx{HEAP_BYTES}",
@@ -111,6 +112,12 @@ def server_properties(data: Path, port: int, controller_port: int) -> str:
         "group.initial.rebalance.delay.ms": "0",
     }
     return "".join(f"{name}={value}\n" for name, value in properties.items())
+
+
+@cache
+def _checked_java() -> Path:
+    """Java, whose version is asked for once a process: that starts a virtual machine."""
+    return prerequisites.java()
 
 
 def _cluster_id() -> str:

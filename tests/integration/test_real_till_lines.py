@@ -10,7 +10,7 @@ from local.reference import ReferenceFigures
 
 
 def test_every_line_of_the_set_is_an_event_and_every_cent_is_kept(tmp_path: Path) -> None:
-    out = tmp_path / "completejourney.csv.gz"
+    out = tmp_path / "completejourney.csv"
     assert write_completejourney(out) == 1_469_307
     reference = ReferenceFigures([out])
     counts, totals = reference.counts, reference.totals()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from local.engines import Engine
 
+# A variable of Java's own. No engine of a test runs long enough for the optimising compiler to pay.
+SHORT_LIVED_JAVA = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}
 # A batch job on a handful of rows ends before Java's optimising compiler has paid, and before many tasks have.
 SMALL_JOBS = {"TILLSTREAM_SPARK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1", "TILLSTREAM_SPARK_SHUFFLE_PARTITIONS": "2"}
 
