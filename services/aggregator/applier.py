@@ -166,9 +166,11 @@ class Applier:
     async def _pass_markers(self, partitions: Sequence[TopicPartition]) -> None:
         """Move marks over the end of a log that holds no record: it brings no batch that would move them."""
         for partition, end in (await self._empty_ends.of(partitions, self._states)).items():
+            if (state := self._states.get(partition)) is None:
+                continue  # assigned anew meanwhile
             nothing = RecordSpan([], end)
             try:
-                calls = await self._preparation.calls(partition, self._states[partition], Looked(nothing))
+                calls = await self._preparation.calls(partition, state, Looked(nothing))
                 await self._call(partition, calls, nothing)
             except OffsetConflict as conflict:
                 self._count_conflict(conflict)

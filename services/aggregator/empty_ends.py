@@ -25,15 +25,17 @@ class EmptyEnds:
     ) -> dict[TopicPartition, int]:
         """The offset up to which there is no record, where that is past the next offset.
 
-        Nothing where Kafka does not answer soon; it is asked again at the next call.
+        Nothing where Kafka does not answer soon; it is asked again at the next call. `states` may lose partitions
+        meanwhile: they may be assigned anew at any time.
         """
-        before, self._seen = self._seen, {each: states[each].next_offset for each in partitions if each in states}
+        known = {each: states[each] for each in partitions if each in states}
+        before, self._seen = self._seen, {each: state.next_offset for each, state in known.items()}
         stalled = [partition for partition, at in self._seen.items() if before.get(partition) == at]
         found: dict[TopicPartition, int] = {}
         with suppress(KafkaError, TimeoutError):
             async with asyncio.timeout(_TIMEOUT_S):
                 ends = await self._log_range.ends(stalled) if stalled else {}
                 for partition, end in ends.items():
-                    if self._seen[partition] < end and not states[partition].needs_backfill:
+                    if self._seen[partition] < end and not known[partition].needs_backfill:
                         found[partition] = await self._log_range.empty_to(partition, self._seen[partition])
         return {partition: end for partition, end in found.items() if end > self._seen[partition]}
