@@ -56,9 +56,12 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def cpu_table(meter: CpuMeter, seconds: float) -> str:
-    """CPU seconds and cores by process over a time that was measured, the busiest first."""
+def cpu_table(meter: CpuMeter, seconds: float, events: int | None = None) -> str:
+    """CPU seconds and cores by process over a time that was measured, the busiest first; with `events` CPU of each."""
     taken = sorted(meter.seconds.items(), key=lambda entry: -entry[1])
-    rows = [(name, f"{used:.1f}", f"{used / seconds:.2f}") for name, used in taken]
-    total = sum(meter.seconds.values())
-    return table([("process", "CPU s", "cores"), *rows, ("all", f"{total:.1f}", f"{total / seconds:.2f}")])
+    taken.append(("all", sum(meter.seconds.values())))
+    rows = [("process", "CPU s", "cores"), *((name, f"{used:.1f}", f"{used / seconds:.2f}") for name, used in taken)]
+    if events:
+        costs = ["µs an event", *(f"{used / events * 1e6:.1f}" for _, used in taken)]
+        return table([(*row, cost) for row, cost in zip(rows, costs, strict=True)])
+    return table(rows)

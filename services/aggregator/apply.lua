@@ -31,24 +31,8 @@ for at = 1, #order_ids, FIELDS_A_CALL do
   end
 end
 
--- Expand groups into counters: counter c gains revenue[c], quantity[c], orders[c].
-local revenue, quantity, orders = {}, {}, {}
-for c = 1, #batch.fields do
-  revenue[c], quantity[c], orders[c] = 0, 0, 0
-end
-local counters, place = batch.group_counters, 0
-for g, size in ipairs(batch.group_sizes) do
-  local r, q, o = batch.group_revenue[g], batch.group_quantity[g], batch.group_orders[g]
-  for i = place + 1, place + size do
-    local c = counters[i]
-    revenue[c], quantity[c], orders[c] = revenue[c] + r, quantity[c] + q, orders[c] + o
-  end
-  place = place + size
-end
-for i = 1, #batch.counted_before, 2 do
-  local c = batch.counted_before[i]
-  orders[c] = orders[c] - batch.counted_before[i + 1]
-end
+-- Counter c is the field fields[c] of its table; revenue[c], quantity[c] and orders[c] are added to it.
+local fields, revenue, quantity, orders = batch.fields, batch.counter_revenue, batch.counter_quantity, batch.counter_orders
 
 -- What is written: hashes and sorted sets, each a key and its arguments.
 local hash_keys, hash_updates, set_keys, set_updates = {}, {}, {}, {}
@@ -60,8 +44,7 @@ local function write_set(key, update)
   if #update > 0 then set_keys[#set_keys + 1], set_updates[#set_updates + 1] = key, update end
 end
 
--- Figures are one packed value per counter. Counter c is the field batch.fields[c] of its table; `update` gains it.
-local fields = batch.fields
+-- Figures are one packed value per counter; `update` gains it.
 local function add_up(key, c, packed, update, n)
   local r, q, o = revenue[c], quantity[c], orders[c]
   if packed then
@@ -116,7 +99,7 @@ local function add_user(user, key, low, high)
   write_hash(key, update)
   spenders[#spenders + 1], spenders[#spenders + 2] = format('%d', -total), user_id
   write_set(KEYS[purchases_key], purchases)
-  trimmed[#trimmed + 1] = KEYS[purchases_key]
+  if known[1] or #purchases > 2 * batch.purchases_kept then trimmed[#trimmed + 1] = KEYS[purchases_key] end
 end
 
 local totals = {}
@@ -126,9 +109,14 @@ do
 end
 local floor = max(totals.minute_floor or 0, batch.minute_floor) -- it only rises
 local function add_minutes(key, low, high)
+  local from = low -- runs of minutes that are kept, each with one read and one write
   for c = low, high do
-    if tonumber(fields[c]) >= floor then add_figures(key, c, c) end
+    if tonumber(fields[c]) < floor then
+      if from < c then add_figures(key, from, c - 1) end
+      from = c + 1
+    end
   end
+  if from <= high then add_figures(key, from, high) end
 end
 
 -- Tables are in this order: products, users, all others, minutes.

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -18,6 +18,8 @@ from services.common.tables import LATENESS_BOUNDS_SECONDS, ProductFacts, Purcha
 TICKER_LINES_A_BATCH = 20
 
 _json = msgspec.json.Encoder()
+_LATENESS_BOUNDS_MS = [seconds * 1000 for seconds in LATENESS_BOUNDS_SECONDS]
+_LATENESS_NAMES = [*map(str, LATENESS_BOUNDS_SECONDS), "inf"]
 
 
 @dataclass(slots=True)
@@ -77,11 +79,11 @@ class Fold:
         self._context = context
         self._index = GroupIndex(context.home, context.shards)
         self._orders: defaultdict[str, list[OrderLine]] = defaultdict(list)
-        touch, groups = self._index.toucher(context.calendar, context.minute_floor, context.renamed), self._index.groups
-        revenue, quantity, orders = groups.revenue, groups.quantity, self._orders
-        for line in lines:
-            purchase = line.purchase
-            touched = touch(purchase)
+        purchases = [line.purchase for line in lines]
+        all_touched = self._index.touch(purchases, context.calendar, context.minute_floor, context.renamed)
+        groups, orders = self._index.groups, self._orders
+        revenue, quantity = groups.revenue, groups.quantity
+        for line, purchase, touched in zip(lines, purchases, all_touched, strict=True):
             cents, pieces = purchase.revenue, purchase.quantity
             for group in touched:
                 revenue[group] += cents
@@ -100,15 +102,30 @@ class Fold:
         context = self._context
         deltas = [ShardDelta() for _ in range(context.shards)]
         self._distribute(deltas)
+        for product_id, newest in self._newest_of_products().items():
+            products = deltas[shard_of(product_id, context.shards)].products
+            products[product_id] = _facts(newest, is_one_product=product_id == newest.product_id)
         for line in self._lines:
-            purchase = line.purchase
-            product_id = context.renamed.products.get(purchase.product_id, purchase.product_id)
-            _update_facts(deltas[shard_of(product_id, context.shards)].products, product_id, purchase)
-            if purchase.user_id is not None:
-                users = deltas[shard_of(purchase.user_id, context.shards)].users
-                _add_purchase(users, purchase.user_id, purchase, f"{context.partition}/{line.offset}")
+            user_id = line.purchase.user_id
+            if user_id is not None:
+                users = deltas[shard_of(user_id, context.shards)].users
+                _add_purchase(users, user_id, line.purchase, f"{context.partition}/{line.offset}")
         _add_totals(deltas[context.home], self._lines, context.partition)
         return deltas
+
+    def _newest_of_products(self) -> dict[str, Purchase]:
+        """The newest line of each product by event time; the later one of two of the same time."""
+        renamed = self._context.renamed.products
+        newest: dict[str, Purchase] = {}
+        for line in self._lines:
+            purchase = line.purchase
+            product_id = purchase.product_id
+            if renamed:
+                product_id = renamed.get(product_id, product_id)
+            known = newest.get(product_id)
+            if known is None or purchase.event_time >= known.event_time:
+                newest[product_id] = purchase
+        return newest
 
     def orders_of(self, shard: int, known: Mapping[str, KnownOrder]) -> ShardDelta:
         """The orders of one of several shards: their entries, and the orders that they add to counters."""
@@ -137,23 +154,27 @@ class Fold:
             deltas[shard].groups.take(self._index.groups, group)
 
 
-def _update_facts(products: dict[str, ProductFacts], product_id: str, purchase: Purchase) -> None:
-    known = products.get(product_id)
-    if known is not None and purchase.event_time < known.event_time:
-        return
-    if product_id == purchase.product_id:
-        facts = (purchase.product_name, purchase.category_id, purchase.category_code, purchase.brand, purchase.price)
-    else:
-        facts = (None, None, None, None, 0)  # of many products
-    products[product_id] = ProductFacts(*facts, purchase.event_time)
+def _facts(newest: Purchase, *, is_one_product: bool) -> ProductFacts:
+    if not is_one_product:  # of many products, counted under one name
+        return ProductFacts(None, None, None, None, 0, newest.event_time)
+    return ProductFacts(
+        newest.product_name,
+        newest.category_id,
+        newest.category_code,
+        newest.brand,
+        newest.price,
+        newest.event_time,
+    )
 
 
 def _add_purchase(users: dict[str, UserDelta], user_id: str, purchase: Purchase, origin: str) -> None:
     user = users.get(user_id)
     if user is None:
         user = users[user_id] = UserDelta(purchase.event_time, purchase.event_time)
-    user.first_seen = min(user.first_seen, purchase.event_time)
-    user.last_seen = max(user.last_seen, purchase.event_time)
+    elif purchase.event_time < user.first_seen:
+        user.first_seen = purchase.event_time
+    elif purchase.event_time > user.last_seen:
+        user.last_seen = purchase.event_time
     line = PurchaseLine(
         origin,
         purchase.event_time,
@@ -172,13 +193,14 @@ def _add_purchase(users: dict[str, UserDelta], user_id: str, purchase: Purchase,
 def _add_totals(delta: ShardDelta, lines: Sequence[AcceptedLine], partition: str) -> None:
     if not lines:
         return
-    delta.revenue = sum(line.purchase.revenue for line in lines)
-    delta.quantity = sum(line.purchase.quantity for line in lines)
+    purchases = [line.purchase for line in lines]
+    delta.revenue = sum([purchase.revenue for purchase in purchases])
+    delta.quantity = sum([purchase.quantity for purchase in purchases])
     delta.events = len(lines)
-    times = [line.purchase.event_time for line in lines]
+    times = [purchase.event_time for purchase in purchases]
     delta.first_event, delta.last_event = min(times), max(times)
-    delta.arrivals = Counter(line.arrived_at // 1000 for line in lines)
-    delta.lateness = Counter(_lateness(line.arrived_at - line.purchase.event_time) for line in lines)
+    delta.arrivals = Counter([line.arrived_at // 1000 for line in lines])
+    delta.lateness = _lateness([line.arrived_at - at_ms for line, at_ms in zip(lines, times, strict=True)])
     delta.ticker = [_ticker_line(line) for line in lines[-TICKER_LINES_A_BATCH:]]
     delta.replays = {
         line.purchase.event_id: f"{partition}/{line.offset}"
@@ -187,9 +209,10 @@ def _add_totals(delta: ShardDelta, lines: Sequence[AcceptedLine], partition: str
     }
 
 
-def _lateness(late_ms: int) -> str:
-    bound = bisect_left(LATENESS_BOUNDS_SECONDS, late_ms / 1000)
-    return str(LATENESS_BOUNDS_SECONDS[bound]) if bound < len(LATENESS_BOUNDS_SECONDS) else "inf"
+def _lateness(late_ms: Iterable[int]) -> Counter[str]:
+    """How many were at most so late; what is on time or early is in the first class."""
+    classes = Counter([bisect_left(_LATENESS_BOUNDS_MS, late) for late in late_ms])
+    return Counter({_LATENESS_NAMES[number]: lines for number, lines in classes.items()})
 
 
 def _ticker_line(line: AcceptedLine) -> str:

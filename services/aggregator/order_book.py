@@ -1,7 +1,7 @@
 """What the tables know of the orders of a chunk, with what calls in flight make of them."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from services.aggregator.groups import GroupIndex
 from services.aggregator.lines import AcceptedLine
@@ -57,13 +57,13 @@ class OrderBook:
         return orders
 
     async def _members(
-        self, lines: Iterable[AcceptedLine], calendar: Calendar, renamed: Renamed
+        self, lines: Sequence[AcceptedLine], calendar: Calendar, renamed: Renamed
     ) -> dict[str, frozenset[bytes]]:
         """Ask the set of each large order for the tokens and the counters of these lines only."""
         index = GroupIndex(home=0, shards=1)
         wanted: defaultdict[str, dict[bytes, None]] = defaultdict(dict)
-        touch = index.toucher(calendar, 0, renamed)
-        for line in lines:
-            names = (name for group in touch(line.purchase) for name in index.groups.members[group].names)
+        touched = index.touch([line.purchase for line in lines], calendar, 0, renamed)
+        for line, positions in zip(lines, touched, strict=True):
+            names = (name for position in positions for name in index.groups.members[position].names)
             wanted[line.purchase.order_id].update(dict.fromkeys((*line.tokens, *map(member_of, names))))
         return await self._store.members({order_id: list(members) for order_id, members in wanted.items()})

@@ -11,13 +11,16 @@ from services.aggregator.groups import MINUTE_MS, CounterGroups, CounterName, ti
 from services.aggregator.lines import AcceptedLine
 from services.common.calendar import Calendar
 from services.common.order_entry import (
-    ENTITY_BYTES,
     EntryDay,
     OrderEntry,
     decode_entry,
     level_token,
-    single_line_entry,
+    one_minute_entry,
+    split_tokens,
 )
+
+_FEW_LINES = 8
+"""So many lines fit into one entry, whatever their categories are."""
 
 
 @dataclass(slots=True)
@@ -55,8 +58,10 @@ class OrderCounter:
 
     def count(self, order: KnownOrder, lines: Sequence[OrderLine]) -> OrderUpdate:
         """Count one order by its lines in the batch; returns what its entry becomes."""
-        if order.stored is None and len(lines) == 1:
-            return self._count_single(order, lines[0])
+        if order.stored is None and len(lines) <= _FEW_LINES:
+            minutes = {line.purchase.event_time // MINUTE_MS for _, line in lines}
+            if len(minutes) == 1:
+                return self._count_new_order(order, lines, minutes.pop())
         if order.members is not None:
             return self._count_large(order, lines, order.members)
         entry = decode_entry(order.stored) if order.stored is not None else OrderEntry()
@@ -68,15 +73,30 @@ class OrderCounter:
             return _grown(order, [*entry.lines, *map(member_of, names)], 0)
         return OrderUpdate(order.stored, entry.encode())
 
-    def _count_single(self, order: KnownOrder, single: OrderLine) -> OrderUpdate:
-        """The common case, without a set of names: no two groups of one line share a counter."""
+    def _count_new_order(self, order: KnownOrder, lines: Sequence[OrderLine], minute: int) -> OrderUpdate:
+        """The common case: a few lines at one time. Then only categories share counters, in levels that they share."""
         orders, members = self._groups.orders, self._groups.members
-        touched, line = single
+        touched = dict.fromkeys([group for groups, _ in lines for group in groups])
         for group in touched:
             orders[group] += 1
         entities = b"".join([members[group].entities for group in touched])
-        minute = line.purchase.event_time // MINUTE_MS
-        return OrderUpdate(None, single_line_entry(order.digest, line.tokens, minute, entities))
+        if len(lines) > 1:
+            self._discount_shared([group for group in touched if members[group].is_category])
+            entities = b"".join(dict.fromkeys(split_tokens(entities)))
+        tokens = [token for _, line in lines for token in line.tokens]
+        return OrderUpdate(None, one_minute_entry(order.digest, tokens, minute, entities))
+
+    def _discount_shared(self, groups: Sequence[int]) -> None:
+        """Each group counts the order already; a counter that several share counts it once."""
+        if len(groups) < 2:
+            return
+        names: set[CounterName] = set()
+        for group in groups:
+            own = self._groups.members[group].names
+            for position, name in enumerate(own):
+                if name in names:
+                    self._discount(group, position)
+            names.update(own)
 
     def _count_large(self, order: KnownOrder, lines: Sequence[OrderLine], known: frozenset[bytes]) -> OrderUpdate:
         new: dict[bytes, None] = {}
@@ -121,9 +141,7 @@ class OrderCounter:
                 entry.days.append(day)
             day.minutes[minute] = None
             for group in touched:
-                tokens = self._groups.members[group].entities
-                for start in range(0, len(tokens), ENTITY_BYTES):
-                    day.entities[tokens[start : start + ENTITY_BYTES]] = None
+                day.entities.update(dict.fromkeys(split_tokens(self._groups.members[group].entities)))
 
     def _day(self, minute: int) -> str:
         return self._calendar.quarter_hour(minute * MINUTE_MS).day_field

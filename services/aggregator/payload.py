@@ -103,16 +103,18 @@ class Payload:
         return position
 
     def _figures(self, delta: ShardDelta) -> dict[str, Any]:
-        """Counter groups, orders and tables; a counter is a position in `fields`."""
-        by_table = _fields_by_table(delta)
-        names = _in_order(delta, by_table)
-        _number_counters(by_table, names)
+        """What is added to each counter, table by table; then orders, products and users."""
+        figures = CounterFigures(delta.groups)
+        names = _in_order(delta, figures.by_table)
+        counters = [counter for table in names for counter in figures.by_table[table].values()]
         return {
-            "fields": [name for table in names for name in by_table[table]],
+            "fields": [name for table in names for name in figures.by_table[table]],
+            "counter_revenue": [figures.revenue[counter] for counter in counters],
+            "counter_quantity": [figures.quantity[counter] for counter in counters],
+            "counter_orders": [figures.orders[counter] for counter in counters],
             "table_keys": [self._key(table) for table in names],
-            "table_sizes": [len(by_table[table]) for table in names],
+            "table_sizes": [len(figures.by_table[table]) for table in names],
             "minute_tables": sum(table.startswith(_MINUTE_TABLE) for table in names),
-            **_groups(delta.groups, by_table),
             **self._orders(delta.orders),
             **self._products(delta),
             **self._users(delta),
@@ -185,42 +187,36 @@ class Payload:
         }
 
 
-def _fields_by_table(delta: ShardDelta) -> dict[str, dict[str, int]]:
-    by_table: dict[str, dict[str, int]] = {}
-    for group in delta.groups.members:
-        for table, name in group.counters:
-            fields = by_table.get(table)
-            if fields is None:
-                fields = by_table[table] = {}
-            fields[name] = 0
-    return by_table
+class CounterFigures:
+    """Counter groups expanded: `by_table[table][field]` is a counter, a position in the three lists."""
 
-
-def _number_counters(by_table: Mapping[str, dict[str, int]], tables: Sequence[str]) -> None:
-    """Number the counters from 1, table by table."""
-    counter = 0
-    for table in tables:
-        fields = by_table[table]
-        for name in fields:
-            counter += 1
-            fields[name] = counter
-
-
-def _groups(groups: CounterGroups, by_table: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
-    def counter(group: int, position: int) -> int:
-        table, name = groups.members[group].counters[position]
-        return by_table[table][name]
-
-    return {
-        "group_sizes": [len(group.counters) for group in groups.members],
-        "group_counters": [by_table[table][name] for group in groups.members for table, name in group.counters],
-        "group_revenue": groups.revenue,
-        "group_quantity": groups.quantity,
-        "group_orders": groups.orders,
-        "counted_before": [
-            part for place, orders in groups.counted_before.items() for part in (counter(*place), orders)
-        ],
-    }
+    def __init__(self, groups: CounterGroups) -> None:
+        self.by_table: dict[str, dict[str, int]] = {}
+        self.revenue: list[int] = []
+        self.quantity: list[int] = []
+        self.orders: list[int] = []
+        by_table, revenue, quantity, orders = self.by_table, self.revenue, self.quantity, self.orders
+        before = groups.counted_before
+        for number, group in enumerate(groups.members):
+            r, q, o = groups.revenue[number], groups.quantity[number], groups.orders[number]
+            position = 0
+            for table, names, _, _ in group.tables:
+                fields = by_table.get(table)
+                if fields is None:
+                    fields = by_table[table] = {}
+                for name in names:
+                    counter = fields.get(name)
+                    counted = o - before.get((number, position), 0) if before else o
+                    position += 1
+                    if counter is None:
+                        fields[name] = len(revenue)
+                        revenue.append(r)
+                        quantity.append(q)
+                        orders.append(counted)
+                    else:
+                        revenue[counter] += r
+                        quantity[counter] += q
+                        orders[counter] += counted
 
 
 def _entries(orders: Mapping[str, OrderUpdate]) -> list[bytes]:

@@ -6,7 +6,7 @@ and `day_start` give those of a range, for reading.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -17,7 +17,10 @@ _QUARTER_HOUR_MS = 900_000  # every zone's offset and every change of it is a mu
 
 @dataclass(frozen=True, slots=True)
 class QuarterHour:
-    """What all events of one quarter of an hour share. hour, day and month are (table, field) of a time bucket."""
+    """What all events of one quarter of an hour share. hour, day and month are (table, field) of a time bucket.
+
+    `dates`: the fields of an entity's table that an event of this time changes.
+    """
 
     hour: tuple[str, str]
     day: tuple[str, str]
@@ -25,6 +28,7 @@ class QuarterHour:
     minute_table: str
     day_field: str
     month_field: str
+    dates: tuple[str, str, str]
 
 
 class Calendar:
@@ -33,6 +37,7 @@ class Calendar:
     def __init__(self, time_zone: str) -> None:
         self._zone = ZoneInfo(time_zone)
         self._cached = lru_cache(maxsize=65_536)(self._quarter_hour)
+        self._cached_day = lru_cache(maxsize=4096)(self._day)
 
     def quarter_hour(self, event_ms: int) -> QuarterHour:
         """The buckets of an event's quarter of an hour."""
@@ -44,17 +49,21 @@ class Calendar:
         return [_table("minute", _midnight(day + timedelta(days=days), self._zone)) for days in range((end - day).days)]
 
     def _quarter_hour(self, number: int) -> QuarterHour:
-        local = datetime.fromtimestamp(number * _QUARTER_HOUR_MS // 1000, UTC).astimezone(self._zone)
-        hour = local.replace(minute=0, second=0)
-        day = hour.replace(hour=0, fold=0)
-        month = day.replace(day=1)
-        return QuarterHour(
-            hour=(_table("hour", hour), _start(hour)),
-            day=(_table("day", day), _start(day)),
-            month=(_table("month", month), _start(month)),
-            minute_table=_table("minute", day),
-            day_field=f"day:{_start(day)}",
-            month_field=f"month:{_start(month)}",
+        local = datetime.fromtimestamp(number * _QUARTER_HOUR_MS // 1000, self._zone)
+        day = self._cached_day(local.date())
+        return QuarterHour((_table("hour", local), _start(local.replace(minute=0))), *day)
+
+    def _day(self, day: date) -> tuple[tuple[str, str], tuple[str, str], str, str, str, tuple[str, str, str]]:
+        """All of a quarter of an hour but its hour."""
+        midnight, first = _midnight(day, self._zone), _midnight(day.replace(day=1), self._zone)
+        day_field, month_field = f"day:{_start(midnight)}", f"month:{_start(first)}"
+        return (
+            (_table("day", midnight), _start(midnight)),
+            (_table("month", first), _start(first)),
+            _table("minute", midnight),
+            day_field,
+            month_field,
+            ("total", month_field, day_field),
         )
 
 

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -136,6 +137,10 @@ _BEFORE_ROUNDED = frozenset("+-0123456789")
 _DIGEST = re.compile(r"[0-9a-f]{16}", re.ASCII)
 DEFAULT_NO_CUSTOMER = placeholders(",".join(NO_CUSTOMER))
 
+# Few values fill these columns: a cached check costs a tenth. Keys are short, so that the caches stay small.
+_CACHED_VALUES = 16_384
+_CACHED_LITERAL_BYTES = 24
+
 
 def parse(
     value: bytes | None, broker_ms: int, no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER
@@ -199,13 +204,13 @@ def _purchase(wire: _Wire, broker_ms: int, no_customer: frozenset[str]) -> Purch
     return Purchase(
         _identifier(wire.event_id, "event_id"),
         event_time,
-        _required(_known_identifier(wire.order_id, "order_id"), "order_id"),
-        _required(_known_identifier(wire.product_id, "product_id"), "product_id"),
+        _required_identifier(wire.order_id, "order_id"),
+        _required_identifier(wire.product_id, "product_id"),
         _customer(wire.user_id, no_customer) if wire.user_id else None,
-        _exact(_known_identifier(wire.category_id, "category_id"), "category_id") if wire.category_id else None,
+        _category_id(wire.category_id) if wire.category_id else None,
         _category(wire.category_code),
-        _text(wire.brand, "brand"),
-        _text(wire.product_name, "product_name"),
+        _brand(wire.brand),
+        _product_name(wire.product_name),
         abs(price),
         quantity,
         revenue,
@@ -236,7 +241,8 @@ def _required(value: str | None, field: str) -> str:
 def _identifier(value: str | None, field: str) -> str | None:
     if not value:
         return None
-    if len(value) <= MAX_ID_LENGTH and value.isalnum():  # most ids; nothing below applies to them
+    # Most ids, and those of our producer; nothing below applies to them.
+    if len(value) <= MAX_ID_LENGTH and (value.isalnum() or value.replace("_", "").isalnum()):
         return value
     if value[0] == "=":
         value = unquoted(value)
@@ -257,12 +263,25 @@ def _exact(value: str | None, field: str) -> str | None:
     return exact
 
 
+def _required_identifier(value: str | None, field: str) -> str:
+    if value and value.isdecimal() and len(value) <= MAX_ID_LENGTH:  # nothing else applies to it
+        return value
+    return _required(_known_identifier(value, field), field)
+
+
+@lru_cache(maxsize=_CACHED_VALUES)
+def _category_id(value: str) -> str | None:
+    return _exact(_known_identifier(value, "category_id"), "category_id")
+
+
 def _known_identifier(value: str | None, field: str) -> str | None:
     known = _identifier(value, field)
     return None if known in NO_VALUE else known
 
 
 def _customer(value: str, no_customer: frozenset[str]) -> str | None:
+    if value.isdecimal() and len(value) <= MAX_ID_LENGTH:
+        return None if value in no_customer else value
     user_id = _identifier(value, "user_id")
     if user_id is None or is_no_customer(user_id, no_customer):
         return None
@@ -280,6 +299,17 @@ def _text(value: str | None, field: str) -> str | None:
     return value
 
 
+@lru_cache(maxsize=_CACHED_VALUES)
+def _brand(value: str | None) -> str | None:
+    return _text(value, "brand")
+
+
+@lru_cache(maxsize=_CACHED_VALUES)
+def _product_name(value: str | None) -> str | None:
+    return _text(value, "product_name")
+
+
+@lru_cache(maxsize=_CACHED_VALUES)
 def _category(value: str | None) -> str | None:
     code = _text(value, "category_code")
     if code is not None and "." in code:
@@ -301,6 +331,11 @@ def _event_time(text: str, broker_ms: int) -> int:
 
 def _price(raw: msgspec.Raw) -> int:
     """The unit price in cents; whether it may be negative depends on the line's other numbers."""
+    literal = bytes(raw)
+    return _cached_unit_price(literal) if len(literal) <= _CACHED_LITERAL_BYTES else _unit_price(literal)
+
+
+def _unit_price(raw: bytes) -> int:
     literal = _literal(raw)
     if literal is None:
         raise _NoPrice(Reason.MISSING_FIELD, "price is missing or empty")
@@ -313,6 +348,9 @@ def _price(raw: msgspec.Raw) -> int:
     return cents
 
 
+_cached_unit_price = lru_cache(maxsize=_CACHED_VALUES)(_unit_price)
+
+
 def _totals(wire: _Wire, price: int) -> tuple[int, int]:
     if wire.quantity is _ABSENT and wire.amount is _ABSENT and price >= 0:
         return 1, price
@@ -322,7 +360,7 @@ def _totals(wire: _Wire, price: int) -> tuple[int, int]:
         raise Invalid(_TOTAL_REASONS[error.field], str(error)) from None
 
 
-def _literal(raw: msgspec.Raw) -> str | None:
+def _literal(raw: msgspec.Raw | bytes) -> str | None:
     """The text of a JSON string or number exactly as in the message; None where absent, null or empty."""
     text = bytes(raw)
     if text in (b"", b"null", b'""'):

@@ -39,8 +39,11 @@ def replay_token(purchase: Purchase) -> bytes | None:
 
 def line_tokens(purchase: Purchase) -> tuple[bytes, ...]:
     """All tokens of a line: it is a repeat if its order has any of them."""
-    token, second = line_token(purchase), replay_token(purchase)
-    return () if token is None else (token,) if second is None else (token, second)
+    token = line_token(purchase)
+    if token is None:
+        return ()
+    second = replay_token(purchase) if purchase.replay_of is not None else None
+    return (token,) if second is None else (token, second)
 
 
 class LineVerdict(Enum):

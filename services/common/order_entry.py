@@ -15,6 +15,7 @@ of members of the order's set (table `order:<order_id>`). A member is a line tok
 and writes those of its own lines only, however many lines the order has.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from struct import Struct
 
@@ -52,8 +53,16 @@ def level_token(token: bytes) -> bytes:
     return token[:-1] + bytes((token[-1] & ~_LEAF,)) if token[-1] & _LEAF else token
 
 
-def single_line_entry(digest: bytes | None, tokens: tuple[bytes, ...], minute: int, entities: bytes) -> bytes:
-    """The entry of an order of one line; `entities` are concatenated tokens."""
+def split_tokens(entities: bytes) -> list[bytes]:
+    """Concatenated tokens of entities, apart."""
+    return [entities[start : start + ENTITY_BYTES] for start in range(0, len(entities), ENTITY_BYTES)]
+
+
+def one_minute_entry(digest: bytes | None, tokens: Sequence[bytes], minute: int, entities: bytes) -> bytes:
+    """The entry of an order whose lines are of one minute. `entities` are concatenated tokens, each once.
+
+    At most 255 of either.
+    """
     head = b"\0" if digest is None else b"\1" + digest
     day = _MINUTES_AND_COUNT.pack(1, minute, len(entities) // ENTITY_BYTES)
     return b"".join((head, len(tokens).to_bytes(1), *tokens, day, entities))

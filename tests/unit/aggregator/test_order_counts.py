@@ -88,7 +88,7 @@ def test_an_entry_knows_the_counters_of_its_line() -> None:
         line = random_line(dice, number)
         delta = Fold([AcceptedLine(0, 0, line, line_tokens(line))], CONTEXT).whole({line.order_id: KnownOrder()})
         index = GroupIndex(0, 1)
-        touched = index.toucher(CALENDAR, minute_floor=0)(line)
+        touched = index.touch([line], CALENDAR, minute_floor=0)[0]
         entry = decode_entry(delta.orders[line.order_id].entry)
         assert entry.lines == list(line_tokens(line))
         assert {n for group in touched for n in index.groups.members[group].names} <= known_names(entry, CALENDAR)

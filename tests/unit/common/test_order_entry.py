@@ -11,7 +11,7 @@ from services.common.order_entry import (
     entity_token,
     leaf_token,
     level_token,
-    single_line_entry,
+    one_minute_entry,
 )
 
 tokens = st.binary(min_size=8, max_size=8)
@@ -45,7 +45,7 @@ def test_the_entry_of_one_line_is_an_entry(
     digest: bytes | None, lines: list[bytes], minute: int, what: list[bytes]
 ) -> None:
     entry = OrderEntry(digest, lines, [EntryDay({minute: None}, dict.fromkeys(what))])
-    assert single_line_entry(digest, tuple(lines), minute, b"".join(what)) == entry.encode()
+    assert one_minute_entry(digest, lines, minute, b"".join(what)) == entry.encode()
 
 
 def test_a_leaf_stands_for_its_level_too() -> None:
