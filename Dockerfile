@@ -177,7 +177,8 @@ COPY --from=spark-jars /jars /opt/spark-jars
 COPY images/spark-submit /usr/local/lib/python3.11/dist-packages/pyspark/bin/spark-submit
 ENV JAVA_HOME=/usr/lib/jvm/java-17-openjdk-amd64 \
     TILLSTREAM_SPARK_JARS=/opt/spark-jars \
-    TILLSTREAM_SPARK_DIR=/tmp/spark
+    TILLSTREAM_SPARK_DIR=/tmp/spark \
+    TQDM_MININTERVAL=15
 CMD ["spark", "run"]
 
 # --- engines, of the versions that the tests use ---

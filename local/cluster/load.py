@@ -1,8 +1,9 @@
 """Recommendations at a constant rate, from the node's network: `python -m local.cluster.load URL --users F --log F`.
 
 Open loop: a request is due at its time, whatever happened to earlier ones. Each has a connection of its own. A request
-whose connection fails before any answer is sent once more, as an ingress does (nginx: proxy_next_upstream) and counted.
-Every outcome is one line of JSON in the log. Ends with SIGTERM or after --seconds, when every answer is in.
+whose connection fails before any answer is sent again at once, as an ingress does (nginx: proxy_next_upstream), and then
+after short pauses, as a client should: a Service goes on choosing a crashed pod until the kubelet reports it. Requests
+that were sent again are counted. Every outcome is one line of JSON in the log. Ends with SIGTERM or after --seconds, when every answer is in.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import aiohttp
 _ANSWER_S = 5.0
 _CONNECT_S = 1.0
 _PRODUCTS = 3
+_PAUSES_S = (0.0, 0.25, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Load:
         connections: list[str] = []
         strategy, failure = "", ""
         try:
-            strategy = await self._ask_at_most_twice(user, connections)
+            strategy = await self._ask_until_answered(user, connections)
         except (aiohttp.ClientError, TimeoutError, NoRecommendation) as error:
             failure = f"{type(error).__name__}: {error}".rstrip(": ")
         took_ms = round((time.time() - due) * 1000, 1)
@@ -75,14 +77,14 @@ class Load:
         self._log.write(json.dumps(asdict(outcome)) + "\n")
         self._log.flush()
 
-    async def _ask_at_most_twice(self, user: str, connections: list[str]) -> str:
-        """The client itself sends again when a connection ends without an answer, but not when there is none."""
-        try:
-            return await self._ask(user, connections)
-        except aiohttp.ClientConnectionError:
-            if len(connections) > 1:
-                raise
-            return await self._ask(user, connections)
+    async def _ask_until_answered(self, user: str, connections: list[str]) -> str:
+        """Sends again when a connection ends without an answer, but not when the answer is bad or late."""
+        for pause_s in _PAUSES_S:
+            try:
+                return await self._ask(user, connections)
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(pause_s)
+        return await self._ask(user, connections)
 
     async def _ask(self, user: str, connections: list[str]) -> str:
         path = f"/v1/users/{quote(user, safe='')}/recommendations?k={_PRODUCTS}"
