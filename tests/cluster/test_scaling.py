@@ -38,20 +38,21 @@ def hasty_autoscalers(busy_shop: ShopUnderLoad) -> Iterator[None]:
 @pytest.mark.usefixtures("hasty_autoscalers")
 def test_more_load_more_pods(busy_shop: ShopUnderLoad, report: Report, tmp_path: Path) -> None:
     busy_shop.calm()
-    before = {service: _pods(busy_shop, service) for service in _SERVICES}
+    fewest = {service: _fewest_pods(busy_shop, service) for service in _SERVICES}
+    _all_reach(busy_shop, time.monotonic(), lambda service: _pods(busy_shop, service) == fewest[service])
     began = time.monotonic()
     load = busy_shop.start_load(tmp_path / "more.jsonl", _RATE)
-    ups = _all_reach(busy_shop, began, lambda service: _pods(busy_shop, service) > before[service])
+    ups = _all_reach(busy_shop, began, lambda service: _pods(busy_shop, service) > fewest[service])
     most = {service: _pods(busy_shop, service) for service in _SERVICES}
     stop_together([load])
     ended = time.monotonic()
-    downs = _all_reach(busy_shop, ended, lambda service: _pods(busy_shop, service) == before[service])
+    downs = _all_reach(busy_shop, ended, lambda service: _pods(busy_shop, service) == fewest[service])
     for service in _SERVICES:
         report.add(
             "Autoscaling",
             {
                 "service": service,
-                "pods before": before[service],
+                "pods before": fewest[service],
                 "pods under load": most[service],
                 "more after s": ups[service],
                 "fewer after s": downs[service],
@@ -71,6 +72,10 @@ def _all_reach(shop: ShopUnderLoad, began: float, reached: Callable[[str], bool]
 
     wait("both services are scaled", all_have, _WITHIN_S)
     return seconds
+
+
+def _fewest_pods(shop: ShopUnderLoad, service: str) -> int:
+    return int(shop.kubectl.get("hpa", service, IN_NAMESPACE)["spec"]["minReplicas"])
 
 
 def _pods(shop: ShopUnderLoad, service: str) -> int:
