@@ -131,8 +131,8 @@ soak: setup ## soak test: 30 minutes under load; fails on growth, stalls or loss
 cluster: setup ## a real Kubernetes node on this machine with k8s/overlays/local in it; needs root, Go and gcc
 	@exec $(PYTHON) -m local.cluster up
 
-cluster-test: setup ## in that cluster: kills, rolling restarts, scaling, network policies, exact figures   [ONLY=kills]
-	@exec $(PYTHON) -m local.cluster test $(if $(ONLY),-k '$(ONLY)')
+cluster-test: setup ## in that cluster: kills, rolling restarts, scaling, network policies, exact figures   [ONLY=kills] [RATE=100]
+	@exec $(PYTHON) -m local.cluster test $(if $(ONLY),-k '$(ONLY)') $(RATE_FLAG)
 
 cluster-down: $(VENV)/.complete ## end the cluster of `make cluster`, with its data
 	@exec $(PYTHON) -m local.cluster down

@@ -1,9 +1,10 @@
 """Recommendations at a constant rate, from the node's network: `python -m local.cluster.load URL --users F --log F`.
 
 Open loop: a request is due at its time, whatever happened to earlier ones. Each has a connection of its own. A request
-whose connection fails before any answer is sent again at once, as an ingress does (nginx: proxy_next_upstream), and then
-after short pauses, as a client should: a Service goes on choosing a crashed pod until the kubelet reports it. Requests
-that were sent again are counted. Every outcome is one line of JSON in the log. Ends with SIGTERM or after --seconds, when every answer is in.
+whose connection fails before any answer is sent again at once, as an ingress does (nginx: proxy_next_upstream), and
+after short pauses, as a client should: a Service goes on choosing a crashed pod until the kubelet reports it. Such
+requests are counted. Every outcome is one line of JSON in the log. Ends with SIGTERM or after --seconds, when every
+answer is in.
 """
 
 import argparse

@@ -1,16 +1,18 @@
 """The running cluster, its load and its report. A cluster that does not run is started, as by `make cluster`."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from local.cluster import commands
 from local.cluster.bare import BareCluster
 from local.cluster.forward import Forward
 from local.cluster.layout import ClusterLayout, cluster_layout
 from local.cluster.settings import ClusterSettings
 from local.cluster.shop import Shop
+from local.layout import REPOSITORY
 from tests.cluster.report import Report
 from tests.cluster.shop_under_load import ShopUnderLoad
 
@@ -29,6 +31,11 @@ ORDER = (
     "test_delete",
 )
 _REPORT = pytest.StashKey[Report]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--rate`."""
+    parser.addoption("--rate", type=float, default=100.0, help="recommendations a second (default: %(default)s)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,7 +70,7 @@ def layout() -> ClusterLayout:
 @pytest.fixture(scope="session")
 def shop(layout: ClusterLayout) -> Shop:
     """Tillstream, serving personal recommendations."""
-    commands.up(bare=False)
+    subprocess.run([sys.executable, "-m", "local.cluster", "up"], cwd=REPOSITORY, check=True)
     return Shop(BareCluster(layout))
 
 
@@ -76,8 +83,10 @@ def page(shop: Shop, layout: ClusterLayout) -> str:
 
 
 @pytest.fixture(scope="session")
-def busy_shop(shop: Shop, page: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShopUnderLoad]:
+def busy_shop(
+    shop: Shop, page: str, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[ShopUnderLoad]:
     """The same, with customers who ask and purchases that arrive."""
     folder: Path = tmp_path_factory.mktemp("load")
-    with ShopUnderLoad(shop, page, folder).running() as running:
+    with ShopUnderLoad(shop, page, folder, pytestconfig.getoption("rate")).running() as running:
         yield running

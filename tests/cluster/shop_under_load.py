@@ -19,11 +19,12 @@ from local.layout import REPOSITORY
 from local.process import Process, Program, spawn, stop_together
 from tests.cluster.figures_watch import FiguresWatch
 
-RATE = 100.0
 EVENTS_PER_SECOND = 50.0
 FRESH_WITHIN_S = 30.0
 READY_WITHIN_S = 240.0
 _CALM_S = 4.0
+_LATE_S = 2.0
+_SENT = 0.95
 _USERS = 100  # the gateway lists no more at once
 
 Json = dict[str, Any]
@@ -58,10 +59,11 @@ class Cost:
 
 
 class ShopUnderLoad:
-    """100 recommendations a second from the node's network, 50 purchases a second, and a watch over the figures."""
+    """Recommendations asked from the node's network, 50 purchases a second, and a watch over the figures."""
 
-    def __init__(self, shop: Shop, page: str, folder: Path) -> None:
+    def __init__(self, shop: Shop, page: str, folder: Path, rate: float) -> None:
         self.shop = shop
+        self.rate = rate
         self.kubectl: Kubectl = shop.cluster.kubectl
         self.page = page
         self._folder = folder
@@ -72,7 +74,7 @@ class ShopUnderLoad:
     @contextmanager
     def running(self) -> Iterator["ShopUnderLoad"]:
         """With load and watch."""
-        self._process = self.start_load(self._log, RATE)
+        self._process = self.start_load(self._log, self.rate)
         self.watch.start()
         try:
             yield self
@@ -87,13 +89,16 @@ class ShopUnderLoad:
         users.write_text("\n".join(found))
         url = "http://{}:{}".format(*self.shop.gateway_address())
         options = ["--users", str(users), "--log", str(log), "--rate", str(rate)]
-        argv = self.shop.cluster.node.entering(sys.executable, "-m", "local.cluster.load", url, *options)
+        # Before all others: a load generator that waits for a core measures itself.
+        command = ("chrt", "--rr", "1", sys.executable, "-m", "local.cluster.load", url, *options)
+        argv = self.shop.cluster.node.entering(*command)
         return spawn(Program("load", argv, self._folder / "load.log", REPOSITORY), die_with_parent=True)
 
     def calm(self) -> None:
         """Wait until every pod is ready and the figures have been fresh for a while."""
         wait("every pod is ready", self.all_ready, READY_WITHIN_S)
         wait("the figures are fresh", lambda: self.watch.settled(_CALM_S), FRESH_WITHIN_S * 3)
+        wait("the load keeps its rate", lambda: self._answered_until() > time.time() - _LATE_S, READY_WITHIN_S)
 
     def disturb(self, action: Callable[[], object]) -> Cost:
         """Do it, wait until all is calm again, and say what it cost."""
@@ -105,11 +110,17 @@ class ShopUnderLoad:
         wait("the figures are fresh again", lambda: self.watch.settled(_CALM_S), FRESH_WITHIN_S * 3)
         assert self._process is not None
         self._process.require_alive()
-        time.sleep(1)  # answers that are still open
-        return self._cost(began, ready_s)
+        ended = time.time()
+        wait("the load keeps its rate", lambda: self._answered_until() > ended, READY_WITHIN_S)
+        return self._cost(began, ended, ready_s)
 
-    def _cost(self, began: float, ready_s: float) -> Cost:
-        outcomes = [outcome for outcome in Outcome.read(self._log) if outcome.at >= began - 1]
+    def _answered_until(self) -> float:
+        """When the newest answered request was due (epoch seconds)."""
+        return max((outcome.at for outcome in Outcome.read(self._log)), default=0.0)
+
+    def _cost(self, began: float, ended: float, ready_s: float) -> Cost:
+        outcomes = [outcome for outcome in Outcome.read(self._log) if began - 1 <= outcome.at <= ended]
+        assert len(outcomes) >= _SENT * self.rate * (ended - began), "too few requests were sent to say anything"
         return Cost(
             requests=len(outcomes),
             failures=Counter(outcome.failure for outcome in outcomes if outcome.failure),

@@ -14,7 +14,7 @@ from tests.cluster.report import Report
 from tests.cluster.shop_under_load import ShopUnderLoad
 
 _SERVICES = ("gateway", "recommender")
-_RATE = 400
+_TIMES = 4  # so much more load
 _WITHIN_S = 300
 # Without the calm minutes before an autoscaler gives up a pod: a test waits for that.
 _HASTY = {
@@ -41,7 +41,7 @@ def test_more_load_more_pods(busy_shop: ShopUnderLoad, report: Report, tmp_path:
     fewest = {service: _fewest_pods(busy_shop, service) for service in _SERVICES}
     _all_reach(busy_shop, time.monotonic(), lambda service: _pods(busy_shop, service) == fewest[service])
     began = time.monotonic()
-    load = busy_shop.start_load(tmp_path / "more.jsonl", _RATE)
+    load = busy_shop.start_load(tmp_path / "more.jsonl", _TIMES * busy_shop.rate)
     ups = _all_reach(busy_shop, began, lambda service: _pods(busy_shop, service) > fewest[service])
     most = {service: _pods(busy_shop, service) for service in _SERVICES}
     stop_together([load])
