@@ -26,7 +26,20 @@ def _specifications(shop: Shop) -> dict[str, Json]:
     """Everything of each object but its status, generation included."""
     objects = shop.kubectl("kustomize", str(OVERLAY))
     found = json.loads(shop.kubectl("get", "-f", "-", "-o", "json", text=objects))["items"]
-    return {f"{each['kind']}/{each['metadata']['name']}": _specification(each) for each in found}
+    scaled = {each["spec"]["scaleTargetRef"]["name"] for each in found if each["kind"] == "HorizontalPodAutoscaler"}
+    return {
+        f"{each['kind']}/{each['metadata']['name']}": _without_pods(each)
+        if each["kind"] == "Deployment" and each["metadata"]["name"] in scaled
+        else _specification(each)
+        for each in found
+    }
+
+
+def _without_pods(deployment: Json) -> Json:
+    """The number of pods is the autoscaler's, which may change it at any time."""
+    found = _specification(deployment)
+    found["metadata"].pop("generation")
+    return {**found, "spec": {name: value for name, value in found["spec"].items() if name != "replicas"}}
 
 
 def _specification(entry: Json) -> Json:
