@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from services.common.archive.joined import read_records
 from services.common.archive.keys import hour_end_ms
-from services.common.archive.lines import read_line
+from services.common.archive.lines import ArchivedRecord, read_line
 from services.common.events import DEFAULT_NO_CUSTOMER, Purchase, Rejected, parse
 from services.common.line_identity import line_token, replay_token
 
@@ -56,14 +57,24 @@ def checker(job_ms: int, no_customer: frozenset[str]) -> Callable[[Iterator[pa.R
 
     def check(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            yield _batch([checked_row(line, path, job_ms, no_customer) for line, path in _lines(batch)])
+            yield _batch([row for line, path in _lines(batch) for row in checked_rows(line, path, job_ms, no_customer)])
 
     return check
 
 
+def checked_rows(line: bytes, path: str, job_ms: int, no_customer: frozenset[str]) -> Iterator[Row]:
+    """The rows of an archive line: one, unless its writer put nothing between the records."""
+    for record in read_records(line):
+        yield _row(record, path, job_ms, no_customer)
+
+
 def checked_row(line: bytes, path: str, job_ms: int, no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER) -> Row:
-    """One archive line as a row of `CHECKED`: a purchase without a reason, or a reason without a purchase."""
-    partition, offset, timestamp, value = read_line(line)
+    """One archived record as a row of `CHECKED`: a purchase without a reason, or a reason without a purchase."""
+    return _row(read_line(line), path, job_ms, no_customer)
+
+
+def _row(record: ArchivedRecord, path: str, job_ms: int, no_customer: frozenset[str]) -> Row:
+    partition, offset, timestamp, value = record
     arrived = _arrival(path, job_ms) if timestamp is None else timestamp
     return (partition, offset, timestamp, *_outcome(parse(value, arrived, no_customer)), arrived)
 
