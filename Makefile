@@ -9,7 +9,7 @@ STUBS   := $(PROTO)_pb2.py
 JARS    := $(STATE)/jars/kafka/.complete $(STATE)/jars/spark/.complete
 PAGE    := web/dist/index.html
 
-CHECKED  := recsys services spark local bench docs tests
+CHECKED  := recsys services spark infra local bench docs tests
 # Processes that run the tests. More than the machine has cores make tests of times fail.
 WORKERS  ?= 2
 # Schemathesis gives all operations of a test one id, and a worker runs each id once: these run without workers.
@@ -23,7 +23,7 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 ifeq ($(filter installed tested,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
-.PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild grow verify test tested tested-on-workers tested-alone fuzz lint faults bench soak metrics lock images imagelock compose-env compose-up compose-down compose-test k8s-test k8s-pin cluster cluster-down cluster-test
+.PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild grow verify test tested tested-on-workers tested-alone fuzz lint faults bench soak metrics lock aws-package aws-synth aws-deploy aws-destroy images imagelock compose-env compose-up compose-down compose-test k8s-test k8s-pin cluster cluster-down cluster-test
 
 help:
 	@echo "Tillstream on one machine:"
@@ -128,6 +128,28 @@ bench: setup ## run the benchmarks
 soak: setup ## soak test: 30 minutes under load; fails on growth, stalls or loss   [MINUTES=30] [CSV=file]
 	$(PYTHON) -m bench.soak $(if $(MINUTES),--minutes '$(MINUTES)') $(CSV_FLAG)
 
+# AWS's own example account, unless TILLSTREAM_INFRA_ACCOUNT is set.
+EXAMPLE := TILLSTREAM_INFRA_ACCOUNT=$(or $(TILLSTREAM_INFRA_ACCOUNT),111122223333)
+
+aws-package: $(VENV)/.complete ## pack what runs on AWS: the function of Data Firehose, the batch job; in .tillstream/aws
+	@exec $(PYTHON) -m infra package
+
+aws-synth: setup aws-package ## write CloudFormation templates of all AWS resources to cdk.out, offline, and check them
+	$(EXAMPLE) $(PYTHON) -m infra synth --out cdk.out
+	$(VENV)/bin/cfn-lint --config-file infra/cfnlint.yaml cdk.out/*.template.json
+
+CDK := infra/node_modules/.bin/cdk --app '$(PYTHON) -m infra synth'
+
+infra/node_modules/.complete: infra/package-lock.json
+	cd infra && npm ci --no-audit --no-fund
+	@touch $@
+
+aws-deploy: setup aws-package infra/node_modules/.complete ## create or change the AWS resources, with the credentials of the environment   [ONLY=TillstreamBatch]
+	$(CDK) deploy $(or $(ONLY),--all) --require-approval broadening
+
+aws-destroy: setup aws-package infra/node_modules/.complete ## delete the AWS resources; the buckets stay   [ONLY=TillstreamBatch]
+	$(CDK) destroy $(or $(ONLY),--all)
+
 cluster: setup ## a real Kubernetes node on this machine with k8s/overlays/local in it; needs root, Go and gcc
 	@exec $(PYTHON) -m local.cluster up
 
@@ -138,7 +160,7 @@ cluster-down: $(VENV)/.complete ## end the cluster of `make cluster`, with its d
 	@exec $(PYTHON) -m local.cluster down
 
 # One lock for development; one for each image, of the same versions; one for what builds images, one for the engines
-# in wheels; and one for uv, which installs the others.
+# in wheels; one for uv, which installs the others; one for the function on AWS, and one for the CDK app.
 LOCKS   := producer archiver aggregator recommender gateway spark
 UV      ?= $(VENV)/bin/uv
 COMPILE := $(UV) pip compile --quiet --generate-hashes --python-version 3.11 \
@@ -157,6 +179,8 @@ lock: $(VENV)/.complete ## pin the dependencies of pyproject.toml with their has
 		$(COMPILE) pyproject.toml --extra $$tools $(SAME) -o requirements/$$tools.lock || exit 1; \
 	done
 	echo uv | $(COMPILE) - $(SAME) -o requirements/setup.lock
+	echo msgspec | $(COMPILE) - $(SAME) -o requirements/function.lock
+	$(COMPILE) --group infra $(SAME) -o requirements/infra.lock
 
 # --- set up: each step once, and again when what it is made from has changed ---
 
@@ -164,7 +188,7 @@ setup: prerequisites ## install and build what the other targets need (they call
 	@$(MAKE) --no-print-directory --jobs=3 installed
 
 # Python's packages, Kafka's jars and the page's packages come from different servers: side by side.
-installed: $(VENV)/.complete $(STUBS) $(JARS) $(PAGE)
+installed: $(VENV)/.complete $(VENV)/.infra $(STUBS) $(JARS) $(PAGE)
 
 prerequisites:
 	@$(PYTHON3) -m local.prerequisites
@@ -173,6 +197,11 @@ $(VENV)/.complete: requirements/setup.lock requirements/development.lock
 	$(PYTHON3) -m venv $(VENV)
 	$(PYTHON) -m pip install --disable-pip-version-check --no-input --quiet --require-hashes -r requirements/setup.lock
 	$(UV) pip install --python $(PYTHON) --require-hashes --compile-bytecode -r requirements/development.lock
+	@touch $@
+
+# Not compiled to bytecode: of 240 MB of generated sources, what is imported compiles itself once.
+$(VENV)/.infra: requirements/infra.lock $(VENV)/.complete
+	$(UV) pip install --python $(PYTHON) --require-hashes -r requirements/infra.lock
 	@touch $@
 
 proto: $(STUBS) ## generate the gRPC stubs

@@ -17,8 +17,9 @@ LONGEST = (
 )
 # Their tests share nothing, so any worker may take any of them.
 APART = ("tests/integration/test_stack.py",)
-# Modules that share what takes long to start: one running shop, one JVM.
+# Modules that share what takes long to start: one running shop, one JVM, the synthesized templates.
 TOGETHER = {
+    "aws": ("tests/aws/",),
     "shop": ("tests/e2e/",),
     "spark": (
         "tests/integration/test_spark_job.py",

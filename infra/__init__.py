@@ -1,0 +1,1 @@
+"""Tillstream's resources on AWS, as a CDK app. See docs/aws.md."""

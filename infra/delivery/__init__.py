@@ -1,0 +1,1 @@
+"""The function that Data Firehose calls for the records of the purchases topic."""
