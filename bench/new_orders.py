@@ -10,7 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.producer.source import PurchaseFile, Unreadable
+from services.producer.csv_rows import Unreadable
+from services.producer.source import PurchaseFile
 
 
 def copy_with_new_orders(file: Path, copy: Path, label: str) -> Path:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 
 from services.common.events import Invalid, Reason
-from services.producer.source import REQUIRED, Row, RowLayout, Unreadable
+from services.producer.csv_rows import Row, Unreadable
+from services.producer.source import REQUIRED, RowLayout
 
 EVENT_FIELDS = (*REQUIRED, "quantity", "amount", "product_name")
 

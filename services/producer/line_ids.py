@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from services.common.events import Invalid
 from services.common.spellings import unquoted
+from services.producer.csv_rows import Block
 from services.producer.fields import RowFields
-from services.producer.source import REQUIRED, Block, PurchaseFile
+from services.producer.source import REQUIRED, PurchaseFile
 
 HASH_BYTES = 8
 _HEX = 2 * HASH_BYTES

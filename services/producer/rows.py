@@ -16,9 +16,9 @@ from services.common.dead_letters import (
     dead_letter_headers,
 )
 from services.common.events import DEFAULT_NO_CUSTOMER, Invalid, Purchase, Reason, Rejected, parse
+from services.producer.csv_rows import Block, Row, csv_line, original_bytes
 from services.producer.fields import RowFields
 from services.producer.line_ids import LineIds
-from services.producer.source import Block, Row, csv_line, original_bytes
 
 SERVICE = "producer"
 

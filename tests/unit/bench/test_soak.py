@@ -14,10 +14,11 @@ from bench.soak.samples import Sample, Stalls, disk_bytes, dropped, knowledge_ag
 from bench.soak.shop import CUSTOMERS, PRODUCTS, rows
 from bench.soak.trend import trend
 from services.common.events import Purchase, parse
+from services.producer.csv_rows import Block
 from services.producer.line_ids import LineIdReader
 from services.producer.partitioner import keyed_partitioner
 from services.producer.rows import Record, RowEncoder
-from services.producer.source import REQUIRED, Block
+from services.producer.source import REQUIRED
 
 MINUTES = 10
 FOLLOWERS = {

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.producer import line_ids
+from services.producer.csv_rows import Block
 from services.producer.line_ids import LineIdReader, LineIds, PrefixDigest, read_line_ids
-from services.producer.source import REQUIRED, Block, PurchaseFile
+from services.producer.source import REQUIRED, PurchaseFile
 from tests.support.producer import row, write_file
 
 Identity = tuple[str, str]  # event id and order digest

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from services.common.dead_letters import MAX_VALUE_BYTES, FileOrigin, origin_of, reason_of
 from services.common.events import Purchase, parse
+from services.producer.csv_rows import Block, Row, Unreadable
 from services.producer.line_ids import LineIdReader
 from services.producer.partitioner import keyed_partitioner
 from services.producer.rows import Record, RejectedRow, RowEncoder
-from services.producer.source import OPTIONAL, REQUIRED, Block, PurchaseFile, Row, Unreadable
+from services.producer.source import OPTIONAL, REQUIRED, PurchaseFile
 from tests.support.producer import row
 
 NOW_MS = 1_600_000_000_000

@@ -6,16 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.producer.source import (
-    BLOCK_CHARS,
-    BadFile,
-    PurchaseFile,
-    Row,
-    Unreadable,
-    default_source,
-    fingerprint,
-    original_bytes,
-)
+from services.producer.csv_rows import BLOCK_CHARS, Row, Unreadable, original_bytes
+from services.producer.source import BadFile, PurchaseFile, default_source, fingerprint
 from tests.support.producer import HEADER, row, write_file
 
 
