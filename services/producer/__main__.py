@@ -1,4 +1,4 @@
-"""`python -m services.producer FILE ...`: sends purchase files to Kafka.
+"""`python -m services.producer FILE ...`: sends purchase files to Kafka; `… inspect FILE` says how one is read.
 
 Exit status: 0 all rows acknowledged, 1 Kafka failed, 2 a mistake in file, options or settings,
 3 stopped at a limit on dead letters (TILLSTREAM_DEAD_LETTERS_HALT),
@@ -18,6 +18,7 @@ import msgspec
 from services.common.dlq_limits import TooManyInvalidRecords
 from services.common.entrypoint import run_service
 from services.common.telemetry import Health, PortInUse, TelemetryServer
+from services.producer import inspect_command
 from services.producer.checkpoint import BadCheckpoint
 from services.producer.command import Command, parse_command
 from services.producer.kafka import KafkaUnavailable, TopicMissing
@@ -32,6 +33,8 @@ _INTERRUPTED = 128
 
 def main() -> int:
     """Run the command line and answer the exit status."""
+    if sys.argv[1:2] == ["inspect"]:
+        return inspect_command.main(sys.argv[2:])
     command = parse_command(sys.argv[1:])
     statuses = {
         BadFile: 2,
@@ -70,7 +73,7 @@ async def _send_files(
     """Each file's summary, one after the other, until `stop` is set."""
     pace = command.rate()
     for path, source in zip(command.files, command.sources, strict=True):
-        job = SendJob(path, source, command.row_range, pace, command.state, command.restart)
+        job = SendJob(path, source, command.row_range, pace, command.state, command.restart, command.mapping)
         try:
             summary = await send_file(job, settings, health, stop)
         except (KafkaUnavailable, Stopped):

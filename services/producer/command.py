@@ -27,6 +27,7 @@ class Command:
     restart: bool
     metrics_port: int | None
     json: bool
+    mapping: Path | None = None
 
 
 def parse_command(arguments: Sequence[str]) -> Command:
@@ -50,17 +51,20 @@ def parse_command(arguments: Sequence[str]) -> Command:
         options.restart,
         options.metrics_port,
         options.json,
+        options.mapping,
     )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m services.producer",
-        description="Send the rows of purchase files (CSV, plain or .gz) to Kafka, each once.",
+        description="Send the rows of purchase files to Kafka, each once. A file in the plain layout is sent as it is; "
+        "any other needs a mapping, which `inspect FILE` finds.",
     )
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE", help="CSV with a header line")
     add("--source", help="name of the source in its checkpoint and dead letters (default: the file's name without .gz)")
+    add("--mapping", type=Path, metavar="FILE", help="how the files are read: what `inspect` has written")
     add("--rate", default="max", type=_checked(str, parse_rate), help="max, events a second, or x3600 (event times)")
     add(
         "--rows",

@@ -22,7 +22,7 @@ from services.common.events import Invalid
 from services.common.spellings import unquoted
 from services.producer.csv_rows import Block
 from services.producer.fields import RowFields
-from services.producer.source import REQUIRED, PurchaseFile
+from services.producer.source import REQUIRED, Purchases
 
 HASH_BYTES = 8
 _HEX = 2 * HASH_BYTES
@@ -131,7 +131,7 @@ class LineIdReader:
         return LineIds(contents, numbers, orders)
 
 
-def read_line_ids(file: PurchaseFile, progress: Callable[[int], object] = lambda _rows: None) -> LineIds:
+def read_line_ids(file: Purchases, progress: Callable[[int], object] = lambda _rows: None) -> LineIds:
     """The identity of all rows of a file, which is read to its end. Raises BadFile."""
     reader = LineIdReader(file.columns)
     for block in file.blocks():

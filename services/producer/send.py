@@ -15,6 +15,7 @@ from services.common.metrics import PRODUCER_DEAD_LETTERS, PRODUCER_ROWS
 from services.common.telemetry import Health
 from services.producer.checkpoint import BadCheckpoint, Checkpoint, CheckpointFile
 from services.producer.kafka import Cluster, Connection, KafkaUnavailable, connected
+from services.producer.layouts.purchases import open_purchases
 from services.producer.line_ids import LineIds, PrefixDigest, read_line_ids
 from services.producer.outbox import Batch, Outbox, Unacknowledged
 from services.producer.pace import Pace, paced_batches
@@ -23,7 +24,7 @@ from services.producer.plan import Found, Plan, RowRange, make_plan
 from services.producer.progress_bar import ProgressBar
 from services.producer.rows import Record, RejectedRow, RowEncoder
 from services.producer.settings import ProducerSettings
-from services.producer.source import BadFile, PurchaseFile, fingerprint
+from services.producer.source import BadFile, fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class SendJob:
     pace: Pace
     state: Path
     restart: bool
+    mapping: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ async def send_file(job: SendJob, settings: ProducerSettings, health: Health, st
 
     Raises BadFile, BadCheckpoint, KafkaUnavailable, Stopped, TopicMissing, TooManyInvalidRecords.
     """
-    ids = await asyncio.to_thread(_identify, job.path, stop)
+    ids = await asyncio.to_thread(_identify, job, stop)
     sender = _FileSender(job, settings, health, ids)
     while True:
         summary = await sender.attempt(stop)
@@ -179,9 +181,10 @@ def _progress(plan: Plan, health: Health) -> ProgressBar:
     )
 
 
-def _identify(path: Path, stop: asyncio.Event) -> LineIds:
+def _identify(job: SendJob, stop: asyncio.Event) -> LineIds:
     """Read the file once: a line's identity depends on the other lines of its order. Raises BadFile, Stopped."""
-    with PurchaseFile(path) as file, ProgressBar(f"reading {path.name}", None, 0, sys.stderr) as progress:
+    bar = ProgressBar(f"reading {job.path.name}", None, 0, sys.stderr)
+    with open_purchases(job.path, job.mapping) as file, bar as progress:
 
         def advance(rows: int) -> None:
             if stop.is_set():
@@ -259,7 +262,7 @@ class _Run:
 
     async def _put_all(self) -> None:
         next_row = self._plan.checkpoint.next_row
-        with PurchaseFile(self._job.path) as file:
+        with open_purchases(self._job.path, self._job.mapping) as file:
             encoder = RowEncoder(file.columns, self._job.source, self._ids, self._place, self._no_customer)
             for block in file.blocks(next_row, self._plan.end):
                 rows = encoder.encode(block, int(time.time() * 1000))

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, TextIO, cast
+from typing import BinaryIO, Protocol, Self, TextIO, cast
 
 from services.common.times import parse_time
 from services.producer.csv_rows import BLOCK_CHARS, Block, CsvRows, Row, Unreadable
@@ -84,8 +84,19 @@ class RowLayout:
         return True
 
 
+class Purchases(Protocol):
+    """A file of purchases as numbered rows."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the rows."""
+
+    def blocks(self, start: int = 1, end: int | None = None) -> Iterator[Block]:
+        """Blocks of the rows from `start` (inclusive) to `end` (exclusive). Raises BadFile on a damaged file."""
+
+
 class PurchaseFile:
-    """One open purchase file. Raises BadFile where it cannot be read or lacks a required column."""
+    """One open purchase file in the plain layout. Raises BadFile where it cannot be read or lacks a required column."""
 
     def __init__(self, path: Path, block_chars: int = BLOCK_CHARS) -> None:
         if path.exists() and not (path.is_file() or path.is_dir()):

@@ -1,0 +1,1 @@
+"""Files of any layout as rows of the seed layout: detection, mapping, reading."""
