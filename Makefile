@@ -16,6 +16,7 @@ WORKERS  ?= 2
 ONE_ID   := tests/fuzz/test_openapi.py
 CSV_FLAG  = $(if $(CSV),--csv '$(CSV)')
 RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
+MAPPING_FLAG = $(if $(MAPPING),--mapping '$(MAPPING)')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -23,7 +24,7 @@ RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
 ifeq ($(filter installed tested,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
-.PHONY: help setup installed prerequisites browser jars proto web demo up down status replay train evaluate reconcile rebuild grow verify test tested tested-on-workers tested-alone fuzz lint faults bench soak metrics lock aws-package aws-synth aws-deploy aws-destroy images imagelock compose-env compose-up compose-down compose-test k8s-test k8s-pin cluster cluster-down cluster-test
+.PHONY: help setup installed prerequisites browser jars proto web demo up inspect down status replay train evaluate reconcile rebuild grow verify test tested tested-on-workers tested-alone fuzz lint faults bench soak metrics lock aws-package aws-synth aws-deploy aws-destroy images imagelock compose-env compose-up compose-down compose-test k8s-test k8s-pin cluster cluster-down cluster-test
 
 help:
 	@echo "Tillstream on one machine:"
@@ -31,11 +32,14 @@ help:
 
 # --- run ---
 
-demo: setup ## run everything from a fresh state until Ctrl-C   [CSV=file] [RATE=events/s]
-	@exec $(PYTHON) -m local demo --stop-with-parent $(CSV_FLAG) $(RATE_FLAG)
+demo: setup ## run everything from a fresh state until Ctrl-C   [CSV=file] [MAPPING=file] [RATE=events/s]
+	@exec $(PYTHON) -m local demo --stop-with-parent $(CSV_FLAG) $(MAPPING_FLAG) $(RATE_FLAG)
 
-up: setup ## start the stack detached; it keeps its state   [CSV=file] [RATE=events/s]
-	@exec $(PYTHON) -m local up $(CSV_FLAG) $(RATE_FLAG)
+up: setup ## start the stack detached; it keeps its state   [CSV=file] [MAPPING=file] [RATE=events/s]
+	@exec $(PYTHON) -m local up $(CSV_FLAG) $(MAPPING_FLAG) $(RATE_FLAG)
+
+inspect: $(VENV)/.complete ## find out how a file of purchases is read, and write its mapping   CSV=file [ARGS='--dates day-first']
+	@exec $(PYTHON) -m services.producer inspect '$(call required,CSV)' $(ARGS)
 
 down: $(VENV)/.complete ## stop the stack of `make up`; the data stays
 	@exec $(PYTHON) -m local down
@@ -43,21 +47,21 @@ down: $(VENV)/.complete ## stop the stack of `make up`; the data stays
 status: $(VENV)/.complete ## processes, health and lag
 	@$(PYTHON) -m local status || true
 
-replay: $(VENV)/.complete ## send one more file to the running stack   CSV=file [RATE=n|max] [SOURCE=name]
-	@exec $(PYTHON) -m local replay '$(call required,CSV)' $(RATE_FLAG) $(if $(SOURCE),--source '$(SOURCE)')
+replay: $(VENV)/.complete ## send one more file to the running stack   CSV=file [MAPPING=file] [RATE=n|max] [SOURCE=name]
+	@exec $(PYTHON) -m local replay '$(call required,CSV)' $(MAPPING_FLAG) $(RATE_FLAG) $(if $(SOURCE),--source '$(SOURCE)')
 
 train: $(VENV)/.complete ## run the batch job now: figures, evaluation, model
 	@exec $(PYTHON) -m local train
 
-evaluate: setup ## offline evaluation of the recommendations: metrics.json and report.html   CSV=file [ARGS='--split 2020-10-22']
-	@exec $(PYTHON) -m spark.evaluate --csv '$(call required,CSV)' $(ARGS)
+evaluate: setup ## offline evaluation of the recommendations: metrics.json and report.html   CSV=file [MAPPING=file] [ARGS='--split 2020-10-22']
+	@exec $(PYTHON) -m spark.evaluate --csv '$(call required,CSV)' $(MAPPING_FLAG) $(ARGS)
 
 reconcile: $(VENV)/.complete ## compare the live figures with the archive, to the cent
 	@exec $(PYTHON) -m local reconcile
 
-verify: $(VENV)/.complete ## compare every live figure with a computation from the file   CSV=file
+verify: $(VENV)/.complete ## compare every live figure with a computation from the file   CSV=file [MAPPING=file]
 	@engines="$$($(PYTHON) -m local env)" && eval "$$engines" && \
-	exec $(PYTHON) -m local.verify --csv '$(call required,CSV)' --gateway "$$TILLSTREAM_GATEWAY"
+	exec $(PYTHON) -m local.verify --csv '$(call required,CSV)' $(MAPPING_FLAG) --gateway "$$TILLSTREAM_GATEWAY"
 
 rebuild: $(VENV)/.complete ## rebuild all live tables from archive and Kafka, without downtime
 	@engines="$$($(PYTHON) -m local env)" && eval "$$engines" && exec $(PYTHON) -m services.aggregator.rebuild

@@ -42,6 +42,7 @@ examples:
   python -m local demo                           a year of real purchases of a grocery chain
   python -m local demo --csv kz.csv.gz           the electronics shop's file from Kaggle
   python -m local up --csv kz.csv.gz             load the file, train, keep running
+  python -m local demo --csv orders_export.csv   a file of your own: its layout is found out (docs/your-data.md)
   python -m local replay late.csv --rate x3600   one hour of event time per second
 
 Every port is a setting: TILLSTREAM_GATEWAY_PORT=8081 python -m local up. To use an engine of your own, set its
@@ -82,13 +83,13 @@ def _run(options: argparse.Namespace) -> int:
         case "demo":
             if options.stop_with_parent:
                 parent_death.die_with_parent(os.getppid(), signal.SIGTERM)
-            demo(options.csv, options.rate)
+            demo(options.csv, options.rate, options.mapping)
         case "up":
-            commands.up(options.csv, options.rate)
+            commands.up(options.csv, options.rate, options.mapping)
         case "down":
             commands.down()
         case "replay":
-            commands.replay(options.csv, options.rate, options.source)
+            commands.replay(options.csv, options.rate, options.source, options.mapping)
         case "train":
             commands.train_now()
         case "reconcile":
@@ -105,12 +106,13 @@ def _parser() -> argparse.ArgumentParser:
         "python -m local", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawTextHelpFormatter
     )
     parsers = parser.add_subparsers(dest="command", required=True, metavar="command")
-    csv = "a purchase file in the seed CSV layout, plain or .gz"
+    csv = "a file of purchases: CSV, .gz, .zip, .xlsx, Parquet or JSON lines, in any layout"
     rate = "max, events per second such as 50, or a speed-up of event time such as x3600"
 
     demo_parser = parsers.add_parser("demo", help="run everything until Ctrl-C")
     demo_parser.add_argument("--csv", type=_readable, metavar="FILE", help=f"{csv} (default: the grocery set)")
     demo_parser.add_argument("--rate", default=RATE, help=f"rate of the last tenth: {rate} (default: {RATE})")
+    _add_mapping(demo_parser)
     demo_parser.add_argument("--stop-with-parent", action="store_true", help="stop when the calling process ends")
 
     up_parser = parsers.add_parser("up", help="start the stack detached")
@@ -124,6 +126,8 @@ def _parser() -> argparse.ArgumentParser:
         "--rate", help=f"stream in the background: {rate}\n(default: load, archive, train, then return)"
     )
 
+    _add_mapping(up_parser)
+
     replay_parser = parsers.add_parser("replay", help="send one more file")
     replay_parser.add_argument("csv", type=_readable, metavar="FILE", help=csv)
     replay_parser.add_argument("--rate", default="max", help=f"{rate} (default: max)")
@@ -131,12 +135,23 @@ def _parser() -> argparse.ArgumentParser:
         "--source", metavar="NAME", help="source in checkpoint and dead letters (default: the file's name without .gz)"
     )
 
+    _add_mapping(replay_parser)
+
     parsers.add_parser("down", help="stop; the data stays")
     parsers.add_parser("status", help="processes, health and lag")
     parsers.add_parser("train", help="run the batch job now")
     parsers.add_parser("reconcile", help="compare the live figures with the archive")
     parsers.add_parser("env", help="print the engines' addresses for a shell")
     return parser
+
+
+def _add_mapping(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mapping",
+        type=_readable,
+        metavar="FILE",
+        help="how the file is read (default: NAME.mapping.toml next to it, or found out)",
+    )
 
 
 def _readable(text: str) -> Path:

@@ -8,6 +8,7 @@ from local.console import say
 from local.lag import Lag
 from local.layout import Layout
 from local.lockfile import exclusive
+from local.mapping import mapping_for
 from local.model import current_version
 from local.producer_run import ProducerRun, demo_data
 from local.settings import StackSettings
@@ -32,9 +33,10 @@ def detached_stack() -> Stack:
     return Stack(Layout(settings.state_dir), settings, die_with_parent=False)
 
 
-def up(csv: Path | None, rate: str | None) -> None:
+def up(csv: Path | None, rate: str | None, mapping: Path | None = None) -> None:
     """Start what does not run. Then load the file and train a model or, with a rate, stream the file."""
     ensure_page()
+    mapping = mapping_for(csv, mapping)
     stack = detached_stack()
     try:
         with _lock(stack):
@@ -44,7 +46,7 @@ def up(csv: Path | None, rate: str | None) -> None:
         raise
     try:
         with report_crashed_process(stack):
-            _feed(stack, csv, rate)
+            _feed(stack, csv, rate, mapping)
             wait_gateway(stack)
     except Stopped:
         stack.stop(stack.started)
@@ -53,15 +55,15 @@ def up(csv: Path | None, rate: str | None) -> None:
     say(f"page: {page}   API: {page}/docs   stop: make down")
 
 
-def _feed(stack: Stack, csv: Path | None, rate: str | None) -> None:
+def _feed(stack: Stack, csv: Path | None, rate: str | None, mapping: Path | None) -> None:
     before = lag_now(stack)
     if csv is None and before.records:
         say("the stack has data already: no file loaded")
     elif rate is not None:
-        _stream(stack, ProducerRun(csv or demo_data(), rate), before)
+        _stream(stack, ProducerRun(csv or demo_data(), rate, mapping=mapping), before)
         return
     else:
-        send(stack, ProducerRun(csv or demo_data(), "max"))
+        send(stack, ProducerRun(csv or demo_data(), "max", mapping=mapping))
     after = wait_settled(stack)
     if not after.records:
         say("no purchases yet, so no model is trained")
@@ -89,12 +91,13 @@ def down() -> None:
     say(f"stopped {', '.join(names)}; the data stays in {stack.layout.root}" if names else "nothing runs")
 
 
-def replay(csv: Path, rate: str, source: str | None) -> None:
+def replay(csv: Path, rate: str, source: str | None, mapping: Path | None = None) -> None:
     """Send one more file to the running stack, and wait until it is applied and archived."""
     stack = detached_stack()
     stack.require_running()
+    run = ProducerRun(csv, rate, source, mapping=mapping_for(csv, mapping))
     with report_crashed_process(stack):
-        send(stack, ProducerRun(csv, rate, source))
+        send(stack, run)
         wait_settled(stack)
 
 

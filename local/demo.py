@@ -6,6 +6,7 @@ from pathlib import Path
 from local.console import say
 from local.layout import Layout
 from local.lockfile import exclusive
+from local.mapping import mapping_for
 from local.producer_run import ProducerRun, demo_data
 from local.settings import StackSettings
 from local.signals import Stopped
@@ -35,36 +36,36 @@ PREFERENCES = {
 _POLL_S = 0.3
 
 
-def demo(csv: Path | None, rate: str) -> None:
+def demo(csv: Path | None, rate: str, mapping: Path | None = None) -> None:
     """Run until Ctrl-C. Raises ProcessDied when a process dies. Stops all processes either way."""
     settings = StackSettings()
+    mapping = mapping_for(csv, mapping)
     with exclusive(settings.state_dir / "demo.lock", "another `make demo` is running"):
         layout = Layout(settings.state_dir / "demo")
         stack = Stack(layout, settings, die_with_parent=True, preferences=PREFERENCES)
         stack.wipe()
         try:
             with report_crashed_process(stack):
-                _run(stack, csv, rate)
+                _run(stack, csv, rate, mapping)
         except Stopped:
             say("stopping")
         finally:
             stack.stop()
 
 
-def _run(stack: Stack, csv: Path | None, rate: str) -> None:
+def _run(stack: Stack, csv: Path | None, rate: str, mapping: Path | None) -> None:
     ensure_page()
     file = csv or demo_data()
     stack.start()
     say(f"history: the first 90 % of {file.name} at full speed")
-    send(stack, ProducerRun(file, "max", rows=HISTORY))
+    send(stack, ProducerRun(file, "max", rows=HISTORY, mapping=mapping))
     wait_settled(stack)
     train(stack)
     wait_gateway(stack)
     first_recommendation(stack)
     log = stack.layout.log(PRODUCER)
-    stack.start_producer(
-        ProducerRun(file, rate, rows=REST).program(stack.settings, stack.layout, stack.environment, log)
-    )
+    rest = ProducerRun(file, rate, rows=REST, mapping=mapping)
+    stack.start_producer(rest.program(stack.settings, stack.layout, stack.environment, log))
     say(f"the rest of {file.name} streams at {rate} events/s")
     say(f"the page is ready: {stack.settings.page}   (Ctrl-C stops everything)")
     _watch(stack)

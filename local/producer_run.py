@@ -17,12 +17,16 @@ DEMO_DATA = STATE / "datasets" / "completejourney.csv.gz"
 
 @dataclass(frozen=True, slots=True)
 class ProducerRun:
-    """What to send: `rate` as the producer understands it; `rows` a range such as `:90%`, all where None."""
+    """What to send: `rate` as the producer understands it; `rows` a range such as `:90%`, all where None.
+
+    `mapping` says how the file is read; None for the plain layout.
+    """
 
     file: Path
     rate: str
     source: str | None = None
     rows: str | None = None
+    mapping: Path | None = None
 
     def program(
         self, settings: StackSettings, layout: Layout, environment: dict[str, str], log: Path | None
@@ -33,7 +37,13 @@ class ProducerRun:
         return service_program(PRODUCER, self._arguments(layout.data / "producer"), log, variables)
 
     def _arguments(self, checkpoints: Path) -> list[str]:
-        options = {"--rate": self.rate, "--source": self.source, "--rows": self.rows, "--state": str(checkpoints)}
+        options = {
+            "--rate": self.rate,
+            "--source": self.source,
+            "--rows": self.rows,
+            "--mapping": self.mapping and str(self.mapping.absolute()),
+            "--state": str(checkpoints),
+        }
         given = [part for name, value in options.items() if value for part in (name, value)]
         return [str(self.file.absolute()), *given]
 

@@ -9,6 +9,7 @@ import argparse
 import json
 import math
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -19,8 +20,10 @@ import duckdb
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.mapping import plain_copy
 from local.reference import ReferenceFigures, Section, Sections, UnusableFile, Value
 from local.served_figures import Get, Json, details, live_sections, report_sections
+from local.stack import StackError
 from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings, ShopSettings
 from services.common.storage_errors import NoSuchObject
@@ -59,8 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Compare as the command line says; returns the exit status."""
     options = _options(arguments)
     try:
-        reference = ReferenceFigures(options.csv, options.time_zone)
-    except (UnusableFile, duckdb.Error) as error:
+        reference = _reference(options)
+    except (UnusableFile, StackError, duckdb.Error) as error:
         print(error, file=sys.stderr)
         return 2
     try:
@@ -74,10 +77,22 @@ def main(arguments: list[str] | None = None) -> int:
         reference.close()
 
 
+def _reference(options: argparse.Namespace) -> ReferenceFigures:
+    """The figures of the files; where a mapping reads them, of what it reads. Raises UnusableFile, StackError."""
+    if options.mapping is None:
+        return ReferenceFigures(options.csv, options.time_zone)
+    with tempfile.TemporaryDirectory() as folder:
+        copies = [plain_copy(file, options.mapping, Path(folder)) for file in options.csv]
+        return ReferenceFigures(copies, options.time_zone)
+
+
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.verify", description="Compare live figures with CSV files.")
     parser.add_argument(
         "--csv", type=Path, action="append", required=True, metavar="FILE", help="plain or .gz; repeat for more files"
+    )
+    parser.add_argument(
+        "--mapping", type=Path, metavar="FILE", help="how the files are read; what is compared is what it reads"
     )
     parser.add_argument("--gateway", default="http://127.0.0.1:8080", metavar="URL")
     parser.add_argument("--time-zone", default=ShopSettings().time_zone, help="the shop's zone (default: its setting)")

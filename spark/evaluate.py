@@ -78,7 +78,7 @@ def run(options: argparse.Namespace, settings: JobSettings, step_log: StepLog) -
     out: Path = (options.out or STATE / "evaluate" / options.csv.name.split(".")[0]).resolve()
     out.mkdir(parents=True, exist_ok=True)
     with step_log.step("import") as step:
-        step.says(_imported(options.csv, out, settings))
+        step.says(_imported(options.csv, options.mapping, out, settings))
     log = read_log(out / "purchases")
     split_ms, until_ms = _window(log, options)
     cache = FactorCache(out / "factors")
@@ -147,14 +147,14 @@ def _in_words(answers: Answers) -> str:
     return f"{len(answers):,} questions to {len(answers.methods)} methods"
 
 
-def _imported(csv: Path, out: Path, settings: JobSettings) -> str:
+def _imported(csv: Path, mapping: Path | None, out: Path, settings: JobSettings) -> str:
     """Import the file unless it was imported before."""
     if (out / "purchases" / "_SUCCESS").exists():
         return "already imported"
     shutil.rmtree(out / "raw", ignore_errors=True)
     shutil.rmtree(out / "purchases", ignore_errors=True)
     with spark_session(settings) as spark:
-        imported = import_file(spark, csv, out / "raw", out / "purchases")
+        imported = import_file(spark, csv, out / "raw", out / "purchases", mapping)
     shutil.rmtree(out / "raw")
     return f"{imported.rows:,} rows, {imported.refused:,} rejected"
 
@@ -225,6 +225,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--csv", type=Path, required=True, metavar="FILE", help="purchases in the seed layout, plain or .gz"
+    )
+    parser.add_argument(
+        "--mapping", type=Path, metavar="FILE", help="how a file in another layout is read (services.producer inspect)"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="output folder (default: .tillstream/evaluate/FILE)")
     parser.add_argument("--split", type=_date, metavar="DATE", help="first day (UTC) of the test window")

@@ -1,4 +1,6 @@
-"""`python -m services.producer FILE ...`: sends purchase files to Kafka; `… inspect FILE` says how one is read.
+"""`python -m services.producer FILE ...`: sends purchase files to Kafka.
+
+`… inspect FILE` finds out how a file is read, `… convert FILE OUT` writes its rows in the plain layout.
 
 Exit status: 0 all rows acknowledged, 1 Kafka failed, 2 a mistake in file, options or settings,
 3 stopped at a limit on dead letters (TILLSTREAM_DEAD_LETTERS_HALT),
@@ -18,7 +20,7 @@ import msgspec
 from services.common.dlq_limits import TooManyInvalidRecords
 from services.common.entrypoint import run_service
 from services.common.telemetry import Health, PortInUse, TelemetryServer
-from services.producer import inspect_command
+from services.producer import convert_command, inspect_command
 from services.producer.checkpoint import BadCheckpoint
 from services.producer.command import Command, parse_command
 from services.producer.kafka import KafkaUnavailable, TopicMissing
@@ -33,8 +35,9 @@ _INTERRUPTED = 128
 
 def main() -> int:
     """Run the command line and answer the exit status."""
-    if sys.argv[1:2] == ["inspect"]:
-        return inspect_command.main(sys.argv[2:])
+    for name, run in {"inspect": inspect_command.main, "convert": convert_command.main}.items():
+        if sys.argv[1:2] == [name]:
+            return run(sys.argv[2:])
     command = parse_command(sys.argv[1:])
     statuses = {
         BadFile: 2,

@@ -10,7 +10,7 @@ from pathlib import Path
 from services.common.entrypoint import refuse, run_command
 from services.common.settings import ShopSettings
 from services.producer.layouts.inspection import Answers, Undecided
-from services.producer.layouts.mapping import Values, write_mapping
+from services.producer.layouts.mapping import Mapping, Values, read_mapping, write_mapping
 from services.producer.layouts.presets import PRESETS
 from services.producer.layouts.report import mapped_report, plain_report
 from services.producer.layouts.review import mapping_needed, review
@@ -66,9 +66,16 @@ def _inspect(file: Path, answers: Answers, out: Path, shop_zone: str) -> int:
         print(plain_report(file, review(file, None)), flush=True)
         return 0
     print(mapped_report(file, proposal, review(file, proposal.mapping)), flush=True)
-    write_mapping(proposal.mapping, out, file.name)
+    _keep(proposal.mapping, out, file.name)
     print(f"\nmapping: {out}", flush=True)
     return 0
+
+
+def _keep(mapping: Mapping, out: Path, file_name: str) -> None:
+    """Write the mapping, but not over another one, which somebody may have edited. Raises BadFile."""
+    if out.exists() and read_mapping(out) != mapping:
+        raise BadFile(f"{out} says something else and is kept: delete it, or name another file with --out")
+    write_mapping(mapping, out, file_name)
 
 
 def _unanswered(question: Undecided) -> str:

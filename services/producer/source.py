@@ -171,7 +171,10 @@ def _columns(path: Path, text: TextIO) -> tuple[str, ...]:
     if not header.strip():
         raise BadFile(f"{path} is empty: a header line with the columns is needed")
     if not _is_unicode(header) or "\x00" in header:
-        raise BadFile(f"{path} is not UTF-8 text: save it as CSV in UTF-8")
+        raise BadFile(
+            f"{path} is not UTF-8 text: save it as CSV in UTF-8, or pass the mapping that "
+            f"`python -m services.producer inspect {path}` writes with --mapping"
+        )
     columns = tuple(name.strip() for name in next(csv.reader([header]), []))
     _check_columns(path, columns)
     return columns
@@ -181,7 +184,10 @@ def _check_columns(path: Path, columns: tuple[str, ...]) -> None:
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
         found = ", ".join(columns)[:200]
-        raise BadFile(f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)} (found: {found})")
+        raise BadFile(
+            f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)} (found: {found}); another layout "
+            f"needs a mapping: `python -m services.producer inspect {path}` writes it, --mapping passes it"
+        )
     twice = sorted({name for name in columns if columns.count(name) > 1} & {*REQUIRED, *OPTIONAL})
     if twice:
         raise BadFile(f"{path} names a column twice: {', '.join(twice)}")

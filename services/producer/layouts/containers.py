@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from enum import StrEnum
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, TextIO, cast
 
 import msgspec
 
@@ -58,7 +58,7 @@ def container_of(path: Path) -> Container:
             magic = file.read(4)
         if magic == _PARQUET:
             return Container.PARQUET
-        if magic == _ZIP and "xl/workbook.xml" in zipfile.ZipFile(path).namelist():
+        if magic == _ZIP and _is_workbook(path):
             return Container.WORKBOOK
         if magic == _OLD_EXCEL:
             raise BadFile(f"{path} is an old Excel file: save it as .xlsx or as CSV in UTF-8")
@@ -68,6 +68,11 @@ def container_of(path: Path) -> Container:
     if begin.startswith(b"["):
         raise BadFile(f"{path} is one JSON array: write one object a line, for example with `jq -c '.[]'`")
     return Container.JSON_LINES if begin.startswith(b"{") else Container.TEXT
+
+
+def _is_workbook(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return "xl/workbook.xml" in archive.namelist()
 
 
 def first_bytes(path: Path, count: int) -> bytes:
@@ -98,9 +103,9 @@ def open_table(path: Path, form: TextForm, sheet: str = "", torn: TornRows | Non
 def _table(path: Path, form: TextForm, sheet: str, torn: TornRows | None, opened: ExitStack) -> Table:
     match container_of(path):
         case Container.TEXT:
-            return _text_table(path, opened.enter_context(_open_unpacked(path)), form, torn)
+            return _text_table(path, opened.enter_context(_open_text(path, form.encoding)), form, torn)
         case Container.JSON_LINES:
-            return _json_table(path, opened.enter_context(_open_unpacked(path)))
+            return _json_table(path, opened.enter_context(_open_text(path, "utf-8")))
         case Container.WORKBOOK:
             return _workbook_table(path, sheet)
         case Container.PARQUET:
@@ -133,12 +138,12 @@ def _open_unpacked(path: Path) -> BinaryIO:
 
 
 def _open_member(path: Path) -> BinaryIO:
-    archive = zipfile.ZipFile(path)
-    names = [each.filename for each in archive.infolist() if not each.is_dir() and not _is_clutter(each.filename)]
-    if len(names) != 1:
-        found = ", ".join(names[:5]) or "nothing"
-        raise BadFile(f"{path} must hold one table, found {len(names)} ({found}): unpack it and name the one to read")
-    return cast(BinaryIO, archive.open(names[0]))
+    with zipfile.ZipFile(path) as archive:  # its file stays open as long as the member
+        names = [each.filename for each in archive.infolist() if not each.is_dir() and not _is_clutter(each.filename)]
+        if len(names) != 1:
+            found = ", ".join(names[:5]) or "nothing"
+            raise BadFile(f"{path} holds {len(names)} files ({found}), not one: unpack it and name the one to read")
+        return cast(BinaryIO, archive.open(names[0]))
 
 
 def _is_clutter(name: str) -> bool:
@@ -156,10 +161,16 @@ class _Whole:
         return isinstance(row, Unreadable) or len(row) != self._width
 
 
-def _text_table(path: Path, file: BinaryIO, form: TextForm, torn: TornRows | None) -> Table:
-    errors = "surrogateescape" if form.encoding == "utf-8" else "replace"
-    encoding = "utf-8-sig" if form.encoding == "utf-8" else form.encoding
-    text = io.TextIOWrapper(file, encoding=encoding, errors=errors, newline="")
+def _open_text(path: Path, encoding: str) -> TextIO:
+    """Bytes that are not UTF-8 survive as surrogates; other encodings do not say what is not theirs."""
+    is_utf8 = encoding == "utf-8"
+    errors = "surrogateescape" if is_utf8 else "replace"
+    return io.TextIOWrapper(
+        _open_unpacked(path), encoding="utf-8-sig" if is_utf8 else encoding, errors=errors, newline=""
+    )
+
+
+def _text_table(path: Path, text: TextIO, form: TextForm, torn: TornRows | None) -> Table:
     for _ in range(form.header_line - 1):
         text.readline()
     columns = unique_columns(path, next(csv.reader([text.readline()], delimiter=form.delimiter), []))
@@ -183,8 +194,7 @@ def unique_columns(path: Path, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(columns)
 
 
-def _json_table(path: Path, file: BinaryIO) -> Table:
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="\n")
+def _json_table(path: Path, text: TextIO) -> Table:
     decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
     begin = list(islice(text, _JSON_COLUMNS_FROM))
     names: dict[str, None] = {}
