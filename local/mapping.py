@@ -11,7 +11,7 @@ from local.stack import StackError
 
 
 def mapping_for(file: Path | None, given: Path | None) -> Path | None:
-    """The mapping of a file: the one given, the one kept from before, or a new one; None for the plain layout.
+    """The mapping of a file: the one given, the one kept from before, or a new one; None for the seed layout.
 
     What the file does not decide is asked on the terminal. Raises StackError.
     """
@@ -27,8 +27,8 @@ def mapping_for(file: Path | None, given: Path | None) -> Path | None:
     return kept if kept.exists() else None
 
 
-def plain_copy(file: Path, mapping: Path, folder: Path) -> Path:
-    """The file's rows in the plain layout, written into a folder. Raises StackError."""
+def seed_copy(file: Path, mapping: Path, folder: Path) -> Path:
+    """The rows of a file in the seed layout, written into a folder. Raises StackError."""
     copy = folder / f"{file.name}.csv"
     command = [sys.executable, "-m", "services.producer", "convert", str(file.absolute()), str(copy)]
     if subprocess.run([*command, "--mapping", str(mapping.absolute())], cwd=REPOSITORY, check=False).returncode:

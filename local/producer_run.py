@@ -19,7 +19,7 @@ DEMO_DATA = STATE / "datasets" / "completejourney.csv.gz"
 class ProducerRun:
     """What to send: `rate` as the producer understands it; `rows` a range such as `:90%`, all where None.
 
-    `mapping` says how the file is read; None for the plain layout.
+    `mapping` says how the file is read; None for the seed layout.
     """
 
     file: Path

@@ -20,7 +20,7 @@ import duckdb
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.mapping import plain_copy
+from local.mapping import seed_copy
 from local.reference import ReferenceFigures, Section, Sections, UnusableFile, Value
 from local.served_figures import Get, Json, details, live_sections, report_sections
 from local.stack import StackError
@@ -82,7 +82,7 @@ def _reference(options: argparse.Namespace) -> ReferenceFigures:
     if options.mapping is None:
         return ReferenceFigures(options.csv, options.time_zone)
     with tempfile.TemporaryDirectory() as folder:
-        copies = [plain_copy(file, options.mapping, Path(folder)) for file in options.csv]
+        copies = [seed_copy(file, options.mapping, Path(folder)) for file in options.csv]
         return ReferenceFigures(copies, options.time_zone)
 
 

@@ -29,7 +29,7 @@ class Imported:
 def import_file(spark: SparkSession, csv: Path, raw: Path, folder: Path, mapping: Path | None = None) -> Imported:
     """Write the file's accepted lines, deduplicated, to `folder`, as the batch job curates them.
 
-    `raw` holds the events in between; `mapping` says how the file is read, None for the plain layout. Raises BadFile.
+    `raw` holds the events in between; `mapping` says how the file is read, None for the seed layout. Raises BadFile.
     """
     imported = _write_events(csv, raw, mapping)
     checked = curate.check(curate.read_archive(spark, raw.as_uri()), time.time_ns() // 1_000_000)

@@ -1,6 +1,6 @@
 """`python -m services.producer FILE ...`: sends purchase files to Kafka.
 
-`… inspect FILE` finds out how a file is read, `… convert FILE OUT` writes its rows in the plain layout.
+`… inspect FILE` finds out how a file is read, `… convert FILE OUT` writes its rows in the seed layout.
 
 Exit status: 0 all rows acknowledged, 1 Kafka failed, 2 a mistake in file, options or settings,
 3 stopped at a limit on dead letters (TILLSTREAM_DEAD_LETTERS_HALT),

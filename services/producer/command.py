@@ -58,7 +58,7 @@ def parse_command(arguments: Sequence[str]) -> Command:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m services.producer",
-        description="Send the rows of purchase files to Kafka, each once. A file in the plain layout is sent as it is; "
+        description="Send the rows of purchase files to Kafka, each once. A file in the seed layout is sent as it is; "
         "any other needs a mapping, which `inspect FILE` finds.",
     )
     add = parser.add_argument

@@ -1,4 +1,4 @@
-"""`python -m services.producer convert FILE OUT`: a file's rows in the plain layout, as they would be sent."""
+"""`python -m services.producer convert FILE OUT`: a file's rows in the seed layout, as they would be sent."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from services.producer.csv_rows import Unreadable, csv_line
 from services.producer.layouts.purchases import open_purchases
 from services.producer.source import BadFile
 
-_DESCRIPTION = "Write the rows of a file of purchases as CSV in the plain layout, as its mapping reads them."
+_DESCRIPTION = "Write the rows of a file of purchases as CSV in the seed layout, as its mapping reads them."
 
 
 def main(arguments: Sequence[str]) -> int:

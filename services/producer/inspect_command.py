@@ -12,7 +12,7 @@ from services.common.settings import ShopSettings
 from services.producer.layouts.inspection import Answers, Undecided
 from services.producer.layouts.mapping import Mapping, Values, read_mapping, write_mapping
 from services.producer.layouts.presets import PRESETS
-from services.producer.layouts.report import mapped_report, plain_report
+from services.producer.layouts.report import mapped_report, seed_report
 from services.producer.layouts.review import mapping_needed, review
 from services.producer.layouts.times import DateOrder, zone_name
 from services.producer.source import BadFile
@@ -63,7 +63,7 @@ def _inspect(file: Path, answers: Answers, out: Path, shop_zone: str) -> int:
         else:
             break
     if proposal is None:
-        print(plain_report(file, review(file, None)), flush=True)
+        print(seed_report(file, review(file, None)), flush=True)
         return 0
     print(mapped_report(file, proposal, review(file, proposal.mapping)), flush=True)
     _keep(proposal.mapping, out, file.name)

@@ -96,7 +96,7 @@ class Purchases(Protocol):
 
 
 class PurchaseFile:
-    """One open purchase file in the plain layout. Raises BadFile where it cannot be read or lacks a required column."""
+    """One open purchase file in the seed layout. Raises BadFile where it cannot be read or lacks a required column."""
 
     def __init__(self, path: Path, block_chars: int = BLOCK_CHARS) -> None:
         if path.exists() and not (path.is_file() or path.is_dir()):

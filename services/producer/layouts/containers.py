@@ -1,6 +1,6 @@
 """What a file is, whatever its name, and its table as rows of texts: CSV, gzip, zip, JSON lines, .xlsx, Parquet.
 
-The libraries are loaded when a file needs them: the plain layout needs none.
+The libraries are loaded when a file needs them: the seed layout needs none.
 """
 
 import csv

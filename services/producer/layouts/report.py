@@ -32,9 +32,9 @@ def mapped_report(path: Path, proposal: Proposal, found: Review) -> str:
     return "\n".join(parts)
 
 
-def plain_report(path: Path, found: Review) -> str:
+def seed_report(path: Path, found: Review) -> str:
     """What becomes of the rows of a file that needs no mapping."""
-    return "\n".join([f"{path.name}: the plain layout, which needs no mapping", "", *outcome(found)])
+    return "\n".join([f"{path.name}: the seed layout, which needs no mapping", "", *outcome(found)])
 
 
 def outcome(found: Review) -> list[str]:

@@ -57,7 +57,7 @@ class _NoIds(LineIds):
 
 
 def review(path: Path, mapping: Mapping | None, limit: int = REVIEWED_ROWS) -> Review:
-    """Look at the file's first rows; without a mapping it is in the plain layout. Raises BadFile."""
+    """Look at the file's first rows; without a mapping it is in the seed layout. Raises BadFile."""
     with PurchaseFile(path) if mapping is None else MappedFile(path, mapping) as file:
         found = Review(file.columns)
         encoder = RowEncoder(file.columns, path.name, _NoIds(), lambda _key: (0, b""))
@@ -78,7 +78,7 @@ def _judge(block: Block, encoder: RowEncoder, found: Review) -> None:
 
 
 def mapping_needed(path: Path, answers: Answers, shop_zone: str) -> Proposal | None:
-    """The mapping that a file is read by; None where the plain layout, as it is, accepts as many of its first rows.
+    """The mapping that a file is read by; None where the seed layout, as it is, accepts as many of its first rows.
 
     Raises BadFile, Undecided.
     """
