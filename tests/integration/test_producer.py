@@ -1,6 +1,7 @@
 """The producer on a real Kafka: every row arrives, in order, and after a crash the same command goes on."""
 
 import asyncio
+import gzip
 import json
 import signal
 import time
@@ -23,10 +24,13 @@ from services.common.settings import KafkaSettings
 from services.common.topics import ALL
 from services.producer.checkpoint import CheckpointFile
 from services.producer.kafka import connected
+from services.producer.layouts.mapping import write_mapping
 from services.producer.settings import ProducerSettings
 from services.producer.source import FINGERPRINT_BYTES
 from services.provision.topics import create
+from tests.support import layouts
 from tests.support.engines import TopicFactory, TopicNames
+from tests.support.layouts import proposed
 from tests.support.polling import wait_until
 from tests.support.producer import Running, TopicRecord, read_topic, row, running, write_file
 
@@ -111,6 +115,29 @@ def test_too_many_bad_rows_stop_the_producer_where_that_is_asked_for(
     shell.variables["TILLSTREAM_DEAD_LETTERS_RUN"] = "51"
     status, output = shell.run(path)
     assert (status, "400 rows = 350 sent + 50 dead letters" in output) == (0, True)
+
+
+def test_a_mapped_file_counts_once_in_any_container(
+    kafka: str, names: TopicNames, shell: Shell, tmp_path: Path
+) -> None:
+    path, packed, mapping = tmp_path / "orders.csv", tmp_path / "again.csv.gz", tmp_path / "orders.mapping.toml"
+    path.write_text(layouts.GENERIC + "soon;;A-3;4713;Brot;1;2,00\n")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    status, output = shell.run(path)
+    assert status == 2
+    assert f"`python -m services.producer inspect {path}` writes it, --mapping passes it" in output
+    write_mapping(proposed(path).mapping, mapping, path.name)
+    for file in (path, packed):
+        status, output = shell.run(file, "--mapping", mapping)
+        assert (status, "3 rows = 2 sent + 1 dead letters (bad_time 1)" in output) == (0, True)
+    records = [json.loads(record.value or b"") for record in read_topic(kafka, names.purchases)]
+    assert Counter((each["order_id"], each["price"]) for each in records) == {
+        ("A-1", "1234.50"): 2,
+        ("A-2", "12.00"): 2,
+    }
+    assert len({each["event_id"] for each in records}) == 2
+    [first, again] = read_topic(kafka, names.dead_letters)
+    assert first.value == again.value == b'soon,A-3,4713,,,,2.00,,1,,Brot,,soon,,A-3,4713,Brot,1,"2,00"'
 
 
 def test_a_file_with_good_short_and_bad_rows(kafka: str, names: TopicNames, shell: Shell, tmp_path: Path) -> None:

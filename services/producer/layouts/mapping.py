@@ -105,7 +105,8 @@ def as_toml(mapping: Mapping, file_name: str) -> str:
         *_table("columns", values["columns"], FIELDS),
         "\n# Only for files of text.",
         *_table("text", values["text"]),
-        "\n# Rows are kept only with one of these values in a column, and left out with one of those.",
+        "\n# [only] keeps the rows with one of these values in a column, [skip] leaves them out. For example:",
+        '# [skip]\n# "Status" = ["cancelled"]',
         *_table("only", values["only"]),
         *_table("skip", values["skip"]),
     ]

@@ -21,14 +21,14 @@ def spread(lines: Sequence[OrderLine]) -> list[int | None]:
     """The amounts of an order's lines, which add up to its total less the refund; None where nothing is taken off.
 
     What is taken off is shared in proportion to the revenue; the cents that remain go to the largest remainders, the
-    first line first. A refund beyond the total (of shipping or tax) takes off the total. Returned lines, lines that
-    cannot be read and a total above the lines' revenue leave the lines as they are.
+    first line first. A total above the lines' revenue (with tax) takes nothing off, and a refund beyond the total (of
+    shipping or tax) takes off the total. Returned lines and lines that cannot be read leave the order as it is.
     """
     revenues = [line.revenue for line in lines]
     gross = sum(revenue or 0 for revenue in revenues)
-    total = next((line.total for line in lines if line.total is not None), gross)
+    total = min(next((line.total for line in lines if line.total is not None), gross), gross)
     net = max(total - max((line.refund for line in lines), default=0), 0)
-    if any(revenue is None or revenue < 0 for revenue in revenues) or not 0 <= net < gross or not 0 <= total <= gross:
+    if any(revenue is None or revenue < 0 for revenue in revenues) or total < 0 or net == gross:
         return [None] * len(lines)
     known = [revenue or 0 for revenue in revenues]
     shares = [revenue * net // gross for revenue in known]

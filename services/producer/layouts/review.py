@@ -80,7 +80,7 @@ def _judge(block: Block, encoder: RowEncoder, found: Review) -> None:
 def mapping_needed(path: Path, answers: Answers, shop_zone: str) -> Proposal | None:
     """The mapping that a file is read by; None where the seed layout, as it is, accepts as many of its first rows.
 
-    Raises BadFile, Undecided.
+    Raises BadFile and Undecided, unless the seed layout accepts most rows.
     """
     plain = _plain_review(path)
     if plain is not None and not plain.refused:
@@ -89,7 +89,7 @@ def mapping_needed(path: Path, answers: Answers, shop_zone: str) -> Proposal | N
         proposal = propose(path, answers, shop_zone)
         mapped = review(path, proposal.mapping, _PLAIN_ROWS)
     except (BadFile, Undecided):
-        if plain is None or not plain.accepted:
+        if plain is None or 2 * plain.accepted < plain.rows:
             raise
         return None
     return None if plain is not None and plain.accepted >= mapped.accepted else proposal

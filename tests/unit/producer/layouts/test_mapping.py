@@ -82,7 +82,8 @@ def line(revenue: int | None, total: int | None = None, refund: int = 0) -> Orde
         ([line(3000, 3000, 1000)], [2000]),
         ([line(1000, 1000, 1500)], [0]),
         ([line(1000, 1000), line(0)], [None, None]),  # nothing is taken off
-        ([line(1000, 1200)], [None]),  # with tax or shipping
+        ([line(1000, 1200)], [None]),  # with tax
+        ([line(1000, 1200, 300)], [700]),
         ([line(-1000, -500)], [None]),
         ([line(None, 500), line(1000)], [None, None]),
         ([line(0, 0, 100)], [None]),
