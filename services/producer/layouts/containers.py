@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple, TextIO, cast
 import msgspec
 
 from services.common.money import without_exponent
-from services.producer.csv_rows import CsvRows, Row, TornRows, Unreadable, csv_line
+from services.producer.csv_rows import CsvRows, Row, TornRows, Unreadable
 from services.producer.layouts.mapping import TextForm
 from services.producer.source import BadFile
 
@@ -38,7 +38,7 @@ class Container(StrEnum):
 
 
 class TableRow(NamedTuple):
-    """A row's fields, and its text as it stood in the file; of a file that is no text, its fields as CSV."""
+    """A row's fields, and its text as it stood in the file; "" of a file that is no text."""
 
     fields: Row
     text: str
@@ -242,7 +242,7 @@ def _workbook_table(path: Path, sheet: str) -> Table:
     rows = iter(_workbook(path).get_sheet_by_name(sheet or names[0]).iter_rows())
     header = next((row for row in rows if sum(cell != "" for cell in row) > 1), [])
     columns = unique_columns(path, [cell_text(cell) for cell in header])
-    return Table(columns, (_joined(row) for row in _texts(rows)))
+    return Table(columns, (TableRow(row, "") for row in _texts(rows)))
 
 
 def _texts(rows: Iterator[Sequence[Any]]) -> Iterator[list[str]]:
@@ -263,20 +263,24 @@ def _parquet_table(path: Path, opened: ExitStack) -> Table:
     import duckdb  # noqa: PLC0415
 
     database = opened.enter_context(closing(duckdb.connect()))
+    query = f"SELECT {{}} FROM read_parquet({_sql_text(str(path))})"
     try:
         database.execute("SET threads = 1; SET TimeZone = 'UTC'")
-        result = database.execute("SELECT CAST(COLUMNS(*) AS VARCHAR) FROM read_parquet(?)", [str(path)])
+        described = database.execute(f"DESCRIBE {query.format('*')}").fetchall()
+        result = database.execute(query.format("CAST(COLUMNS(*) AS VARCHAR)"))
     except duckdb.Error as error:
         raise BadFile(f"{path} cannot be read as Parquet: {error}") from None
-    columns = unique_columns(path, [each[0] for each in result.description])
+    columns = unique_columns(path, [name for name, *_ in described])
+    # As in a workbook, a whole number is one, however it is stored.
+    zeros = [".0" if kind in ("DOUBLE", "FLOAT") else "" for _, kind, *_ in described]
 
     def all_rows() -> Iterator[TableRow]:
         while rows := result.fetchmany(_FETCH):
             for row in rows:
-                yield _joined([value or "" for value in row])
+                yield TableRow([(value or "").removesuffix(zero) for value, zero in zip(row, zeros, strict=True)], "")
 
     return Table(columns, all_rows())
 
 
-def _joined(fields: list[str]) -> TableRow:
-    return TableRow(fields, csv_line(fields))
+def _sql_text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from services.common.money import format_cents, parse_cents, parse_whole
 from services.common.spellings import without_float
-from services.producer.csv_rows import Row, Unreadable
+from services.producer.csv_rows import Row, Unreadable, csv_line
 from services.producer.layouts.containers import TableRow
 from services.producer.layouts.mapping import Mapping, Values
 from services.producer.layouts.order_totals import OrderLine, spread
@@ -82,7 +82,8 @@ class Lines:
                     for at in self._fill:
                         fields[at] = fields[at] or before[at]
                 before = fields
-            yield TableRow(fields, row.text)
+            torn = isinstance(fields, Unreadable) and not row.text
+            yield TableRow(fields, _joined(row.fields) if torn else row.text)
 
     def _trimmed(self, row: Row) -> Row:
         """The row with the header's width: what follows may only be empty."""
@@ -193,6 +194,10 @@ def _whole(order: Sequence[tuple[Line, OrderLine]]) -> Iterator[Line]:
         if amount is not None and not isinstance(line.row, Unreadable):
             line.row[_AMOUNT] = format_cents(amount)
         yield line
+
+
+def _joined(row: Row) -> str:
+    return "" if isinstance(row, Unreadable) else csv_line(row)
 
 
 def _pick(at: Sequence[int]) -> Pick:

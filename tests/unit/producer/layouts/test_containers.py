@@ -53,7 +53,7 @@ def workbook(path: Path) -> None:
 def parquet(path: Path) -> None:
     with duckdb.connect() as database:
         database.execute(
-            'CREATE TABLE t ("Date" TIMESTAMP, "Order ID" BIGINT, "SKU" VARCHAR, '
+            'CREATE TABLE t ("Date" TIMESTAMP, "Order ID" DOUBLE, "SKU" VARCHAR, '
             '"Price" DOUBLE, "Qty" DOUBLE, "Title" VARCHAR)'
         )
         database.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?)", ROWS)
