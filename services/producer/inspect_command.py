@@ -102,8 +102,12 @@ def _answered(answers: Answers, choice: tuple[str, str]) -> Answers:
             return replace(answers, columns=answers.columns | _pairs([_pair(value)]))
         case "--only":
             return replace(answers, only=answers.only | _pairs([_pair(value)]))
+        case "--sheet":
+            return replace(answers, sheet=value)
+        case "--decimal":
+            return replace(answers, decimal=value)
         case _:
-            return replace(answers, **{option.removeprefix("--"): value})
+            return replace(answers, dates=value)
 
 
 def _parser() -> argparse.ArgumentParser:

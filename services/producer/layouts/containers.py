@@ -240,7 +240,7 @@ def _workbook_table(path: Path, sheet: str) -> Table:
     if not names or (sheet and sheet not in names):
         raise BadFile(f"{path} has no sheet {sheet!r} with rows (found: {', '.join(names) or 'none'})")
     rows = iter(_workbook(path).get_sheet_by_name(sheet or names[0]).iter_rows())
-    header = next((row for row in rows if sum(cell != "" for cell in row) > 1), [])
+    header: Sequence[Any] = next((row for row in rows if sum(cell != "" for cell in row) > 1), [])
     columns = unique_columns(path, [cell_text(cell) for cell in header])
     return Table(columns, (TableRow(row, "") for row in _texts(rows)))
 

@@ -14,7 +14,7 @@ from services.producer.layouts.containers import Container, container_of, open_t
 from services.producer.layouts.mapping import TextForm
 from services.producer.source import BadFile
 from tests.support.layouts import events, proposed
-from tests.support.workbook import write_workbook
+from tests.support.workbook import Cell, write_workbook
 
 ROWS = [
     ("2026-03-01 10:14:05", "1001", "4711", 12.5, 2, "Käse"),
@@ -46,7 +46,9 @@ def json_lines(path: Path) -> None:
 
 
 def workbook(path: Path) -> None:
-    rows = [[datetime.fromisoformat(t), float(o), p, price, q, name] for t, o, p, price, q, name in ROWS]
+    rows: list[list[Cell]] = [
+        [datetime.fromisoformat(t), float(o), p, price, q, name] for t, o, p, price, q, name in ROWS
+    ]
     write_workbook(path, {"Orders": [["Our shop"], list(HEADER), *rows], "Empty": []})
 
 

@@ -15,7 +15,7 @@ from services.producer.source import BadFile
 from tests.support import layouts
 from tests.support.layouts import events, proposed, sent
 from tests.support.producer import HEADER, row
-from tests.support.workbook import write_workbook
+from tests.support.workbook import Cell, write_workbook
 
 AMBIGUOUS = "Date,Order,SKU,Price\n03/04/2024,A,p,12.50\n05/06/2024,B,p,7\n"
 
@@ -57,7 +57,7 @@ def test_what_nothing_decides_is_a_question(tmp_path: Path, text: str, question:
 
 
 def test_sheets_are_a_question(tmp_path: Path) -> None:
-    rows = [["Date", "Order", "SKU", "Price"], ["2024-01-01 10:00", "A", "p", 1.5]]
+    rows: list[list[Cell]] = [["Date", "Order", "SKU", "Price"], ["2024-01-01 10:00", "A", "p", 1.5]]
     path = write_workbook(tmp_path / "two.xlsx", {"2023": rows, "2024": rows})
     with pytest.raises(Undecided, match="several sheets"):
         propose(path, Answers(), "UTC")
