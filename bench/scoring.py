@@ -12,7 +12,7 @@ import numpy as np
 
 from recsys.catalogue import Catalogue, Filters, Labels, ProductColumns
 from recsys.category_affinity import Categories
-from recsys.co_purchases import CoPurchases
+from recsys.co_purchases import CoPurchases, no_co_purchases
 from recsys.decayed_counts import DAY_MS
 from recsys.fold_in import FoldIn
 from recsys.live_state import Purchase
@@ -65,7 +65,9 @@ def random_recommender(users: int, items: int, rank: int, seed: int = 1) -> Reco
         items=items,
         catalogue=catalogue,
         scorer=scorer,
+        basket_scorer=scorer,
         offline_scorer=scorer,
+        basket=None,
         similar=InnerProductIndex(unit_vectors(item_factors)),
         initial_state=_random_seed(users, items, rng),
         gate=Gate(),
@@ -95,6 +97,7 @@ def _random_seed(users: int, items: int, rng: np.random.Generator) -> InitialSta
             quantity=np.ones(users * BOUGHT),
             event_time_ms=NOW_MS - rng.integers(90 * DAY_MS, size=users * BOUGHT),
         ),
+        order_pairs=no_co_purchases(items),
         co_purchases=CoPurchases(
             starts=np.arange(0, items * NEIGHBOURS + 1, NEIGHBOURS),
             rows=rng.integers(items, size=items * NEIGHBOURS, dtype=np.int32),

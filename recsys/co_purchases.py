@@ -1,5 +1,7 @@
 """Co-purchases: products that the same customers bought, by the model and by the stream. NumPy only; bounded.
 
+The same types hold products of the same orders (order pairs): read "order" for "customer" then.
+
 Item-item neighbours as in Deshpande and Karypis, "Item-Based Top-N Recommendation Algorithms" (2004): how often two
 products have a customer in common, against how often each was bought. Counts are kept rather than quotients, so that a
 new purchase updates the same statistic.
@@ -120,6 +122,14 @@ class Neighbours:
         """The neighbours of a product, the customers in common with each, its own buyers and each neighbour's."""
         rows, counts = self._counts(product)
         return rows, counts, float(self._buyers[product]), self._buyers[rows]
+
+    def together(self, product: int, other: int) -> int:
+        """How many customers have both, as far as is counted: a pair that neither product keeps has lost some."""
+        return max(self._count(product, other), self._count(other, product))
+
+    def _count(self, product: int, other: int) -> int:
+        rows, counts = self._past.of(product)
+        return int(counts[rows == other].sum()) + self._fresh.get(product, {}).get(other, 0)
 
     def _counts(self, product: int) -> tuple[NDArray[np.int64], Float64s]:
         """Neighbours in any order, each once."""

@@ -1,4 +1,4 @@
-"""Live state: histories, popularity and co-purchases, updated purchase by purchase. NumPy only; bounded.
+"""Live state: histories, popularity, co-purchases and order pairs, updated purchase by purchase. NumPy only; bounded.
 
 It takes a few numbers a product, and per customer the newest lines, for a bounded number of customers.
 """
@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recsys.co_purchases import CoPurchases, Neighbours
+from recsys.co_purchases import CoPurchases, Neighbours, no_co_purchases
 from recsys.decayed_counts import DAY_MS, DecayedCounts
 from recsys.event_clock import EventClock
 from recsys.purchase_history import Histories, History, PastPurchases
+from recsys.recent_orders import RecentOrders
 from recsys.topk import Allowed, Float64s, Int64s, Rows
 from services.common.event_clock import NEVER_MS
 
@@ -20,12 +21,16 @@ __all__ = ["NEVER_MS", "Bounds", "LiveState", "Purchase", "Sizes"]
 
 
 class Purchase(NamedTuple):
-    """One purchase line: the product's row, quantity (negative: returned), event time in epoch milliseconds."""
+    """One purchase line: the product's row, quantity (negative: returned), event time in epoch milliseconds.
+
+    `order`: a number that lines of the same order share; None: of an order of its own.
+    """
 
     customer: str | None
     product: int
     quantity: int
     event_time_ms: int
+    order: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class Bounds:
     neighbours: int = 200  # fresh ones a product
     all_neighbours: int = 4_000_000
     pairs: int = 20  # newest products of a customer that a new purchase is paired with
+    all_order_pairs: int = 2_000_000  # fresh ones, of products bought in the same orders
+    orders: int = 20_000  # newest ones, whose further lines are paired with those before
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class Sizes:
     customers: int
     lines: int
     neighbours: int
+    order_pairs: int
     forgotten: int  # customers, since the model's cut-off
 
 
@@ -59,9 +67,15 @@ class LiveState:
         co_purchases: CoPurchases,
         half_lives_ms: Iterable[float],
         bounds: Bounds = Bounds(),
+        order_pairs: CoPurchases | None = None,
     ) -> None:
+        """`co_purchases`: of customers. `order_pairs`: the same of orders; None: of the stream alone."""
         products = len(co_purchases.buyers)
         self.neighbours = Neighbours(co_purchases, bounds.neighbours, bounds.all_neighbours)
+        self.order_pairs = Neighbours(
+            order_pairs or no_co_purchases(products), bounds.neighbours, bounds.all_order_pairs
+        )
+        self._orders = RecentOrders(bounds.orders)
         self._histories = Histories(past, bounds.lines, bounds.customers, bounds.all_lines)
         self._trends = {half_life: DecayedCounts(products, half_life) for half_life in half_lives_ms}
         self._counts = tuple(self._trends.values())
@@ -90,7 +104,10 @@ class LiveState:
             self._clock.begin(int(event_time_ms.max()))
 
     def apply(self, purchase: Purchase) -> None:
-        """Apply one line. Quantity 0 changes nothing; a return undoes what its customer bought."""
+        """Apply one line. Quantity 0 changes nothing; a return undoes what its customer bought.
+
+        Order pairs stay: what was returned was bought together all the same.
+        """
         if purchase.quantity > 0:
             self._bought(*purchase)
         elif purchase.quantity < 0 and purchase.customer is not None:
@@ -121,14 +138,19 @@ class LiveState:
     def sizes(self) -> Sizes:
         """How much is remembered."""
         histories = self._histories
-        return Sizes(len(histories), histories.lines, self.neighbours.fresh, histories.forgotten)
+        return Sizes(
+            len(histories), histories.lines, self.neighbours.fresh, self.order_pairs.fresh, histories.forgotten
+        )
 
-    def _bought(self, customer: str | None, product: int, quantity: int, event_time_ms: int) -> None:
+    def _bought(self, customer: str | None, product: int, quantity: int, event_time_ms: int, order: int | None) -> None:
         if self._clock.observe(event_time_ms):
             for sold_ms, sold, weight in self._clock.due():
                 self._add(sold, sold_ms, weight)
         self._count(product, event_time_ms, 1.0)
         self._sold_cells[product] = max(self._sold_cells[product], event_time_ms)
+        together = () if order is None else self._orders.add(order, product)
+        if together is not None:
+            self.order_pairs.add(product, together)
         if customer is not None:
             candidates = self._histories.co_purchase_candidates(customer, product, self._pairs)
             if candidates is not None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recsys.basket_weights import BasketWeights
 from recsys.catalogue import NO_PRICE, Catalogue, Labels, ProductColumns
 from recsys.category_affinity import Categories
 from recsys.co_purchases import CoPurchases
@@ -44,6 +45,7 @@ class InitialState:
     cut_off_ms: int
     past: PastPurchases
     co_purchases: CoPurchases
+    order_pairs: CoPurchases  # the same of orders
     trends: Mapping[float, Float64s]  # half-life in ms → live counts [rows] at the cut-off
     sold_ms: Int64s  # [rows], NEVER_MS where never
     training: Training  # where in the stream the cut-off lies
@@ -60,7 +62,9 @@ class Model:
     items: int  # products with factors
     catalogue: Catalogue
     scorer: ComposedScorer
+    basket_scorer: ComposedScorer  # `scorer` where there are no weights for baskets
     offline_scorer: ComposedScorer  # while the stream is unavailable; `scorer` where there are no weights for that
+    basket: BasketWeights | None  # of `basket_scorer`
     similar: InnerProductIndex  # [rows, rank], factors of length 1; zeros where there are none
     initial_state: InitialState
     gate: Gate
@@ -72,8 +76,8 @@ class Model:
 
     def live_state(self, bounds: Bounds | None = None) -> LiveState:
         """A new state as of the cut-off."""
-        initial = self.initial_state
-        live = LiveState(initial.past, initial.co_purchases, self.weights.half_lives_ms, bounds or Bounds())
+        initial, half_lives_ms = self.initial_state, tuple(self.initial_state.trends)
+        live = LiveState(initial.past, initial.co_purchases, half_lives_ms, bounds or Bounds(), initial.order_pairs)
         live.initialise(initial.trends, initial.cut_off_ms, initial.sold_ms)
         return live
 
@@ -114,7 +118,7 @@ def build_model(manifest: Manifest, tables: Tables, spare: int = 0) -> Model:
         _popularity(tables["popularity"], catalogue, rows),
         _categories(tables["category_ties"], catalogue, rows),
     )
-    weights = manifest.composition
+    weights, basket = manifest.composition, manifest.basket
     scorer = ComposedScorer(trained, weights)
     return Model(
         version=manifest.version,
@@ -124,13 +128,16 @@ def build_model(manifest: Manifest, tables: Tables, spare: int = 0) -> Model:
         items=len(item_ids),
         catalogue=catalogue,
         scorer=scorer,
+        basket_scorer=scorer if basket is None else ComposedScorer(trained, basket.others, basket.orders),
         offline_scorer=scorer if weights.offline_weights is None else ComposedScorer(trained, weights.offline_weights),
+        basket=basket,
         similar=InnerProductIndex(_with_rows(unit_vectors(item_factors), rows)),
         initial_state=InitialState(
             cut_off_ms=_time(manifest.training.to, "training.to"),
             past=_past(tables["known_purchases"], catalogue),
-            co_purchases=_co_purchases(tables["co_purchases"], catalogue, rows),
-            trends=_trends(tables["trends"], catalogue, rows, weights),
+            co_purchases=_co_purchases(tables["co_purchases"], catalogue, rows, "co_purchases", "buyers"),
+            order_pairs=_co_purchases(tables["order_pairs"], catalogue, rows, "order_pairs", "orders"),
+            trends=_trends(tables["trends"], catalogue, rows, manifest.half_lives_h),
             sold_ms=_padded(sold_ms, rows, NEVER_MS),
             training=manifest.training,
         ),
@@ -240,8 +247,8 @@ def _past(table: pa.Table, catalogue: Catalogue) -> PastPurchases:
     )
 
 
-def _co_purchases(table: pa.Table, catalogue: Catalogue, rows: int) -> CoPurchases:
-    name = "co_purchases"
+def _co_purchases(table: pa.Table, catalogue: Catalogue, rows: int, name: str, total: str) -> CoPurchases:
+    """Pairs of products; `total` names the column with the customers, or orders, of each product."""
     _distinct(table["product_id"], name)
     products = _rows(table["product_id"], catalogue, name)
     owners, neighbour_ids = _lists(table, name, ("counts",), "neighbour_ids")
@@ -252,7 +259,7 @@ def _co_purchases(table: pa.Table, catalogue: Catalogue, rows: int) -> CoPurchas
     order = np.lexsort((neighbours, owners))
     _expect_no_pair_twice(owners[order], neighbours[order], name)
     buyers = np.zeros(rows, np.int64)
-    buyers[products] = _amounts(table["buyers"], name, "buyers")
+    buyers[products] = _amounts(table[total], name, total)
     return CoPurchases(
         starts=_starts(owners, rows),
         rows=neighbours[order].astype(np.int32),
@@ -261,14 +268,16 @@ def _co_purchases(table: pa.Table, catalogue: Catalogue, rows: int) -> CoPurchas
     )
 
 
-def _trends(table: pa.Table, catalogue: Catalogue, rows: int, weights: ScoreWeights) -> Mapping[float, Float64s]:
+def _trends(
+    table: pa.Table, catalogue: Catalogue, rows: int, half_lives_h: Iterable[float]
+) -> Mapping[float, Float64s]:
     """The counts of every half-life that the weights need; the table may hold others."""
     half_lives, products = _numpy(table["half_life_h"]), _rows(table["product_id"], catalogue, "trends")
     counts = _amounts(table["count"], "trends", "count")
     order = np.lexsort((products, half_lives))
     _expect_no_pair_twice(half_lives[order], products[order], "trends")
     trends = {}
-    for half_life_ms in weights.half_lives_ms:
+    for half_life_ms in (hours * HOUR_MS for hours in half_lives_h):
         of_it = half_lives * HOUR_MS == half_life_ms
         trends[half_life_ms] = np.zeros(rows)
         trends[half_life_ms][products[of_it]] = counts[of_it]

@@ -15,6 +15,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recsys.basket_weights import BasketWeights, half_lives_h
 from recsys.score_weights import ScoreWeights
 from services.common.storage_errors import NoSuchObject
 
@@ -26,11 +27,15 @@ Tables = Mapping[str, pa.Table]
 
 @dataclass(frozen=True, slots=True)
 class TableFormat:
-    """One table of a model: its columns, and which of them may be null."""
+    """One table of a model: its columns, and which of them may be null.
+
+    `is_optional`: models of earlier jobs lack it; it is read as a table without rows then.
+    """
 
     columns: pa.Schema
     may_be_empty: bool = False
     is_served: bool = True
+    is_optional: bool = False
 
 
 def _schema(nullable: Mapping[str, pa.DataType] | None = None, **columns: pa.DataType) -> pa.Schema:
@@ -64,6 +69,11 @@ TABLES: Mapping[str, TableFormat] = {
     ),
     "co_purchases": TableFormat(
         _schema(product_id=_TEXT, buyers=pa.int64(), neighbour_ids=_TEXTS, counts=pa.list_(pa.int32()))
+    ),
+    # Products of the same orders, anonymous ones too.
+    "order_pairs": TableFormat(
+        _schema(product_id=_TEXT, orders=pa.int64(), neighbour_ids=_TEXTS, counts=pa.list_(pa.int32())),
+        is_optional=True,
     ),
     # A shop without categories has no ties between them; all trends may have decayed to nothing.
     "category_ties": TableFormat(_schema(category_code=_TEXT, towards=_TEXT, tie=pa.float64()), may_be_empty=True),
@@ -131,7 +141,10 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """The decision at publishing: the winning recipe, every recipe's figures, the checks of the files."""
+    """The decision at publishing: the winning recipe, every recipe's figures, the checks of the files.
+
+    `basket`: the decision on the weights of baskets; None in models of earlier jobs.
+    """
 
     version: str = ""
     verdict: str = ""
@@ -140,10 +153,14 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     rule: str = ""
     recipes: tuple[Json, ...] = ()
     checks: tuple[Json, ...] = ()
+    basket: Json | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """manifest.json, whole. Fields that this version does not know are ignored."""
+    """manifest.json, whole. Fields that this version does not know are ignored.
+
+    `basket`: the weights of baskets; None in models of earlier jobs, whose baskets get those of `composition`.
+    """
 
     format_version: int = FORMAT_VERSION
     version: str
@@ -160,6 +177,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     search: Json = {}
     counts: Json = {}
     gate: Gate | None = None
+    basket: BasketWeights | None = None
+
+    @property
+    def half_lives_h(self) -> tuple[float, ...]:
+        """The half-lives of the live counts that the weights need, in hours."""
+        return half_lives_h(self.composition, self.basket)
 
 
 class _Format(msgspec.Struct):
@@ -226,9 +249,15 @@ def read_tables(source: ModelSource, folder: str, manifest: Manifest, stopping: 
         if entry.table in parts:
             parts[entry.table].append(_part(entry, _verified(source, folder, entry)))
     for table, found in parts.items():
+        if not found and TABLES[table].is_optional:
+            found.append(_no_rows(TABLES[table].columns))
         if not found:
             raise InvalidModel(ModelFault.MISSING_FILE, f"manifest.json lists no file of {table}")
     return {table: pa.concat_tables(found) for table, found in parts.items()}
+
+
+def _no_rows(columns: pa.Schema) -> pa.Table:
+    return pa.schema([field.with_nullable(True) for field in columns]).empty_table()
 
 
 def _verified(source: ModelSource, folder: str, entry: FileEntry) -> bytes:

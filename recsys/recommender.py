@@ -16,7 +16,7 @@ from recsys.decayed_counts import DAY_MS
 from recsys.live_state import LiveState
 from recsys.model import Model
 from recsys.purchase_history import History
-from recsys.scorer import Customer, Explanation, SharedScores
+from recsys.scorer import ComposedScorer, Customer, Explanation, SharedScores
 from recsys.topk import Allowed, Float32s, Float64s, Ranked
 
 # The shared scores are recomputed after so long: popularity may lag by it, a customer's purchases never do.
@@ -51,11 +51,15 @@ class ReasonCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """`weight` is the term of the score that the reason stands for; `product` a catalogue row."""
+    """`weight` is the term of the score that the reason stands for; `product` a catalogue row.
+
+    `orders`: of a basket, how many orders hold both products; never more than there were.
+    """
 
     code: ReasonCode
     weight: float
     product: int | None = None
+    orders: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,9 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """A request of one or several customers."""
+    """A request of one or several customers, or of a basket."""
 
+    scorer: ComposedScorer
     strategy: Strategy
     k: int
     passing: Allowed  # products that pass the filters
@@ -112,6 +117,7 @@ class Recommender:
         self._products_kept = 0
         self._shared: SharedScores | None = None
         self._shared_at_ms = 0
+        self._basket_shared: tuple[int, SharedScores] | None = None  # since when, epoch ms
         self._unknown_user_answers: dict[tuple[int, Filters], Answer] = {}
 
     def for_user(self, user_id: str, k: int, filters: Filters, now_ms: int) -> Answer:
@@ -121,7 +127,7 @@ class Recommender:
     def for_users(self, user_ids: Sequence[str], k: int, filters: Filters, now_ms: int) -> list[Answer]:
         """`for_user` of each, in the order asked. `now_ms` is the clock's time."""
         shared, passing = self._at(now_ms), self.model.catalogue.allowed(filters)
-        wanted = _Wanted(Strategy.PERSONAL, k, passing, filters.exclude_purchased)
+        wanted = _Wanted(self._scorer, Strategy.PERSONAL, k, passing, filters.exclude_purchased)
         known = [self._known(user_id) for user_id in user_ids]
         answers = iter(self._answers([one for one in known if len(one.history)], shared, wanted))
         return [
@@ -129,15 +135,17 @@ class Recommender:
         ]
 
     def for_basket(self, product_ids: Sequence[str], k: int, filters: Filters, now_ms: int) -> Answer:
-        """What goes with an anonymous basket, as if somebody had just bought it and nothing before.
+        """What goes with an anonymous basket, by the weights of baskets.
 
-        An id given twice counts as quantity 2. Products of the basket are shown again only on request.
+        A model without such weights answers as if somebody had just bought the basket and nothing before. An id given
+        twice counts as quantity 2. Products of the basket are shown again only on request.
         """
-        shared, passing = self._at(now_ms), self.model.catalogue.allowed(filters)
+        shared, passing = self._at_for_baskets(now_ms), self.model.catalogue.allowed(filters)
         history, unknown = self._basket(product_ids, shared.now_ms)
-        basket = _Known(0, history, self._scorer.customer(history))
+        scorer = self._basket_scorer
+        basket = _Known(0, history, scorer.customer(history))
         masked = True if filters.exclude_purchased is None else filters.exclude_purchased
-        (answer,) = self._answers([basket], shared, _Wanted(Strategy.BASKET, k, passing, masked))
+        (answer,) = self._answers([basket], shared, _Wanted(scorer, Strategy.BASKET, k, passing, masked))
         return replace(answer, unknown_product_ids=unknown)
 
     def similar(self, product: int, k: int, filters: Filters, now_ms: int) -> tuple[Pick, ...]:
@@ -164,10 +172,31 @@ class Recommender:
         """The shared scores, at most a tenth of a second old."""
         if self._shared is None or not 0 <= now_ms - self._shared_at_ms < _SHARED_FOR_MS:
             self._choose_scorer(now_ms)
-            self._shared = self._scorer.shared_scores(self.live, min(now_ms, self.live.watermark_ms))
+            self._shared = self._shared_scores(self._scorer, now_ms)
             self._shared_at_ms = now_ms
             self._unknown_user_answers.clear()
         return self._shared
+
+    def _at_for_baskets(self, now_ms: int) -> SharedScores:
+        """The same for baskets."""
+        if not self._has_basket_weights:
+            return self._at(now_ms)
+        kept = self._basket_shared
+        if kept is None or not 0 <= now_ms - kept[0] < _SHARED_FOR_MS:
+            kept = self._basket_shared = now_ms, self._shared_scores(self.model.basket_scorer, now_ms)
+        return kept[1]
+
+    def _shared_scores(self, scorer: ComposedScorer, now_ms: int) -> SharedScores:
+        return scorer.shared_scores(self.live, min(now_ms, self.live.watermark_ms))
+
+    @property
+    def _has_basket_weights(self) -> bool:
+        return self.model.basket_scorer is not self.model.scorer
+
+    @property
+    def _basket_scorer(self) -> ComposedScorer:
+        """One for all ages of the state: pairs of orders change slowly."""
+        return self.model.basket_scorer if self._has_basket_weights else self._scorer
 
     def _choose_scorer(self, now_ms: int) -> None:
         """By the age of the state. Cached customers belong to the weights, and are dropped with them."""
@@ -214,13 +243,14 @@ class Recommender:
     def _answers(self, asking: Sequence[_Known], shared: SharedScores, wanted: _Wanted) -> list[Answer]:
         best = self._best(asking, shared, wanted)
         return [
-            self._answer(one.customer, shared, wanted.strategy, self._filled_up(one, ranked, shared, wanted))
+            self._answer(one.customer, shared, wanted, self._filled_up(one, ranked, shared, wanted))
             for one, ranked in zip(asking, best, strict=True)
         ]
 
     def _best(self, asking: Sequence[_Known], shared: SharedScores, wanted: _Wanted) -> Iterator[Ranked]:
-        masks = [self._scorer.allowed(one.history, shared, wanted.passing, wanted.mask_bought) for one in asking]
-        return self._scorer.top_k_each([one.customer for one in asking], self.live, shared, wanted.k, masks)
+        scorer = wanted.scorer
+        masks = [scorer.allowed(one.history, shared, wanted.passing, wanted.mask_bought) for one in asking]
+        return scorer.top_k_each([one.customer for one in asking], self.live, shared, wanted.k, masks)
 
     def _filled_up(self, one: _Known, ranked: Ranked, shared: SharedScores, wanted: _Wanted) -> Ranked:
         """Fill up an answer with the best of the products that were not sold lately."""
@@ -229,12 +259,21 @@ class Recommender:
         (older,) = self._best([one], replace(shared, on_sale=~shared.on_sale), wanted.remaining(ranked))
         return Ranked(np.concatenate((ranked.rows, older.rows)), np.concatenate((ranked.scores, older.scores)))
 
-    def _answer(self, customer: Customer, shared: SharedScores, strategy: Strategy, ranked: Ranked) -> Answer:
+    def _answer(self, customer: Customer, shared: SharedScores, wanted: _Wanted, ranked: Ranked) -> Answer:
         """The picks with their reasons. The strategy is POPULAR where no purchase contributed."""
-        explanation = self._scorer.explain(customer, self.live, shared, ranked.rows)
+        explanation = wanted.scorer.explain(customer, self.live, shared, ranked.rows)
         reasons = _reasons(explanation, customer.history)
         picks = tuple(Pick(*pair, reason) for pair, reason in zip(_pairs(ranked), reasons, strict=True))
-        return Answer(strategy if explanation.personal.any() else Strategy.POPULAR, picks)
+        if wanted.scorer.uses_orders:
+            picks = tuple(replace(pick, reason=self._with_orders(pick)) for pick in picks)
+        return Answer(wanted.strategy if explanation.personal.any() else Strategy.POPULAR, picks)
+
+    def _with_orders(self, pick: Pick) -> Reason:
+        """The reason with the number of orders that hold the pick and the product that it names."""
+        reason = pick.reason
+        if reason.product is None:
+            return reason
+        return replace(reason, orders=self.live.order_pairs.together(pick.product, reason.product) or None)
 
     def _basket(self, product_ids: Sequence[str], now_ms: int) -> tuple[History, tuple[str, ...]]:
         """The known products as a history, and the distinct unknown ids."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.basket_weights import OrderTerm
 from recsys.category_affinity import Categories
 from recsys.decayed_counts import HOUR_MS, decay_factor
 from recsys.fold_in import FoldIn
@@ -110,12 +111,19 @@ class Explanation:
 class ComposedScorer:
     """Scores by one model and its weights; histories and live state are passed in."""
 
-    def __init__(self, trained: TrainedParts, weights: ScoreWeights) -> None:
+    def __init__(self, trained: TrainedParts, weights: ScoreWeights, orders: OrderTerm | None = None) -> None:
+        """`orders`: the term of baskets, which adds to the neighbours."""
         self.weights = weights
+        self._orders = orders if orders is not None and orders.weight else None
         self._fold_in = trained.fold_in
         self._categories = trained.categories
         self._scored, self._rank = trained.item_factors.shape
         self._items = trained.items
+
+    @property
+    def uses_orders(self) -> bool:
+        """Whether products of the same orders are a term."""
+        return self._orders is not None
 
     @property
     def categories(self) -> Categories:
@@ -251,12 +259,19 @@ class ComposedScorer:
         return recency
 
     def _neighbour_terms(self, customer: Customer, recency: Float64s, live: LiveState) -> _NeighbourTerms:
-        """Of the purchases that have a weight."""
+        """Of the purchases that have a weight, and of the orders of a basket."""
         given = self.weights
         places = np.flatnonzero(recency if given.neighbours else np.empty(0))
         pairs = live.neighbours.weights_each(customer.history.rows[places], given.shrink, given.balance)
         owners = places[pairs.places]
-        return _NeighbourTerms(owners, pairs.neighbours, given.neighbours * recency[owners] * pairs.weights)
+        terms = _NeighbourTerms(owners, pairs.neighbours, given.neighbours * recency[owners] * pairs.weights)
+        return terms if self._orders is None else _joined(terms, self._order_terms(self._orders, customer, live))
+
+    def _order_terms(self, given: OrderTerm, customer: Customer, live: LiveState) -> _NeighbourTerms:
+        """Of the counted products of a basket."""
+        places = customer.counted
+        pairs = live.order_pairs.weights_each(customer.history.rows[places], given.shrink, given.balance)
+        return _NeighbourTerms(places[pairs.places], pairs.neighbours, given.weight * pairs.weights)
 
     def _take_neighbour_terms(
         self, customer: Customer, recency: Float64s, live: LiveState, shared: SharedScores
@@ -283,6 +298,10 @@ class ComposedScorer:
         counted = customer.counted
         affinity = self._categories.user_affinity(customer.history.rows[counted], recency[counted])
         return np.column_stack((self.weights.categories * affinity, np.zeros(len(counted))))
+
+
+def _joined(one: _NeighbourTerms, other: _NeighbourTerms) -> _NeighbourTerms:
+    return _NeighbourTerms(*(np.concatenate(columns) for columns in zip(one, other, strict=True)))
 
 
 def _with_popularity(item_factors: Float32s, popularity: Float64s) -> Float32s:

@@ -118,7 +118,7 @@ class StreamApplier:
         row = self._row(event)
         if row is None:
             return ApplyOutcome.PRODUCT if event.quantity > 0 else ApplyOutcome.APPLIED
-        self.live.apply(Purchase(event.user_id, row, event.quantity, event.event_time))
+        self.live.apply(Purchase(event.user_id, row, event.quantity, event.event_time, hash(event.order_id)))
         return ApplyOutcome.APPLIED
 
     def _row(self, event: Event) -> int | None:

@@ -23,6 +23,8 @@ from recsys.evaluation.weight_search import choose
 from services.common.entrypoint import run_command
 from services.common.times import format_time
 from services.producer.source import BadFile
+from spark import evaluate_baskets
+from spark.evaluate_baskets import BasketWindow, run_baskets
 from spark.import_csv import import_file
 from spark.jars import JarsMissing
 from spark.session import spark_session
@@ -38,12 +40,17 @@ before it, and the products bought are the hits. Baselines: popular products, AL
   rolling     the orders after the split, one by one; the state follows them
   static      holdout: one answer per customer at the split, evaluated against all later purchases
   repeats     rolling, with all products of an order as hits; only if the chosen weights recommend purchased products
+
+With --task baskets instead: basket completion. One product is taken out of each order of two or more, and the others
+ask for it. Chooses the weights of baskets before the split, and compares them with popular products and with pairs of
+products in the orders before the split.
 """
 EPILOG = """\
 examples:
   python -m spark.evaluate --csv kz.csv.gz
   python -m spark.evaluate --csv kz.csv.gz --split 2020-10-22 --seconds 1800
   python -m spark.evaluate --csv shop.csv --until choose       only choose, without a test-set look
+  python -m spark.evaluate --csv kz.csv.gz --task baskets --split 2020-10-22
 
 Writes metrics.json and report.html into --out. Imported purchases, fitted factors and the choice are kept there and
 reused: delete the folder to start again. looks.json counts the test-set looks: evaluations on the purchases after the
@@ -81,6 +88,12 @@ def run(options: argparse.Namespace, settings: JobSettings, step_log: StepLog) -
         step.says(_imported(options.csv, options.mapping, out, settings))
     log = read_log(out / "purchases")
     split_ms, until_ms = _window(log, options)
+    if options.task == "baskets":
+        window = BasketWindow(split_ms - options.validation_days * DAY_MS, split_ms, until_ms)
+        looks = _look(out / "looks-baskets.json")
+        print(evaluate_baskets.text(run_baskets(log, window, options.questions, out, step_log)), flush=True)
+        print(f"{out / 'baskets.json'}; test-set looks at baskets so far: {looks}", file=sys.stderr)
+        return
     cache = FactorCache(out / "factors")
     with step_log.step("choose") as step:
         choice = _chosen(log, split_ms, cache, options, out / "choice.json")
@@ -254,6 +267,10 @@ def _parser() -> argparse.ArgumentParser:
         default=1.0,
         help="share of the orders in the test window (default: 1); static asks every customer",
     )
+    parser.add_argument(
+        "--task", choices=("customers", "baskets"), default="customers", help="what to evaluate (default: customers)"
+    )
+    parser.add_argument("--questions", type=int, default=6000, help="orders of --task baskets (default: 6000)")
     parser.add_argument("--seed", type=int, default=1, help="random seed of samples and search (default: 1)")
     parser.add_argument(
         "--until", choices=("choose", "rolling", "report"), default="report", help="the last step to run"

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from recsys.category_affinity import MAX_CATEGORIES
 from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.evaluation.training_view import CATEGORY_SHRINK, NEIGHBOURS, NEWEST_PRODUCTS, POPULAR_DAYS
+from recsys.recent_orders import ORDER_PRODUCTS
 from services.common.event_clock import QUORUM, watermark_of
 from spark.train import numbered
 
@@ -97,18 +98,36 @@ def known_purchases(interactions: DataFrame) -> DataFrame:
 def co_purchases(interactions: DataFrame) -> DataFrame:
     """product_id, buyers, neighbour_ids, counts: number of buyers, and the products with most customers in common."""
     products = numbered(interactions, "product_id").withColumnRenamed("product_id_number", "number").persist()
-    pairs = _ordered_pairs(_newest_products(interactions.join(products, "product_id")), "number")
+    pairs = _ordered_pairs(_newest_products(interactions.join(products, "product_id")), "user_id", "number")
+    return _with_neighbours(interactions, products, pairs).withColumnRenamed("total", "buyers")
+
+
+def order_pairs(purchases: DataFrame) -> DataFrame:
+    """product_id, orders, neighbour_ids, counts: number of orders, and the products most often in the same orders.
+
+    Of an order the first `ORDER_PRODUCTS` products by their ids are paired.
+    """
+    held = sold(purchases).select("order_id", "product_id").distinct()
+    products = numbered(held, "product_id").withColumnRenamed("product_id_number", "number").persist()
+    by_id = Window.partitionBy("order_id").orderBy("number")
+    paired = held.join(products, "product_id").withColumn("place", F.row_number().over(by_id))
+    pairs = _ordered_pairs(paired.where(F.col("place") <= ORDER_PRODUCTS), "order_id", "number")
+    return _with_neighbours(held, products, pairs).withColumnRenamed("total", "orders")
+
+
+def _with_neighbours(held: DataFrame, products: DataFrame, pairs: DataFrame) -> DataFrame:
+    """product_id, total, neighbour_ids, counts: the rows of `held`, and the `NEIGHBOURS` with most in common."""
     commonest = Window.partitionBy("one").orderBy(F.desc("customers"), F.asc("other"))
     kept = pairs.withColumn("place", F.row_number().over(commonest)).where(F.col("place") <= NEIGHBOURS)
     named = kept.join(products, F.col("other") == F.col("number")).select("one", "place", "product_id", "customers")
     neighbours = named.groupBy("one").agg(
         F.sort_array(F.collect_list(F.struct("place", "product_id", "customers"))).alias("found")
     )
-    buyers = interactions.groupBy("product_id").agg(F.count(F.lit(1)).alias("buyers")).join(products, "product_id")
-    with_neighbours = buyers.join(neighbours, F.col("number") == F.col("one"), "left")
+    totals = held.groupBy("product_id").agg(F.count(F.lit(1)).alias("total")).join(products, "product_id")
+    with_neighbours = totals.join(neighbours, F.col("number") == F.col("one"), "left")
     return with_neighbours.select(
         "product_id",
-        "buyers",
+        "total",
         _or_none("found.product_id", "array<string>").alias("neighbour_ids"),
         _or_none("found.customers", "array<int>").alias("counts"),
     )
@@ -120,11 +139,11 @@ def _newest_products(interactions: DataFrame) -> DataFrame:
     return interactions.withColumn("age", F.row_number().over(newest)).where(F.col("age") <= NEWEST_PRODUCTS)
 
 
-def _ordered_pairs(of_customers: DataFrame, column: str) -> DataFrame:
-    """one, other, customers: how many customers have both values of `column`, in both orders."""
-    ones = of_customers.select("user_id", F.col(column).alias("one"))
-    others = of_customers.select("user_id", F.col(column).alias("other"))
-    together = ones.join(others, "user_id").where(F.col("one") < F.col("other"))
+def _ordered_pairs(of_groups: DataFrame, group: str, column: str) -> DataFrame:
+    """one, other, customers: how many groups (customers, orders) have both values of `column`, in both orders."""
+    ones = of_groups.select(group, F.col(column).alias("one"))
+    others = of_groups.select(group, F.col(column).alias("other"))
+    together = ones.join(others, group).where(F.col("one") < F.col("other"))
     counts = together.groupBy("one", "other").agg(F.count(F.lit(1)).alias("customers")).persist()
     mirrored = counts.select(F.col("other").alias("one"), F.col("one").alias("other"), "customers")
     return counts.unionByName(mirrored)
@@ -146,7 +165,7 @@ def category_ties(interactions: DataFrame, products: DataFrame) -> DataFrame:
         F.count(F.lit(1)).alias("buyers"), F.count_if(F.col("products") > 1).alias("again")
     )
     again = buyers.select("category_code", F.col("category_code").alias("towards"), F.col("again").alias("customers"))
-    pairs = _ordered_pairs(by_customer, "category_code").select(
+    pairs = _ordered_pairs(by_customer, "user_id", "category_code").select(
         F.col("one").alias("category_code"), F.col("other").alias("towards"), "customers"
     )
     together = pairs.unionByName(again.where(F.col("customers") > 0))

@@ -32,6 +32,7 @@ BUILDERS: Mapping[str, Callable[[TableInputs], DataFrame]] = {
     "popularity": lambda inputs: features.popularity(inputs.purchases, inputs.newest_ms),
     "known_purchases": lambda inputs: features.known_purchases(inputs.interactions),
     "co_purchases": lambda inputs: features.co_purchases(inputs.interactions),
+    "order_pairs": lambda inputs: features.order_pairs(inputs.purchases),
     "category_ties": lambda inputs: features.category_ties(inputs.interactions, inputs.products),
     "trends": lambda inputs: features.trends(
         inputs.purchases, inputs.interactions, inputs.half_lives_h, inputs.newest_ms

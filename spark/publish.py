@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from recsys.basket_weights import BasketWeights
 from recsys.model_format import TABLES, FileEntry, Json, Manifest, ModelSettings, Training
 from recsys.score_weights import ScoreWeights
 from services.common.conditional_write import compare_and_set, encode, put_once
@@ -33,6 +34,7 @@ class ManifestContent(TypedDict):
     training: Training
     settings: ModelSettings
     composition: ScoreWeights
+    basket: BasketWeights | None
     metrics: Json
     search: Json
     counts: Json

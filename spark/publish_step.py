@@ -129,6 +129,7 @@ def _manifest(run_id: RunId, model: TrainedModel, files: list[FileEntry], time_z
         ),
         settings=ModelSettings(**config.als.model_dump(), time_zone=time_zone),
         composition=config.weights,
+        basket=config.basket,
         metrics=model.evaluated.metrics,
         search=model.evaluated.search,
         counts={"pairs": model.pairs, **curation.counts()},

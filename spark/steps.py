@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
+from recsys.basket_weights import half_lives_h
 from recsys.evaluation import run_evaluation
 from recsys.evaluation.methods import ModelConfig
 from recsys.evaluation.purchase_log import COLUMNS, sampled_log
@@ -188,8 +189,8 @@ def train_step(
         factors = train.factorise(interactions, config.als)
         _, newest_ms = features.time_range(purchases)
         products = features.catalogue(purchases).persist()
-        half_lives_h = config.weights.half_lives_h
-        tables = model_tables(TableInputs(factors, purchases, interactions, products, half_lives_h, newest_ms))
+        half_lives = half_lives_h(config.weights, config.basket)
+        tables = model_tables(TableInputs(factors, purchases, interactions, products, half_lives, newest_ms))
         for name, table in tables.items():
             table.coalesce(files_per_table).write.parquet(s3a_url(store, f"{folder_of(run_id.version)}{name}"))
         _delete_folder(store, checkpoints)

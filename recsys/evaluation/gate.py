@@ -72,6 +72,7 @@ class GateDecision:
     reason: str
     results: tuple[CandidateResult, ...] = ()
     checks: tuple[ModelCheck, ...] = ()
+    basket: Json | None = None  # the record of the decision on the weights of baskets
 
     @property
     def verdict(self) -> Verdict:
@@ -94,6 +95,7 @@ class GateDecision:
             "rule": RULE,
             "recipes": [result.record() for result in self.results],
             "checks": [{"name": check.name, "passed": check.passed, "detail": check.detail} for check in self.checks],
+            "basket": self.basket,
         }
 
 
@@ -172,30 +174,31 @@ def _refusal(
     if personalises(weights) and against_popularity is not None and not against_popularity.low > 0:
         return (
             "It uses each customer's purchases and is not significantly better than popular products for customers "
-            f"with purchases: {_in_words(against_popularity)}"
+            f"with purchases: {in_words(against_popularity)}"
         )
     if against_live is not None and against_live.high < 0:
-        return f"It is significantly worse than the live configuration: {_in_words(against_live)}"
+        return f"It is significantly worse than the live configuration: {in_words(against_live)}"
     return None
 
 
-def _in_words(difference: Interval) -> str:
+def in_words(difference: Interval) -> str:
+    """A difference as words for people."""
     return f"difference {difference.value:+.4f}, 95 % interval {difference.low:+.4f} to {difference.high:+.4f}"
 
 
-_NAMES = {CANDIDATE: "new configuration", LIVE: "live configuration", POPULARITY: "configuration of popular products"}
+NAMES = {CANDIDATE: "new configuration", LIVE: "live configuration", POPULARITY: "configuration of popular products"}
 
 
 def _reason(winner: CandidateResult, results: Sequence[CandidateResult]) -> str:
     hits = winner.figures["warm"]["hr@3"].value * 1000
     words = (
-        f"The {_NAMES[winner.name]} is the best: of 1,000 orders of customers with purchases, {hits:.0f} contain one "
+        f"The {NAMES[winner.name]} is the best: of 1,000 orders of customers with purchases, {hits:.0f} contain one "
         "of its first three products"
     )
     popular = next(result for result in results if result.name == POPULARITY)
     if winner.name != POPULARITY:
         words += f", with popular products {popular.figures['warm']['hr@3'].value * 1000:.0f}"
-    refused = [f"The {_NAMES[each.name]} was refused. {each.refused}." for each in results if each.refused]
+    refused = [f"The {NAMES[each.name]} was refused. {each.refused}." for each in results if each.refused]
     return " ".join([f"{words}.", *refused])
 
 

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from recsys.als_settings import AlsSettings
+from recsys.basket_weights import BasketWeights
 from recsys.evaluation import numpy_als
 from recsys.evaluation.rolling import Method
 from recsys.evaluation.training_view import TrainingView
@@ -67,9 +68,10 @@ class ModelConfig:
     als: AlsSettings
     weights: ScoreWeights
     live: ScoreWeights  # the best live popularity, the baseline of the composed score
+    basket: BasketWeights | None = None  # chosen apart; None: baskets get `weights`
 
     def record(self) -> dict[str, Any]:
-        """As JSON; `ModelConfig.read` is the inverse."""
+        """As JSON, without the weights of baskets; `ModelConfig.read` is the inverse."""
         return {
             "als": self.als.model_dump(),
             "composition": msgspec.to_builtins(self.weights),

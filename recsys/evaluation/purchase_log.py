@@ -70,7 +70,8 @@ class PurchaseLog:
         customer = self.user(order.first)
         span = slice(order.first, order.last)
         lines = zip(self.rows[span].tolist(), self.quantity[span].tolist(), self.at_ms[span].tolist(), strict=True)
-        return (Purchase(customer, row, quantity, at_ms) for row, quantity, at_ms in lines)
+        number = int(self.orders[order.first])
+        return (Purchase(customer, row, quantity, at_ms, number) for row, quantity, at_ms in lines)
 
     def with_first(self, product_ids: Sequence[str]) -> "PurchaseLog":
         """The log with products renumbered: the given ones first, in this order, then the others in theirs."""

@@ -157,16 +157,17 @@ class ReplayState:
         state = self._frozen if method.frozen else self.live
         history = state.history(customer)
         if len(history):
-            return self._best(method.scorer, method.frozen, history, now_ms, allowed)
+            return self.best(method.scorer, method.frozen, history, now_ms, allowed)
         if method.warm_only:
             return np.full(K, NOTHING_LEFT, np.int32)
         scorer = method.fallback or method.scorer
         key = scorer, method.frozen, method.scorer.weights.mask_bought
         if key not in same:
-            same[key] = self._best(scorer, method.frozen, history, now_ms, allowed)
+            same[key] = self.best(scorer, method.frozen, history, now_ms, allowed)
         return same[key]
 
-    def _best(self, scorer: ComposedScorer, frozen: bool, history: History, now_ms: int, allowed: Allowed) -> TopK:
+    def best(self, scorer: ComposedScorer, frozen: bool, history: History, now_ms: int, allowed: Allowed) -> TopK:
+        """The top K for a history in one of the states, padded with NOTHING_LEFT."""
         state = self._frozen if frozen else self.live
         shared = self._at_first(scorer) if frozen else scorer.shared_scores(state, now_ms)
         ranked = next(scorer.top_k_each([scorer.customer(history)], state, shared, K, [allowed]))

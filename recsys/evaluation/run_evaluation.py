@@ -4,7 +4,8 @@ Rolling protocol: the serving code answers each order with the state just before
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from recsys.als_settings import AlsSettings, EvaluationSettings
+from recsys.basket_weights import DEFAULT_BASKET
 from recsys.decayed_counts import DAY_MS
 from recsys.evaluation import gate, html_report, rolling
+from recsys.evaluation.basket_evaluation import BasketResult, evaluate_baskets_of
 from recsys.evaluation.gate import CANDIDATE, LIVE, POPULARITY, GateDecision
 from recsys.evaluation.methods import BASELINE_ALS, COMPOSED, DEFAULT, FactorCache, ModelConfig, compared, methods
 from recsys.evaluation.purchase_log import ANONYMOUS, PurchaseLog
@@ -35,7 +38,7 @@ SEARCH_SHARE = 1 / 3
 
 @dataclass(frozen=True, slots=True)
 class EvaluationResult:
-    """The next model's configuration, the gate decision, and the record of the search.
+    """The next model's configuration (with the weights of baskets), the gate decision, and the record of the search.
 
     `document` (metrics.json) and `page` (report.html) are None where there was too little to measure.
     """
@@ -71,7 +74,7 @@ def config_of(manifest: Manifest) -> ModelConfig | None:
         als = AlsSettings.model_validate(msgspec.structs.asdict(manifest.settings))
     except ValidationError:
         return None
-    return ModelConfig(als, manifest.composition, popularity_only(manifest.composition))
+    return ModelConfig(als, manifest.composition, popularity_only(manifest.composition), manifest.basket)
 
 
 def windows_of(log: PurchaseLog, settings: EvaluationSettings) -> EvaluationWindows:
@@ -128,7 +131,7 @@ class Evaluation:
         cache = FactorCache(scratch)
         candidate, search = self._candidate(cache)
         configs = self._configs(candidate)
-        view = view_at(self._log, self._windows.split)
+        view = self._gate_view
         answers = {
             name: rolling.evaluate(
                 view, self._windows.until, self._methods(view, configs, cache, protocol), protocol, name
@@ -139,9 +142,13 @@ class Evaluation:
         if reason := gate.too_little(answers[judged_by], self._settings.gate_questions):
             return self._as_before(reason)
         decision = gate.decide(answers[judged_by], {name: config.weights for name, config in configs.items()})
+        baskets = self._baskets()
+        decision = replace(decision, basket=baskets.decision.record())
+        search = {**search, "baskets": baskets.search}
         document = self._document(configs, search) | {"judged_by": judged_by}
         document |= {name: summary(found, view.popularity(None), COMPOSED) for name, found in answers.items()}
-        return EvaluationResult(configs[decision.winner], decision, search, document, html_report.page(document))
+        config = replace(configs[decision.winner], basket=baskets.decision.weights)
+        return EvaluationResult(config, decision, search, document, html_report.page(document))
 
     def _too_little(self) -> str | None:
         """Why the windows are too small for a decision, as far as the log alone shows it."""
@@ -152,8 +159,9 @@ class Evaluation:
 
     def _as_before(self, reason: str) -> EvaluationResult:
         if self._live:
-            return EvaluationResult(self._live, GateDecision(LIVE, f"{reason}; the live configuration stays."), {})
-        usual = ModelConfig(self._als, DEFAULT, popularity_only(DEFAULT))
+            live = replace(self._live, basket=self._live.basket or DEFAULT_BASKET)
+            return EvaluationResult(live, GateDecision(LIVE, f"{reason}; the live configuration stays."), {})
+        usual = ModelConfig(self._als, DEFAULT, popularity_only(DEFAULT), DEFAULT_BASKET)
         return EvaluationResult(
             usual, GateDecision(CANDIDATE, f"{reason}; the default configuration is used until there are more."), {}
         )
@@ -166,7 +174,7 @@ class Evaluation:
             config = ModelConfig(self._als, weights, popularity_only(weights))
             return config, {"seconds": 0, "tried": {}, "trials": []}
         share = self._share(windows.search, windows.split, settings.search_questions)
-        window = SearchWindow(view_at(self._log, windows.search), windows.split, share, settings.search_seed)
+        window = SearchWindow(self._search_view, windows.split, share, settings.search_seed)
         choice = choose(window, cache, settings.search_seconds * SEARCH_SHARE, [self._als], self._live, self._clock)
         return strongest(choice), {
             "from": format_time(windows.search),
@@ -177,6 +185,20 @@ class Evaluation:
             "tried": choice.tried,
             "trials": [trial.record() for trial in choice.trials],
         }
+
+    @cached_property
+    def _search_view(self) -> TrainingView:
+        return view_at(self._log, self._windows.search)
+
+    @cached_property
+    def _gate_view(self) -> TrainingView:
+        return view_at(self._log, self._windows.split)
+
+    def _baskets(self) -> BasketResult:
+        """The weights of baskets, chosen and gated on the same windows."""
+        searched = self._search_view if self._settings.search_seconds else None
+        live = self._live.basket if self._live else None
+        return evaluate_baskets_of(searched, self._gate_view, self._windows.until, live, self._settings)
 
     def _configs(self, candidate: ModelConfig) -> dict[str, ModelConfig]:
         """What the gate compares. Popular products: what the candidate recommends to unknown users."""

@@ -1,6 +1,5 @@
 """The features of a model at a moment, from the purchases before it alone, in NumPy (in Spark: spark/features.py)."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +9,14 @@ from recsys.als_settings import AlsSettings
 from recsys.category_affinity import MAX_CATEGORIES, Categories
 from recsys.co_purchases import CoPurchases
 from recsys.decayed_counts import DAY_MS
+from recsys.evaluation.pair_counts import Groups, most_in_common, renumbered
 from recsys.evaluation.purchase_log import ANONYMOUS, PurchaseLog
 from recsys.fold_in import FoldIn
-from recsys.live_state import LiveState
+from recsys.live_state import Bounds, LiveState
 from recsys.purchase_history import PastPurchases
+from recsys.recent_orders import ORDER_PRODUCTS
 from recsys.scorer import TrainedParts
-from recsys.topk import Float32s, Float64s, Int64s
+from recsys.topk import Float32s, Float64s
 
 POPULAR_DAYS = 7
 NEWEST_PRODUCTS = 100
@@ -25,8 +26,6 @@ NEIGHBOURS = 100
 CATEGORY_SHRINK = 10.0
 """Added to the buyers of a category, so that the affinities of rarely bought categories are small."""
 _CHUNK = 4096
-_PAIRS = 2**23
-"""Pairs of products that are counted in one batch: 64 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,7 @@ class TrainingView:
     net_purchases: "NetPurchases"
     past: PastPurchases
     co_purchases: CoPurchases
+    order_pairs: CoPurchases
     categories: Categories
 
     @property
@@ -48,7 +48,7 @@ class TrainingView:
 
     def live_state(self, half_lives_ms: tuple[float, ...]) -> LiveState:
         """The serving state at the moment."""
-        live = LiveState(self.past, self.co_purchases, half_lives_ms)
+        live = LiveState(self.past, self.co_purchases, half_lives_ms, Bounds(), self.order_pairs)
         sold = np.flatnonzero((self.log.quantity[: self.last] > 0) & self._kept())
         live.warm_up(self.log.rows[sold], self.log.at_ms[sold])
         return live
@@ -91,6 +91,7 @@ def view_at(log: PurchaseLog, moment_ms: int) -> TrainingView:
         net,
         past_purchases_of(log, net),
         co_purchases_of(net, len(log.products)),
+        order_pairs_of(log, log.at(moment_ms)),
         categories_of(log, net),
     )
 
@@ -169,54 +170,19 @@ def co_purchases_of(
     net: NetPurchases, products: int, newest: int = NEWEST_PRODUCTS, kept: int = NEIGHBOURS
 ) -> CoPurchases:
     """For each product the `kept` ones with most customers in common, from each customer's `newest` products."""
-    buyers = np.bincount(net.rows, minlength=products)
-    pairs, counts = counted(_pairs(net, newest, products))
-    first, second = np.divmod(pairs, products)
-    order = np.lexsort((second, -counts, first))
-    starts = np.searchsorted(first, np.arange(products + 1))
-    order = order[np.arange(len(order)) - starts[first] < kept]
-    return CoPurchases(
-        starts=np.concatenate(([0], np.cumsum(np.bincount(first[order], minlength=products)))),
-        rows=second[order].astype(np.int32),
-        counts=counts[order].astype(np.int32),
-        buyers=buyers,
-    )
-
-
-def _pairs(net: NetPurchases, newest: int, products: int) -> Iterator[Int64s]:
-    """first · products + second of every ordered pair in a customer's products; customers of equal size together."""
     order = np.lexsort((-net.at_ms, net.customers))
-    _, first, sizes = np.unique(net.customers[order], return_index=True, return_counts=True)
-    sizes = np.minimum(sizes, newest)
-    for size in np.unique(sizes[sizes > 1]).tolist():
-        one, other = np.nonzero(~np.eye(size, dtype=np.bool_))
-        starts, at_once = first[sizes == size], max(1, _PAIRS // len(one))
-        for some in range(0, len(starts), at_once):
-            rows = net.rows[order[starts[some : some + at_once, np.newaxis] + np.arange(size)]]
-            yield (rows[:, one] * products + rows[:, other]).ravel()
+    groups = Groups(net.customers[order], net.rows[order])
+    return most_in_common(groups, products, newest, kept)
 
 
-def counted(parts: Iterable[Int64s], at_once: int = _PAIRS) -> tuple[Int64s, Int64s]:
-    """The distinct values of all parts, ascending, and how often each occurs.
+def order_pairs_of(log: PurchaseLog, last: int, most: int = ORDER_PRODUCTS, kept: int = NEIGHBOURS) -> CoPurchases:
+    """The same of orders, from the lines before `last`: of an order the first `most` products by their ids.
 
-    Memory: about `at_once` values at a time, and the distinct ones.
+    Among equal counts the smaller id is kept: a product without a buyer who is known has a row behind all others.
     """
-    values, counts = np.empty(0, np.int64), np.empty(0, np.int64)
-    for batch in _batches(parts, at_once):
-        new, times = np.unique(batch, return_counts=True)
-        values, places = np.unique(np.concatenate((values, new)), return_inverse=True)
-        counts = np.bincount(places, np.concatenate((counts, times)), len(values)).astype(np.int64)
-    return values, counts
-
-
-def _batches(parts: Iterable[Int64s], at_once: int) -> Iterator[Int64s]:
-    """The same values in arrays of at least `at_once`, except the last."""
-    waiting, size = list[Int64s](), 0
-    for part in parts:
-        waiting.append(part)
-        size += len(part)
-        if size >= at_once:
-            yield np.concatenate(waiting)
-            waiting, size = [], 0
-    if waiting:
-        yield np.concatenate(waiting)
+    by_id = np.argsort(np.array(log.products, np.object_), kind="stable")
+    rank = np.empty(len(by_id), np.int64)
+    rank[by_id] = np.arange(len(by_id))
+    sold = np.flatnonzero(log.quantity[:last] > 0)
+    orders, ranks = np.divmod(np.unique(log.orders[sold] * len(rank) + rank[log.rows[sold]]), len(rank))
+    return renumbered(most_in_common(Groups(orders, ranks), len(rank), most, kept), by_id)

@@ -24,6 +24,7 @@ class ManifestSummary(msgspec.Struct, frozen=True, kw_only=True):
     search: Json = {}
     counts: Json = {}
     gate: Json | None = None
+    basket: Json | None = None
 
     @property
     def refusal(self) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
+from recsys.basket_weights import describe_basket
 from recsys.model import Model
 from recsys.recommender import Answer, Pick, Reason, Strategy
 from recsys.score_weights import describe
@@ -58,13 +59,18 @@ def write_model(serving: Serving, now_ms: int) -> pb.GetModelResponse:
         response.model_version, response.verdict = model.version, model.gate.verdict
         response.users, response.items, response.rank = model.users, model.items, model.rank
         response.trained_at_ms, response.loaded_at_ms = model.created_at_ms, served.loaded_at_ms
-        response.composition = describe(model.weights)
+        response.composition = _composition(model)
         response.masks_bought = model.weights.mask_bought
         if (age_ms := served.age_ms(now_ms)) is not None:
             response.state_age_ms = age_ms
     if serving.refusal is not None:
         response.refused_version, response.refused_reason = serving.refusal.version, serving.refusal.reason
     return response
+
+
+def _composition(model: Model) -> str:
+    """The weights of customers and of baskets, in words."""
+    return describe(model.weights) + (f"; for baskets: {describe_basket(model.basket)}" if model.basket else "")
 
 
 def _variant(variant: ServedVariant, now_ms: int) -> pb.Variant:

@@ -119,6 +119,19 @@ def test_co_purchases_are_the_same_counts_of_the_same_neighbours(shop: Shop) -> 
         assert row["counts"] == counts.tolist()
 
 
+def test_order_pairs_are_the_same_counts_of_the_same_neighbours(shop: Shop) -> None:
+    found = {row["product_id"]: row for row in rows(features.order_pairs(shop.purchases))}
+    pairs = shop.known.order_pairs
+    assert set(found) == {shop.ids[row] for row in np.flatnonzero(pairs.buyers).tolist()}
+    assert max(len(row["counts"]) for row in found.values()) == 100, "a product with more neighbours than are kept"
+    for product, row in found.items():
+        place = shop.ids.index(product)
+        neighbours, counts = pairs.of(place)
+        assert row["orders"] == pairs.buyers[place]
+        assert row["neighbour_ids"] == [shop.ids[each] for each in neighbours.tolist()]
+        assert row["counts"] == counts.tolist()
+
+
 def test_ties_of_categories_are_the_same_shares(shop: Shop) -> None:
     table = features.category_ties(shop.interactions, features.catalogue(shop.purchases))
     found = {(row["category_code"], row["towards"]): row["tie"] for row in rows(table)}

@@ -371,6 +371,7 @@ TABLES = {
     "popularity": 17,
     "known_purchases": 24,
     "co_purchases": 14,
+    "order_pairs": 17,
     "category_ties": 2,
     "trends": 10,
 }

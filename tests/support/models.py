@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from recsys.basket_weights import BasketWeights, half_lives_h
 from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.model import Model
 from recsys.model_format import TABLES
@@ -57,6 +58,8 @@ class ModelSpec:
     version: str = VERSION
     composition: ScoreWeights = COMPOSITION
     co_purchases: Mapping[str, tuple[int, Mapping[str, int]]] | None = None  # buyers, neighbour → count; None: counted
+    order_pairs: Mapping[str, tuple[int, Mapping[str, int]]] = field(default_factory=dict)  # orders, neighbour → count
+    basket: BasketWeights | None = None
     category_ties: Mapping[tuple[str, str], float] = field(default_factory=dict)
     trends: Mapping[str, float] | None = None  # of every half-life; None: the popularity
     bought_ms: int = CUT_OFF_MS - DAY_MS
@@ -223,11 +226,14 @@ def _tables(spec: ModelSpec) -> dict[str, pa.Table]:
         "co_purchases": [
             (id_, buyers, list(counts), list(counts.values())) for id_, (buyers, counts) in _co_purchases(spec).items()
         ],
+        "order_pairs": [
+            (id_, orders, list(counts), list(counts.values())) for id_, (orders, counts) in spec.order_pairs.items()
+        ],
         "category_ties": [(*pair, tie) for pair, tie in spec.category_ties.items()],
         "trends": [
             (id_, half_life_ms / HOUR_MS, count)
             for id_, count in trends.items()
-            for half_life_ms in spec.composition.half_lives_ms
+            for half_life_ms in (hours * HOUR_MS for hours in half_lives_h(spec.composition, spec.basket))
         ],
     }
     return {name: _table(declared.columns, rows[name]) for name, declared in TABLES.items()}
@@ -279,6 +285,7 @@ def _manifest(spec: ModelSpec, entries: list[dict[str, Any]]) -> dict[str, Any]:
             "offsets": {"0": 100},
         },
         "composition": msgspec.to_builtins(spec.composition),
+        "basket": msgspec.to_builtins(spec.basket),
         "settings": {"rank": spec.rank, "alpha": spec.alpha, "regularisation": spec.regularisation, "seed": 7},
         "metrics": {},
         "counts": {"purchases": sum(len(bought) for bought in spec.purchases.values())},

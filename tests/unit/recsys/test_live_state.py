@@ -11,6 +11,7 @@ from recsys.co_purchases import CoPurchases, Neighbours, no_co_purchases
 from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.live_state import NEVER_MS, Bounds, LiveState, Purchase
 from recsys.purchase_history import NO_PAST, Histories, PastPurchases
+from recsys.recent_orders import ORDER_PRODUCTS, RecentOrders
 
 NOW_MS = 1_600_000_000_000
 HALF_LIFE = HOUR_MS
@@ -309,3 +310,73 @@ def test_a_customer_who_is_forgotten_is_as_the_model_left_them() -> None:
     bought(state, "ann", 1)
     bought(state, "bob", 1)
     assert (state.changed("ann"), len(state.history("ann"))) == (0, 0)
+
+
+def ordered(state: LiveState, order: int, *products: int, quantity: int = 1) -> None:
+    for product in products:
+        state.apply(Purchase(None, product, quantity, NOW_MS, order))
+
+
+def pairs_of(state: LiveState, product: int) -> tuple[dict[int, float], float]:
+    """The orders that other products have in common with one, and its own."""
+    rows, counts, own, _ = state.order_pairs.neighbour_counts(product)
+    return dict(zip(rows.tolist(), counts.tolist(), strict=True)), own
+
+
+def test_products_of_an_order_are_paired_whoever_buys_and_in_whatever_order_lines_come() -> None:
+    state = empty()
+    ordered(state, 7, 0, 1)
+    ordered(state, 8, 1, 2)
+    ordered(state, 7, 2, 1)  # lines of two orders may alternate; a product twice in one order is one
+    state.apply(Purchase("ann", 3, 1, NOW_MS, 9))
+    assert pairs_of(state, 1) == ({0: 1, 2: 2}, 2)
+    assert pairs_of(state, 2) == ({0: 1, 1: 2}, 2)
+    assert pairs_of(state, 3) == ({}, 1)
+    assert state.order_pairs.together(1, 2) == state.order_pairs.together(2, 1) == 2
+    assert state.sizes().order_pairs == 6
+
+
+def test_a_return_leaves_what_was_bought_together() -> None:
+    state = empty()
+    ordered(state, 7, 0, 1)
+    ordered(state, 7, 1, quantity=-1)
+    assert pairs_of(state, 0) == ({1: 1}, 1)
+
+
+def test_pairs_of_the_stream_add_to_those_of_the_model() -> None:
+    past = CoPurchases(
+        starts=np.array([0, 1, 1, 1, 1, 1]),
+        rows=np.array([1], np.int32),
+        counts=np.array([311], np.int32),
+        buyers=np.array([400, 350, 0, 0, 0]),
+    )
+    state = LiveState(NO_PAST, no_co_purchases(5), [HALF_LIFE], order_pairs=past)
+    ordered(state, 7, 0, 1)
+    assert pairs_of(state, 0) == ({1: 312}, 401)
+    assert state.order_pairs.together(1, 0) == 312, "1 does not keep the pair of the model, 0 does"
+
+
+def test_a_large_order_is_paired_as_far_as_its_first_products() -> None:
+    products = ORDER_PRODUCTS + 10
+    state = empty(products)
+    ordered(state, 7, *range(products))
+    assert len(pairs_of(state, 0)[0]) == ORDER_PRODUCTS - 1
+    assert pairs_of(state, products - 1) == ({}, 1)
+
+
+def test_only_recent_orders_are_remembered() -> None:
+    orders = RecentOrders(2)
+    for order in range(4):
+        assert orders.add(order, 0) == ()
+    assert orders.add(2, 1) == (0,)
+    assert orders.add(0, 1) == (0,), "between the newest two and four"
+    assert orders.add(9, 0) == orders.add(10, 0) == ()
+    assert orders.add(3, 1) == (), "forgotten"
+
+
+def test_a_product_first_sold_this_morning_is_paired_by_noon() -> None:
+    state = empty(products=6)
+    for order in range(3):
+        ordered(state, order, 0, 5)
+    neighbours, weights = state.order_pairs.weights(0, shrink=1.0, balance=0.0)
+    assert (neighbours.tolist(), weights.tolist()) == ([5], [pytest.approx(3 / 4)])

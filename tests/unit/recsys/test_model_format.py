@@ -76,10 +76,20 @@ PUBLISHED = """{
     "rule": "Recipes are compared.",
     "recipes": [{"name": "candidate", "refused": null, "figures": {"warm": {"hr@3": [0.04, 0.03, 0.05]}},
                  "against_live": null, "against_popularity": [0.01, 0.005, 0.015]}],
-    "checks": [{"name": "files are whole", "passed": true, "detail": "2 files"}]
+    "checks": [{"name": "files are whole", "passed": true, "detail": "2 files"}],
+    "basket": null
+  },
+  "basket": {
+    "orders": {"weight": 1.0, "shrink": 20.0, "balance": 0.5},
+    "others": {
+      "factors": 0.0, "popularity": 0.0, "live": 0.01, "neighbours": 0.0, "categories": 0.0, "repeats": 0.0,
+      "trends": [{"half_life_h": 168.0, "weight": 1.0}], "steady": [],
+      "recency": [{"half_life_h": 336.0, "weight": 1.0}], "fade": [],
+      "shrink": 100.0, "balance": 0.0, "purchases": 50, "mask_bought": true, "sold_within_days": 30, "still": null
+    }
   }
 }"""
-"""A manifest as the job has written it ever since format 2."""
+"""A manifest as the job writes it."""
 
 
 def published(**changes: Any) -> bytes:
@@ -103,6 +113,18 @@ def test_the_rows_of_a_source_in_an_older_manifest_are_ignored() -> None:
     assert read_manifest(json.dumps(document).encode()) == read_manifest(PUBLISHED.encode())
 
 
+def test_a_model_from_before_the_weights_and_pairs_of_baskets_serves() -> None:
+    files = {path: body for path, body in model_files(checkerboard()).items() if not path.startswith("order_pairs/")}
+    document = json.loads(files["manifest.json"])
+    document["files"] = [entry for entry in document["files"] if not entry["path"].startswith("order_pairs/")]
+    del document["basket"]
+    manifest, store = read_manifest(json.dumps(document).encode()), Objects()
+    store.objects = {f"folder/{path}": body for path, body in files.items()}
+    built = model.build_model(manifest, read_tables(store, "folder", manifest, lambda: False))
+    assert built.basket_scorer is built.scorer
+    assert built.initial_state.order_pairs.buyers.sum() == 0
+
+
 def test_a_manifest_may_have_fields_of_a_later_job() -> None:
     settings = {**json.loads(PUBLISHED)["settings"], "new": 1}
     assert read_manifest(published(new={}, settings=settings)) == read_manifest(PUBLISHED.encode())
@@ -110,7 +132,7 @@ def test_a_manifest_may_have_fields_of_a_later_job() -> None:
 
 def test_a_manifest_needs_only_what_serving_reads() -> None:
     document = json.loads(PUBLISHED)
-    for name in ("algorithm", "metrics", "search", "counts", "gate"):
+    for name in ("algorithm", "metrics", "search", "counts", "gate", "basket"):
         del document[name]
     document["settings"] = {"alpha": 40.0, "regularisation": 1.0}
     document["training"] = {"to": "2026-11-02T03:00:00Z"}

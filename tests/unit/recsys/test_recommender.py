@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from recsys import recommender
+from recsys.basket_weights import BasketWeights, OrderTerm
 from recsys.catalogue import Filters
 from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.live_state import Purchase
@@ -306,6 +307,76 @@ def test_a_product_twice_in_the_basket_is_two_pieces() -> None:
     board = recommender_of(trained({"ann": {"tea": 1, "cup": 1}, "bob": {"tea": 2}}, rank=2))
     basket, customer = for_basket(board, ["tea", "tea"], 1), for_user(board, "bob", 1)
     assert basket.picks[0].score == pytest.approx(customer.picks[0].score, rel=1e-5)
+
+
+ORDERS = {
+    "p00": (400, {"p06": 312, "p01": 20}),
+    "p02": (10, {"p06": 3, "p03": 9}),
+    "p06": (500, {"p00": 312, "p02": 3}),
+    "p01": (100, {"p00": 20}),
+    "p03": (10, {"p02": 9}),
+}
+
+
+def basket_board(weight: float = 1.0, **others: float) -> Recommender:
+    """The weights of customers say the opposite of the orders: customers keep to their colour."""
+    basket = BasketWeights(OrderTerm(weight, shrink=1.0, balance=0.0), only(**others))
+    spec = replace(checkerboard(), composition=only(factors=1.0), order_pairs=ORDERS, basket=basket)
+    return recommender_of(spec)
+
+
+def test_a_basket_is_completed_from_orders_and_says_how_many() -> None:
+    board = basket_board()
+    answer = for_basket(board, ["p00", "p02"], 3)
+    assert answer.strategy == Strategy.BASKET
+    assert shown(board, answer) == ["p06", "p03", "p01"]
+    assert [pick.score for pick in answer.picks] == pytest.approx([312 / 401 + 3 / 11, 9 / 11, 20 / 401])
+    assert [(pick.reason.code, pick.reason.product, pick.reason.orders) for pick in answer.picks] == [
+        (ReasonCode.BOUGHT_TOGETHER, row(board, "p00"), 312),
+        (ReasonCode.BOUGHT_TOGETHER, row(board, "p02"), 9),
+        (ReasonCode.BOUGHT_TOGETHER, row(board, "p00"), 20),
+    ]
+    assert shown(board, for_user(board, "u00", 1)) == ["p00"], "customers keep their own weights"
+    assert {pick.reason.orders for pick in for_user(board, "u00", 3).picks} == {None}
+
+
+def test_an_order_of_this_second_counts_for_the_next_basket() -> None:
+    board = basket_board()
+    for product in ("p02", "p05"):
+        board.live.apply(Purchase(None, row(board, product), 1, CUT_OFF_MS, order=1))
+    (pick,) = for_basket(board, ["p05"], 1).picks
+    assert (ids(board, (pick,)), pick.reason.orders) == (["p02"], 1)
+
+
+@pytest.mark.parametrize("basket", [["ghost"], ["p90"], [f"p{n:02d}" for n in range(8)] + ["p90"]])
+def test_where_orders_say_nothing_a_basket_gets_popular_products(basket: list[str]) -> None:
+    board = basket_board(live=0.01)
+    answer = for_basket(board, basket, 3)
+    assert answer.strategy == Strategy.POPULAR
+    assert len(answer.picks) == min(3, 9 - len(basket) if len(basket) == 9 else 3)
+    assert {pick.reason.orders for pick in answer.picks} <= {None}
+
+
+def test_a_basket_of_a_thousand_products_is_answered_at_once() -> None:
+    board = basket_board(live=0.01)
+    begun = time.process_time()
+    answer = for_basket(board, ["p00", *(f"ghost{n}" for n in range(999))], 3)
+    assert shown(board, answer)[0] == "p06"
+    assert time.process_time() - begun < 0.5
+
+
+def test_baskets_are_answered_alike_however_old_the_state_is() -> None:
+    board = basket_board()
+    old = recommender_of(
+        replace(
+            checkerboard(),
+            composition=MOVING_AND_STILL,
+            order_pairs=ORDERS,
+            basket=BasketWeights(OrderTerm(1.0, 1.0, 0.0), only()),
+        ),
+        lambda now_ms: 9 * DAY_MS,
+    )
+    assert for_basket(old, ["p00"], 2).picks == for_basket(board, ["p00"], 2).picks
 
 
 def test_unknown_products_of_a_basket_are_reported_once_and_ignored(board: Recommender) -> None:

@@ -52,6 +52,7 @@ def model(**replaced: bytes) -> Bucket:
         "popularity": parquet(product_id=pa.array(["9"])),
         "known_purchases": parquet(user_id=pa.array(["1"])),
         "co_purchases": parquet(product_id=pa.array(["9"])),
+        "order_pairs": parquet(product_id=pa.array(["9"])),
         "category_ties": parquet(tie=pa.array([], pa.float64())),
         "trends": parquet(count=pa.array([0.5])),
     } | replaced
@@ -70,6 +71,7 @@ def manifest_of(version: str, files: Sequence[FileEntry] = (), rank: int = 2) ->
         training=Training(to="2023-11-14T00:00:00Z"),
         settings=ModelSettings(**ALS.model_dump(), time_zone="UTC"),
         composition=DEFAULT,
+        basket=None,
         metrics={},
         search={},
         counts={"pairs": 1},

@@ -774,6 +774,13 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             /**
+             * Basket
+             * @description Weights of the score of a basket; null for models from before these were chosen apart.
+             */
+            basket: {
+                [key: string]: unknown;
+            } | null;
+            /**
              * Gate
              * @description The gate decision when it was published, with its figures.
              */

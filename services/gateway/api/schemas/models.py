@@ -45,6 +45,10 @@ class ModelEntry(ResponseModel):
         dict[str, Any] | None,
         Field(description="Weights of the terms of a score, as the validation chose them."),
     ]
+    basket: Annotated[
+        dict[str, Any] | None,
+        Field(description="Weights of the score of a basket; null for models from before these were chosen apart."),
+    ]
     gate: Annotated[
         dict[str, Any] | None, Field(description="The gate decision when it was published, with its figures.")
     ]

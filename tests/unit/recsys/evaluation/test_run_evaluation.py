@@ -2,12 +2,14 @@
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from recsys.als_settings import AlsSettings, EvaluationSettings
+from recsys.basket_weights import DEFAULT_BASKET
 from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.evaluation import gate, methods
 from recsys.evaluation.gate import CANDIDATE, LIVE, POPULARITY
@@ -99,7 +101,7 @@ def test_where_bought_products_are_shown_again_they_are_to_be_found(tmp_path: Pa
 @pytest.mark.parametrize("live", [None, made_by(PERSONAL, OTHER)])
 def test_too_little_decides_nothing_and_says_so(live: ModelConfig | None, tmp_path: Path) -> None:
     found = evaluated(two_worlds(20, seed=2), tmp_path, live=live)
-    assert found.config == (live or made_by(DEFAULT))
+    assert found.config == replace(live or made_by(DEFAULT), basket=DEFAULT_BASKET)
     assert found.decision.winner == (LIVE if live else CANDIDATE)
     assert found.decision.reason.startswith("Too few purchases to compare configurations")
     assert (found.document, found.page, found.metrics) == (None, None, {})

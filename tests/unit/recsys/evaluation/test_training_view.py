@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from recsys.decayed_counts import DAY_MS, HOUR_MS
+from recsys.evaluation.pair_counts import counted
 from recsys.evaluation.purchase_log import Order, PurchaseLog
 from recsys.evaluation.training_view import (
     TrainingView,
     categories_of,
     co_purchases_of,
-    counted,
     net_purchases_before,
     view_at,
 )
