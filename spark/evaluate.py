@@ -13,6 +13,7 @@ from typing import Any
 from recsys.als_settings import AlsSettings
 from recsys.decayed_counts import DAY_MS
 from recsys.evaluation import holdout, html_report, rolling
+from recsys.evaluation.baskets import possible_questions
 from recsys.evaluation.methods import CANDIDATES, COMPOSED, FactorCache, ModelConfig, als_candidates, methods
 from recsys.evaluation.purchase_log import ANONYMOUS, PurchaseLog, read_log
 from recsys.evaluation.rolling import Answers
@@ -89,10 +90,9 @@ def run(options: argparse.Namespace, settings: JobSettings, step_log: StepLog) -
     log = read_log(out / "purchases")
     split_ms, until_ms = _window(log, options)
     if options.task == "baskets":
-        window = BasketWindow(split_ms - options.validation_days * DAY_MS, split_ms, until_ms)
-        looks = _look(out / "looks-baskets.json")
-        print(evaluate_baskets.text(run_baskets(log, window, options.questions, out, step_log)), flush=True)
-        print(f"{out / 'baskets.json'}; test-set looks at baskets so far: {looks}", file=sys.stderr)
+        _baskets(
+            log, BasketWindow(split_ms - options.validation_days * DAY_MS, split_ms, until_ms), options, out, step_log
+        )
         return
     cache = FactorCache(out / "factors")
     with step_log.step("choose") as step:
@@ -121,6 +121,16 @@ def run(options: argparse.Namespace, settings: JobSettings, step_log: StepLog) -
         (out / "report.html").write_text(html_report.page(document))
     print(html_report.text(document), flush=True)
     print(f"{out / 'report.html'}", file=sys.stderr)
+
+
+def _baskets(log: PurchaseLog, window: BasketWindow, options: argparse.Namespace, out: Path, step_log: StepLog) -> None:
+    """Basket completion: the table to stdout, its figures to baskets.json. Raises TooLittle."""
+    for first, last in ((window.validation, window.split), (window.split, window.until)):
+        if not possible_questions(log, log.at(first), log.at(last)):
+            raise TooLittle(f"no order from {format_time(first)} to {format_time(last)} has two products or more")
+    looks = _look(out / "looks-baskets.json")
+    print(evaluate_baskets.text(run_baskets(log, window, options.questions, out, step_log)), flush=True)
+    print(f"{out / 'baskets.json'}; test-set looks at baskets so far: {looks}", file=sys.stderr)
 
 
 def _measured(

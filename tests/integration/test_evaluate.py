@@ -65,5 +65,8 @@ def test_from_rows_to_the_report(
     assert "Would our recommendations have been bought?" in (tmp_path / "out" / "report.html").read_text()
     assert f"rolling, warm: {metrics['rolling']['warm']['questions']} questions" in shown.out
 
+    assert evaluate(shop, tmp_path / "out", "--task", "baskets") == 1
+    assert "has two products or more" in capsys.readouterr().err
+
     assert evaluate(shop, tmp_path / "out", "--split", "2020-10-13") == 1
     assert "was chosen for a split at 2020-10-12" in capsys.readouterr().err

@@ -53,6 +53,23 @@ def two_worlds(customers: int, seed: int, permuted: bool = False, last_start: fl
     return log_of(sorted(lines), 40, [row // 20 for row in range(40)])
 
 
+def sets_of_six(orders: int, seed: int, by_chance: bool = False) -> PurchaseLog:
+    """Orders of three products of one of four sets of six, most without a customer, over thirty days.
+
+    `by_chance` deals the same products to orders by chance: what sells stays as it is, no products go together.
+    """
+    random = np.random.default_rng(seed)
+    lines: list[LogLine] = []
+    for number, day in enumerate(np.sort(random.uniform(0, 30, orders)).tolist()):
+        customer = f"u{number % 40}" if number % 4 == 0 else None
+        chosen = random.choice(6, 3, replace=False, p=np.array([6, 5, 4, 3, 2, 1]) / 21) + 6 * int(random.integers(4))
+        lines += [(day, f"o{number:05d}", customer, row) for row in sorted(chosen.tolist())]
+    if by_chance:
+        rows = random.permutation([row for *_, row in lines]).tolist()
+        lines = [(*line[:3], row) for line, row in zip(lines, rows, strict=True)]
+    return log_of(lines, 24)
+
+
 def curated_lines(users: Sequence[str | None]) -> pa.Table:
     """A table of curated purchases: one line a millisecond, two lines an order, bought by these customers."""
     count = len(users)

@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 
 from recsys.als_settings import EvaluationSettings
@@ -20,27 +19,10 @@ from recsys.evaluation.metrics import values
 from recsys.evaluation.purchase_log import PurchaseLog
 from recsys.evaluation.training_view import order_pairs_of, view_at
 from recsys.score_weights import DecayTerm, ScoreWeights
-from tests.support.purchase_log import START_MS, LogLine, log_of
+from tests.support.purchase_log import START_MS, LogLine, log_of, sets_of_six
 
 SPLIT_MS, END_MS = START_MS + 20 * DAY_MS, START_MS + 30 * DAY_MS
 SMALL = SearchSize(table=60, final=60, mutations=10)
-
-
-def shop(orders: int, seed: int, by_chance: bool = False) -> PurchaseLog:
-    """Orders of three products of one of four sets of six, most without a customer, over thirty days.
-
-    `by_chance` deals the same products to orders by chance: what sells stays as it is, no products go together.
-    """
-    random = np.random.default_rng(seed)
-    lines: list[LogLine] = []
-    for number, day in enumerate(np.sort(random.uniform(0, 30, orders)).tolist()):
-        customer = f"u{number % 40}" if number % 4 == 0 else None
-        chosen = random.choice(6, 3, replace=False, p=np.array([6, 5, 4, 3, 2, 1]) / 21) + 6 * int(random.integers(4))
-        lines += [(day, f"o{number:05d}", customer, row) for row in sorted(chosen.tolist())]
-    if by_chance:
-        rows = random.permutation([row for *_, row in lines]).tolist()
-        lines = [(*line[:3], row) for line, row in zip(lines, rows, strict=True)]
-    return log_of(lines, 24)
 
 
 WEIGHTS: dict[str, BasketWeights] = {
@@ -61,7 +43,7 @@ WEIGHTS: dict[str, BasketWeights] = {
 
 
 def test_a_question_is_an_order_without_one_product_and_knows_nothing_of_it() -> None:
-    view = view_at(shop(300, seed=1), SPLIT_MS)
+    view = view_at(sets_of_six(300, seed=1), SPLIT_MS)
     live = view.live_state(())
     before = view.last
     seen = 0
@@ -75,7 +57,7 @@ def test_a_question_is_an_order_without_one_product_and_knows_nothing_of_it() ->
 
 
 def test_a_sample_and_the_rest_are_all_questions_with_the_same_targets() -> None:
-    view = view_at(shop(300, seed=1), SPLIT_MS)
+    view = view_at(sets_of_six(300, seed=1), SPLIT_MS)
 
     def asked(protocol: BasketProtocol) -> list[tuple[int, int]]:
         live = view.live_state(())
@@ -88,7 +70,7 @@ def test_a_sample_and_the_rest_are_all_questions_with_the_same_targets() -> None
 
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_the_table_gives_what_the_scorer_s_answers_give(name: str) -> None:
-    view = view_at(shop(300, seed=2), SPLIT_MS)
+    view = view_at(sets_of_six(300, seed=2), SPLIT_MS)
     answers = evaluate_baskets(view, END_MS, basket_methods(view, {name: WEIGHTS[name]}), BasketProtocol())
     table = tabulate_baskets(view, END_MS, BasketProtocol())
     assert table.asked == len(answers) > 60
@@ -120,7 +102,7 @@ def decided(log: PurchaseLog, live: BasketWeights | None = None, seconds: float 
 
 
 def test_where_products_go_together_orders_are_chosen_and_popular_products_lose() -> None:
-    found = decided(shop(500, seed=3)).decision
+    found = decided(sets_of_six(500, seed=3)).decision
     assert found.winner == CANDIDATE
     assert found.weights.orders.weight > 0
     hits = {result.name: result.value for result in found.results}
@@ -130,7 +112,7 @@ def test_where_products_go_together_orders_are_chosen_and_popular_products_lose(
 
 def test_plant_products_dealt_to_orders_by_chance() -> None:
     """No products go together: the candidate and what serves are refused, and popular products win."""
-    found = decided(shop(500, seed=3, by_chance=True), live=WEIGHTS["share"]).decision
+    found = decided(sets_of_six(500, seed=3, by_chance=True), live=WEIGHTS["share"]).decision
     assert found.winner == POPULARITY
     assert found.weights.orders.weight == 0
     refused = {result.name: result.refused or "" for result in found.results}
@@ -139,7 +121,7 @@ def test_plant_products_dealt_to_orders_by_chance() -> None:
 
 
 def test_plant_a_candidate_that_is_worse_than_what_serves() -> None:
-    view = view_at(shop(500, seed=3), SPLIT_MS)
+    view = view_at(sets_of_six(500, seed=3), SPLIT_MS)
     good = WEIGHTS["share"]
     bad = BasketWeights(msgspec.structs.replace(good.orders, weight=1e-3), ScoreWeights(live=1.0))
     configs = {CANDIDATE: bad, LIVE: good, POPULARITY: popular_basket(good)}
@@ -152,13 +134,13 @@ def test_plant_a_candidate_that_is_worse_than_what_serves() -> None:
 
 @pytest.mark.parametrize(("live", "winner"), [(None, CANDIDATE), (WEIGHTS["share"], LIVE)])
 def test_too_few_orders_decide_nothing(live: BasketWeights | None, winner: str) -> None:
-    found = decided(shop(60, seed=3), live, seconds=0.0).decision
+    found = decided(sets_of_six(60, seed=3), live, seconds=0.0).decision
     assert (found.winner, found.weights) == (winner, live or DEFAULT_BASKET)
     assert found.reason.startswith("Too few orders to compare the weights of baskets")
 
 
 def test_the_same_purchases_and_seed_give_the_same_weights() -> None:
-    log = shop(300, seed=5)
+    log = sets_of_six(300, seed=5)
     one, other = (choose_basket_weights(view_at(log, SPLIT_MS), END_MS, SMALL) for _ in range(2))
     assert one == other
     assert one.tried == 52 + SMALL.mutations
