@@ -53,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         ("customers", f"{sizes.customers:,}"),
         ("lines of theirs", f"{sizes.lines:,}"),
         ("fresh neighbours", f"{sizes.neighbours:,}"),
+        ("fresh order pairs", f"{sizes.order_pairs:,}"),
         ("memory", f"{grown / 2**20:.1f} MB"),
         ("memory per 100,000 customers", f"{grown / 2**20 / max(sizes.customers, 1) * 100_000:.1f} MB"),
     ]

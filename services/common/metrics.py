@@ -109,7 +109,8 @@ RECOMMENDER_STREAM_FAILURES = Counter("tillstream_recommender_stream_failures", 
 RECOMMENDER_STREAM_LAG = Gauge("tillstream_recommender_stream_lag_records", "Consumer lag in records", ["version"])
 # Consumer lag in seconds, by model version: alert on this, not on records. NaN before the first contact.
 RECOMMENDER_STREAM_AGE = Gauge("tillstream_recommender_stream_age_seconds", "Consumer lag in seconds", ["version"])
-# Entries of the streaming state since the model's cut-off, by kind: customers, lines, neighbours, fresh products.
+# Entries of the streaming state since the model's cut-off, by kind: customers, lines, neighbours, order_pairs, fresh
+# products.
 RECOMMENDER_STATE = Gauge("tillstream_recommender_state_entries", "Entries of the live state", ["version", "kind"])
 # Customers evicted from the streaming state because of its bound. The model still knows them.
 RECOMMENDER_STATE_FORGOTTEN = Gauge("tillstream_recommender_state_forgotten", "Customers forgotten", ["version"])

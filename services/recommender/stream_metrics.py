@@ -14,7 +14,7 @@ from services.common.metrics import (
     RECOMMENDER_STREAM_RECORDS,
 )
 
-_STATE_KINDS = ("customers", "lines", "neighbours", "products")
+_STATE_KINDS = ("customers", "lines", "neighbours", "order_pairs", "products")
 
 
 class StreamMetrics:
@@ -41,7 +41,8 @@ class StreamMetrics:
         if lag is not None:
             RECOMMENDER_STREAM_LAG.labels(self._version).set(lag)
         sizes = self._applier.live.sizes()
-        entries = (sizes.customers, sizes.lines, sizes.neighbours, self._applier.catalogue.fresh)
+        fresh = self._applier.catalogue.fresh
+        entries = (sizes.customers, sizes.lines, sizes.neighbours, sizes.order_pairs, fresh)
         for kind, held in zip(_STATE_KINDS, entries, strict=True):
             RECOMMENDER_STATE.labels(self._version, kind).set(held)
         RECOMMENDER_STATE_FORGOTTEN.labels(self._version).set(sizes.forgotten)
