@@ -131,6 +131,10 @@ GATEWAY_STREAM_DROPPED = Counter("tillstream_gateway_stream_dropped", "Stream cl
 GATEWAY_RECOMMENDATIONS = Counter("tillstream_gateway_recommendations", "Recommendation answers", ["strategy"])
 # Events posted over HTTP, by verdict.
 GATEWAY_INTAKE = Counter("tillstream_gateway_intake_events", "Events posted over HTTP", ["verdict"])
+# Unix time of an API key's last use, by its name. A key without a value was not used since the start.
+GATEWAY_KEY_USED = Gauge("tillstream_gateway_key_used_timestamp_seconds", "Last use of an API key", ["key"])
+# Requests with a wrong key or token.
+GATEWAY_WRONG_KEYS = Counter("tillstream_gateway_wrong_keys", "Requests with a wrong key or token")
 # Age of the figures in summary and stream.
 GATEWAY_SNAPSHOT_AGE_SECONDS = Gauge("tillstream_gateway_snapshot_age_seconds", "Age of the figures being shown")
 # Reconciliation drift of revenue: live minus batch, in cents. NaN before the first comparison. Alert unless 0.

@@ -4,17 +4,21 @@ import asyncio
 import errno
 import gc
 import logging
+import resource
 import signal
 import socket
 import sys
+from functools import partial
 
 import uvicorn
 import uvloop
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.common.entrypoint import WRONG_SETTINGS, refuse, run_service
 from services.common.telemetry import PortInUse
+from services.gateway.access.keys import BadKeys, read_keys
+from services.gateway.api.connection import UNSENT_BYTES, ConnectionLimits, LimitedConnection
+from services.gateway.api.fair_share import FairShare
 from services.gateway.app import create_app
 from services.gateway.dependencies import Dependencies
 from services.gateway.settings import GatewaySettings
@@ -24,11 +28,11 @@ logger = logging.getLogger("services.gateway")  # under `python -m`, __name__ is
 _FINISH_SECONDS = 5  # for requests under way once no more are taken
 # The kernel's send buffer for a client that reads slowly. Without a limit it grows to megabytes per client.
 _SEND_BUFFER_BYTES = 128 * 1024
-# Unsent bytes that may wait below a client's queue, in the kernel and in the transport. With more, a stalled client
-# goes unnoticed for minutes. Bytes in flight do not count, so a connection with high latency stays fast.
-_UNSENT_BYTES = 16 * 1024
 # The kernel closes a connection whose peer acknowledges nothing for so long. The stream drops it earlier.
 _UNACKNOWLEDGED_MS = 60_000
+# Files and sockets of the process that are no client's connection.
+_OTHER_FILES = 128
+_TICKS_PER_SECOND = 10  # of uvicorn
 
 
 def main() -> int:
@@ -41,8 +45,10 @@ def _run(settings: GatewaySettings) -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
+        if settings.api_keys_file is not None:
+            read_keys(settings.api_keys_file)
         listener = listen(settings.host, settings.gateway_port)
-    except OSError as error:
+    except (OSError, BadKeys) as error:
         return refuse("gateway", WRONG_SETTINGS, str(error))
     logger.info("serving http://%s:%d", settings.host, settings.gateway_port)
     for caught in (signal.SIGTERM, signal.SIGINT):
@@ -59,7 +65,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
     try:
         listener.bind((host, port))
@@ -76,21 +82,34 @@ async def _serve(settings: GatewaySettings, listener: socket.socket) -> None:
     app = create_app(settings)
     config = uvicorn.Config(
         app,
-        http=_Connection,
+        # uvicorn calls it as the class; the limits are ours.
+        http=partial(LimitedConnection, limits=_limits(settings), share=FairShare(_max_connections(settings))),  # type: ignore[arg-type]
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=bool(settings.gateway_proxies),
+        forwarded_allow_ips=list(settings.gateway_proxies),
         timeout_graceful_shutdown=_FINISH_SECONDS,
     )
     await _Server(config, app, settings.drain_seconds).serve([listener])
 
 
-class _Connection(HttpToolsProtocol):
-    """Applies backpressure to a response as soon as the kernel takes no more bytes."""
+def _limits(settings: GatewaySettings) -> ConnectionLimits:
+    return ConnectionLimits(
+        head_bytes=settings.max_head_bytes,
+        head_fields=settings.max_head_fields,
+        head_seconds=settings.head_seconds,
+        transfer_seconds=settings.transfer_seconds,
+    )
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        super().connection_made(transport)
-        transport.set_write_buffer_limits(high=_UNSENT_BYTES)
+
+def _max_connections(settings: GatewaySettings) -> int:
+    """As configured, or what the process may open: a failing accept would shut everybody out."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard == resource.RLIM_INFINITY:
+        return settings.max_connections
+    return max(1, min(settings.max_connections, hard - _OTHER_FILES))
 
 
 class _Server(uvicorn.Server):
@@ -121,9 +140,13 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to stop now; asked ten times a second."""
+        now = asyncio.get_running_loop().time()
+        if counter % _TICKS_PER_SECOND == 0:
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, LimitedConnection):
+                    connection.end_if_overdue(now)
         if not await super().on_tick(counter):
             return False
-        now = asyncio.get_running_loop().time()
         if self._drained_at is None:
             self._dependencies.health.drain()
             self._drained_at = now + self._drain_seconds

@@ -13,6 +13,8 @@ from services.common.object_store import ObjectStore
 from services.common.tasks import Action, run_periodically
 from services.common.telemetry import Health
 from services.common.version import running_version
+from services.gateway.access.doorkeeper import Doorkeeper
+from services.gateway.access.keys import KeyRing
 from services.gateway.api import docs, openapi, problems, static_page
 from services.gateway.api.hosts import AllowedHosts
 from services.gateway.api.middleware import GatewayMiddleware
@@ -31,7 +33,7 @@ from services.gateway.stream.totals_history import TotalsHistory
 from services.gateway.system_status import LoadReporter, ObjectStorePoller, ReadinessClient, SystemStatusPoller
 from services.gateway.upstreams.bestsellers import BestsellerCache
 from services.gateway.upstreams.event_intake import EventProducer
-from services.gateway.upstreams.model_registry import Registry
+from services.gateway.upstreams.model_registry import ModelListings, Registry
 from services.gateway.upstreams.offsets import OffsetPoller
 from services.gateway.upstreams.recommendations import RecommendationsWithFallback
 from services.gateway.upstreams.recommender_client import RecommenderClient, ServingModelPoller
@@ -78,13 +80,16 @@ async def open_dependencies(settings: GatewaySettings) -> AsyncIterator[Dependen
     """Open all clients and pollers. The gateway starts without any of its upstreams: each client connects later."""
     async with AsyncExitStack() as stack:
         health = Health("gateway", checks=("redis",), stays_ready=True)
+        keys = None if settings.api_keys_file is None else KeyRing(settings.api_keys_file)
         clients = _open_clients(settings, stack)
         pollers = _open_pollers(settings, health, clients, stack)
         # Where Redis is reachable, the first response has figures.
         await asyncio.gather(pollers.shop_state.refresh(), pollers.ticker.refresh())
         await stack.enter_async_context(watched_loop(health))
         await stack.enter_async_context(run_periodically(_schedule(settings, clients, pollers)))
-        yield _dependencies(settings, health, clients, pollers)
+        if keys is not None:
+            await stack.enter_async_context(run_periodically([(keys.refresh, settings.probe_seconds)]))
+        yield _dependencies(settings, _doorkeeper(settings, keys), health, clients, pollers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,8 @@ class _Clients:
     event_producer: EventProducer
     store: ObjectStore
     s3_threads: ThreadPoolExecutor
+    # Reads that hang must not keep an admin from a rollback.
+    admin_threads: ThreadPoolExecutor
 
 
 def _open_clients(settings: GatewaySettings, stack: AsyncExitStack) -> _Clients:
@@ -107,12 +114,14 @@ def _open_clients(settings: GatewaySettings, stack: AsyncExitStack) -> _Clients:
         event_producer=EventProducer(settings),
         store=ObjectStore(settings),
         s3_threads=ThreadPoolExecutor(_S3_THREADS, "s3"),
+        admin_threads=ThreadPoolExecutor(1, "admin"),
     )
     stack.push_async_callback(clients.tables.close)
     stack.push_async_callback(clients.recommender.close)
     stack.push_async_callback(clients.event_producer.close)
     stack.callback(clients.store.close)
     stack.callback(clients.s3_threads.shutdown, wait=False, cancel_futures=True)
+    stack.callback(clients.admin_threads.shutdown, wait=False, cancel_futures=True)
     return clients
 
 
@@ -190,15 +199,24 @@ def _schedule(settings: GatewaySettings, clients: _Clients, pollers: _Pollers) -
     ]
 
 
-def _dependencies(settings: GatewaySettings, health: Health, clients: _Clients, pollers: _Pollers) -> Dependencies:
-    bestsellers = BestsellerCache(clients.tables)
+def _doorkeeper(settings: GatewaySettings, keys: KeyRing | None) -> Doorkeeper:
+    token = settings.admin_token
+    return Doorkeeper(token.get_secret_value() if token else None, keys)
+
+
+def _dependencies(
+    settings: GatewaySettings, doorkeeper: Doorkeeper, health: Health, clients: _Clients, pollers: _Pollers
+) -> Dependencies:
+    bestsellers, registry = BestsellerCache(clients.tables), Registry(clients.store)
     return Dependencies(
         settings=settings,
+        doorkeeper=doorkeeper,
         health=health,
         tables=clients.tables,
         event_producer=clients.event_producer,
-        model_registry=Registry(clients.store),
-        s3_threads=clients.s3_threads,
+        model_registry=registry,
+        model_listings=ModelListings(registry, clients.s3_threads),
+        admin_threads=clients.admin_threads,
         bestsellers=bestsellers,
         recommendations=RecommendationsWithFallback(
             clients.recommender, pollers.serving_model, bestsellers, clients.tables

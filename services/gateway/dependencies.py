@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from services.common.telemetry import Health
+from services.gateway.access.doorkeeper import Doorkeeper
 from services.gateway.queries.ranges import RangeRankings
 from services.gateway.queries.shards import LiveTables, ShardReader
 from services.gateway.settings import GatewaySettings
@@ -15,7 +16,7 @@ from services.gateway.stream.totals_history import TotalsHistory
 from services.gateway.system_status import SystemStatusPoller
 from services.gateway.upstreams.bestsellers import BestsellerCache
 from services.gateway.upstreams.event_intake import EventProducer
-from services.gateway.upstreams.model_registry import Registry
+from services.gateway.upstreams.model_registry import ModelListings, Registry
 from services.gateway.upstreams.recommendations import RecommendationsWithFallback
 from services.gateway.upstreams.recommender_client import ServingModelPoller
 from services.gateway.upstreams.reconciliation import ReconciliationPoller
@@ -26,11 +27,13 @@ class Dependencies:
     """All that a route may use."""
 
     settings: GatewaySettings
+    doorkeeper: Doorkeeper
     health: Health
     tables: LiveTables
     event_producer: EventProducer
     model_registry: Registry
-    s3_threads: Executor
+    model_listings: ModelListings
+    admin_threads: Executor
     bestsellers: BestsellerCache
     recommendations: RecommendationsWithFallback
     range_rankings: RangeRankings

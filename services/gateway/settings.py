@@ -1,9 +1,10 @@
 """The gateway's settings."""
 
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
 from services.common.settings import (
@@ -31,10 +32,26 @@ class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings,
     gateway_port: Port = 8080
     # Allowed names in the `Host` header; `*` allows all.
     gateway_hosts: Names = ("localhost", "127.0.0.1", "[::1]")
-    # Without it, admin routes respond with 403.
+    # A key of the role admin. Without it and without API keys, admin routes respond with 403.
     admin_token: SecretStr | None = None
+    # File with the hashes of the API keys. With it, every route but /healthz, /readyz and /metrics asks for a key.
+    api_keys_file: Path | None = None
+    # Allows an address other than loopback without API keys: something in front decides who reaches the port.
+    gateway_open: bool = False
     web_dist: Path = Path("web/dist")
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    # Addresses or networks of proxies, separated by commas: only their X-Forwarded-For and X-Forwarded-Proto count.
+    gateway_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
+
+    # Open connections. Where there are more, the address with the most loses its newest.
+    max_connections: int = Field(default=4_000, ge=16)
+    # The request line and all fields of a request's head.
+    max_head_bytes: int = Field(default=32 * 1024, ge=1024)
+    max_head_fields: int = Field(default=100, ge=10)
+    # A request's head must be complete after so long. So must its body after `transfer_seconds`; a client that takes
+    # nothing of a response for that time loses its connection.
+    head_seconds: float = Field(default=10.0, gt=0)
+    transfer_seconds: float = Field(default=30.0, gt=0)
 
     recommender_address: str = "127.0.0.1:50051"
     recommender_deadline_ms: int = Field(default=250, ge=1)
@@ -59,3 +76,19 @@ class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings,
     archiver_telemetry: str = "http://127.0.0.1:9102"
     aggregator_telemetry: str = "http://127.0.0.1:9103"
     recommender_telemetry: str = "http://127.0.0.1:9104"
+
+    @model_validator(mode="after")
+    def _closed_beyond_loopback(self) -> Self:
+        if self.api_keys_file is None and not self.gateway_open and not _is_loopback(self.host):
+            raise ValueError(
+                f"TILLSTREAM_HOST={self.host} would show every figure and customer to whoever reaches it: set "
+                "TILLSTREAM_API_KEYS_FILE, or TILLSTREAM_GATEWAY_OPEN=true where something in front decides who may"
+            )
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,6 +1,7 @@
 """The figures over REST equal what stands in the live tables, on one shard and on several."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from services.common.settings import RedisSettings
 from services.gateway.api.schemas.entities import CustomerResponse, ProductResponse
 from services.gateway.api.schemas.figures import Bucket, Summary, TopItem, TotalsReading
 from services.gateway.queries.buckets import Range
-from services.gateway.queries.ranges import RangeRankings, TooManyProducts
+from services.gateway.queries.ranges import RangeRankings, TooManyProducts, TooManyRankings
 from services.gateway.queries.shards import LiveTables, ShardReader, open_live_tables
 from tests.support.gateway_app import client_of, settings_of
 from tests.support.gateway_tables import CHAIR, HEADPHONES, MYSTERY, PHONE, RETURN, SHOP, Line, TableWriter
@@ -333,6 +334,33 @@ async def test_one_range_is_read_after_the_other(writer: TableWriter, watched: W
     reading = [task for task in watched.asked if watched.asked.count(task) > 1]
     assert len(set(reading)) == 3
     assert len([task for task, _questions in groupby(reading)]) == 3, "no question of one between two of another"
+
+
+async def test_a_ranking_that_nobody_waits_for_ends(writer: TableWriter, watched: Watched) -> None:
+    writer.write(SHOP)
+    ranges = RangeRankings()
+    wanted = Range(day_of(24), day_of(25))
+    reader = asyncio.create_task(ranges.read(watched, "products", wanted, 10))
+    await eventually(lambda: len(set(watched.asked)) == 2, "the ranking is read by a task of its own", pause_s=0)
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    asked = len(watched.asked)
+    await asyncio.sleep(0.2)
+    assert len(watched.asked) == asked, "no further question"
+    assert await ranges.read(watched, "products", wanted, 10)
+
+
+async def test_only_so_many_rankings_wait(writer: TableWriter, watched: Watched) -> None:
+    writer.write(
+        [replace(PHONE, time=datetime(2020, 4, day, 12, tzinfo=UTC), order_id=f"o{day}") for day in range(1, 12)]
+    )
+    ranges = RangeRankings()
+    wanted = [Range(day_of(day), day_of(day + 1)) for day in range(1, 11)]
+    found = await asyncio.gather(
+        *(ranges.read(watched, "categories", each, 10) for each in wanted), return_exceptions=True
+    )
+    assert Counter(type(each) for each in found) == {list: 8, TooManyRankings: 2}
 
 
 async def test_the_pulse_tells_what_came_second_by_second(gateway: httpx.AsyncClient, writer: TableWriter) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
 
@@ -12,8 +14,11 @@ import pytest
 from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 from services.gateway.api.problems import Problem
-from services.gateway.api.schemas.models import ModelList, Pointer
-from services.gateway.upstreams.model_registry import Registry
+from services.gateway.api.schemas.models import ModelEntry, ModelList, Pointer
+from services.gateway.app import create_app
+from services.gateway.dependencies import Dependencies
+from services.gateway.upstreams import model_registry
+from services.gateway.upstreams.model_registry import ModelListings, Registry
 from tests.support.gateway_app import FakeRecommender, client_of, serving, settings_of
 
 TOKEN = "a-token"
@@ -27,6 +32,12 @@ def store(s3: S3Settings) -> Iterator[ObjectStore]:
     store = ObjectStore(s3)
     yield store
     store.close()
+
+
+@pytest.fixture(autouse=True)
+def read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listing is kept for two seconds; here each request sees what is stored now."""
+    monkeypatch.setattr(model_registry, "_LISTING_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -201,3 +212,40 @@ async def test_s3_away(redis_url: str) -> None:
     async with client_of(settings_of(redis_url=redis_url)) as gateway:
         answer = await gateway.get("/v1/models")
         assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+
+
+async def test_a_listing_is_read_once_for_all_and_again_after_a_change(store: ObjectStore) -> None:
+    publish(store, OLD)
+    calls = 0
+
+    class Counted(Registry):
+        def models(self) -> list[ModelEntry]:
+            nonlocal calls
+            calls += 1
+            return super().models()
+
+    with ThreadPoolExecutor(1) as threads:
+        listings = ModelListings(Counted(store), threads)
+        found = await asyncio.gather(*(listings.read() for _reader in range(20)))
+        assert {entry.version for listing in found for entry in listing.models} == {OLD}
+        assert calls == 1
+        publish(store, NEW)
+        listings.forget()
+        assert [entry.version for entry in (await listings.read()).models] == [NEW, OLD]
+
+
+async def test_a_rollback_does_not_wait_for_readers_of_a_store_that_hangs(
+    redis_url: str, s3: S3Settings, store: ObjectStore
+) -> None:
+    publish(store, OLD)
+    settings = settings_of(**{**s3.model_dump(), "redis_url": redis_url, "admin_token": TOKEN})
+    app, store_answers = create_app(settings), threading.Event()
+    async with app.router.lifespan_context(app):
+        dependencies: Dependencies = app.state.dependencies
+        for _thread in range(20):  # more than there are
+            dependencies.model_listings.threads.submit(store_answers.wait, 60)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as gateway:
+            answer = await gateway.post(f"/v1/models/{OLD}/activate", headers=ADMIN)
+        store_answers.set()
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["version"] == OLD

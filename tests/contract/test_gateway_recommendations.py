@@ -12,6 +12,7 @@ import pytest
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from services.gateway.api.schemas.recommendations import RecommendationList, Recommendations, SimilarProducts
+from services.gateway.upstreams import recommendations
 from tests.support.gateway_app import FakeRecommender, client_of, item, product_ids, serving, settings_of
 from tests.support.gateway_tables import CHAIR, HEADPHONES, MYSTERY, PHONE, SHOP, TableWriter
 
@@ -30,13 +31,14 @@ async def recommender() -> FakeRecommender:
     return FakeRecommender()
 
 
+PATIENT = {"recommender_deadline_ms": 10_000, "recommender_batch_deadline_ms": 60_000}
+
+
 @pytest.fixture
 async def gateway(redis_url: str, recommender: FakeRecommender) -> AsyncIterator[httpx.AsyncClient]:
     async with (
         serving(recommender) as address,
-        client_of(
-            settings_of(redis_url=redis_url, recommender_address=address, recommender_deadline_ms=10_000)
-        ) as client,
+        client_of(settings_of(redis_url=redis_url, recommender_address=address, **PATIENT)) as client,
     ):
         yield client
 
@@ -306,3 +308,34 @@ async def test_what_the_recommender_refuses_is_a_problem(
 
 async def test_the_summary_names_the_model(gateway: httpx.AsyncClient) -> None:
     await model_version_is(gateway, "v1")
+
+
+async def test_the_largest_batch_is_the_recommenders_answer(
+    gateway: httpx.AsyncClient, recommender: FakeRecommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recommendations, "_BATCH_SECONDS", 300.0)  # on a busy machine, too
+    recommender.answer.items.extend(item(f"product-{number}") for number in range(100))
+    user_ids = [f"u{number}" for number in range(1_000)]
+    answer = await gateway.post("/v1/recommendations", json={"user_ids": user_ids, "k": 100}, timeout=300)
+    results = answer.json()["results"]
+    assert [result["user_id"] for result in results] == user_ids
+    assert {result["strategy"] for result in results} == {"personal"}, "together more than a gRPC message takes"
+    assert {len(result["items"]) for result in results} == {100}
+    asked = [each for each in recommender.requests if isinstance(each, pb.RecommendBatchRequest)]
+    assert max(len(request.user_ids) for request in asked) * 100 <= 2_000
+
+
+async def test_a_batch_stops_asking_a_recommender_that_fails(
+    gateway: httpx.AsyncClient, recommender: FakeRecommender, writer: TableWriter
+) -> None:
+    writer.write(SHOP)
+    assert PHONE.user_id is not None
+    recommender.fails = grpc.StatusCode.INTERNAL
+    user_ids = [f"u{number}" for number in range(299)] + [PHONE.user_id]
+    answer = await gateway.post("/v1/recommendations", json={"user_ids": user_ids, "exclude_purchased": True})
+    results = answer.json()["results"]
+    assert [result["user_id"] for result in results] == user_ids
+    assert {result["strategy"] for result in results} == {"popular_fallback"}
+    assert product_ids(results[0]) == POPULAR[:3]
+    assert product_ids(results[-1]) == [POPULAR[1], POPULAR[3]]
+    assert len([each for each in recommender.requests if isinstance(each, pb.RecommendBatchRequest)]) == 1

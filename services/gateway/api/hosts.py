@@ -7,7 +7,7 @@ from http import HTTPStatus
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from services.gateway.api.problems import Problem
+from services.gateway.api.problems import Problem, shortened
 
 ANY = "*"
 # The platform's probes and Prometheus use the pod's address. These paths contain no customer data.
@@ -29,7 +29,7 @@ class AllowedHosts:
         if host_name(host) not in self._names:
             raise Problem(
                 HTTPStatus.BAD_REQUEST,
-                f"the gateway does not answer for host {host!r}: add its name to TILLSTREAM_GATEWAY_HOSTS",
+                f"the gateway does not answer for host {shortened(host)!r}: add its name to TILLSTREAM_GATEWAY_HOSTS",
                 title="The host is not in TILLSTREAM_GATEWAY_HOSTS",
             )
 

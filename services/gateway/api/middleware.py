@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.common.metrics import GATEWAY_REQUEST_SECONDS
@@ -36,6 +37,9 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+# Figures change every second, and many name persons: neither a proxy nor a browser may keep them.
+_NOT_STORED = "private, no-store"
+
 
 class GatewayMiddleware:
     """ASGI middleware around the whole app. Renders every error as a problem document."""
@@ -59,6 +63,8 @@ class GatewayMiddleware:
             self._hosts.check(scope)
             exchange.check_length()
             await self._app(scope, exchange.receive, exchange.send)
+        except ClientDisconnect:
+            pass  # nobody reads a response
         except Problem as problem:
             await exchange.fail(HTTPStatus(problem.status_code), problem.detail, problem.more)
         except Exception:
@@ -111,6 +117,8 @@ class _Exchange:
             self._response_started = True
             headers = MutableHeaders(scope=message)
             headers.update(SECURITY_HEADERS)
+            if self._scope["path"].startswith("/v1/"):
+                headers.setdefault("Cache-Control", _NOT_STORED)
             if self._draining():
                 headers["Connection"] = "close"  # the client's next request goes to another replica
             self._observe(message["status"])

@@ -12,10 +12,11 @@ _DESCRIPTION = """\
 Live sales figures exact to the cent, best customers, and the products each customer will buy next.
 
 Ids are strings. Money is a decimal string with two places, in the shop's currency (`/v1/config`). Times are RFC 3339.
-Buckets follow the shop's time zone. Errors are problem documents (RFC 9457) that name the offending field.
+Buckets follow the shop's time zone. Where the gateway has API keys, send one as `Authorization: Bearer <key>`;
+`x-roles` names the roles that a route answers. Errors are problem documents (RFC 9457) that name the offending field.
 """
-ADMIN = "admin"
-"""Name of the security scheme of the admin routes (bearer token)."""
+KEY = "key"
+"""Name of the security scheme: an API key as the bearer token."""
 
 _REF = "#/components/schemas/{model}"
 
@@ -39,7 +40,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     problem = ProblemDocument.model_json_schema(ref_template=_REF)
     schemas.update(problem.pop("$defs"))
     schemas["ProblemDocument"] = problem
-    document["components"]["securitySchemes"] = {ADMIN: {"type": "http", "scheme": "bearer"}}
+    document["components"]["securitySchemes"] = {KEY: {"type": "http", "scheme": "bearer"}}
     # In OpenAPI the stream's body is text, so the schemas of its events are added here.
     for model in (StreamSnapshot, TickerEntry):
         schema = model.model_json_schema(ref_template=_REF)

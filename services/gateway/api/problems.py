@@ -15,6 +15,9 @@ from starlette.exceptions import HTTPException
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
+# Of a request with many errors, a response names the first ones. It repeats so much of what the client sent.
+_MAX_ERRORS = 10
+_MAX_ECHO = 200
 
 
 class FieldError(BaseModel):
@@ -89,16 +92,22 @@ async def _render_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = error.detail
     if error.status_code == HTTPStatus.NOT_FOUND and not isinstance(error, Problem):
-        detail = f"nothing is served at {request.url.path}"
+        detail = f"nothing is served at {shortened(request.url.path)}"
     more = error.more if isinstance(error, Problem) else {}
     return problem_response(error.status_code, detail, more, error.headers)
 
 
 async def _render_validation(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [{"field": _field(entry["loc"]), "detail": _detail(entry)} for entry in error.errors()]
+    found = error.errors()
+    errors = [{"field": shortened(_field(entry["loc"])), "detail": _detail(entry)} for entry in found[:_MAX_ERRORS]]
     detail = "; ".join(f"{entry['field']}: {entry['detail']}" for entry in errors)
     return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, detail, {"errors": errors})
+
+
+def shortened(text: str) -> str:
+    """The text, or its beginning where it is long."""
+    return text if len(text) <= _MAX_ECHO else f"{text[:_MAX_ECHO]}…"
 
 
 def _field(location: Sequence[str | int]) -> str:
@@ -107,7 +116,7 @@ def _field(location: Sequence[str | int]) -> str:
 
 
 def _detail(entry: Mapping[str, Any]) -> str:
-    return str(entry["msg"]).removeprefix("Value error, ")
+    return shortened(str(entry["msg"]).removeprefix("Value error, "))
 
 
 async def _render_redis(_request: Request, error: Exception) -> Response:

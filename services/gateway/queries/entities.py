@@ -109,11 +109,19 @@ def _newest(shards: Sequence[Sequence[str]]) -> list[PurchaseLine]:
     return sorted(lines, key=lambda line: line.event_time, reverse=True)[:PURCHASES_KEPT]
 
 
-async def read_purchased(shards: ShardReader, user_id: str) -> set[str]:
-    """The products of a customer's latest purchases, without those that were returned."""
-    (lines,) = await shards.query(lambda pipe, keys: pipe.zrevrange(keys(f"purchases:{user_id}"), 0, -1))
+async def read_purchased(shards: ShardReader, user_ids: Sequence[str]) -> list[set[str]]:
+    """For each customer, the products of the latest purchases, without those that were returned."""
+
+    def commands(pipe: Any, keys: Any) -> None:
+        for user_id in user_ids:
+            pipe.zrevrange(keys(f"purchases:{user_id}"), 0, PURCHASES_KEPT - 1)
+
+    return [_kept(_newest(lines)) for lines in await shards.query(commands)]
+
+
+def _kept(lines: Sequence[PurchaseLine]) -> set[str]:
     pieces: dict[str, int] = {}
-    for line in _newest(lines):
+    for line in lines:
         pieces[line.product_id] = pieces.get(line.product_id, 0) + line.quantity
     return {product_id for product_id, count in pieces.items() if count > 0}
 

@@ -21,6 +21,7 @@ from services.gateway.queries.figures import by_revenue, figures_sum, share
 from services.gateway.queries.rankings import Ranked
 from services.gateway.queries.sales import read_shop_sales
 from services.gateway.queries.shards import ShardReader
+from services.gateway.queries.shared_read import SharedRead
 
 RangeBoard = Literal["products", "categories"]
 
@@ -30,12 +31,18 @@ MAX_PLACES = 1_000
 # Redis returns so many fields within a few milliseconds.
 _FIELDS_PER_READ = 5_000
 _MAX_CACHED_RANKINGS = 32
+# Rankings that are read or wait for their turn. More would be answered after their readers have given up.
+_MAX_UNDER_WAY = 8
 # A ranking of products costs the gateway some 70 µs per product.
 _CACHE_SECONDS: dict[RangeBoard, float] = {"categories": 10.0, "products": 60.0}
 
 
 class TooManyProducts(Exception):
     """The shop has too many products for a ranking by range."""
+
+
+class TooManyRankings(Exception):
+    """Too many rankings of other ranges are being read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ def fields_of_range(zone: ZoneInfo, wanted: Range, first_ms: int, last_ms: int) 
 class _CachedRanking:
     """A ranking that was read or is being read. It expires at `until` (monotonic clock), set when the read starts."""
 
-    reading: "asyncio.Task[list[Ranked]]"
+    reading: SharedRead[list[Ranked]]
     until: float = math.inf
 
 
@@ -88,6 +95,7 @@ class RangeRankings:
     """Reads rankings of ranges, one at a time, and caches them for seconds.
 
     So the load on Redis and on the event loop is that of one read, however many pages request however many ranges.
+    A read whose readers have all left ends.
     """
 
     def __init__(self, max_products: int = MAX_PRODUCTS) -> None:
@@ -98,7 +106,7 @@ class RangeRankings:
     async def read(self, shards: ShardReader, board: RangeBoard, wanted: Range, n: int) -> list[Ranked]:
         """The first n (of a thousand) by revenue descending, then id ascending, without entries that had no sales.
 
-        `share` is the part of the shop's revenue in the range. Raises TooManyProducts.
+        `share` is the part of the shop's revenue in the range. Raises TooManyProducts and TooManyRankings.
         """
         totals = await read_totals(shards)
         if totals.first_event is None or totals.last_event is None:
@@ -115,10 +123,9 @@ class RangeRankings:
         # Keyed by the fields that are read, not by the range: ranges differ by milliseconds, but cover few days.
         key = (shards.generation, board, *range_fields.fields)
         cached = self._cache.get(key)
-        if cached is None or time.monotonic() > cached.until or _failed(cached.reading):
+        if cached is None or time.monotonic() > cached.until or cached.reading.failed:
             cached = self._begin(key, partial(self._read, shards, board, wanted, range_fields), _CACHE_SECONDS[board])
-        # A client that disconnects must not cancel a read that others wait for.
-        return await asyncio.shield(cached.reading)
+        return await cached.reading.result()
 
     def _begin(
         self, key: tuple[object, ...], read: Callable[[], Awaitable[list[Ranked]]], seconds: float
@@ -128,7 +135,9 @@ class RangeRankings:
                 cached.until = time.monotonic() + seconds
                 return await read()
 
-        cached = _CachedRanking(asyncio.create_task(in_turn()))
+        if sum(each.reading.under_way for each in self._cache.values()) >= _MAX_UNDER_WAY:
+            raise TooManyRankings(f"{_MAX_UNDER_WAY} rankings of other ranges are being read")
+        cached = _CachedRanking(SharedRead(in_turn()))
         self._cache[key] = cached
         self._cache.move_to_end(key)
         while len(self._cache) > _MAX_CACHED_RANKINGS:
@@ -151,10 +160,6 @@ class RangeRankings:
             raise TooManyProducts(f"products are ranked by range up to {self._max_products:,}, the shop has more")
         (ids,) = await shards.query(lambda pipe, keys: pipe.zrange(keys("products"), 0, -1))
         return await _sums(shards, "product", sorted({product for shard in ids for product in shard}), range_fields)
-
-
-def _failed(reading: "asyncio.Task[list[Ranked]]") -> bool:
-    return reading.done() and (reading.cancelled() or reading.exception() is not None)
 
 
 async def _sums(

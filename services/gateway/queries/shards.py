@@ -3,6 +3,7 @@
 A mark is an applied offset: the next offset of a partition that a shard has not applied.
 """
 
+import asyncio
 import logging
 import time
 from collections import defaultdict
@@ -43,6 +44,7 @@ class ShardReader:
         for keys in self.keys:
             commands(pipeline, keys)
         replies = await pipeline.execute()
+        _end_if_cancelled()
         commands_each = len(replies) // len(self.keys)
         return [replies[command::commands_each] for command in range(commands_each)]
 
@@ -65,6 +67,13 @@ class ShardReader:
             commands(pipeline, keys, shard)
         replies: list[Any] = await pipeline.execute()
         return replies
+
+
+def _end_if_cancelled() -> None:
+    """redis-py loses a cancellation that comes while it hands back a connection: the next question would follow."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class LiveTables:

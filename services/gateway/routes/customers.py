@@ -5,11 +5,13 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import msgspec
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from services.common.money import format_cents
 from services.common.tables import PurchaseLine
 from services.common.times import format_time
+from services.gateway.access.roles import Access
+from services.gateway.access.route import gives, guarded_router
 from services.gateway.api.params import Brand, Category, K, MaxPrice, MinPrice, Prefix, UserId, check_prices
 from services.gateway.api.problems import Problem
 from services.gateway.api.schemas.base import Id
@@ -21,10 +23,11 @@ from services.gateway.queries.rankings import find_customers
 from services.gateway.stream.shop_state import bucket_of
 from services.gateway.upstreams.recommender_client import Filters
 
-router = APIRouter(prefix="/v1/users", tags=["customers"])
+router = guarded_router(prefix="/v1/users", tags=["customers"])
 
 
 @router.get("", summary="Find customers")
+@gives(Access.PERSONS)
 async def find(
     request: Request,
     prefix: Prefix = "",
@@ -35,6 +38,7 @@ async def find(
 
 
 @router.get("/{user_id}", summary="A customer")
+@gives(Access.PERSONS)
 async def customer(request: Request, user_id: UserId) -> CustomerResponse:
     """All-time totals, totals by month, and the latest 50 purchase lines by event time."""
     shards = get_dependencies(request).shards
@@ -70,6 +74,7 @@ def _purchase(line: PurchaseLine) -> PurchaseEntry:
 
 
 @router.get("/{user_id}/recommendations", summary="Recommendations for a customer", response_model=Recommendations)
+@gives(Access.RECOMMENDATIONS)
 async def recommendations(  # noqa: PLR0913  query parameters
     request: Request,
     user_id: UserId,

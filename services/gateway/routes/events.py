@@ -3,15 +3,17 @@
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request
+from fastapi import Header, Request
 from pydantic import BaseModel, Field, WithJsonSchema
 
+from services.gateway.access.roles import Access
+from services.gateway.access.route import gives, guarded_router
 from services.gateway.api.problems import Problem
 from services.gateway.api.schemas.events import EventsResponse, EventVerdict
 from services.gateway.dependencies import get_dependencies
 from services.gateway.upstreams.event_intake import MAX_EVENTS, EventsUnconfirmed, read_events
 
-router = APIRouter(prefix="/v1/events", tags=["events"])
+router = guarded_router(prefix="/v1/events", tags=["events"])
 
 MAX_KEY_LENGTH = 100  # with `:<index>` it fits an event_id
 IdempotencyKey = Annotated[
@@ -79,6 +81,7 @@ _BODY: dict[str, Any] = {
 
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, summary="Submit purchases", openapi_extra=_BODY)
+@gives(Access.EVENTS)
 async def send(request: Request, key: IdempotencyKey = None) -> EventsResponse:
     """One event, or a list of at most 1,000. After the broker's acknowledgement, responds with a verdict per event.
 

@@ -4,19 +4,22 @@ import time
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.common.times import format_time
 from services.common.version import running_version
+from services.gateway.access.roles import Access
+from services.gateway.access.route import gives, guarded_router
 from services.gateway.api.schemas.system import ClockResponse, ConfigResponse
 from services.gateway.dependencies import get_dependencies
 
-router = APIRouter(tags=["health"])
+router = guarded_router(tags=["health"])
 
 
 @router.get("/healthz", summary="Liveness")
+@gives(Access.PUBLIC)
 async def healthz() -> dict[str, bool]:
     """Whether the process serves requests. Depends on no upstream."""
     return {"alive": True}
@@ -26,6 +29,7 @@ _NOT_READY: dict[str, Any] = {"description": "Not ready, with the same body", "c
 
 
 @router.get("/readyz", summary="Readiness", responses={503: _NOT_READY})
+@gives(Access.PUBLIC)
 async def readyz(request: Request) -> Response:
     """Ready once the live tables could be read, until the gateway stops. Does not depend on the recommender.
 
@@ -38,12 +42,14 @@ async def readyz(request: Request) -> Response:
 
 
 @router.get("/metrics", summary="Metrics in the Prometheus text format", response_class=PlainTextResponse)
+@gives(Access.PUBLIC)
 async def metrics() -> Response:
     """All metrics of this process."""
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/v1/clock", summary="The gateway's clock", tags=["system"])
+@gives(Access.SIGNED_IN)
 async def clock(response: Response) -> ClockResponse:
     """The gateway's clock, to the millisecond.
 
@@ -55,6 +61,7 @@ async def clock(response: Response) -> ClockResponse:
 
 
 @router.get("/v1/config", summary="The shop's configuration", tags=["system"])
+@gives(Access.SIGNED_IN)
 async def config(request: Request) -> ConfigResponse:
     """The shop's currency and time zone, and which Tillstream runs: its version and commit."""
     dependencies = get_dependencies(request)

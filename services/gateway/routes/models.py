@@ -2,27 +2,31 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Coroutine
+from functools import partial
 from http import HTTPStatus
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
-from fastapi import APIRouter, Body, Request
+from fastapi import Body, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.gateway.api.openapi import ADMIN
+from services.gateway.access.roles import Access, Principal
+from services.gateway.access.route import gives, guarded_router
 from services.gateway.api.params import Version
+from services.gateway.api.presence import while_present
 from services.gateway.api.problems import Problem
 from services.gateway.api.schemas.models import ModelList, Pointer
 from services.gateway.dependencies import Dependencies, get_dependencies
-from services.gateway.routes.admin import require_admin
 from services.gateway.upstreams.outages import short_reason
 
 logger = logging.getLogger(__name__)
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = guarded_router(prefix="/v1/models", tags=["models"])
 
 Result = TypeVar("Result")
+
+_MAX_ACTIVATION_BYTES = 8 * 1024
 
 
 class Activation(BaseModel):
@@ -34,44 +38,51 @@ class Activation(BaseModel):
 
 
 @router.get("", summary="The published models")
+@gives(Access.FIGURES)
 async def models(request: Request) -> ModelList:
-    """Every version with its metrics, newest first, and which one is served."""
+    """Every version with its metrics, newest first, and which one is served; a few seconds old at most."""
     dependencies = get_dependencies(request)
-    registry = dependencies.model_registry
-    current, gate, entries = await _in_thread(
-        dependencies, lambda: (registry.current(), registry.latest_gate(), registry.models())
-    )
+    listing = await while_present(request, _answered(dependencies.model_listings.read()))
     serving = dependencies.serving_model.latest
     return ModelList(
-        current=current,
+        current=listing.current,
         serving=dependencies.serving_model.version,
         refused_version=(serving and serving.refused_version) or None,
         refused_reason=(serving and serving.refused_reason) or None,
         composition=(serving and serving.composition) or None,
         state_age_ms=serving.state_age_ms if serving and serving.HasField("state_age_ms") else None,
-        gate=gate,
-        models=entries,
+        gate=listing.gate,
+        models=listing.models,
     )
 
 
 @router.post(
     "/{version}/activate",
     summary="Roll back or forward (admin)",
-    openapi_extra={"security": [{ADMIN: []}]},
+    max_body_size=_MAX_ACTIVATION_BYTES,
 )
+@gives(Access.ADMIN)
 async def activate(
     request: Request, version: Version, activation: Annotated[Activation | None, Body()] = None
 ) -> Pointer:
-    """Make the recommender serve this version, within seconds. Needs the admin's bearer token."""
-    require_admin(request)
+    """Make the recommender serve this version, within seconds. Needs the admin's token or a key of the role `admin`."""
     dependencies = get_dependencies(request)
     note = activation.note if activation else ""
-    return await _in_thread(dependencies, lambda: dependencies.model_registry.activate(version, note))
+    principal: Principal = request.state.principal
+    pointer = await _answered(_activated(dependencies, version, note, principal.name))
+    dependencies.model_listings.forget()
+    return pointer
 
 
-async def _in_thread(dependencies: Dependencies, work: Callable[[], Result]) -> Result:
+async def _activated(dependencies: Dependencies, version: str, note: str, by: str) -> Pointer:
+    activate = partial(dependencies.model_registry.activate, version, note, by)
+    return await asyncio.get_running_loop().run_in_executor(dependencies.admin_threads, activate)
+
+
+async def _answered(work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of work in S3. Raises Problem 503 where S3 does not answer."""
     try:
-        return await asyncio.get_running_loop().run_in_executor(dependencies.s3_threads, work)
+        return await work
     except (BotoCoreError, ClientError) as error:
         logger.warning("the model store does not answer: %s", error)
         raise Problem(

@@ -4,10 +4,12 @@ from http import HTTPStatus
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from services.common.money import format_cents
 from services.common.tables import Granularity
+from services.gateway.access.roles import Access
+from services.gateway.access.route import gives, guarded_router
 from services.gateway.api.params import From, K, ProductId, Search, To, time_range
 from services.gateway.api.problems import Problem
 from services.gateway.api.schemas.entities import ProductResponse
@@ -19,10 +21,11 @@ from services.gateway.queries.sales import read_product_sales
 from services.gateway.queries.search import find_products
 from services.gateway.routes.stats import SERIES_HEADERS, coarse, series_response
 
-router = APIRouter(prefix="/v1/products", tags=["products"])
+router = guarded_router(prefix="/v1/products", tags=["products"])
 
 
 @router.get("", summary="Find products")
+@gives(Access.FIGURES)
 async def find(
     request: Request,
     search: Search = "",
@@ -43,6 +46,7 @@ async def find(
 
 
 @router.get("/{product_id}", summary="A product")
+@gives(Access.FIGURES)
 async def product(request: Request, product_id: ProductId) -> ProductResponse:
     """The product as the newest purchase described it, and its totals."""
     found = await read_product(get_dependencies(request).shards, product_id)
@@ -69,6 +73,7 @@ def _response(product: Product) -> ProductResponse:
 
 
 @router.get("/{product_id}/similar", summary="Similar products", response_model=SimilarProducts)
+@gives(Access.SIMILAR_PRODUCTS)
 async def similar(request: Request, product_id: ProductId, k: K = 10) -> Response:
     """The most similar products, or bestsellers of its category while the recommender is unavailable."""
     body = await get_dependencies(request).recommendations.similar(product_id, k)
@@ -83,6 +88,7 @@ async def similar(request: Request, product_id: ProductId, k: K = 10) -> Respons
     response_model=list[Bucket],
     responses={200: {"headers": {name: SERIES_HEADERS[name] for name in ("Tillstream-Cut",)}}},
 )
+@gives(Access.FIGURES)
 async def sales(
     request: Request,
     response: Response,

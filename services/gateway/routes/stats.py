@@ -5,24 +5,27 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import msgspec
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from services.common.money import format_cents
 from services.common.tables import Granularity
 from services.common.times import format_time
+from services.gateway.access.roles import Access
+from services.gateway.access.route import gives, guarded_router, require
 from services.gateway.api.params import Category, From, To, time_range
+from services.gateway.api.presence import busy, while_present
 from services.gateway.api.problems import Problem, bad_field
 from services.gateway.api.schemas.figures import Bucket, DeadLetterCount, Summary, TopItem, TotalsReading
 from services.gateway.api.schemas.reconciliation import ReconciliationResponse
 from services.gateway.dependencies import Dependencies, get_dependencies
 from services.gateway.queries.buckets import Range
 from services.gateway.queries.figures import by_count
-from services.gateway.queries.ranges import MAX_PLACES, TooManyProducts
+from services.gateway.queries.ranges import MAX_PLACES, TooManyProducts, TooManyRankings
 from services.gateway.queries.rankings import Board, Ranked, read_top
 from services.gateway.queries.sales import MAX_BUCKETS, Coarse, Series, read_category_sales, read_shop_sales
 from services.gateway.stream.shop_state import bucket_of, top_item
 
-router = APIRouter(prefix="/v1/stats", tags=["figures"])
+router = guarded_router(prefix="/v1/stats", tags=["figures"])
 
 _RANGE = "Products and categories only: days that start at `from` or later, and before `to` (RFC 3339)."
 
@@ -41,6 +44,7 @@ SERIES_HEADERS = {
 
 
 @router.get("/summary", summary="The shop at a glance")
+@gives(Access.FIGURES)
 async def summary(request: Request) -> Summary:
     """All-time totals, the arrival rate, lag and freshness, read once a second."""
     state = get_dependencies(request).shop_state.latest
@@ -57,6 +61,7 @@ async def summary(request: Request) -> Summary:
     response_model=list[Bucket],
     responses={200: {"headers": SERIES_HEADERS}},
 )
+@gives(Access.FIGURES)
 async def sales(
     request: Request,
     response: Response,
@@ -97,6 +102,7 @@ def series_response(series: Series, zone: ZoneInfo, response: Response) -> list[
 
 
 @router.get("/pulse", summary="History of the totals, second by second", response_model=list[TotalsReading])
+@gives(Access.FIGURES)
 async def pulse(request: Request) -> Response:
     """The totals at each of the newest 1,000 readings, one a second, oldest first.
 
@@ -111,6 +117,7 @@ async def pulse(request: Request) -> Response:
 
 
 @router.get("/dead-letters", summary="Dead letters by reason")
+@gives(Access.FIGURES)
 async def dead_letters(request: Request) -> list[DeadLetterCount]:
     """Distinct rejected records by reason, most frequent first."""
     (counts,) = await get_dependencies(request).shards.query(lambda pipe, keys: pipe.hgetall(keys("dead_letters")))
@@ -118,6 +125,7 @@ async def dead_letters(request: Request) -> list[DeadLetterCount]:
 
 
 @router.get("/top/{board}", summary="Top lists")
+@gives(Access.FIGURES)
 async def top(
     request: Request,
     *,
@@ -131,13 +139,17 @@ async def top(
     With `from` or `to`, products and categories are ranked by the days that start within the range. `share` is then
     the part of those days' revenue, and entries without sales are omitted. Such a ranking is cached: ten seconds for
     categories, a minute for products. Customers and brands have no sales by day, so a range is an error (422). So is
-    a range of products in a shop with more than 25,000.
+    a range of products in a shop with more than 25,000. 503 where eight other ranges are being read, or after 10 s.
+
+    `spenders` needs the role `analyst`.
     """
+    if board == "spenders":
+        require(request, Access.PERSONS)
     dependencies = get_dependencies(request)
     if start is None and to is None:
         ranked = await read_top(dependencies.shards, board, n)
     else:
-        ranked = await _top_of_range(dependencies, board, time_range(start, to), n)
+        ranked = await while_present(request, _top_of_range(dependencies, board, time_range(start, to), n))
     return [top_item(place) for place in ranked]
 
 
@@ -148,9 +160,12 @@ async def _top_of_range(dependencies: Dependencies, board: Board, wanted: Range,
         return await dependencies.range_rankings.read(dependencies.shards, board, wanted, n)
     except TooManyProducts as error:
         raise bad_field("from", str(error)) from None
+    except TooManyRankings as error:
+        raise busy(str(error)) from None
 
 
 @router.get("/reconciliation", summary="Reconciliation with the batch job")
+@gives(Access.FIGURES)
 async def reconciliation(request: Request) -> ReconciliationResponse:
     """The batch job recomputes every figure from the archive and compares it with the live figure at equal offsets.
 

@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import Header, Query, Request
 from fastapi.responses import StreamingResponse
 
+from services.gateway.access.roles import Access
+from services.gateway.access.route import gives, guarded_router
+from services.gateway.api.fair_share import owner_of
 from services.gateway.dependencies import get_dependencies
 
-router = APIRouter(prefix="/v1/stats", tags=["figures"])
+router = guarded_router(prefix="/v1/stats", tags=["figures"])
 
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _EXAMPLE = """\
@@ -35,6 +38,7 @@ data: {"id": "1587729039120-0", "arrived_at": "2020-04-24T11:50:39.120Z", "order
         }
     },
 )
+@gives(Access.PERSONS)
 async def stream(
     request: Request,
     last_event_id: Annotated[
@@ -52,7 +56,7 @@ async def stream(
     the data are `StreamSnapshot` and `TickerEntry`.
     """
     hub = get_dependencies(request).stream_hub
-    client = hub.open(last_event_id or resume)
+    client = hub.open(last_event_id or resume, owner_of(request.scope))
 
     async def body() -> AsyncIterator[bytes]:
         try:

@@ -1,14 +1,17 @@
 """The state of the whole system."""
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
+from services.gateway.access.roles import Access
+from services.gateway.access.route import gives, guarded_router
 from services.gateway.api.schemas.system import SystemResponse
 from services.gateway.dependencies import get_dependencies
 
-router = APIRouter(prefix="/v1/system", tags=["system"])
+router = guarded_router(prefix="/v1/system", tags=["system"])
 
 
 @router.get("", summary="State of all services and engines")
+@gives(Access.FIGURES)
 async def system(request: Request) -> SystemResponse:
     """Health, rate, lag and version of each service and engine, as last polled.
 

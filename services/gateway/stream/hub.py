@@ -10,6 +10,7 @@ from itertools import islice
 import msgspec
 
 from services.common.metrics import GATEWAY_STREAM_CLIENTS, GATEWAY_STREAM_DROPPED
+from services.gateway.api.fair_share import FairShare, NoPlace
 from services.gateway.api.problems import Problem
 from services.gateway.api.schemas.figures import StreamSnapshot
 from services.gateway.stream.shop_state import ShopState, top_item
@@ -38,7 +39,11 @@ class StreamClient:
     A client is stalled when `queue_limit` messages wait, or when it has taken none for `send_timeout_s` seconds.
     """
 
-    def __init__(self, queue_limit: int, send_timeout_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, queue_limit: int, send_timeout_s: float, clock: Callable[[], float] = time.monotonic, *, owner: str = ""
+    ) -> None:
+        """`owner` is who opened it."""
+        self.owner = owner
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._queue_limit = queue_limit
         self._send_timeout_s = send_timeout_s
@@ -90,7 +95,7 @@ class StreamHub:
         ticker_writes_per_second: int = _TICKER_WRITES_PER_SECOND,
     ) -> None:
         self._ticker = ticker
-        self._max_clients = max_clients
+        self._places: FairShare[StreamClient] = FairShare(max_clients)
         self._queue_limit = queue_limit
         self._send_timeout_s = send_timeout_s
         self._max_ticker_lines = max_ticker_lines
@@ -111,19 +116,32 @@ class StreamHub:
         """Number of open streams."""
         return len(self._clients)
 
-    def open(self, last_event_id: str | None) -> StreamClient:
-        """Add a client, with its first snapshot queued. Raises Problem 503 at the limit, and after `close`."""
-        if self._closed or len(self._clients) >= self._max_clients:
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many open streams", {"Retry-After": "10"})
+    def open(self, last_event_id: str | None, owner: str = "") -> StreamClient:
+        """Add a client of an owner, with its first snapshot queued. Raises Problem 503 at the limit and after `close`.
+
+        Where all places are taken, an owner with more streams than this one loses its newest.
+        """
+        client = StreamClient(self._queue_limit, self._send_timeout_s, owner=owner)
+        self._take_place(client)
         self._send_arrivals()  # else the new client gets them twice: its first snapshot may hold them
-        client = StreamClient(self._queue_limit, self._send_timeout_s)
         client.enqueue(_RETRY + self._first_message(last_event_id))
         self._clients.add(client)
         return client
 
+    def _take_place(self, client: StreamClient) -> None:
+        try:
+            if self._closed:
+                raise NoPlace
+            displaced = self._places.enter(client.owner, client)
+        except NoPlace:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many open streams", {"Retry-After": "10"}) from None
+        if displaced is not None:
+            self._drop(displaced, "another client needs the place, and this address has the most streams", "share")
+
     def leave(self, client: StreamClient) -> None:
         """Remove a client whose connection is closed."""
         self._clients.discard(client)
+        self._places.leave(client.owner, client)
 
     def close(self) -> None:
         """End all streams, because the gateway stops."""
@@ -211,6 +229,6 @@ class StreamHub:
             self._drop(client, reason, "slow")
 
     def _drop(self, client: StreamClient, reason: str, label: str) -> None:
-        self._clients.discard(client)
+        self.leave(client)
         client.end(reason)
         GATEWAY_STREAM_DROPPED.labels(label).inc()

@@ -1,7 +1,10 @@
 """The published models in S3 as the API shows them, and the pointer moved by an admin. Calls block."""
 
+import asyncio
 import logging
 import time
+from concurrent.futures import Executor
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -16,9 +19,11 @@ from services.common.object_store import ObjectStore
 from services.common.storage_errors import NoSuchObject
 from services.gateway.api.problems import Problem
 from services.gateway.api.schemas.models import ModelEntry, Pointer
+from services.gateway.queries.shared_read import SharedRead
 
 logger = logging.getLogger(__name__)
 
+_LISTING_SECONDS = 2.0
 _LATEST_GATE = "reports/gate/latest.json"
 _STATUS: dict[type[Exception], HTTPStatus] = {
     UnknownVersion: HTTPStatus.NOT_FOUND,
@@ -56,14 +61,14 @@ class Registry:
             logger.warning("%s cannot be read: %s", _LATEST_GATE, error)
             return None
 
-    def activate(self, version: str, note: str) -> Pointer:
-        """Point to the version, unless the pointer does already. Raises Problem 404, 409 or 422."""
-        author = ChangeAuthor("admin", note, time.time_ns() // 1_000_000)
+    def activate(self, version: str, note: str, by: str = "admin") -> Pointer:
+        """Point to the version, unless the pointer does already. `by`: a key's name. Raises Problem 404, 409 or 422."""
+        author = ChangeAuthor(by, note, time.time_ns() // 1_000_000)
         try:
             pointer = model_registry.activate(self._store, version, author)
         except (RegistryError, Contended) as error:
             raise Problem(_STATUS.get(type(error), HTTPStatus.CONFLICT), str(error)) from None
-        logger.info("model %s activated by an admin: %s", version, note or "no note")
+        logger.info("model %s activated by %s: %s", version, by, note or "no note")
         return _answer(pointer)
 
     def _manifest(self, version: str) -> ManifestSummary:
@@ -76,6 +81,44 @@ class Registry:
             return model_registry.read_manifest(self._store, version)
         except UnknownVersion:  # deleted since it was listed
             return ManifestSummary(version=version)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelListing:
+    """What is published: where the pointer points, the newest decision of the gate, all versions."""
+
+    current: Pointer | None
+    gate: dict[str, Any] | None
+    models: list[ModelEntry]
+
+
+class ModelListings:
+    """Reads the listing at most once at a time and every few seconds, however many ask for it."""
+
+    def __init__(self, registry: Registry, threads: Executor) -> None:
+        self._registry = registry
+        self.threads = threads
+        self._reading: SharedRead[ModelListing] | None = None
+        self._until = 0.0
+
+    async def read(self) -> ModelListing:
+        """The listing. Raises botocore's errors while S3 is unavailable."""
+        reading = self._reading
+        if reading is None or reading.failed or (not reading.under_way and time.monotonic() > self._until):
+            self._until = time.monotonic() + _LISTING_SECONDS
+            reading = self._reading = SharedRead(self._list())
+        return await reading.result()
+
+    def forget(self) -> None:
+        """Read again at the next call, because something changed."""
+        self._reading = None
+
+    async def _list(self) -> ModelListing:
+        return await asyncio.get_running_loop().run_in_executor(self.threads, self._list_now)
+
+    def _list_now(self) -> ModelListing:
+        registry = self._registry
+        return ModelListing(registry.current(), registry.latest_gate(), registry.models())
 
 
 def _answer(pointer: model_pointer.Pointer) -> Pointer:

@@ -1,19 +1,27 @@
 """Recommendations from the recommender, or bestsellers while it is unavailable: there is always a response."""
 
+import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from functools import cache
+from itertools import islice
 from typing import Any
 
+import msgspec
 from redis.exceptions import RedisError
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from services.common.categories import UNKNOWN
 from services.common.metrics import GATEWAY_RECOMMENDATIONS
 from services.common.money import format_cents
+from services.gateway.api.presence import Turnstile
 from services.gateway.queries.entities import Product, described, read_product, read_purchased
 from services.gateway.queries.shards import LiveTables
 from services.gateway.upstreams.bestsellers import Bestseller, BestsellerCache, top_k
 from services.gateway.upstreams.recommender_client import (
+    PRODUCTS_PER_CALL,
     Filters,
     RecommenderClient,
     RecommenderUnavailable,
@@ -30,6 +38,14 @@ Json = dict[str, Any]
 FALLBACK = "popular_fallback"
 NOTHING_SOLD = "there are no purchases yet, so there are no popular products"
 NOTHING_FITS = "no product passes these filters"
+
+# Of one call: more customers, or more products, would keep the event loop for longer than some ten milliseconds.
+_CUSTOMERS_PER_CALL = 100
+# A batch that takes longer gets popular products for the rest of its customers.
+_BATCH_SECONDS = 8.0
+# Batches of several calls that are answered at the same time, and that wait: each holds up to 24 MB.
+_LARGE_BATCHES = 2
+_LARGE_BATCHES_WAITING = 8
 
 _STRATEGIES: Mapping[int, str] = {
     pb.STRATEGY_PERSONAL: "personal",
@@ -48,6 +64,7 @@ class RecommendationsWithFallback:
         self._model = model
         self._bestsellers = bestsellers
         self._tables = tables
+        self._large_batches = Turnstile(_LARGE_BATCHES, _LARGE_BATCHES_WAITING, "too many large batches wait")
 
     async def for_customer(self, user_id: str, k: int, filters: Filters) -> Json:
         """The k products for one customer."""
@@ -57,14 +74,42 @@ class RecommendationsWithFallback:
             answer = await self._fallback(user_id, k, filters, error)
         return _counted(answer)
 
-    async def for_customers(self, user_ids: Sequence[str], k: int, filters: Filters) -> list[Json]:
-        """The same for many customers, in their order."""
+    async def for_customers(self, user_ids: Sequence[str], k: int, filters: Filters) -> AsyncIterator[Json]:
+        """The same for many customers, in their order. Parts of them leave the event loop to other requests.
+
+        The first part without an answer from the recommender ends the questions to it. Raises Problem 503 where too
+        many large batches wait.
+        """
+        parts = list(_parts(user_ids, k))
+        async with self._large_batches if len(parts) > 1 else nullcontext():
+            ask_until = time.monotonic() + _BATCH_SECONDS
+            asking = True
+            for part in parts:
+                answers = await self._from_recommender(part, k, filters) if asking else None
+                asking = answers is not None and time.monotonic() < ask_until
+                for answer in answers or await self._popular(part, k, filters):
+                    yield _counted(answer)
+                await asyncio.sleep(0)
+
+    async def _from_recommender(self, user_ids: Sequence[str], k: int, filters: Filters) -> list[Json] | None:
         try:
             results = await self._client.recommend_batch(user_ids, k, filters)
-            answers = [_recommendations(user, result) for user, result in zip(user_ids, results, strict=True)]
         except (RecommenderUnavailable, UnknownProduct) as error:
-            answers = [await self._fallback(user_id, k, filters, error) for user_id in user_ids]
-        return [_counted(answer) for answer in answers]
+            logger.debug("fallback to bestsellers: %s", error)
+            return None
+        return [_recommendations(user, result) for user, result in zip(user_ids, results, strict=True)]
+
+    async def _popular(self, user_ids: Sequence[str], k: int, filters: Filters) -> list[Json]:
+        entries = await self._bestsellers.entries()
+        fitting = top_k(entries, len(entries), filters, ())
+        excluded = await self._purchased(user_ids) if self._masks_bought(filters) else [()] * len(user_ids)
+        encoded = cache(lambda place: msgspec.Raw(msgspec.json.encode(_popular_item(fitting[place]))))
+        answers = []
+        for user_id, ignored in zip(user_ids, excluded, strict=True):
+            places = (place for place, entry in enumerate(fitting) if entry[0].product_id not in ignored)
+            items = [encoded(place) for place in islice(places, k)]
+            answers.append(_popular_answer(user_id, items, anything_sold=bool(entries)))
+        return answers
 
     async def for_basket(self, product_ids: Sequence[str], k: int, filters: Filters) -> Json:
         """The k products for an anonymous basket."""
@@ -107,29 +152,24 @@ class RecommendationsWithFallback:
         logger.debug("fallback to bestsellers: %s", error)
         entries = await self._bestsellers.entries()
         if user_id is not None and self._masks_bought(filters):
-            excluded = await self._purchased(user_id)
+            (excluded,) = await self._purchased([user_id])
         items = [_popular_item(entry) for entry in top_k(entries, k, filters, excluded)]
-        message = None if items else NOTHING_FITS if entries else NOTHING_SOLD
-        return {
-            "user_id": user_id,
-            "strategy": FALLBACK,
-            "model_version": None,
-            "variant": None,
-            "state_age_ms": None,
-            "items": items,
-            "message": message,
-            "unknown_product_ids": None,
-        }
+        return _popular_answer(user_id, items, anything_sold=bool(entries))
 
     def _masks_bought(self, filters: Filters) -> bool:
         asked = filters.exclude_purchased
         return self._model.masks_bought if asked is None else asked
 
-    async def _purchased(self, user_id: str) -> Collection[str]:
+    async def _purchased(self, user_ids: Sequence[str]) -> Sequence[Collection[str]]:
         try:
-            return await read_purchased(self._tables.reader, user_id)
+            return await read_purchased(self._tables.reader, user_ids)
         except RedisError:
-            return ()
+            return [()] * len(user_ids)
+
+
+def _parts(user_ids: Sequence[str], k: int) -> Iterator[Sequence[str]]:
+    size = max(1, min(_CUSTOMERS_PER_CALL, PRODUCTS_PER_CALL // k))
+    return (user_ids[start : start + size] for start in range(0, len(user_ids), size))
 
 
 def _counted(answer: Json) -> Json:
@@ -173,6 +213,19 @@ def _item(item: pb.Item) -> Json:
             "product_id": reason.product_id or None,
             "weight": reason.weight,
         },
+    }
+
+
+def _popular_answer(user_id: str | None, items: Sequence[Any], *, anything_sold: bool) -> Json:
+    return {
+        "user_id": user_id,
+        "strategy": FALLBACK,
+        "model_version": None,
+        "variant": None,
+        "state_age_ms": None,
+        "items": items,
+        "message": None if items else NOTHING_FITS if anything_sold else NOTHING_SOLD,
+        "unknown_product_ids": None,
     }
 
 

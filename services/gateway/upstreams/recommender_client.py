@@ -40,7 +40,12 @@ _SERVING_REPLICAS = {
     ],
     "retryThrottling": {"maxTokens": 100, "tokenRatio": 1},
 }
+# Products in the responses of one call. The largest one (ids and texts of full length in four bytes a character) is
+# 3.6 kB, and a message of more than the limit would be thrown away.
+PRODUCTS_PER_CALL = 2_000
+_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 _CHANNEL_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
     ("grpc.service_config_disable_resolution", 1),  # it is not in DNS
     ("grpc.enable_http_proxy", 0),
     # Reconnect soon after the recommender is back: the default backs off up to two minutes.
@@ -114,7 +119,7 @@ class RecommenderClient:
     async def recommend_batch(
         self, user_ids: Sequence[str], k: int, filters: Filters
     ) -> Sequence[pb.RecommendResponse]:
-        """The same for many customers, in their order."""
+        """The same for many customers, in their order: at most PRODUCTS_PER_CALL / k."""
         request = pb.RecommendBatchRequest(user_ids=user_ids, k=k, filters=filters.to_message())
         response = await _call(self._stub.RecommendBatch(request, timeout=self._batch_deadline))
         return response.results

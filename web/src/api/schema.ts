@@ -103,7 +103,9 @@ export interface paths {
          *     With `from` or `to`, products and categories are ranked by the days that start within the range. `share` is then
          *     the part of those days' revenue, and entries without sales are omitted. Such a ranking is cached: ten seconds for
          *     categories, a minute for products. Customers and brands have no sales by day, so a range is an error (422). So is
-         *     a range of products in a shop with more than 25,000.
+         *     a range of products in a shop with more than 25,000. 503 where eight other ranges are being read, or after 10 s.
+         *
+         *     `spenders` needs the role `analyst`.
          */
         get: operations["top_v1_stats_top__board__get"];
         put?: never;
@@ -236,6 +238,8 @@ export interface paths {
         /**
          * For many customers, or for a basket
          * @description One result per customer, in the order of `user_ids`, or one result for the basket `product_ids`.
+         *
+         *     503 where too many large batches wait, or where the answer takes longer than 30 s.
          */
         post: operations["recommend_v1_recommendations_post"];
         delete?: never;
@@ -365,7 +369,7 @@ export interface paths {
         };
         /**
          * The published models
-         * @description Every version with its metrics, newest first, and which one is served.
+         * @description Every version with its metrics, newest first, and which one is served; a few seconds old at most.
          */
         get: operations["models_v1_models_get"];
         put?: never;
@@ -387,7 +391,7 @@ export interface paths {
         put?: never;
         /**
          * Roll back or forward (admin)
-         * @description Make the recommender serve this version, within seconds. Needs the admin's bearer token.
+         * @description Make the recommender serve this version, within seconds. Needs the admin's token or a key of the role `admin`.
          */
         post: operations["activate_v1_models__version__activate_post"];
         delete?: never;

@@ -1,0 +1,58 @@
+"""Roles, and what each of them may do. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a key or a session stands for."""
+
+    VIEWER = "viewer"
+    """Figures without persons."""
+    ANALYST = "analyst"
+    """Figures, customers and their purchases, recommendations."""
+    SENDER = "sender"
+    """Posts events, reads nothing."""
+    RECOMMEND = "recommend"
+    """A web shop: recommendations, reads nothing else."""
+    ADMIN = "admin"
+    """Everything."""
+
+
+class Access(StrEnum):
+    """What a route gives. Each route declares one."""
+
+    PUBLIC = "public"
+    SIGNED_IN = "signed_in"
+    FIGURES = "figures"
+    PERSONS = "persons"
+    EVENTS = "events"
+    RECOMMENDATIONS = "recommendations"
+    SIMILAR_PRODUCTS = "similar_products"
+    ADMIN = "admin"
+
+
+_EVERYBODY = frozenset(Role)
+ALLOWED: Mapping[Access, frozenset[Role]] = {
+    Access.PUBLIC: _EVERYBODY,
+    Access.SIGNED_IN: _EVERYBODY,
+    Access.FIGURES: frozenset({Role.VIEWER, Role.ANALYST, Role.ADMIN}),
+    Access.PERSONS: frozenset({Role.ANALYST, Role.ADMIN}),
+    Access.EVENTS: frozenset({Role.SENDER, Role.ADMIN}),
+    Access.RECOMMENDATIONS: frozenset({Role.RECOMMEND, Role.ANALYST, Role.ADMIN}),
+    Access.SIMILAR_PRODUCTS: frozenset({Role.RECOMMEND, Role.VIEWER, Role.ANALYST, Role.ADMIN}),
+    Access.ADMIN: frozenset({Role.ADMIN}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks: the name of a key, and its role."""
+
+    name: str
+    role: Role
+
+    def may(self, access: Access) -> bool:
+        """Whether the role includes this access."""
+        return self.role in ALLOWED[access]

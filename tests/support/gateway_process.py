@@ -1,0 +1,58 @@
+"""The gateway as a process, with every engine away unless given."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from local.ports import free_port
+from tests.support.gateway_app import AWAY
+
+ROOT = Path(__file__).parents[2]
+
+
+def environment(**settings: str | float) -> dict[str, str]:
+    """The process environment with these settings."""
+    away: dict[str, str | float] = {
+        "redis_url": f"redis://{AWAY}/0",
+        "kafka_bootstrap": AWAY,
+        "recommender_address": AWAY,
+        "s3_endpoint": f"http://{AWAY}",
+        "s3_access_key": "key",
+        "s3_secret_key": "secret",
+    }
+    return {**os.environ, **{f"TILLSTREAM_{name.upper()}": str(value) for name, value in (away | settings).items()}}
+
+
+@contextmanager
+def gateway_process(log: Path, **settings: str | float) -> Iterator[int]:
+    """Run a gateway that answers; gives its port."""
+    port = free_port()
+    command = [sys.executable, "-m", "services.gateway"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment(gateway_port=port, **settings), stdout=output, stderr=output
+        )
+    try:
+        _wait_alive(process, port, log)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_alive(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    for _attempt in range(600):
+        assert process.poll() is None, log.read_text()
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
