@@ -160,6 +160,7 @@ def test_up_with_a_header_and_no_rows_has_no_model_and_says_so(machine: Machine,
 
 @pytest.mark.timeout(600)
 def test_a_demo_serves_its_page_and_leaves_nothing_after_ctrl_c(machine: Machine, purchases: Path) -> None:
+    del machine.environment["TILLSTREAM_SPARK_JAVA_OPTIONS"]  # Spark as users run it, with generated code
     with machine.start("demo", "--csv", str(purchases), "--rate", "20") as demo:
         output = read_until(demo, "the page is ready")
         assert "recommended to customer" in output
