@@ -34,6 +34,7 @@ OPTIONAL = ("user_id", "category_id", "category_code", "brand", "product_name", 
 SEED_LAYOUT = ["event_time", "order_id", "product_id", "category_id", "category_code", "brand", "price", "user_id"]
 SHORT_ROW = ("event_time", "order_id", "product_id", "", "price", "user_id")
 MAX_LINE_BYTES = 2**21
+MAX_LINE_CENTS = 1_000_000_000
 NO_CUSTOMER = (
     r"0,-1,\N,null,(null),nil,none,nan,na,n/a,#n/a,<na>,-,--,?,undefined,[object object],(not set),not set,unknown,"
     "guest,anonymous,anon,00000000-0000-0000-0000-000000000000"
@@ -99,7 +100,7 @@ SELECT happened, order_id, product_id, user_id, category_code, brand, pieces, re
         WHEN unit_cents IS NULL OR abs(unit_cents) > 999999999 THEN 'bad_price'
         WHEN pieces IS NULL OR abs(pieces) > 1000000 THEN 'bad_quantity'
         WHEN unit_cents < 0 AND quantity IS NOT NULL THEN 'bad_price'
-        WHEN revenue IS NULL OR abs(revenue) > 100000000000 THEN 'bad_amount'
+        WHEN revenue IS NULL OR abs(revenue) > $max_line_cents THEN 'bad_amount'
         WHEN unit_cents < 0 AND pieces > 0 THEN 'bad_price'
         WHEN sign(revenue) * sign(pieces) < 0 THEN 'bad_amount'
         WHEN is_unclean(order_id, 128) OR is_unclean(product_id, 128)
@@ -156,10 +157,12 @@ class ReferenceFigures:
         time_zone: str = "UTC",
         newest: datetime | None = None,
         no_customer: str = NO_CUSTOMER,
+        max_line_cents: int = MAX_LINE_CENTS,
     ) -> None:
         """Read and validate the files; `newest` is the latest valid event time (default: now + one day).
 
-        `no_customer`: ids that stand for no customer, separated by commas. Raises UnusableFile.
+        `no_customer`: ids that stand for no customer, separated by commas. `max_line_cents`: the largest total of a
+        line. Raises UnusableFile.
         """
         self._zone = ZoneInfo(time_zone)
         self._database = duckdb.connect()
@@ -169,6 +172,7 @@ class ReferenceFigures:
         unreadable = sum(self._read(file) for file in files)
         latest = (newest or datetime.now(UTC) + timedelta(days=1)).astimezone(UTC).replace(tzinfo=None)
         sql = _SQL.replace("$zone", f"'{time_zone}'").replace("$newest", f"TIMESTAMP '{latest}'")
+        sql = sql.replace("$max_line_cents", str(max_line_cents))
         self.ask(sql.replace("$no_customer", _text_list(no_customer)))
         self.counts = self._count(unreadable)
 

@@ -25,7 +25,7 @@ from local.reference import ReferenceFigures, Section, Sections, UnusableFile, V
 from local.served_figures import Get, Json, details, live_sections, report_sections
 from local.stack import StackError
 from services.common.object_store import ObjectStore
-from services.common.settings import S3Settings, ShopSettings
+from services.common.settings import EventSettings, S3Settings, ShopSettings
 from services.common.storage_errors import NoSuchObject
 
 SHARE_TOLERANCE = 1e-6  # shares are quotients, not money
@@ -80,10 +80,17 @@ def main(arguments: list[str] | None = None) -> int:
 def _reference(options: argparse.Namespace) -> ReferenceFigures:
     """The figures of the files; where a mapping reads them, of what it reads. Raises UnusableFile, StackError."""
     if options.mapping is None:
-        return ReferenceFigures(options.csv, options.time_zone)
+        return _computed(options.csv, options.time_zone)
     with tempfile.TemporaryDirectory() as folder:
         copies = [seed_copy(file, options.mapping, Path(folder)) for file in options.csv]
-        return ReferenceFigures(copies, options.time_zone)
+        return _computed(copies, options.time_zone)
+
+
+def _computed(files: Sequence[Path], time_zone: str) -> ReferenceFigures:
+    """The figures of files in our layout, by the shop's rules. Raises UnusableFile."""
+    rules = EventSettings()
+    max_line_cents = int(rules.max_line_amount * 100)
+    return ReferenceFigures(files, time_zone, no_customer=rules.no_customer, max_line_cents=max_line_cents)
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

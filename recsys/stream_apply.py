@@ -6,8 +6,9 @@ from enum import StrEnum
 from recsys.catalogue import Catalogue, Facts
 from recsys.category_affinity import Categories
 from recsys.live_state import LiveState, Purchase
-from services.common.events import DEFAULT_NO_CUSTOMER, Rejected, parse
+from services.common.event_rules import DEFAULT_RULES, EventRules
 from services.common.events import Purchase as Event
+from services.common.events import Rejected, parse
 from services.common.line_identity import LineVerdict, line_tokens
 
 REMEMBERED_LINES = 250_000
@@ -85,17 +86,17 @@ class StreamApplier:
         categories: Categories,
         live: LiveState,
         dedup: Deduplicator,
-        no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER,
+        rules: EventRules = DEFAULT_RULES,
     ) -> None:
         """`categories` and `live` have as many products as the catalogue has rows.
 
-        `no_customer`: ids that stand for no customer.
+        `rules`: what the shop has set of the validation.
         """
         self.catalogue = catalogue
         self.live = live
         self._categories = categories
         self._dedup = dedup
-        self._no_customer = no_customer
+        self._rules = rules
         self.outcomes: Counter[ApplyOutcome] = Counter()
 
     def apply(self, value: bytes | None, broker_ms: int) -> None:
@@ -104,12 +105,12 @@ class StreamApplier:
 
     def remember(self, value: bytes | None, broker_ms: int) -> None:
         """Remember a record before the model's cut-off, so that a repeat of it is found."""
-        event = parse(value, broker_ms, self._no_customer)
+        event = parse(value, broker_ms, self._rules)
         if not isinstance(event, Rejected):
             self._dedup.verdict(event)
 
     def _outcome(self, value: bytes | None, broker_ms: int) -> ApplyOutcome:
-        event = parse(value, broker_ms, self._no_customer)
+        event = parse(value, broker_ms, self._rules)
         if isinstance(event, Rejected):
             return ApplyOutcome.INVALID
         verdict = self._dedup.verdict(event)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from services.common.events import DEFAULT_NO_CUSTOMER
+from services.common.event_rules import DEFAULT_RULES, EventRules
 from services.common.object_store import ObjectStore
 from spark.line_verdicts import ACCEPTED, REPEAT, VERDICT, judge
 from spark.records import CHECKED, ORIGIN, PURCHASE, checker, ddl
@@ -56,9 +56,9 @@ def read_archive(spark: SparkSession, folder: str | None) -> DataFrame:
     return objects.select(F.col("value").cast("binary").alias("line"), F.col("_metadata.file_path").alias("path"))
 
 
-def check(lines: DataFrame, job_ms: int, no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER) -> DataFrame:
+def check(lines: DataFrame, job_ms: int, rules: EventRules = DEFAULT_RULES) -> DataFrame:
     """Rows of `JUDGED_RECORD`: validated records, and what becomes of each."""
-    checked = lines.where(F.length("line") > 0).mapInArrow(checker(job_ms, no_customer), ddl(CHECKED))
+    checked = lines.where(F.length("line") > 0).mapInArrow(checker(job_ms, rules), ddl(CHECKED))
     grouped = checked.withColumn("line_group", _line_group())
     together = grouped.repartition("line_group").sortWithinPartitions("line_group", *arrival_order())
     return together.mapInArrow(judge, ddl(JUDGED_RECORD))

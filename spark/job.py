@@ -56,7 +56,7 @@ def _each_step(job: Job) -> Iterator[JobOutcome]:
     Where nothing can be trained, no other step follows the third.
     """
     spark, store, settings, step_log, run_id = job.spark, job.store, job.settings, job.step_log, job.run_id
-    checked = steps.read_checked(spark, store, settings.archive_prefix, run_id, settings.no_customer_ids)
+    checked = steps.read_checked(spark, store, settings.archive_prefix, run_id, settings.event_rules)
     purchases, curation = steps.curate_step(spark, store, run_id, checked, step_log)
     yield JobOutcome(None, "only curated, as requested")
 
@@ -88,7 +88,7 @@ def _each_step(job: Job) -> Iterator[JobOutcome]:
 def run_reconcile(job: Job) -> Reconciliation | None:
     """Compare the live figures with the archive, and do nothing else."""
     checked = steps.read_checked(
-        job.spark, job.store, job.settings.archive_prefix, job.run_id, job.settings.no_customer_ids
+        job.spark, job.store, job.settings.archive_prefix, job.run_id, job.settings.event_rules
     )
     curation = steps.check_step(checked, job.step_log)
     return steps.reconcile_step(job.store, job.run_id, checked, curation, job.settings.time_zone, job.step_log)

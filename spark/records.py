@@ -13,7 +13,8 @@ import pyarrow as pa
 from services.common.archive.joined import read_records
 from services.common.archive.keys import hour_end_ms
 from services.common.archive.lines import ArchivedRecord, read_line
-from services.common.events import DEFAULT_NO_CUSTOMER, Purchase, Rejected, parse
+from services.common.event_rules import DEFAULT_RULES, EventRules
+from services.common.events import Purchase, Rejected, parse
 from services.common.line_identity import line_token, replay_token
 
 ORIGIN = (("partition", "int"), ("offset", "bigint"), ("timestamp", "bigint"))
@@ -49,34 +50,34 @@ def ddl(columns: Iterable[tuple[str, str]]) -> str:
     return ", ".join(f"`{name}` {kind}" for name, kind in columns)
 
 
-def checker(job_ms: int, no_customer: frozenset[str]) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def checker(job_ms: int, rules: EventRules) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """A function for `mapInArrow`: batches of (line: binary, path: string) → batches of `CHECKED`.
 
-    `job_ms` is the broker time (epoch ms) of a plain line whose path names no hour. `no_customer`: ids of no customer.
+    `job_ms` is the broker time (epoch ms) of a plain line whose path names no hour. `rules`: of the validation.
     """
 
     def check(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            yield _batch([row for line, path in _lines(batch) for row in checked_rows(line, path, job_ms, no_customer)])
+            yield _batch([row for line, path in _lines(batch) for row in checked_rows(line, path, job_ms, rules)])
 
     return check
 
 
-def checked_rows(line: bytes, path: str, job_ms: int, no_customer: frozenset[str]) -> Iterator[Row]:
+def checked_rows(line: bytes, path: str, job_ms: int, rules: EventRules) -> Iterator[Row]:
     """The rows of an archive line: one, unless its writer put nothing between the records."""
     for record in read_records(line):
-        yield _row(record, path, job_ms, no_customer)
+        yield _row(record, path, job_ms, rules)
 
 
-def checked_row(line: bytes, path: str, job_ms: int, no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER) -> Row:
+def checked_row(line: bytes, path: str, job_ms: int, rules: EventRules = DEFAULT_RULES) -> Row:
     """One archived record as a row of `CHECKED`: a purchase without a reason, or a reason without a purchase."""
-    return _row(read_line(line), path, job_ms, no_customer)
+    return _row(read_line(line), path, job_ms, rules)
 
 
-def _row(record: ArchivedRecord, path: str, job_ms: int, no_customer: frozenset[str]) -> Row:
+def _row(record: ArchivedRecord, path: str, job_ms: int, rules: EventRules) -> Row:
     partition, offset, timestamp, value = record
     arrived = _arrival(path, job_ms) if timestamp is None else timestamp
-    return (partition, offset, timestamp, *_outcome(parse(value, arrived, no_customer)), arrived)
+    return (partition, offset, timestamp, *_outcome(parse(value, arrived, rules)), arrived)
 
 
 def _outcome(checked: Purchase | Rejected) -> Row:

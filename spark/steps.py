@@ -13,6 +13,7 @@ from recsys.evaluation.run_evaluation import Evaluation, EvaluationResult
 from recsys.model_format import InvalidModel, read_manifest
 from services.common import model_registry
 from services.common.conditional_write import encode, put_once
+from services.common.event_rules import EventRules
 from services.common.model_registry import folder_of, manifest_key
 from services.common.object_store import ObjectStore
 from services.common.reconciliation import Reconciliation, in_words
@@ -39,12 +40,12 @@ def curated_folder(run_id: RunId) -> str:
 
 
 def read_checked(
-    spark: SparkSession, store: ObjectStore, archive_prefix: str, run_id: RunId, no_customer: frozenset[str]
+    spark: SparkSession, store: ObjectStore, archive_prefix: str, run_id: RunId, rules: EventRules
 ) -> DataFrame:
     """The validated records of the archive, persisted for the steps that read them."""
     is_empty = next(store.list(archive_prefix), None) is None
     archive = curate.read_archive(spark, None if is_empty else s3a_url(store, archive_prefix))
-    return curate.check(archive, run_id.started_ms, no_customer).persist()
+    return curate.check(archive, run_id.started_ms, rules).persist()
 
 
 def check_step(checked: DataFrame, step_log: StepLog) -> Curation:

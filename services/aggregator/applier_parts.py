@@ -7,7 +7,7 @@ from services.aggregator.budgets import DEFAULT_LIMITS, NameLimits
 from services.aggregator.dead_letter_output import DeadLetterOutput
 from services.aggregator.log_guard import LogRange
 from services.aggregator.settings import AggregatorSettings
-from services.common.events import DEFAULT_NO_CUSTOMER
+from services.common.event_rules import DEFAULT_RULES, EventRules
 from services.common.generations import Generation
 
 
@@ -16,7 +16,7 @@ class ApplierSettings:
     """`chunk`: records of one script call. `time_zone`: of the calendar, until a live generation has another.
 
     `missing_timeout_s`: how long records in neither Kafka nor the archive may still be on their way to the archive;
-    after that they are an error, or skipped with `accept_missing_history`. `no_customer`: ids of no customer.
+    after that they are an error, or skipped with `accept_missing_history`. `rules`: of the validation.
     `names`: budgets of each shard.
     """
 
@@ -25,7 +25,7 @@ class ApplierSettings:
     accept_missing_history: bool
     time_zone: str
     missing_timeout_s: float = 120.0
-    no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER
+    rules: EventRules = DEFAULT_RULES
     names: NameLimits = DEFAULT_LIMITS
 
 
@@ -45,7 +45,7 @@ def applier_settings(settings: AggregatorSettings, generation: Generation) -> Ap
         chunk=settings.aggregator_chunk,
         accept_missing_history=settings.aggregator_accept_missing_history,
         time_zone=generation.time_zone,
-        no_customer=settings.no_customer_ids,
+        rules=settings.event_rules,
         names=NameLimits(
             settings.aggregator_max_brands, settings.aggregator_max_categories, settings.aggregator_max_products
         ),

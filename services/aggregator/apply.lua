@@ -212,6 +212,9 @@ for _, line in ipairs(batch.ticker) do
   call('XADD', KEYS[batch.ticker_key], 'MAXLEN', batch.ticker_kept, '*', 'line', line)
 end
 for _, pair in ipairs(batch.rows) do call('HSET', KEYS[batch.rows_key], pair[1], pair[2]) end
+for at = 1, #batch.file_rows, FIELDS_A_CALL do
+  call('SADD', KEYS[batch.file_rows_key], unpack(batch.file_rows, at, min(at + FIELDS_A_CALL - 1, #batch.file_rows)))
+end
 for _, pair in ipairs(batch.replays) do call('HSET', KEYS[batch.replays_key], pair[1], pair[2]) end
 if batch.uncounted ~= '' then
   call('RPUSH', KEYS[batch.uncounted_key], batch.uncounted)

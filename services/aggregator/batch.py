@@ -51,6 +51,7 @@ class ShardCall:
         state.mark = self.advance.next
         state.last_timestamp_ms = self.effects.last_timestamp_ms
         state.rows.update(self.effects.rows)
+        state.file_rows.update(self.effects.file_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +148,10 @@ class BatchBuilder:
         """The call that counts those records of the dead-letter topic that can be, in the partition's home shard."""
         home = self._store.home_shard(partition.partition)
         shard = state.shards[home]
-        reasons, rows = count_dead_letters(counting, shard.rows)
+        counted = count_dead_letters(counting, shard.rows, shard.file_rows, len(shard.file_rows))
         advance = OffsetAdvance(partition_name(partition), shard.mark, span.end)
-        effects = BatchEffects(span.last_timestamp_ms(shard), rows)
-        return [self._call(home, advance, ShardDelta(dead_letters=reasons), effects)]
+        effects = BatchEffects(span.last_timestamp_ms(shard), counted.rows, file_rows=sorted(counted.file_rows))
+        return [self._call(home, advance, ShardDelta(dead_letters=counted.reasons), effects)]
 
     def _call(self, shard: int, advance: OffsetAdvance, delta: ShardDelta, effects: BatchEffects) -> ShardCall:
         return ShardCall(shard, advance, delta, effects, self._store.payload(shard, advance, delta, effects))

@@ -1,17 +1,19 @@
 """Decides which lines count, and which dead letters. Pure: the caller reads what the tables know of the orders."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from services.aggregator.lines import AcceptedLine
 from services.aggregator.order_counts import KnownOrder
 from services.aggregator.validation import Record
-from services.common.dead_letters import Headers, origin_of, reason_of
+from services.common.dead_letters import FileOrigin, Headers, origin_of, reason_of, row_token
 from services.common.row_watermarks import RowWatermarks
 
 MAX_SOURCES = 10_000
 """Sources of dead letters whose rows a partition keeps."""
+MAX_ROWS = 50_000
+"""Rejected rows of files that a partition keeps."""
 
 
 @dataclass(slots=True)
@@ -58,22 +60,44 @@ def _differs(order: KnownOrder, digest: str | None) -> bool:
     return order.digest != wanted
 
 
-def count_dead_letters(records: Iterable[Record], rows: Mapping[str, int]) -> tuple[Counter[str], dict[str, int]]:
-    """Dead letters by reason, each origin once, and the highest row of each source among them.
+@dataclass(slots=True)
+class CountedDeadLetters:
+    """Dead letters by reason, and what identifies them from now on.
 
-    A sender writes the dead letters of one source in order and to one partition, so a row not above the highest is a
-    repeat. A dead letter without a readable origin counts as an origin of its own, and so does one of a source beyond
-    `MAX_SOURCES`: their rows are not kept.
+    `rows`: source → highest row or offset. `file_rows`: tokens of rows of files.
     """
+
+    reasons: Counter[str] = field(default_factory=Counter)
+    rows: dict[str, int] = field(default_factory=dict)
+    file_rows: set[str] = field(default_factory=set)
+
+
+def count_dead_letters(
+    records: Iterable[Record], rows: Mapping[str, int], file_rows: Container[str] = (), kept: int = 0
+) -> CountedDeadLetters:
+    """Count each rejected record and row once. `kept`: how many `file_rows` there are.
+
+    A row of a file is known by its content (`row_token`): files of one name follow one another, and one file comes
+    under several names. The records of a topic's partition are numbered, and their dead letters come in order and to
+    one partition: one not above the highest is a repeat. A dead letter without a readable origin counts as one of its
+    own, and so does what is beyond `MAX_SOURCES` and `MAX_ROWS`: that is not kept.
+    """
+    counted = CountedDeadLetters()
     watermarks = RowWatermarks(rows)
-    reasons: Counter[str] = Counter()
     sources = set(rows)
     for record in records:
         headers: Headers = list(record.headers)
         origin = origin_of(headers)
-        if origin is not None and (origin.source in sources or len(sources) < MAX_SOURCES):
+        if isinstance(origin, FileOrigin):
+            token = row_token(origin, headers, record.value)
+            if token in file_rows or token in counted.file_rows:
+                continue
+            if kept + len(counted.file_rows) < MAX_ROWS:
+                counted.file_rows.add(token)
+        elif origin is not None and (origin.source in sources or len(sources) < MAX_SOURCES):
             sources.add(origin.source)
             if not watermarks.advance(origin.source, origin.row):
                 continue
-        reasons[reason_of(headers)] += 1
-    return reasons, watermarks.moved
+        counted.reasons[reason_of(headers)] += 1
+    counted.rows = watermarks.moved
+    return counted

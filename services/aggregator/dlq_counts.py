@@ -40,7 +40,7 @@ async def copy_dead_letter_counts(
 
 
 async def _read(redis: RedisClient, keys: Keys, topic: str, numbers: list[int]) -> tuple[Any, Any, list[Any]]:
-    """Counts, missing records, and each partition's (mark, timestamp) and rows, from one transaction."""
+    """Counts, missing records, and each partition's (mark, timestamp), rows and rows of files, from one transaction."""
     async with redis.pipeline(transaction=True) as pipe:
         pipe.hgetall(keys("dead_letters"))
         pipe.hgetall(keys("missing"))
@@ -48,8 +48,9 @@ async def _read(redis: RedisClient, keys: Keys, topic: str, numbers: list[int]) 
             name = f"{topic}/{number}"
             pipe.hmget(keys("marks"), name, timestamp_field(name))
             pipe.hgetall(keys(f"rows:{name}"))
+            pipe.smembers(keys(f"file_rows:{name}"))
         counts, missing, *found = await pipe.execute()
-    return counts, missing, list(zip(found[::2], found[1::2], strict=True))
+    return counts, missing, list(zip(found[::3], found[1::3], found[2::3], strict=True))
 
 
 async def _write(redis: RedisClient, keys: Keys, counts: Any, missing: Any, topic: str) -> None:
@@ -61,8 +62,10 @@ async def _write(redis: RedisClient, keys: Keys, counts: Any, missing: Any, topi
 
 
 async def _write_state(redis: RedisClient, keys: Keys, name: str, state: Any) -> None:
-    (mark, timestamp), rows = state
+    (mark, timestamp), rows, file_rows = state
     if mark is not None:
         await redis.hset(keys("marks"), mapping={name: mark, timestamp_field(name): timestamp})
     if rows:
         await redis.hset(keys(f"rows:{name}"), mapping=rows)
+    if file_rows:
+        await redis.sadd(keys(f"file_rows:{name}"), *file_rows)

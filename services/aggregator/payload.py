@@ -39,9 +39,9 @@ class BatchEffects:
     """What a batch changes in addition to the deltas.
 
     `last_timestamp_ms`: broker timestamp of the last record, epoch milliseconds; None where there is none. `rows`:
-    source of dead letters → highest row. `minute_floor`: the floor that the batch requests, epoch seconds;
-    `expired_tables`: the minute tables below it. `uncounted`: with several shards, the lines of this shard's orders
-    that do not count (`uncounted.py`).
+    source of dead letters → highest offset; `file_rows`: tokens of rejected rows. `minute_floor`: the floor that the
+    batch requests, epoch seconds; `expired_tables`: the minute tables below it. `uncounted`: with several shards, the
+    lines of this shard's orders that do not count (`uncounted.py`).
     """
 
     last_timestamp_ms: int | None
@@ -49,6 +49,7 @@ class BatchEffects:
     minute_floor: int = 0
     expired_tables: Sequence[str] = ()
     uncounted: str = ""
+    file_rows: Sequence[str] = ()
 
 
 def orders_field(partition: str) -> str:
@@ -86,6 +87,8 @@ class Payload:
             "expired_keys": [self._key(table) for table in effects.expired_tables],
             "rows": list(effects.rows.items()),
             "rows_key": self._key(f"rows:{advance.partition}"),
+            "file_rows": effects.file_rows,
+            "file_rows_key": self._key(f"file_rows:{advance.partition}"),
             "replays": list(delta.replays.items()),
             "replays_key": self._key("replays"),
             "uncounted": effects.uncounted,

@@ -19,6 +19,7 @@ from services.aggregator.partition_state import PartitionState
 from services.aggregator.refusals import Refusals
 from services.aggregator.store import TableStore
 from services.aggregator.validation import RejectedRecord, changed_orders, in_offset_order, validate
+from services.common.event_rules import EventRules
 from services.common.metrics import AGGREGATOR_REPEATS
 
 
@@ -28,7 +29,7 @@ class PreparationSettings(Protocol):
     @property
     def dead_letters_topic(self) -> str: ...
     @property
-    def no_customer(self) -> frozenset[str]: ...
+    def rules(self) -> EventRules: ...
     @property
     def names(self) -> NameLimits: ...
 
@@ -66,7 +67,7 @@ class Preparation:
         """Validate the records, and read what is known of their orders. Raises RedisError."""
         if partition.topic == self._settings.dead_letters_topic:
             return Looked(span)
-        lines, rejected = validate(span.records, self._settings.no_customer)
+        lines, rejected = validate(span.records, self._settings.rules)
         lines, refused = self.refusals.split(partition, span.records, lines)
         renamed = await self.budgets.apply(lines, self._store.home_shard(partition.partition))
         orders = await self.orders.read(lines, self._batches.calendar, renamed)

@@ -26,11 +26,11 @@ _MEMBERS_A_CALL = 5000
 
 @dataclass(slots=True)
 class ShardState:
-    """How far one partition is applied in one shard: the next offset, and the highest row of each source.
+    """How far one partition is applied in one shard: the next offset, and the dead letters that have counted.
 
     `orders_mark`: the next offset for the orders' entries, which with several shards are written first; the lines
-    before it that did not count are in `uncounted`. `last_timestamp_ms`: broker timestamp of the record before the
-    mark, epoch milliseconds. It identifies the log.
+    before it that did not count are in `uncounted`. `rows`: source → highest offset; `file_rows`: see `row_token`.
+    `last_timestamp_ms`: broker timestamp of the record before the mark, epoch milliseconds. It identifies the log.
     """
 
     mark: int = 0
@@ -38,6 +38,7 @@ class ShardState:
     rows: dict[str, int] = field(default_factory=dict)
     last_timestamp_ms: int | None = None
     uncounted: Uncounted = field(default_factory=Uncounted)
+    file_rows: set[str] = field(default_factory=set)
 
 
 class OffsetConflict(Exception):
@@ -82,12 +83,14 @@ class TableStore:
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.hmget(keys("marks"), partition, orders_field(partition), timestamp_field(partition))
             pipe.hgetall(keys(f"rows:{partition}"))
-            (mark, orders_mark, timestamp_ms), rows = await pipe.execute()
+            pipe.smembers(keys(f"file_rows:{partition}"))
+            (mark, orders_mark, timestamp_ms), rows, file_rows = await pipe.execute()
         state = ShardState(
             int(mark or 0),
             int(orders_mark or mark or 0),
             {source.decode(): int(row) for source, row in rows.items()},
             None if timestamp_ms is None else int(timestamp_ms),
+            file_rows={token.decode() for token in file_rows},
         )
         if self.shards > 1:
             runs = cast("list[bytes]", await self._redis.lrange(keys(uncounted_table(partition)), 0, -1))

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.aggregator.lines import AcceptedLine
-from services.common.events import DEFAULT_NO_CUSTOMER, Reason, Rejected, parse
+from services.common.event_rules import DEFAULT_RULES, EventRules
+from services.common.events import Reason, Rejected, parse
 from services.common.line_identity import line_tokens
 
 
@@ -31,13 +32,13 @@ class RejectedRecord:
 
 
 def validate(
-    records: Iterable[Record], no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER
+    records: Iterable[Record], rules: EventRules = DEFAULT_RULES
 ) -> tuple[list[AcceptedLine], list[RejectedRecord]]:
     """Accepted lines and rejected records, each in offset order."""
     lines: list[AcceptedLine] = []
     rejected: list[RejectedRecord] = []
     for record in records:
-        parsed = parse(record.value, record.timestamp, no_customer)
+        parsed = parse(record.value, record.timestamp, rules)
         if isinstance(parsed, Rejected):
             rejected.append(RejectedRecord(record, parsed))
         else:

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from services.common.events import Reason, Rejected
 from services.common.texts import is_clean
@@ -63,7 +64,7 @@ class FileOrigin:
 
     @property
     def source(self) -> str:
-        """The sequence that this origin is numbered in; also the dead letter's key."""
+        """The sequence that this origin is numbered in."""
         return self.file
 
     @property
@@ -112,6 +113,16 @@ def origin_of(headers: Headers) -> Origin | None:
         return RecordOrigin(_source(topic), _number(partition), _number(offset))
     except (KeyError, ValueError):
         return None
+
+
+def row_token(origin: FileOrigin, headers: Headers, value: bytes | None) -> str:
+    """What identifies a rejected row: 16 hexadecimal digits.
+
+    With the event id that it would have had, that is its content, whatever its file is called; else its place as well.
+    """
+    event_id = with_values(headers).get(EVENT_ID_HEADER)
+    place = origin.name.encode() if event_id is None else event_id
+    return blake2b(b"%b\0%b" % (place, value or b""), digest_size=8, person=b"row").hexdigest()
 
 
 def _source(header: bytes) -> str:

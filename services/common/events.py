@@ -7,16 +7,15 @@ from functools import lru_cache
 
 import msgspec
 
+from services.common.event_rules import DEFAULT_RULES, EventRules
 from services.common.json_nesting import MAX_NESTING, is_nested_too_deep
 from services.common.line_totals import InconsistentLine, pieces_and_revenue
 from services.common.money import MAX_UNIT_PRICE_CENTS, parse_cents, without_exponent
 from services.common.short_rows import read_short_row
 from services.common.spellings import (
-    NO_CUSTOMER,
     NO_VALUE,
     is_no_customer,
     is_rounded,
-    placeholders,
     unquoted,
     without_float,
 )
@@ -135,27 +134,24 @@ _TOTAL_REASONS = {"price": Reason.BAD_PRICE, "quantity": Reason.BAD_QUANTITY, "a
 _FIELD_IN_ERROR = re.compile(r"`\$\.(\w+)`")
 _BEFORE_ROUNDED = frozenset("+-0123456789")
 _DIGEST = re.compile(r"[0-9a-f]{16}", re.ASCII)
-DEFAULT_NO_CUSTOMER = placeholders(",".join(NO_CUSTOMER))
 
 # Few values fill these columns: a cached check costs a tenth. Keys are short, so that the caches stay small.
 _CACHED_VALUES = 16_384
 _CACHED_LITERAL_BYTES = 24
 
 
-def parse(
-    value: bytes | None, broker_ms: int, no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER
-) -> Purchase | Rejected:
+def parse(value: bytes | None, broker_ms: int, rules: EventRules = DEFAULT_RULES) -> Purchase | Rejected:
     """Validate one record's value against the contract of topic `purchases`.
 
     `broker_ms` is the record's broker time in epoch milliseconds: an event may lie at most a day past it.
-    `no_customer`: ids that stand for no customer (TILLSTREAM_NO_CUSTOMER, the same for all services).
+    `rules`: what the shop has set.
     """
     try:
         wire = _decode(value)
         try:
-            return _purchase(wire, broker_ms, no_customer)
+            return _purchase(wire, broker_ms, rules)
         except _NoPrice:
-            return _purchase(_short_row(value) or wire, broker_ms, no_customer)
+            return _purchase(_short_row(value) or wire, broker_ms, rules)
     except Invalid as invalid:
         return Rejected(invalid.reason, str(invalid))
 
@@ -197,16 +193,16 @@ def _short_row(value: bytes | None) -> _Wire | None:
     )
 
 
-def _purchase(wire: _Wire, broker_ms: int, no_customer: frozenset[str]) -> Purchase:
+def _purchase(wire: _Wire, broker_ms: int, rules: EventRules) -> Purchase:
     event_time = _event_time(_required(wire.event_time, "event_time"), broker_ms)
     price = _price(wire.price)
-    quantity, revenue = _totals(wire, price)
+    quantity, revenue = _totals(wire, price, rules.max_line_cents)
     return Purchase(
         _identifier(wire.event_id, "event_id"),
         event_time,
         _required_identifier(wire.order_id, "order_id"),
         _required_identifier(wire.product_id, "product_id"),
-        _customer(wire.user_id, no_customer) if wire.user_id else None,
+        _customer(wire.user_id, rules.no_customer) if wire.user_id else None,
         _category_id(wire.category_id) if wire.category_id else None,
         _category(wire.category_code),
         _brand(wire.brand),
@@ -351,11 +347,11 @@ def _unit_price(raw: bytes) -> int:
 _cached_unit_price = lru_cache(maxsize=_CACHED_VALUES)(_unit_price)
 
 
-def _totals(wire: _Wire, price: int) -> tuple[int, int]:
-    if wire.quantity is _ABSENT and wire.amount is _ABSENT and price >= 0:
+def _totals(wire: _Wire, price: int, max_cents: int) -> tuple[int, int]:
+    if wire.quantity is _ABSENT and wire.amount is _ABSENT and 0 <= price <= max_cents:
         return 1, price
     try:
-        return pieces_and_revenue(price, _literal(wire.quantity), _literal(wire.amount))
+        return pieces_and_revenue(price, _literal(wire.quantity), _literal(wire.amount), max_cents)
     except InconsistentLine as error:
         raise Invalid(_TOTAL_REASONS[error.field], str(error)) from None
 

@@ -3,8 +3,8 @@
 from services.common.money import parse_cents, parse_whole
 
 MAX_QUANTITY = 1_000_000
-# A thousand million units a line. Figures are exact up to 2^53 cents: 90,000 such lines.
-MAX_REVENUE_CENTS = 100_000_000_000
+# Figures are exact up to 2^53 cents: nine million lines of the default.
+DEFAULT_MAX_LINE_CENTS = 1_000_000_000
 
 
 class InconsistentLine(ValueError):
@@ -15,8 +15,12 @@ class InconsistentLine(ValueError):
         self.field = field
 
 
-def pieces_and_revenue(price: int, quantity: str | None, amount: str | None) -> tuple[int, int]:
+def pieces_and_revenue(
+    price: int, quantity: str | None, amount: str | None, max_cents: int = DEFAULT_MAX_LINE_CENTS
+) -> tuple[int, int]:
     """Pieces and revenue (cents), which never have opposite signs. `price` is in cents; None where a field is missing.
+
+    `max_cents`: the largest revenue, of either sign.
 
     A missing quantity is one piece: sold, or returned where the line's total is negative. So a refund may come as a
     negative price or amount alone. Raises InconsistentLine.
@@ -25,8 +29,8 @@ def pieces_and_revenue(price: int, quantity: str | None, amount: str | None) -> 
     if price < 0 and pieces is not None:
         raise InconsistentLine("price", "price is negative: a return has a positive price and a negative quantity")
     revenue = price * (1 if pieces is None else pieces) if amount is None else _cents(amount)
-    if abs(revenue) > MAX_REVENUE_CENTS:
-        raise InconsistentLine("amount", f"the line's total is not within ±{MAX_REVENUE_CENTS // 100:,}.00")
+    if abs(revenue) > max_cents:
+        raise InconsistentLine("amount", f"the line's total is not within ±{max_cents // 100:,}.{max_cents % 100:02}")
     if pieces is None:
         pieces = -1 if revenue < 0 else 1
     if price < 0 < pieces:

@@ -3,6 +3,7 @@
 Every field is set by `TILLSTREAM_<FIELD>`, e.g. `TILLSTREAM_KAFKA_BOOTSTRAP=broker:9092`.
 """
 
+from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -10,6 +11,8 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.common.event_rules import EventRules
+from services.common.line_totals import DEFAULT_MAX_LINE_CENTS
 from services.common.spellings import NO_CUSTOMER, placeholders
 
 _PREFIX = "TILLSTREAM_"
@@ -95,15 +98,19 @@ class ArchiveSettings(Settings):
 class EventSettings(Settings):
     """How events are read, the same in every service and in the batch job: all of them count the same lines.
 
-    `no_customer`: ids that stand for no customer, separated by commas. Case does not matter. A change needs a rebuild.
+    `no_customer`: ids that stand for no customer, separated by commas. Case does not matter. `max_line_amount`: the
+    largest total of a line, of either sign: a line beyond it is a dead letter. A change of either needs a rebuild.
     """
 
     no_customer: str = ",".join(NO_CUSTOMER)
+    max_line_amount: Decimal = Field(
+        default=Decimal(DEFAULT_MAX_LINE_CENTS) / 100, gt=0, le=1_000_000_000, decimal_places=2
+    )
 
     @cached_property
-    def no_customer_ids(self) -> frozenset[str]:
-        """The ids as the validation compares them."""
-        return placeholders(self.no_customer)
+    def event_rules(self) -> EventRules:
+        """Both as the validation takes them."""
+        return EventRules(placeholders(self.no_customer), int(self.max_line_amount * 100))
 
 
 class DeadLetterLimits(Settings):

@@ -11,7 +11,8 @@ number of distinct orders of anything in the shard of the order.
 | | | `orders:<topic>/<partition>` → with several shards, the mark of `orders` |
 | `missing` | hash | `<topic>/<partition>/<first offset>` → last offset: records lost before they were archived |
 | `ledger` | hash | `<topic>/<partition>` → `revenue quantity events` of all its lines (`LedgerEntry`) |
-| `rows:<topic>/<partition>` | hash | source of dead letters → highest row counted (each origin counts once) |
+| `rows:<topic>/<partition>` | hash | `<topic>/<partition>` → highest offset whose dead letter counted |
+| `file_rows:<topic>/<partition>` | set | rejected rows of files that counted (`dead_letters.row_token`) |
 | `orders` | hash | order_id → its entry: the lines that counted, and what counted the order (`order_entry`) |
 | `order:<order_id>` | set | lines and counters of an order that is too large for one entry |
 | `uncounted:<topic>/<partition>` | list | with several shards, offsets of lines that did not count: the newest |
@@ -29,7 +30,7 @@ number of distinct orders of anything in the shard of the order.
 | `newest_events` | sorted set | `<topic>/<partition>/<offset>` → event time: of the twenty newest events (ADR 88) |
 | `arrivals` | hash | broker second → accepted lines; the newest 300 seconds |
 | `lateness` | hash | upper bound in seconds (`inf` for the last) → lines that arrived so late after event_time |
-| `dead_letters` | hash | reason → distinct origins |
+| `dead_letters` | hash | reason → distinct rejected records and rows |
 
 Times are UTC epoch: milliseconds for instants, seconds for bucket starts. Money is cents.
 """

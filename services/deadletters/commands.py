@@ -61,7 +61,7 @@ async def orders(options: argparse.Namespace, settings: DeadLettersSettings) -> 
     options.reason = [Reason.ORDER_CHANGED.value]
     async with connected(settings) as topics:
         wanted = {dead_letter.order_id async for dead_letter in _matching(topics, options)} - {None}
-        log = OrderLog(order_id for order_id in wanted if order_id is not None)
+        log = OrderLog((order_id for order_id in wanted if order_id is not None), settings.event_rules)
         if wanted:
             with closing(_bar("reading purchases", None, " records")) as bar:
                 async for record in topics.records(settings.purchases_topic, _shown_on(bar)):
@@ -109,7 +109,7 @@ async def replay(options: argparse.Namespace, settings: DeadLettersSettings) -> 
 
 async def _replay_file(file: Path, options: argparse.Namespace, settings: DeadLettersSettings) -> int:
     now_ms = _now_ms()
-    summary = check_events(file, now_ms)
+    summary = check_events(file, now_ms, settings.event_rules)
     if options.file is not None:
         _print_summary(summary)
     if not summary.accepted:
@@ -117,7 +117,7 @@ async def _replay_file(file: Path, options: argparse.Namespace, settings: DeadLe
     target = f"{settings.purchases_topic} at {settings.kafka_bootstrap}"
     if not options.yes and not _confirmed(f"Send {summary.accepted:,} events to {target}?"):
         return refuse(PROGRAM, 2, "nothing was sent; --yes sends without asking")
-    events = (event for _, event in read_events(file, now_ms) if isinstance(event, ValidEvent))
+    events = (event for _, event in read_events(file, now_ms, settings.event_rules) if isinstance(event, ValidEvent))
     with closing(_bar("sending", summary.accepted)) as bar:
         sent = await send_events(events, settings, bar.update)
     print(f"{sent:,} events are in {target}; those that were replayed before count nothing")
@@ -133,7 +133,7 @@ async def _repair_all(
         with _written_whole(out) as write:
             async for dead_letter in _first(_matching(topics, options), options.limit):
                 whole = await topics.whole(dead_letter)
-                repaired = apply_repair(whole, repair_function, _now_ms())
+                repaired = apply_repair(whole, repair_function, _now_ms(), settings.event_rules)
                 summary.add(whole, repaired)
                 if isinstance(repaired, ValidEvent):
                     write(repaired.value + b"\n")

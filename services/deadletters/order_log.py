@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from services.common.event_rules import DEFAULT_RULES, EventRules
 from services.common.events import Purchase, parse
 from services.common.line_identity import LineVerdict, OrderLines, line_tokens
 
@@ -71,7 +72,8 @@ _decode = msgspec.json.Decoder(_OrderOf).decode
 class OrderLog:
     """Collects the records of some orders."""
 
-    def __init__(self, order_ids: Iterable[str]) -> None:
+    def __init__(self, order_ids: Iterable[str], rules: EventRules = DEFAULT_RULES) -> None:
+        self._rules = rules
         self._found: dict[str, list[tuple[Place, Purchase]]] = {order_id: [] for order_id in order_ids}
 
     def add(self, record: tuple[Partition, Record]) -> None:
@@ -83,7 +85,7 @@ class OrderLog:
             return
         if order_id not in self._found:
             return
-        purchase = parse(content.value, content.timestamp)
+        purchase = parse(content.value, content.timestamp, self._rules)
         if isinstance(purchase, Purchase):
             place = Place(content.timestamp, partition.partition, content.offset)
             self._found[purchase.order_id].append((place, purchase))

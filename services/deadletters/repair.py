@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from services.common.event_rules import DEFAULT_RULES, EventRules
 from services.common.events import Purchase, Rejected, parse
 from services.deadletters.dead_letter import DeadLetter, Event
 
@@ -59,7 +60,9 @@ def as_is(event: Event, _dead_letter: DeadLetter) -> Event:
     return event
 
 
-def apply_repair(dead_letter: DeadLetter, repair: Repair, now_ms: int) -> ValidEvent | StillInvalid | None:
+def apply_repair(
+    dead_letter: DeadLetter, repair: Repair, now_ms: int, rules: EventRules = DEFAULT_RULES
+) -> ValidEvent | StillInvalid | None:
     """The event that a dead letter becomes, under the identity of its replay; None where `repair` leaves it out.
 
     `now_ms` stands for the broker's time of the replay.
@@ -78,12 +81,12 @@ def apply_repair(dead_letter: DeadLetter, repair: Repair, now_ms: int) -> ValidE
         value = _encode({**sent, "event_id": dead_letter.replay_id, "replay_of": dead_letter.name})
     except (TypeError, ValueError) as error:
         return StillInvalid("repair_failed", f"the event is no JSON: {error}")
-    return validate(value, now_ms)
+    return validate(value, now_ms, rules)
 
 
-def validate(value: bytes, now_ms: int) -> ValidEvent | StillInvalid:
+def validate(value: bytes, now_ms: int, rules: EventRules = DEFAULT_RULES) -> ValidEvent | StillInvalid:
     """Validate an event that is to be replayed, by the contract."""
-    verdict = parse(value, now_ms)
+    verdict = parse(value, now_ms, rules)
     if isinstance(verdict, Rejected):
         return StillInvalid(verdict.reason.value, verdict.detail)
     if verdict.replay_of is None:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from aiokafka import AIOKafkaProducer
 
+from services.common.event_rules import EventRules
 from services.common.kafka import producer_options
 from services.deadletters.repair import RepairSummary, StillInvalid, ValidEvent, validate
 from services.deadletters.settings import DeadLettersSettings
@@ -15,18 +16,18 @@ _IN_FLIGHT = 1000
 T = TypeVar("T")
 
 
-def read_events(file: Path, now_ms: int) -> Iterator[tuple[int, ValidEvent | StillInvalid]]:
+def read_events(file: Path, now_ms: int, rules: EventRules) -> Iterator[tuple[int, ValidEvent | StillInvalid]]:
     """Line number and verdict of every event of a file of JSON lines; blank lines are none. Raises OSError."""
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if value := line.strip():
-                yield number, validate(value, now_ms)
+                yield number, validate(value, now_ms, rules)
 
 
-def check_events(file: Path, now_ms: int) -> RepairSummary:
+def check_events(file: Path, now_ms: int, rules: EventRules) -> RepairSummary:
     """What sending a file would do. Raises OSError."""
     summary = RepairSummary()
-    for number, event in read_events(file, now_ms):
+    for number, event in read_events(file, now_ms, rules):
         match event:
             case ValidEvent(_, purchase):
                 summary.accepted += 1

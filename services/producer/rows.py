@@ -15,7 +15,8 @@ from services.common.dead_letters import (
     cut,
     dead_letter_headers,
 )
-from services.common.events import DEFAULT_NO_CUSTOMER, Invalid, Purchase, Reason, Rejected, parse
+from services.common.event_rules import DEFAULT_RULES, EventRules
+from services.common.events import Invalid, Purchase, Reason, Rejected, parse
 from services.producer.csv_rows import Block, Row, csv_line, original_bytes
 from services.producer.fields import RowFields
 from services.producer.line_ids import LineIds
@@ -33,7 +34,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class RejectedRow(msgspec.Struct, frozen=True):
-    """One row that could not be accepted, ready for `purchases.dlq`; `value` is the row's original bytes."""
+    """One row that could not be accepted, ready for `purchases.dlq`; `value` is the row's original bytes.
+
+    `key` follows from the row where it can, so that the row comes by the same partition from every file.
+    """
 
     key: str
     value: bytes
@@ -66,7 +70,7 @@ class RowEncoder:
     """Turns the rows of one source into records, in order.
 
     `columns` is the file's header; `ids` the identity of the file's lines; `place` maps a key's text to (partition,
-    key bytes); `no_customer`: ids that stand for no customer.
+    key bytes); `rules`: what the shop has set of the validation.
     """
 
     def __init__(
@@ -75,14 +79,14 @@ class RowEncoder:
         source: str,
         ids: LineIds,
         place: Callable[[str], tuple[int, bytes]],
-        no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER,
+        rules: EventRules = DEFAULT_RULES,
     ) -> None:
         self._fields = RowFields(columns)
         self._source = source
         self._ids = ids
         self._columns_header = (COLUMNS_HEADER, csv_line(columns).encode(errors="backslashreplace"))
         self._place = place
-        self._no_customer = no_customer
+        self._rules = rules
 
     def encode(self, block: Block, now_ms: int) -> list[Record | RejectedRow]:
         """One record or dead letter for each row of the block. `now_ms` stands for the broker's time."""
@@ -97,7 +101,7 @@ class RowEncoder:
             value = self._event(row, event_id, digest)
         except (Invalid, UnicodeEncodeError):
             return None
-        purchase = parse(value, now_ms, self._no_customer)
+        purchase = parse(value, now_ms, self._rules)
         if not isinstance(purchase, Purchase):
             return None
         partition, key = self._place(purchase.partition_key)
@@ -116,12 +120,12 @@ class RowEncoder:
         headers = [*dead_letter_headers(origin, rejected, SERVICE), self._columns_header]
         if event_id:
             headers.append((EVENT_ID_HEADER, event_id.encode()))
-        return RejectedRow(origin.source, value, headers, rejected.reason)
+        return RejectedRow(event_id or origin.name, value, headers, rejected.reason)
 
     def _rejection(self, row: Row, event_id: str, now_ms: int) -> Rejected:
         """Why a row was not accepted; asked again instead of carried along, because bad rows are few."""
         try:
-            outcome = parse(self._event(row, event_id, ""), now_ms, self._no_customer)
+            outcome = parse(self._event(row, event_id, ""), now_ms, self._rules)
         except UnicodeEncodeError:
             return Rejected(Reason.BAD_ROW, "the row is not UTF-8 text")
         except Invalid as invalid:

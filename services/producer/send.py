@@ -226,7 +226,7 @@ class _Run:
         self._progress = progress
         self._alarm = alarm
         self._place = keyed_partitioner(partitions[settings.purchases_topic])
-        self._no_customer = settings.no_customer_ids
+        self._rules = settings.event_rules
         self._outbox = Outbox(
             connection.producer,
             purchases=settings.purchases_topic,
@@ -263,7 +263,7 @@ class _Run:
     async def _put_all(self) -> None:
         next_row = self._plan.checkpoint.next_row
         with open_purchases(self._job.path, self._job.mapping) as file:
-            encoder = RowEncoder(file.columns, self._job.source, self._ids, self._place, self._no_customer)
+            encoder = RowEncoder(file.columns, self._job.source, self._ids, self._place, self._rules)
             for block in file.blocks(next_row, self._plan.end):
                 rows = encoder.encode(block, int(time.time() * 1000))
                 async for batch in paced_batches(rows, self._job.pace):

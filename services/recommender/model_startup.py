@@ -42,7 +42,7 @@ class ModelActivator:
         training = seed.training
         start = StreamStart(training.offsets, not_before_ms=model.created_at_ms)
         applier = StreamApplier(
-            model.catalogue, model.scorer.categories, live, Deduplicator(), self._settings.no_customer_ids
+            model.catalogue, model.scorer.categories, live, Deduplicator(), self._settings.event_rules
         )
         first = not self._consumers
         consumer = PurchaseConsumer(self._settings, start, applier, model.version)

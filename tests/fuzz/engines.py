@@ -206,10 +206,11 @@ def _require(holds: bool, what: str) -> None:
         raise Broken(what)
 
 
-def aggregator_environment(stand: Stand) -> dict[str, str]:
+def aggregator_environment(stand: Stand, **settings: str) -> dict[str, str]:
     """What an aggregator of the stand is started with."""
     return _environment(
         stand,
+        **settings,
         redis_url=stand.redis_url,
         dead_letters_topic=stand.topics.dead_letters,
         aggregator_group=stand.topics.purchases,

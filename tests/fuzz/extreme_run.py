@@ -18,7 +18,7 @@ from services.common.dead_letters import RecordOrigin, origin_of, reason_of
 from services.common.events import Purchase, parse
 from services.common.tables import shard_keys
 from tests.fuzz.engines import Stand, aggregator_environment, is_applied, stand_of_its_own
-from tests.fuzz.extremes import extreme_events, largest_events
+from tests.fuzz.extremes import MAX_REVENUE_CENTS, RULES, extreme_events, largest_events
 from tests.fuzz.invariants import Broken
 from tests.support.live_tables import totals
 from tests.support.polling import wait_until
@@ -56,7 +56,8 @@ def _round(name: str, values: Sequence[bytes]) -> str | None:
 def apply_extremes(stand: Stand, values: Sequence[bytes]) -> str:
     """Send the events and wait until all are applied. A line that says what became of them; raises Broken."""
     begun = time.monotonic()
-    with service("services.aggregator", [], aggregator_environment(stand), stand.folder / "extremes.log") as aggregator:
+    environment = aggregator_environment(stand, max_line_amount=str(MAX_REVENUE_CENTS // 100))
+    with service("services.aggregator", [], environment, stand.folder / "extremes.log") as aggregator:
         asyncio.run(_send(stand, values))
         with redis.Redis.from_url(stand.redis_url) as client:
             wait_until(
@@ -95,7 +96,7 @@ def _check(client: redis.Redis, stand: Stand, refused: dict[RecordOrigin, str]) 
     counted: list[Purchase] = []
     for record in read_topic(stand.kafka, stand.topics.purchases):
         if RecordOrigin(stand.topics.purchases, record.partition, record.offset) not in refused:
-            verdict = parse(record.value, record.timestamp)
+            verdict = parse(record.value, record.timestamp, RULES)
             assert isinstance(verdict, Purchase), verdict
             counted.append(verdict)
     for name, truth in (

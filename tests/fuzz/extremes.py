@@ -8,11 +8,15 @@ import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+from services.common.event_rules import EventRules
 from services.common.events import EARLIEST_EVENT_MS, Purchase, parse
-from services.common.line_totals import MAX_QUANTITY, MAX_REVENUE_CENTS
+from services.common.line_totals import MAX_QUANTITY
 from services.common.money import MAX_UNIT_PRICE_CENTS, format_cents
 from services.common.times import format_time
 
+MAX_REVENUE_CENTS = 100_000_000_000
+"""The most that a shop may set: some 90,000 such lines are more than the tables can hold."""
+RULES = EventRules(max_line_cents=MAX_REVENUE_CENTS)
 Event = dict[str, object]
 Style = Callable[[random.Random, int, int], Event]
 
@@ -83,7 +87,7 @@ def _styles(seed: int, end: int) -> Iterator[Style]:
 
 def _encoded(event: Event, broker_ms: int) -> bytes:
     value = json.dumps(event, ensure_ascii=False).encode()
-    verdict = parse(value, broker_ms)
+    verdict = parse(value, broker_ms, RULES)
     assert isinstance(verdict, Purchase), (event, verdict)
     return value
 

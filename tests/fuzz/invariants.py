@@ -23,7 +23,7 @@ from services.common.events import (
     Rejected,
     parse,
 )
-from services.common.line_totals import MAX_QUANTITY, MAX_REVENUE_CENTS
+from services.common.line_totals import DEFAULT_MAX_LINE_CENTS, MAX_QUANTITY
 from services.common.money import MAX_UNIT_PRICE_CENTS, format_cents
 from services.common.times import format_time
 from services.gateway.api.problems import Problem
@@ -151,7 +151,7 @@ def _check_purchase(purchase: Purchase, broker_ms: int) -> None:
     _check_number("event_time", purchase.event_time, EARLIEST_EVENT_MS, broker_ms + FUTURE_TOLERANCE_MS)
     _check_number("price", purchase.price, 0, MAX_UNIT_PRICE_CENTS)
     _check_number("quantity", purchase.quantity, -MAX_QUANTITY, MAX_QUANTITY)
-    _check_number("revenue", purchase.revenue, -MAX_REVENUE_CENTS, MAX_REVENUE_CENTS)
+    _check_number("revenue", purchase.revenue, -DEFAULT_MAX_LINE_CENTS, DEFAULT_MAX_LINE_CENTS)
 
 
 def _check_text(name: str, text: str | None, longest: int, required: bool = False) -> None:

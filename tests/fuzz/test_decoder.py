@@ -48,7 +48,7 @@ def test_a_message_can_be_made_again() -> None:
 def test_a_broken_promise_is_reported_with_its_message(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(invariants, "MAX_REVENUE_CENTS", 1)
+    monkeypatch.setattr(invariants, "DEFAULT_MAX_LINE_CENTS", 1)
     with pytest.raises(Broken, match="revenue is"):
         judge(written(next(valid_messages())), BROKER_MS)
     assert fuzz.main(["--messages", "100", "--save", str(tmp_path)]) == 1

@@ -97,7 +97,7 @@ async def send(request: Request, key: IdempotencyKey = None) -> EventsResponse:
     _require_json(request)
     dependencies = get_dependencies(request)
     key = key.strip('"') if key else None
-    events = read_events(await request.body(), dependencies.settings.no_customer_ids, key)
+    events = read_events(await request.body(), dependencies.settings.event_rules, key)
     try:
         verdicts = await dependencies.event_producer.send(events)
     except EventsUnconfirmed as error:

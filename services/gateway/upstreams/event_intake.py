@@ -12,7 +12,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
-from services.common.events import DEFAULT_NO_CUSTOMER, Purchase, Reason, Rejected, parse
+from services.common.event_rules import DEFAULT_RULES, EventRules
+from services.common.events import Purchase, Reason, Rejected, parse
 from services.common.kafka import producer_options
 from services.common.metrics import GATEWAY_INTAKE
 from services.gateway.api.problems import bad_field
@@ -48,7 +49,7 @@ class SubmittedEvent:
 
 
 def read_events(
-    body: bytes, no_customer: frozenset[str] = DEFAULT_NO_CUSTOMER, idempotency_key: str | None = None
+    body: bytes, rules: EventRules = DEFAULT_RULES, idempotency_key: str | None = None
 ) -> list[SubmittedEvent]:
     """The events of a request body, which is one object or a list. Each is validated on its own.
 
@@ -59,7 +60,7 @@ def read_events(
     values = _split(body)
     if idempotency_key is not None:
         values = [_named(value, f"{idempotency_key}:{index}") for index, value in enumerate(values)]
-    return [SubmittedEvent(value, _validated(value, now_ms, no_customer)) for value in values]
+    return [SubmittedEvent(value, _validated(value, now_ms, rules)) for value in values]
 
 
 def _named(value: bytes, event_id: str) -> bytes:
@@ -76,8 +77,8 @@ def _named(value: bytes, event_id: str) -> bytes:
     return msgspec.json.encode(fields | {"event_id": event_id})
 
 
-def _validated(value: bytes, now_ms: int, no_customer: frozenset[str]) -> Purchase | Rejected:
-    outcome = parse(value, now_ms, no_customer)
+def _validated(value: bytes, now_ms: int, rules: EventRules) -> Purchase | Rejected:
+    outcome = parse(value, now_ms, rules)
     if isinstance(outcome, Purchase) and outcome.order_digest is not None:
         return Rejected(Reason.BAD_ID, "order_digest is only for exports, which the producer sends: leave it out")
     return outcome

@@ -6,7 +6,7 @@ from services.aggregator import dedup
 from services.aggregator.dedup import count_dead_letters, judge
 from services.aggregator.order_counts import KnownOrder
 from services.aggregator.validation import changed_orders, in_offset_order, validate
-from services.common.dead_letters import FileOrigin, RecordOrigin, dead_letter_headers
+from services.common.dead_letters import EVENT_ID_HEADER, FileOrigin, RecordOrigin, dead_letter_headers
 from services.common.events import Reason, Rejected
 from tests.support.records import FakeRecord, purchase_record
 
@@ -55,9 +55,16 @@ def test_a_line_of_a_changed_order_becomes_a_dead_letter_in_its_place() -> None:
     assert [each.record.offset for each in in_offset_order([*changed_orders(records, lines[1:]), dead])] == [4, 6]
 
 
-def dead_letter(offset: int, origin: FileOrigin | RecordOrigin | None, reason: Reason = Reason.BAD_PRICE) -> FakeRecord:
+def dead_letter(
+    offset: int, origin: FileOrigin | RecordOrigin | None, reason: Reason = Reason.BAD_PRICE, value: bytes = b"row"
+) -> FakeRecord:
     headers = dead_letter_headers(origin, Rejected(reason, "why"), "producer") if origin else []
-    return FakeRecord(offset, b"row", headers=headers)
+    return FakeRecord(offset, value, headers=headers)
+
+
+def rejected_row(file: str, row: int, event_id: str, value: bytes) -> FakeRecord:
+    found = dead_letter(0, FileOrigin(file, row), value=value)
+    return FakeRecord(0, value, headers=[*found.headers, (EVENT_ID_HEADER, event_id.encode())])
 
 
 def test_dead_letters_count_each_origin_once() -> None:
@@ -66,28 +73,52 @@ def test_dead_letters_count_each_origin_once() -> None:
         dead_letter(1, FileOrigin("kz.csv", 7)),
         dead_letter(2, FileOrigin("kz.csv", 9), Reason.BAD_TIME),
         dead_letter(3, RecordOrigin("purchases", 2, 7)),
-        dead_letter(4, FileOrigin("kz.csv", 8)),
+        dead_letter(4, RecordOrigin("purchases", 2, 7)),
+        dead_letter(5, FileOrigin("kz.csv", 8)),
     ]
-    reasons, moved = count_dead_letters(dead_letters, {})
-    assert dict(reasons) == {"bad_price": 2, "bad_time": 1}
-    assert moved == {"kz.csv": 9, "purchases/2": 7}
-    assert count_dead_letters(dead_letters, moved)[0].total() == 0
+    counted = count_dead_letters(dead_letters, {})
+    assert dict(counted.reasons) == {"bad_price": 3, "bad_time": 1}
+    assert counted.rows == {"purchases/2": 7}
+    again = count_dead_letters(dead_letters, counted.rows, counted.file_rows, len(counted.file_rows))
+    assert again.reasons.total() == 0
+
+
+def test_a_rejected_row_counts_once_whatever_its_file_is_called_and_wherever_it_stands() -> None:
+    rows = [rejected_row("orders.csv", 5, "a_1", b"x"), rejected_row("again.csv", 90, "a_1", b"x")]
+    assert count_dead_letters(rows, {}).reasons.total() == 1
+    equal = [rejected_row("orders.csv", 5, "a_1", b"x"), rejected_row("orders.csv", 6, "a_2", b"x")]
+    assert count_dead_letters(equal, {}).reasons.total() == 2
+
+
+def test_the_next_file_of_a_name_has_rejected_rows_of_its_own() -> None:
+    monday = count_dead_letters([rejected_row("orders.csv", 90, "a_1", b"x"), dead_letter(1, FileOrigin("f", 9))], {})
+    tuesday = [rejected_row("orders.csv", 5, "b_1", b"y"), dead_letter(1, FileOrigin("f", 9), value=b"other")]
+    assert count_dead_letters(tuesday, monday.rows, monday.file_rows).reasons.total() == 2
+
+
+def test_nobody_silences_the_rejected_rows_of_a_file() -> None:
+    poison = dead_letter(0, FileOrigin("kz.csv", 10**14))
+    assert count_dead_letters([poison, dead_letter(1, FileOrigin("kz.csv", 1))], {}).reasons.total() == 2
 
 
 def test_a_dead_letter_without_origin_is_one_of_its_own() -> None:
-    assert dict(count_dead_letters([dead_letter(0, None), dead_letter(1, None)], {})[0]) == {"unnamed": 2}
+    assert dict(count_dead_letters([dead_letter(0, None), dead_letter(1, None)], {}).reasons) == {"unnamed": 2}
 
 
 @pytest.mark.parametrize("row", [b"9" * 20, b"9" * 5000, b"-1", b"seven", b"\xff", b""])
 def test_a_dead_letter_with_an_unreadable_row_is_one_of_its_own(row: bytes) -> None:
     odd = [FakeRecord(at, b"row", headers=[("source-file", b"kz.csv"), ("source-row", row)]) for at in (0, 1)]
-    reasons, moved = count_dead_letters([*odd, dead_letter(2, FileOrigin("kz.csv", 7))], {})
-    assert reasons.total() == 3
-    assert moved == {"kz.csv": 7}
+    counted = count_dead_letters([*odd, dead_letter(2, FileOrigin("kz.csv", 7))], {})
+    assert counted.reasons.total() == 3
+    assert len(counted.file_rows) == 1
 
 
-def test_sources_beyond_the_budget_count_without_being_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_beyond_the_budgets_counts_without_being_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dedup, "MAX_SOURCES", 2)
-    dead_letters = [dead_letter(n, FileOrigin(source, 1)) for n, source in enumerate("aabbccc")]
-    reasons, moved = count_dead_letters(dead_letters, {})
-    assert (reasons.total(), moved) == (2 + 3, {"a": 1, "b": 1})
+    monkeypatch.setattr(dedup, "MAX_ROWS", 3)
+    records = [dead_letter(n, RecordOrigin(source, 0, 1)) for n, source in enumerate("aabbccc")]
+    counted = count_dead_letters(records, {})
+    assert (counted.reasons.total(), counted.rows) == (2 + 3, {"a/0": 1, "b/0": 1})
+    rows = [dead_letter(n, FileOrigin(file, 1)) for n, file in enumerate("aabbccc")]
+    counted = count_dead_letters(rows, {}, (), kept=1)
+    assert (counted.reasons.total(), len(counted.file_rows)) == (2 + 3, 2)

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.events import DEFAULT_NO_CUSTOMER, EARLIEST_EVENT_MS, Purchase, Rejected, parse
-from services.common.line_totals import MAX_QUANTITY, MAX_REVENUE_CENTS
+from services.common.event_rules import DEFAULT_RULES
+from services.common.events import EARLIEST_EVENT_MS, Purchase, Rejected, parse
+from services.common.line_totals import DEFAULT_MAX_LINE_CENTS, MAX_QUANTITY
 from services.common.money import MAX_UNIT_PRICE_CENTS, format_cents
 from services.common.spellings import NO_VALUE, is_no_customer, is_rounded, unquoted, without_float
 from services.common.times import format_time
@@ -29,7 +30,7 @@ def is_as_it_stands(identifier: str) -> bool:
     """Whether an id has no spelling that is read as another id, or as none."""
     read = unquoted(identifier)
     odd = is_rounded(read) or read in NO_VALUE or without_float(read) != read
-    return read == identifier and not odd and not is_no_customer(identifier, DEFAULT_NO_CUSTOMER)
+    return read == identifier and not odd and not is_no_customer(identifier, DEFAULT_RULES.no_customer)
 
 
 CLEAN = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])
@@ -45,7 +46,7 @@ def purchases(draw: st.DrawFn) -> Purchase:
     """Any purchase that the contract allows."""
     event_id = draw(st.none() | IDS)
     quantity = draw(st.integers(-MAX_QUANTITY, MAX_QUANTITY))
-    revenue = draw(st.integers(-MAX_REVENUE_CENTS, MAX_REVENUE_CENTS))
+    revenue = draw(st.integers(-DEFAULT_MAX_LINE_CENTS, DEFAULT_MAX_LINE_CENTS))
     return Purchase(
         event_id=event_id,
         event_time=draw(st.integers(EARLIEST_EVENT_MS, NOW)),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.common.event_rules import EventRules
 from services.common.events import (
     EARLIEST_EVENT_MS,
     FUTURE_TOLERANCE_MS,
@@ -218,8 +219,8 @@ def test_a_required_field_may_not(field: str, absent: Any) -> None:
         ({"price": "-0.00"}, 0),
         ({"price": "1.10", "amount": "-5.00"}, -500),
         ({"price": "1.10", "amount": 0}, 0),
-        ({"price": "1000.00", "quantity": 1_000_000}, 100_000_000_000),
-        ({"price": "1.00", "amount": "-1000000000.00"}, -100_000_000_000),
+        ({"price": "10.00", "quantity": 1_000_000}, 1_000_000_000),
+        ({"price": "1.00", "amount": "-10000000.00"}, -1_000_000_000),
     ],
 )
 def test_a_lines_revenue_is_its_amount_else_price_times_quantity(fields: dict[str, Any], revenue: int) -> None:
@@ -291,9 +292,27 @@ def test_a_placeholder_is_no_customer(user_id: str) -> None:
 def test_what_stands_for_no_customer_is_a_setting() -> None:
     event = json.dumps(EVENT | {"user_id": "Laufkunde"}).encode()
     other = json.dumps(EVENT | {"user_id": "guest"}).encode()
-    no_customer = placeholders("laufkunde, kasse")
-    found = [parse(value, NOW, no_customer) for value in (event, other)]
+    rules = EventRules(no_customer=placeholders("laufkunde, kasse"))
+    found = [parse(value, NOW, rules) for value in (event, other)]
     assert [outcome.user_id for outcome in found if isinstance(outcome, Purchase)] == [None, "guest"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"price": "50.01"},
+        {"price": "10.00", "quantity": 6},
+        {"price": "10.00", "quantity": -6},
+        {"price": "1.00", "amount": "50.01"},
+        {"price": "-50.01"},
+    ],
+)
+def test_the_largest_total_of_a_line_is_a_setting(fields: dict[str, Any]) -> None:
+    value = json.dumps(EVENT | fields).encode()
+    outcomes = [parse(value, NOW, EventRules(max_line_cents=cents)) for cents in (6_001, 5_000)]
+    assert isinstance(outcomes[0], Purchase)
+    assert isinstance(outcomes[1], Rejected)
+    assert (outcomes[1].reason, "±50.00" in outcomes[1].detail) == (Reason.BAD_AMOUNT, True)
 
 
 @pytest.mark.parametrize("text", [r"\N", "NULL", "nan", "undefined", "N/A"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.common.event_rules import DEFAULT_RULES
 from services.common.dead_letters import FileOrigin, RecordOrigin
 from services.deadletters.dead_letter import DeadLetter, Event
 from services.deadletters.formatting import summary_lines
@@ -108,7 +109,7 @@ def test_a_file_of_events_is_judged_line_by_line(tmp_path: Path) -> None:
     assert isinstance(repaired, ValidEvent)
     file = tmp_path / "repaired.jsonl"
     file.write_bytes(b"\n".join([repaired.value, b"", b"{", repaired.value.replace(b"1.50", b"1.505")]) + b"\n")
-    outcome = check_events(file, NOW)
+    outcome = check_events(file, NOW, DEFAULT_RULES)
     assert (outcome.accepted, outcome.worth, dict(outcome.refused)) == (1, 150, {"not_json": 1, "bad_price": 1})
     assert outcome.faults["bad_price"][0].startswith("repaired.jsonl line 4  price '1.505'")
 

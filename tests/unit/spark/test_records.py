@@ -5,7 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from services.common.events import DEFAULT_NO_CUSTOMER, Purchase, parse
+from services.common.event_rules import DEFAULT_RULES
+from services.common.events import Purchase, parse
 from services.common.line_identity import line_token
 from spark.records import CHECKED, checked_row, checker
 
@@ -101,7 +102,7 @@ def test_a_plain_line_without_an_hour_is_held_against_the_start_of_the_job() -> 
 def test_batches_keep_their_lines_and_may_be_empty() -> None:
     lines = [json.dumps(EVENT).encode(), b"not json"]
     batches = [lines_batch(lines), lines_batch([])]
-    full, empty = checker(JOB_MS, DEFAULT_NO_CUSTOMER)(iter(batches))
+    full, empty = checker(JOB_MS, DEFAULT_RULES)(iter(batches))
     assert full.column("reason").to_pylist() == [None, "not_json"]
     assert full.column("revenue").to_pylist() == [-32402, None]
     assert empty.num_rows == 0
