@@ -74,8 +74,8 @@ def _unusual() -> Iterator[dict[str, Any]]:
     usual = {"event_time": format_time(BROKER_MS), "order_id": "1", "product_id": "2", "price": "1.10"}
     yield usual
     yield usual | {"order_id": "заказ/№ 1", "product_id": "😀" * 64, "user_id": 'quo"te\\', "brand": "é\u2028\ufeff"}
-    yield usual | {"price": "9999999.99", "quantity": 100}
-    yield usual | {"price": 12, "quantity": "-3", "amount": "-999999999.99"}
+    yield usual | {"price": "9999999.99", "quantity": -1}
+    yield usual | {"price": 12, "quantity": "-3", "amount": "-9999999.99"}
     yield usual | {"price": "0", "quantity": 0, "amount": 0}
     yield usual | {"event_time": "2020-02-29T23:59:59.999999999-23:59", "category_code": "a.b.c.d.e.f.g.h"}
     yield usual | {"user_id": "u" * 128, "product_name": "n" * 256, "category_id": " "}
