@@ -163,7 +163,7 @@ def test_a_file_with_good_short_and_bad_rows(kafka: str, names: TopicNames, shel
     assert letters[FileOrigin("kz.csv", 100)].value == BAD_TIME.encode()
     assert letters[FileOrigin("kz.csv", 300)].value == b"half a row"
     assert Counter(reason_of([*r.headers.items()]) for r in letters.values()) == {"bad_time": 1, "bad_row": 1}
-    assert {r.key for r in letters.values()} == {b"kz.csv"}
+    assert all(r.key == r.headers["source-event-id"] for r in letters.values())
 
     status, output = shell.run(path)
     assert (status, "nothing to do" in output) == (0, True)
