@@ -17,7 +17,7 @@ from local.http import get_json
 from local.layout import REPOSITORY, Layout
 from local.settings import StackSettings
 from local.stack import Stack
-from tests.integration.test_stack import Machine
+from tests.support.machine import Machine
 from tests.support.polling import wait_until
 from tests.support.shop import BAD_TIME, Row, whole_rows, write_csv
 

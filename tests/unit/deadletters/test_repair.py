@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from services.common.event_rules import DEFAULT_RULES
 from services.common.dead_letters import FileOrigin, RecordOrigin
+from services.common.event_rules import DEFAULT_RULES
 from services.deadletters.dead_letter import DeadLetter, Event
 from services.deadletters.formatting import summary_lines
 from services.deadletters.repair import (

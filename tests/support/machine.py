@@ -1,0 +1,63 @@
+"""A machine's environment for one stack of its own. What runs there is found by the state folder in its environment."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from local.layout import REPOSITORY
+from local.settings import free_port_settings
+
+
+class Machine:
+    """A machine's environment for one stack: a state folder and free ports."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ports = free_port_settings()
+        self.environment = {
+            **os.environ,
+            **self.ports,
+            "TILLSTREAM_STATE_DIR": str(folder),
+            "TILLSTREAM_ARCHIVE_OBJECT_AGE_S": "1",
+            "TILLSTREAM_ALS_RANK": "4",
+            "TILLSTREAM_ALS_ITERATIONS": "2",
+            "TILLSTREAM_GATE_QUESTIONS": "1000000",  # too little to evaluate
+            "TILLSTREAM_SPARK_SHUFFLE_PARTITIONS": "1",
+        }
+
+    @property
+    def page(self) -> str:
+        return f"http://127.0.0.1:{self.ports['TILLSTREAM_GATEWAY_PORT']}"
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "local", *arguments],
+            cwd=REPOSITORY,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *arguments: str, timeout_s: float = 540) -> tuple[int, str]:
+        with self.start(*arguments) as process:
+            output, _ = process.communicate(timeout=timeout_s)
+        return process.returncode, output
+
+    def pids(self) -> dict[int, str]:
+        """The command lines of all processes that belong to the stack."""
+        mark = f"TILLSTREAM_STATE_DIR={self.folder}".encode()
+        found = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (process / "environ").read_bytes().split(b"\0"):
+                    found[int(process.name)] = (process / "cmdline").read_text().replace("\0", " ")
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
+        return found
+
+    def kill_everything(self) -> None:
+        for pid in self.pids():
+            os.kill(pid, signal.SIGKILL)
