@@ -2,9 +2,6 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +11,6 @@ from local.reference import ReferenceFigures
 from local.steps import run_batch_job, wait_settled
 from local.verify import compare_report
 from tests.support.live_shop import LiveShop, assert_archive_exact, assert_exact, figures, summary
-from tests.support.producer import ROOT
 from tests.support.shop import SEED_COLUMNS, Row
 
 pytestmark = pytest.mark.timeout(600)
@@ -32,10 +28,10 @@ OWN = dict(zip(SEED_COLUMNS, [WHEN, "order-1", "product-1", "", "", "", "12.50",
 
 
 def deadletters(shop: LiveShop, *arguments: str) -> int:
-    """The exit status of the command line, run beside the stack as a person would."""
-    environment = os.environ | shop.stack.environment | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "services.deadletters", *arguments]
-    return subprocess.run(command, cwd=shop.folder, env=environment, check=False).returncode
+    """The exit status of the command line."""
+    done = shop.command("services.deadletters", *arguments)
+    print(done.stdout, done.stderr)
+    return done.returncode
 
 
 def repaired_rows(file: Path) -> list[Row]:

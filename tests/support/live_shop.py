@@ -3,22 +3,26 @@
 import asyncio
 import gzip
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from local.http import get_json
-from local.layout import Layout
+from local.layout import REPOSITORY, Layout
 from local.process import Process, spawn
 from local.producer_run import ProducerRun
 from local.settings import StackSettings, free_port_settings
 from local.stack import Stack
 from local.steps import run_in_foreground, send, wait_settled
 from local.verify import main
+from services.common.kafka import partitions_of
 from services.common.object_store import ObjectStore
 from tests.support.archive import as_archived
 from tests.support.shop import SEED_COLUMNS, Row, bare_message, write_csv
@@ -32,6 +36,7 @@ PREFERENCES = {
     "TILLSTREAM_ALS_RANK": "8",
     "TILLSTREAM_ALS_ITERATIONS": "5",
     "TILLSTREAM_GATE_QUESTIONS": "1000000",  # too little to evaluate: that takes time and is tested elsewhere
+    "TILLSTREAM_KAFKA_METADATA_SECONDS": "2",
 }
 
 
@@ -77,6 +82,17 @@ class LiveShop:
         program = replace(run, rate="max").program(self.settings, self.stack.layout, self.stack.environment, None)
         run_in_foreground(self.stack, replace(program, argv=[*program.argv, *options]))
         wait_settled(self.stack)
+
+    def send_again(self, name: str, rows: Iterable[Row], columns: Sequence[str]) -> None:
+        """Send rows that the shop has, as a file of another name; returns once all is applied and archived."""
+        send(self.stack, ProducerRun(write_csv(self.folder / name, rows, columns), "max"))
+        wait_settled(self.stack)
+
+    def command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a Python module with its arguments next to the stack, as a person would."""
+        environment = os.environ | self.stack.environment | {"PYTHONPATH": str(REPOSITORY)}
+        command = [sys.executable, "-m", *arguments]
+        return subprocess.run(command, cwd=self.folder, env=environment, check=False, capture_output=True, text=True)
 
     def start_producer(self, run: ProducerRun) -> Process:
         """A producer that runs while the test goes on."""
@@ -176,7 +192,7 @@ async def topic_records(shop: LiveShop) -> dict[Place, tuple[int, bytes | None]]
     consumer = AIOKafkaConsumer(bootstrap_servers=shop.settings.kafka_bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        partitions = [TopicPartition(topic, number) for number in range(4)]
+        partitions = await partitions_of(consumer, topic)
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         found: dict[Place, tuple[int, bytes | None]] = {}
