@@ -111,6 +111,6 @@ def test_batches_keep_their_lines_and_may_be_empty() -> None:
 
 def test_three_sales_on_one_line_are_three_rows() -> None:
     """As Data Firehose writes them without a delimiter."""
-    (rows,) = checker(JOB_MS, DEFAULT_NO_CUSTOMER)(iter([lines_batch([json.dumps(EVENT).encode() * 3])]))
+    (rows,) = checker(JOB_MS, DEFAULT_RULES)(iter([lines_batch([json.dumps(EVENT).encode() * 3])]))
     assert rows.column("reason").to_pylist() == [None] * 3
     assert rows.column("revenue").to_pylist() == [-32402] * 3
