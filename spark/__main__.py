@@ -21,7 +21,8 @@ from services.common.object_store import ObjectStore
 from services.common.reconciliation import Reconciliation
 from services.common.settings import explain
 from spark.jars import JarsMissing, fetch_jars
-from spark.job import STEPS, Job, JobOutcome, run, run_reconcile
+from spark.job import STEPS, Job, JobOutcome, run_reconcile
+from spark.job_report import run_reported
 from spark.publish import ModelRefused
 from spark.session import spark_session
 from spark.settings import JobSettings
@@ -112,7 +113,7 @@ def _verdict(found: Reconciliation | None, strict: bool) -> int:
 def run_job(settings: JobSettings, step_log: StepLog, until: str = "publish") -> JobOutcome:
     """Run the steps. Raises BucketMissing, JarsMissing, ModelRefused."""
     with open_job(settings, step_log) as job:
-        return run(job, until)
+        return run_reported(job, until)
 
 
 @contextmanager

@@ -43,6 +43,11 @@ class Curation:
         """Distinct records that were rejected."""
         return sum(self.rejected.values())
 
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """Archived records by outcome."""
+        return {"accepted": self.accepted, "repeat": self.repeats, "rejected": self.dead_letters}
+
     def counts(self) -> dict[str, object]:
         """The counts without the offsets, for the report and the manifest."""
         return {name: value for name, value in asdict(self).items() if name != "offsets"}

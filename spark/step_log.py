@@ -18,11 +18,17 @@ class Step:
 
 
 class StepLog:
-    """Writes the lines; on a terminal also while a step runs. `seconds`: durations of the completed steps."""
+    """Writes the lines; on a terminal also while a step runs. The rest is for the report of the run.
+
+    `seconds`: durations of the completed steps; `failed`: the step that failed; `records`: archived records by outcome,
+    once they are counted.
+    """
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self.seconds: dict[str, float] = {}
+        self.failed: str | None = None
+        self.records: dict[str, int] = {}
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
@@ -33,6 +39,7 @@ class StepLog:
         try:
             yield step
         except BaseException:
+            self.failed = name
             self._write(f"{name:<9} {time.monotonic() - start:6.1f} s  failed\n")
             raise
         self.seconds[name] = round(time.monotonic() - start, 1)

@@ -63,6 +63,7 @@ def curate_step(
     folder = s3a_url(store, curated_folder(run_id))
     with step_log.step("curate") as step:
         curation = curate.count(checked)
+        step_log.records = curation.outcomes
         curate.write_curated(curate.accepted(checked), folder)
         step.says(curation_summary(curation))
     return curate.read_curated(spark, folder), curation

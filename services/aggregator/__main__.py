@@ -19,6 +19,7 @@ from services.aggregator.dead_letter_output import DeadLetterOutput
 from services.aggregator.eviction import CHECK, EvictingRedis, EvictionGuard
 from services.aggregator.kafka import KafkaDeadLetters, KafkaLogRange
 from services.aggregator.live_generation import LiveGeneration
+from services.aggregator.redis_load import RedisLoad
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.snapshots import LiveFigures, Snapshots
 from services.common.dlq_limits import InvalidRateAlarm
@@ -71,6 +72,7 @@ class Clients(mode.Service):
         await self.producer.start()
         await self.log_client.start()
         self.add_future(self.eviction.watch())
+        self.add_future(RedisLoad(self.redis).watch())
         self._using_clients.append(asyncio.create_task(repeat(self._ask_kafka, _KAFKA_ASKED_EVERY_S)))
         if self._settings.aggregator_snapshot_seconds:
             self._using_clients.append(asyncio.create_task(self._make_snapshots().run()))

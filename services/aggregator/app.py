@@ -17,7 +17,12 @@ from services.aggregator.settings import AggregatorSettings
 from services.aggregator.transport import BatchConsumer, BatchTransport, FetchedBatch
 from services.common.dlq_limits import TooManyInvalidRecords
 from services.common.kafka import MskTokenProvider, metadata_max_age_ms
-from services.common.metrics import AGGREGATOR_LAG
+from services.common.metrics import (
+    AGGREGATOR_APPLIED_TIMESTAMP,
+    AGGREGATOR_BATCH_RECORDS,
+    AGGREGATOR_LAG,
+    REBALANCES,
+)
 from services.common.telemetry import Health
 
 logger = logging.getLogger(__name__)
@@ -67,6 +72,7 @@ class _Worker:
         self._consumer.invalidate()
         self._applier.reassigned()
         self._lag.forget()
+        REBALANCES.inc()
 
     async def on_stopping(self, *_: Any, **__: Any) -> None:
         """Finish the batch in progress and commit its mark, so that the next owner fetches nothing twice."""
@@ -96,6 +102,7 @@ class _Worker:
     async def _handle(self, event: EventT[Any]) -> None:
         tp, batch = event.message.tp, cast(FetchedBatch, event.value)
         consumer = self._consumer
+        AGGREGATOR_BATCH_RECORDS.observe(len(batch.records))
         back_to = await self._applier.apply(TopicPartition(*tp), batch.records, batch.end, ahead=True)
         # A batch from before the last seek is applied too: a fetch in flight during a seek may bring what was sought.
         # But where such a batch asks to seek back, the consumer has been repositioned already.
@@ -104,6 +111,8 @@ class _Worker:
         if back_to is not None:
             await consumer.go_to({tp: back_to})
         self._note_lag(tp, batch.end if back_to is None else back_to)
+        if back_to is None:
+            self._lag.applied(TopicPartition(*tp), batch.records[-1].timestamp)
 
     def _note_lag(self, tp: TP, reached: int) -> None:
         if tp not in self._consumer.assignment():  # a revoked partition's lag is reported by its next owner
@@ -194,9 +203,11 @@ class LagReporter:
         self._since = time.monotonic()
 
     def forget(self) -> None:
-        """Other partitions are assigned now."""
+        """Other partitions are assigned now. Those of before have another owner, which reports them."""
         self._reached.clear()
         self._lag.clear()
+        AGGREGATOR_LAG.clear()
+        AGGREGATOR_APPLIED_TIMESTAMP.clear()
 
     def reached(self, partition: TopicPartition, offset: int, end: int) -> None:
         """All before `offset` is applied; the log ends at `end`."""
@@ -204,6 +215,11 @@ class LagReporter:
         self._reached[partition] = offset
         self._lag[partition] = max(0, end - offset)
         AGGREGATOR_LAG.labels(partition.topic, str(partition.partition)).set(self._lag[partition])
+
+    def applied(self, partition: TopicPartition, timestamp_ms: int) -> None:
+        """Everything up to a record of this broker time (epoch ms) is applied, or in the call that is in flight."""
+        labels = partition.topic, str(partition.partition)
+        AGGREGATOR_APPLIED_TIMESTAMP.labels(*labels).set(timestamp_ms / 1000)
 
     def report(self) -> None:
         """Report the rate since the last report, and the lag."""

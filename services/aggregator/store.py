@@ -14,7 +14,7 @@ from services.aggregator.groups import shard_of
 from services.aggregator.order_counts import KnownOrder
 from services.aggregator.payload import BatchEffects, OffsetAdvance, Payload, orders_field, timestamp_field
 from services.aggregator.uncounted import Uncounted, decode_runs, uncounted_table
-from services.common.metrics import AGGREGATOR_FRESHNESS_SECONDS, AGGREGATOR_SCRIPT_SECONDS
+from services.common.metrics import AGGREGATOR_DELAY_SECONDS, AGGREGATOR_FRESHNESS_SECONDS, AGGREGATOR_SCRIPT_SECONDS
 from services.common.order_entry import decode_entry
 from services.common.redis_client import RedisClient, is_of_script, reconnect
 from services.common.tables import Keys
@@ -144,7 +144,9 @@ class TableStore:
         if status != _APPLIED:
             raise BatchRefused(f"{value.decode()} would exceed 2^53, up to which figures are exact")
         if delta.events:
-            AGGREGATOR_FRESHNESS_SECONDS.set(max(0.0, time.time() - (effects.last_timestamp_ms or 0) / 1000))
+            delay_s = max(0.0, time.time() - (effects.last_timestamp_ms or 0) / 1000)
+            AGGREGATOR_FRESHNESS_SECONDS.set(delay_s)
+            AGGREGATOR_DELAY_SECONDS.observe(delay_s)
         return int(value)
 
     async def probe(self, shard: int, partition: str, mark: int) -> None:

@@ -23,6 +23,7 @@ from services.common.metrics import (
     ARCHIVER_OBJECTS,
     ARCHIVER_OPEN_SECONDS,
     ARCHIVER_RECORDS,
+    REBALANCES,
 )
 from services.common.telemetry import Health
 
@@ -97,9 +98,12 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         for partition in revoked:
             if archiver := self._archivers.pop(partition.partition, None):
                 archiver.cancel()
+        ARCHIVER_LAG.clear()  # the next owner reports them; what stays here is reported again within seconds
+        ARCHIVER_OPEN_SECONDS.clear()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Find the start position of each partition."""
+        REBALANCES.inc()
         for partition in assigned:
             archiver = PartitionArchiver(partition.partition)
             self._archivers[partition.partition] = archiver

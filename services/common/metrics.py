@@ -5,6 +5,8 @@ from prometheus_client import Counter, Gauge, Histogram
 # --- every service ----------------------------------------------------------------------------------------------
 # Always 1; its labels say which version and commit run.
 BUILD_INFO = Gauge("tillstream_build_info", "Version and commit that run", ["version", "commit"])
+# 1 while a check of /readyz is ok: an engine answers, a model is loaded, partitions are assigned. One series per check.
+HEALTH_CHECK = Gauge("tillstream_health_check", "Whether a check of /readyz is ok", ["check"])
 
 # --- every service with an event loop ---------------------------------------------------------------------------
 # Event-loop lag: how late a sleep of 50 ms wakes. The loop served nothing else meanwhile.
@@ -45,8 +47,25 @@ AGGREGATOR_SCRIPT_SECONDS = Histogram(
 )
 # Time from the broker's timestamp of a chunk's last record to its figures being readable.
 AGGREGATOR_FRESHNESS_SECONDS = Gauge("tillstream_aggregator_freshness_seconds", "Arrival to visible, newest chunk")
+# Time from a record's arrival to its figures being readable, as a distribution: one sample for each chunk.
+AGGREGATOR_DELAY_SECONDS = Histogram(
+    "tillstream_aggregator_delay_seconds",
+    "Arrival to visible",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+# Records of one fetch of one partition, which are applied together.
+AGGREGATOR_BATCH_RECORDS = Histogram(
+    "tillstream_aggregator_batch_records",
+    "Records of one batch",
+    buckets=(1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000),
+)
 # Records not yet applied, by topic and partition, as of the last fetch.
 AGGREGATOR_LAG = Gauge("tillstream_aggregator_lag_records", "Records not yet applied", ["topic", "partition"])
+# Broker time of the newest record of the applied batches, by topic and partition: time() minus this is the age of the
+# applied offset. It says nothing of a partition that gets no records.
+AGGREGATOR_APPLIED_TIMESTAMP = Gauge(
+    "tillstream_aggregator_applied_timestamp_seconds", "Broker time of the applied offset", ["topic", "partition"]
+)
 
 # Snapshots of the live figures stored for the batch job.
 AGGREGATOR_SNAPSHOTS = Counter("tillstream_aggregator_snapshots", "Snapshots of the live figures stored")
@@ -54,6 +73,25 @@ AGGREGATOR_SNAPSHOTS = Counter("tillstream_aggregator_snapshots", "Snapshots of 
 AGGREGATOR_SNAPSHOT_FAILURES = Counter("tillstream_aggregator_snapshot_failures", "Snapshots that failed")
 # Time to read the figures of one snapshot, one transaction per shard. Redis serves no other client meanwhile.
 AGGREGATOR_SNAPSHOT_SECONDS = Gauge("tillstream_aggregator_snapshot_read_seconds", "Time to read the newest snapshot")
+
+# --- Redis, as the aggregator reads it --------------------------------------------------------------------------
+# Memory that Redis uses, by node (host:port; `redis` for a single server). Every aggregator reports all nodes: take the
+# maximum by node.
+REDIS_MEMORY_USED = Gauge("tillstream_redis_memory_used_bytes", "Memory that Redis uses", ["node"])
+# Redis's maxmemory; 0: no limit.
+REDIS_MEMORY_MAX = Gauge("tillstream_redis_memory_max_bytes", "Limit of Redis's memory", ["node"])
+# Script calls that Redis has run, by its own count (INFO commandstats) since this aggregator began to look.
+REDIS_SCRIPT_CALLS = Counter("tillstream_redis_script_calls", "Script calls by Redis's count", ["node"])
+# Time that Redis spent in them, by its own clock: without the network and without waiting in its queue.
+REDIS_SCRIPT_SECONDS = Counter("tillstream_redis_script_seconds", "Time of script calls by Redis's clock", ["node"])
+# 99th percentile of a script call since Redis started (INFO latencystats); no series where Redis does not measure it.
+REDIS_SCRIPT_P99_SECONDS = Gauge("tillstream_redis_script_p99_seconds", "99th percentile of a script call", ["node"])
+# Keys that Redis has evicted. Alert on any: figures are wrong.
+REDIS_EVICTED = Counter("tillstream_redis_evicted_keys", "Keys that Redis has evicted", ["node"])
+
+# --- aggregator and archiver ------------------------------------------------------------------------------------
+# Times that partitions were assigned anew. Each pauses reading; many in a row mean that members come and go.
+REBALANCES = Counter("tillstream_rebalances", "Assignments of partitions")
 
 # --- aggregator and producer ------------------------------------------------------------------------------------
 # 1 while too many records of a source (a partition, a file) are invalid; the limits are settings.
@@ -73,6 +111,13 @@ RECOMMENDER_REQUEST_SECONDS = Histogram(
 )
 # Answers by strategy. A growing share of `popular` means more unknown users.
 RECOMMENDER_ANSWERS = Counter("tillstream_recommender_answers", "Answers by strategy", ["strategy"])
+# Time to score one answer, by strategy. Of customers that are scored together, each gets an equal part.
+RECOMMENDER_SCORING_SECONDS = Histogram(
+    "tillstream_recommender_scoring_seconds",
+    "Time to score one answer",
+    ["strategy"],
+    buckets=(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1),
+)
 # 1 for each serving version, by variant (main, or an A/B variant). No series before the first model.
 RECOMMENDER_MODEL = Gauge("tillstream_recommender_model_info", "The versions that answer", ["version", "variant"])
 # Creation time of the serving model: time() minus this is its age.
@@ -116,12 +161,21 @@ RECOMMENDER_STATE = Gauge("tillstream_recommender_state_entries", "Entries of th
 RECOMMENDER_STATE_FORGOTTEN = Gauge("tillstream_recommender_state_forgotten", "Customers forgotten", ["version"])
 
 # --- gateway ----------------------------------------------------------------------------------------------------
-# Time to the first byte of a response, by route template; its count is the number of requests.
+# Time to the first byte of a response, by route template; its count is the number of requests. Errors and refusals are
+# in it; route `none` got no further than the checks of host and body.
 GATEWAY_REQUEST_SECONDS = Histogram(
     "tillstream_gateway_request_seconds",
     "Time to the first byte of a response",
     ["method", "route", "status"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+# Time of one call to the recommender as the gateway sees it, retries included, by gRPC method and status code. Calls
+# that never reached a recommender are in it too.
+GATEWAY_RECOMMENDER_CALL_SECONDS = Histogram(
+    "tillstream_gateway_recommender_call_seconds",
+    "Time of one call to the recommender",
+    ["method", "code"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
 # Open server-sent-event connections.
 GATEWAY_STREAM_CLIENTS = Gauge("tillstream_gateway_stream_clients", "Open server-sent-event connections")
@@ -137,6 +191,13 @@ GATEWAY_KEY_USED = Gauge("tillstream_gateway_key_used_timestamp_seconds", "Last 
 GATEWAY_WRONG_KEYS = Counter("tillstream_gateway_wrong_keys", "Requests with a wrong key or token")
 # Age of the figures in summary and stream.
 GATEWAY_SNAPSHOT_AGE_SECONDS = Gauge("tillstream_gateway_snapshot_age_seconds", "Age of the figures being shown")
+# Records of the purchases topic that the figures lack, by partition: Kafka's end less Redis's applied offset. It is
+# measured here, so it also grows while no aggregator runs, and while Redis is away.
+GATEWAY_LAG_RECORDS = Gauge("tillstream_gateway_lag_records", "Records that the figures lack", ["partition"])
+# How long the oldest of them has been in the log; counted from the gateway's start at the earliest. Alert on this.
+GATEWAY_LAG_SECONDS = Gauge("tillstream_gateway_lag_seconds", "Age of the oldest record not counted", ["partition"])
+# How long a partition's applied offset has not moved although records wait.
+GATEWAY_STALLED_SECONDS = Gauge("tillstream_gateway_stalled_seconds", "Time without progress", ["partition"])
 # Reconciliation drift of revenue: live minus batch, in cents. NaN before the first comparison. Alert unless 0.
 RECONCILIATION_DRIFT_CENTS = Gauge("tillstream_reconciliation_drift_cents", "Revenue, live less batch, in cents")
 # Reconciliation drift in accepted lines: live minus batch. NaN where lines could not be compared (basis hours).
@@ -145,6 +206,19 @@ RECONCILIATION_DRIFT_EVENTS = Gauge("tillstream_reconciliation_drift_events", "A
 RECONCILIATION_DIFFERENCES = Gauge("tillstream_reconciliation_differences", "Figures that differ, live and batch")
 # Time since the last reconciliation. It grows when the batch job or the snapshots of the live figures stop.
 RECONCILIATION_AGE_SECONDS = Gauge("tillstream_reconciliation_age_seconds", "Time since the last reconciliation")
+
+# --- batch job, as the gateway reads its report in S3 -----------------------------------------------------------
+# End of the newest run that has left a report. A run that was killed leaves none: alert on the age.
+JOB_FINISHED = Gauge("tillstream_job_finished_timestamp_seconds", "End of the newest run, Unix time")
+# 1 for the outcome of the newest run: published, refused, no_model or failed. `no_model`: nothing was to be trained, or
+# a later run was faster.
+JOB_OUTCOME = Gauge("tillstream_job_outcome", "How the newest run ended", ["outcome"])
+# Duration of each completed step of the newest run.
+JOB_STEP_SECONDS = Gauge("tillstream_job_step_seconds", "Duration of a step", ["step"])
+# Archived records of the newest run by outcome: accepted, repeat, rejected.
+JOB_RECORDS = Gauge("tillstream_job_records", "Archived records", ["outcome"])
+# 1 for the newest run's gate decision: the verdict on its model, and the configuration that won.
+JOB_GATE = Gauge("tillstream_job_gate_info", "Decision of the gate", ["verdict", "winner"])
 
 # --- producer ---------------------------------------------------------------------------------------------------
 # Rows acknowledged by the broker as purchases.

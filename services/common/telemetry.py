@@ -20,7 +20,8 @@ from typing import Any, Self, TextIO
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from services.common.metrics import BUILD_INFO
+from services.common.metrics import BUILD_INFO, HEALTH_CHECK
+from services.common.request_id import REQUEST_ID
 from services.common.version import running_version
 
 logger = logging.getLogger(__name__)
@@ -101,6 +102,8 @@ class _JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if (request_id := REQUEST_ID.get()) is not None:
+            entry["request_id"] = request_id
         for name, value in vars(record).items():
             if name not in _NOT_FIELDS and name not in entry:
                 entry[name] = value
@@ -126,15 +129,18 @@ class Health:
     def __init__(self, service: str, checks: Iterable[str] = (), *, stays_ready: bool = False) -> None:
         self.service = service
         self.draining = False
-        self._checks = {name: _Check(False, "not yet") for name in checks}
+        self._checks: dict[str, _Check] = {}
         self._figures: dict[str, Figure] = {}
         self._stays_ready = stays_ready
         self._was_ready = False
         self._last_beat: float | None = None
+        for name in checks:
+            self.set(name, False, "not yet")
 
     def set(self, check: str, ok: bool, detail: str = "") -> None:
         """The outcome of one check."""
         self._checks[check] = _Check(ok, detail)
+        HEALTH_CHECK.labels(check).set(ok)
         self._was_ready = self._was_ready or self._all_ok
 
     def report(self, figure: str, value: Figure) -> None:

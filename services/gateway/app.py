@@ -33,6 +33,7 @@ from services.gateway.stream.totals_history import TotalsHistory
 from services.gateway.system_status import LoadReporter, ObjectStorePoller, ReadinessClient, SystemStatusPoller
 from services.gateway.upstreams.bestsellers import BestsellerCache
 from services.gateway.upstreams.event_intake import EventProducer
+from services.gateway.upstreams.job_report import JobReportPoller
 from services.gateway.upstreams.model_registry import ModelListings, Registry
 from services.gateway.upstreams.offsets import OffsetPoller
 from services.gateway.upstreams.recommendations import RecommendationsWithFallback
@@ -135,6 +136,7 @@ class _Pollers:
     stream_hub: StreamHub
     object_store: ObjectStorePoller
     reconciliation: ReconciliationPoller
+    job_report: JobReportPoller
     system_status: SystemStatusPoller
     load: LoadReporter
 
@@ -161,6 +163,7 @@ def _open_pollers(settings: GatewaySettings, health: Health, clients: _Clients, 
         stream_hub=stream_hub,
         object_store=object_store,
         reconciliation=ReconciliationPoller(clients.store, clients.s3_threads),
+        job_report=JobReportPoller(clients.store, clients.s3_threads),
         system_status=SystemStatusPoller(
             health,
             services=services,
@@ -196,6 +199,7 @@ def _schedule(settings: GatewaySettings, clients: _Clients, pollers: _Pollers) -
         (pollers.load.refresh, settings.probe_seconds),
         (pollers.object_store.refresh, settings.probe_seconds),
         (pollers.reconciliation.refresh, settings.reconciliation_seconds),
+        (pollers.job_report.refresh, settings.reconciliation_seconds),
     ]
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import redis
 from aiokafka import TopicPartition
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from local.engines.valkey import ValkeyEngine
 from local.ports import LOOPBACK, free_port
 from services.aggregator.eviction import CHECK, EvictingRedis, EvictionGuard
+from services.aggregator.redis_load import RedisLoad
 from services.common.telemetry import Health
 from tests.faults.proxy import Proxy
 from tests.support.applied_figures import assert_equal, counted
@@ -114,3 +116,19 @@ async def test_a_policy_that_changes_while_running_is_shown_and_ends(
     finally:
         client.config_set("maxmemory-policy", "noeviction")
         watching.cancel()
+
+
+async def test_the_load_is_what_the_server_says(connection: Redis) -> None:
+    def value(metric: str) -> float:
+        return REGISTRY.get_sample_value(f"tillstream_redis_{metric}", {"node": "redis"}) or 0.0
+
+    load = RedisLoad(connection)
+    await load.look()
+    calls, seconds = value("script_calls_total"), value("script_seconds_total")
+    applier = applier_of(store_of(connection))
+    await applier.apply(TopicPartition(TOPIC, 0), [FakeRecord(0, encode(random_events(3, 1)[0]), timestamp=NOW)])
+    await load.look()
+    assert value("script_calls_total") > calls
+    assert seconds < value("script_seconds_total") < seconds + 1
+    assert value("memory_used_bytes") > 100_000
+    assert 0 < value("script_p99_seconds") < 1

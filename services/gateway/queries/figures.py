@@ -105,14 +105,17 @@ def present_of(newest_events: Sequence[Scored], last_event: int | None) -> int |
     return watermark_of(times) if times else last_event
 
 
-def lag(marks: Sequence[Hash], topic: str, offsets: Mapping[int, tuple[int, int]]) -> int:
-    """Records of the topic not yet applied.
+def applied_offsets(marks: Sequence[Hash], topic: str, offsets: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+    """Each partition's applied offset: the lowest mark of all shards, or the log's beginning where that is past it.
 
-    `offsets` holds each partition's (beginning, end). The lowest mark (applied offset) of all shards counts.
+    `offsets` holds each partition's (beginning, end).
     """
-    return sum(
-        max(0, end - _mark(marks, f"{topic}/{partition}", beginning)) for partition, (beginning, end) in offsets.items()
-    )
+    return {partition: _mark(marks, f"{topic}/{partition}", begin) for partition, (begin, _end) in offsets.items()}
+
+
+def lag(applied: Mapping[int, int], offsets: Mapping[int, tuple[int, int]]) -> int:
+    """Records of the topic not yet applied."""
+    return sum(max(0, end - applied[partition]) for partition, (_beginning, end) in offsets.items())
 
 
 def _mark(marks: Sequence[Hash], partition: str, beginning: int) -> int:

@@ -16,6 +16,7 @@ from services.common.times import format_time
 from services.gateway.api.schemas.figures import Bucket, Summary, TopItem
 from services.gateway.queries.figures import (
     Totals,
+    applied_offsets,
     by_revenue,
     count_sum,
     lag,
@@ -27,6 +28,7 @@ from services.gateway.queries.rankings import Board, Ranked, top_products, top_s
 from services.gateway.queries.sales import Row, read_day
 from services.gateway.queries.shards import LiveTables, ShardReader
 from services.gateway.stream.arrival_rate import ArrivalRate
+from services.gateway.stream.lag_tracker import LagTracker
 from services.gateway.upstreams.offsets import OffsetPoller
 from services.gateway.upstreams.outages import OutageLog
 from services.gateway.upstreams.recommender_client import ServingModelPoller
@@ -100,6 +102,7 @@ class ShopStatePoller:
         self._health = health
         self._arrival_rate = ArrivalRate()
         self._outages = OutageLog()
+        self._lags = LagTracker()
         self._listeners: list[Callable[[ShopState | None], None]] = []
         self.latest: ShopState | None = None
         GATEWAY_SNAPSHOT_AGE_SECONDS.set_function(self._age)
@@ -120,6 +123,9 @@ class ShopStatePoller:
             self._outages.recovered("redis")
             self.latest = state
             self._health.set("redis", True)
+        if (log_end := self._offsets.latest) is not None:  # also while Redis is away: the log grows all the same
+            self._lags.appended({partition: end for partition, (_begin, end) in log_end.offsets.items()})
+        self._lags.report()
         for listener in self._listeners:
             listener(self.latest)
 
@@ -137,13 +143,15 @@ class ShopStatePoller:
             ]
         )
         totals = totals_of(totals_hashes)
+        applied = applied_offsets(marks, self._topic, log_end.offsets) if log_end else {}
+        self._lags.applied(applied)
         now_ms = present_of(newest, totals.last_event)
         return ShopState(
             taken_ms=taken_ms,
             totals=totals,
             dead_letters=count_sum(dead_letters),
             events_per_second=self._arrival_rate.of(arrivals, taken_ms / 1000),
-            lag=None if log_end is None else lag(marks, self._topic, log_end.offsets),
+            lag=None if log_end is None else lag(applied, log_end.offsets),
             model_version=self._model.version,
             now_ms=now_ms,
             today=await _read_today(shards, now_ms),

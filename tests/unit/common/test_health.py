@@ -6,6 +6,7 @@ import time
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
+from prometheus_client import REGISTRY
 
 from services.common.eventloop_lag import watched_loop
 from services.common.kafka import WaitLog
@@ -85,3 +86,15 @@ def test_a_wait_is_logged_now_and_then(caplog: pytest.LogCaptureFixture) -> None
         "waiting for Kafka: KafkaConnectionError: no broker",
         "waiting for Kafka: no route",
     ]
+
+
+def test_each_check_is_a_metric() -> None:
+    def value() -> float | None:
+        return REGISTRY.get_sample_value("tillstream_health_check", {"check": "test-engine"})
+
+    health = Health("test", checks=("test-engine",))
+    assert value() == 0, "a check that nobody has made yet has not passed"
+    health.set("test-engine", True)
+    assert value() == 1
+    health.set("test-engine", False, "away")
+    assert value() == 0

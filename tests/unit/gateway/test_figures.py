@@ -10,6 +10,7 @@ from services.common.tables import Figures, Granularity, ProductFacts
 from services.gateway.queries.buckets import Range
 from services.gateway.queries.entities import Product
 from services.gateway.queries.figures import (
+    applied_offsets,
     by_revenue,
     figures_sum,
     lag,
@@ -84,7 +85,8 @@ def test_share_of_nothing_is_none() -> None:
     ],
 )
 def test_lag(marks: list[dict[str, str]], expected: int) -> None:
-    assert lag(marks, "t", {0: (100, 200), 1: (0, 20)}) == expected
+    offsets = {0: (100, 200), 1: (0, 20)}
+    assert lag(applied_offsets(marks, "t", offsets), offsets) == expected
 
 
 @pytest.mark.parametrize(
