@@ -10,6 +10,7 @@ import grpc
 from grpc import aio
 
 from services.common.metrics import RECOMMENDER_REQUEST_SECONDS
+from services.common.request_id import HEADER, REQUEST_ID, valid_request_id
 from services.recommender.requests import InvalidArgument
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class ErrorAndMetricsInterceptor(aio.ServerInterceptor):
     def _counted(self, behaviour: Behaviour) -> Behaviour:
         async def call(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
             self._in_flight += 1
+            REQUEST_ID.set(_request_id(context))
             try:
                 return await behaviour(request, context)
             finally:
@@ -74,6 +76,12 @@ class ErrorAndMetricsInterceptor(aio.ServerInterceptor):
                 self._last_busy_at = time.monotonic()
 
         return call
+
+
+def _request_id(context: aio.ServicerContext[Any, Any]) -> str | None:
+    """The id that the caller passed on. Each call is answered in a task of its own, so no other call sees it."""
+    sent = next((value for key, value in context.invocation_metadata() or () if key == HEADER), None)
+    return valid_request_id(sent) if isinstance(sent, str) else None
 
 
 def _with_status(behaviour: Any) -> Behaviour:

@@ -11,7 +11,7 @@ from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from recsys.catalogue import Filters
 from recsys.recommender import Answer
-from services.common.metrics import RECOMMENDER_ANSWERS
+from services.common.metrics import RECOMMENDER_ANSWERS, RECOMMENDER_SCORING_SECONDS
 from services.common.model_pointer import MAIN
 from services.common.times import format_time
 from services.recommender.impressions import Impression, ImpressionLog
@@ -72,7 +72,9 @@ class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
         product_ids = read_ids("product_ids", request.product_ids)
         k, filters = read_k(request.k), read_filters(request.filters)
         served, now_ms = _main(self._serving()), self._clock()
-        answer = _counted(served.recommender.for_basket(product_ids, k, filters, now_ms))
+        started = time.perf_counter()
+        answer = served.recommender.for_basket(product_ids, k, filters, now_ms)
+        _count([answer], time.perf_counter() - started)
         return write_answer(Source(served, MAIN, now_ms), answer)
 
     async def SimilarItems(self, request: pb.SimilarItemsRequest, context: Context) -> pb.SimilarItemsResponse:
@@ -98,9 +100,11 @@ class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
             places = [place for place, (variant, _) in enumerate(asked) if variant == name]
             source = Source(asked[places[0]][1] or main, name, now_ms)
             some = [user_ids[place] for place in places]
+            started = time.perf_counter()
             answers = source.served.recommender.for_users(some, k, filters, now_ms)
+            _count(answers, time.perf_counter() - started)
             for place, user_id, answer in zip(places, some, answers, strict=True):
-                responses[place] = self._respond(source, user_id, _counted(answer))
+                responses[place] = self._respond(source, user_id, answer)
         return [responses[place] for place in range(len(user_ids))]
 
     def _respond(self, source: Source, user_id: str, answer: Answer) -> pb.RecommendResponse:
@@ -117,9 +121,12 @@ def _main(serving: Serving) -> ServingModel:
     return serving.main
 
 
-def _counted(answer: Answer) -> Answer:
-    RECOMMENDER_ANSWERS.labels(answer.strategy.value).inc()
-    return answer
+def _count(answers: Sequence[Answer], seconds: float) -> None:
+    """Count the answers that were scored together in so many seconds."""
+    for answer in answers:
+        strategy = answer.strategy.value
+        RECOMMENDER_ANSWERS.labels(strategy).inc()
+        RECOMMENDER_SCORING_SECONDS.labels(strategy).observe(seconds / len(answers))
 
 
 def _impression(source: Source, user_id: str, answer: Answer, response: pb.RecommendResponse) -> Impression:

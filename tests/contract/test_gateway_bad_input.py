@@ -197,3 +197,12 @@ async def test_metrics_name_the_route_not_the_path(gateway: httpx.AsyncClient) -
     text = (await gateway.get("/metrics")).text
     assert 'route="/v1/users/{user_id}",status="404"' in text
     assert "somebody" not in text
+
+
+async def test_metrics_count_refusals_and_have_no_label_of_the_clients_choice(gateway: httpx.AsyncClient) -> None:
+    await gateway.get("/v1/config", headers={"Host": "rebound.example"})
+    await gateway.request("BREW", "/v1/config")
+    text = (await gateway.get("/metrics")).text
+    assert 'method="GET",route="none",status="400"' in text
+    assert 'method="other"' in text
+    assert "BREW" not in text

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from services.gateway.api.schemas.recommendations import RecommendationList, Recommendations, SimilarProducts
@@ -156,7 +157,26 @@ async def test_recommender_without_a_model_or_broken(
 ) -> None:
     writer.write(SHOP)
     recommender.fails = status
+    before = calls("Recommend", status)
     assert (await recommended(gateway))["strategy"] == "popular_fallback"
+    assert calls("Recommend", status) == before + 1
+
+
+def calls(method: str, status: grpc.StatusCode) -> float:
+    """How many calls to the recommender have ended so, as the gateway saw it."""
+    labels = {"method": method, "code": status.name}
+    return REGISTRY.get_sample_value("tillstream_gateway_recommender_call_seconds_count", labels) or 0.0
+
+
+async def test_the_request_id_goes_to_the_recommender_and_back(
+    gateway: httpx.AsyncClient, recommender: FakeRecommender
+) -> None:
+    path = "/v1/users/42/recommendations"
+    own = await gateway.get(path, headers={"X-Request-Id": "till-7.order_19"})
+    assert own.headers["X-Request-Id"] == "till-7.order_19"
+    made = [(await gateway.get(path, headers={"X-Request-Id": sent})).headers["X-Request-Id"] for sent in ("", "a b")]
+    assert [len(each) for each in made] == [16, 16]
+    assert recommender.request_ids == ["till-7.order_19", *made]
 
 
 async def test_recommender_too_slow(redis_url: str, recommender: FakeRecommender, writer: TableWriter) -> None:
@@ -169,9 +189,10 @@ async def test_recommender_too_slow(redis_url: str, recommender: FakeRecommender
             settings_of(redis_url=redis_url, recommender_address=address, recommender_deadline_ms=500)
         ) as hurried,
     ):
-        began = loop.time()
+        began, late = loop.time(), calls("Recommend", grpc.StatusCode.DEADLINE_EXCEEDED)
         assert (await recommended(hurried))["strategy"] == "popular_fallback"
         assert loop.time() - began < 2
+        assert calls("Recommend", grpc.StatusCode.DEADLINE_EXCEEDED) == late + 1
 
 
 async def test_the_fallback_honours_the_filters(alone: httpx.AsyncClient, writer: TableWriter) -> None:

@@ -1,6 +1,7 @@
 """The gRPC contract, spoken to a real server over a socket: answers, errors, health, reflection, deadlines."""
 
 import asyncio
+import logging
 import math
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from prometheus_client import REGISTRY
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from recsys.model import load_model
+from services.common.request_id import REQUEST_ID
 from services.common.telemetry import PortInUse
 from services.recommender.ab_assignment import assign_variant
 from services.recommender.server import LIVENESS, RecommenderServer
@@ -332,6 +334,44 @@ async def test_requests_are_counted_by_method_and_code(stub: Stub) -> None:
     await stub.Recommend(pb.RecommendRequest(user_id="u00"))
     await status_of(stub.Recommend(pb.RecommendRequest(user_id="")))
     assert (count("Recommend", "OK"), count("Recommend", "INVALID_ARGUMENT")) == (good + 1, bad + 1)
+
+
+class LoggedIds(logging.Handler):
+    """The request id that each log line would have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str | None] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.append(REQUEST_ID.get())
+
+
+async def test_the_log_of_a_request_has_the_callers_id(stub: Stub, stage: Stage) -> None:
+    stage.serving = None  # type: ignore[assignment]  # a defect: every call fails
+    log, logged = logging.getLogger("services.recommender.interceptors"), LoggedIds()
+    log.addHandler(logged)
+    try:
+        for metadata in ((("x-request-id", "abc"),), (("x-request-id", "a b"),), ()):
+            code, _ = await status_of(stub.Recommend(pb.RecommendRequest(user_id="u00"), metadata=metadata))
+            assert code == grpc.StatusCode.INTERNAL
+    finally:
+        log.removeHandler(logged)
+    assert logged.seen == ["abc", None, None]
+
+
+def scored(strategy: str) -> float:
+    """How many answers of a strategy were timed so far."""
+    name = "tillstream_recommender_scoring_seconds_count"
+    return REGISTRY.get_sample_value(name, {"strategy": strategy}) or 0.0
+
+
+async def test_each_answer_is_timed_by_its_strategy(stub: Stub) -> None:
+    before = {strategy: scored(strategy) for strategy in ("personal", "popular", "basket")}
+    await stub.RecommendBatch(pb.RecommendBatchRequest(user_ids=["u00", "u01", "nobody"]))
+    await stub.RecommendForItems(pb.RecommendForItemsRequest(product_ids=["p00"]))
+    after = {strategy: scored(strategy) - count for strategy, count in before.items()}
+    assert after == {"personal": 2, "popular": 1, "basket": 1}
 
 
 async def test_a_port_in_use_is_named_with_its_setting(server: RecommenderServer, stage: Stage) -> None:

@@ -10,6 +10,7 @@ import httpx
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
+from services.common.request_id import HEADER
 from services.gateway.app import create_app
 from services.gateway.settings import GatewaySettings
 
@@ -52,6 +53,7 @@ class FakeRecommender(recommender_pb2_grpc.RecommenderServicer):
 
     def __init__(self) -> None:
         self.requests: list[Any] = []
+        self.request_ids: list[str] = []
         self.answer = pb.RecommendResponse(
             strategy=pb.STRATEGY_PERSONAL, model_version="v1", variant="trial", state_age_ms=0
         )
@@ -62,6 +64,7 @@ class FakeRecommender(recommender_pb2_grpc.RecommenderServicer):
 
     async def _asked(self, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         self.requests.append(request)
+        self.request_ids += [value for key, value in context.invocation_metadata() or () if key == HEADER]
         await asyncio.sleep(self.delay_s)
         if self.fails is not None:
             await context.abort(self.fails, "made to fail")

@@ -1,9 +1,9 @@
-"""The outermost ASGI layer: undecoded paths, allowed hosts, security headers, body limit, latency, unhandled errors."""
+"""The outermost ASGI layer: undecoded paths, hosts, security headers, body limit, latency, request ids, errors."""
 
 import logging
 import time
 from collections.abc import Callable, Mapping
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.common.metrics import GATEWAY_REQUEST_SECONDS
+from services.common.request_id import HEADER, REQUEST_ID, new_request_id, valid_request_id
 from services.gateway.api.hosts import AllowedHosts
 from services.gateway.api.problems import Problem, problem_response
 
@@ -28,6 +29,8 @@ _CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
+# Of requests that are counted by their method; whatever else a client sends is one label.
+_METHODS = frozenset(HTTPMethod)
 SECURITY_HEADERS = {
     "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -58,6 +61,7 @@ class GatewayMiddleware:
             await self._app(scope, receive, send)
             return
         _route_undecoded(scope)
+        REQUEST_ID.set(valid_request_id(Headers(scope=scope).get(HEADER)) or new_request_id())
         exchange = _Exchange(scope, receive, send, max_body_bytes=self._max_body_bytes, draining=self._draining)
         try:
             self._hosts.check(scope)
@@ -119,16 +123,16 @@ class _Exchange:
             headers.update(SECURITY_HEADERS)
             if self._scope["path"].startswith("/v1/"):
                 headers.setdefault("Cache-Control", _NOT_STORED)
+            headers[HEADER] = REQUEST_ID.get() or ""
             if self._draining():
                 headers["Connection"] = "close"  # the client's next request goes to another replica
             self._observe(message["status"])
         await self._send(message)
 
     def _observe(self, status: int) -> None:
+        method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
         route = getattr(self._scope.get("route"), "path", "none")
-        GATEWAY_REQUEST_SECONDS.labels(self._scope["method"], route, str(status)).observe(
-            time.perf_counter() - self._started_at
-        )
+        GATEWAY_REQUEST_SECONDS.labels(method, route, str(status)).observe(time.perf_counter() - self._started_at)
 
     async def fail(self, status: HTTPStatus, detail: str, more: Mapping[str, Any] | None = None) -> None:
         """Respond with a problem document. Aborts the connection where the response has started."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -12,6 +13,8 @@ import grpc
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
+from services.common.metrics import GATEWAY_RECOMMENDER_CALL_SECONDS
+from services.common.request_id import HEADER, REQUEST_ID
 from services.gateway.api.problems import Problem
 
 logger = logging.getLogger(__name__)
@@ -114,29 +117,34 @@ class RecommenderClient:
     async def recommend(self, user_id: str, k: int, filters: Filters) -> pb.RecommendResponse:
         """The k best products for one customer."""
         request = pb.RecommendRequest(user_id=user_id, k=k, filters=filters.to_message())
-        return await _call(self._stub.Recommend(request, timeout=self._deadline))
+        return await _call("Recommend", self._stub.Recommend(request, timeout=self._deadline, metadata=_metadata()))
 
     async def recommend_batch(
         self, user_ids: Sequence[str], k: int, filters: Filters
     ) -> Sequence[pb.RecommendResponse]:
         """The same for many customers, in their order: at most PRODUCTS_PER_CALL / k."""
         request = pb.RecommendBatchRequest(user_ids=user_ids, k=k, filters=filters.to_message())
-        response = await _call(self._stub.RecommendBatch(request, timeout=self._batch_deadline))
+        call = self._stub.RecommendBatch(request, timeout=self._batch_deadline, metadata=_metadata())
+        response = await _call("RecommendBatch", call)
         return response.results
 
     async def recommend_for_items(self, product_ids: Sequence[str], k: int, filters: Filters) -> pb.RecommendResponse:
         """The k best products for an anonymous basket."""
         request = pb.RecommendForItemsRequest(product_ids=product_ids, k=k, filters=filters.to_message())
-        return await _call(self._stub.RecommendForItems(request, timeout=self._batch_deadline))
+        call = self._stub.RecommendForItems(request, timeout=self._batch_deadline, metadata=_metadata())
+        return await _call("RecommendForItems", call)
 
     async def similar_items(self, product_id: str, k: int) -> pb.SimilarItemsResponse:
         """The k products most like one. Raises UnknownProduct."""
         request = pb.SimilarItemsRequest(product_id=product_id, k=k)
-        return await _call(self._stub.SimilarItems(request, timeout=self._deadline))
+        return await _call(
+            "SimilarItems", self._stub.SimilarItems(request, timeout=self._deadline, metadata=_metadata())
+        )
 
     async def model(self) -> pb.GetModelResponse:
         """The model that is being served."""
-        return await _call(self._status.GetModel(pb.GetModelRequest(), timeout=_POLL_DEADLINE_SECONDS))
+        call = self._status.GetModel(pb.GetModelRequest(), timeout=_POLL_DEADLINE_SECONDS)
+        return await _call("GetModel", call)
 
     async def serving(self) -> bool:
         """Whether the standard gRPC health service of the recommender says that it answers requests."""
@@ -157,9 +165,15 @@ def _channel(address: str, service_config: Mapping[str, Any]) -> grpc.aio.Channe
     return grpc.aio.insecure_channel(address, options=options)
 
 
-async def _call(call: Awaitable[Message]) -> Message:
+def _metadata() -> tuple[tuple[str, str], ...]:
+    """The id of the request that the call is made for."""
+    request_id = REQUEST_ID.get()
+    return () if request_id is None else ((HEADER, request_id),)
+
+
+async def _call(method: str, call: Awaitable[Message]) -> Message:
     try:
-        return await call
+        return await _timed(method, call)
     except grpc.aio.AioRpcError as error:
         match error.code():
             case grpc.StatusCode.INVALID_ARGUMENT:
@@ -170,6 +184,21 @@ async def _call(call: Awaitable[Message]) -> Message:
                 raise RecommenderUnavailable(f"{code.name}: {error.details()}") from None
     except asyncio.InvalidStateError as error:  # the channel was closed during the call
         raise RecommenderUnavailable(str(error)) from None
+
+
+async def _timed(method: str, call: Awaitable[Message]) -> Message:
+    started, code = time.perf_counter(), grpc.StatusCode.OK
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        code = error.code()
+        raise
+    except BaseException:  # the client has left, or the channel was closed
+        code = grpc.StatusCode.CANCELLED
+        raise
+    finally:
+        elapsed = time.perf_counter() - started
+        GATEWAY_RECOMMENDER_CALL_SECONDS.labels(method, code.name).observe(elapsed)
 
 
 class ServingModelPoller:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from services.common.request_id import REQUEST_ID
 from services.common.telemetry import configure_logging
 
 WRITER = """
@@ -80,6 +81,13 @@ def test_fields_of_a_log_call_are_keys_of_its_entry(entries: Callable[[], list[d
 def test_an_entry_without_fields_has_the_keys_of_every_entry(entries: Callable[[], list[dict[str, Any]]]) -> None:
     logging.getLogger("shop").info("open", extra={"color_message": "\x1b[32mopen\x1b[0m"})
     assert set(entries()[-1]) == {"time", "level", "service", "logger", "message"}
+
+
+def test_an_entry_of_a_request_has_its_id(entries: Callable[[], list[dict[str, Any]]]) -> None:
+    token = REQUEST_ID.set("till-7")
+    logging.getLogger("shop").info("open")
+    REQUEST_ID.reset(token)
+    assert entries()[-1]["request_id"] == "till-7"
 
 
 def test_an_error_carries_its_trace(entries: Callable[[], list[dict[str, Any]]]) -> None:
