@@ -22,9 +22,10 @@ PARAMETERS = "overlays/aws/managed-engines/parameters.env"
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of k8s/ with the parameters of an installation on AWS."""
+    """A copy of k8s/, next to what it takes from elsewhere, with the parameters of an installation on AWS."""
     copy = tmp_path_factory.mktemp("k8s") / "k8s"
     shutil.copytree(ROOT / "k8s", copy, ignore=shutil.ignore_patterns("parameters.env"))
+    shutil.copytree(ROOT / "monitoring", copy.parent / "monitoring")  # rules and dashboards
     (copy / PARAMETERS).write_text("".join(f"{name}={value}\n" for name, value in AWS.items()))
     return copy
 

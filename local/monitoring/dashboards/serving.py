@@ -1,0 +1,120 @@
+"""Gateway and recommender: requests, errors, times."""
+
+from local.monitoring.dashboards.expressions import FALLBACK_SHARE, RECOMMENDATIONS, quantile, rate
+from local.monitoring.panels import Dashboard, Query, Row, lines
+
+SERVING = Dashboard(
+    "serving",
+    "serving",
+    [
+        Row(
+            "Gateway",
+            [
+                lines(
+                    "Requests per second, by route",
+                    Query(rate("tillstream_gateway_request_seconds_count", "route"), "{{route}}"),
+                    unit="reqps",
+                ),
+                lines(
+                    "Errors and refusals per second",
+                    Query(
+                        rate("tillstream_gateway_request_seconds_count", "route, status", 'status=~"4..|5.."'),
+                        "{{status}} {{route}}",
+                    ),
+                    unit="reqps",
+                ),
+                lines(
+                    "99 % answered within, by route",
+                    Query(quantile(0.99, "tillstream_gateway_request_seconds", "route"), "{{route}}"),
+                    unit="s",
+                ),
+                lines(
+                    "Recommendations",
+                    Query(quantile(0.5, "tillstream_gateway_request_seconds", selector=RECOMMENDATIONS), "median"),
+                    Query(quantile(0.99, "tillstream_gateway_request_seconds", selector=RECOMMENDATIONS), "99 %"),
+                    unit="s",
+                ),
+                lines(
+                    "Posted events per second",
+                    Query(rate("tillstream_gateway_intake_events_total", "verdict"), "{{verdict}}"),
+                ),
+                lines("Share of bestsellers for want of an answer", Query(FALLBACK_SHARE, "share"), unit="percentunit"),
+            ],
+        ),
+        Row(
+            "Open pages",
+            [
+                lines("Open", Query("sum(tillstream_gateway_stream_clients)", "pages")),
+                lines(
+                    "Disconnected per second",
+                    Query(rate("tillstream_gateway_stream_dropped_total", "reason"), "{{reason}}"),
+                ),
+                lines(
+                    "Age of the shown figures",
+                    Query('tillstream_gateway_snapshot_age_seconds{service="gateway"}', "{{instance}}"),
+                    unit="s",
+                ),
+            ],
+        ),
+        Row(
+            "Calls from gateway to recommender",
+            [
+                lines(
+                    "Per second",
+                    Query(
+                        rate("tillstream_gateway_recommender_call_seconds_count", "method, code"),
+                        "{{method}} {{code}}",
+                    ),
+                ),
+                lines(
+                    "99 % within",
+                    Query(quantile(0.99, "tillstream_gateway_recommender_call_seconds", "method"), "{{method}}"),
+                    unit="s",
+                ),
+                lines(
+                    "Not OK, per second",
+                    Query(
+                        rate("tillstream_gateway_recommender_call_seconds_count", "method, code", 'code!="OK"'),
+                        "{{method}} {{code}}",
+                    ),
+                ),
+            ],
+        ),
+        Row(
+            "Recommender",
+            [
+                lines(
+                    "Answers per second",
+                    Query(rate("tillstream_recommender_request_seconds_count", "method, code"), "{{method}} {{code}}"),
+                ),
+                lines(
+                    "99 % within",
+                    Query(quantile(0.99, "tillstream_recommender_request_seconds", "method"), "{{method}}"),
+                    unit="s",
+                ),
+                lines(
+                    "Time to score an answer, 99 %",
+                    Query(quantile(0.99, "tillstream_recommender_scoring_seconds", "strategy"), "{{strategy}}"),
+                    unit="s",
+                ),
+                lines(
+                    "By strategy, per second",
+                    Query(rate("tillstream_recommender_answers_total", "strategy"), "{{strategy}}"),
+                ),
+                lines(
+                    "Impressions per second",
+                    Query(rate("tillstream_recommender_records_total"), "recorded"),
+                    Query(rate("tillstream_recommender_records_dropped_total"), "dropped"),
+                ),
+                lines(
+                    "Longest event-loop lag of a minute",
+                    Query(
+                        'tillstream_loop_longest_stall_seconds{service=~"gateway|recommender"}',
+                        "{{service}} {{instance}}",
+                    ),
+                    unit="s",
+                ),
+            ],
+        ),
+    ],
+)
