@@ -11,7 +11,7 @@ from local.http import get_json
 from local.monitoring.__main__ import DASHBOARDS, prometheus_rule
 from local.steps import wait_settled
 from tests.support.live_shop import LiveShop
-from tests.support.prometheus import Prometheus, prometheus
+from tests.support.prometheus import prometheus
 from tests.support.shop import seed_rows
 
 pytestmark = pytest.mark.timeout(600)
