@@ -96,8 +96,7 @@ def asked_by_panels() -> list[tuple[str, str]]:
     ],
 )
 def test_a_mistake_in_an_expression_is_found(expr: str, complaint: str) -> None:
-    (found,) = unknown(expr)
-    assert complaint in found
+    assert complaint in next(unknown(expr))
 
 
 def test_every_expression_asks_for_what_exists() -> None:
@@ -116,7 +115,7 @@ def test_the_rules_are_valid_and_fire_when_they_must() -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def tested() -> dict[str, set[bool]]:
+def sides_tested() -> dict[str, set[bool]]:
     """Alert → whether a test expects it to fire, to be silent, or both."""
     found: dict[str, set[bool]] = {}
     for path in TESTS:
@@ -134,7 +133,7 @@ def named(text: str) -> set[str]:
 
 
 def test_every_alert_is_tested_on_both_sides() -> None:
-    found = tested()
+    found = sides_tested()
     sides = {rule["alert"]: {True, False} for rule in ALERTS} | {"Watchdog": {True}}
     assert found == sides
 

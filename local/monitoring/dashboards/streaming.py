@@ -31,6 +31,7 @@ STREAMING = Dashboard(
                     "From arrival to visible",
                     Query(quantile(0.5, "tillstream_aggregator_delay_seconds"), "median"),
                     Query(quantile(0.99, "tillstream_aggregator_delay_seconds"), "99 %"),
+                    Query("max(tillstream_aggregator_freshness_seconds)", "newest chunk"),
                     unit="s",
                 ),
                 lines(
@@ -73,9 +74,14 @@ STREAMING = Dashboard(
                     Query("sum by (service) (increase(tillstream_rebalances_total[5m]))", "{{service}}"),
                 ),
                 lines(
-                    "Snapshots of the figures",
-                    Query('max(tillstream_aggregator_snapshot_read_seconds{service="aggregator"})', "time to read"),
+                    "Time to read a snapshot of the figures",
+                    Query('max(tillstream_aggregator_snapshot_read_seconds{service="aggregator"})', "newest"),
                     unit="s",
+                ),
+                lines(
+                    "Snapshots in an hour",
+                    Query("sum(increase(tillstream_aggregator_snapshots_total[1h]))", "stored"),
+                    Query("sum(increase(tillstream_aggregator_snapshot_failures_total[1h]))", "failed"),
                 ),
             ],
         ),
