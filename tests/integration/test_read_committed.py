@@ -19,6 +19,7 @@ from services.common.generations import FIRST_GENERATION, LIVE_KEY
 from services.common.kafka import make_consumer
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.tables import shard_keys
+from services.gateway.queries.figures import applied_offsets
 from services.gateway.queries.figures import lag as gateway_lag
 from services.gateway.upstreams.offsets import OffsetPoller
 from services.recommender.partition_position import StreamStart
@@ -141,7 +142,8 @@ async def assert_counted(shop: Shop, client: redis.Redis, till: Till) -> None:
         await offsets.refresh()
         assert offsets.latest
         marks: Mapping[str, str] = hash_of(client, shard_keys(1)[0]("marks"))
-        assert gateway_lag([marks], shop.names.purchases, offsets.latest.offsets) == 0
+        ends = offsets.latest.offsets
+        assert gateway_lag(applied_offsets([marks], shop.names.purchases, ends), ends) == 0
         assert {name: int(marks[name]) for name in await shop.ends()} == await shop.ends()
     finally:
         await offsets.close()

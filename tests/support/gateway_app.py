@@ -64,7 +64,7 @@ class FakeRecommender(recommender_pb2_grpc.RecommenderServicer):
 
     async def _asked(self, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         self.requests.append(request)
-        self.request_ids += [value for key, value in context.invocation_metadata() or () if key == HEADER]
+        self.request_ids += [str(value) for key, value in context.invocation_metadata() or () if key == HEADER]
         await asyncio.sleep(self.delay_s)
         if self.fails is not None:
             await context.abort(self.fails, "made to fail")
