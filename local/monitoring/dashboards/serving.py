@@ -42,6 +42,18 @@ SERVING = Dashboard(
             ],
         ),
         Row(
+            "API keys",
+            [
+                lines("Wrong keys per second", Query(rate("tillstream_gateway_wrong_keys_total"), "wrong"), width=12),
+                lines(
+                    "Time since a key was used",
+                    Query("time() - max by (key) (tillstream_gateway_key_used_timestamp_seconds)", "{{key}}"),
+                    unit="s",
+                    width=12,
+                ),
+            ],
+        ),
+        Row(
             "Open pages",
             [
                 lines("Open", Query("sum(tillstream_gateway_stream_clients)", "pages")),
