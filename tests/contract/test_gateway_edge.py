@@ -15,13 +15,14 @@ STREAMS, CONNECTIONS = 4, 40
 HOG, OTHER = "127.0.0.1", "127.0.0.2"
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 PATIENCE_S = 20.0
+TOKEN = "a-token-for-the-edge"
 
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     log = tmp_path_factory.mktemp("edge") / "log"
     limits = {"head_seconds": 1, "transfer_seconds": 1, "stream_clients": STREAMS, "max_connections": CONNECTIONS}
-    with gateway_process(log, admin_token="a-token-for-the-edge", **limits) as port:
+    with gateway_process(log, admin_token=TOKEN, **limits) as port:
         yield port
 
 
@@ -148,7 +149,10 @@ def junk(count: int) -> bytes:
 )
 def test_junk_gets_a_short_answer(port: int, path: str, body: bytes, expected: int) -> None:
     found: Any = httpx.post(
-        f"http://127.0.0.1:{port}{path}", content=body, headers={"Content-Type": "application/json"}, timeout=PATIENCE_S
+        f"http://127.0.0.1:{port}{path}",
+        content=body,
+        headers={"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"},
+        timeout=PATIENCE_S,
     )
     assert found.status_code == expected, found.text[:200]
     assert len(found.content) < 4_000
