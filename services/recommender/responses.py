@@ -99,4 +99,4 @@ def _item(model: Model, pick: Pick) -> pb.Item:
 
 def _reason(model: Model, reason: Reason) -> pb.Reason:
     product_id = "" if reason.product is None else model.catalogue.product_ids[reason.product]
-    return pb.Reason(code=reason.code.value, product_id=product_id, weight=reason.weight)
+    return pb.Reason(code=reason.code.value, product_id=product_id, weight=reason.weight, orders=reason.orders)

@@ -81,7 +81,7 @@ async def test_the_recommenders_answer(gateway: httpx.AsyncClient, recommender: 
                 "brand": "samsung",
                 "price": "19.99",
                 "score": 0.5,
-                "reason": {"code": "bought_together", "product_id": "bought-before", "weight": 0.25},
+                "reason": {"code": "bought_together", "product_id": "bought-before", "weight": 0.25, "orders": None},
             },
             {
                 "product_id": "p2",
@@ -90,7 +90,7 @@ async def test_the_recommenders_answer(gateway: httpx.AsyncClient, recommender: 
                 "brand": "unknown",
                 "price": None,
                 "score": 0.5,
-                "reason": {"code": "bought_together", "product_id": "bought-before", "weight": 0.25},
+                "reason": {"code": "bought_together", "product_id": "bought-before", "weight": 0.25, "orders": None},
             },
         ],
         "message": None,
@@ -291,6 +291,17 @@ async def test_a_basket(gateway: httpx.AsyncClient, recommender: FakeRecommender
     answer = await gateway.post("/v1/recommendations", json={"product_ids": ["p0", "unknown-1"]})
     (result,) = RecommendationList.model_validate(answer.json(), strict=True).results
     assert (result.user_id, result.strategy, result.unknown_product_ids) == (None, "basket", ["unknown-1"])
+    assert [each.reason.orders for each in result.items] == [None]
+
+
+async def test_a_basket_says_in_how_many_orders_both_were(
+    gateway: httpx.AsyncClient, recommender: FakeRecommender
+) -> None:
+    recommender.answer.items.append(item("p1"))
+    recommender.answer.items[0].reason.orders = 312
+    answer = await gateway.post("/v1/recommendations", json={"product_ids": ["p0"]})
+    (result,) = RecommendationList.model_validate(answer.json(), strict=True).results
+    assert [each.reason.orders for each in result.items] == [312]
 
 
 async def test_a_basket_without_the_recommender(alone: httpx.AsyncClient, writer: TableWriter) -> None:

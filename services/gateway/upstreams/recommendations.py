@@ -212,6 +212,7 @@ def _item(item: pb.Item) -> Json:
             "code": reason.code or "popular",
             "product_id": reason.product_id or None,
             "weight": reason.weight,
+            "orders": reason.orders if reason.HasField("orders") else None,
         },
     }
 
@@ -237,5 +238,5 @@ def _popular_item(entry: Bestseller) -> Json:
         **described(facts),
         "price": format_cents(facts.price) if facts else None,
         "score": revenue_share,
-        "reason": {"code": "popular", "product_id": None, "weight": revenue_share},
+        "reason": {"code": "popular", "product_id": None, "weight": revenue_share, "orders": None},
     }

@@ -972,6 +972,11 @@ export interface components {
             product_id: string | null;
             /** Weight */
             weight: number;
+            /**
+             * Orders
+             * @description For a basket: how many orders hold this product and `product_id`. Null where the reason does not come from orders.
+             */
+            orders?: number | null;
         };
         /**
          * RecommendationList

@@ -34,6 +34,13 @@ class ReasonEntry(ResponseModel):
         Field(description="The product of the purchases or the basket that contributes most to that term."),
     ]
     weight: float
+    orders: Annotated[
+        int | None,
+        Field(
+            description="For a basket: how many orders hold this product and `product_id`. Null where the reason does "
+            "not come from orders."
+        ),
+    ] = None
 
 
 class RecommendedItem(ResponseModel):

@@ -18,6 +18,12 @@ it("names the purchase that the product goes with, and how much it counts", () =
   expect(reasonText(item, "samsung smartphone")).toBe("Bought together with samsung smartphone · 50% of the score");
 });
 
+it("says in how many orders both were", () => {
+  const inOrders = (orders: number) => ({ ...item, reason: { ...item.reason, weight: 0.8, orders } });
+  expect(reasonText(inOrders(1312), "bananas")).toBe("Bought together with bananas in 1,312 orders");
+  expect(reasonText(inOrders(1), "bananas")).toBe("Bought together with bananas in 1 order");
+});
+
 it("has words for every reason", () => {
   expect(reasonText(because("popular"), null)).toBe("Popular this week");
   expect(reasonText(because("customers_like_you", 0.2), null)).toBe("Bought by customers like this one · 25% of the score");

@@ -1,5 +1,5 @@
 import type { RecommendedItem, Strategy } from "../../api/types";
-import { formatShortShare } from "../../format/numbers";
+import { formatCount, formatShortShare } from "../../format/numbers";
 
 const STRATEGY: Record<Strategy, string> = {
   personal: "Chosen for this customer",
@@ -35,7 +35,13 @@ export function reasonText(item: RecommendedItem, title: string | null): string 
   const because = BECAUSE_OF[code];
   const words =
     because === undefined ? (REASON[code] ?? code.replaceAll("_", " ")) : `${because} ${title ?? "an earlier purchase"}`;
-  return `${words}${shareOfScore(item)}`;
+  return `${words}${inOrders(item)}${shareOfScore(item)}`;
+}
+
+/** In how many orders both were bought, where that is the reason: " in 312 orders". */
+function inOrders({ reason }: RecommendedItem): string {
+  const { orders } = reason;
+  return orders == null ? "" : ` in ${formatCount(orders)} ${orders === 1 ? "order" : "orders"}`;
 }
 
 /** What part of the score the reason carries, where it is less than all of it: " · 62% of the score". */
