@@ -16,6 +16,7 @@ const model = (version: string, given: Partial<ModelEntry>): ModelEntry => ({
   metrics: {},
   counts: {},
   composition: null,
+  basket: null,
   gate: null,
   ...given,
 });
