@@ -21,8 +21,8 @@ def mapping_for(file: Path | None, given: Path | None) -> Path | None:
     if kept.exists():
         say(f"{file.name} is read as {kept} says")
         return kept
-    command = [sys.executable, "-m", "services.producer", "inspect", str(file.absolute()), "--out", str(kept)]
-    if subprocess.run(command, cwd=REPOSITORY, check=False).returncode:
+    command = [sys.executable, "-m", "services.producer", "inspect", str(file.absolute())]
+    if subprocess.run([*command, "--if-needed", "--out", str(kept)], cwd=REPOSITORY, check=False).returncode:
         raise StackError(f"nothing was sent: see above what {file.name} lacks")
     return kept if kept.exists() else None
 

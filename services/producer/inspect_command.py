@@ -48,11 +48,14 @@ def main(arguments: Sequence[str]) -> int:
     )
     out = options.out or default_mapping(options.file)
     return run_command(
-        "inspect", ShopSettings, lambda shop: _inspect(options.file, answers, out, shop.time_zone), {BadFile: 2}
+        "inspect",
+        ShopSettings,
+        lambda shop: _inspect(options.file, answers, out, shop.time_zone, silent_on_seed=options.if_needed),
+        {BadFile: 2},
     )
 
 
-def _inspect(file: Path, answers: Answers, out: Path, shop_zone: str) -> int:
+def _inspect(file: Path, answers: Answers, out: Path, shop_zone: str, *, silent_on_seed: bool) -> int:
     while True:
         try:
             proposal = mapping_needed(file, answers, shop_zone)
@@ -62,6 +65,8 @@ def _inspect(file: Path, answers: Answers, out: Path, shop_zone: str) -> int:
             answers = _answered(answers, _asked(question))
         else:
             break
+    if proposal is None and silent_on_seed:
+        return 0
     if proposal is None:
         print(seed_report(file, review(file, None)), flush=True)
         return 0
@@ -117,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("file", type=Path, metavar="FILE")
     add("--out", type=Path, metavar="FILE", help="where the mapping goes (default: NAME.mapping.toml next to the file)")
+    add("--if-needed", action="store_true", help="say nothing about a file in the seed layout")
     presets = ["generic", *(preset.name for preset in PRESETS)]
     add("--preset", default="", choices=presets, help="the layout (default: by the names of the columns)")
     add("--column", action="append", default=[], type=_pair, metavar="OURS=THEIRS", help="a column; repeat for more")

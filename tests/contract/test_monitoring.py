@@ -90,8 +90,8 @@ def asked_by_panels() -> list[tuple[str, str]]:
     ("expr", "complaint"),
     [
         ("sum(rate(tillstream_gateway_request_seconds[5m]))", "no such series"),
-        ('1 - max(up{servise="gateway"})', "no label servise"),
-        ("sum by (partion) (tillstream_gateway_lag_seconds)", "no series has partion"),
+        ('1 - max(up{colour="gateway"})', "no label colour"),
+        ("sum by (colour) (tillstream_gateway_lag_seconds)", "no series has colour"),
         ("histogram_quantile(0.9, sum by (le) (rate(nothing_bucket[1m])))", "no such series"),
     ],
 )

@@ -363,7 +363,8 @@ def holdings(shop: Shop, version: str) -> dict[str, dict[str, int]]:
 
 
 # Held: 20 checkerboard customers, berlin, plain, twice and fixed. The popular: ten of the week, seven of all time.
-# A customer of both categories there is not, so each is tied to itself alone. The trends are those of 10 March.
+# A customer of both categories there is not, so each is tied to itself alone. The trends are those of 10 March,
+# at the decay of customers and at that of baskets.
 TABLES = {
     "user_factors": 24,
     "item_factors": 14,
@@ -373,7 +374,7 @@ TABLES = {
     "co_purchases": 14,
     "order_pairs": 17,
     "category_ties": 2,
-    "trends": 10,
+    "trends": 20,
 }
 
 
