@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -14,14 +15,14 @@ from recsys.evaluation.gate import (
     NAMES,
     POPULARITY,
     PREFERENCE,
-    SHOWN,
     CandidateResult,
+    ComparedAnswers,
     Json,
     in_words,
+    with_refusals,
 )
-from recsys.evaluation.metrics import DayBootstrap, Interval, interval, values
+from recsys.evaluation.metrics import Interval
 from recsys.evaluation.rolling import Answers
-from recsys.topk import Float64s
 
 RULE = (
     "Of each of the newest orders with two products or more one product is taken out, and the others ask for it. "
@@ -65,43 +66,14 @@ def decide_baskets(answers: Answers, configs: Mapping[str, BasketWeights], neede
             f"days, {needed:,} on {MIN_DAYS} days are needed. The {NAMES[stays]} serves baskets."
         )
         return BasketDecision(configs[stays], stays, reason)
-    table = _Table(answers)
-    results = [table.result(name, configs) for name in PREFERENCE if name in configs]
+    compared = ComparedAnswers(answers, {GROUP: np.ones(len(answers), np.bool_)}, live=GROUP, popularity=GROUP)
+    results = [
+        compared.result(name, LIVE in configs, partial(_refusal, name, configs[name]))
+        for name in PREFERENCE
+        if name in configs
+    ]
     winner = max((result for result in results if not result.refused), key=lambda result: result.value)
     return BasketDecision(configs[winner.name], winner.name, _reason(winner, results), tuple(results))
-
-
-class _Table:
-    """The metrics of every answer."""
-
-    def __init__(self, answers: Answers) -> None:
-        found = values(answers)
-        self._methods = answers.methods
-        self._metrics = {metric: found[metric] for metric in SHOWN}
-        self._value: Float64s = found["hr@3"] + found["ndcg@10"]
-        self._blocks = DayBootstrap(answers.at_ms)
-
-    def result(self, name: str, configs: Mapping[str, BasketWeights]) -> CandidateResult:
-        """One of the weights against the others."""
-        against_live = self._difference(name, LIVE) if LIVE in configs and name != LIVE else None
-        against_popularity = self._difference(name, POPULARITY) if name != POPULARITY else None
-        place = self._methods.index(name)
-        figures = {
-            metric: interval(float(value[place].mean()), self._blocks.means(value[place]))
-            for metric, value in self._metrics.items()
-        }
-        return CandidateResult(
-            name,
-            float(self._value[place].mean()),
-            {GROUP: figures},
-            against_live,
-            against_popularity,
-            _refusal(name, configs[name], against_live, against_popularity),
-        )
-
-    def _difference(self, one: str, other: str) -> Interval:
-        difference = self._value[self._methods.index(one)] - self._value[self._methods.index(other)]
-        return interval(float(difference.mean()), self._blocks.means(difference))
 
 
 def _refusal(
@@ -125,5 +97,4 @@ def _reason(winner: CandidateResult, results: list[CandidateResult]) -> str:
     )
     if winner.name != POPULARITY:
         words += f", with popular products {hits[POPULARITY]:.0f}"
-    refused = [f"The {NAMES[each.name]} was refused. {each.refused}." for each in results if each.refused]
-    return " ".join([f"{words}.", *refused])
+    return with_refusals(words, results)

@@ -18,7 +18,7 @@ from recsys.evaluation.metrics import values
 from recsys.evaluation.rolling import Method
 from recsys.evaluation.search_trials import better
 from recsys.evaluation.training_view import TrainingView
-from recsys.evaluation.weight_candidates import Random
+from recsys.evaluation.weight_candidates import Random, choice, jittered
 from recsys.fold_in import FoldIn
 from recsys.score_weights import DecayTerm, ScoreWeights
 from recsys.scorer import ComposedScorer, TrainedParts
@@ -117,17 +117,20 @@ def mutate(parent: BasketWeights, random: Random) -> BasketWeights:
     """Change about half of the shape: shrinkage, balance, popularity with its half-lives, customers' co-purchases."""
     orders, others = parent.orders, parent.others
     if random.random() < 0.5:
-        orders = msgspec.structs.replace(orders, shrink=_jittered(orders.shrink, random))
+        orders = msgspec.structs.replace(orders, shrink=jittered(orders.shrink, random))
     if random.random() < 0.5:
         balance = float(np.clip(orders.balance + random.normal(scale=0.1), 0.0, 1.0))
         orders = msgspec.structs.replace(orders, balance=round(balance, 2))
     if random.random() < 0.5:
-        others = msgspec.structs.replace(others, live=_jittered(others.live or 0.003, random))
+        others = msgspec.structs.replace(others, live=jittered(others.live or 0.003, random))
     if random.random() < 0.3:
-        parts = (DecayTerm(_half_life(random), 1.0), DecayTerm(_half_life(random), _jittered(0.3, random)))
+        parts = (
+            DecayTerm(choice(HALF_LIVES_H, random), 1.0),
+            DecayTerm(choice(HALF_LIVES_H, random), jittered(0.3, random)),
+        )
         others = msgspec.structs.replace(others, trends=parts[: int(random.integers(1, 3))])
     if random.random() < 0.3:
-        neighbours = 0.0 if random.random() < 0.3 else _jittered(others.neighbours or 0.3, random)
+        neighbours = 0.0 if random.random() < 0.3 else jittered(others.neighbours or 0.3, random)
         others = msgspec.structs.replace(others, neighbours=neighbours, balance=float(random.choice((0.0, 0.2, 0.5))))
     return BasketWeights(orders, others)
 
@@ -171,11 +174,3 @@ def _others(live: float, hours: float) -> ScoreWeights:
     return ScoreWeights(
         live=live, trends=(DecayTerm(hours, 1.0),), recency=RECENCY, shrink=20.0, balance=0.5, purchases=PRODUCTS
     )
-
-
-def _half_life(random: Random) -> float:
-    return float(random.choice(HALF_LIVES_H))
-
-
-def _jittered(value: float, random: Random) -> float:
-    return float(f"{value * float(np.exp(random.normal(scale=0.5))):.3g}")

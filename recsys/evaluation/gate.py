@@ -1,7 +1,8 @@
 """The gate: decides which model configuration may be published, and why the others may not. Pure functions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -122,34 +123,46 @@ def too_few(questions: int, days: int, needed: int) -> str | None:
 
 def decide(answers: Answers, configs: Mapping[str, ScoreWeights]) -> GateDecision:
     """Decide between configurations that answered the same questions; their names are the methods of the answers."""
-    table = _Table(answers)
-    results = [table.result(name, configs) for name in PREFERENCE if name in configs]
+    chosen = groups(answers)
+    compared = ComparedAnswers(answers, {name: chosen[name] for name in ("warm", "all")}, live="all", popularity="warm")
+    results = [
+        compared.result(name, LIVE in configs, partial(_refusal, name, configs[name]))
+        for name in PREFERENCE
+        if name in configs
+    ]
     winner = max((result for result in results if not result.refused), key=lambda result: result.value)
     return GateDecision(winner.name, _reason(winner, results), tuple(results))
 
 
-class _Table:
-    """The metrics of every answer."""
+class ComparedAnswers:
+    """The metrics of every answer, for groups of the questions.
 
-    def __init__(self, answers: Answers) -> None:
+    `live` and `popularity` name the groups on which the differences to these are taken.
+    """
+
+    def __init__(self, answers: Answers, chosen: Mapping[str, Chosen], live: str, popularity: str) -> None:
         found = values(answers)
         self._methods = answers.methods
         self._metrics = {metric: found[metric] for metric in SHOWN}
         self._value: Float64s = found["hr@3"] + found["ndcg@10"]
-        self._groups = {name: groups(answers)[name] for name in ("warm", "all")}
-        self._blocks = {name: DayBootstrap(answers.at_ms[chosen]) for name, chosen in self._groups.items()}
+        self._groups = chosen
+        self._blocks = {name: DayBootstrap(answers.at_ms[group]) for name, group in chosen.items()}
+        self._live = live
+        self._popularity = popularity
 
-    def result(self, name: str, configs: Mapping[str, ScoreWeights]) -> CandidateResult:
-        """One configuration against the others."""
-        against_live = self._difference(name, LIVE, "all") if LIVE in configs and name != LIVE else None
-        against_popularity = self._difference(name, POPULARITY, "warm") if name != POPULARITY else None
+    def result(
+        self, name: str, has_live: bool, refusal: Callable[[Interval | None, Interval | None], str | None]
+    ) -> CandidateResult:
+        """One configuration against the others. `refusal` gets the differences to the live one and to popularity."""
+        against_live = self._difference(name, LIVE, self._live) if has_live and name != LIVE else None
+        against_popularity = self._difference(name, POPULARITY, self._popularity) if name != POPULARITY else None
         return CandidateResult(
             name,
             float(self._value[self._place(name)].mean()),
             {group: self._figures(name, group, chosen) for group, chosen in self._groups.items()},
             against_live,
             against_popularity,
-            _refusal(name, configs[name], against_live, against_popularity),
+            refusal(against_live, against_popularity),
         )
 
     def _figures(self, name: str, group: str, chosen: Chosen) -> dict[str, Interval]:
@@ -198,6 +211,11 @@ def _reason(winner: CandidateResult, results: Sequence[CandidateResult]) -> str:
     popular = next(result for result in results if result.name == POPULARITY)
     if winner.name != POPULARITY:
         words += f", with popular products {popular.figures['warm']['hr@3'].value * 1000:.0f}"
+    return with_refusals(words, results)
+
+
+def with_refusals(words: str, results: Sequence[CandidateResult]) -> str:
+    """The words as a sentence, followed by the refusals."""
     refused = [f"The {NAMES[each.name]} was refused. {each.refused}." for each in results if each.refused]
     return " ".join([f"{words}.", *refused])
 

@@ -72,18 +72,18 @@ def mutate_popularity(parent: ScoreWeights, random: Random) -> ScoreWeights:
     """Change half-lives or their number, and the balance of live, trained and long-term popularity."""
     trends = tuple(
         DecayTerm(
-            _choice(HALF_LIVES_H, random) if random.random() < 0.5 else part.half_life_h, _jittered(part.weight, random)
+            choice(HALF_LIVES_H, random) if random.random() < 0.5 else part.half_life_h, jittered(part.weight, random)
         )
         for part in parent.trends
     )
     if random.random() < 0.4:
-        trends = trends[:1] if len(trends) > 1 else (*trends, DecayTerm(_choice(HALF_LIVES_H, random), 0.1))
+        trends = trends[:1] if len(trends) > 1 else (*trends, DecayTerm(choice(HALF_LIVES_H, random), 0.1))
     popularity, baseline = parent.popularity, parent.baseline_trends
     if random.random() < 0.4:
-        popularity = _jittered(popularity or 0.003, random) if random.random() < 0.7 else 0.0
+        popularity = jittered(popularity or 0.003, random) if random.random() < 0.7 else 0.0
     if random.random() < 0.4:
-        weight = _jittered(baseline[0].weight if baseline else 0.3 * parent.live, random)
-        baseline = (DecayTerm(_choice(HALF_LIVES_H[4:], random), weight),) if random.random() < 0.8 else ()
+        weight = jittered(baseline[0].weight if baseline else 0.3 * parent.live, random)
+        baseline = (DecayTerm(choice(HALF_LIVES_H[4:], random), weight),) if random.random() < 0.8 else ()
     return msgspec.structs.replace(parent, trends=trends, popularity=popularity, baseline_trends=baseline)
 
 
@@ -92,16 +92,16 @@ def mutate_personal(parent: ScoreWeights, random: Random) -> ScoreWeights:
     changed: dict[str, Any] = {}
     for name, usual in (("factors", 0.1), ("neighbours", 1.0), ("categories", 0.3)):
         if random.random() < 0.4:
-            changed[name] = 0.0 if random.random() < 0.1 else _jittered(getattr(parent, name) or usual, random)
+            changed[name] = 0.0 if random.random() < 0.1 else jittered(getattr(parent, name) or usual, random)
     if random.random() < 0.3:
-        changed["shrink"] = _jittered(parent.shrink, random)
+        changed["shrink"] = jittered(parent.shrink, random)
     if random.random() < 0.2:
-        changed["balance"] = _choice(BALANCES, random)
+        changed["balance"] = choice(BALANCES, random)
     if random.random() < 0.4:
         changed["recency"] = _recency(random)
     if random.random() < 0.3:
         changed["factor_decay"] = _factor_decay(random)
-    scale = _jittered(1.0, random) if random.random() < 0.4 else 1.0
+    scale = jittered(1.0, random) if random.random() < 0.4 else 1.0
     return msgspec.structs.replace(scaled(parent, scale), **changed)
 
 
@@ -162,11 +162,11 @@ def _largest(weights: ScoreWeights) -> float:
 
 
 def _recency(random: Random) -> tuple[DecayTerm, ...]:
-    parts = [DecayTerm(_choice(RECENCIES_H, random), 1.0)]
+    parts = [DecayTerm(choice(RECENCIES_H, random), 1.0)]
     if random.random() < 0.5:
-        parts.append(DecayTerm(1.0, _jittered(0.5, random)))
+        parts.append(DecayTerm(1.0, jittered(0.5, random)))
     if random.random() < 0.3:
-        parts.append(DecayTerm(NO_DECAY_H, _jittered(0.05, random)))
+        parts.append(DecayTerm(NO_DECAY_H, jittered(0.05, random)))
     return tuple(parts)
 
 
@@ -174,14 +174,16 @@ def _factor_decay(random: Random) -> tuple[DecayTerm, ...]:
     if random.random() < 0.2:
         return ()
     lasting = float(random.choice((0.0, 0.1, 0.2, 0.4, 0.6)))
-    return (DecayTerm(_choice(FADES_H, random), _rounded(1 - lasting)), DecayTerm(NO_DECAY_H, lasting))
+    return (DecayTerm(choice(FADES_H, random), _rounded(1 - lasting)), DecayTerm(NO_DECAY_H, lasting))
 
 
-def _choice(choices: Sequence[float], random: Random) -> float:
+def choice(choices: Sequence[float], random: Random) -> float:
+    """One of them."""
     return float(random.choice(choices))
 
 
-def _jittered(value: float, random: Random) -> float:
+def jittered(value: float, random: Random) -> float:
+    """The value times a factor around 1, log-normal with a deviation of 0.5."""
     return _rounded(value * float(np.exp(random.normal(scale=0.5))))
 
 
