@@ -8,11 +8,12 @@ batches of a partition are handled in order, acknowledging it acknowledges all b
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
+from aiokafka import TopicPartition
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
@@ -91,8 +92,33 @@ def _with_end(records: list[Any], consumer: Any, tp: TP) -> FetchedRecords:
     return ended
 
 
+class _RebalanceListener(driver.ConsumerRebalanceListener):
+    """Faust's own; and a static member that came back joins once more.
+
+    The broker hands such a member its old assignment without a rebalance, and names its old member id as the leader
+    (KIP-814 changed that; aiokafka's JoinGroup is older). The member takes itself for a follower, and only a leader
+    watches the topics: new partitions would have no reader until the next rebalance. Where it does lead, the second
+    join makes the broker rebalance and say so. Where it does not, the broker repeats its assignment.
+    """
+
+    def __init__(self, thread: driver.AIOKafkaConsumerThread) -> None:
+        super().__init__(thread)
+        self._joined_again_as: str | None = None
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Also called when the broker repeats an assignment."""
+        await super().on_partitions_assigned(assigned)
+        coordinator = self._thread._ensure_consumer()._coordinator
+        follows = coordinator._group_subscription is None
+        if coordinator._group_instance_id and follows and coordinator.member_id != self._joined_again_as:
+            self._joined_again_as = coordinator.member_id
+            coordinator.request_rejoin()
+
+
 class BatchConsumer(driver.Consumer):
     """Yields one message per partition and fetch."""
+
+    RebalanceListener = _RebalanceListener
 
     def __init__(self, *args: Any, timings: FetchTimings = DEFAULT_TIMINGS, **kwargs: Any) -> None:
         self.resets = 0

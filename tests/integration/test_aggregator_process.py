@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from services.common.dead_letters import RecordOrigin, origin_of, reason_of
 from tests.faults.proxy import Proxy, RedisProxy
@@ -60,6 +61,13 @@ def make(names: TopicNames, kafka: str, redis_url: str, tmp_path: Path) -> Itera
     yield aggregator
     for one in made:
         one.stop()
+
+
+async def grow(kafka: str, topic: str, partitions: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    await admin.create_partitions({topic: NewPartitions(partitions)})
+    await admin.close()
 
 
 @pytest.fixture
@@ -186,14 +194,17 @@ async def test_after_a_slow_time_lines_are_counted_as_they_come(
         way_to_redis.stop()
 
 
-async def test_started_again_under_its_name_it_has_its_partitions_at_once(
-    make: Callable[..., AggregatorProcess],
+async def test_started_again_under_its_name_it_has_its_partitions_at_once_and_notices_new_ones(
+    make: Callable[..., AggregatorProcess], kafka: str, names: TopicNames
 ) -> None:
-    aggregator = make(AGGREGATOR_INSTANCE="one", AGGREGATOR_SESSION_TIMEOUT_S="90")
+    aggregator = make(AGGREGATOR_INSTANCE="one", AGGREGATOR_SESSION_TIMEOUT_S="90", KAFKA_METADATA_SECONDS="1")
     await until_assigned(aggregator, 2 * PARTITIONS)
     aggregator.kill()
+    await grow(kafka, names.purchases, PARTITIONS + 1)
     aggregator.start()
-    await until_assigned(aggregator, 2 * PARTITIONS)  # gives up before the session ends
+    await until_assigned(aggregator, 2 * PARTITIONS + 1)  # gives up before the session ends
+    await grow(kafka, names.purchases, PARTITIONS + 2)
+    await until_assigned(aggregator, 2 * PARTITIONS + 2)
 
 
 async def test_too_many_refused_records_end_it_where_that_is_asked_for(
