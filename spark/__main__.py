@@ -15,6 +15,7 @@ from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pydantic import ValidationError
 from pyspark.errors import PySparkException
 
+from services.common import tracing
 from services.common.conditional_write import Contended
 from services.common.model_pointer import RegistryError
 from services.common.object_store import ObjectStore
@@ -76,7 +77,8 @@ def main(arguments: list[str] | None = None) -> int:
         _say(explain(error))
         return 2
     try:
-        return int(options.command(settings, options))
+        with tracing.exported("batch", settings):
+            return int(options.command(settings, options))
     except REFUSALS as error:
         _say(f"failed: {error}")
     except (Py4JError, PySparkException) as error:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
+from services.common import tracing
 from services.common.conditional_write import Contended, encode, put_once
 from services.common.job_report import FOLDER, LATEST, GateResult, JobReport, Outcome
 from services.common.object_store import ObjectStore
@@ -20,7 +21,9 @@ from spark.publish_step import GATE
 def run_reported(job: Job, until: str, steps: Callable[[Job, str], JobOutcome] = run) -> JobOutcome:
     """Run the steps, and leave a report of how that ended. Raises what the steps raise."""
     try:
-        outcome = steps(job, until)
+        with tracing.begin("batch job", always=True) as span:
+            span.set("tillstream.run", job.run_id.version)
+            outcome = steps(job, until)
     except Exception as error:
         refused = isinstance(error, ModelRefused)
         _leave(job, "refused" if refused else "failed", _reason(job, error))

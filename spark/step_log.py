@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from services.common import tracing
+
 
 class Step:
     """A running step."""
@@ -37,7 +39,8 @@ class StepLog:
             self._write(f"{name:<9}  ...\r")
         step, start = Step(), time.monotonic()
         try:
-            yield step
+            with tracing.child(name):
+                yield step
         except BaseException:
             self.failed = name
             self._write(f"{name:<9} {time.monotonic() - start:6.1f} s  failed\n")

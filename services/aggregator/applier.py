@@ -168,9 +168,9 @@ class Applier:
         for partition, end in (await self._empty_ends.of(partitions, self._states)).items():
             if (state := self._states.get(partition)) is None:
                 continue  # assigned anew meanwhile
-            nothing = RecordSpan([], end)
+            nothing = Looked(RecordSpan([], end))
             try:
-                calls = await self._preparation.calls(partition, state, Looked(nothing))
+                calls = await self._preparation.calls(partition, state, nothing)
                 await self._call(partition, calls, nothing)
             except OffsetConflict as conflict:
                 self._count_conflict(conflict)
@@ -271,26 +271,28 @@ class Applier:
     ) -> None:
         """Apply what lies past the marks, chunk by chunk; the last calls may still be in flight."""
         wanted = span.records[bisect_left(span.records, state.next_offset, key=attrgetter("offset")) :]
-        ready: tuple[list[ShardCall], RecordSpan] | None = None
+        ready: tuple[list[ShardCall], Looked] | None = None
         size = partial(self._preparation.refusals.chunk, partition, self._settings.chunk)
         for chunk in RecordSpan(wanted, span.end).chunks(size):
             # Read before the calls that are ready: Redis would answer only after them, and nothing be folded meanwhile.
             looked = await self._preparation.look(partition, chunk)
             if ready is not None:
                 await in_flight.start(self._call(partition, *ready))
-            ready = await self._preparation.calls(partition, state, looked), chunk
+            ready = await self._preparation.calls(partition, state, looked), looked
         if ready is not None:
             await in_flight.start(self._call(partition, *ready))
 
-    async def _call(self, partition: TopicPartition, calls: Sequence[ShardCall], chunk: RecordSpan) -> None:
+    async def _call(self, partition: TopicPartition, calls: Sequence[ShardCall], looked: Looked) -> None:
         for call in calls:
             try:
-                floor = await self._store.apply(call.shard, call.advance, call.delta, call.effects, call.payload)
+                with looked.trace.script_call():
+                    floor = await self._store.apply(call.shard, call.advance, call.delta, call.effects, call.payload)
             except BatchRefused as refusal:
-                raise ChunkRefused(partition, chunk.records, str(refusal)) from refusal
+                raise ChunkRefused(partition, looked.span.records, str(refusal)) from refusal
             self._preparation.orders.confirmed(call.delta.orders)
             self._batches.raise_floor(call.shard, floor)
             AGGREGATOR_LINES.inc(call.delta.events)
+        looked.trace.end()
 
     def _count_conflict(self, conflict: OffsetConflict) -> None:
         logger.warning(

@@ -1,7 +1,7 @@
 """Builds the script calls that bring each shard past a batch of records. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
@@ -23,11 +23,15 @@ from services.common.tables import MINUTES_KEPT_SECONDS
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What a batch comes to: its lines by verdict, its orders with the lines that count, names over budget."""
+    """What a batch comes to: its lines by verdict, its orders with the lines that count, names over budget.
+
+    `traceparents`: of the traced records, by offset.
+    """
 
     verdicts: Verdicts
     orders: Mapping[str, KnownOrder]
     renamed: Renamed = AS_SENT
+    traceparents: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ class BatchBuilder:
         name = partition_name(partition)
         newest = self._observe(counted, name)
         effects = self._effects()
-        folds = _Folds(counted, self._context(partition, decided.renamed))
+        folds = _Folds(counted, self._context(partition, decided))
         calls: list[ShardCall] = []
         if self._store.shards == 1:
             advance = OffsetAdvance(name, state.shards[0].mark, span.end)
@@ -156,10 +160,16 @@ class BatchBuilder:
     def _call(self, shard: int, advance: OffsetAdvance, delta: ShardDelta, effects: BatchEffects) -> ShardCall:
         return ShardCall(shard, advance, delta, effects, self._store.payload(shard, advance, delta, effects))
 
-    def _context(self, partition: TopicPartition, renamed: Renamed) -> FoldContext:
-        store = self._store
-        home = store.home_shard(partition.partition)
-        return FoldContext(partition_name(partition), home, store.shards, self.calendar, min(self._floors), renamed)
+    def _context(self, partition: TopicPartition, decided: Decided) -> FoldContext:
+        return FoldContext(
+            partition_name(partition),
+            self._store.home_shard(partition.partition),
+            self._store.shards,
+            self.calendar,
+            min(self._floors),
+            decided.renamed,
+            decided.traceparents,
+        )
 
     def _observe(self, lines: Sequence[AcceptedLine], partition: str) -> list[tuple[int, str]]:
         """Tell the event clock; returns time and record of the events that it depends on, none where it stands."""

@@ -60,7 +60,7 @@ class FoldContext:
     """The source of a batch, and the layout of its deltas.
 
     `partition` is `<topic>/<partition>`, `home` the shard of its additive tables. Minutes before `minute_floor`
-    (epoch seconds) are left out: no shard keeps them.
+    (epoch seconds) are left out: no shard keeps them. `traceparents`: of the traced lines, by offset.
     """
 
     partition: str
@@ -69,6 +69,7 @@ class FoldContext:
     calendar: Calendar
     minute_floor: int
     renamed: Renamed = AS_SENT
+    traceparents: Mapping[int, str] = field(default_factory=dict)
 
 
 class Fold:
@@ -110,7 +111,7 @@ class Fold:
             if user_id is not None:
                 users = deltas[shard_of(user_id, context.shards)].users
                 _add_purchase(users, user_id, line.purchase, f"{context.partition}/{line.offset}")
-        _add_totals(deltas[context.home], self._lines, context.partition)
+        _add_totals(deltas[context.home], self._lines, context)
         return deltas
 
     def _newest_of_products(self) -> dict[str, Purchase]:
@@ -190,7 +191,7 @@ def _add_purchase(users: dict[str, UserDelta], user_id: str, purchase: Purchase,
     user.purchases.append((purchase.event_time, _json.encode(line).decode()))
 
 
-def _add_totals(delta: ShardDelta, lines: Sequence[AcceptedLine], partition: str) -> None:
+def _add_totals(delta: ShardDelta, lines: Sequence[AcceptedLine], context: FoldContext) -> None:
     if not lines:
         return
     purchases = [line.purchase for line in lines]
@@ -201,9 +202,9 @@ def _add_totals(delta: ShardDelta, lines: Sequence[AcceptedLine], partition: str
     delta.first_event, delta.last_event = min(times), max(times)
     delta.arrivals = Counter([line.arrived_at // 1000 for line in lines])
     delta.lateness = _lateness([line.arrived_at - at_ms for line, at_ms in zip(lines, times, strict=True)])
-    delta.ticker = [_ticker_line(line) for line in lines[-TICKER_LINES_A_BATCH:]]
+    delta.ticker = [_ticker_line(line, context.traceparents.get(line.offset)) for line in lines[-TICKER_LINES_A_BATCH:]]
     delta.replays = {
-        line.purchase.event_id: f"{partition}/{line.offset}"
+        line.purchase.event_id: f"{context.partition}/{line.offset}"
         for line in lines
         if line.purchase.replay_of and line.purchase.event_id
     }
@@ -215,7 +216,7 @@ def _lateness(late_ms: Iterable[int]) -> Counter[str]:
     return Counter({_LATENESS_NAMES[number]: lines for number, lines in classes.items()})
 
 
-def _ticker_line(line: AcceptedLine) -> str:
+def _ticker_line(line: AcceptedLine, traceparent: str | None) -> str:
     purchase = line.purchase
     return _json.encode(
         TickerLine(
@@ -230,5 +231,6 @@ def _ticker_line(line: AcceptedLine) -> str:
             purchase.price,
             purchase.quantity,
             purchase.revenue,
+            traceparent,
         )
     ).decode()

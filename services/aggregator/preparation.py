@@ -8,6 +8,7 @@ from aiokafka import TopicPartition
 
 from services.aggregator.batch import BatchBuilder, Decided, RecordSpan, ShardCall
 from services.aggregator.budgets import NameBudgets, NameLimits
+from services.aggregator.chunk_trace import UNTRACED, ChunkTrace, trace_chunk
 from services.aggregator.dead_letter_output import DeadLetterOutput
 from services.aggregator.dedup import judge
 from services.aggregator.groups import shard_of
@@ -36,13 +37,17 @@ class PreparationSettings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A chunk, validated, with what the tables know of its orders. Of dead letters only the records."""
+    """A chunk, validated, with what the tables know of its orders. Of dead letters only the records.
+
+    `trace`: the traced records of the chunk.
+    """
 
     span: RecordSpan
     lines: list[AcceptedLine] = field(default_factory=list)
     rejected: list[RejectedRecord] = field(default_factory=list)
     orders: dict[str, KnownOrder] = field(default_factory=dict)
     renamed: Renamed = AS_SENT
+    trace: ChunkTrace = UNTRACED
 
 
 class Preparation:
@@ -67,11 +72,14 @@ class Preparation:
         """Validate the records, and read what is known of their orders. Raises RedisError."""
         if partition.topic == self._settings.dead_letters_topic:
             return Looked(span)
+        trace = trace_chunk(partition, span.records)
         lines, rejected = validate(span.records, self._settings.rules)
         lines, refused = self.refusals.split(partition, span.records, lines)
         renamed = await self.budgets.apply(lines, self._store.home_shard(partition.partition))
         orders = await self.orders.read(lines, self._batches.calendar, renamed)
-        return Looked(span, lines, in_offset_order([*rejected, *refused]) if refused else rejected, orders, renamed)
+        if refused:
+            rejected = in_offset_order([*rejected, *refused])
+        return Looked(span, lines, rejected, orders, renamed, trace)
 
     async def calls(self, partition: TopicPartition, state: PartitionState, looked: Looked) -> list[ShardCall]:
         """The calls for a chunk. The state is advanced already: a call that fails drops it.
@@ -98,7 +106,7 @@ class Preparation:
         if rejected:
             await self._dead_letters.send(partition, rejected)
         AGGREGATOR_REPEATS.inc(len(verdicts.repeats))
-        decided = Decided(verdicts, looked.orders, looked.renamed)
+        decided = Decided(verdicts, looked.orders, looked.renamed, looked.trace.traceparents)
         return self._batches.purchases(partition, state, looked.span, decided)
 
     def _settled_in(self, state: PartitionState) -> Callable[[AcceptedLine], bool | None] | None:

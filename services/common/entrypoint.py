@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from services.common import tracing
 from services.common.settings import ServiceSettings, Settings, explain
 from services.common.telemetry import PortInUse, configure_logging
 
@@ -24,11 +25,12 @@ def run_service(
     run: Callable[[AnyServiceSettings], int],
     statuses: ExitStatuses | None = None,
 ) -> int:
-    """As `run_command`, with logging configured before `run`. A port in use is a mistake in the settings too."""
+    """As `run_command`, with logging and traces set up before `run`. A port in use is a mistake in the settings too."""
 
     def configured(given: AnyServiceSettings) -> int:
         configure_logging(service, given.log_level)
-        return run(given)
+        with tracing.exported(service, given):
+            return run(given)
 
     return run_command(service, settings, configured, {PortInUse: WRONG_SETTINGS, **(statuses or {})})
 

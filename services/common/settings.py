@@ -50,6 +50,10 @@ class ServiceSettings(Settings):
     # takes no more. A cluster needs some seconds to send requests elsewhere.
     drain_seconds: float = Field(default=0.0, ge=0, le=300)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    # Where traces go: an OTLP collector's base URL for HTTP, such as http://127.0.0.1:4318. Without it there are none.
+    traces_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/\s]+")
+    # Share of the requests and of the producer's rows that are traced. Runs of the batch job always are.
+    traces_ratio: float = Field(default=0.01, ge=0, le=1)
 
 
 class BuildSettings(Settings):

@@ -124,8 +124,11 @@ class PurchaseLine(msgspec.Struct, frozen=True, array_like=True, gc=False):
     revenue: int
 
 
-class TickerLine(msgspec.Struct, frozen=True, gc=False):
-    """One arrival as the ticker shows it. `arrived_at` is the broker's time."""
+class TickerLine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One arrival as the ticker shows it. `arrived_at` is the broker's time.
+
+    `traceparent`: of the step that applied it, where it is traced.
+    """
 
     arrived_at: int
     event_time: int
@@ -138,6 +141,7 @@ class TickerLine(msgspec.Struct, frozen=True, gc=False):
     price: int
     quantity: int
     revenue: int
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        # It would read settings that are not ours, and put paths with customers' ids into traces.
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
     openapi.install(app)
     problems.install(app)

@@ -9,13 +9,15 @@ discarded, and a new one begins at the last acknowledged row.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
+from services.common import tracing
 from services.common.dead_letters import Headers
+from services.common.tracing import Span
 from services.producer.partitioner import keyed_partitioner
 from services.producer.rows import Record, RejectedRow
 
@@ -35,6 +37,7 @@ class Batch:
     sent: int = 0
     dead_letters: Counter[str] = field(default_factory=Counter)
     open_partitions: int = 0
+    spans: list[Span] = field(default_factory=list)  # of the rows that are traced
 
 
 Message = tuple[bytes, bytes, Headers]
@@ -97,6 +100,7 @@ class Outbox:
                     (key, row.value, row.headers)
                 )
         batch.sent = len(rows) - batch.dead_letters.total()
+        batch.spans = trace_some(self._purchases, by_partition)
         parts |= {TopicPartition(self._purchases, partition): messages for partition, messages in by_partition.items()}
         batch.open_partitions = len(parts)
         self._batches.append(batch)
@@ -108,6 +112,9 @@ class Outbox:
         """Stop sending; what is not acknowledged stays so."""
         for sender in self._senders.values():
             sender.cancel()
+        for span in (span for batch in self._batches for span in batch.spans):
+            span.fail("Unacknowledged")
+            span.end()
 
     async def _wait_until(self, below: int) -> None:
         while self._failure is None and self._rows_in_flight >= below:
@@ -164,5 +171,20 @@ class Outbox:
         while self._batches and self._batches[0].open_partitions == 0:
             batch = self._batches.popleft()
             self._rows_in_flight -= batch.sent + batch.dead_letters.total()
+            for span in batch.spans:
+                span.end()
             self._acknowledged(batch)
         self._progress.set()
+
+
+def trace_some(topic: str, by_partition: Mapping[int, list[Message]]) -> list[Span]:
+    """Begin a trace with a sample of the messages, which get its header. Returns the open spans."""
+    spans = []
+    for partition, messages in by_partition.items():
+        for at in tracing.sampled(len(messages)):
+            span = tracing.begin(f"send {topic}", "producer", always=True)
+            span.set("messaging.destination.partition.id", str(partition))
+            key, value, _no_headers = messages[at]
+            messages[at] = key, value, span.headers
+            spans.append(span)
+    return spans

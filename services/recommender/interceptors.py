@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 from grpc import aio
 
+from services.common import tracing
 from services.common.metrics import RECOMMENDER_REQUEST_SECONDS
 from services.common.request_id import HEADER, REQUEST_ID, valid_request_id
 from services.recommender.requests import InvalidArgument
@@ -59,8 +60,9 @@ class ErrorAndMetricsInterceptor(aio.ServerInterceptor):
         method = str(handler_call_details.method)
         if handler is None or not method.startswith(self._prefix):
             return handler
+        timed = _timed(method.removeprefix(self._prefix), _with_status(handler.unary_unary))
         return grpc.unary_unary_rpc_method_handler(
-            self._counted(_timed(method.removeprefix(self._prefix), _with_status(handler.unary_unary))),
+            self._counted(_traced(method.removeprefix("/"), timed)),
             handler.request_deserializer,
             handler.response_serializer,
         )
@@ -68,7 +70,7 @@ class ErrorAndMetricsInterceptor(aio.ServerInterceptor):
     def _counted(self, behaviour: Behaviour) -> Behaviour:
         async def call(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
             self._in_flight += 1
-            REQUEST_ID.set(_request_id(context))
+            REQUEST_ID.set(valid_request_id(_sent(context, HEADER)))
             try:
                 return await behaviour(request, context)
             finally:
@@ -78,10 +80,22 @@ class ErrorAndMetricsInterceptor(aio.ServerInterceptor):
         return call
 
 
-def _request_id(context: aio.ServicerContext[Any, Any]) -> str | None:
-    """The id that the caller passed on. Each call is answered in a task of its own, so no other call sees it."""
-    sent = next((value for key, value in context.invocation_metadata() or () if key == HEADER), None)
-    return valid_request_id(sent) if isinstance(sent, str) else None
+def _sent(context: aio.ServicerContext[Any, Any], header: str) -> str | None:
+    """What the caller passed on. Each call is answered in a task of its own, so no other call sees it."""
+    sent = next((value for key, value in context.invocation_metadata() or () if key == header), None)
+    return sent if isinstance(sent, str) else None
+
+
+def _traced(method: str, behaviour: Behaviour) -> Behaviour:
+    """A call continues its caller's trace, or none."""
+
+    async def call(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
+        if not tracing.enabled():
+            return await behaviour(request, context)
+        with tracing.continued(method, _sent(context, tracing.HEADER), "server"):
+            return await behaviour(request, context)
+
+    return call
 
 
 def _with_status(behaviour: Any) -> Behaviour:

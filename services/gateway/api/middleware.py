@@ -10,8 +10,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.common import tracing
 from services.common.metrics import GATEWAY_REQUEST_SECONDS
 from services.common.request_id import HEADER, REQUEST_ID, new_request_id, valid_request_id
+from services.common.tracing import NOT_RECORDED, Span
 from services.gateway.api.hosts import AllowedHosts
 from services.gateway.api.problems import Problem, problem_response
 
@@ -62,7 +64,11 @@ class GatewayMiddleware:
             return
         _route_undecoded(scope)
         REQUEST_ID.set(valid_request_id(Headers(scope=scope).get(HEADER)) or new_request_id())
-        exchange = _Exchange(scope, receive, send, max_body_bytes=self._max_body_bytes, draining=self._draining)
+        with _begin_trace(scope) as span:
+            exchange = _Exchange(scope, receive, send, span, self._max_body_bytes, draining=self._draining)
+            await self._answer(scope, exchange)
+
+    async def _answer(self, scope: Scope, exchange: "_Exchange") -> None:
         try:
             self._hosts.check(scope)
             exchange.check_length()
@@ -83,15 +89,32 @@ def _route_undecoded(scope: Scope) -> None:
         scope["path"] = raw_path.decode("ascii", errors="replace")
 
 
+def _begin_trace(scope: Scope) -> Span:
+    """A client's own trace is not continued: it would decide how many requests are recorded."""
+    return tracing.begin(_method(scope), "server") if scope["path"].startswith("/v1/") else NOT_RECORDED
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in _METHODS else "other"
+
+
 class _Exchange:
-    """One request and its response."""
+    """One request and its response. The span ends with the first byte of the response: a stream may go on for days."""
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, *, max_body_bytes: int, draining: Callable[[], bool]
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        span: Span,
+        max_body_bytes: int,
+        *,
+        draining: Callable[[], bool],
     ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
+        self._span = span
         self._max_body_bytes = max_body_bytes
         self._draining = draining
         self._received = 0
@@ -130,9 +153,16 @@ class _Exchange:
         await self._send(message)
 
     def _observe(self, status: int) -> None:
-        method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
-        route = getattr(self._scope.get("route"), "path", "none")
+        method, route = _method(self._scope), getattr(self._scope.get("route"), "path", "none")
         GATEWAY_REQUEST_SECONDS.labels(method, route, str(status)).observe(time.perf_counter() - self._started_at)
+        self._span.rename(f"{method} {route}")
+        self._span.set("http.request.method", method)
+        self._span.set("http.route", route)
+        self._span.set("http.response.status_code", status)
+        self._span.set("tillstream.request_id", REQUEST_ID.get() or "")
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._span.fail(str(status))
+        self._span.end()
 
     async def fail(self, status: HTTPStatus, detail: str, more: Mapping[str, Any] | None = None) -> None:
         """Respond with a problem document. Aborts the connection where the response has started."""

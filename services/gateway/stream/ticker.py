@@ -2,12 +2,14 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import msgspec
 from redis.exceptions import RedisError
 
+from services.common import tracing
 from services.common.money import format_cents
 from services.common.tables import TICKER_KEPT, TickerLine
 from services.common.times import format_time
@@ -77,6 +79,16 @@ def _stream_id(text: str) -> StreamId:
     return int(ms), int(sequence)
 
 
+@contextmanager
+def _traced(arrivals: Sequence[Arrival]) -> Iterator[None]:
+    """Handing the arrivals to the open pages, as a step of those that are traced."""
+    with ExitStack() as stack:
+        for arrival in arrivals:
+            if arrival.line.traceparent is not None:
+                stack.enter_context(tracing.continued("stream", arrival.line.traceparent))
+        yield
+
+
 class TickerPoller:
     """Polls the shards' Redis streams, and keeps the newest arrivals for clients that reconnect."""
 
@@ -100,8 +112,9 @@ class TickerPoller:
             return  # ShopStatePoller logs the outage
         self._recent.extend(arrivals)
         if arrivals and self._started:
-            for listener in self._listeners:
-                listener(arrivals)
+            with _traced(arrivals):
+                for listener in self._listeners:
+                    listener(arrivals)
         self._started = True
 
     async def _poll(self) -> list[Arrival]:

@@ -12,10 +12,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
+from services.common import tracing
 from services.common.event_rules import DEFAULT_RULES, EventRules
 from services.common.events import Purchase, Reason, Rejected, parse
 from services.common.kafka import producer_options
 from services.common.metrics import GATEWAY_INTAKE
+from services.common.tracing import Headers
 from services.gateway.api.problems import bad_field
 from services.gateway.api.schemas.events import EventVerdict
 from services.gateway.settings import GatewaySettings
@@ -127,10 +129,14 @@ class EventProducer:
 
     async def send(self, events: Sequence[SubmittedEvent]) -> list[EventVerdict]:
         """Write the valid events in order and wait for the acknowledgements. Raises EventsUnconfirmed."""
+        with tracing.child(f"send {self._settings.purchases_topic}", "producer") as span:
+            return await self._send(events, span.headers)
+
+    async def _send(self, events: Sequence[SubmittedEvent], headers: Headers) -> list[EventVerdict]:
         deliveries: Deliveries = {}
         try:
             async with asyncio.timeout(self._settings.produce_timeout_seconds):
-                await self._write(events, deliveries)
+                await self._write(events, headers, deliveries)
                 await asyncio.gather(*deliveries.values())
         except TimeoutError:
             logger.warning("Kafka did not acknowledge the events in time")
@@ -144,13 +150,14 @@ class EventProducer:
             raise EventsUnconfirmed(verdicts)
         return verdicts
 
-    async def _write(self, events: Sequence[SubmittedEvent], deliveries: Deliveries) -> None:
+    async def _write(self, events: Sequence[SubmittedEvent], headers: Headers, deliveries: Deliveries) -> None:
         for index, sent in enumerate(events):
             if isinstance(sent.outcome, Purchase):
                 if self._producer is None:
                     return
                 key = sent.outcome.partition_key.encode()
-                deliveries[index] = await self._producer.send(self._settings.purchases_topic, sent.value, key)
+                topic = self._settings.purchases_topic
+                deliveries[index] = await self._producer.send(topic, sent.value, key, headers=headers)
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

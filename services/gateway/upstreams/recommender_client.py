@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -13,13 +13,16 @@ import grpc
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
+from services.common import tracing
 from services.common.metrics import GATEWAY_RECOMMENDER_CALL_SECONDS
 from services.common.request_id import HEADER, REQUEST_ID
+from services.common.tracing import Span
 from services.gateway.api.problems import Problem
 
 logger = logging.getLogger(__name__)
 
 Message = TypeVar("Message")
+Request = TypeVar("Request")
 _POLL_DEADLINE_SECONDS = 1.0
 _SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 _ALL_REPLICAS: Mapping[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
@@ -117,34 +120,29 @@ class RecommenderClient:
     async def recommend(self, user_id: str, k: int, filters: Filters) -> pb.RecommendResponse:
         """The k best products for one customer."""
         request = pb.RecommendRequest(user_id=user_id, k=k, filters=filters.to_message())
-        return await _call("Recommend", self._stub.Recommend(request, timeout=self._deadline, metadata=_metadata()))
+        return await _call("Recommend", self._stub.Recommend, request, self._deadline)
 
     async def recommend_batch(
         self, user_ids: Sequence[str], k: int, filters: Filters
     ) -> Sequence[pb.RecommendResponse]:
         """The same for many customers, in their order: at most PRODUCTS_PER_CALL / k."""
         request = pb.RecommendBatchRequest(user_ids=user_ids, k=k, filters=filters.to_message())
-        call = self._stub.RecommendBatch(request, timeout=self._batch_deadline, metadata=_metadata())
-        response = await _call("RecommendBatch", call)
+        response = await _call("RecommendBatch", self._stub.RecommendBatch, request, self._batch_deadline)
         return response.results
 
     async def recommend_for_items(self, product_ids: Sequence[str], k: int, filters: Filters) -> pb.RecommendResponse:
         """The k best products for an anonymous basket."""
         request = pb.RecommendForItemsRequest(product_ids=product_ids, k=k, filters=filters.to_message())
-        call = self._stub.RecommendForItems(request, timeout=self._batch_deadline, metadata=_metadata())
-        return await _call("RecommendForItems", call)
+        return await _call("RecommendForItems", self._stub.RecommendForItems, request, self._batch_deadline)
 
     async def similar_items(self, product_id: str, k: int) -> pb.SimilarItemsResponse:
         """The k products most like one. Raises UnknownProduct."""
         request = pb.SimilarItemsRequest(product_id=product_id, k=k)
-        return await _call(
-            "SimilarItems", self._stub.SimilarItems(request, timeout=self._deadline, metadata=_metadata())
-        )
+        return await _call("SimilarItems", self._stub.SimilarItems, request, self._deadline)
 
     async def model(self) -> pb.GetModelResponse:
         """The model that is being served."""
-        call = self._status.GetModel(pb.GetModelRequest(), timeout=_POLL_DEADLINE_SECONDS)
-        return await _call("GetModel", call)
+        return await _call("GetModel", self._status.GetModel, pb.GetModelRequest(), _POLL_DEADLINE_SECONDS)
 
     async def serving(self) -> bool:
         """Whether the standard gRPC health service of the recommender says that it answers requests."""
@@ -165,15 +163,17 @@ def _channel(address: str, service_config: Mapping[str, Any]) -> grpc.aio.Channe
     return grpc.aio.insecure_channel(address, options=options)
 
 
-def _metadata() -> tuple[tuple[str, str], ...]:
-    """The id of the request that the call is made for."""
-    request_id = REQUEST_ID.get()
-    return () if request_id is None else ((HEADER, request_id),)
+def _metadata(span: Span) -> tuple[tuple[str, str], ...]:
+    """What the call is made for: the id of a request, and the step of a trace."""
+    given = ((HEADER, REQUEST_ID.get()), (tracing.HEADER, span.traceparent))
+    return tuple((name, value) for name, value in given if value is not None)
 
 
-async def _call(method: str, call: Awaitable[Message]) -> Message:
+async def _call(
+    method: str, rpc: "grpc.aio.UnaryUnaryMultiCallable[Request, Message]", request: Request, deadline_s: float
+) -> Message:
     try:
-        return await _timed(method, call)
+        return await _timed(method, rpc, request, deadline_s)
     except grpc.aio.AioRpcError as error:
         match error.code():
             case grpc.StatusCode.INVALID_ARGUMENT:
@@ -186,19 +186,23 @@ async def _call(method: str, call: Awaitable[Message]) -> Message:
         raise RecommenderUnavailable(str(error)) from None
 
 
-async def _timed(method: str, call: Awaitable[Message]) -> Message:
+async def _timed(
+    method: str, rpc: "grpc.aio.UnaryUnaryMultiCallable[Request, Message]", request: Request, deadline_s: float
+) -> Message:
     started, code = time.perf_counter(), grpc.StatusCode.OK
-    try:
-        return await call
-    except grpc.aio.AioRpcError as error:
-        code = error.code()
-        raise
-    except BaseException:  # the client has left, or the channel was closed
-        code = grpc.StatusCode.CANCELLED
-        raise
-    finally:
-        elapsed = time.perf_counter() - started
-        GATEWAY_RECOMMENDER_CALL_SECONDS.labels(method, code.name).observe(elapsed)
+    with tracing.child(f"{_SERVICE}/{method}", "client") as span:
+        try:
+            return await rpc(request, timeout=deadline_s, metadata=_metadata(span))
+        except grpc.aio.AioRpcError as error:
+            code = error.code()
+            raise
+        except BaseException:  # the client has left, or the channel was closed
+            code = grpc.StatusCode.CANCELLED
+            raise
+        finally:
+            span.set("rpc.response.status_code", code.name)
+            elapsed = time.perf_counter() - started
+            GATEWAY_RECOMMENDER_CALL_SECONDS.labels(method, code.name).observe(elapsed)
 
 
 class ServingModelPoller:

@@ -16,6 +16,7 @@ from spark.settings import JobSettings
 from spark.step_log import StepLog
 from spark.versions import RunId
 from tests.support.bucket import Bucket
+from tests.support.spans import recorded
 
 NOW_MS = 1_700_000_000_000
 
@@ -95,3 +96,16 @@ def test_a_report_that_cannot_be_stored_does_not_end_the_run() -> None:
     job = job_of(bucket)
     bucket.objects[LATEST] = b"{}"
     assert run_reported(job, "publish", lambda job, until: JobOutcome("v1")).model == "v1"
+
+
+def test_the_steps_of_a_run_are_steps_of_its_trace() -> None:
+    def steps(job: Job, until: str) -> JobOutcome:
+        curate(job)
+        with job.step_log.step("report"):
+            pass
+        return JobOutcome(None, "because")
+
+    with recorded(ratio=0) as spans:
+        run_reported(job_of(Bucket()), "publish", steps)
+    assert spans.edges() == [(None, "batch job"), ("batch job", "curate"), ("batch job", "report")]
+    assert (spans.named("batch job").attributes or {})["tillstream.run"] == "v1"
