@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.common.event_rules import EventRules
@@ -51,7 +51,9 @@ class ServiceSettings(Settings):
     drain_seconds: float = Field(default=0.0, ge=0, le=300)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     # Where traces go: an OTLP collector's base URL for HTTP, such as http://127.0.0.1:4318. Without it there are none.
-    traces_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/\s]+")
+    traces_endpoint: Annotated[str | None, BeforeValidator(lambda given: given or None)] = Field(
+        default=None, pattern=r"^https?://[^/\s]+"
+    )
     # Share of the requests and of the producer's rows that are traced. Runs of the batch job always are.
     traces_ratio: float = Field(default=0.01, ge=0, le=1)
 

@@ -173,8 +173,9 @@ def test_one_setting_exports_the_spans_at_the_latest_when_the_service_ends() -> 
 
 
 def test_without_the_setting_nothing_is_exported() -> None:
-    with tracing.exported("gateway", ServiceSettings()):
-        assert not tracing.enabled()
+    for settings in (ServiceSettings(), ServiceSettings(traces_endpoint="")):
+        with tracing.exported("gateway", settings):
+            assert not tracing.enabled()
 
 
 @pytest.mark.parametrize(
