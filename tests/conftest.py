@@ -21,8 +21,14 @@ from services.common.object_store import ObjectStore
 from services.common.settings import KafkaSettings, S3Settings
 from services.common.topics import DEAD_LETTERS, PURCHASES
 from services.provision.topics import create
+from tests.support import costs
 from tests.support.engines import SHORT_LIVED_JAVA, SMALL_JOBS, TopicFactory, TopicNames, running
 from tests.support.scheduling import UnitScheduling, place_of
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--costs`."""
+    parser.addoption("--costs", action="store_true", help="print what each suite took, clock and processor")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ |= SHORT_LIVED_JAVA | SMALL_JOBS
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would compile our modules again
     _take_ports(getattr(config, "workerinput", {}))
+    costs.configure(config)
 
 
 def _take_ports(worker: Mapping[str, Any]) -> None:

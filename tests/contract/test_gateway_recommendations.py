@@ -1,7 +1,7 @@
 """The user gets an answer: from the recommender, or popular products when it gives none."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
@@ -9,13 +9,13 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from prometheus_client import REGISTRY
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from services.gateway.api.schemas.recommendations import RecommendationList, Recommendations, SimilarProducts
 from services.gateway.upstreams import recommendations
 from tests.support.gateway_app import FakeRecommender, client_of, item, product_ids, serving, settings_of
 from tests.support.gateway_tables import CHAIR, HEADPHONES, MYSTERY, PHONE, SHOP, TableWriter
+from tests.support.metrics import growth
 
 POPULAR = [PHONE.product_id, CHAIR.product_id, HEADPHONES.product_id, MYSTERY.product_id]
 
@@ -157,15 +157,14 @@ async def test_recommender_without_a_model_or_broken(
 ) -> None:
     writer.write(SHOP)
     recommender.fails = status
-    before = calls("Recommend", status)
+    ended = calls("Recommend", status)
     assert (await recommended(gateway))["strategy"] == "popular_fallback"
-    assert calls("Recommend", status) == before + 1
+    assert ended() == 1
 
 
-def calls(method: str, status: grpc.StatusCode) -> float:
-    """How many calls to the recommender have ended so, as the gateway saw it."""
-    labels = {"method": method, "code": status.name}
-    return REGISTRY.get_sample_value("tillstream_gateway_recommender_call_seconds_count", labels) or 0.0
+def calls(method: str, status: grpc.StatusCode) -> Callable[[], float]:
+    """How many calls to the recommender end so from now on, as the gateway sees it."""
+    return growth("gateway_recommender_call_seconds_count", method=method, code=status.name)
 
 
 async def test_the_request_id_goes_to_the_recommender_and_back(
@@ -192,7 +191,7 @@ async def test_recommender_too_slow(redis_url: str, recommender: FakeRecommender
         began, late = loop.time(), calls("Recommend", grpc.StatusCode.DEADLINE_EXCEEDED)
         assert (await recommended(hurried))["strategy"] == "popular_fallback"
         assert loop.time() - began < 2
-        assert calls("Recommend", grpc.StatusCode.DEADLINE_EXCEEDED) == late + 1
+        assert late() == 1
 
 
 async def test_the_fallback_honours_the_filters(alone: httpx.AsyncClient, writer: TableWriter) -> None:

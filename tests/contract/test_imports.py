@@ -70,6 +70,17 @@ def test_no_test_imports_a_test() -> None:
     assert offenders == []
 
 
+def test_tests_read_metrics_in_one_place() -> None:
+    """There a count is compared with what it was before: all tests of a worker add to it."""
+    readers = {
+        path
+        for path, tree in modules("tests")
+        if "prometheus_client.REGISTRY" in set(imported(tree))
+        or any(isinstance(node, ast.Attribute) and ast.unparse(node).endswith("._value.get") for node in ast.walk(tree))
+    }
+    assert readers == {"tests/support/metrics.py", "tests/contract/test_metrics_docs.py"}
+
+
 def test_consumers_are_made_in_one_place() -> None:
     """There they read committed records only; Faust makes its own, see services/aggregator/transport.py."""
     makers = {

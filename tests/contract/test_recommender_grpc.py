@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,7 +13,6 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from msgspec import structs
-from prometheus_client import REGISTRY
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
@@ -24,6 +23,7 @@ from services.recommender.ab_assignment import assign_variant
 from services.recommender.server import LIVENESS, RecommenderServer
 from services.recommender.service import SERVICE_NAME
 from services.recommender.serving import Refusal, ServedVariant, Serving, ServingModel
+from tests.support.metrics import growth
 from tests.support.models import COMPOSITION, MODELS, VERSION, Objects, checkerboard, publish, without_stream
 
 if TYPE_CHECKING:  # the generated stubs know it, the generated code does not
@@ -309,14 +309,13 @@ async def test_reflection_lists_the_services(channel: aio.Channel) -> None:
     assert {SERVICE_NAME, "grpc.health.v1.Health"} <= names
 
 
-def count(method: str, code: str) -> float:
-    """How many requests of a method have ended with a status so far."""
-    labels = {"method": method, "code": code}
-    return REGISTRY.get_sample_value("tillstream_recommender_request_seconds_count", labels) or 0.0
+def ended(method: str, code: str) -> Callable[[], float]:
+    """How many requests of a method end with a status from now on."""
+    return growth("recommender_request_seconds_count", method=method, code=code)
 
 
 async def test_a_deadline_ends_a_batch_and_lets_others_through(stub: Stub) -> None:
-    given_up, finished = count("RecommendBatch", "CANCELLED"), count("RecommendBatch", "OK")
+    given_up, finished = ended("RecommendBatch", "CANCELLED"), ended("RecommendBatch", "OK")
     request = pb.RecommendBatchRequest(user_ids=[f"u{number % 8:02d}" for number in range(1000)], k=100)
     batches = [status_of(stub.RecommendBatch(request, timeout=0.02)) for _ in range(5)]
     codes = {code for code, _ in await asyncio.gather(*batches)}
@@ -324,16 +323,16 @@ async def test_a_deadline_ends_a_batch_and_lets_others_through(stub: Stub) -> No
     answer = await stub.Recommend(pb.RecommendRequest(user_id="u00"), timeout=5)
     assert answer.model_version == VERSION
     async with asyncio.timeout(10):
-        while count("RecommendBatch", "CANCELLED") == given_up:  # noqa: ASYNC110 (a metric has no event)
+        while given_up() == 0:  # noqa: ASYNC110 (a metric has no event)
             await asyncio.sleep(0.01)
-    assert count("RecommendBatch", "OK") == finished, "a batch went on after its deadline"
+    assert finished() == 0, "a batch went on after its deadline"
 
 
 async def test_requests_are_counted_by_method_and_code(stub: Stub) -> None:
-    good, bad = count("Recommend", "OK"), count("Recommend", "INVALID_ARGUMENT")
+    good, bad = ended("Recommend", "OK"), ended("Recommend", "INVALID_ARGUMENT")
     await stub.Recommend(pb.RecommendRequest(user_id="u00"))
     await status_of(stub.Recommend(pb.RecommendRequest(user_id="")))
-    assert (count("Recommend", "OK"), count("Recommend", "INVALID_ARGUMENT")) == (good + 1, bad + 1)
+    assert (good(), bad()) == (1, 1)
 
 
 class LoggedIds(logging.Handler):
@@ -360,18 +359,14 @@ async def test_the_log_of_a_request_has_the_callers_id(stub: Stub, stage: Stage)
     assert logged.seen == ["abc", None, None]
 
 
-def scored(strategy: str) -> float:
-    """How many answers of a strategy were timed so far."""
-    name = "tillstream_recommender_scoring_seconds_count"
-    return REGISTRY.get_sample_value(name, {"strategy": strategy}) or 0.0
-
-
 async def test_each_answer_is_timed_by_its_strategy(stub: Stub) -> None:
-    before = {strategy: scored(strategy) for strategy in ("personal", "popular", "basket")}
+    timed = {
+        strategy: growth("recommender_scoring_seconds_count", strategy=strategy)
+        for strategy in ("personal", "popular", "basket")
+    }
     await stub.RecommendBatch(pb.RecommendBatchRequest(user_ids=["u00", "u01", "nobody"]))
     await stub.RecommendForItems(pb.RecommendForItemsRequest(product_ids=["p00"]))
-    after = {strategy: scored(strategy) - count for strategy, count in before.items()}
-    assert after == {"personal": 2, "popular": 1, "basket": 1}
+    assert {strategy: count() for strategy, count in timed.items()} == {"personal": 2, "popular": 1, "basket": 1}
 
 
 async def test_a_port_in_use_is_named_with_its_setting(server: RecommenderServer, stage: Stage) -> None:

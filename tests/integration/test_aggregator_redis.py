@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import redis
 from aiokafka import TopicPartition
-from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from local.engines.valkey import ValkeyEngine
@@ -21,6 +20,7 @@ from tests.faults.proxy import Proxy
 from tests.support.applied_figures import assert_equal, counted
 from tests.support.applier import TOPIC, applier_of, store_of
 from tests.support.engines import running
+from tests.support.metrics import gauge, growth
 from tests.support.polling import eventually
 from tests.support.records import NOW, FakeRecord, encode, random_events
 
@@ -119,16 +119,13 @@ async def test_a_policy_that_changes_while_running_is_shown_and_ends(
 
 
 async def test_the_load_is_what_the_server_says(connection: Redis) -> None:
-    def value(metric: str) -> float:
-        return REGISTRY.get_sample_value(f"tillstream_redis_{metric}", {"node": "redis"}) or 0.0
-
     load = RedisLoad(connection)
     await load.look()
-    calls, seconds = value("script_calls_total"), value("script_seconds_total")
+    calls, seconds = (growth(f"redis_script_{count}_total", node="redis") for count in ("calls", "seconds"))
     applier = applier_of(store_of(connection))
     await applier.apply(TopicPartition(TOPIC, 0), [FakeRecord(0, encode(random_events(3, 1)[0]), timestamp=NOW)])
     await load.look()
-    assert value("script_calls_total") > calls
-    assert seconds < value("script_seconds_total") < seconds + 1
-    assert value("memory_used_bytes") > 100_000
-    assert 0 < value("script_p99_seconds") < 1
+    assert calls() > 0
+    assert 0 < seconds() < 1
+    assert (gauge("redis_memory_used_bytes", node="redis") or 0) > 100_000
+    assert 0 < (gauge("redis_script_p99_seconds", node="redis") or 0) < 1

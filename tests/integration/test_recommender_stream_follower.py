@@ -17,13 +17,14 @@ from local.engines import KafkaEngine
 from local.ports import free_port
 from recsys.decayed_counts import HOUR_MS
 from recsys.stream_apply import StreamApplier
-from services.common.metrics import RECOMMENDER_STREAM_LAG, RECOMMENDER_STREAM_LOST, RECOMMENDER_STREAM_RESETS
+from services.common.metrics import RECOMMENDER_STREAM_LAG
 from services.common.settings import KafkaSettings
 from services.common.topics import PURCHASES
 from services.provision.topics import create
 from services.recommender.partition_position import StreamStart
 from services.recommender.stream_follower import FollowerTimings, PurchaseConsumer
 from tests.support.engines import TopicFactory, running
+from tests.support.metrics import growth
 from tests.support.polling import eventually
 from tests.support.producer import TopicRecord, read_topic
 from tests.support.reference_features import START_MS, Model, known, purchase
@@ -155,10 +156,10 @@ async def test_what_left_the_log_before_it_was_read_is_said(
     settings, applier = settings_for(kafka, topics(partitions=1).purchases), empty()
     await produce(settings, [purchase("ann", f"p{number}") for number in range(5)])
     await delete_before(settings, 3)
-    lost = RECOMMENDER_STREAM_LOST._value.get()
+    lost = growth("recommender_stream_lost_records_total")
     async with following(settings, StreamStart({0: 1}, 0), applier):
         await eventually(lambda: len(held(applier)) == 2, "the rest is known")
-    assert RECOMMENDER_STREAM_LOST._value.get() - lost == 2
+    assert lost() == 2
     assert "2 records expired from Kafka before model m1 could read them" in caplog.text
 
 
@@ -179,13 +180,13 @@ async def test_a_topic_recreated_is_read_from_its_beginning_and_said(
     """Shorter than the old one, and as long: only the times of its records tell that it is another."""
     settings, applier = settings_for(kafka, topics(partitions=1).purchases), empty()
     await produce(settings, [purchase("ann", f"old{number}") for number in range(3)])
-    resets = RECOMMENDER_STREAM_RESETS._value.get()
+    resets = growth("recommender_stream_resets_total")
     async with following(settings, FROM_THE_BEGINNING, applier):
         await eventually(lambda: len(held(applier)) == 3, "the old topic is known")
         await recreate(settings)
         await produce(settings, [purchase("ann", f"new{number}") for number in range(records)])
         await eventually(lambda: len(held(applier)) == 3 + records, "the new topic is known")
-    assert RECOMMENDER_STREAM_RESETS._value.get() - resets == 1
+    assert resets() == 1
     assert "partition 0 is not the log that model m1 followed" in caplog.text
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import REGISTRY
 
 from services.common.dlq_limits import (
     AlarmTransition,
@@ -17,6 +16,7 @@ from services.common.dlq_limits import (
 )
 from services.common.settings import DeadLetterLimits
 from services.common.telemetry import Health
+from tests.support.metrics import gauge
 
 RUN, RATIO, WINDOW = 5, 0.4, 20
 
@@ -118,7 +118,7 @@ LIMITS = {"dead_letters_max_consecutive": RUN, "dead_letters_max_ratio": RATIO, 
 
 
 def metric(name: str, source: str) -> float | None:
-    return REGISTRY.get_sample_value(f"tillstream_dead_letters_{name}", {"source": source})
+    return gauge(f"dead_letters_{name}", source=source)
 
 
 def test_the_alarm_is_told_once_at_begin_and_end(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,29 +4,30 @@ import asyncio
 import gc
 import logging
 import time
+from collections.abc import Callable
 
 import pytest
-from prometheus_client import REGISTRY
 
 from services.common.eventloop_lag import GcTimer, SlidingMax, watched_loop
 from services.common.telemetry import Health
+from tests.support.metrics import gauge, growth
 
 
-def measured(above_s: str) -> float:
-    """Sleeps that woke later than a bucket's bound."""
-    bucket = REGISTRY.get_sample_value("tillstream_loop_stall_seconds_bucket", {"le": above_s}) or 0
-    return (REGISTRY.get_sample_value("tillstream_loop_stall_seconds_count") or 0) - bucket
+def measured(above_s: str) -> Callable[[], float]:
+    """How many sleeps wake later than a bucket's bound from now on."""
+    below, all_sleeps = growth("loop_stall_seconds_bucket", le=above_s), growth("loop_stall_seconds_count")
+    return lambda: all_sleeps() - below()
 
 
 async def test_a_blocked_loop_is_measured_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    before = measured("0.25")
+    stalls = measured("0.25")
     with caplog.at_level(logging.WARNING):
         async with watched_loop(Health("test")):
             await asyncio.sleep(0.01)
             time.sleep(0.4)  # noqa: ASYNC251 (what no service may do)
             await asyncio.sleep(0.01)
-    assert measured("0.25") - before == 1
-    assert (REGISTRY.get_sample_value("tillstream_loop_longest_stall_seconds") or 0) >= 0.3
+    assert stalls() == 1
+    assert (gauge("loop_longest_stall_seconds") or 0) >= 0.3
     assert "event loop blocked for" in caplog.text
 
 
@@ -51,10 +52,10 @@ async def test_collections_of_garbage_are_told_from_other_work(caplog: pytest.Lo
 
 
 async def test_an_idle_loop_is_no_stall() -> None:
-    before = measured("0.25")
+    stalls = measured("0.25")
     async with watched_loop(Health("test")):
         await asyncio.sleep(0.3)
-    assert measured("0.25") == before
+    assert stalls() == 0
 
 
 def test_the_longest_is_forgotten_after_a_minute() -> None:

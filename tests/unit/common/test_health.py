@@ -6,11 +6,11 @@ import time
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
-from prometheus_client import REGISTRY
 
 from services.common.eventloop_lag import watched_loop
 from services.common.kafka import WaitLog
 from services.common.telemetry import STALL_AFTER_S, Health
+from tests.support.metrics import gauge
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_wait_is_logged_now_and_then(caplog: pytest.LogCaptureFixture) -> None
 
 def test_each_check_is_a_metric() -> None:
     def value() -> float | None:
-        return REGISTRY.get_sample_value("tillstream_health_check", {"check": "test-engine"})
+        return gauge("health_check", check="test-engine")
 
     health = Health("test", checks=("test-engine",))
     assert value() == 0, "a check that nobody has made yet has not passed"

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prometheus_client import REGISTRY
 
 from local.layout import REPOSITORY
 from services.common.telemetry import Health, configure_logging
 from services.common.version import Version, running_version
+from tests.support.metrics import gauge
 
 NUMBER = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -67,8 +67,7 @@ def test_the_log_begins_with_both(
     configure_logging("gateway")
     first = json.loads(capsys.readouterr().err.splitlines()[0])
     assert first["message"] == f"Tillstream {NUMBER} ({COMMIT[:12]})"
-    labels = {"version": NUMBER, "commit": COMMIT[:12]}
-    assert REGISTRY.get_sample_value("tillstream_build_info", labels) == 1
+    assert gauge("build_info", version=NUMBER, commit=COMMIT[:12]) == 1
 
 
 def test_the_page_has_no_version_of_its_own() -> None:

@@ -5,15 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import msgspec
-from prometheus_client import REGISTRY
 
 from services.common.job_report import LATEST, GateResult, JobReport
 from services.gateway.upstreams.job_report import JobReportPoller
 from tests.support.bucket import Bucket
+from tests.support.metrics import gauge
 
 
 def value(metric: str, **labels: str) -> float | None:
-    return REGISTRY.get_sample_value(f"tillstream_job_{metric}", labels)
+    return gauge(f"job_{metric}", **labels)
 
 
 @dataclass

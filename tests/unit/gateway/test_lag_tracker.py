@@ -1,9 +1,9 @@
 """How far the figures are behind the log, in records and in seconds, from ends and applied offsets alone."""
 
 import pytest
-from prometheus_client import REGISTRY
 
 from services.gateway.stream.lag_tracker import LagTracker, PartitionLag
+from tests.support.metrics import gauge
 
 
 def test_what_is_applied_at_once_does_not_wait() -> None:
@@ -64,7 +64,7 @@ def test_a_recreated_topic_begins_anew() -> None:
 
 
 def value(metric: str, partition: int) -> float | None:
-    return REGISTRY.get_sample_value(f"tillstream_gateway_{metric}", {"partition": str(partition)})
+    return gauge(f"gateway_{metric}", partition=str(partition))
 
 
 @pytest.mark.parametrize("partition", [7001])

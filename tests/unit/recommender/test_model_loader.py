@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from prometheus_client import REGISTRY
 
 from recsys.catalogue import Filters
 from recsys.live_state import Purchase
@@ -20,6 +19,7 @@ from recsys.model import Model, load_model
 from recsys.recommender import Recommender
 from services.recommender.model_loader import ModelLoader
 from services.recommender.serving import Refusal, Serving, ServingModel
+from tests.support.metrics import gauge, growth
 from tests.support.models import (
     CUT_OFF_MS,
     MODELS,
@@ -335,7 +335,7 @@ def test_going_back_to_the_live_version_clears_the_refusal_without_reading_it_ag
 
 def test_metrics_tell_the_version_and_count_refusals_by_fault() -> None:
     def value(name: str, **labels: str) -> float:
-        return REGISTRY.get_sample_value(f"tillstream_recommender_{name}", labels) or 0.0
+        return gauge(f"recommender_{name}", **labels) or 0.0
 
     store = Objects()
     publish(store, checkerboard())
@@ -343,12 +343,12 @@ def test_metrics_tell_the_version_and_count_refusals_by_fault() -> None:
     loader.poll()
     assert value("model_info", version=VERSION, variant="main") == 1
     assert value("model_created_timestamp_seconds") == 1588291200
-    before = value("model_refusals_total", fault="checksum")
+    refusals = growth("recommender_model_refusals_total", fault="checksum")
     files = model_files(checkerboard(NEWER))
     flip_a_bit(files)
     publish_files(store, files)
     loader.poll()
-    assert value("model_refusals_total", fault="checksum") == before + 1
+    assert refusals() == 1
     assert value("model_refused") == 1
     assert value("model_info", version=NEWER, variant="main") == 0
     publish(store, checkerboard("20200503T000000Z-000003"))
