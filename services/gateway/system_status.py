@@ -1,9 +1,11 @@
 """The state of every service and engine, polled in the background so that no request waits for one that hangs."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from functools import cache
 from typing import Any
 
 import httpx
@@ -89,11 +91,18 @@ class LoadReporter:
         self._health.report("recommendations_per_second", self._recommendations.of(recommendations_answered()))
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The authorities for https, read once a process: that takes longer than any request."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class ReadinessClient:
     """Asks the other services for their /readyz."""
 
     def __init__(self, settings: GatewaySettings) -> None:
-        self._http = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False)  # never through a proxy
+        # Never through a proxy.
+        self._http = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False, verify=_trusted())
         self._outages = OutageLog()
         self._urls = {
             "producer": settings.producer_telemetry,

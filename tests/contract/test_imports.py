@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from local.layout import REPOSITORY
@@ -18,7 +19,12 @@ def modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:
     """Path from the root and syntax tree of every module in the folders."""
     for folder in folders:
         for path in sorted((REPOSITORY / folder).rglob("*.py")):
-            yield path.relative_to(REPOSITORY).as_posix(), ast.parse(path.read_text())
+            yield path.relative_to(REPOSITORY).as_posix(), syntax_tree(path)
+
+
+@cache
+def syntax_tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def imported(tree: ast.Module) -> Iterator[str]:

@@ -19,6 +19,7 @@ from services.common.settings import S3Settings
 from services.common.tables import shard_keys
 from tests.support.aggregator_process import PARTITIONS, AggregatorProcess, PurchaseFeed, assert_exact
 from tests.support.engines import TopicFactory, TopicNames
+from tests.support.http import NO_TLS
 from tests.support.live_tables import expected, hash_of, held, totals
 from tests.support.polling import eventually
 from tests.support.producer import Running, archived_lines, read_topic, running
@@ -155,7 +156,7 @@ async def page(shop: Shop) -> AsyncIterator[Page]:
 
 async def answers(port: int) -> bool:
     try:
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(verify=NO_TLS) as http:
             return (await http.get(f"http://127.0.0.1:{port}/healthz")).status_code == 200
     except httpx.HTTPError:
         return False

@@ -15,6 +15,7 @@ from services.common.events import Purchase, parse
 from services.common.kafka import partitions_of
 from services.common.tables import shard_keys
 from tests.support.engines import TopicNames
+from tests.support.http import NO_TLS
 from tests.support.live_tables import expected, hash_of, held, totals
 from tests.support.polling import eventually
 from tests.support.records import encode, random_events
@@ -95,7 +96,7 @@ async def until_assigned(aggregator: "AggregatorProcess", partitions: int) -> No
 
     async def ready() -> bool:
         try:
-            async with httpx.AsyncClient() as http:
+            async with httpx.AsyncClient(verify=NO_TLS) as http:
                 answer = await http.get(f"http://127.0.0.1:{aggregator.port}/readyz")
         except httpx.HTTPError:
             return False

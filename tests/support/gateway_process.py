@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
 from local.ports import free_port
 from tests.support.gateway_app import AWAY
+from tests.support.http import status_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,10 +48,7 @@ def gateway_process(log: Path, **settings: str | float) -> Iterator[int]:
 def _wait_alive(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     for _attempt in range(600):
         assert process.poll() is None, log.read_text()
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200:
-                return
-        except httpx.HTTPError:
-            pass
+        if status_of(f"http://127.0.0.1:{port}/healthz") == 200:
+            return
         time.sleep(0.1)
     raise AssertionError(log.read_text())

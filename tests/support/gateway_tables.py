@@ -54,12 +54,14 @@ class Line:
 
 
 class TableWriter:
-    """Writes lines one by one into the tables of `shards` shards."""
+    """Writes lines into the tables of `shards` shards, where nobody else writes figures."""
 
     def __init__(self, url: str, shards: int = 1, time_zone: str = "UTC") -> None:
         self.url = url
         self.redis = redis.Redis.from_url(url, decode_responses=True)
         self.keys = shard_keys(shards)
+        self._commands = self.redis.pipeline(transaction=False)  # sent by `write`
+        self._written: dict[tuple[str, str], str] = {}
         self._zone = ZoneInfo(time_zone)
         self._offset = 0
         self._orders: set[tuple[str, str]] = set()
@@ -69,9 +71,10 @@ class TableWriter:
         self.redis.close()
 
     def write(self, lines: Iterable[Line], *, arrived_at: float | None = None) -> None:
-        """Apply the lines, all of which arrived at this time (default: now)."""
+        """Apply the lines in their order, all of which arrived at this time (default: now)."""
         for line in lines:
             self._apply(line, int((time.time() if arrived_at is None else arrived_at) * 1000))
+        self._commands.execute()
 
     def home(self, text: str) -> Keys:
         """The shard of an entity. Which one it is does not matter to a reader."""
@@ -90,25 +93,29 @@ class TableWriter:
         self._product(line)
         if line.user_id is not None:
             self._customer(line, line.user_id)
-        self.redis.hincrby(home("arrivals"), str(arrived_ms // 1000), 1)
-        self.redis.xadd(home("ticker"), {"line": ticker_line(line, arrived_ms)}, maxlen=200, approximate=False)
+        self._commands.hincrby(home("arrivals"), str(arrived_ms // 1000), 1)
+        self._commands.xadd(home("ticker"), {"line": ticker_line(line, arrived_ms)}, maxlen=200, approximate=False)
         for keys in self.keys:
-            self.redis.hset(keys("marks"), f"purchases/{line.partition}", str(self._offset))
+            self._commands.hset(keys("marks"), f"purchases/{line.partition}", str(self._offset))
 
     def _totals(self, line: Line, home: Keys, arrived_ms: int) -> None:
         totals = home("totals")
-        self.redis.hincrby(totals, "revenue", line.revenue)
-        self.redis.hincrby(totals, "quantity", line.quantity)
-        self.redis.hincrby(totals, "events", 1)
+        self._commands.hincrby(totals, "revenue", line.revenue)
+        self._commands.hincrby(totals, "quantity", line.quantity)
+        self._commands.hincrby(totals, "events", 1)
         if self._is_new("order", line.order_id):
-            self.redis.hincrby(self.home(line.order_id)("totals"), "orders", 1)
+            self._commands.hincrby(self.home(line.order_id)("totals"), "orders", 1)
         self._extend(totals, "first_event", line.time_ms, min)
         self._extend(totals, "last_event", line.time_ms, max)
-        self.redis.hset(totals, mapping={"applied_at": str(arrived_ms + 40), "freshness_ms": "40"})
+        self._commands.hset(totals, mapping={"applied_at": str(arrived_ms + 40), "freshness_ms": "40"})
 
     def _extend(self, key: str, field: str, value: int, choose: Callable[[int, int], int]) -> None:
-        known = self.redis.hget(key, field)
-        self.redis.hset(key, field, str(value if known is None else choose(int(known), value)))
+        known = self._written.get((key, field))
+        self._set(key, field, str(value if known is None else choose(int(known), value)))
+
+    def _set(self, key: str, field: str, value: str) -> None:
+        self._written[key, field] = value
+        self._commands.hset(key, field, value)
 
     def _is_new(self, counter: str, order_id: str) -> bool:
         new = (counter, order_id) not in self._orders
@@ -123,8 +130,8 @@ class TableWriter:
             self._add_figures(self.home(line.order_id)(table), field, Figures(0, 0, 1))
 
     def _add_figures(self, key: str, field: str, figures: Figures) -> None:
-        total = parse_figures(self.redis.hget(key, field)) + figures
-        self.redis.hset(key, field, " ".join(map(str, total)))
+        total = parse_figures(self._written.get((key, field))) + figures
+        self._set(key, field, " ".join(map(str, total)))
 
     def _starts(self, line: Line) -> Iterator[tuple[Granularity, datetime]]:
         minute = line.time.astimezone(self._zone).replace(second=0, microsecond=0)
@@ -160,22 +167,22 @@ class TableWriter:
         for field in self._entity_fields(line):
             self._add(key, field, line)
         facts = ProductFacts(line.name, None, line.category, line.brand, line.price, line.time_ms)
-        self.redis.hset(key, "facts", msgspec.json.encode(facts))
-        self.redis.zincrby(keys("products"), -line.revenue, line.product_id)
+        self._commands.hset(key, "facts", msgspec.json.encode(facts))
+        self._commands.zincrby(keys("products"), -line.revenue, line.product_id)
 
     def _customer(self, line: Line, user_id: str) -> None:
         keys = self.home(user_id)
         key = keys(f"user:{user_id}")
-        if not self.redis.hexists(key, "first_seen"):
-            self.redis.hincrby(keys("totals"), "buyers", 1)
+        if (key, "first_seen") not in self._written:
+            self._commands.hincrby(keys("totals"), "buyers", 1)
         self._add(key, "total", line)
         self._add(key, f"month:{_seconds(dict(self._starts(line))['month'])}", line)
         self._extend(key, "first_seen", line.time_ms, min)
         self._extend(key, "last_seen", line.time_ms, max)
-        self.redis.zincrby(keys("spenders"), -line.revenue, user_id)
-        self.redis.zadd(keys("users"), {user_id: 0})
-        self.redis.zadd(keys(f"purchases:{user_id}"), {self._purchase_line(line): line.time_ms})
-        self.redis.zremrangebyrank(keys(f"purchases:{user_id}"), 0, -51)
+        self._commands.zincrby(keys("spenders"), -line.revenue, user_id)
+        self._commands.zadd(keys("users"), {user_id: 0})
+        self._commands.zadd(keys(f"purchases:{user_id}"), {self._purchase_line(line): line.time_ms})
+        self._commands.zremrangebyrank(keys(f"purchases:{user_id}"), 0, -51)
 
     def _purchase_line(self, line: Line) -> bytes:
         return msgspec.json.encode(
