@@ -10,8 +10,8 @@ JARS    := $(STATE)/jars/kafka/.complete $(STATE)/jars/spark/.complete
 PAGE    := web/dist/index.html
 
 CHECKED  := recsys services spark infra local bench docs tests
-# Processes that run the tests. More than the machine has cores make tests of times fail.
-WORKERS  ?= 2
+# Processes that run the tests. Those on engines wait for half of their time, so three keep two cores busy.
+WORKERS  ?= 3
 # Schemathesis gives all operations of a test one id, and a worker runs each id once: these run without workers.
 ONE_ID   := tests/fuzz/test_openapi.py
 CSV_FLAG  = $(if $(CSV),--csv '$(CSV)')
@@ -74,18 +74,18 @@ required = $(or $($(1)),$(error $(1) is missing: make $@ $(1)=path/to/file.csv))
 
 # --- develop ---
 
-test: setup browser promtool ## unit, contract, integration and end-to-end tests, on real engines
+test: setup browser promtool ## unit, contract, integration and end-to-end tests, on real engines   [WORKERS=n] [ARGS='--costs']
 	@$(MAKE) --no-print-directory --jobs=2 tested
 
 # The workers wait now and then, for times that a test is about; what needs no worker takes the processor meanwhile.
 tested: tested-on-workers tested-alone
 
 tested-on-workers:
-	$(PYTHON) -m pytest --numprocesses=$(WORKERS) --ignore=$(ONE_ID)
+	$(PYTHON) -m pytest --numprocesses=$(WORKERS) --ignore=$(ONE_ID) $(ARGS)
 
 tested-alone:
 	cd web && npm test
-	$(PYTHON) -m pytest $(ONE_ID)
+	$(PYTHON) -m pytest $(ONE_ID) $(ARGS)
 
 fuzz: setup ## fuzzing: 1,000,000 messages, 30,000 of them on real engines; 1,000,000 extreme events on them; 2,000 requests per operation   [MESSAGES=n] [SEED=n]
 	$(PYTHON) -m tests.fuzz --messages $(or $(MESSAGES),1000000) --engines 30000 --extremes $(or $(MESSAGES),1000000) $(if $(SEED),--seed '$(SEED)')

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from local.engines import KafkaEngine, S3Engine, ValkeyEngine
 from local.ports import free_port, take_share
@@ -24,6 +25,10 @@ from services.provision.topics import create
 from tests.support import costs
 from tests.support.engines import SHORT_LIVED_JAVA, SMALL_JOBS, TopicFactory, TopicNames, running
 from tests.support.scheduling import UnitScheduling, place_of
+
+# Several processes share the cores: how long an example takes says nothing.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,9 +1,15 @@
-"""Tests on several workers: what shares fixtures stays on one, the rest is spread."""
+"""Tests on several workers: what shares fixtures stays on one, the rest is spread; what each suite takes."""
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from tests.support.costs import Meter, Table, processor_seconds
 from tests.support.scheduling import UnitScheduling, place_of, unit_of
 
 MONEY, CALENDAR = "tests/unit/common/test_money.py", "tests/unit/common/test_calendar.py"
@@ -64,3 +70,32 @@ def test_what_shares_a_shop_or_a_jvm_is_one_unit() -> None:
 def test_the_longest_come_first() -> None:
     spark, other = "tests/integration/test_spark_job.py::a", "tests/integration/test_locks.py::a"
     assert place_of(spark) < place_of(other) < place_of(f"{MONEY}::a")
+
+
+def test_processor_time_is_that_of_living_processes_below_too() -> None:
+    before = processor_seconds(os.getpid())
+    busy = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        alive = processor_seconds(os.getpid())
+        process.communicate(b"\n")
+    ended = processor_seconds(os.getpid())
+    assert before + 0.25 < alive <= ended
+
+
+def test_a_suite_takes_what_the_parts_of_its_tests_take() -> None:
+    table = Table()
+    for nodeid in (f"{MONEY}::a", f"{MONEY}::b", f"{STACK}::c"):
+        for phase, seconds in (("setup", 2.0), ("call", 1.0)):
+            report: Any = SimpleNamespace(when=phase, nodeid=nodeid, duration=seconds, user_properties=[("other", "x")])
+            measured = Meter().pytest_runtest_makereport()
+            next(measured)
+            with pytest.raises(StopIteration):
+                measured.send(report)
+            table.pytest_runtest_logreport(report)
+    assert {name: (len(cost.tests), cost.seconds) for name, cost in table.suites.items()} == {
+        "unit": (2, 6.0),
+        "integration": (1, 3.0),
+    }
+    assert set(table.modules) == {MONEY, STACK}

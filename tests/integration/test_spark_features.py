@@ -63,10 +63,8 @@ class Shop:
         self.log: PurchaseLog = read_log(folder)
         self.newest_ms = int(self.log.at_ms[-1])
         self.known: TrainingView = view_at(self.log, self.newest_ms + 1)
-
-    @property
-    def ids(self) -> list[str]:
-        return list(self.known.log.products)
+        self.ids = list(self.known.log.products)
+        self.places = {product: place for place, product in enumerate(self.ids)}
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +110,7 @@ def test_co_purchases_are_the_same_counts_of_the_same_neighbours(shop: Shop) -> 
     pairs = shop.known.co_purchases
     assert set(found) == {shop.ids[row] for row in np.flatnonzero(pairs.buyers).tolist()}
     for product, row in found.items():
-        place = shop.ids.index(product)
+        place = shop.places[product]
         neighbours, counts = pairs.of(place)
         assert row["buyers"] == pairs.buyers[place]
         assert row["neighbour_ids"] == [shop.ids[each] for each in neighbours.tolist()]
@@ -125,7 +123,7 @@ def test_order_pairs_are_the_same_counts_of_the_same_neighbours(shop: Shop) -> N
     assert set(found) == {shop.ids[row] for row in np.flatnonzero(pairs.buyers).tolist()}
     assert max(len(row["counts"]) for row in found.values()) == 100, "a product with more neighbours than are kept"
     for product, row in found.items():
-        place = shop.ids.index(product)
+        place = shop.places[product]
         neighbours, counts = pairs.of(place)
         assert row["orders"] == pairs.buyers[place]
         assert row["neighbour_ids"] == [shop.ids[each] for each in neighbours.tolist()]

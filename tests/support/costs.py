@@ -61,7 +61,7 @@ class Meter:
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         now = processor_seconds(os.getpid())
-        report.user_properties = [(_PROPERTY, max(0.0, now - self._before))]
+        report.user_properties = [*report.user_properties, (_PROPERTY, max(0.0, now - self._before))]
         self._before = now
         return report
 
@@ -70,19 +70,19 @@ class Table:
     """In the process that reports: sums up by suite and by module, and prints both."""
 
     def __init__(self) -> None:
-        self._suites: defaultdict[str, Cost] = defaultdict(Cost)
-        self._modules: defaultdict[str, Cost] = defaultdict(Cost)
+        self.suites: defaultdict[str, Cost] = defaultdict(Cost)
+        self.modules: defaultdict[str, Cost] = defaultdict(Cost)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        processor = float(dict(report.user_properties).get(_PROPERTY, 0.0))  # type: ignore[arg-type]
+        processor = sum(float(str(value)) for name, value in report.user_properties if name == _PROPERTY)
         module = report.nodeid.partition("::")[0]
-        for cost in (self._suites[module.split("/")[1]], self._modules[module]):
+        for cost in (self.suites[module.split("/")[1]], self.modules[module]):
             cost.tests.add(report.nodeid)
             cost.seconds += report.duration
             cost.processor += processor
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        for title, costs, most in (("suite", self._suites, None), ("module", self._modules, 40)):
+        for title, costs, most in (("suite", self.suites, None), ("module", self.modules, 40)):
             terminalreporter.section(f"what each {title} took")
             terminalreporter.write_line(f"{'seconds':>9} {'processor':>9} {'tests':>6}  {title}")
             for name, cost in sorted(costs.items(), key=lambda item: -item[1].seconds)[:most]:

@@ -537,9 +537,9 @@ def test_nesting_is_bounded_by_the_contract_and_not_by_the_callers_stack(opening
 @pytest.mark.parametrize("tail", [b"", b"\\"])
 def test_a_hostile_record_takes_no_longer_than_an_honest_one(tail: bytes) -> None:
     hostile = b'{"x":["' + b'\\"' * 32_000 + tail
-    started = time.perf_counter()
+    started = time.thread_time()  # of this thread, whatever else the machine does
     assert rejected(hostile).reason is Reason.NOT_JSON
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 @given(st.binary(max_size=200))
