@@ -58,12 +58,11 @@ def running(log: Path, **settings: str | int) -> Iterator[tuple[subprocess.Popen
 
 
 def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    for _attempt in range(300):
+    def ready() -> bool:
         assert process.poll() is None, log.read_text()
-        if status_of(f"{url}/readyz") == 200:
-            return
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
+        return status_of(f"{url}/readyz") == 200
+
+    wait_until(ready, "the gateway is ready")
 
 
 @pytest.fixture
@@ -253,10 +252,7 @@ def test_clients_that_leave_are_forgotten(url: str) -> None:
     with stream(url) as source:
         next_of("snapshot", source)
         assert _clients(url) == 1
-    deadline = time.monotonic() + 30
-    while _clients(url) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert _clients(url) == 0
+    wait_until(lambda: _clients(url) == 0, "the client is forgotten")
 
 
 def test_stop_with_open_streams(redis_url: str, tmp_path: Path) -> None:
@@ -279,10 +275,7 @@ def test_without_redis_the_stream_says_that_figures_are_stale(tmp_path: Path) ->
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        for _attempt in range(100):
-            if status_of(f"{url}/healthz") is not None:
-                break
-            time.sleep(0.1)
+        wait_until(lambda: status_of(f"{url}/healthz") is not None, "the gateway answers")
         with stream(url) as source:
             assert next(source)[1] == "stale"
     finally:

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from local.ports import free_port
 from tests.support.gateway_app import AWAY
 from tests.support.http import status_of
+from tests.support.polling import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,9 +46,8 @@ def gateway_process(log: Path, **settings: str | float) -> Iterator[int]:
 
 
 def _wait_alive(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    for _attempt in range(600):
+    def alive() -> bool:
         assert process.poll() is None, log.read_text()
-        if status_of(f"http://127.0.0.1:{port}/healthz") == 200:
-            return
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
+        return status_of(f"http://127.0.0.1:{port}/healthz") == 200
+
+    wait_until(alive, "the gateway answers")
