@@ -24,6 +24,7 @@ from tests.support.live_tables import expected, hash_of, held, totals
 from tests.support.models import checkerboard, publish
 from tests.support.polling import eventually
 from tests.support.producer import Running, archived_lines, readiness, running
+from tests.support.service_settings import service_variables
 
 BEFORE, AFTER = 4, 8
 DEAD_LETTERS = 4
@@ -96,27 +97,10 @@ def feed(kafka: str, names: TopicNames) -> PurchaseFeed:
 
 @pytest.fixture
 def shop(kafka: str, redis_url: str, names: TopicNames, s3: S3Settings, tmp_path: Path) -> Iterator[Shop]:
-    assert s3.s3_secret_key is not None
     with closing(ObjectStore(s3)) as store:
         publish(store, checkerboard())
-    settings = {
-        "kafka_bootstrap": kafka,
-        "kafka_metadata_seconds": "2",
-        "redis_url": redis_url,
-        "purchases_topic": names.purchases,
-        "dead_letters_topic": names.dead_letters,
-        "aggregator_group": names.purchases,
-        "aggregator_snapshot_seconds": "1",
-        "aggregator_session_timeout_s": "6",
-        "archive_group": f"{names.purchases}-archive",
-        "archive_object_age_s": "1",
-        "recommendations_share": "0",
-        "s3_endpoint": str(s3.s3_endpoint),
-        "s3_bucket": s3.s3_bucket,
-        "s3_access_key": str(s3.s3_access_key),
-        "s3_secret_key": s3.s3_secret_key.get_secret_value(),
-    }
-    variables = {f"TILLSTREAM_{name.upper()}": value for name, value in settings.items()}
+    quick = {"kafka_metadata_seconds": 2, "aggregator_snapshot_seconds": 1, "aggregator_session_timeout_s": 6}
+    variables = service_variables(kafka, redis_url, names, s3, recommendations_share=0, **quick)
     with ExitStack() as processes:
         yield Shop(variables, tmp_path, processes)
 

@@ -30,6 +30,7 @@ from tests.support.live_tables import hash_of, totals
 from tests.support.polling import eventually
 from tests.support.producer import archived_lines, readiness, running
 from tests.support.reference_features import Model
+from tests.support.service_settings import service_variables
 
 FROM_THE_BEGINNING = StreamStart(dict.fromkeys(range(PARTITIONS), 0), 0)
 
@@ -98,25 +99,8 @@ class Shop:
 
 @pytest.fixture
 def shop(kafka: str, redis_url: str, topics: TopicFactory, s3: S3Settings, tmp_path: Path) -> Shop:
-    assert s3.s3_endpoint
-    assert s3.s3_access_key
-    assert s3.s3_secret_key
     names = topics(partitions=PARTITIONS)
-    settings = {
-        "kafka_bootstrap": kafka,
-        "redis_url": redis_url,
-        "purchases_topic": names.purchases,
-        "dead_letters_topic": names.dead_letters,
-        "aggregator_group": names.purchases,
-        "archive_group": f"{names.purchases}-archive",
-        "archive_object_age_s": "1",
-        "metrics_port": str(free_port()),
-        "s3_endpoint": s3.s3_endpoint,
-        "s3_bucket": s3.s3_bucket,
-        "s3_access_key": s3.s3_access_key,
-        "s3_secret_key": s3.s3_secret_key.get_secret_value(),
-    }
-    variables = {f"TILLSTREAM_{name.upper()}": value for name, value in settings.items()}
+    variables = service_variables(kafka, redis_url, names, s3, metrics_port=free_port())
     return Shop(kafka, names, s3, variables, tmp_path)
 
 

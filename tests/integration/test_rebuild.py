@@ -23,6 +23,7 @@ from tests.support.http import NO_TLS
 from tests.support.live_tables import expected, hash_of, held, totals
 from tests.support.polling import eventually
 from tests.support.producer import Running, archived_lines, read_topic, running
+from tests.support.service_settings import service_variables
 
 
 @dataclass
@@ -60,27 +61,9 @@ class Shop:
 
 @pytest.fixture
 def shop(kafka: str, redis_url: str, topics: TopicFactory, s3: S3Settings, tmp_path: Path) -> Shop:
-    assert s3.s3_endpoint
-    assert s3.s3_access_key
-    assert s3.s3_secret_key
     names = topics(partitions=PARTITIONS)
-    settings = {
-        "kafka_bootstrap": kafka,
-        "redis_url": redis_url,
-        "purchases_topic": names.purchases,
-        "dead_letters_topic": names.dead_letters,
-        "aggregator_group": names.purchases,
-        "aggregator_chunk": "100",
-        "archive_group": f"{names.purchases}-archive",
-        "archive_object_bytes": "8000",
-        "archive_object_age_s": "1",
-        "metrics_port": str(free_port()),
-        "s3_endpoint": s3.s3_endpoint,
-        "s3_bucket": s3.s3_bucket,
-        "s3_access_key": s3.s3_access_key,
-        "s3_secret_key": s3.s3_secret_key.get_secret_value(),
-    }
-    variables = {f"TILLSTREAM_{name.upper()}": value for name, value in settings.items()}
+    small = {"aggregator_chunk": 100, "archive_object_bytes": 8000}
+    variables = service_variables(kafka, redis_url, names, s3, metrics_port=free_port(), **small)
     return Shop(kafka, names, s3, PurchaseFeed(kafka, names), variables, tmp_path)
 
 
