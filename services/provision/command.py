@@ -10,12 +10,14 @@ line says so. Run it before the first start, and again after a change of the set
 
   (no command)  create topics and bucket; with --apply also give existing topics the configuration of the settings
   grow          add partitions to the purchases topic while everything runs
+  move          copy the topics from another cluster, each record with its partition, offset and time
 """
 EPILOG = """\
 examples:
   python -m services.provision
   python -m services.provision --apply                  after a change of retention
   python -m services.provision grow --partitions 8      more aggregators than partitions would be idle
+  TILLSTREAM_KAFKA_BOOTSTRAP=new:9092 python -m services.provision move --from old:9092     see docs/runbooks/move.md
   eval "$(python -m local env)"; python -m services.provision grow --partitions 8      on the stack of `make up`
 
 Set by TILLSTREAM_* variables: KAFKA_BOOTSTRAP, KAFKA_PARTITIONS, KAFKA_REPLICATION, KAFKA_RETENTION_HOURS,
@@ -30,14 +32,14 @@ Exit status: 0 done; 1 refused, an engine that did not answer in time, or a topi
 
 
 def command_parser() -> argparse.ArgumentParser:
-    """The parser. `partitions` is None unless `grow` was asked for."""
+    """The parser. `partitions` is None unless `grow` was asked for, `source` unless `move` was."""
     parser = argparse.ArgumentParser(
         "python -m services.provision",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.set_defaults(partitions=None)
+    parser.set_defaults(partitions=None, source=None)
     parser.add_argument("--apply", action="store_true", help="configure existing topics too; what else is set stays")
     parser.add_argument(
         "--within",
@@ -49,6 +51,14 @@ def command_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="command")
     grow = commands.add_parser("grow", help="add partitions to the purchases topic")
     grow.add_argument("--partitions", type=_partitions, required=True, help="how many it shall have")
+    move = commands.add_parser("move", help="copy the topics from another cluster, with their offsets")
+    move.add_argument("--from", dest="source", metavar="HOST:PORT", required=True, help="brokers of that cluster")
+    move.add_argument(
+        "--from-security",
+        dest="source_security",
+        choices=("plaintext", "msk_iam"),
+        help="how they are reached (default: as TILLSTREAM_KAFKA_SECURITY says)",
+    )
     return parser
 
 

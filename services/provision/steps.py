@@ -50,7 +50,7 @@ class TopicsStep:
 
         Raises HarmfulDifference, NotInTime, KafkaError.
         """
-        topics, found = await _with_kafka(self._settings, self._attempt, within_s, self._say)
+        topics, found = await with_kafka(self._settings, self._attempt, within_s, self._say)
         self._report_differences(topics, found)
         return [self._state(name, each) for name, each in found.items()]
 
@@ -129,16 +129,17 @@ async def grow_purchases(settings: TopicSettings, partitions: int, within_s: flo
         before.append(await admin.grow(topic, partitions))
         await admin.find([topic])  # raises until the new partitions have leaders
 
-    await _with_kafka(settings, attempt, within_s, say)
+    await with_kafka(settings, attempt, within_s, say)
     if before[0] == partitions:
         say(f"topic {topic}: it has {partitions} partitions already")
     else:
         say(f"topic {topic}: {before[0]} partitions became {partitions}; every reader notices within a minute")
 
 
-async def _with_kafka(
+async def with_kafka(
     settings: KafkaSettings, work: Callable[[TopicAdmin], Awaitable[T]], within_s: float, say: Say
 ) -> T:
+    """What `work` returns, given an admin, and begun again while Kafka is away. Raises NotInTime, KafkaError."""
     patience = Patience(f"Kafka at {settings.kafka_bootstrap}", within_s, say)
 
     async def attempt() -> T:

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
     InvalidReplicationFactorError,
@@ -86,6 +87,10 @@ class TopicAdmin:
         if found.partitions < partitions:
             await self._client.create_partitions({topic: NewPartitions(partitions)}, timeout_ms=_REQUEST_TIMEOUT_MS)
         return found.partitions
+
+    async def delete_before(self, partition: TopicPartition, offset: int) -> None:
+        """Let a partition's log begin at an offset."""
+        await self._client.delete_records({partition: RecordsToDelete(offset)})
 
     async def _configs(self, names: Sequence[str]) -> dict[str, list[tuple[Any, ...]]]:
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]

@@ -12,6 +12,21 @@ class NotInTime(Exception):
     """An engine did not answer in time."""
 
 
+class Pulse:
+    """Says how far long work is, now and then."""
+
+    def __init__(self, say: Say, clock: Callable[[], float] = time.monotonic) -> None:
+        self._say = say
+        self._clock = clock
+        self._said_at = clock()
+
+    def at(self, what: str, done: int, end: int) -> None:
+        """Note that work is at `done` of `end`."""
+        if self._clock() - self._said_at >= PROGRESS_EVERY_S:
+            self._said_at = self._clock()
+            self._say(f"{what}: {done:,} of {end:,}")
+
+
 class Patience:
     """Reports that an engine is waited for, until the time is over."""
 

@@ -4,7 +4,7 @@ import pytest
 from aiokafka.errors import InvalidReplicationFactorError, KafkaConnectionError, TopicAuthorizationFailedError
 
 from services.provision.topics import is_passing
-from services.provision.waiting import NotInTime, Patience
+from services.provision.waiting import NotInTime, Patience, Pulse
 
 
 class Clock:
@@ -39,3 +39,11 @@ def test_progress_is_reported_now_and_then_until_the_time_is_over() -> None:
 )
 def test_only_what_may_pass_is_waited_for(error: Exception, passing: bool) -> None:
     assert is_passing(error) is passing
+
+
+def test_long_work_says_now_and_then_how_far_it_is() -> None:
+    clock, said = Clock(), list[str]()
+    pulse = Pulse(said.append, clock)
+    for clock.now in range(12):
+        pulse.at("copying purchases/0", 1_000 * clock.now, 20_000)
+    assert said == ["copying purchases/0: 5,000 of 20,000", "copying purchases/0: 10,000 of 20,000"]
