@@ -76,7 +76,8 @@ def names(topics: TopicFactory) -> TopicNames:
 async def logs_of(kafka: str, topic: str) -> list[Log]:
     """All partitions of a topic as a reader of committed records has them."""
     settings = KafkaSettings(kafka_bootstrap=kafka)
-    async with make_consumer(settings, group_id=None, auto_offset_reset="earliest") as consumer:
+    reader = make_consumer(settings, group_id=None, auto_offset_reset="earliest")
+    async with asyncio.timeout(60), reader as consumer:
         return [await log_of(consumer, partition) for partition in await partitions_of(consumer, topic)]
 
 
