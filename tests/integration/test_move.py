@@ -84,9 +84,11 @@ async def logs_of(kafka: str, topic: str) -> list[Log]:
 async def log_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> Log:
     begin = (await consumer.beginning_offsets([partition]))[partition]
     end = (await consumer.end_offsets([partition]))[partition]
+    records: list[LogRecord] = []
+    if begin == end:  # a consumer that is stopped right after it was assigned anew may never end
+        return begin, records, end
     consumer.assign([partition])
     consumer.seek(partition, begin)
-    records: list[LogRecord] = []
     while await consumer.position(partition) < end:
         found = (await consumer.getmany(partition, timeout_ms=500)).get(partition, ())
         records += [LogRecord(r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in found]
