@@ -179,7 +179,8 @@ class Catalogue:
 
     def allowed(self, filters: Filters) -> Allowed:
         """A new mask [capacity] of products that pass the filters; the caller excludes purchases."""
-        mask = np.arange(self.capacity) < len(self)
+        mask = np.zeros(self.capacity, np.bool_)
+        mask[: len(self)] = True
         if filters.category:
             mask &= self.categories.under(filters.category)
         if filters.brand:

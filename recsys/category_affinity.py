@@ -34,12 +34,11 @@ class Categories:
         self.of[product] = self.numbers.get(code or "", -1)
 
     def user_affinity(self, purchased: NDArray[np.int64], weights: Float64s) -> Float64s:
-        """Per purchase and category, weight · affinity: [purchases, categories]; 0 without a category."""
+        """By category, the sum of weight · affinity over the purchases [categories]; 0 without a category."""
         own = self.of[purchased]
-        known = own >= 0
-        affinity = np.zeros((len(own), len(self.affinity)))
-        affinity[known] = self.affinity[own[known]] * weights[known, np.newaxis]
-        return affinity
+        known = np.flatnonzero(own >= 0)
+        sums: Float64s = (self.affinity[own[known]] * weights[known, np.newaxis]).sum(axis=0)
+        return sums
 
     def shares(self, popularity: Float64s) -> Float64s:
         """Each product's share [products] in the popularity of its category; 0 without one."""

@@ -7,7 +7,7 @@ products have a customer in common, against how often each was bought. Counts ar
 new purchase updates the same statistic.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.topk import Float64s, Int64s
+
+_NONE: Mapping[int, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +109,18 @@ class Neighbours:
 
     def weights_each(self, products: NDArray[np.int64], shrink: float, balance: float) -> NeighbourWeights:
         """`weights` of each of these products [n]."""
-        past = [self._past.of(product) for product in products.tolist()]
-        fresh = [self._fresh.get(product, {}) for product in products.tolist()]
+        asked = products.tolist()
+        past = [self._past.of(product) for product in asked]
+        fresh = [self._fresh.get(product, _NONE) for product in asked]
         lengths = [len(rows) for rows, _ in past] + [len(counts) for counts in fresh]
         newer = sum(lengths[len(past) :])
         rows = np.concatenate([*(rows for rows, _ in past), np.fromiter(chain(*fresh), np.int64, newer)])
         newer_counts = chain.from_iterable(counts.values() for counts in fresh)
         counts = np.concatenate([*(counts for _, counts in past), np.fromiter(newer_counts, np.float64, newer)])
-        places = np.repeat(np.tile(np.arange(len(products)), 2), lengths)
+        places = np.repeat(np.arange(2 * len(asked)) % max(len(asked), 1), lengths)
         own = (self._buyers[products] + shrink) ** (1 - balance)
-        return NeighbourWeights(places, rows, counts / (own[places] * (self._buyers[rows] + shrink) ** balance))
+        others = (self._buyers.take(rows) + shrink) ** balance
+        return NeighbourWeights(places, rows, counts / (own.take(places) * others))
 
     def neighbour_counts(self, product: int) -> tuple[NDArray[np.int64], Float64s, float, Float64s]:
         """The neighbours of a product, the customers in common with each, its own buyers and each neighbour's."""

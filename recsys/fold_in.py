@@ -1,4 +1,4 @@
-"""Fold-in: a customer's vector from purchases alone, and what each purchase contributes to a score. NumPy only.
+"""Fold-in: a customer's vector from purchases alone. NumPy only.
 
 With item factors Y [items, rank], C the confidences and p the preferences (1 where bought), a customer's vector is
 
@@ -41,19 +41,6 @@ class FoldIn:
         if self._few(rows):
             return (self._directions(bought, confidence) @ confidence).astype(np.float32)
         return np.linalg.solve(self._system(bought, confidence), confidence @ bought).astype(np.float32)
-
-    def contributions(self, rows: Rows, quantities: Float64s) -> Float64s:
-        """What each purchase contributes to the vector: [n, rank], summing to it.
-
-        cᵢ · A⁻¹ yᵢ with A the matrix above. Its inner product with a product's factors yⱼ is what the purchase adds to
-        that product's score: section 5 of Hu, Koren, Volinsky (2008), as implicit's `explain` computes it.
-        """
-        bought, confidence = self._bought(rows), self._confidence(quantities)
-        if self._few(rows):
-            directions = self._directions(bought, confidence)
-        else:
-            directions = np.linalg.solve(self._system(bought, confidence), bought.T).astype(np.float64)
-        return (directions * confidence).T
 
     def _few(self, rows: Rows) -> bool:
         return 2 * len(rows) < len(self._gramian)  # beyond that the system of the rank is the cheaper one

@@ -49,6 +49,17 @@ class ReasonCode(StrEnum):
     SIMILAR = "similar"
 
 
+# The terms of an explanation that reasons stand for.
+_REASONS = {
+    "neighbours": ReasonCode.BOUGHT_TOGETHER,
+    "repeats": ReasonCode.BOUGHT_BEFORE,
+    "factors": ReasonCode.CUSTOMERS_LIKE_YOU,
+    "categories": ReasonCode.CATEGORY,
+    "popular": ReasonCode.POPULAR,
+}
+_CODES = tuple(_REASONS.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """`weight` is the term of the score that the reason stands for; `product` a catalogue row.
@@ -262,8 +273,9 @@ class Recommender:
     def _answer(self, customer: Customer, shared: SharedScores, wanted: _Wanted, ranked: Ranked) -> Answer:
         """The picks with their reasons. The strategy is POPULAR where no purchase contributed."""
         explanation = wanted.scorer.explain(customer, self.live, shared, ranked.rows)
-        reasons = _reasons(explanation, customer.history)
-        picks = tuple(Pick(*pair, reason) for pair, reason in zip(_pairs(ranked), reasons, strict=True))
+        rows = ranked.rows.tolist()
+        reasons = _reasons(explanation, rows, customer.history)
+        picks = tuple(map(Pick, rows, ranked.scores.tolist(), reasons))
         if wanted.scorer.uses_orders:
             picks = tuple(replace(pick, reason=self._with_orders(pick)) for pick in picks)
         return Answer(wanted.strategy if explanation.personal.any() else Strategy.POPULAR, picks)
@@ -291,24 +303,16 @@ class Recommender:
         return together
 
 
-def _reasons(explanation: Explanation, history: History) -> Iterable[Reason]:
+def _reasons(explanation: Explanation, rows: Sequence[int], history: History) -> Iterator[Reason]:
     """Of each product the largest term of its score."""
-    terms = {
-        ReasonCode.BOUGHT_TOGETHER: explanation.neighbours,
-        ReasonCode.BOUGHT_BEFORE: explanation.repeats,
-        ReasonCode.CUSTOMERS_LIKE_YOU: explanation.factors,
-        ReasonCode.CATEGORY: explanation.categories,
-        ReasonCode.POPULAR: explanation.popular,
-    }
-    codes, weights = list(terms), np.array(list(terms.values()))
-    for place, largest in enumerate(weights.argmax(axis=0).tolist()):
-        weight = float(weights[largest, place])
+    terms = np.array([getattr(explanation, term) for term in _REASONS])
+    largest, popular = terms.argmax(axis=0).tolist(), explanation.popular.tolist()
+    for row, place, weight, shared in zip(rows, largest, terms.max(axis=0).tolist(), popular, strict=True):
         # Without a term above 0 the product is shown only because there is no better one.
-        code = codes[largest] if weight > 0 else ReasonCode.POPULAR
-        product = None
-        if code == ReasonCode.BOUGHT_TOGETHER:
-            product = int(history.rows[explanation.together[place].argmax()])
-        yield Reason(code, weight if weight > 0 else float(explanation.popular[place]), product)
+        code = _CODES[place] if weight > 0 else ReasonCode.POPULAR
+        bought = explanation.bought_together(row) if code == ReasonCode.BOUGHT_TOGETHER else None
+        product = None if bought is None else int(history.rows[bought])
+        yield Reason(code, weight if weight > 0 else shared, product)
 
 
 def _likeness(product: int, score: float, together: float) -> Reason:

@@ -3,7 +3,6 @@
 Rows stand for products, in ascending order of their ids, so that "the lower row" is "the smaller id".
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ Allowed = NDArray[np.bool_]
 
 _ROUNDING = 2.0**-24  # unit roundoff of float32
 _ADDITION = 2.0**-50  # of a sum in float64, with room to spare
-_BATCH = 64
+_SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +31,18 @@ class Ranked:
 class InnerProductIndex:
     """Vectors [rows, rank], float32, searched exhaustively.
 
-    Two steps. The screen multiplies in float32 by BLAS, whose rounding depends on the processor, on the number of
-    queries and on where a row stands in the matrix; it keeps every row that could belong to the best k under the
-    worst rounding. The final scores those few rows in float64, each on its own. So the answer does not depend on the
-    screen: a batch equals its single queries bit for bit, and equal vectors have equal scores everywhere.
+    Two steps. The screen multiplies in float32 by BLAS, whose rounding depends on the processor and on where a row
+    stands in the matrix; it keeps every row that could belong to the best k under the worst rounding. The final scores
+    those few rows in float64, each on its own. So the answer does not depend on the screen, and equal vectors have
+    equal scores everywhere.
     """
 
     def __init__(self, vectors: Float32s) -> None:
         self._vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-        self._longest = float(np.sqrt(_squared_lengths(self._vectors).max(initial=0.0)))
+        self._longest = float(lengths(self._vectors).max(initial=0.0))
 
     def __len__(self) -> int:
         return len(self._vectors)
-
-    @property
-    def rank(self) -> int:
-        """Length of each vector."""
-        return int(self._vectors.shape[1])
 
     @property
     def vectors(self) -> Float32s:
@@ -66,75 +60,60 @@ class InnerProductIndex:
         `query` [rank]; `allowed` [rows] or longer, what lies beyond the rows is not looked at. `added` [rows] is a part
         of the scores that is added to the inner product.
         """
-        return next(self.top_k_each(query[np.newaxis], k, [allowed], None if added is None else [added]))
-
-    def top_k_each(
-        self, queries: Float32s, k: int, allowed: Sequence[Allowed], added: Sequence[Float64s] | None = None
-    ) -> Iterator[Ranked]:
-        """`top_k` of each query [queries, rank] under its own mask, with its own addition."""
-        for start in range(0, len(queries), _BATCH):
-            chunk = queries[start : start + _BATCH]
-            for place, screened in enumerate(self._screened(chunk), start):
-                addition = None if added is None else added[place]
-                yield self._best(queries[place], screened, k, allowed[place][: len(self)], addition)
-
-    def _screened(self, queries: Float32s) -> Float32s:
-        """Inner products [queries, rows] as BLAS rounds them; of queries with few dimensions by those alone."""
-        used = np.flatnonzero(queries.any(axis=0))
-        if len(used) * 8 > self.rank:
-            return queries @ self._vectors.T
-        return queries[:, used] @ self._vectors[:, used].T
-
-    def _best(
-        self, query: Float32s, screened: Float32s | Float64s, k: int, allowed: Allowed, added: Float64s | None
-    ) -> Ranked:
-        slack = self._slack(query)
+        rows = np.flatnonzero(allowed[: len(self)])
+        screened: Float32s | Float64s = (self._vectors @ query)[rows]
         if added is not None:
-            screened = screened + added
-            slack += 2 * _ADDITION * float(np.abs(screened).max(initial=0.0))
-        return self._final(query, _contenders(screened, allowed, k, slack), k, added)
-
-    def _final(self, query: Float32s, rows: Rows, k: int, added: Float64s | None) -> Ranked:
-        scores = self.scores(query, rows)
-        if added is not None:
-            scores += added[rows]
-        best = np.argsort(-scores, kind="stable")[:k]
-        return Ranked(rows[best], scores[best])
-
-    def scores(self, query: Float32s, rows: Rows) -> Float64s:
-        """The inner products [n] of some rows, as `top_k` decides by them."""
-        # A product of two float32 is exact in float64, and summing row by row (no BLAS) rounds each row alike.
-        products: Float64s = np.multiply(self._vectors[rows], query, dtype=np.float64).sum(axis=1)
-        return products
-
-    def _slack(self, query: Float32s) -> float:
-        """How far below the k-th screened score a row of the true best k may lie.
-
-        The error of one float32 inner product in any order of summation is at most γₙ·|x|·|y| with γₙ ≈ n·u (Higham,
-        Accuracy and Stability of Numerical Algorithms, 2002, section 3.1), here rounded up; both rows may be off by it.
-        """
-        length = float(np.sqrt(np.square(query, dtype=np.float64).sum()))
-        smallest = float(np.finfo(np.float32).tiny)
-        return 2 * ((self.rank + 8) * _ROUNDING * length * self._longest + self.rank * smallest)
+            screened = screened + added[rows]
+        rows = rows[screened >= least(screened, k, rounding(len(query), length(query), self._longest))]
+        return best(rows, products(self._vectors[rows], query), k, None if added is None else added[rows])
 
 
-def _contenders(scores: Float32s | Float64s, allowed: Allowed, k: int, slack: float) -> Rows:
-    """Allowed rows that may be among the best k, ascending."""
-    rows = np.flatnonzero(allowed)
-    if k >= len(rows):
-        return rows
-    candidates = scores[rows]
-    kth = np.partition(candidates, -k)[-k]
-    return rows[candidates >= scores.dtype.type(kth - slack)]
+def rounding(rank: int, query: float, longest: float) -> float:
+    """How far below the k-th screened score a row of the true best k may lie, by float32 inner products alone.
+
+    The error of one float32 inner product in any order of summation is at most γₙ·|x|·|y| with γₙ ≈ n·u (Higham,
+    Accuracy and Stability of Numerical Algorithms, 2002, section 3.1), here rounded up; both rows may be off by it.
+    `query` and `longest`: the lengths of the query and of the longest vector.
+    """
+    return 2 * ((rank + 8) * _ROUNDING * query * longest + rank * _SMALLEST)
+
+
+def least(screened: Float32s | Float64s, k: int, rounding: float) -> float:
+    """What a row of the true best k has at least, by the screened scores of some rows [n]; −∞ where n < k."""
+    if len(screened) < k:
+        return -np.inf
+    kth = float(np.partition(screened, -k)[-k])
+    return kth - rounding - 2 * _ADDITION * float(np.abs(screened).max())
+
+
+def products(vectors: Float32s, query: Float32s) -> Float64s:
+    """The inner products [n] by which a search decides, of vectors [n, rank]."""
+    # A product of two float32 is exact in float64, and summing row by row (no BLAS) rounds each row alike.
+    inner: Float64s = np.multiply(vectors, query, dtype=np.float64).sum(axis=1)
+    return inner
+
+
+def best(rows: Rows, inner: Float64s, k: int, added: Float64s | None) -> Ranked:
+    """The k best of some rows [n] in ascending order, by their inner products and what is added to them."""
+    scores = inner if added is None else inner + added
+    order = np.argsort(-scores, kind="stable")[:k]
+    return Ranked(rows[order], scores[order])
 
 
 def unit_vectors(vectors: Float32s) -> Float32s:
     """Each row scaled to length 1, so that an inner product is the cosine; a zero row stays zero."""
-    lengths = np.sqrt(_squared_lengths(vectors))
-    lengths[lengths == 0] = 1
-    return (vectors / lengths[:, np.newaxis]).astype(np.float32)
+    divisors = lengths(vectors)
+    divisors[divisors == 0] = 1
+    return (vectors / divisors[:, np.newaxis]).astype(np.float32)
 
 
-def _squared_lengths(vectors: Float32s) -> Float64s:
+def lengths(vectors: Float32s) -> Float64s:
+    """The length of each row [rows]."""
     squares: Float64s = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
-    return squares
+    return np.sqrt(squares)
+
+
+def length(vector: Float32s) -> float:
+    """The length of one vector [rank]."""
+    exact = vector.astype(np.float64)
+    return float(np.sqrt(exact @ exact))

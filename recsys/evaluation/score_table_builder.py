@@ -172,7 +172,7 @@ class _QuestionBuilder:
     def _category_candidates(self, newest: History, counts: Float64s, allowed: Flags) -> Int64s:
         if not len(newest) or not self._unknown:
             return np.empty(0, np.int64)
-        leaning = self._categories.user_affinity(newest.rows, np.ones(len(newest))).sum(axis=0)
+        leaning = self._categories.user_affinity(newest.rows, np.ones(len(newest)))
         merit = np.append(leaning, 0.0)[self._category_of] * self._categories.shares(counts[4])
         return _best(np.where(allowed, merit, 0.0), CATEGORY_CANDIDATES)
 

@@ -1,4 +1,4 @@
-"""Top-k, popular lists and cosines on arrays whose answers are known."""
+"""Exhaustive top-k and cosines on arrays whose answers are known."""
 
 import numpy as np
 import pytest
@@ -43,26 +43,6 @@ def test_equal_vectors_tie_wherever_they_stand_in_the_matrix(rank: int) -> None:
     ranked = InnerProductIndex(vectors).top_k(np.abs(normal(1, rank, seed=9)[0]), 6, everything(1003))
     assert ranked.rows.tolist() == copies
     assert len(set(ranked.scores.tolist())) == 1
-
-
-@pytest.mark.parametrize(("rows", "rank", "users"), [(1, 1, 3), (5, 2, 70), (2111, 64, 150), (300, 200, 65)])
-def test_a_batch_equals_its_single_queries_bit_for_bit(rows: int, rank: int, users: int) -> None:
-    index, queries = InnerProductIndex(normal(rows, rank)), normal(users, rank, seed=1)
-    masks = [np.random.default_rng(user).random(rows) < 0.7 for user in range(users)]
-    for query, mask, ranked in zip(queries, masks, index.top_k_each(queries, 5, masks), strict=True):
-        single = index.top_k(query, 5, mask)
-        assert ranked.rows.tolist() == single.rows.tolist()
-        assert ranked.scores.tobytes() == single.scores.tobytes()
-
-
-def test_a_query_of_few_dimensions_is_answered_alike_alone_and_in_a_batch() -> None:
-    index, queries = InnerProductIndex(normal(900, 64)), normal(3, 64, seed=2)
-    queries[1, :-1] = 0
-    masks = [everything(900)] * 3
-    for query, ranked in zip(queries, index.top_k_each(queries, 5, masks), strict=True):
-        assert index.top_k(query, 5, masks[0]).scores.tobytes() == ranked.scores.tobytes()
-    best = np.argsort(-index.vectors[:, -1] * queries[1, -1], kind="stable")[:5]
-    assert index.top_k(queries[1], 5, masks[0]).rows.tolist() == best.tolist()
 
 
 def test_an_addition_counts_as_much_as_the_inner_product() -> None:
