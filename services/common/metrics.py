@@ -185,6 +185,8 @@ GATEWAY_STREAM_DROPPED = Counter("tillstream_gateway_stream_dropped", "Stream cl
 GATEWAY_RECOMMENDATIONS = Counter("tillstream_gateway_recommendations", "Recommendation answers", ["strategy"])
 # Events posted over HTTP, by verdict.
 GATEWAY_INTAKE = Counter("tillstream_gateway_intake_events", "Events posted over HTTP", ["verdict"])
+# Deliveries of webhooks, by shop system and result: accepted, ignored, refused, unconfirmed.
+GATEWAY_HOOKS = Counter("tillstream_gateway_hook_deliveries", "Deliveries of webhooks", ["system", "result"])
 # Unix time of an API key's last use, by its name. A key without a value was not used since the start.
 GATEWAY_KEY_USED = Gauge("tillstream_gateway_key_used_timestamp_seconds", "Last use of an API key", ["key"])
 # Requests with a wrong key or token.

@@ -21,6 +21,8 @@ from services.gateway.api.connection import UNSENT_BYTES, ConnectionLimits, Limi
 from services.gateway.api.fair_share import FairShare
 from services.gateway.app import create_app
 from services.gateway.dependencies import Dependencies
+from services.gateway.hooks.intake import hook_secrets
+from services.gateway.hooks.secrets import BadSecrets
 from services.gateway.settings import GatewaySettings
 
 logger = logging.getLogger("services.gateway")  # under `python -m`, __name__ is __main__
@@ -47,8 +49,9 @@ def _run(settings: GatewaySettings) -> int:
     try:
         if settings.api_keys_file is not None:
             read_keys(settings.api_keys_file)
+        hook_secrets(settings)
         listener = listen(settings.host, settings.gateway_port)
-    except (OSError, BadKeys) as error:
+    except (OSError, BadKeys, BadSecrets) as error:
         return refuse("gateway", WRONG_SETTINGS, str(error))
     logger.info("serving http://%s:%d", settings.host, settings.gateway_port)
     for caught in (signal.SIGTERM, signal.SIGINT):

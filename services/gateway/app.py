@@ -1,7 +1,7 @@
 """The composition root: opens clients and pollers, wires the routes, and closes everything in reverse order."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -19,9 +19,12 @@ from services.gateway.api import docs, openapi, problems, static_page
 from services.gateway.api.hosts import AllowedHosts
 from services.gateway.api.middleware import GatewayMiddleware
 from services.gateway.dependencies import Dependencies
+from services.gateway.hooks.delivery import ShopSystem
+from services.gateway.hooks.intake import HookIntake, hook_secrets
+from services.gateway.hooks.secrets import HookSecrets
 from services.gateway.queries.ranges import RangeRankings
 from services.gateway.queries.shards import LiveTables, open_live_tables
-from services.gateway.routes import customers, events, models, products, recommendations, stats
+from services.gateway.routes import customers, events, hooks, models, products, recommendations, stats
 from services.gateway.routes import health as health_routes
 from services.gateway.routes import stream as stream_routes
 from services.gateway.routes import system as system_routes
@@ -40,7 +43,18 @@ from services.gateway.upstreams.recommendations import RecommendationsWithFallba
 from services.gateway.upstreams.recommender_client import RecommenderClient, ServingModelPoller
 from services.gateway.upstreams.reconciliation import ReconciliationPoller
 
-ROUTERS = (stats, stream_routes, customers, recommendations, products, events, models, system_routes, health_routes)
+ROUTERS = (
+    stats,
+    stream_routes,
+    customers,
+    recommendations,
+    products,
+    events,
+    hooks,
+    models,
+    system_routes,
+    health_routes,
+)
 
 _S3_THREADS = 4
 
@@ -84,15 +98,18 @@ async def open_dependencies(settings: GatewaySettings) -> AsyncIterator[Dependen
     async with AsyncExitStack() as stack:
         health = Health("gateway", checks=("redis",), stays_ready=True)
         keys = None if settings.api_keys_file is None else KeyRing(settings.api_keys_file)
+        secrets = hook_secrets(settings)
         clients = _open_clients(settings, stack)
         pollers = _open_pollers(settings, health, clients, stack)
         # Where Redis is reachable, the first response has figures.
         await asyncio.gather(pollers.shop_state.refresh(), pollers.ticker.refresh())
         await stack.enter_async_context(watched_loop(health))
         await stack.enter_async_context(run_periodically(_schedule(settings, clients, pollers)))
-        if keys is not None:
-            await stack.enter_async_context(run_periodically([(keys.refresh, settings.probe_seconds)]))
-        yield _dependencies(settings, _doorkeeper(settings, keys), health, clients, pollers)
+        credentials = [*secrets.values(), *(() if keys is None else (keys,))]
+        await stack.enter_async_context(
+            run_periodically([(each.refresh, settings.probe_seconds) for each in credentials])
+        )
+        yield _dependencies(settings, _doorkeeper(settings, keys), secrets, health, clients, pollers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +228,12 @@ def _doorkeeper(settings: GatewaySettings, keys: KeyRing | None) -> Doorkeeper:
 
 
 def _dependencies(
-    settings: GatewaySettings, doorkeeper: Doorkeeper, health: Health, clients: _Clients, pollers: _Pollers
+    settings: GatewaySettings,
+    doorkeeper: Doorkeeper,
+    secrets: Mapping[ShopSystem, HookSecrets],
+    health: Health,
+    clients: _Clients,
+    pollers: _Pollers,
 ) -> Dependencies:
     bestsellers, registry = BestsellerCache(clients.tables), Registry(clients.store)
     return Dependencies(
@@ -220,6 +242,10 @@ def _dependencies(
         health=health,
         tables=clients.tables,
         event_producer=clients.event_producer,
+        hooks={
+            system: HookIntake(system, its_secrets, settings, clients.event_producer)
+            for system, its_secrets in secrets.items()
+        },
         model_registry=registry,
         model_listings=ModelListings(registry, clients.s3_threads),
         admin_threads=clients.admin_threads,

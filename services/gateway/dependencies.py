@@ -1,5 +1,6 @@
 """The dependencies of the routes: opened by the composition root, reached through the request."""
 
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -7,6 +8,8 @@ from fastapi import Request
 
 from services.common.telemetry import Health
 from services.gateway.access.doorkeeper import Doorkeeper
+from services.gateway.hooks.delivery import ShopSystem
+from services.gateway.hooks.intake import HookIntake
 from services.gateway.queries.ranges import RangeRankings
 from services.gateway.queries.shards import LiveTables, ShardReader
 from services.gateway.settings import GatewaySettings
@@ -31,6 +34,7 @@ class Dependencies:
     health: Health
     tables: LiveTables
     event_producer: EventProducer
+    hooks: Mapping[ShopSystem, HookIntake]
     model_registry: Registry
     model_listings: ModelListings
     admin_threads: Executor

@@ -16,6 +16,7 @@ from services.common.settings import (
     ServiceSettings,
     ShopSettings,
 )
+from services.gateway.hooks.delivery import Sale
 
 
 def _names(text: object) -> object:
@@ -68,6 +69,17 @@ class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings,
     stream_patience_seconds: float = Field(default=15.0, gt=0)
 
     produce_timeout_seconds: float = Field(default=10.0, gt=0)
+
+    # Secrets that sign webhooks, separated by white space; a file has one a line and is read again when it changes.
+    # Without any, the hooks of that shop system respond with 403.
+    shopify_secrets: SecretStr | None = None
+    shopify_secrets_file: Path | None = None
+    woocommerce_secrets: SecretStr | None = None
+    woocommerce_secrets_file: Path | None = None
+    # From when on the lines of an order that comes by a webhook count.
+    hook_sale: Sale = Sale.PAID
+    # A delivery about a change before that is refused: the shop systems repeat theirs for hours only.
+    hook_max_age_hours: float = Field(default=72.0, gt=0)
 
     probe_seconds: float = Field(default=2.0, gt=0)
     # Interval of reading the batch job's newest reconciliation.

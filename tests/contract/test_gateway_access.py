@@ -44,6 +44,7 @@ ROLES = {
     "GET /v1/products/{product_id}/similar": VIEWERS | {"recommend"},
     "GET /v1/products/{product_id}/sales": VIEWERS,
     "POST /v1/events": {"sender", "admin"},
+    "POST /v1/hooks/{shop_system}": None,  # signed by the shop system
     "GET /v1/models": VIEWERS,
     "POST /v1/models/{version}/activate": {"admin"},
 }

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -10,11 +11,14 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from services.common.times import format_time
 from services.gateway.api.schemas.events import EventsResponse
 from tests.support.engines import TopicFactory, TopicNames
 from tests.support.gateway_app import client_of, settings_of
 from tests.support.gateway_tables import PHONE, TableWriter
+from tests.support.webhooks import encode, shopify_line, shopify_order, signature
 
+SECRET = "a-secret-of-this-shop"
 EVENT = {
     "event_time": "2020-04-24 11:50:39 UTC",
     "order_id": "2294359932054536986",
@@ -31,7 +35,12 @@ def names(topics: TopicFactory) -> TopicNames:
 
 @pytest.fixture
 async def gateway(redis_url: str, kafka: str, names: TopicNames) -> AsyncIterator[httpx.AsyncClient]:
-    given = {"redis_url": redis_url, "kafka_bootstrap": kafka, "purchases_topic": names.purchases}
+    given = {
+        "redis_url": redis_url,
+        "kafka_bootstrap": kafka,
+        "purchases_topic": names.purchases,
+        "shopify_secrets": SECRET,
+    }
     async with client_of(settings_of(**given, probe_seconds=0.1)) as client:
         await connected(client)
         yield client
@@ -210,6 +219,23 @@ async def test_an_order_digest_is_for_exports(gateway: httpx.AsyncClient, kafka:
     answer = await post(gateway, [EVENT | {"event_id": "1", "order_digest": "0" * 16}, EVENT])
     verdicts = EventsResponse.model_validate(answer.json()).verdicts
     assert [(verdict.status, verdict.reason) for verdict in verdicts] == [("rejected", "bad_id"), ("accepted", None)]
+
+
+async def test_a_webhook_s_lines_reach_kafka_under_their_order_the_bad_ones_too(
+    gateway: httpx.AsyncClient, kafka: str, names: TopicNames
+) -> None:
+    await post(gateway, EVENT)  # the producer is connected now
+    changed_at = format_time(time.time_ns() // 1_000_000)
+    body = encode(shopify_order(shopify_line(1, "5.00"), shopify_line(2, "x"), updated_at=changed_at))
+    headers = {"X-Shopify-Hmac-Sha256": signature(body, SECRET)}
+    answer = await gateway.post("/v1/hooks/shopify", content=body, headers=headers)
+    assert (answer.status_code, answer.json()) == (202, {"status": "accepted", "lines": 2, "detail": None})
+    sent = [record for record in await records(kafka, names.purchases) if b"line:" in record.value]
+    assert [(record.key, json.loads(record.value)["price"]) for record in sent] == [
+        (b"450789469", "5.00"),
+        (b"450789469", "x"),
+    ]
+    assert len({record.partition for record in sent}) == 1
 
 
 async def test_only_json_is_taken(gateway: httpx.AsyncClient) -> None:

@@ -4,6 +4,7 @@ recommender.
 
 import json
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,21 @@ from services.common.dead_letters import RecordOrigin
 from services.common.line_identity import LineVerdict
 from services.deadletters.dead_letter import DeadLetter
 from services.deadletters.repair import Repair, ValidEvent, apply_repair, as_is
+from services.gateway.hooks import shopify, woocommerce
+from services.gateway.hooks.delivery import Delivery, Sale, decode
 from tests.support.applied_figures import assert_equal
 from tests.support.applier import TOPIC, MemorySink, applier_of, store_of
 from tests.support.producer import row, write_file
 from tests.support.records import NOW
 from tests.support.senders import Topic, counted_by_batch, counted_by_follower, purchases_at
+from tests.support.webhooks import (
+    encode,
+    shopify_line,
+    shopify_order,
+    shopify_refund,
+    woocommerce_line,
+    woocommerce_order,
+)
 
 SHARDS = 2
 EVENT: dict[str, Any] = {
@@ -164,3 +175,48 @@ async def test_events_without_identity_count_each_time_or_once_a_request(shop: S
         shop.topic.post(body, key="8e03978e")
     shop.topic.post(body, key="another")
     await shop.assert_counted(*range(9), *range(12, 15))
+
+
+def taken(body: dict[str, Any], reader: Callable[[dict[str, Any], Sale], Delivery]) -> Delivery:
+    return reader(decode(encode(body)), Sale.PAID)
+
+
+def deliver(shop: Shop, *deliveries: Delivery) -> None:
+    """Webhooks: the records of an order are in one partition."""
+    for delivery in deliveries:
+        for key, value in delivery.records:
+            shop.topic.put(value, sum(key) % shop.topic.partitions)
+
+
+async def test_shopify_s_deliveries_count_once_in_any_order(shop: Shop) -> None:
+    at, later = {"created_at": "2020-04-24T11:50:39Z"}, {"created_at": "2020-04-25T11:50:39Z"}
+    shirt, hat = shopify_line(1, "19.90", 2), shopify_line(2, "10.00")
+    refund = shopify_refund(shirt, "19.90", **later)
+    paid = taken(shopify_order(shirt, hat, **at), shopify.read)
+    updated = taken(
+        shopify_order(hat, shirt, financial_status="partially_refunded", refunds=[refund], **at), shopify.read
+    )
+    alone = taken(refund, shopify.read)
+    deliver(shop, alone, alone, paid, updated, paid, alone, updated)
+    await shop.assert_counted(0, 2, 3)
+    assert shop.sink.reasons == []
+    edited = taken(shopify_order(shirt | {"quantity": 3}, hat, **at), shopify.read)
+    deliver(shop, edited, edited, updated)
+    await shop.assert_counted(0, 2, 3)
+    assert shop.sink.reasons == ["order_changed"] * 2
+
+
+async def test_woocommerce_s_refunds_count_once_and_a_changed_order_s_are_for_a_person(shop: Shop) -> None:
+    at = {"date_created_gmt": "2020-04-24T11:50:39", "date_modified_gmt": "2020-04-25T11:50:39"}
+    pen, ink = woocommerce_line(1, "20.00"), woocommerce_line(2, "10.00")
+    refunds = [{"id": 726, "total": "-10.00"}]
+
+    def read(*lines: dict[str, Any], refunds: list[dict[str, Any]]) -> Delivery:
+        return taken(woocommerce_order(*lines, total="30.00", refunds=refunds, **at), woocommerce.read)
+
+    created, refunded = read(pen, ink, refunds=[]), read(ink, pen, refunds=refunds)
+    deliver(shop, refunded, created, refunded)
+    await shop.assert_counted(0, 1, 2, 3)
+    deliver(shop, read(pen | {"total": "25.00"}, ink, refunds=refunds))
+    await shop.assert_counted(0, 1, 2, 3)
+    assert shop.sink.reasons == ["order_changed"] * 3

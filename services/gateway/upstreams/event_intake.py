@@ -32,6 +32,8 @@ _NOTHING = (b"null", b'""')
 
 # Index of the event → its pending acknowledgement by the broker.
 Deliveries = dict[int, asyncio.Future[RecordMetadata]]
+# Index → key and value.
+Records = dict[int, tuple[bytes, bytes]]
 
 
 class EventsUnconfirmed(Exception):
@@ -129,20 +131,12 @@ class EventProducer:
 
     async def send(self, events: Sequence[SubmittedEvent]) -> list[EventVerdict]:
         """Write the valid events in order and wait for the acknowledgements. Raises EventsUnconfirmed."""
-        with tracing.child(f"send {self._settings.purchases_topic}", "producer") as span:
-            return await self._send(events, span.headers)
-
-    async def _send(self, events: Sequence[SubmittedEvent], headers: Headers) -> list[EventVerdict]:
-        deliveries: Deliveries = {}
-        try:
-            async with asyncio.timeout(self._settings.produce_timeout_seconds):
-                await self._write(events, headers, deliveries)
-                await asyncio.gather(*deliveries.values())
-        except TimeoutError:
-            logger.warning("Kafka did not acknowledge the events in time")
-        except KafkaError as error:
-            logger.warning("Kafka rejected the events: %s", error)
-            await self.close()  # a failed idempotent producer does not recover; connect() makes another
+        valid = {
+            index: (sent.outcome.partition_key.encode(), sent.value)
+            for index, sent in enumerate(events)
+            if isinstance(sent.outcome, Purchase)
+        }
+        deliveries = await self._acknowledged(valid)
         verdicts = [_verdict(index, sent, deliveries.get(index)) for index, sent in enumerate(events)]
         for verdict in verdicts:
             GATEWAY_INTAKE.labels(verdict.status).inc()
@@ -150,14 +144,36 @@ class EventProducer:
             raise EventsUnconfirmed(verdicts)
         return verdicts
 
-    async def _write(self, events: Sequence[SubmittedEvent], headers: Headers, deliveries: Deliveries) -> None:
-        for index, sent in enumerate(events):
-            if isinstance(sent.outcome, Purchase):
-                if self._producer is None:
-                    return
-                key = sent.outcome.partition_key.encode()
-                topic = self._settings.purchases_topic
-                deliveries[index] = await self._producer.send(topic, sent.value, key, headers=headers)
+    async def deliver(self, records: Sequence[tuple[bytes, bytes]]) -> bool:
+        """Write records (key, value), valid or not, in order. Whether the broker has acknowledged all of them."""
+        deliveries = await self._acknowledged(dict(enumerate(records)))
+        return len(deliveries) == len(records) and all(_is_acknowledged(each) for each in deliveries.values())
+
+    async def _acknowledged(self, records: Records) -> Deliveries:
+        """Write the records and wait, at most for a while. What is not acknowledged then is up to the caller."""
+        deliveries: Deliveries = {}
+        with tracing.child(f"send {self._settings.purchases_topic}", "producer") as span:
+            try:
+                async with asyncio.timeout(self._settings.produce_timeout_seconds):
+                    await self._write(records, span.headers, deliveries)
+                    await asyncio.gather(*deliveries.values())
+            except TimeoutError:
+                logger.warning("Kafka did not acknowledge the events in time")
+            except KafkaError as error:
+                logger.warning("Kafka rejected the events: %s", error)
+                await self.close()  # a failed idempotent producer does not recover; connect() makes another
+        return deliveries
+
+    async def _write(self, records: Records, headers: Headers, deliveries: Deliveries) -> None:
+        topic = self._settings.purchases_topic
+        for index, (key, value) in records.items():
+            if self._producer is None:
+                return
+            deliveries[index] = await self._producer.send(topic, value, key, headers=headers)
+
+
+def _is_acknowledged(delivery: asyncio.Future[RecordMetadata]) -> bool:
+    return delivery.done() and not delivery.cancelled() and delivery.exception() is None
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

@@ -26,3 +26,11 @@ class EventsResponse(ResponseModel):
     accepted: int
     rejected: int
     verdicts: list[EventVerdict]
+
+
+class HookResponse(ResponseModel):
+    """What became of a delivery."""
+
+    status: Literal["accepted", "ignored"]
+    lines: Annotated[int, Field(description="Lines that went to Kafka, repeats and dead letters included.")]
+    detail: Annotated[str | None, Field(description="Why nothing counts, where the delivery was ignored.")] = None
