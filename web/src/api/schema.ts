@@ -360,6 +360,33 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/hooks/{shop_system}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a webhook's delivery
+         * @description Orders and refunds, signed by the shop system: `X-Shopify-Hmac-Sha256` or `X-WC-Webhook-Signature`, the base64 of
+         *     the HMAC-SHA256 of the body. API keys play no part.
+         *
+         *     Deliveries may come again and in any order: each line and each refund has an id of its own and counts once. A line
+         *     that cannot be understood becomes a dead letter. Responds after the broker's acknowledgement.
+         *
+         *     401 for a wrong signature; 403 where no secret is set; 409 for a delivery that is too old; 413 above 1 MiB; 422
+         *     where the body is no order and no refund; 503 where the broker does not acknowledge in time.
+         */
+        post: operations["deliver_v1_hooks__shop_system__post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -726,6 +753,27 @@ export interface components {
             rejected: number;
             /** Verdicts */
             verdicts: components["schemas"]["EventVerdict"][];
+        };
+        /**
+         * HookResponse
+         * @description What became of a delivery.
+         */
+        HookResponse: {
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "accepted" | "ignored";
+            /**
+             * Lines
+             * @description Lines that went to Kafka, repeats and dead letters included.
+             */
+            lines: number;
+            /**
+             * Detail
+             * @description Why nothing counts, where the delivery was ignored.
+             */
+            detail?: string | null;
         };
         /**
          * ModelEntry
@@ -1211,6 +1259,12 @@ export interface components {
              */
             version?: string | null;
         };
+        /**
+         * ShopSystem
+         * @description Whose webhooks are read.
+         * @enum {string}
+         */
+        ShopSystem: "shopify" | "woocommerce";
         /**
          * SimilarProducts
          * @description Products like one product.
@@ -2178,6 +2232,51 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EventsResponse"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    deliver_v1_hooks__shop_system__post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Who sends. */
+                shop_system: components["schemas"]["ShopSystem"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description WooCommerce's test of the address */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HookResponse"];
+                };
+            };
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HookResponse"];
                 };
             };
             /** @description A problem (RFC 9457) */
