@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, WithJsonSchema
 
 from services.gateway.access.roles import Access
 from services.gateway.access.route import gives, guarded_router
+from services.gateway.api.packed_body import unpacked
 from services.gateway.api.problems import Problem
 from services.gateway.api.schemas.events import EventsResponse, EventVerdict
 from services.gateway.dependencies import get_dependencies
@@ -27,6 +28,7 @@ IdempotencyKey = Annotated[
     ),
 ]
 
+_JSON, _JSON_LINES = "application/json", ("application/x-ndjson", "application/jsonl")
 _TEXT_OR_NUMBER = {"anyOf": [{"type": "string", "pattern": r"^-?[0-9]{1,15}(\.[0-9]+)?$"}, {"type": "number"}]}
 _TEXT_OR_INTEGER = {"anyOf": [{"type": "string", "pattern": r"^-?[0-9]{1,9}$"}, {"type": "integer"}]}
 Decimal = Annotated[str, WithJsonSchema(_TEXT_OR_NUMBER)]
@@ -74,7 +76,7 @@ _BODY: dict[str, Any] = {
             "application/json": {
                 "schema": {"oneOf": [_EVENT, _LIST]},
                 "examples": {"one": {"value": _EXAMPLE}, "list": {"value": [_EXAMPLE]}},
-            }
+            },
         },
     }
 }
@@ -85,6 +87,9 @@ _BODY: dict[str, Any] = {
 async def send(request: Request, key: IdempotencyKey = None) -> EventsResponse:
     """One event, or a list of at most 1,000. After the broker's acknowledgement, responds with a verdict per event.
 
+    Also JSON lines, one event a line, as `application/x-ndjson` or `application/jsonl`. The body may be packed
+    (`Content-Encoding: gzip`) and may begin with a byte order mark; packed or not, it has at most 4 MiB by default.
+
     A line counts once: it is a repeat if its order already has a line with the same `event_id`, product, quantity and
     revenue, however long ago. An `event_id` needs to be unique within its order only; two lines that differ both count.
 
@@ -94,10 +99,12 @@ async def send(request: Request, key: IdempotencyKey = None) -> EventsResponse:
     422 where no event is valid; 503 where the broker does not acknowledge in time (a retry is safe for events with an
     `event_id`, and for the same request under the same `Idempotency-Key`).
     """
-    _require_json(request)
+    content_type = _content_type(request)
     dependencies = get_dependencies(request)
+    settings = dependencies.settings
     key = key.strip('"') if key else None
-    events = read_events(await request.body(), dependencies.settings.event_rules, key)
+    body = unpacked(await request.body(), request.headers.get("content-encoding"), settings.max_body_bytes)
+    events = read_events(body, settings.event_rules, key, lines=content_type in _JSON_LINES)
     try:
         verdicts = await dependencies.event_producer.send(events)
     except EventsUnconfirmed as error:
@@ -108,11 +115,15 @@ async def send(request: Request, key: IdempotencyKey = None) -> EventsResponse:
     return EventsResponse(accepted=accepted, rejected=len(verdicts) - accepted, verdicts=verdicts)
 
 
-def _require_json(request: Request) -> None:
+def _content_type(request: Request) -> str:
     # Another site's page can send other types without a CORS preflight.
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json")
+    if content_type not in (_JSON, *_JSON_LINES):
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"the content type must be {_JSON}, or for JSON lines {' or '.join(_JSON_LINES)}",
+        )
+    return content_type
 
 
 def _problem(status: HTTPStatus, detail: str, verdicts: list[EventVerdict]) -> Problem:

@@ -53,15 +53,16 @@ class SubmittedEvent:
 
 
 def read_events(
-    body: bytes, rules: EventRules = DEFAULT_RULES, idempotency_key: str | None = None
+    body: bytes, rules: EventRules = DEFAULT_RULES, idempotency_key: str | None = None, *, lines: bool = False
 ) -> list[SubmittedEvent]:
-    """The events of a request body, which is one object or a list. Each is validated on its own.
+    """The events of a request body, which is one object or a list, or with `lines` one a line. Each is validated on
+    its own.
 
     `idempotency_key` identifies the request: an event without an event_id gets `<key>:<index>`.
     Raises Problem 422 where the body is not JSON, or holds no event or too many.
     """
     now_ms = time.time_ns() // 1_000_000
-    values = _split(body)
+    values = _split_lines(body) if lines else _split(body)
     if idempotency_key is not None:
         values = [_named(value, f"{idempotency_key}:{index}") for index, value in enumerate(values)]
     return [SubmittedEvent(value, _validated(value, now_ms, rules)) for value in values]
@@ -95,6 +96,25 @@ def _split(body: bytes) -> list[bytes]:
         values = [msgspec.json.format(bytes(event), indent=-1) for event in events]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise bad_field("body", f"is not JSON: {error}") from None
+    return _bounded(values)
+
+
+def _split_lines(body: bytes) -> list[bytes]:
+    """The events of JSON lines. A line that is not JSON stays as it is: validation refuses it alone."""
+    if body.count(b"\n") > 2 * MAX_EVENTS:  # empty lines are no events, but each takes memory
+        raise bad_field("body", f"must hold 1 to {MAX_EVENTS:,} events, one a line")
+    return _bounded([_compact(line) for line in body.split(b"\n") if line.strip()])
+
+
+def _compact(line: bytes) -> bytes:
+    try:
+        line.decode()
+        return msgspec.json.format(line, indent=-1)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return line
+
+
+def _bounded(values: list[bytes]) -> list[bytes]:
     if not 1 <= len(values) <= MAX_EVENTS:
         raise bad_field("body", f"must hold 1 to {MAX_EVENTS:,} events, not {len(values):,}")
     return values

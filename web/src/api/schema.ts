@@ -344,6 +344,9 @@ export interface paths {
          * Submit purchases
          * @description One event, or a list of at most 1,000. After the broker's acknowledgement, responds with a verdict per event.
          *
+         *     Also JSON lines, one event a line, as `application/x-ndjson` or `application/jsonl`. The body may be packed
+         *     (`Content-Encoding: gzip`) and may begin with a byte order mark; packed or not, it has at most 4 MiB by default.
+         *
          *     A line counts once: it is a repeat if its order already has a line with the same `event_id`, product, quantity and
          *     revenue, however long ago. An `event_id` needs to be unique within its order only; two lines that differ both count.
          *
