@@ -21,13 +21,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow.csv import read_csv
+from pyarrow.json import read_json
+from pyarrow.parquet import read_table as read_parquet
 
 from local.engines import S3Engine
+from recsys.catalogue import Filters
 from recsys.model import load_model
 from recsys.model_format import InvalidModel
+from recsys.recommender import Recommender
 from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 from services.common.times import format_time
+from spark import export
 from spark.jars import JarsMissing, connector_jars
 from spark.settings import JobSettings
 from tests.support.purchase_log import two_worlds
@@ -144,6 +150,9 @@ class Shop:
 
     def run_job(self, *arguments: str, **settings: str) -> JobRun:
         return run_here(["run", *arguments], self._environment(settings))
+
+    def export(self, *arguments: str) -> JobRun:
+        return run_here(list(arguments), self._environment({"spark_shuffle_partitions": "2"}), export.main)
 
     def run_process(self, **settings: str) -> JobRun:
         """The job as a process of its own, as `python -m spark run` starts it."""
@@ -390,6 +399,37 @@ def test_the_model_completes_the_checkerboard(shop: Shop, version: str) -> None:
         new = [number for number, name in enumerate(names) if name not in known[user]]
         best[user] = names[max(new, key=lambda number: scores[number])]
     assert {u: best[user_id(u)] for u in range(USERS)} == {u: product_id(u % 10) for u in range(USERS)}
+
+
+def test_the_export_is_what_the_recommender_answers(shop: Shop, version: str) -> None:
+    recommender = Recommender((model := load_model(shop.store, f"models/als/{version}", version)), model.live_state())
+    expected = [
+        (user, rank, model.catalogue.product_ids[pick.product], pick.score, answer.strategy.value)
+        for user in sorted(holdings(shop, version))
+        for answer in [recommender.for_user(user, 4, Filters(), 2 * BROKER_MS)]
+        for rank, pick in enumerate(answer.picks, start=1)
+    ]
+    assert len(expected) == 96
+    for kind, read in {"parquet": read_parquet, "csv": read_csv, "jsonl": read_json}.items():
+        done = shop.export("recommendations", "--k", "4", "--format", kind)
+        folder = f"exports/recommendations/{version}/k4-{kind}/"
+        assert (done.returncode, done.stderr) == (0, f"96 rows in s3://{shop.store.bucket}/{folder}\n")
+        rows = [
+            row
+            for key, size in shop.store.list(folder)
+            if size and not key.endswith("_SUCCESS")
+            for row in read(io.BytesIO(shop.store.get(key))).to_pylist()
+        ]
+        found = [
+            (str(row["user_id"]), row["rank"], str(row["product_id"]), row["score"], row["strategy"]) for row in rows
+        ]
+        assert sorted(found) == expected, kind
+        assert {row["model_version"] for row in rows} == {version}
+
+
+def test_an_export_of_no_model_says_so(shop: Shop) -> None:
+    done = shop.export("recommendations", "--version", "none")
+    assert (done.returncode, done.stderr[:32]) == (1, "failed: there is no model 'none':")
 
 
 def test_known_purchases_are_what_a_customer_still_holds(shop: Shop, version: str) -> None:

@@ -2,7 +2,7 @@
 
 import io
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 
@@ -19,13 +19,15 @@ class JobRun:
     stderr: str
 
 
-def run_here(arguments: list[str], environment: Mapping[str, str]) -> JobRun:
-    """`python -m spark` with these arguments and, added to ours, these variables."""
+def run_here(
+    arguments: list[str], environment: Mapping[str, str], command: Callable[[list[str]], int] = main
+) -> JobRun:
+    """`python -m spark` (or another command) with these arguments and, added to ours, these variables."""
     said = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, _signals_kept(), redirect_stderr(said):
         for name, value in environment.items():
             patch.setenv(name, value)
-        status = main(arguments)
+        status = command(arguments)
     return JobRun(status, said.getvalue())
 
 
