@@ -20,10 +20,10 @@ from spark.records import ddl
 from spark.session import s3a_url, spark_session
 from spark.settings import JobSettings
 
-EXPORTS = "exports/recommendations/"
+EXPORTS = "reports/recommendations/"
 MAX_K = 100
 DESCRIPTION = """\
-Write the recommendations of all customers of a model below exports/recommendations/<version>/ in the bucket.
+Write the recommendations of all customers of a model below reports/recommendations/<version>/ in the bucket.
 
 The numbers are those that the recommender gives for the model as of its cut-off: what was bought since is not known to
 an export. A file with the same model, k and format is replaced. docs/export.md describes the columns.

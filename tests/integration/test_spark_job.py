@@ -412,7 +412,7 @@ def test_the_export_is_what_the_recommender_answers(shop: Shop, version: str) ->
     assert len(expected) == 96
     for kind, read in {"parquet": read_parquet, "csv": read_csv, "jsonl": read_json}.items():
         done = shop.export("recommendations", "--k", "4", "--format", kind)
-        folder = f"exports/recommendations/{version}/k4-{kind}/"
+        folder = f"reports/recommendations/{version}/k4-{kind}/"
         assert (done.returncode, done.stderr) == (0, f"96 rows in s3://{shop.store.bucket}/{folder}\n")
         rows = [
             row
