@@ -33,7 +33,7 @@ COLUMNS = (
 """A row for each product of a customer's list, `rank` from 1. Texts that the catalogue lacks are null; `price` is a
 decimal with two places."""
 
-_ARROW = {"string": pa.string(), "int": pa.int32(), "double": pa.float64()}
+_ARROW: dict[str, pa.DataType] = {"string": pa.string(), "int": pa.int32(), "double": pa.float64()}
 _SCHEMA = pa.schema([(name, _ARROW[kind]) for name, kind in COLUMNS])
 # As many customers as a batch of the recommender's own holds.
 _CUSTOMERS = 1_000
@@ -51,7 +51,7 @@ def answering(settings: S3Settings, version: str, k: int, now_ms: int) -> Callab
     def answer(batches: Batches) -> Batches:
         recommender = _recommender(_Key(settings), version)
         for batch in batches:
-            users = batch.column(0).to_pylist()
+            users = [str(user) for user in batch.column(0).to_pylist()]
             for start in range(0, len(users), _CUSTOMERS):
                 yield table_of(rows_of(recommender, users[start : start + _CUSTOMERS], k, now_ms))
 

@@ -191,7 +191,7 @@ def deliver(shop: Shop, *deliveries: Delivery) -> None:
 async def test_shopify_s_deliveries_count_once_in_any_order(shop: Shop) -> None:
     at, later = {"created_at": "2020-04-24T11:50:39Z"}, {"created_at": "2020-04-25T11:50:39Z"}
     shirt, hat = shopify_line(1, "19.90", 2), shopify_line(2, "10.00")
-    refund = shopify_refund(shirt, "19.90", **later)
+    refund = shopify_refund(shirt, "19.90") | later
     paid = taken(shopify_order(shirt, hat, **at), shopify.read)
     updated = taken(
         shopify_order(hat, shirt, financial_status="partially_refunded", refunds=[refund], **at), shopify.read

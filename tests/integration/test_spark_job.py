@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow.csv import read_csv
 from pyarrow.json import read_json
-from pyarrow.parquet import read_table as read_parquet
 
 from local.engines import S3Engine
 from recsys.catalogue import Filters
@@ -410,7 +409,12 @@ def test_the_export_is_what_the_recommender_answers(shop: Shop, version: str) ->
         for rank, pick in enumerate(answer.picks, start=1)
     ]
     assert len(expected) == 96
-    for kind, read in {"parquet": read_parquet, "csv": read_csv, "jsonl": read_json}.items():
+    readers: dict[str, Callable[[io.BytesIO], pa.Table]] = {
+        "parquet": pq.read_table,
+        "csv": read_csv,
+        "jsonl": read_json,
+    }
+    for kind, read in readers.items():
         done = shop.export("recommendations", "--k", "4", "--format", kind)
         folder = f"reports/recommendations/{version}/k4-{kind}/"
         assert (done.returncode, done.stderr) == (0, f"96 rows in s3://{shop.store.bucket}/{folder}\n")

@@ -42,8 +42,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_queries_run(folder: Path) -> None:
-    months, products = (
-        duckdb.sql(query.replace("purchases/", f"{folder}/").rstrip().rstrip(";")).fetchall() for query in QUERIES
-    )
+    with duckdb.connect() as connection:
+        months, products = (
+            connection.execute(query.replace("purchases/", f"{folder}/")).fetchall() for query in QUERIES
+        )
     assert months == [("2020-03", 12.5, 1), ("2020-04", -3.5, 1)]
     assert products == [("1", None, 2, 7.0), ("2", None, 1, 2.0)]
