@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from botocore.exceptions import BotoCoreError, ClientError
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
@@ -42,25 +42,27 @@ def main(arguments: list[str] | None = None) -> int:
     except ValidationError as error:
         return _failed(explain(error), 2)
     try:
-        folder, rows = export(settings, options.version, options.k, options.format)
+        folders, rows = export(settings, options.version, options.k, options.format)
     except (NoModel, JarsMissing, BotoCoreError, ClientError) as error:
         return _failed(f"failed: {error}", 1)
     except (Py4JError, PySparkException) as error:
         return _failed(f"failed: {str(error).splitlines()[0]}", 1)
-    print(f"{rows:,} rows in s3://{settings.s3_bucket}/{folder}", file=sys.stderr)
+    for folder in folders:
+        print(f"{rows:,} rows in s3://{settings.s3_bucket}/{folder}", file=sys.stderr)
     return 0
 
 
-def export(settings: JobSettings, version: str | None, k: int, kind: str) -> tuple[str, int]:
-    """Write an export; gives its folder and the number of its rows. Raises NoModel."""
+def export(settings: JobSettings, version: str | None, k: int, kinds: Sequence[str]) -> tuple[list[str], int]:
+    """Write an export in each of these formats; gives their folders and the number of rows. Raises NoModel."""
     store = ObjectStore(settings)
     try:
         version = _version(store, version)
-        folder = f"{EXPORTS}{version}/k{k}-{kind}/"
+        folders = {kind: f"{EXPORTS}{version}/k{k}-{kind}/" for kind in kinds}
         with spark_session(settings) as spark:
-            rows = recommendations(spark, store, settings, version, k)
-            WRITERS[kind](rows, s3a_url(store, folder))
-            return folder, count(spark, s3a_url(store, folder), kind)
+            rows = recommendations(spark, store, settings, version, k).persist()  # computed once
+            for kind, folder in folders.items():
+                WRITERS[kind](rows, s3a_url(store, folder))
+            return list(folders.values()), rows.count()
     finally:
         store.close()
 
@@ -89,14 +91,6 @@ def _jsonl(rows: DataFrame, url: str) -> None:
 WRITERS: dict[str, Callable[[DataFrame, str], None]] = {"parquet": _parquet, "csv": _csv, "jsonl": _jsonl}
 
 
-def count(spark: SparkSession, url: str, kind: str) -> int:
-    """The rows that were written."""
-    reader = spark.read.schema(ddl(COLUMNS))
-    if kind == "csv":
-        return reader.csv(url, header=True, quote='"', escape='"').count()
-    return reader.json(url).count() if kind == "jsonl" else reader.parquet(url).count()
-
-
 def _version(store: ObjectStore, given: str | None) -> str:
     """The version to export: the given one, or the live one. Raises NoModel."""
     if given is not None:
@@ -123,7 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="what")
     what = commands.add_parser("recommendations", help="the best products of each customer")
     what.add_argument("--k", type=_k, default=10, help="products for each customer, 1 to 100 (10)")
-    what.add_argument("--format", choices=sorted(WRITERS), default="parquet", help="of the files (parquet)")
+    what.add_argument(
+        "--format", choices=sorted(WRITERS), nargs="+", default=["parquet"], help="one or more, of the files (parquet)"
+    )
     what.add_argument("--version", help="of the model (the live one)")
     return parser
 

@@ -414,10 +414,11 @@ def test_the_export_is_what_the_recommender_answers(shop: Shop, version: str) ->
         "csv": read_csv,
         "jsonl": read_json,
     }
+    done = shop.export("recommendations", "--k", "4", "--format", *readers)
+    assert done.returncode == 0, done.stderr
     for kind, read in readers.items():
-        done = shop.export("recommendations", "--k", "4", "--format", kind)
         folder = f"reports/recommendations/{version}/k4-{kind}/"
-        assert (done.returncode, done.stderr) == (0, f"96 rows in s3://{shop.store.bucket}/{folder}\n")
+        assert f"96 rows in s3://{shop.store.bucket}/{folder}\n" in done.stderr
         rows = [
             row
             for key, size in shop.store.list(folder)
@@ -433,7 +434,8 @@ def test_the_export_is_what_the_recommender_answers(shop: Shop, version: str) ->
 
 def test_an_export_of_no_model_says_so(shop: Shop) -> None:
     done = shop.export("recommendations", "--version", "none")
-    assert (done.returncode, done.stderr[:32]) == (1, "failed: there is no model 'none':")
+    assert done.returncode == 1
+    assert done.stderr.startswith("failed: there is no model 'none': `python -m services.models list`")
 
 
 def test_known_purchases_are_what_a_customer_still_holds(shop: Shop, version: str) -> None:

@@ -39,7 +39,7 @@ def test_a_paid_order() -> None:
 
 def test_guests_and_products_without_sku() -> None:
     order = woocommerce_order(PEN | {"sku": ""}, INK | {"sku": "", "variation_id": 7}, total="30.00", customer_id=0)
-    assert [(line.user_id, line.product_id) for line in lines(order)] == [(None, "91"), (None, "7")]
+    assert [(event["user_id"], event["product_id"]) for event in delivered(order).events] == [(None, "91"), (None, "7")]
 
 
 @pytest.mark.parametrize("status", ["pending", "on-hold"])
@@ -92,6 +92,7 @@ def test_tax_and_shipping_of_a_refund_are_no_revenue() -> None:
         (9000, 3000, [2000, 1000], [2000, 1000]),
         (500, 500, [0, 0], [0, 0]),
         (1190, 2380, [1000], [500]),
+        (2, 3, [1], [1]),
     ],
 )
 def test_shares_of_a_refund_add_up(refund: int, total: int, of_lines: list[int], shares: list[int]) -> None:

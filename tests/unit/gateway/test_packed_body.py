@@ -1,6 +1,7 @@
 """Bodies of the event intake: gzip, byte order mark, JSON lines."""
 
 import gzip
+import tracemalloc
 import zlib
 
 import pytest
@@ -25,6 +26,18 @@ def test_gzip_is_unpacked_up_to_the_limit(encoding: str) -> None:
     with pytest.raises(Problem, match="unpacks to more") as refused:
         unpacked(PACKED, encoding, len(EVENT) - 1)
     assert refused.value.status_code == 413
+
+
+def test_a_bomb_is_never_unpacked() -> None:
+    bomb = gzip.compress(b" " * 20_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Problem):
+            unpacked(bomb, "gzip", 1_000)
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000
 
 
 def test_a_byte_order_mark_is_dropped_packed_or_not() -> None:
@@ -76,7 +89,7 @@ def test_the_key_of_a_request_names_its_lines() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"\n\n", b"{}\n" * (MAX_EVENTS + 1), b"\n" * (2 * MAX_EVENTS + 1)],
+    [b"", b"\n\n", b"{}\n" * (MAX_EVENTS + 1), b"{}" + b"\n" * (2 * MAX_EVENTS + 1)],
     ids=["empty", "blank", "too many", "too many blanks"],
 )
 def test_too_few_and_too_many_lines(body: bytes) -> None:
