@@ -183,6 +183,8 @@ GATEWAY_STREAM_CLIENTS = Gauge("tillstream_gateway_stream_clients", "Open server
 GATEWAY_STREAM_DROPPED = Counter("tillstream_gateway_stream_dropped", "Stream clients disconnected", ["reason"])
 # Recommendation answers by strategy; popular_fallback means that the recommender did not answer.
 GATEWAY_RECOMMENDATIONS = Counter("tillstream_gateway_recommendations", "Recommendation answers", ["strategy"])
+# Requests for recommendations that got 503 because more came than could be answered soon.
+GATEWAY_SHED = Counter("tillstream_gateway_shed", "Requests for recommendations refused under load")
 # Events posted over HTTP, by verdict.
 GATEWAY_INTAKE = Counter("tillstream_gateway_intake_events", "Events posted over HTTP", ["verdict"])
 # Deliveries of webhooks, by shop system and result: accepted, ignored, refused, unconfirmed.

@@ -18,6 +18,7 @@ from services.gateway.access.keys import KeyRing
 from services.gateway.api import docs, openapi, problems, static_page
 from services.gateway.api.hosts import AllowedHosts
 from services.gateway.api.middleware import GatewayMiddleware
+from services.gateway.api.overload import SheddingMiddleware
 from services.gateway.dependencies import Dependencies
 from services.gateway.hooks.delivery import ShopSystem
 from services.gateway.hooks.intake import HookIntake, hook_secrets
@@ -83,6 +84,11 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         app.include_router(module.router)
     docs.install(app)
     static_page.install(app, settings.web_dist)
+    app.add_middleware(
+        SheddingMiddleware,
+        in_flight=settings.recommendations_in_flight,
+        answering=lambda: app.state.dependencies.recommendations.answering,
+    )
     app.add_middleware(
         GatewayMiddleware,
         hosts=AllowedHosts(settings.gateway_hosts),

@@ -57,6 +57,8 @@ class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings,
     recommender_address: str = "127.0.0.1:50051"
     recommender_deadline_ms: int = Field(default=250, ge=1)
     recommender_batch_deadline_ms: int = Field(default=2_000, ge=1)
+    # Requests for recommendations in flight, where more come for longer than a burst: the others get 503 at once.
+    recommendations_in_flight: int = Field(default=16, ge=1)
 
     refresh_seconds: float = Field(default=1.0, gt=0)
     ticker_seconds: float = Field(default=0.1, gt=0)

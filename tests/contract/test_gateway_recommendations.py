@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import grpc
@@ -13,6 +14,7 @@ import pytest
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from services.gateway.api.schemas.recommendations import RecommendationList, Recommendations, SimilarProducts
 from services.gateway.upstreams import recommendations
+from services.gateway.upstreams.recommender_client import Filters, RecommenderClient, RecommenderUnavailable
 from tests.support.gateway_app import FakeRecommender, client_of, item, product_ids, serving, settings_of
 from tests.support.gateway_tables import CHAIR, HEADPHONES, MYSTERY, PHONE, SHOP, TableWriter
 from tests.support.metrics import growth
@@ -192,6 +194,49 @@ async def test_recommender_too_slow(redis_url: str, recommender: FakeRecommender
         assert (await recommended(hurried))["strategy"] == "popular_fallback"
         assert loop.time() - began < 2
         assert late() == 1
+
+
+async def test_a_recommender_that_does_not_answer_gets_few_calls(recommender: FakeRecommender) -> None:
+    async with serving(recommender) as address, asyncio.timeout(60):
+        client = RecommenderClient(address, deadline_ms=120_000, batch_deadline_ms=120_000)
+        recommender.fails = grpc.StatusCode.INTERNAL
+        with pytest.raises(RecommenderUnavailable):
+            await client.recommend("42", 3, Filters())
+        assert not client.answering
+        recommender.fails, recommender.delay_s = None, 120.0
+        waiting = [asyncio.create_task(client.recommend("42", 3, Filters())) for _ in range(8)]
+        await asyncio.sleep(0)
+        with pytest.raises(RecommenderUnavailable):
+            await client.recommend("42", 3, Filters())
+        for one in waiting:
+            one.cancel()
+        await asyncio.wait(waiting)
+        recommender.delay_s = 0.0
+        await client.recommend("42", 3, Filters())
+        assert client.answering
+        await client.close()
+
+
+async def test_requests_beyond_the_largest_burst_are_refused_at_once(
+    redis_url: str, recommender: FakeRecommender
+) -> None:
+    recommender.delay_s = 120.0
+    async with (
+        serving(recommender) as address,
+        client_of(
+            settings_of(redis_url=redis_url, recommender_address=address, recommendations_in_flight=1, **PATIENT)
+        ) as gateway,
+        asyncio.timeout(60),
+    ):
+        asked = [asyncio.create_task(gateway.get("/v1/users/42/recommendations")) for _ in range(20)]
+        refused = [await one for one in islice(asyncio.as_completed(asked), 12)]
+        assert {answer.status_code for answer in refused} == {503}
+        assert {answer.headers["retry-after"] for answer in refused} == {"1"}
+        assert {answer.headers["content-type"] for answer in refused} == {"application/problem+json"}
+        assert all(answer.headers["x-request-id"] for answer in refused)
+        for one in asked:
+            one.cancel()
+        await asyncio.wait(asked)
 
 
 async def test_the_fallback_honours_the_filters(alone: httpx.AsyncClient, writer: TableWriter) -> None:

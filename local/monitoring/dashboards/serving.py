@@ -39,6 +39,7 @@ SERVING = Dashboard(
                     Query(rate("tillstream_gateway_intake_events_total", "verdict"), "{{verdict}}"),
                 ),
                 lines("Share of bestsellers for want of an answer", Query(FALLBACK_SHARE, "share"), unit="percentunit"),
+                lines("Refused under load per second", Query(rate("tillstream_gateway_shed_total"), "recommendations")),
             ],
         ),
         Row(

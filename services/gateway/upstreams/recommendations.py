@@ -66,6 +66,11 @@ class RecommendationsWithFallback:
         self._tables = tables
         self._large_batches = Turnstile(_LARGE_BATCHES, _LARGE_BATCHES_WAITING, "too many large batches wait")
 
+    @property
+    def answering(self) -> bool:
+        """Whether the recommender answered the last call; before the first one, yes."""
+        return self._client.answering
+
     async def for_customer(self, user_id: str, k: int, filters: Filters) -> Json:
         """The k products for one customer."""
         try:

@@ -71,6 +71,10 @@ _IS_SERVING = b"\x0a%c%s" % (len(_SERVICE), _SERVICE.encode())
 _SERVING = b"\x08\x01"
 
 
+# While the recommender does not answer, so many calls try whether it does again; the others fail at once.
+_TRIALS = 8
+
+
 class RecommenderUnavailable(Exception):
     """The recommender gave no response: it is down, has no model, or exceeded the deadline."""
 
@@ -114,13 +118,16 @@ class RecommenderClient:
         # Called without generated stubs: one field is not worth a dependency on the health package.
         self._health: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
         self._health = self._status_channel.unary_unary("/grpc.health.v1.Health/Check")
+        self.answering = True
+        """Whether the last call for one customer or product was answered."""
+        self._in_flight = 0
         self._deadline = deadline_ms / 1000
         self._batch_deadline = batch_deadline_ms / 1000
 
     async def recommend(self, user_id: str, k: int, filters: Filters) -> pb.RecommendResponse:
         """The k best products for one customer."""
         request = pb.RecommendRequest(user_id=user_id, k=k, filters=filters.to_message())
-        return await _call("Recommend", self._stub.Recommend, request, self._deadline)
+        return await self._watched("Recommend", self._stub.Recommend, request)
 
     async def recommend_batch(
         self, user_ids: Sequence[str], k: int, filters: Filters
@@ -138,7 +145,27 @@ class RecommenderClient:
     async def similar_items(self, product_id: str, k: int) -> pb.SimilarItemsResponse:
         """The k products most like one. Raises UnknownProduct."""
         request = pb.SimilarItemsRequest(product_id=product_id, k=k)
-        return await _call("SimilarItems", self._stub.SimilarItems, request, self._deadline)
+        return await self._watched("SimilarItems", self._stub.SimilarItems, request)
+
+    async def _watched(
+        self, method: str, rpc: "grpc.aio.UnaryUnaryMultiCallable[Request, Message]", request: Request
+    ) -> Message:
+        """A call whose outcome says whether the recommender answers."""
+        if not self.answering and self._in_flight >= _TRIALS:
+            raise RecommenderUnavailable("it did not answer the last call, and enough calls wait for it")
+        self._in_flight += 1
+        try:
+            answer = await _call(method, rpc, request, self._deadline)
+        except RecommenderUnavailable:
+            self.answering = False
+            raise
+        except (Problem, UnknownProduct):
+            self.answering = True
+            raise
+        finally:
+            self._in_flight -= 1
+        self.answering = True
+        return answer
 
     async def model(self) -> pb.GetModelResponse:
         """The model that is being served."""

@@ -1,0 +1,123 @@
+"""Load beyond what is answered soon is refused at once."""
+
+import asyncio
+from itertools import islice
+from typing import Any
+
+import httpx
+import pytest
+
+from services.common.metrics import GATEWAY_SHED
+from services.gateway.api.overload import SheddingMiddleware, StandingQueue
+
+LIMIT = 4
+PATH = "/v1/users/42/recommendations"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def queue(clock: Clock) -> StandingQueue:
+    return StandingQueue(LIMIT, clock)
+
+
+def admitted(queue: StandingQueue, requests: int) -> int:
+    return sum(queue.enter() for _ in range(requests))
+
+
+def left(queue: StandingQueue, requests: int) -> None:
+    for _ in range(requests):
+        queue.leave()
+
+
+def test_a_burst_waits(queue: StandingQueue, clock: Clock) -> None:
+    assert admitted(queue, 3 * LIMIT) == 3 * LIMIT
+    clock.now += 0.09
+    assert queue.enter()
+    left(queue, 3 * LIMIT + 1)
+    clock.now += 0.09
+    assert admitted(queue, 3 * LIMIT) == 3 * LIMIT, "each burst has the time"
+
+
+def test_a_queue_that_stands_is_cut_to_the_limit(queue: StandingQueue, clock: Clock) -> None:
+    assert admitted(queue, 3 * LIMIT) == 3 * LIMIT
+    clock.now += 0.1
+    assert not queue.enter()
+    left(queue, 2 * LIMIT)
+    assert not queue.enter(), "the limit itself is in flight"
+    left(queue, 1)
+    assert admitted(queue, 10) == 1
+    left(queue, LIMIT)
+    assert admitted(queue, 10) == LIMIT, "no burst shortly after a refusal"
+
+
+def test_a_second_without_refusals_allows_a_burst_again(queue: StandingQueue, clock: Clock) -> None:
+    admitted(queue, LIMIT + 1)
+    clock.now += 0.1
+    assert not queue.enter()
+    left(queue, LIMIT + 1)
+    clock.now += 1.0
+    assert admitted(queue, 2 * LIMIT) == 2 * LIMIT
+
+
+def test_a_queue_may_stand_where_it_is_no_sign_of_load(queue: StandingQueue, clock: Clock) -> None:
+    admitted(queue, LIMIT + 1)
+    clock.now += 0.2
+    assert queue.enter(may_stand=True)
+    assert not queue.enter()
+    assert sum(queue.enter(may_stand=True) for _ in range(1_000)) == 8 * LIMIT - LIMIT - 2
+
+
+def test_no_burst_is_endless(queue: StandingQueue) -> None:
+    assert admitted(queue, 1_000) == 8 * LIMIT
+
+
+class Shop:
+    """An app whose requests wait until `open`."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.open.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+
+def client_of(shop: Shop) -> httpx.AsyncClient:
+    app = SheddingMiddleware(shop, 1, lambda: False)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
+
+
+async def test_refused_requests_may_come_again_in_a_second() -> None:
+    before, shop = GATEWAY_SHED._value.get(), Shop()
+    async with client_of(shop) as client, asyncio.timeout(60):
+        asked = [asyncio.create_task(client.get(PATH)) for _ in range(20)]
+        refused = [await one for one in islice(asyncio.as_completed(asked), 12)]
+        shop.open.set()
+        answers = await asyncio.gather(*asked)
+    assert {answer.status_code for answer in refused} == {503}
+    assert {answer.headers["retry-after"] for answer in refused} == {"1"}
+    assert refused[0].json()["status"] == 503
+    assert [answer.status_code for answer in answers].count(200) == 8
+    assert GATEWAY_SHED._value.get() - before == 12
+
+
+@pytest.mark.parametrize("path", ["/v1/stats/summary", "/v1/users/42", "/v1/recommendations"])
+async def test_other_requests_pass(path: str) -> None:
+    shop = Shop()
+    async with client_of(shop) as client:
+        asked = [asyncio.create_task(client.get(path)) for _ in range(20)]
+        shop.open.set()
+        assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
