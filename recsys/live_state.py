@@ -122,6 +122,14 @@ class LiveState:
         """The net purchases of a customer."""
         return self._histories.of(customer)
 
+    def customers(self) -> list[str]:
+        """Everybody with a history; some may be named twice."""
+        return self._histories.customers()
+
+    def forget(self, customer: str) -> None:
+        """Remove a customer's history. What products were bought together stays."""
+        self._histories.forget(customer)
+
     def changed(self, customer: str) -> int:
         """A number that differs after each change of the customer's history."""
         return self._histories.changed(customer)

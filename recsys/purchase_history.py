@@ -107,6 +107,15 @@ class Histories:
         recent = self._recent.get(customer)
         return recent[0] if recent else 0
 
+    def customers(self) -> list[str]:
+        """Everybody with a history; some may be named twice."""
+        return [*self._recent, *self._past.users]
+
+    def forget(self, customer: str) -> None:
+        """Remove all that is held of a customer, of the past too."""
+        self._past.users.pop(customer, None)
+        self.lines -= _count(self._recent.pop(customer, None))
+
     def quantity(self, customer: str, product: int) -> float:
         """Net quantity of a product: the past, plus purchases, less returns since."""
         start, end = self._span(customer)

@@ -145,6 +145,12 @@ class Recommender:
             next(answers) if len(one.history) else self._unknown_user(one, shared, wanted, filters) for one in known
         ]
 
+    def forget(self, customer: str) -> None:
+        """Know nothing of a customer any more."""
+        self.live.forget(customer)
+        if (kept := self._kept.pop(customer, None)) is not None:
+            self._products_kept -= 1 + len(kept.history)
+
     def for_basket(self, product_ids: Sequence[str], k: int, filters: Filters, now_ms: int) -> Answer:
         """What goes with an anonymous basket, by the weights of baskets.
 

@@ -90,13 +90,13 @@ class StreamApplier:
     ) -> None:
         """`categories` and `live` have as many products as the catalogue has rows.
 
-        `rules`: what the shop has set of the validation.
+        `rules`: what the shop has set of the validation, and who is erased; may be replaced between two records.
         """
         self.catalogue = catalogue
         self.live = live
         self._categories = categories
         self._dedup = dedup
-        self._rules = rules
+        self.rules = rules
         self.outcomes: Counter[ApplyOutcome] = Counter()
 
     def apply(self, value: bytes | None, broker_ms: int) -> None:
@@ -105,12 +105,12 @@ class StreamApplier:
 
     def remember(self, value: bytes | None, broker_ms: int) -> None:
         """Remember a record before the model's cut-off, so that a repeat of it is found."""
-        event = parse(value, broker_ms, self._rules)
+        event = parse(value, broker_ms, self.rules)
         if not isinstance(event, Rejected):
             self._dedup.verdict(event)
 
     def _outcome(self, value: bytes | None, broker_ms: int) -> ApplyOutcome:
-        event = parse(value, broker_ms, self._rules)
+        event = parse(value, broker_ms, self.rules)
         if isinstance(event, Rejected):
             return ApplyOutcome.INVALID
         verdict = self._dedup.verdict(event)

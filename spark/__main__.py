@@ -17,6 +17,7 @@ from pyspark.errors import PySparkException
 
 from services.common import tracing
 from services.common.conditional_write import Contended
+from services.common.erasure_list import BadErasureList
 from services.common.model_pointer import RegistryError
 from services.common.object_store import ObjectStore
 from services.common.reconciliation import Reconciliation
@@ -63,7 +64,16 @@ class BucketMissing(Exception):
     """The bucket does not exist."""
 
 
-REFUSALS = (JarsMissing, BucketMissing, ModelRefused, Contended, RegistryError, BotoCoreError, ClientError)
+REFUSALS = (
+    JarsMissing,
+    BucketMissing,
+    BadErasureList,
+    ModelRefused,
+    Contended,
+    RegistryError,
+    BotoCoreError,
+    ClientError,
+)
 """Errors that are reported in one line, without a trace."""
 
 

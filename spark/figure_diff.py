@@ -37,11 +37,12 @@ class Scope:
 
     By offsets: all figures, as of the snapshot's marks (applied offsets); those kept by entity only if all shards had
     the same marks. By hours: hours that had ended an hour before the snapshot, so that lines up to an hour late are in
-    both.
+    both. `erased`: how many erased customers the batch leaves out; buyers are compared where the snapshot lacks as many.
     """
 
     basis: Basis
     snapshot: LiveSnapshot
+    erased: int = 0
 
     @property
     def as_of_ms(self) -> int:
@@ -59,7 +60,13 @@ class Scope:
 
     def figures(self, table: Table) -> Iterator[Figure]:
         """The figures of a table that are compared."""
-        return (figure for figure in FIGURES[table] if self.snapshot.consistent or figure not in KEPT_BY_ENTITY)
+        return (figure for figure in FIGURES[table] if self.compares(figure))
+
+    def compares(self, figure: Figure) -> bool:
+        """Whether a figure is of the same records and customers in both."""
+        if figure == "buyers" and self.snapshot.erased != self.erased:
+            return False
+        return self.snapshot.consistent or figure not in KEPT_BY_ENTITY
 
 
 class Mismatch(NamedTuple):
@@ -185,8 +192,8 @@ def drift(live: ShopFigures, batch: ShopFigures, scope: Scope) -> Drift:
         revenue=format_cents(of("revenue")),
         quantity=of("quantity"),
         events=of("events") if whole else None,
-        orders=of("orders") if whole and scope.snapshot.consistent else None,
-        buyers=of("buyers") if whole and scope.snapshot.consistent else None,
+        orders=of("orders") if whole and scope.compares("orders") else None,
+        buyers=of("buyers") if whole and scope.compares("buyers") else None,
     )
 
 

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 
 from pyspark.sql import SparkSession
 
+from services.common.erasure_list import read_erased
+from services.common.event_rules import EventRules
 from services.common.model_registry import folder_of
 from services.common.object_store import ObjectStore
 from services.common.reconciliation import Reconciliation
 from spark import steps, train
 from spark.publish_step import TrainedModel, publish_step
+from spark.reconcile import Shop
 from spark.settings import JobSettings
 from spark.step_log import StepLog
 from spark.versions import RunId
@@ -56,7 +59,8 @@ def _each_step(job: Job) -> Iterator[JobOutcome]:
     Where nothing can be trained, no other step follows the third.
     """
     spark, store, settings, step_log, run_id = job.spark, job.store, job.settings, job.step_log, job.run_id
-    checked = steps.read_checked(spark, store, settings.archive_prefix, run_id, settings.event_rules)
+    rules, shop = _as_listed(job)
+    checked = steps.read_checked(spark, store, settings.archive_prefix, run_id, rules)
     purchases, curation = steps.curate_step(spark, store, run_id, checked, step_log)
     yield JobOutcome(None, "only curated, as requested")
 
@@ -66,7 +70,7 @@ def _each_step(job: Job) -> Iterator[JobOutcome]:
     steps.prune_curated(store, settings.curated_kept)
     yield JobOutcome(None, "only curated and reported, as requested")
 
-    found = steps.reconcile_step(store, run_id, checked, curation, settings.time_zone, step_log)
+    found = steps.reconcile_step(store, run_id, checked, curation, shop, step_log)
     checked.unpersist()
     yield JobOutcome(None, "only curated, reported and reconciled, as requested", found)
     if no_model:
@@ -87,8 +91,14 @@ def _each_step(job: Job) -> Iterator[JobOutcome]:
 
 def run_reconcile(job: Job) -> Reconciliation | None:
     """Compare the live figures with the archive, and do nothing else."""
-    checked = steps.read_checked(
-        job.spark, job.store, job.settings.archive_prefix, job.run_id, job.settings.event_rules
-    )
+    rules, shop = _as_listed(job)
+    checked = steps.read_checked(job.spark, job.store, job.settings.archive_prefix, job.run_id, rules)
     curation = steps.check_step(checked, job.step_log)
-    return steps.reconcile_step(job.store, job.run_id, checked, curation, job.settings.time_zone, job.step_log)
+    return steps.reconcile_step(job.store, job.run_id, checked, curation, shop, job.step_log)
+
+
+def _as_listed(job: Job) -> tuple[EventRules, Shop]:
+    """The rules of the validation with the customers who are erased by now. Raises BadErasureList."""
+    erased = read_erased(job.store)
+    rules = job.settings.event_rules._replace(erased=erased)
+    return rules, Shop(job.settings.time_zone, 0 if erased is None else len(erased))

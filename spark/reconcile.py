@@ -41,15 +41,16 @@ from spark.versions import RunId
 logger = logging.getLogger(__name__)
 
 
-def find_scope(store: ObjectStore, checked: DataFrame, curation: Curation, time_zone: str) -> tuple[str, Scope] | None:
+def find_scope(store: ObjectStore, checked: DataFrame, curation: Curation, shop: Shop) -> tuple[str, Scope] | None:
     """The newest comparable snapshot with its key and scope; None where there is none."""
+    time_zone = shop.time_zone
     snapshots = newest_first(store)
     if curation.plain_lines:
         found = comparable_by_hours(snapshots, _archived_until(checked), time_zone)
-        return found and (found[0], Scope("hours", found[1]))
+        return found and (found[0], Scope("hours", found[1], shop.erased))
     offsets = {int(partition): offset for partition, offset in curation.offsets.items()}
     found = comparable_by_offsets(snapshots, offsets, time_zone)
-    return found and (found[0], Scope("offsets", found[1]))
+    return found and (found[0], Scope("offsets", found[1], shop.erased))
 
 
 def newest_first(store: ObjectStore) -> Iterator[tuple[str, LiveSnapshot]]:
@@ -66,6 +67,13 @@ def _archived_until(checked: DataFrame) -> int:
     row = checked.agg(F.max("arrived").alias("newest")).head()
     assert row is not None  # an aggregate without groups has one row
     return cast(int, row.newest)
+
+
+class Shop(NamedTuple):
+    """What the figures of a shop depend on besides its records: the time zone, and how many customers were erased."""
+
+    time_zone: str
+    erased: int = 0
 
 
 class BatchFigures(NamedTuple):
@@ -151,10 +159,10 @@ def _figure_keys() -> Iterator[Column]:
 
 
 def reconcile(
-    store: ObjectStore, run_id: RunId, checked: DataFrame, curation: Curation, time_zone: str
+    store: ObjectStore, run_id: RunId, checked: DataFrame, curation: Curation, shop: Shop
 ) -> Reconciliation | None:
     """Compare and store the result; None, and nothing stored, where no snapshot is comparable."""
-    found = find_scope(store, checked, curation, time_zone)
+    found = find_scope(store, checked, curation, shop)
     if found is None:
         return None
     key, scope = found

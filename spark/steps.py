@@ -23,7 +23,7 @@ from services.common.times import format_time
 from spark import curate, features, figure_diff, figures, publish, train
 from spark.curate import Curation
 from spark.model_tables import TableInputs, model_tables
-from spark.reconcile import reconcile
+from spark.reconcile import Shop, reconcile
 from spark.session import blas_in_use, s3a_url
 from spark.settings import JobSettings
 from spark.step_log import StepLog
@@ -127,14 +127,14 @@ def _delete_folder(store: ObjectStore, folder: str) -> None:
 
 
 def reconcile_step(
-    store: ObjectStore, run_id: RunId, checked: DataFrame, curation: Curation, time_zone: str, step_log: StepLog
+    store: ObjectStore, run_id: RunId, checked: DataFrame, curation: Curation, shop: Shop, step_log: StepLog
 ) -> Reconciliation | None:
     """Batch figures against live ones → `reports/reconciliation/<version>.json` and `latest.json`.
 
     Differences are logged and stop nothing: a model is trained on the archive.
     """
     with step_log.step("reconcile") as step:
-        found = reconcile(store, run_id, checked, curation, time_zone)
+        found = reconcile(store, run_id, checked, curation, shop)
         if found is None:
             step.says("not compared: the archive covers no snapshot of the live figures")
         else:

@@ -16,6 +16,7 @@ from services.aggregator.applier import Applier, make_applier
 from services.aggregator.applier_parts import ApplierPorts
 from services.aggregator.archive_reader import ArchiveReader
 from services.aggregator.dead_letter_output import DeadLetterOutput
+from services.aggregator.erasures import ErasureWatch
 from services.aggregator.eviction import CHECK, EvictingRedis, EvictionGuard
 from services.aggregator.kafka import KafkaDeadLetters, KafkaLogRange
 from services.aggregator.live_generation import LiveGeneration
@@ -51,6 +52,7 @@ class Clients(mode.Service):
         self.log_client = make_consumer(settings, group_id=None)
         self.objects = ObjectStore(settings)
         self._using_clients: list[asyncio.Task[None]] = []
+        self._erasures: ErasureWatch | None = None
 
     def applier(self) -> Applier:
         """The applier over these clients."""
@@ -63,7 +65,9 @@ class Clients(mode.Service):
         )
         generation = Generation(FIRST_GENERATION, settings.shards, settings.time_zone)
         live = LiveGeneration(self.redis, settings.shards, settings.time_zone)
-        return make_applier(settings, self.redis, generation, ports, self._health, live=live.current)
+        applier = make_applier(settings, self.redis, generation, ports, self._health, live=live.current)
+        self._erasures = ErasureWatch(self.objects, self.redis, applier.use_erased)
+        return applier
 
     async def on_start(self) -> None:
         """Connect to Kafka, however long it is unavailable; Redis connects on first use."""
@@ -74,6 +78,8 @@ class Clients(mode.Service):
         self.add_future(self.eviction.watch())
         self.add_future(RedisLoad(self.redis).watch())
         self._using_clients.append(asyncio.create_task(repeat(self._ask_kafka, _KAFKA_ASKED_EVERY_S)))
+        if self._erasures is not None:
+            self._using_clients.append(asyncio.create_task(self._erasures.run()))
         if self._settings.aggregator_snapshot_seconds:
             self._using_clients.append(asyncio.create_task(self._make_snapshots().run()))
 
@@ -101,7 +107,12 @@ class Clients(mode.Service):
             self.objects,
             seconds=settings.aggregator_snapshot_seconds,
             kept=settings.aggregator_snapshots_kept,
+            erased=self._count_erased,
         )
+
+    def _count_erased(self) -> int:
+        applied = self._erasures.applied if self._erasures is not None else None
+        return len(applied) if applied is not None else 0
 
     async def on_stop(self) -> None:
         """Close all clients."""

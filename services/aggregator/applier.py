@@ -31,6 +31,7 @@ from services.aggregator.settings import AggregatorSettings
 from services.aggregator.store import BatchRefused, OffsetConflict, OrderConflict, TableStore
 from services.aggregator.validation import Record
 from services.common.calendar import Calendar
+from services.common.erased import Erased
 from services.common.generations import Generation
 from services.common.metrics import (
     AGGREGATOR_LINES,
@@ -118,6 +119,12 @@ class Applier:
             if positions_reset():
                 self._states.clear()
             return await self._retry(lambda: self._realign(partitions))
+
+    async def use_erased(self, erased: Erased | None) -> None:
+        """Count the lines of these customers without a customer. Once it returns, no older call is in flight."""
+        async with self._lock:
+            await self._settle()
+            self._preparation.rules = self._preparation.rules._replace(erased=erased)
 
     async def close(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Finish the batch in progress and apply nothing after it. Returns the marks of known partitions.

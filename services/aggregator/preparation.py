@@ -64,6 +64,7 @@ class Preparation:
         self._batches = batches
         self._dead_letters = dead_letters
         self._settings = settings
+        self.rules = settings.rules
         self.refusals = Refusals()
         self.orders = OrderBook(store)
         self.budgets = NameBudgets(store, settings.names)
@@ -73,7 +74,7 @@ class Preparation:
         if partition.topic == self._settings.dead_letters_topic:
             return Looked(span)
         trace = trace_chunk(partition, span.records)
-        lines, rejected = validate(span.records, self._settings.rules)
+        lines, rejected = validate(span.records, self.rules)
         lines, refused = self.refusals.split(partition, span.records, lines)
         renamed = await self.budgets.apply(lines, self._store.home_shard(partition.partition))
         orders = await self.orders.read(lines, self._batches.calendar, renamed)

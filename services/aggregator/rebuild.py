@@ -21,6 +21,7 @@ from services.aggregator.applier_parts import ApplierPorts
 from services.aggregator.archive_reader import ArchiveReader, UnusableObject
 from services.aggregator.dead_letter_output import DeadLetterOutput, DeadLetterSink
 from services.aggregator.dlq_counts import copy_dead_letter_counts
+from services.aggregator.erasures import remove_erased
 from services.aggregator.eviction import EvictingRedis, EvictionGuard
 from services.aggregator.kafka import KafkaDeadLetters, KafkaLogRange
 from services.aggregator.partition_state import RebuildNeeded
@@ -31,6 +32,7 @@ from services.aggregator.sweep import sweep
 from services.aggregator.validation import RejectedRecord
 from services.common.dlq_limits import InvalidRateAlarm
 from services.common.entrypoint import refuse, run_service
+from services.common.erasure_list import BadErasureList, read_erased
 from services.common.generations import Generation, live_generation, make_live, remember_layout
 from services.common.kafka import client_options, make_consumer, producer_options
 from services.common.object_store import ObjectStore
@@ -164,6 +166,8 @@ class Rebuild:
             await sweep(redis, keep=live.name)
             raise
         await make_live(redis, fresh)
+        if (erased := await asyncio.to_thread(read_erased, self._engines.objects)) is not None:
+            await remove_erased(redis, erased)  # who was erased meanwhile
         say(f"generation {fresh.name} is live; {live.name} is removed in {self._grace_s:g} s, when nobody reads it")
         await asyncio.sleep(self._grace_s)
         removed = await sweep(redis, keep=fresh.name)
@@ -191,6 +195,7 @@ class Rebuild:
                 ProgressReader(ArchiveReader(engines.objects), bar),
             )
             applier = make_applier(settings, engines.redis, fresh, ports, Health("rebuild"))
+            await applier.use_erased(await asyncio.to_thread(read_erased, engines.objects))
             await RebuildReader(engines.consumer, applier, partitions, bar).run()
 
     async def _partitions(self) -> list[TopicPartition]:
@@ -248,7 +253,8 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"how long the old tables stay after the switch (default: {GRACE_S:g})",
     )
     options = parser.parse_args(arguments)
-    statuses = {EvictingRedis: 2, RebuildRunning: 2, RebuildNeeded: 1, UnusableObject: 1, KafkaError: 1, RedisError: 1}
+    stopped = (RebuildNeeded, UnusableObject, BadErasureList, KafkaError, RedisError)
+    statuses = {EvictingRedis: 2, RebuildRunning: 2, **dict.fromkeys(stopped, 1)}
     return run_service("rebuild", AggregatorSettings, lambda settings: _run(settings, options.grace), statuses)
 
 

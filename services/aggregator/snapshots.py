@@ -8,10 +8,11 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 from redis.exceptions import RedisError
 
@@ -182,11 +183,21 @@ def _buckets(shards: Sequence[Tables], prefix: str) -> Buckets:
 class Snapshots:
     """Stores a snapshot whenever this process gets the lease, and keeps the newest `kept`."""
 
-    def __init__(self, figures: LiveFigures, store: ObjectStore, *, seconds: float, kept: int) -> None:
+    def __init__(
+        self,
+        figures: LiveFigures,
+        store: ObjectStore,
+        *,
+        seconds: float,
+        kept: int,
+        erased: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`erased`: how many erased customers the figures are without."""
         self._figures = figures
         self._store = store
         self._seconds = seconds
         self._kept = kept
+        self._erased = erased
 
     async def run(self) -> None:
         """Take snapshots until cancelled."""
@@ -207,19 +218,22 @@ class Snapshots:
         if not await self._figures.acquire_lease(self._seconds):
             return None
         started = time.perf_counter()
+        erased = self._erased()  # before the figures: they may lack one more customer, and the count is checked
         source, shards = await self._figures.read()
         AGGREGATOR_SNAPSHOT_SECONDS.set(time.perf_counter() - started)
-        key = await asyncio.to_thread(self._store_snapshot, source, shards, time.time_ns() // 1_000_000)
+        key = await asyncio.to_thread(self._store_snapshot, source, shards, time.time_ns() // 1_000_000, erased)
         if key is None:
             await self._figures.release_lease()
         return key
 
-    def _store_snapshot(self, source: SnapshotSource, shards: Sequence[Tables], taken_at: int) -> str | None:
+    def _store_snapshot(
+        self, source: SnapshotSource, shards: Sequence[Tables], taken_at: int, erased: int
+    ) -> str | None:
         snapshot = build_snapshot(source, shards, taken_at)
         if snapshot is None:
             return None
         key = live_snapshot.snapshot_key(taken_at)
-        self._store.put(key, live_snapshot.encode(snapshot))
+        self._store.put(key, live_snapshot.encode(msgspec.structs.replace(snapshot, erased=erased)))
         AGGREGATOR_SNAPSHOTS.inc()
         self._prune()
         return key

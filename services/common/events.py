@@ -202,7 +202,7 @@ def _purchase(wire: _Wire, broker_ms: int, rules: EventRules) -> Purchase:
         event_time,
         _required_identifier(wire.order_id, "order_id"),
         _required_identifier(wire.product_id, "product_id"),
-        _customer(wire.user_id, rules.no_customer) if wire.user_id else None,
+        _customer_by(rules, wire.user_id) if wire.user_id else None,
         _category_id(wire.category_id) if wire.category_id else None,
         _category(wire.category_code),
         _brand(wire.brand),
@@ -273,6 +273,13 @@ def _category_id(value: str) -> str | None:
 def _known_identifier(value: str | None, field: str) -> str | None:
     known = _identifier(value, field)
     return None if known in NO_VALUE else known
+
+
+def _customer_by(rules: EventRules, value: str) -> str | None:
+    user_id = _customer(value, rules.no_customer)
+    if rules.erased is not None and user_id is not None and user_id in rules.erased:
+        return None
+    return user_id
 
 
 def _customer(value: str, no_customer: frozenset[str]) -> str | None:

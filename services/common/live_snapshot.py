@@ -32,7 +32,8 @@ class LiveSnapshot(msgspec.Struct, frozen=True):
     Buckets are by their start (UTC epoch seconds), categories and brands by their name.
 
     `consistent`: all shards had the same marks. Only then do the figures kept by entity (orders, buyers) belong to
-    these marks; the additive ones (revenue, quantity, events) always do.
+    these marks; the additive ones (revenue, quantity, events) always do. `erased`: how many erased customers are left
+    out of `buyers`.
     """
 
     taken_at: int
@@ -50,6 +51,7 @@ class LiveSnapshot(msgspec.Struct, frozen=True):
     categories: Buckets
     brands: Buckets
     dead_letters: dict[str, int]
+    erased: int = 0
 
 
 class BadSnapshot(Exception):

@@ -8,7 +8,9 @@ import sys
 from services.common.entrypoint import run_service
 from services.common.eventloop_lag import watched_loop
 from services.common.object_store import ObjectStore
+from services.common.tasks import run_periodically
 from services.common.telemetry import Health, TelemetryServer
+from services.recommender.erasures import POLL_S, ErasureFollower
 from services.recommender.impressions import ImpressionLog
 from services.recommender.model_loader import ModelLoader
 from services.recommender.model_startup import ModelActivator
@@ -45,11 +47,13 @@ async def serve(settings: RecommenderSettings) -> None:
         spare=settings.recommender_spare_products,
     )
     impressions = ImpressionLog(settings, settings.recommendations_topic, settings.recommendations_share)
+    erasures = ErasureFollower(store, activator, lambda: loader.serving)
     server = RecommenderServer(
         lambda: loader.serving,
         settings.recommender_max_concurrent,
         impressions,
         connection_s=settings.recommender_connection_seconds,
+        erased=lambda: erasures.erased,
     )
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(store.close)
@@ -60,7 +64,9 @@ async def serve(settings: RecommenderSettings) -> None:
         stack.push_async_callback(server.close, GRACE_S)
         await impressions.start()
         stack.callback(loader.close)
+        await erasures.step()  # before the first answer, where S3 answers
         loader.start()
+        await stack.enter_async_context(run_periodically([(erasures.step, POLL_S)]))
         await stack.enter_async_context(watched_loop(health))
         await _until(stop, health, loader)
         health.drain()

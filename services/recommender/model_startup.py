@@ -12,6 +12,7 @@ from typing import Any
 from recsys.model import Model
 from recsys.recommender import Recommender
 from recsys.stream_apply import Deduplicator, StreamApplier
+from services.common.erased import Erased
 from services.recommender.partition_position import StreamStart
 from services.recommender.service import clock_ms
 from services.recommender.serving import ServingModel, StreamStatus
@@ -30,6 +31,7 @@ class ModelActivator:
         self._settings = settings
         self._loop = loop
         self._consumers: dict[str, PurchaseConsumer] = {}  # by version
+        self._rules = settings.event_rules
 
     def attach_state(self, model: Model) -> ServingModel:
         """The model with a state that has caught up with the stream, as far as Kafka answers.
@@ -41,9 +43,7 @@ class ModelActivator:
         live = model.live_state()
         training = seed.training
         start = StreamStart(training.offsets, not_before_ms=model.created_at_ms)
-        applier = StreamApplier(
-            model.catalogue, model.scorer.categories, live, Deduplicator(), self._settings.event_rules
-        )
+        applier = StreamApplier(model.catalogue, model.scorer.categories, live, Deduplicator(), self._rules)
         first = not self._consumers
         consumer = PurchaseConsumer(self._settings, start, applier, model.version)
         self._on_loop(self._start(model.version, consumer, wait=not first))
@@ -52,6 +52,12 @@ class ModelActivator:
     def detach_state(self, served: ServingModel) -> None:
         """Stop following for a model that does not answer any more; its state is freed with it."""
         self._on_loop(self._stop(served.model.version))
+
+    def use_erased(self, erased: Erased) -> None:
+        """Follow without these customers from now on, for models to come as well."""
+        self._rules = self._rules._replace(erased=erased)
+        for consumer in self._consumers.values():
+            consumer.use_rules(self._rules)
 
     async def close(self) -> None:
         """Stop following for every model."""

@@ -10,6 +10,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
+from services.common.erased import Erased
 from services.common.telemetry import PortInUse
 from services.recommender.impressions import ImpressionLog
 from services.recommender.interceptors import ErrorAndMetricsInterceptor
@@ -50,8 +51,12 @@ class RecommenderServer:
         *,
         clock: Callable[[], int] = clock_ms,
         connection_s: float = 60.0,
+        erased: Callable[[], Erased | None] = lambda: None,
     ) -> None:
-        """`connection_s`: a connection ends after so long, without an error; its client then asks DNS for replicas."""
+        """`connection_s`: a connection ends after so long, without an error; its client then asks DNS for replicas.
+
+        `erased`: see RecommenderService.
+        """
         self._serving = serving
         self._health = health.aio.HealthServicer()
         self._draining = False
@@ -62,7 +67,7 @@ class RecommenderServer:
             maximum_concurrent_rpcs=max_concurrent,
         )
         recommender_pb2_grpc.add_RecommenderServicer_to_server(
-            RecommenderService(serving, impressions, clock), self._server
+            RecommenderService(serving, impressions, clock, erased), self._server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection([SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)

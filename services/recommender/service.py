@@ -11,6 +11,7 @@ from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from recsys.catalogue import Filters
 from recsys.recommender import Answer, Strategy
+from services.common.erased import Erased
 from services.common.metrics import RECOMMENDER_ANSWERS, RECOMMENDER_SCORING_SECONDS
 from services.common.model_pointer import MAIN
 from services.common.times import format_time
@@ -25,6 +26,7 @@ SERVICE_NAME: str = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 # Users of a batch answered without a pause (about 10 ms): between two such slices other requests and the stream get
 # their turn, and a batch whose deadline has passed ends.
 _SLICE = 16
+_NOBODY = ""  # is no id
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -52,11 +54,16 @@ class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
         serving: Callable[[], Serving],
         impressions: ImpressionLog | None = None,
         clock: Callable[[], int] = clock_ms,
+        erased: Callable[[], Erased | None] = lambda: None,
     ) -> None:
-        """`impressions` records a sample of the answers; `clock` gives epoch milliseconds."""
+        """`impressions` records a sample of the answers; `clock` gives epoch milliseconds.
+
+        `erased`: customers to answer as unknown ones, and of whom nothing is recorded.
+        """
         self._serving = serving
         self._impressions = impressions
         self._clock = clock
+        self._erased = erased
 
     async def Recommend(self, request: pb.RecommendRequest, context: Context) -> pb.RecommendResponse:
         user_id = read_id("user_id", request.user_id)
@@ -106,8 +113,9 @@ class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
             places = [place for place, (variant, _) in enumerate(asked) if variant == name]
             source = Source(asked[places[0]][1] or main, name, now_ms)
             some = [user_ids[place] for place in places]
+            known = [_NOBODY if self._is_erased(user_id) else user_id for user_id in some]
             started = time.perf_counter()
-            answers = source.served.recommender.for_users(some, k, filters, now_ms)
+            answers = source.served.recommender.for_users(known, k, filters, now_ms)
             _count(answers, time.perf_counter() - started)
             for place, user_id, answer in zip(places, some, answers, strict=True):
                 responses[place] = self._respond(source, user_id, answer)
@@ -115,9 +123,13 @@ class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
 
     def _respond(self, source: Source, user_id: str, answer: Answer) -> pb.RecommendResponse:
         response = write_answer(source, answer, user_id)
-        if self._impressions is not None:
+        if self._impressions is not None and not self._is_erased(user_id):
             self._impressions.add(user_id, lambda: _impression(source, user_id, answer, response))
         return response
+
+    def _is_erased(self, user_id: str) -> bool:
+        erased = self._erased()
+        return erased is not None and user_id in erased
 
 
 def _main(serving: Serving) -> ServingModel:

@@ -84,7 +84,11 @@ class Serving:
             return MAIN, self.main
         return variant.name, variant.served
 
+    def models(self) -> list[ServingModel]:
+        """Every model that answers."""
+        serving = (self.main, *(variant.served for variant in self.variants))
+        return [served for served in serving if served is not None]
+
     def versions(self) -> set[str]:
         """Of every model that answers."""
-        serving = (self.main, *(variant.served for variant in self.variants))
-        return {served.model.version for served in serving if served is not None}
+        return {served.model.version for served in self.models()}

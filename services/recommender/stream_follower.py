@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from recsys.stream_apply import REMEMBERED_LINES, StreamApplier
+from services.common.event_rules import EventRules
 from services.common.kafka import make_consumer, partitions_of, stop
 from services.common.metrics import RECOMMENDER_STREAM_FAILURES, RECOMMENDER_STREAM_RECORDS
 from services.common.settings import KafkaSettings
@@ -124,6 +125,10 @@ class PurchaseConsumer:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
             self._metrics.remove()
+
+    def use_rules(self, rules: EventRules) -> None:
+        """Validate by these rules from the next record on."""
+        self._applier.rules = rules
 
     @property
     def lag(self) -> int | None:
