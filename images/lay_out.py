@@ -16,7 +16,7 @@ CONTENTS: dict[str, tuple[str, ...]] = {
     "producer": ("services/producer", "services/deadletters", "services/models"),
     "archiver": ("services/archiver", "services/provision"),
     "aggregator": ("services/aggregator",),
-    "recommender": ("services/recommender", *_RANKING),
+    "recommender": ("services/recommender", "services/privacy", *_RANKING),
     "gateway": ("services/gateway", "proto"),
     # A file to evaluate on is read by the producer's rules.
     "spark": ("spark", "recsys", "services/producer"),

@@ -37,7 +37,8 @@ class Scope:
 
     By offsets: all figures, as of the snapshot's marks (applied offsets); those kept by entity only if all shards had
     the same marks. By hours: hours that had ended an hour before the snapshot, so that lines up to an hour late are in
-    both. `erased`: how many erased customers the batch leaves out; buyers are compared where the snapshot lacks as many.
+    both. `erased`: how many erased customers the batch leaves out; buyers are compared where the snapshot lacks as
+    many.
     """
 
     basis: Basis

@@ -41,6 +41,13 @@ from spark.versions import RunId
 logger = logging.getLogger(__name__)
 
 
+class Shop(NamedTuple):
+    """What the figures of a shop depend on besides its records: the time zone, and how many customers were erased."""
+
+    time_zone: str
+    erased: int = 0
+
+
 def find_scope(store: ObjectStore, checked: DataFrame, curation: Curation, shop: Shop) -> tuple[str, Scope] | None:
     """The newest comparable snapshot with its key and scope; None where there is none."""
     time_zone = shop.time_zone
@@ -67,13 +74,6 @@ def _archived_until(checked: DataFrame) -> int:
     row = checked.agg(F.max("arrived").alias("newest")).head()
     assert row is not None  # an aggregate without groups has one row
     return cast(int, row.newest)
-
-
-class Shop(NamedTuple):
-    """What the figures of a shop depend on besides its records: the time zone, and how many customers were erased."""
-
-    time_zone: str
-    erased: int = 0
 
 
 class BatchFigures(NamedTuple):

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
@@ -87,10 +88,7 @@ async def remove_erased(redis: RedisClient, erased: Erased) -> int:
 
 
 async def _remove_from_ticker(redis: RedisClient, key: bytes, erased: Erased) -> int:
-    lines = await redis.xrange(key)
-    gone = [
-        place
-        for place, fields in lines
-        if (user_id := _ticker_line(fields[b"line"]).user_id) is not None and user_id in erased
-    ]
+    lines = cast("list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrange(key))
+    buyers = ((place, _ticker_line(fields[b"line"]).user_id) for place, fields in lines)
+    gone = [place for place, user_id in buyers if user_id is not None and user_id in erased]
     return int(await redis.xdel(key, *gone)) if gone else 0

@@ -4,6 +4,7 @@ It is only ever written by a conditional write, and customers are only ever adde
 """
 
 import secrets
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -44,7 +45,8 @@ def read_erased(store: Source) -> Erased | None:
         return None
     try:
         document = msgspec.json.decode(body, type=_Document)
-        return Erased(bytes.fromhex(document.key), frozenset(map(bytes.fromhex, document.customers)))
+        digests = frozenset(map(bytes.fromhex, document.customers))
+        return Erased(bytes.fromhex(document.key), digests) if digests else None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as damage:
         raise BadErasureList(f"{KEY} cannot be read ({damage}): restore it from a backup") from None
 
@@ -54,14 +56,25 @@ def add_erased(store: ObjectStore, user_id: str, now_ms: int) -> bytes:
 
     Raises BadErasureList, Contended.
     """
-    read_erased(store)
 
-    def added(document: _Document | None) -> _Document:
-        known = document or _Document(secrets.token_hex(_KEY_BYTES), {})
+    def added(known: _Document) -> _Document:
         name = digest_of(user_id, bytes.fromhex(known.key)).hex()
         if name in known.customers:
             return known
         return _Document(known.key, {**known.customers, name: format_time(now_ms // 1000 * 1000)})
 
-    _before, after = compare_and_set(store, KEY, _Document, added)
-    return digest_of(user_id, bytes.fromhex(after.key))
+    return digest_of(user_id, _changed(store, added))
+
+
+def digest_in(store: ObjectStore, user_id: str) -> bytes:
+    """The digest by which a customer would be erased. Raises BadErasureList, Contended."""
+    return digest_of(user_id, _changed(store, lambda known: known))
+
+
+def _changed(store: ObjectStore, change: Callable[[_Document], _Document]) -> bytes:
+    """Change the list, which is begun with a key of its own; returns the key."""
+    read_erased(store)  # a damaged list must not be replaced
+    _before, after = compare_and_set(
+        store, KEY, _Document, lambda known: change(known or _Document(secrets.token_hex(_KEY_BYTES), {}))
+    )
+    return bytes.fromhex(after.key)

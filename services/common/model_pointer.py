@@ -100,6 +100,20 @@ def activated(current: Pointer | None, version: str, author: ChangeAuthor) -> Po
     )
 
 
+def replaced(current: Pointer, version: str, successor: str) -> Pointer:
+    """The pointer with a successor in each place of a version."""
+
+    def name(each: str) -> str:
+        return successor if each == version else each
+
+    return msgspec.structs.replace(
+        current,
+        version=name(current.version),
+        previous=None if current.previous is None else name(current.previous),
+        variants=tuple(msgspec.structs.replace(each, version=name(each.version)) for each in current.variants),
+    )
+
+
 def with_variant(current: Pointer | None, variant: Variant) -> Pointer:
     """The pointer with one more variant, in the place of one of the same name. Raises InvalidVariants."""
     if current is None:

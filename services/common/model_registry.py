@@ -8,6 +8,8 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+from services.common import audit
+from services.common.audit import Action
 from services.common.conditional_write import compare_and_set, encode, put_in_place, put_once, read_document
 from services.common.model_manifest import ManifestSummary, summarise
 from services.common.model_pointer import (
@@ -17,6 +19,7 @@ from services.common.model_pointer import (
     Variant,
     activated,
     is_version,
+    replaced,
     with_variant,
     without_variant,
 )
@@ -70,7 +73,9 @@ def activate(store: ObjectStore, version: str, author: ChangeAuthor) -> Pointer:
     A version that the gate refused needs a note that says why it is to serve all the same.
     """
     _check_may_serve(store, version, author, "serve")
-    return _move(store, lambda current: activated(current, version, author))
+    moved = _move(store, lambda current: activated(current, version, author))
+    _note(store, Action.ACTIVATE, version, author)
+    return moved
 
 
 def publish(store: ObjectStore, version: str, author: ChangeAuthor) -> bool:
@@ -90,7 +95,21 @@ def rollback(store: ObjectStore, author: ChangeAuthor) -> Pointer:
         read_manifest(store, current.previous)
         return activated(current, current.previous, author)
 
-    return _move(store, back)
+    moved = _move(store, back)
+    _note(store, Action.ROLLBACK, moved.version, author)
+    return moved
+
+
+def supersede(store: ObjectStore, version: str, successor: str) -> None:
+    """Name the successor wherever the pointer names the version: it serves as that did. Raises Contended."""
+
+    def renamed(current: Pointer | None) -> Pointer:
+        assert current is not None
+        return replaced(current, version, successor)
+
+    pointer, _etag = read_pointer(store)
+    if pointer is not None and version in pointer.in_use:
+        compare_and_set(store, POINTER, Pointer, renamed)
 
 
 def start_variant(store: ObjectStore, variant: Variant, author: ChangeAuthor) -> Pointer:
@@ -99,12 +118,16 @@ def start_variant(store: ObjectStore, variant: Variant, author: ChangeAuthor) ->
     Raises UnknownVersion, RefusedByGate, InvalidVariants, Contended.
     """
     _check_may_serve(store, variant.version, author, "try")
-    return _move(store, lambda current: with_variant(current, variant))
+    moved = _move(store, lambda current: with_variant(current, variant))
+    _note(store, Action.VARIANT, variant.version, author)
+    return moved
 
 
-def stop_variant(store: ObjectStore, name: str) -> Pointer:
+def stop_variant(store: ObjectStore, name: str, author: ChangeAuthor) -> Pointer:
     """Give a variant's customers back to the live version. Raises InvalidVariants, Contended."""
-    return _move(store, lambda current: without_variant(current, name))
+    moved = _move(store, lambda current: without_variant(current, name))
+    _note(store, Action.VARIANT, f"without {name}", author)
+    return moved
 
 
 def read_manifest(store: ObjectStore, version: str) -> ManifestSummary:
@@ -154,6 +177,10 @@ def _is_needed(store: ObjectStore, version: str) -> bool:
 
 def _folders(store: ObjectStore) -> Iterator[str]:
     return (key.removeprefix(MODELS).partition("/")[0] for key, _size in store.list(MODELS) if key != POINTER)
+
+
+def _note(store: ObjectStore, action: Action, subject: str, author: ChangeAuthor) -> None:
+    audit.note(store, audit.entry_of(author.by, action, subject, author.now_ms, author.note), author.now_ms)
 
 
 def _check_may_serve(store: ObjectStore, version: str, author: ChangeAuthor, verb: str) -> None:

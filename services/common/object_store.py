@@ -1,6 +1,7 @@
 """S3 as Tillstream uses it: small objects, conditional writes, listings by prefix."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -13,6 +14,19 @@ from services.common.storage_errors import AlreadyExists, NoSuchObject
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+
+
+_KEPT_HEADERS = ("ContentType", "ContentEncoding")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as it is stored. `headers`: type and encoding, by the names of S3's client."""
+
+    body: bytes
+    etag: str
+    metadata: dict[str, str]
+    headers: dict[str, str]
 
 
 class ObjectStore:
@@ -62,6 +76,16 @@ class ObjectStore:
         """The whole object and the etag to `replace` it by. Raises NoSuchObject."""
         answer = self._get(key)
         return answer["Body"].read(), answer["ETag"]
+
+    def get_stored(self, key: str) -> StoredObject:
+        """The object with all that `rewrite` keeps of it. Raises NoSuchObject."""
+        answer = self._get(key)
+        headers = {name: str(answer[name]) for name in _KEPT_HEADERS if name in answer}  # type: ignore[literal-required]
+        return StoredObject(answer["Body"].read(), answer["ETag"], answer["Metadata"], headers)
+
+    def rewrite(self, key: str, body: bytes, stored: StoredObject) -> None:
+        """Replace the body of an object as it was read; the rest stays. Raises AlreadyExists where it has changed."""
+        self._conditional_put(key, body, stored.metadata, {"IfMatch": stored.etag, **stored.headers})
 
     def metadata(self, key: str) -> dict[str, str]:
         """The object's user metadata. Raises NoSuchObject."""

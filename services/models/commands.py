@@ -53,7 +53,7 @@ def compare(store: ObjectStore, options: argparse.Namespace) -> Iterator[str]:
 def activate(store: ObjectStore, options: argparse.Namespace) -> Iterator[str]:
     """Move the pointer, or start or stop a variant."""
     if options.stop_variant is not None:
-        yield serving(model_registry.stop_variant(store, options.stop_variant))
+        yield serving(model_registry.stop_variant(store, options.stop_variant, _author(options)))
     elif options.variant is not None:
         variant = Variant(options.variant, options.version, options.weight)
         yield serving(model_registry.start_variant(store, variant, _author(options)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from services.common.object_store import ObjectStore
+from services.common.object_store import ObjectStore, StoredObject
 from services.common.storage_errors import AlreadyExists, NoSuchObject
 
 
@@ -28,6 +28,13 @@ class Bucket(ObjectStore):
         if key not in self.objects:
             raise NoSuchObject(key)
         return self.objects[key], str(hash(self.objects[key]))
+
+    def get_stored(self, key: str) -> StoredObject:
+        body, etag = self.get_with_etag(key)
+        return StoredObject(body, etag, {}, {})
+
+    def rewrite(self, key: str, body: bytes, stored: StoredObject) -> None:
+        self.replace(key, body, stored.etag)
 
     def put_new(self, key: str, body: bytes, metadata: dict[str, str] | None = None) -> None:
         self._rival(key)

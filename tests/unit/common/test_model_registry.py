@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.common import audit
 from services.common.conditional_write import Contended
 from services.common.model_pointer import ChangeAuthor, InvalidVariants, Pointer, Variant
 from services.common.model_registry import (
@@ -142,8 +143,8 @@ def test_a_variant_is_stopped_by_its_name() -> None:
     activate(bucket, "v1", BY_HAND)
     start_variant(bucket, Variant("new", "v2", 0.1), BY_HAND)
     with pytest.raises(InvalidVariants, match="'old'"):
-        stop_variant(bucket, "old")
-    assert stop_variant(bucket, "new").variants == ()
+        stop_variant(bucket, "old", BY_HAND)
+    assert stop_variant(bucket, "new", BY_HAND).variants == ()
 
 
 @pytest.mark.parametrize(("name", "weight"), [("new", 0.0), ("new", -0.1), ("new", 0.5), ("main", 0.1), ("", 0.1)])
@@ -278,3 +279,21 @@ def test_a_name_that_no_pointer_may_hold_is_not_activated() -> None:
     with pytest.raises(UnknownVersion):
         activate(bucket, "a b", BY_HAND)
     assert POINTER not in bucket.objects
+
+
+def test_each_move_by_a_person_is_noted_in_the_audit_log() -> None:
+    bucket = shop("v1", "v2", "v3")
+    activate(bucket, "v1", BY_HAND)
+    activate(bucket, "v2", WITH_NOTE)
+    rollback(bucket, BY_HAND)
+    start_variant(bucket, Variant("new", "v2", 0.1), BY_HAND)
+    stop_variant(bucket, "new", BY_HAND)
+    publish(bucket, "v3", ChangeAuthor("job", "", NOW_MS))
+    noted = sorted((each.action.value, each.subject, each.by, each.detail) for each in audit.entries(bucket))
+    assert noted == [
+        ("model.activate", "v1", "ann", ""),
+        ("model.activate", "v2", "ann", WITH_NOTE.note),
+        ("model.rollback", "v1", "ann", ""),
+        ("model.variant", "v2", "ann", ""),
+        ("model.variant", "without new", "ann", ""),
+    ]

@@ -380,3 +380,20 @@ def test_a_product_first_sold_this_morning_is_paired_by_noon() -> None:
         ordered(state, order, 0, 5)
     neighbours, weights = state.order_pairs.weights(0, shrink=1.0, balance=0.0)
     assert (neighbours.tolist(), weights.tolist()) == ([5], [pytest.approx(3 / 4)])
+
+
+def test_a_forgotten_customer_is_unknown_and_all_others_stay() -> None:
+    live = with_past()
+    for customer, product in (("ann", 2), ("cid", 4), ("cid", 1)):
+        live.apply(Purchase(customer, product, 1, NOW_MS))
+    bought, sizes = live.history("bob"), live.sizes()
+    assert set(live.customers()) == {"ann", "bob", "cid"}
+    for customer in ("ann", "nobody"):
+        live.forget(customer)
+    assert len(live.history("ann")) == 0
+    assert live.changed("ann") == 0
+    assert live.history("bob").rows.tolist() == bought.rows.tolist()
+    assert live.history("cid").rows.tolist() == [1, 4]
+    assert (live.sizes().customers, live.sizes().lines) == (sizes.customers - 1, sizes.lines - 1)
+    live.apply(Purchase("ann", 2, 1, NOW_MS))
+    assert live.history("ann").rows.tolist() == [2]

@@ -16,6 +16,7 @@ from spark.figure_diff import (
     comparable_by_hours,
     comparable_by_offsets,
     compare,
+    drift,
     in_words,
     join_partitions,
     list_differences,
@@ -179,3 +180,15 @@ def test_a_share_that_moved_between_linked_partitions_is_no_difference() -> None
     lost["partition", "0+1"] = {"revenue": 2999, "quantity": 3, "events": 3}
     (difference,) = list_differences(compare(live, lost, scope)[1], SNAPSHOT)
     assert in_words(difference) == "partition purchases/0+1: revenue 30.00 live, 29.99 in the batch"
+
+
+def test_buyers_are_compared_where_both_lack_the_same_number_of_erased_customers() -> None:
+    batch = dict(live_figures(SNAPSHOT))
+    batch["totals", ""] = {**batch["totals", ""], "buyers": batch["totals", ""]["buyers"] - 1}
+    compared, found = compare(live_figures(SNAPSHOT), batch, Scope("offsets", SNAPSHOT))
+    assert [each.figure for each in found] == ["buyers"]
+    scope = Scope("offsets", SNAPSHOT, erased=1)
+    assert compare(live_figures(SNAPSHOT), batch, scope) == (compared - 1, [])
+    assert drift(live_figures(SNAPSHOT), batch, scope).buyers is None
+    both = msgspec.structs.replace(SNAPSHOT, erased=1)
+    assert len(compare(live_figures(both), batch, Scope("offsets", both, erased=1))[1]) == 1

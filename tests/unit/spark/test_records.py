@@ -8,6 +8,7 @@ import pyarrow as pa
 from services.common.event_rules import DEFAULT_RULES
 from services.common.events import Purchase, parse
 from services.common.line_identity import line_token
+from services.privacy.found import single
 from spark.records import CHECKED, checked_row, checker
 
 PATH = "s3a://bucket/raw/purchases/2020/05/01/10/x.json.gz"
@@ -114,3 +115,11 @@ def test_three_sales_on_one_line_are_three_rows() -> None:
     (rows,) = checker(JOB_MS, DEFAULT_RULES)(iter([lines_batch([json.dumps(EVENT).encode() * 3])]))
     assert rows.column("reason").to_pylist() == [None] * 3
     assert rows.column("revenue").to_pylist() == [-32402] * 3
+
+
+def test_the_lines_of_an_erased_customer_count_without_a_customer() -> None:
+    before = row(EVENT | {"user_id": "ann"})
+    rules = DEFAULT_RULES._replace(erased=single("ann"))
+    checked = checked_row(json.dumps(EVENT | {"user_id": "ann"}).encode(), PATH, JOB_MS, rules)
+    assert before["user_id"] == "ann"
+    assert dict(zip([name for name, _ in CHECKED], checked, strict=True)) == before | {"user_id": None}

@@ -1,0 +1,129 @@
+"""Published models without erased customers: a version never changes, so a new one takes its place. Calls block."""
+
+import hashlib
+import logging
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from services.common.conditional_write import encode, put_once
+from services.common.erased import Erased
+from services.common.model_registry import MODELS, POINTER, folder_of, manifest_key, published_versions, supersede
+from services.common.object_store import ObjectStore
+from services.privacy.parquet import rows_of, without_rows
+
+logger = logging.getLogger(__name__)
+
+OF_CUSTOMERS = ("known_purchases/", "user_factors/")
+"""The tables of a model that have a row for each customer."""
+
+_REISSUED = re.compile(r"(.+)\.e(\d+)")
+_STARTED = re.compile(r"(\d{8}T\d{6})Z")
+_ABANDONED_AFTER = timedelta(days=1)
+
+Json = dict[str, Any]
+
+
+class NothingLeft(Exception):
+    """A model knows nobody but erased customers; the message says what to do."""
+
+
+def sweep_models(store: ObjectStore, erased: Erased, now_ms: int) -> int:
+    """Replace each version that knows an erased customer, and the pointer with it; returns how many.
+
+    A folder without a manifest is of a run that goes on, or was abandoned: after a day it is removed. What is left of a
+    version that has a successor is removed at once. Raises NothingLeft, Contended.
+    """
+    changed = sum(_reissued(store, version, erased) for version in published_versions(store))
+    published = published_versions(store)
+    for version in sorted(_folders(store) - set(published)):
+        if _has_successor(version, published) or _is_abandoned(version, now_ms):
+            _remove(store, version)
+            changed += 1
+    return changed
+
+
+def _reissued(store: ObjectStore, version: str, erased: Erased) -> bool:
+    manifest = msgspec.json.decode(store.get(manifest_key(version)), type=Json)
+    folder = folder_of(version)
+    bodies: dict[str, bytes] = {}
+    for entry in manifest["files"]:
+        if entry["path"].startswith(OF_CUSTOMERS):
+            body = without_rows(store.get(folder + entry["path"]), erased)
+            if body is not None:
+                bodies[entry["path"]] = body
+    if not bodies:
+        return False
+    successor = _next_name(store, version)
+    files = [_copied(store, entry, folder, folder_of(successor), bodies) for entry in manifest["files"]]
+    if not _rows(files, OF_CUSTOMERS[0]):
+        raise NothingLeft(f"model {version} knows only erased customers: train a new one, then sweep again")
+    users = _rows(files, OF_CUSTOMERS[1])
+    put_once(store, manifest_key(successor), encode(manifest | {"version": successor, "users": users, "files": files}))
+    supersede(store, version, successor)
+    _remove(store, version)
+    logger.info("model %s takes the place of %s", successor, version)
+    return True
+
+
+def _copied(store: ObjectStore, entry: Json, source: str, target: str, bodies: dict[str, bytes]) -> Json:
+    """Copy one file, or write what takes its place; returns its entry of the manifest."""
+    path = entry["path"]
+    body = bodies.get(path)
+    if body is None:
+        store.put(target + path, store.get(source + path))
+        return entry
+    store.put(target + path, body)
+    return entry | {"sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body), "rows": rows_of(body)}
+
+
+def _rows(files: list[Json], table: str) -> int:
+    return sum(entry["rows"] for entry in files if entry["path"].startswith(table))
+
+
+def _next_name(store: ObjectStore, version: str) -> str:
+    """`<version>.e1`, `.e2` …: it sorts after the version and before any later one."""
+    base, number = _split(version)
+    taken = set(published_versions(store))
+    while True:
+        number += 1
+        if (name := f"{base}.e{number}") not in taken:
+            return name
+
+
+def _has_successor(version: str, published: list[str]) -> bool:
+    base, number = _split(version)
+    return any(each[0] == base and each[1] > number for each in map(_split, published))
+
+
+def _split(version: str) -> tuple[str, int]:
+    """The name that the job gave, and how often it was reissued."""
+    found = _REISSUED.fullmatch(version)
+    return (found[1], int(found[2])) if found else (version, 0)
+
+
+def _folders(store: ObjectStore) -> set[str]:
+    keys = (key for key, _size in store.list(MODELS) if key != POINTER)
+    return {key.removeprefix(MODELS).partition("/")[0] for key in keys}
+
+
+def _is_abandoned(version: str, now_ms: int) -> bool:
+    found = _STARTED.match(version)
+    if found is None:
+        return False
+    started = datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    return datetime.fromtimestamp(now_ms / 1000, UTC) - started > _ABANDONED_AFTER
+
+
+def _remove(store: ObjectStore, version: str) -> None:
+    """The manifest first, so that the version is gone at once."""
+    store.delete(manifest_key(version))
+    for key in [*_of_folder(store, version)]:
+        store.delete(key)
+
+
+def _of_folder(store: ObjectStore, version: str) -> Iterator[str]:
+    return (key for key, _size in store.list(folder_of(version)))
