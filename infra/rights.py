@@ -84,6 +84,9 @@ class Resources:
 
 GET = ("s3:GetObject",)
 PUT = ("s3:PutObject",)
+NOTE = ("s3:GetObject", "s3:PutObject")
+"""To add to the audit log: an answer that was lost is read back. Nothing may delete there."""
+ERASED = "privacy/erased.json"
 REPLACE = ("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject")
 
 
@@ -98,7 +101,7 @@ def of_services(on: Resources) -> Mapping[str, tuple[Right, ...]]:
             on.write(dead_letters),
             on.join(AGGREGATOR_GROUP),
             on.list_bucket(),
-            on.objects(GET, "raw/purchases/*"),
+            on.objects(GET, ERASED, "raw/purchases/*"),
             on.objects(("s3:DeleteObject", "s3:PutObject"), "reports/live/*"),
         ),
         "batch": of_job(on),
@@ -109,6 +112,7 @@ def of_services(on: Resources) -> Mapping[str, tuple[Right, ...]]:
             on.list_bucket(),
             on.objects(GET, "models/als/*", "reports/gate/*", "reports/reconciliation/*"),
             on.objects(PUT, "models/als/current.json"),
+            on.objects(NOTE, "audit/*"),
         ),
         "producer": (
             on.connect(),
@@ -134,7 +138,7 @@ def of_services(on: Resources) -> Mapping[str, tuple[Right, ...]]:
             on.read(purchases),
             on.write(recommendations),
             on.list_bucket(),
-            on.objects(GET, "models/als/*"),
+            on.objects(GET, ERASED, "models/als/*"),
         ),
         "tools": (
             on.connect(),
@@ -144,6 +148,7 @@ def of_services(on: Resources) -> Mapping[str, tuple[Right, ...]]:
             on.list_bucket(),
             on.objects(GET, "models/als/*"),
             on.objects(("s3:DeleteObject", "s3:PutObject"), "models/als/current.json"),
+            on.objects(NOTE, "audit/*"),
         ),
     }
 
@@ -163,7 +168,7 @@ def of_job(on: Resources) -> tuple[Right, ...]:
     """The batch job, in a pod or on EMR Serverless. It cannot change the archive."""
     return (
         on.list_bucket(),
-        on.objects(GET, "raw/purchases/*"),
+        on.objects(GET, ERASED, "raw/purchases/*"),
         on.objects(REPLACE, "checkpoints/*", "curated/*", "models/als/*", "reports/*"),
     )
 
