@@ -43,6 +43,7 @@ class ErasureWatch:
         self._redis = redis
         self._use = use
         self._removed_at: float | None = None
+        self._failing = False
         self.applied: Erased | None = None
         """What is removed from the tables."""
 
@@ -58,8 +59,11 @@ class ErasureWatch:
                 await self._use(listed)
                 await remove_erased(self._redis, listed)
                 self.applied, self._removed_at = listed, time.monotonic()
+            self._failing = False
         except (BadErasureList, BotoCoreError, ClientError, OSError, RedisError) as error:
-            logger.warning("erased customers cannot be removed now, will retry: %s", error)
+            if not self._failing:  # once an outage
+                logger.warning("erased customers cannot be removed now, will retry: %s", error)
+            self._failing = True
 
     def _is_due(self) -> bool:
         return self._removed_at is None or time.monotonic() - self._removed_at >= REMOVE_EVERY_S

@@ -25,14 +25,18 @@ class ErasureFollower:
         self._activator = activator
         self._serving = serving
         self._removed: dict[str, Erased] = {}  # by version
+        self._failing = False
         self.erased: Erased | None = None
 
     async def step(self) -> None:
         """Read the list once and apply it. While S3 is away the list stays as it was."""
         try:
             self.erased = await asyncio.to_thread(read_erased, self._source)
+            self._failing = False
         except (BadErasureList, BotoCoreError, ClientError, OSError) as error:
-            logger.warning("the list of erased customers cannot be read, will retry: %s", error)
+            if not self._failing:  # once an outage
+                logger.warning("the list of erased customers cannot be read, will retry: %s", error)
+            self._failing = True
         if self.erased is None:
             return
         self._activator.use_erased(self.erased)

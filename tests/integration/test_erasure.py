@@ -1,26 +1,31 @@
 """A customer is erased on a real Valkey and S3: no store names them, and every other figure stays."""
 
 import gzip
-from collections.abc import Iterator
+import json
+from argparse import Namespace
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import redis
+from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
 from services.aggregator.erasures import ErasureWatch, remove_erased
 from services.common.archive.keys import Extent, object_key
 from services.common.archive.lines import archive_line
-from services.common.erasure_list import add_erased, read_erased
+from services.common.erasure_list import add_erased, digest_in, read_erased
 from services.common.event_rules import DEFAULT_RULES
 from services.common.object_store import ObjectStore
-from services.common.settings import S3Settings
-from services.privacy.live import tables_of
-from services.privacy.sweep import sweep
+from services.common.settings import KafkaSettings, S3Settings
+from services.privacy.commands import erase, show_audit
+from services.privacy.live import records_of, tables_of
+from services.privacy.settings import PrivacySettings
 from tests.support.applied_figures import assert_equal, counted, partitions_of
 from tests.support.applier import applier_of, store_of
 from tests.support.bucket import Bucket
-from tests.support.records import NOW, FakeRecord, random_events
+from tests.support.engines import TopicFactory
+from tests.support.records import NOW, FakeRecord, encode, random_events
 
 USER = "customer-1515915625441993984"
 SEED = 11
@@ -43,20 +48,17 @@ def events_of(user: str | None) -> list[dict[str, Any]]:
 
 def held_in_redis(client: redis.Redis) -> bytes:
     """All keys and values, as one text."""
-    parts: list[bytes] = []
-    for key in client.scan_iter(count=1000):
-        kind = client.type(key)
-        parts.append(key)
-        read = {
-            b"hash": client.hgetall,
-            b"zset": lambda key: client.zrange(key, 0, -1),
-            b"set": client.smembers,
-            b"stream": client.xrange,
-            b"list": lambda key: client.lrange(key, 0, -1),
-            b"string": client.get,
-        }
-        parts.append(repr(read[bytes(kind)](key)).encode())
-    return b"\n".join(parts)
+    read: dict[str, Callable[[bytes], Any]] = {
+        "hash": client.hgetall,
+        "zset": lambda key: client.zrange(key, 0, -1),
+        "set": client.smembers,
+        "stream": client.xrange,
+        "list": lambda key: client.lrange(key, 0, -1),
+        "string": client.get,
+    }
+    kinds = ((key, client.type(key)) for key in client.scan_iter(count=1000))
+    held = ((key, read[kind.decode() if isinstance(kind, bytes) else kind](key)) for key, kind in kinds)
+    return repr(list(held)).encode()
 
 
 def held_in_bucket(store: ObjectStore) -> bytes:
@@ -66,8 +68,9 @@ def held_in_bucket(store: ObjectStore) -> bytes:
 
 @pytest.mark.parametrize("shards", [1, 3])
 async def test_no_store_names_an_erased_customer(
-    connection: Redis, client: redis.Redis, store: ObjectStore, shards: int
+    connection: Redis, client: redis.Redis, store: ObjectStore, s3: S3Settings, shards: int
 ) -> None:
+    settings = PrivacySettings(**s3.model_dump())
     logs, truth = partitions_of(events_of(USER), SEED), partitions_of(events_of(None), SEED)
     applier = applier_of(store_of(connection, shards))
     watch = ErasureWatch(store, connection, applier.use_erased)
@@ -80,12 +83,10 @@ async def test_no_store_names_an_erased_customer(
     assert USER.encode() in held_in_redis(client)
     assert USER.encode() in held_in_bucket(store)
 
-    add_erased(store, USER, NOW)
+    said = [each async for each in erase(settings, Namespace(user=USER, later=False))]
+    assert said[-1] == f"swept for 1 customers; objects changed: archive {len(logs)}, curated 0, reports 0, models 0"
     await watch.step()
-    erased = read_erased(store)
-    assert erased is not None
-    assert watch.applied == erased
-    assert sweep(store, erased, DEFAULT_RULES, NOW)["archive"] == len(logs)
+    assert watch.applied == read_erased(store)
     for partition, records in logs.items():
         await applier.apply(partition, records[60:])
         await applier_of(store_of(connection, shards)).apply(partition, records)
@@ -95,6 +96,9 @@ async def test_no_store_names_an_erased_customer(
     assert USER.encode() not in held_in_redis(client)
     assert USER.encode() not in held_in_bucket(store)
     assert [each async for each in tables_of(connection, USER, shards)] == []
+    noted = [json.loads(each) async for each in show_audit(settings, Namespace())]
+    assert [each["action"] for each in noted] == ["customer.erase", "customer.sweep"]
+    assert noted[0]["subject"] == digest_in(store, USER).hex()
 
 
 async def test_an_aggregator_with_an_older_list_is_outlived(connection: Redis, client: redis.Redis) -> None:
@@ -116,6 +120,30 @@ async def test_an_aggregator_with_an_older_list_is_outlived(connection: Redis, c
     assert_equal(client, counted([record for records in truth.values() for record in records]), 1)
     assert early_watch.applied is not None
     assert await remove_erased(connection, early_watch.applied) == 0
+
+
+async def test_an_export_has_the_records_of_every_topic_and_no_others(kafka: str, topics: TopicFactory) -> None:
+    names, impressions = topics(), topics(partitions=1).purchases
+    settings = KafkaSettings(
+        kafka_bootstrap=kafka,
+        purchases_topic=names.purchases,
+        dead_letters_topic=names.dead_letters,
+        recommendations_topic=impressions,
+    )
+    theirs = {
+        names.purchases: encode(events_of(USER)[0] | {"user_id": USER}),
+        names.dead_letters: f"{USER};broken".encode(),
+        impressions: encode({"user_id": USER, "product_ids": ["p"]}),
+    }
+    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+        for topic, value in theirs.items():
+            for each in (value.replace(USER.encode(), b"somebody-else"), value, None):
+                await producer.send_and_wait(topic, each, key=b"")
+    found = [each async for each in records_of(settings, USER, DEFAULT_RULES)]
+    assert {each.store: each.value.encode() for each in found} == {
+        f"topic {name}": each for name, each in theirs.items()
+    }
+    assert len(found) == len(theirs)
 
 
 def archive(store: ObjectStore, partition: int, records: list[FakeRecord]) -> None:

@@ -160,7 +160,7 @@ def test_a_model_is_replaced_by_one_that_loads_without_the_customer(bucket: Buck
 
 
 def test_a_model_that_would_know_nobody_stays(bucket: Bucket) -> None:
-    everybody = load(bucket, VERSION)["known_purchases"]["user_id"].to_pylist()
+    everybody = map(str, load(bucket, VERSION)["known_purchases"]["user_id"].to_pylist())
     with pytest.raises(NothingLeft, match="train a new one"):
         sweep(bucket, erased_in(bucket, *everybody), DEFAULT_RULES, NOW)
     assert msgspec.json.decode(bucket.get(POINTER), type=Pointer).version == VERSION
