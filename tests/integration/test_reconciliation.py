@@ -14,14 +14,18 @@ from aiokafka import TopicPartition
 from pyspark.sql import SparkSession
 from redis.asyncio import Redis
 
+from services.aggregator.erasures import remove_erased
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.snapshots import LiveFigures, Snapshots
 from services.common import live_snapshot
+from services.common.erasure_list import add_erased, read_erased
+from services.common.event_rules import DEFAULT_RULES
 from services.common.object_store import ObjectStore
 from services.common.reconciliation import FOLDER, LATEST, Reconciliation
 from services.common.settings import S3Settings
 from services.common.tables import shard_keys
 from services.common.times import format_time
+from services.privacy.sweep import sweep
 from spark.job import Job, run_reconcile
 from spark.session import spark_session
 from spark.settings import JobSettings
@@ -69,10 +73,10 @@ class Shop:
         for partition, records in logs.items():
             await applier.apply(TopicPartition(TOPIC, partition), records)
 
-    async def snapshot(self) -> str:
+    async def snapshot(self, erased: int = 0) -> str:
         figures = LiveFigures(self.connection, AggregatorSettings(shards=self.shards))
         await figures.release_lease()
-        key = await Snapshots(figures, self.store, seconds=60, kept=10).take_if_due()
+        key = await Snapshots(figures, self.store, seconds=60, kept=10, erased=lambda: erased).take_if_due()
         assert key is not None
         return key
 
@@ -186,6 +190,29 @@ async def test_a_line_that_came_by_two_partitions_is_no_difference(shop: Shop) -
     found, said = shop.reconcile("20260101T000000Z-000002")
     assert found is not None
     assert [difference.partition for difference in found.differences] == [f"{TOPIC}/0+1"]
+
+
+async def test_the_books_agree_without_an_erased_customer(shop: Shop) -> None:
+    """First with a snapshot from before, where buyers are not compared, then with one from after, of the swept archive."""
+    logs = logs_of(3, 90)
+    user = next(event["user_id"] for event in random_events(3, 90) if event["user_id"])
+    await shop.apply(logs)
+    await shop.snapshot()
+    shop.archive("2026/09/21/14/all", envelopes(logs))
+    add_erased(shop.store, user, NOW)
+    erased = read_erased(shop.store)
+    assert erased is not None
+    assert await remove_erased(shop.connection, erased) > 0
+
+    before, said = shop.reconcile()
+    assert before is not None
+    assert (before.status, before.drift.buyers, before.drift.orders) == ("agree", None, 0), said
+
+    assert sweep(shop.store, erased, DEFAULT_RULES, NOW)["archive"] == 1
+    await shop.snapshot(erased=1)
+    after, said = shop.reconcile("20260101T000000Z-000002")
+    assert after is not None
+    assert (after.status, after.drift.buyers, after.compared) == ("agree", 0, before.compared + 1), said
 
 
 async def test_a_planted_difference_is_found_with_its_bucket_and_partition(shop: Shop) -> None:
