@@ -193,7 +193,7 @@ async def test_a_line_that_came_by_two_partitions_is_no_difference(shop: Shop) -
 
 
 async def test_the_books_agree_without_an_erased_customer(shop: Shop) -> None:
-    """First with a snapshot from before, where buyers are not compared, then with one from after, of the swept archive."""
+    """With a snapshot from before, buyers are not compared; with one from after they are, and the archive is swept."""
     logs = logs_of(3, 90)
     user = next(event["user_id"] for event in random_events(3, 90) if event["user_id"])
     await shop.apply(logs)
