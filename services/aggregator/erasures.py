@@ -5,7 +5,6 @@ list is removed by its own next removal, also after a crash: it removes when it 
 and now and then, since a restored Redis may bring a customer back.
 """
 
-import asyncio
 import logging
 import re
 import time
@@ -21,7 +20,7 @@ from services.common.erased import Erased
 from services.common.erasure_list import BadErasureList, Source, read_erased
 from services.common.redis_client import RedisClient
 from services.common.tables import TickerLine
-from services.common.tasks import repeat
+from services.common.tasks import in_daemon_thread, repeat
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ class ErasureWatch:
     async def step(self) -> None:
         """Read the list once, and apply it where that is due. While S3 or Redis is away nothing happens."""
         try:
-            listed = await asyncio.to_thread(read_erased, self._source)
+            listed = await in_daemon_thread(lambda: read_erased(self._source))
             if listed is not None and (listed != self.applied or self._is_due()):
                 await self._use(listed)
                 await remove_erased(self._redis, listed)

@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar, cast
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
 Action = Callable[[], Awaitable[None]]
 
 
@@ -20,6 +23,32 @@ async def run_periodically(schedule: Iterable[tuple[Action, float]]) -> AsyncIte
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def in_daemon_thread(call: Callable[[], Result]) -> Result:
+    """The result of a blocking call, or what it raises. A call that hangs does not delay the end of the process."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Result] = loop.create_future()
+
+    def settle(result: Result | None, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(cast(Result, result))
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = call()
+        except Exception as raised:
+            error = raised
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="call", daemon=True).start()
+    return await future
 
 
 async def repeat(action: Action, seconds: float) -> None:

@@ -64,9 +64,8 @@ async def serve(settings: RecommenderSettings) -> None:
         stack.push_async_callback(server.close, GRACE_S)
         await impressions.start()
         stack.callback(loader.close)
-        await erasures.step()  # before the first answer, where S3 answers
-        loader.start()
         await stack.enter_async_context(run_periodically([(erasures.step, POLL_S)]))
+        loader.start()
         await stack.enter_async_context(watched_loop(health))
         await _until(stop, health, loader)
         health.drain()

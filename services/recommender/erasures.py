@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from recsys.recommender import Recommender
 from services.common.erased import Erased
 from services.common.erasure_list import BadErasureList, Source, read_erased
+from services.common.tasks import in_daemon_thread
 from services.recommender.model_startup import ModelActivator
 from services.recommender.serving import Serving
 
@@ -31,7 +32,7 @@ class ErasureFollower:
     async def step(self) -> None:
         """Read the list once and apply it. While S3 is away the list stays as it was."""
         try:
-            self.erased = await asyncio.to_thread(read_erased, self._source)
+            self.erased = await in_daemon_thread(lambda: read_erased(self._source))
             self._failing = False
         except (BadErasureList, BotoCoreError, ClientError, OSError) as error:
             if not self._failing:  # once an outage

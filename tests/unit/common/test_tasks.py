@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from services.common.tasks import repeat, run_periodically
+from services.common.tasks import in_daemon_thread, repeat, run_periodically
 
 
 def counted(runs: list[int], wanted: int) -> tuple[Callable[[], Awaitable[None]], asyncio.Event]:
@@ -65,3 +66,22 @@ async def test_a_cancellation_that_the_action_turns_into_an_error_still_ends_the
     task.cancel()
     done, _ = await asyncio.wait({task}, timeout=5)
     assert done == {task}
+
+
+async def test_a_blocking_call_gives_its_result_or_its_error() -> None:
+    def failing() -> int:
+        raise KeyError("gone")
+
+    assert await in_daemon_thread(lambda: 42) == 42
+    with pytest.raises(KeyError, match="gone"):
+        await in_daemon_thread(failing)
+
+
+async def test_a_blocking_call_that_hangs_can_be_given_up() -> None:
+    released = threading.Event()
+    waiting = asyncio.create_task(in_daemon_thread(released.wait))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    released.set()
