@@ -15,6 +15,7 @@ from services.common.event_rules import EventRules
 from services.common.model_registry import MODELS
 from services.common.object_store import ObjectStore
 from services.common.storage_errors import NoSuchObject
+from services.privacy.exported import FOLDER, is_exported, rows
 from services.privacy.found import Finding, as_text, single
 from services.privacy.parquet import COLUMN
 from services.privacy.redaction import Redactor
@@ -30,6 +31,10 @@ def stored_of(store: ObjectStore, user_id: str, rules: EventRules, now_ms: int) 
         for key, body in _objects(store, prefix, ".parquet"):
             for row in _rows(body, user_id):
                 yield Finding(store_name, key, row)
+    for key, body in _objects(store, FOLDER):
+        for line, whose in rows(key, body) if is_exported(key) else ():
+            if whose == user_id:
+                yield Finding("exports", key, as_text(line.rstrip()))
 
 
 def _objects(store: ObjectStore, prefix: str, suffix: str = "") -> Iterator[tuple[str, bytes]]:

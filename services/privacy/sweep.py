@@ -18,6 +18,7 @@ from services.common.erased import Erased
 from services.common.event_rules import EventRules
 from services.common.object_store import ObjectStore
 from services.common.storage_errors import AlreadyExists, NoSuchObject
+from services.privacy.exported import is_exported, without_rows_of
 from services.privacy.models import sweep_models
 from services.privacy.parquet import without_customers, without_rows
 from services.privacy.redaction import CannotRedact, Redactor
@@ -92,9 +93,11 @@ def _parquet(change: Callable[[bytes], bytes | None]) -> Change:
 
 
 def _report(key: str, body: bytes, erased: Erased) -> bytes | None:
-    """A report's tables have a row for each customer; its figures name the top spenders."""
+    """A report's tables and exports have rows for each customer; its figures name the top spenders."""
     if key.endswith(".parquet"):
         return without_rows(body, erased)
+    if is_exported(key):
+        return without_rows_of(key, body, erased)
     return _figures(body, erased) if key.endswith("/figures.json") else None
 
 

@@ -25,6 +25,8 @@ from tests.support.models import VERSION, checkerboard, point_at_variants, write
 from tests.support.records import NOW, encode
 
 USER, OTHER = "u03", "u01"
+BOTH = (USER, OTHER)
+CSV = f'user_id,rank,product_name\n{USER},1,"say ""a"", b"\n{OTHER},1,"{USER}, c"\n{USER},2,d\n'
 OBJECT = "raw/purchases/2026/09/21/14/0-00000000000000000000.json.gz"
 
 
@@ -56,6 +58,8 @@ def bucket() -> Bucket:
     bucket.put("reports/v/customers/a.parquet", parquet(user_id=[OTHER, USER], revenue=[1, 2]))
     figures = {"totals": {"revenue": "3.00"}, "top": {"spenders": [{"id": USER}, {"id": OTHER}]}}
     bucket.put("reports/v/figures.json", json.dumps(figures).encode())
+    bucket.put("reports/recommendations/v/k3-csv/a.csv", CSV.encode())
+    bucket.put("reports/recommendations/v/k3-jsonl/a.json", b"".join(encode({"user_id": u}) + b"\n" for u in BOTH))
     write_model(bucket, checkerboard())
     write_model(bucket, dataclasses.replace(checkerboard(), version="other"))
     point_at_variants(bucket, VERSION, b=("other", 0.1))
@@ -74,17 +78,20 @@ def test_nothing_of_the_customer_is_left_and_all_of_the_others(bucket: Bucket) -
     assert {each.store for each in stored_of(bucket, USER, DEFAULT_RULES, NOW)} == {
         "archive",
         "curated",
+        "exports",
         "reports",
         "models",
     }
     others = [each.value for each in stored_of(bucket, OTHER, DEFAULT_RULES, NOW)]
     changed = sweep(bucket, erased_in(bucket, USER), DEFAULT_RULES, NOW)
-    assert changed == {"archive": 1, "curated": 1, "reports": 2, "models": 2}
+    assert changed == {"archive": 1, "curated": 1, "reports": 4, "models": 2}
     assert list(stored_of(bucket, USER, DEFAULT_RULES, NOW)) == []
     assert [each.value for each in stored_of(bucket, OTHER, DEFAULT_RULES, NOW)] == others
     curated = read_parquet(bucket.get("curated/purchases/v/month=2020-04/a.parquet"))
     assert curated == {"user_id": [None, OTHER, None], "revenue": [1, 2, 3]}
     assert json.loads(bucket.get("reports/v/figures.json"))["top"]["spenders"] == [{"id": OTHER}]
+    exported = bucket.get("reports/recommendations/v/k3-csv/a.csv").decode()
+    assert exported == f'user_id,rank,product_name\n{OTHER},1,"{USER}, c"\n'
     assert len(gzip.decompress(bucket.get(OBJECT)).splitlines()) == 3
 
 
