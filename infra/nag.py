@@ -12,6 +12,7 @@ from infra.settings import InfraSettings
 # Whoever may read or write objects names their prefix; who may do what is in docs/aws-permissions.md.
 _PREFIXES = (
     "artifacts",
+    "audit",
     "checkpoints",
     "curated",
     "models/als",
