@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from recsys.answers import Answer
 from recsys.catalogue import Catalogue, Filters, Labels, ProductColumns
 from recsys.category_affinity import Categories
 from recsys.co_purchases import CoPurchases, no_co_purchases
@@ -21,10 +22,12 @@ from recsys.live_state import Purchase
 from recsys.model import InitialState, Model
 from recsys.model_format import Gate, Training
 from recsys.purchase_history import PastPurchases
-from recsys.recommender import Answer, Recommender
+from recsys.recommender import Recommender
 from recsys.score_weights import DecayTerm, ScoreWeights
 from recsys.scorer import ComposedScorer, TrainedParts
-from recsys.topk import Float32s, InnerProductIndex, unit_vectors
+from recsys.substitutes import ProductLikeness, centred
+from recsys.topk import Float32s
+from recsys.variety import Variety, VarietyRanker
 from services.recommender.responses import Source, write_answer
 from services.recommender.serving import ServingModel
 
@@ -61,6 +64,7 @@ def random_recommender(users: int, items: int, rank: int, *, alike: bool = False
         Categories(catalogue.categories.codes, rng.random((CATEGORIES, CATEGORIES)) / CATEGORIES),
     )
     scorer = ComposedScorer(trained, COMPOSITION)
+    likeness = ProductLikeness(catalogue, centred(item_factors, items), no_co_purchases(items), trained.popularity)
     model = Model(
         version="random",
         created_at_ms=NOW_MS,
@@ -72,11 +76,12 @@ def random_recommender(users: int, items: int, rank: int, *, alike: bool = False
         basket_scorer=scorer,
         offline_scorer=scorer,
         basket=None,
-        similar=InnerProductIndex(unit_vectors(item_factors)),
+        likeness=likeness,
+        variety=VarietyRanker(catalogue, likeness.vectors),
         initial_state=_random_seed(users, items, rng),
         gate=Gate(),
     )
-    return Recommender(model, model.live_state())
+    return Recommender(model, model.live_state(), variety=Variety(weight=0.1))
 
 
 def _random_catalogue(items: int, rng: np.random.Generator) -> Catalogue:
@@ -178,7 +183,7 @@ def main() -> None:
     recommender, requests = asking.recommender, options.requests
     users, products = [_user(number) for number in range(options.users)], recommender.model.catalogue.product_ids
     filtered = Filters(category="group3", brand="brand7", min_price=1000, max_price=400_000)
-    vectors = recommender.model.similar.vectors
+    vectors = recommender.model.likeness.vectors
     print(f"{options.users:,} users × {options.items:,} items × rank {options.rank}, k = {K}, CPU time of one thread")
     measure("peer: full argsort of factors, no filters, no reasons", lambda n: _peer(vectors, n), requests // 4)
     measure("one customer, for the first time", lambda n: asking.customer(users[n]), requests)
@@ -190,7 +195,7 @@ def main() -> None:
     measure(
         "basket of 5", lambda n: recommender.for_basket(products[n : n + 5], K, EVERYTHING, asking.now_ms()), requests
     )
-    measure("similar products", lambda n: recommender.similar(n, K, EVERYTHING, asking.now_ms()), requests)
+    measure("substitutes and complements", lambda n: recommender.related(n, K, EVERYTHING, asking.now_ms()), requests)
     for size in (16, 1000):
         measure(
             f"batch of {size}, per customer",

@@ -22,7 +22,7 @@ _NEW_TEXTS = 100_000
 class Filters:
     """What may be recommended. Prices in cents, inclusive; empty texts and None mean any.
 
-    `exclude_purchased` None: as the model's weights say.
+    `exclude_purchased` None: as the model's weights say. `alike`: products like one another are wanted, by score alone.
     """
 
     category: str = ""
@@ -31,6 +31,7 @@ class Filters:
     max_price: int | None = None
     exclude_purchased: bool | None = None
     exclude: tuple[str, ...] = ()
+    alike: bool = False
 
 
 class Labels:
@@ -57,14 +58,23 @@ class Labels:
         self.codes[row] = code
         return True
 
-    def _code(self, text: str, limit: int = 2**31 - 1) -> int:
+    @property
+    def unknown(self) -> int:
+        """The code of rows without a text; -1 where there is none."""
+        return self._codes().get("", -1)
+
+    def _codes(self) -> dict[str, int]:
         if self._code_of is None:
             self._code_of = {value: code for code, value in enumerate(self.values)}
-        code = self._code_of.get(text)
+        return self._code_of
+
+    def _code(self, text: str, limit: int = 2**31 - 1) -> int:
+        codes = self._codes()
+        code = codes.get(text)
         if code is None:
             if len(self.values) >= limit:
                 return -1
-            code = self._code_of[text] = len(self.values)
+            code = codes[text] = len(self.values)
             self.values.append(text)
         return code
 

@@ -30,7 +30,9 @@ from recsys.model_format import (
 from recsys.purchase_history import PastPurchases
 from recsys.score_weights import ScoreWeights
 from recsys.scorer import ComposedScorer, TrainedParts
-from recsys.topk import Float32s, Float64s, InnerProductIndex, Int64s, unit_vectors
+from recsys.substitutes import ProductLikeness, centred
+from recsys.topk import Float32s, Float64s, Int64s
+from recsys.variety import VarietyRanker
 from services.common.storage_errors import NoSuchObject
 from services.common.times import parse_time
 
@@ -65,7 +67,8 @@ class Model:
     basket_scorer: ComposedScorer  # `scorer` where there are no weights for baskets
     offline_scorer: ComposedScorer  # while the stream is unavailable; `scorer` where there are no weights for that
     basket: BasketWeights | None  # of `basket_scorer`
-    similar: InnerProductIndex  # [rows, rank], factors of length 1; zeros where there are none
+    likeness: ProductLikeness
+    variety: VarietyRanker
     initial_state: InitialState
     gate: Gate
 
@@ -118,6 +121,8 @@ def build_model(manifest: Manifest, tables: Tables, spare: int = 0) -> Model:
         _popularity(tables["popularity"], catalogue, rows),
         _categories(tables["category_ties"], catalogue, rows),
     )
+    order_pairs = _co_purchases(tables["order_pairs"], catalogue, rows, "order_pairs", "orders")
+    likeness = ProductLikeness(catalogue, centred(item_factors, rows), order_pairs, trained.popularity)
     weights, basket = manifest.composition, manifest.basket
     scorer = ComposedScorer(trained, weights)
     return Model(
@@ -131,12 +136,13 @@ def build_model(manifest: Manifest, tables: Tables, spare: int = 0) -> Model:
         basket_scorer=scorer if basket is None else ComposedScorer(trained, basket.others, basket.orders),
         offline_scorer=scorer if weights.offline_weights is None else ComposedScorer(trained, weights.offline_weights),
         basket=basket,
-        similar=InnerProductIndex(_with_rows(unit_vectors(item_factors), rows)),
+        likeness=likeness,
+        variety=VarietyRanker(catalogue, likeness.vectors),
         initial_state=InitialState(
             cut_off_ms=_time(manifest.training.to, "training.to"),
             past=_past(tables["known_purchases"], catalogue),
             co_purchases=_co_purchases(tables["co_purchases"], catalogue, rows, "co_purchases", "buyers"),
-            order_pairs=_co_purchases(tables["order_pairs"], catalogue, rows, "order_pairs", "orders"),
+            order_pairs=order_pairs,
             trends=_trends(tables["trends"], catalogue, rows, manifest.half_lives_h),
             sold_ms=_padded(sold_ms, rows, NEVER_MS),
             training=manifest.training,
@@ -325,12 +331,6 @@ def _amounts(column: Any, name: str, what: str) -> Float64s:
 
 def _padded(values: NDArray[Any], rows: int, spare: int) -> NDArray[Any]:
     return np.concatenate((values, np.full(rows - len(values), spare, values.dtype)))
-
-
-def _with_rows(vectors: Float32s, rows: int) -> Float32s:
-    padded = np.zeros((rows, vectors.shape[1]), np.float32)
-    padded[: len(vectors)] = vectors
-    return padded
 
 
 def _distinct(column: Any, name: str) -> list[str]:

@@ -7,17 +7,19 @@ recent to one another, and one event from tomorrow does not make today's sales l
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import numpy as np
 
+from recsys.answers import Answer, Pick, Reason, ReasonCode, Related, Strategy
 from recsys.catalogue import Filters
 from recsys.decayed_counts import DAY_MS
 from recsys.live_state import LiveState
 from recsys.model import Model
 from recsys.purchase_history import History
+from recsys.related_products import complements_of, substitutes_of
 from recsys.scorer import ComposedScorer, Customer, Explanation, SharedScores
-from recsys.topk import Allowed, Float32s, Float64s, Ranked
+from recsys.topk import Allowed, Ranked
+from recsys.variety import MORE, NONE, POOL, Variety
 
 # The shared scores are recomputed after so long: popularity may lag by it, a customer's purchases never do.
 _SHARED_FOR_MS = 100
@@ -25,28 +27,8 @@ _SHARED_FOR_MS = 100
 _ANSWERS_KEPT = 64
 # Bound on the products in cached histories, plus one for each customer: some 500 bytes each at rank 64.
 _PRODUCTS_KEPT = 200_000
-_HALF = np.float32(0.5)
 # A state of this age or more is scored by the offline weights.
 _OFFLINE_AFTER_MS = DAY_MS
-
-
-class Strategy(StrEnum):
-    """The kind of an answer."""
-
-    PERSONAL = "personal"
-    BASKET = "basket"
-    POPULAR = "popular"
-
-
-class ReasonCode(StrEnum):
-    """Why a product is shown; part of the contract. Of equally large terms of a score the earlier one is named."""
-
-    BOUGHT_TOGETHER = "bought_together"
-    BOUGHT_BEFORE = "bought_before"
-    CUSTOMERS_LIKE_YOU = "customers_like_you"
-    CATEGORY = "category"
-    POPULAR = "popular"
-    SIMILAR = "similar"
 
 
 # The terms of an explanation that reasons stand for.
@@ -58,37 +40,6 @@ _REASONS = {
     "popular": ReasonCode.POPULAR,
 }
 _CODES = tuple(_REASONS.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """`weight` is the term of the score that the reason stands for; `product` a catalogue row.
-
-    `orders`: of a basket, how many orders hold both products; never more than there were.
-    """
-
-    code: ReasonCode
-    weight: float
-    product: int | None = None
-    orders: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Pick:
-    """One recommended product: its catalogue row, score and reason."""
-
-    product: int
-    score: float
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Picks of one model, best first; products that were not sold lately come last."""
-
-    strategy: Strategy
-    picks: tuple[Pick, ...]
-    unknown_product_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +60,11 @@ class _Wanted:
     k: int
     passing: Allowed  # products that pass the filters
     mask_bought: bool | None
+    variety: Variety = NONE
+
+    def pool(self) -> "_Wanted":
+        """The request for the products that variety chooses from."""
+        return replace(self, k=max(self.k, POOL)) if self.variety.is_on else self
 
     def remaining(self, ranked: Ranked) -> "_Wanted":
         """The request for the products that `ranked` lacks."""
@@ -118,9 +74,19 @@ class _Wanted:
 class Recommender:
     """Answers from one model and its live state."""
 
-    def __init__(self, model: Model, live: LiveState, age_ms: Callable[[int], int | None] = lambda now_ms: 0) -> None:
-        """`age_ms` gives the age of `live` at a time of the clock; None: it has the model's training data alone."""
+    def __init__(
+        self,
+        model: Model,
+        live: LiveState,
+        age_ms: Callable[[int], int | None] = lambda now_ms: 0,
+        variety: Variety = NONE,
+    ) -> None:
+        """`age_ms` gives the age of `live` at a time of the clock; None: it has the model's training data alone.
+
+        `variety`: how different the products of an answer are, where a request does not ask for like ones.
+        """
         self.model = model
+        self._variety = variety
         self.live = live
         self._age_ms = age_ms
         self._scorer = model.scorer
@@ -138,7 +104,8 @@ class Recommender:
     def for_users(self, user_ids: Sequence[str], k: int, filters: Filters, now_ms: int) -> list[Answer]:
         """`for_user` of each, in the order asked. `now_ms` is the clock's time."""
         shared, passing = self._at(now_ms), self.model.catalogue.allowed(filters)
-        wanted = _Wanted(self._scorer, Strategy.PERSONAL, k, passing, filters.exclude_purchased)
+        variety = self._variety_for(filters)
+        wanted = _Wanted(self._scorer, Strategy.PERSONAL, k, passing, filters.exclude_purchased, variety)
         known = [self._known(user_id) for user_id in user_ids]
         answers = iter(self._answers([one for one in known if len(one.history)], shared, wanted))
         return [
@@ -162,28 +129,27 @@ class Recommender:
         scorer = self._basket_scorer
         basket = _Known(0, history, scorer.customer(history))
         masked = True if filters.exclude_purchased is None else filters.exclude_purchased
-        (answer,) = self._answers([basket], shared, _Wanted(scorer, Strategy.BASKET, k, passing, masked))
+        wanted = _Wanted(scorer, Strategy.BASKET, k, passing, masked, self._variety_for(filters))
+        (answer,) = self._answers([basket], shared, wanted)
         return replace(answer, unknown_product_ids=unknown)
 
-    def similar(self, product: int, k: int, filters: Filters, now_ms: int) -> tuple[Pick, ...]:
-        """The k products most like a catalogue row: by factors and by who bought both, half and half.
+    def related(self, product: int, k: int, filters: Filters, now_ms: int) -> Related:
+        """The k substitutes and the k complements of a catalogue row (recsys/substitutes.py).
 
-        similarity(i, j) = ½ · yᵢ·yⱼ / (|yᵢ| |yⱼ|) + ½ · n_ij / √((n_i + s)(n_j + s))
-
-        Both halves are cosines: of the factors y, and of the two products' columns of buyers (n_ij in common, n_i and
-        n_j each), shrunk by the weights' s so that a single common buyer is no evidence (Sarwar et al.,
-        "Item-Based Collaborative Filtering Recommendation Algorithms", 2001). A product without factors has the second
-        half only; products without any similarity are not shown.
+        Where nothing at all is known about the product, popular products take the place of substitutes.
         """
-        shared, mask = self._at(now_ms), self.model.catalogue.allowed(filters)
-        mask[product] = False
-        query, together = _HALF * self.model.similar.vector(product), self._together(product)
-        best = self._alike(query, k, mask & shared.on_sale, together)
-        older = self._alike(query, k - len(best), mask & ~shared.on_sale, together) if len(best) < k else []
-        return tuple(Pick(row, score, _likeness(product, score, float(together[row]))) for row, score in best + older)
+        shared, passing = self._at(now_ms), self.model.catalogue.allowed(filters)
+        passing[product] = False
+        wanted = _Wanted(self._scorer, Strategy.POPULAR, k, passing, None)
+        substitutes = substitutes_of(self.model, product, k, passing, shared.on_sale)
+        complements = complements_of(self.model, self.live, product, k, passing & shared.on_sale)
+        return Related(substitutes or self._popular(shared, wanted), complements)
 
-    def _alike(self, query: Float32s, k: int, mask: Allowed, together: Float64s) -> list[tuple[int, float]]:
-        return [pair for pair in _pairs(self.model.similar.top_k(query, k, mask, together)) if pair[1] > 0]
+    def _popular(self, shared: SharedScores, wanted: _Wanted) -> tuple[Pick, ...]:
+        history, _ = self._basket((), shared.now_ms)
+        nobody = _Known(0, history, wanted.scorer.customer(history))
+        (answer,) = self._answers([nobody], shared, wanted)
+        return answer.picks
 
     def _at(self, now_ms: int) -> SharedScores:
         """The shared scores, at most a tenth of a second old."""
@@ -258,16 +224,40 @@ class Recommender:
         return kept
 
     def _answers(self, asking: Sequence[_Known], shared: SharedScores, wanted: _Wanted) -> list[Answer]:
-        best = self._best(asking, shared, wanted)
+        pools = self._best(asking, shared, wanted.pool())
+        varied = (self._varied(one, pool, shared, wanted) for one, pool in zip(asking, pools, strict=True))
         return [
             self._answer(one.customer, shared, wanted, self._filled_up(one, ranked, shared, wanted))
-            for one, ranked in zip(asking, best, strict=True)
+            for one, ranked in zip(asking, varied, strict=True)
         ]
 
     def _best(self, asking: Sequence[_Known], shared: SharedScores, wanted: _Wanted) -> Iterator[Ranked]:
         scorer = wanted.scorer
         masks = [scorer.allowed(one.history, shared, wanted.passing, wanted.mask_bought) for one in asking]
         return scorer.top_k_each([one.customer for one in asking], self.live, shared, wanted.k, masks)
+
+    def _varied(self, one: _Known, pool: Ranked, shared: SharedScores, wanted: _Wanted) -> Ranked:
+        """The wanted places of a pool, which is enlarged where it has too few different products."""
+        if not wanted.variety.is_on:
+            return pool
+        asked = wanted.pool()
+        varied = self.model.variety.varied(pool, wanted.k, wanted.variety)
+        while varied.broken and len(pool.rows) == asked.k:
+            asked = replace(asked, k=MORE * asked.k)
+            (pool,) = self._best([one], shared, asked)
+            varied = self.model.variety.varied(pool, wanted.k, wanted.variety)
+        return varied.ranked
+
+    def _variety_for(self, filters: Filters) -> Variety:
+        """The variety of a request. Who asks for a category or a brand wants more than a few products of it."""
+        if filters.alike:
+            return NONE
+        own = self._variety
+        return replace(
+            own,
+            same_brand=0 if filters.brand else own.same_brand,
+            same_category=0 if filters.category else own.same_category,
+        )
 
     def _filled_up(self, one: _Known, ranked: Ranked, shared: SharedScores, wanted: _Wanted) -> Ranked:
         """Fill up an answer with the best of the products that were not sold lately."""
@@ -301,13 +291,6 @@ class Recommender:
         event_time_ms = np.full(len(rows), now_ms, np.int64)
         return History(rows.astype(np.int64), quantity.astype(np.float64), event_time_ms), unknown
 
-    def _together(self, product: int) -> Float64s:
-        """The co-purchase half of the similarity of every product [rows]."""
-        together = np.zeros(len(self.model.similar))
-        rows, weights = self.live.neighbours.weights(product, self.model.weights.shrink, balance=0.5)
-        together[rows] = 0.5 * weights
-        return together
-
 
 def _reasons(explanation: Explanation, rows: Sequence[int], history: History) -> Iterator[Reason]:
     """Of each product the largest term of its score."""
@@ -319,13 +302,3 @@ def _reasons(explanation: Explanation, rows: Sequence[int], history: History) ->
         bought = explanation.bought_together(row) if code == ReasonCode.BOUGHT_TOGETHER else None
         product = None if bought is None else int(history.rows[bought])
         yield Reason(code, weight if weight > 0 else shared, product)
-
-
-def _likeness(product: int, score: float, together: float) -> Reason:
-    if together > score - together:
-        return Reason(ReasonCode.BOUGHT_TOGETHER, together, product)
-    return Reason(ReasonCode.SIMILAR, score - together, product)
-
-
-def _pairs(ranked: Ranked) -> Iterable[tuple[int, float]]:
-    return zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True)

@@ -3,6 +3,7 @@
 Rows stand for products, in ascending order of their ids, so that "the lower row" is "the smaller id".
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,10 @@ class Ranked:
 
     rows: Rows
     scores: Float64s
+
+    def pairs(self) -> Iterator[tuple[int, float]]:
+        """Each row with its score."""
+        return zip(self.rows.tolist(), self.scores.tolist(), strict=True)
 
 
 class InnerProductIndex:

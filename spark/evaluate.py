@@ -24,8 +24,9 @@ from recsys.evaluation.weight_search import choose
 from services.common.entrypoint import run_command
 from services.common.times import format_time
 from services.producer.source import BadFile
-from spark import evaluate_baskets
+from spark import evaluate_baskets, similar_text
 from spark.evaluate_baskets import BasketWindow, run_baskets
+from spark.evaluate_similar import run_similar, shop_at
 from spark.import_csv import import_file
 from spark.jars import JarsMissing
 from spark.session import spark_session
@@ -45,6 +46,9 @@ before it, and the products bought are the hits. Baselines: popular products, AL
 With --task baskets instead: basket completion. One product is taken out of each order of two or more, and the others
 ask for it. Chooses the weights of baskets before the split, and compares them with popular products and with pairs of
 products in the orders before the split.
+
+With --task similar: whether substitutes are what customers change to, whether complements are in the same orders, and
+what variety costs, all with default weights as of the split. Nothing is chosen.
 """
 EPILOG = """\
 examples:
@@ -52,6 +56,7 @@ examples:
   python -m spark.evaluate --csv kz.csv.gz --split 2020-10-22 --seconds 1800
   python -m spark.evaluate --csv shop.csv --until choose       only choose, without a test-set look
   python -m spark.evaluate --csv kz.csv.gz --task baskets --split 2020-10-22
+  python -m spark.evaluate --csv kz.csv.gz --task similar --split 2020-10-22 --questions 2000
 
 Writes metrics.json and report.html into --out. Imported purchases, fitted factors and the choice are kept there and
 reused: delete the folder to start again. looks.json counts the test-set looks: evaluations on the purchases after the
@@ -60,6 +65,7 @@ split. The report shows their number.
 Exit status: 0 done, 1 failed, 2 wrong usage or settings.
 """
 Json = dict[str, Any]
+_PAGE_PRODUCTS = 50
 
 
 class DamagedChoice(Exception):
@@ -93,6 +99,9 @@ def run(options: argparse.Namespace, settings: JobSettings, step_log: StepLog) -
         _baskets(
             log, BasketWindow(split_ms - options.validation_days * DAY_MS, split_ms, until_ms), options, out, step_log
         )
+        return
+    if options.task == "similar":
+        _similar(log, (split_ms, until_ms), options, out, step_log)
         return
     cache = FactorCache(out / "factors")
     with step_log.step("choose") as step:
@@ -131,6 +140,21 @@ def _baskets(log: PurchaseLog, window: BasketWindow, options: argparse.Namespace
     looks = _look(out / "looks-baskets.json")
     print(evaluate_baskets.text(run_baskets(log, window, options.questions, out, step_log)), flush=True)
     print(f"{out / 'baskets.json'}; test-set looks at baskets so far: {looks}", file=sys.stderr)
+
+
+def _similar(
+    log: PurchaseLog, window: tuple[int, int], options: argparse.Namespace, out: Path, step_log: StepLog
+) -> None:
+    """Substitutes, complements and variety: the tables to stdout, the figures to similar.json, products to a page."""
+    split_ms, until_ms = window
+    with step_log.step("view") as step:
+        shop = shop_at(log, split_ms, out)
+        step.says(f"{len(shop.catalogue):,} products, {int(shop.on_sale.sum()):,} on sale")
+    if options.page:
+        options.page.write_text(similar_text.product_page(shop, _PAGE_PRODUCTS))
+    looks = _look(out / "looks-similar.json")
+    print(similar_text.text(run_similar(shop, until_ms, options.questions, out, step_log)), flush=True)
+    print(f"{out / 'similar.json'}; test-set looks at similar products so far: {looks}", file=sys.stderr)
 
 
 def _measured(
@@ -278,9 +302,20 @@ def _parser() -> argparse.ArgumentParser:
         help="share of the orders in the test window (default: 1); static asks every customer",
     )
     parser.add_argument(
-        "--task", choices=("customers", "baskets"), default="customers", help="what to evaluate (default: customers)"
+        "--task",
+        choices=("customers", "baskets", "similar"),
+        default="customers",
+        help="what to evaluate (default: customers)",
     )
-    parser.add_argument("--questions", type=int, default=6000, help="orders of --task baskets (default: 6000)")
+    parser.add_argument(
+        "--questions", type=int, default=6000, help="questions of --task baskets and similar (default: 6000)"
+    )
+    parser.add_argument(
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="with --task similar: also write fifty products, as Markdown",
+    )
     parser.add_argument("--seed", type=int, default=1, help="random seed of samples and search (default: 1)")
     parser.add_argument(
         "--until", choices=("choose", "rolling", "report"), default="report", help="the last step to run"

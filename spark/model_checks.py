@@ -6,11 +6,12 @@ The gate decides whether a configuration is good; these checks find damaged or i
 import math
 from collections.abc import Collection, Sequence
 
+from recsys.answers import Answer
 from recsys.catalogue import Filters
 from recsys.evaluation.gate import ModelCheck
 from recsys.model import Model, load_model
 from recsys.model_format import InvalidModel, Manifest
-from recsys.recommender import Answer, Recommender
+from recsys.recommender import Recommender
 from services.common.conditional_write import encode
 from services.common.model_registry import folder_of, manifest_key
 from services.common.object_store import ObjectStore

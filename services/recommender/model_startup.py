@@ -47,7 +47,8 @@ class ModelActivator:
         first = not self._consumers
         consumer = PurchaseConsumer(self._settings, start, applier, model.version)
         self._on_loop(self._start(model.version, consumer, wait=not first))
-        return ServingModel(Recommender(model, live, consumer.age_ms), clock_ms(), consumer)
+        recommender = Recommender(model, live, consumer.age_ms, self._settings.variety)
+        return ServingModel(recommender, clock_ms(), consumer)
 
     def detach_state(self, served: ServingModel) -> None:
         """Stop following for a model that does not answer any more; its state is freed with it."""

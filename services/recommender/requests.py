@@ -52,6 +52,7 @@ def read_filters(filters: pb.Filters) -> Filters:
         max_price=highest,
         exclude_purchased=filters.exclude_purchased if filters.HasField("exclude_purchased") else None,
         exclude=read_ids("filters.exclude_product_ids", filters.exclude_product_ids, at_least=0),
+        alike=filters.alike,
     )
 
 

@@ -1,12 +1,11 @@
 """Converts answers to protobuf. Pure."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
+from recsys.answers import Answer, Pick, Reason, Related, Strategy
 from recsys.basket_weights import describe_basket
 from recsys.model import Model
-from recsys.recommender import Answer, Pick, Reason, Strategy
 from recsys.score_weights import describe
 from services.recommender.serving import ServedVariant, Serving, ServingModel
 
@@ -40,12 +39,13 @@ def write_answer(source: Source, answer: Answer, user_id: str = "") -> pb.Recomm
     )
 
 
-def write_similar(source: Source, picks: Sequence[Pick]) -> pb.SimilarItemsResponse:
-    """Similar products."""
+def write_related(source: Source, related: Related) -> pb.SimilarItemsResponse:
+    """Substitutes and complements."""
     model = source.served.model
     return pb.SimilarItemsResponse(
         model_version=model.version,
-        items=[_item(model, pick) for pick in picks],
+        items=[_item(model, pick) for pick in related.substitutes],
+        complements=[_item(model, pick) for pick in related.complements],
         variant=source.variant,
         state_age_ms=source.served.age_ms(source.now_ms),
     )
@@ -99,4 +99,6 @@ def _item(model: Model, pick: Pick) -> pb.Item:
 
 def _reason(model: Model, reason: Reason) -> pb.Reason:
     product_id = "" if reason.product is None else model.catalogue.product_ids[reason.product]
-    return pb.Reason(code=reason.code.value, product_id=product_id, weight=reason.weight, orders=reason.orders)
+    return pb.Reason(
+        code=reason.code.value, product_id=product_id, weight=reason.weight, orders=reason.orders, also=reason.also
+    )

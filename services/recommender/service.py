@@ -9,8 +9,8 @@ from grpc import aio
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
+from recsys.answers import Answer, Strategy
 from recsys.catalogue import Filters
-from recsys.recommender import Answer, Strategy
 from services.common.erased import Erased
 from services.common.metrics import RECOMMENDER_ANSWERS, RECOMMENDER_SCORING_SECONDS
 from services.common.model_pointer import MAIN
@@ -18,7 +18,7 @@ from services.common.times import format_time
 from services.recommender.impressions import Impression, ImpressionLog
 from services.recommender.interceptors import NoModel, UnknownProduct
 from services.recommender.requests import read_filters, read_id, read_ids, read_k
-from services.recommender.responses import Source, write_answer, write_model, write_similar
+from services.recommender.responses import Source, write_answer, write_model, write_related
 from services.recommender.serving import Serving, ServingModel
 
 SERVICE_NAME: str = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
@@ -97,7 +97,7 @@ class RecommenderService(recommender_pb2_grpc.RecommenderServicer):
         product = served.model.catalogue.row(product_id)
         if product is None:
             raise UnknownProduct(f"product_id {product_id} is not in model {served.model.version}, nor sold since")
-        return write_similar(Source(served, MAIN, now_ms), served.recommender.similar(product, k, filters, now_ms))
+        return write_related(Source(served, MAIN, now_ms), served.recommender.related(product, k, filters, now_ms))
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         return write_model(self._serving(), self._clock())

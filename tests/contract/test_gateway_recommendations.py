@@ -360,7 +360,31 @@ async def test_similar_products(gateway: httpx.AsyncClient, recommender: FakeRec
     answer = await get(gateway, "/v1/products/p0/similar", k=5)
     similar = SimilarProducts.model_validate(answer, strict=True)
     assert (similar.strategy, similar.variant, similar.state_age_ms) == ("similar", "main", 7)
+    assert [item.product_id for item in similar.complements] == ["p1"]
     assert recommender.requests[-1] == pb.SimilarItemsRequest(product_id="p0", k=5)
+
+
+async def test_substitutes_have_all_their_reasons(gateway: httpx.AsyncClient, recommender: FakeRecommender) -> None:
+    reason = pb.Reason(code="same_category", product_id="p0", weight=0.25, also=["same_brand", "like_price"])
+    recommender.answer.items.append(item("p1", reason=reason))
+    answer = await get(gateway, "/v1/products/p0/similar")
+    assert answer["items"][0]["reason"]["also"] == ["same_brand", "like_price"]
+
+
+async def test_where_nothing_is_like_a_product_the_strategy_says_popular(
+    gateway: httpx.AsyncClient, recommender: FakeRecommender
+) -> None:
+    recommender.answer.items.append(item("p1", reason=pb.Reason(code="popular", weight=0.5)))
+    assert (await get(gateway, "/v1/products/p0/similar"))["strategy"] == "popular"
+
+
+async def test_alike_products_are_asked_for_by_customers_and_baskets(
+    gateway: httpx.AsyncClient, recommender: FakeRecommender
+) -> None:
+    await get(gateway, "/v1/users/42/recommendations", alike="true")
+    await gateway.post("/v1/recommendations", json={"product_ids": ["p0"], "alike": True})
+    await get(gateway, "/v1/users/42/recommendations")
+    assert [request.filters.alike for request in recommender.requests] == [True, True, False]
 
 
 async def test_products_of_the_same_category_where_the_model_does_not_know_it(
@@ -371,6 +395,7 @@ async def test_products_of_the_same_category_where_the_model_does_not_know_it(
     recommender.fails = grpc.StatusCode.NOT_FOUND
     answer = await get(gateway, f"/v1/products/{PHONE.product_id}/similar")
     assert (answer["strategy"], product_ids(answer)) == ("popular_fallback", ["other-phone"])
+    assert answer["complements"] == []
     assert (await gateway.get("/v1/products/nobody-knows/similar")).status_code == 404
 
 

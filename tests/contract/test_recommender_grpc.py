@@ -131,7 +131,9 @@ async def test_similar_products(stub: Stub) -> None:
     answer = await stub.SimilarItems(pb.SimilarItemsRequest(product_id="p01"))
     assert answer.model_version == VERSION
     assert [item.product_id for item in answer.items] == ["p03", "p05", "p07"]
-    assert {(item.reason.code, item.reason.product_id) for item in answer.items} == {("similar", "p01")}
+    assert {(item.reason.code, item.reason.product_id) for item in answer.items} == {("same_category", "p01")}
+    assert all("similar" in item.reason.also for item in answer.items)
+    assert not answer.complements, "the model has no order pairs"
     assert answer.variant == "main"
     code, details = await status_of(stub.SimilarItems(pb.SimilarItemsRequest(product_id="ghost")))
     assert code == grpc.StatusCode.NOT_FOUND

@@ -19,10 +19,10 @@ def test_a_best_selling_product_is_opened_and_tells_all_that_is_known(stack: Liv
     facts = stack.get(f"/v1/products/{best['id']}")
     expect(page.get_by_test_id("product id").first).to_have_text(best["id"])
     expect(page.get_by_test_id("facts")).to_contain_text(dollars(facts["revenue"]))
-    similar = stack.get(f"/v1/products/{best['id']}/similar?k=6")["items"]
-    cards = panel(page, "Similar products").get_by_test_id("product id")
-    expect(cards).to_have_text([item["product_id"] for item in similar], timeout=SOON_MS)
-    expect(panel(page, "Bought together").get_by_test_id("recommendation")).to_have_count(3)
+    similar = stack.get(f"/v1/products/{best['id']}/similar?k=6")
+    for title, part in (("Substitutes", "items"), ("Bought together", "complements")):
+        cards = panel(page, title).get_by_test_id("product id")
+        expect(cards).to_have_text([item["product_id"] for item in similar[part]], timeout=SOON_MS)
     days = stack.get(f"/v1/products/{best['id']}/sales?granularity=day")
     chart = panel(page, "Sales over time")
     chart.get_by_role("radio", name="Day", exact=True).check()

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from recsys.answers import Strategy
 from recsys.catalogue import Filters
 from recsys.decayed_counts import DAY_MS
-from recsys.recommender import Strategy
 from recsys.score_weights import ScoreWeights
 from services.common.times import format_time
 from services.recommender.impressions import Impression, ImpressionLog

@@ -92,7 +92,13 @@ class FakeRecommender(recommender_pb2_grpc.RecommenderServicer):
 
     async def SimilarItems(self, request: Any, context: Any) -> pb.SimilarItemsResponse:
         await self._asked(request, context)
-        return pb.SimilarItemsResponse(model_version="v1", items=self.answer.items, variant="main", state_age_ms=7)
+        return pb.SimilarItemsResponse(
+            model_version="v1",
+            items=self.answer.items,
+            complements=self.answer.items[:1],
+            variant="main",
+            state_age_ms=7,
+        )
 
     async def GetModel(self, request: Any, context: Any) -> pb.GetModelResponse:
         return pb.GetModelResponse(

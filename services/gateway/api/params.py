@@ -123,6 +123,11 @@ Category = Annotated[
     Text | None, Query(description="A category code; `electronics` includes `electronics.*`.", examples=["electronics"])
 ]
 Brand = Annotated[Text | None, Query(description="A brand, exactly.", examples=["samsung"])]
+ALIKE = (
+    "Products may be alike, and the best come by score alone. Without it no two of the first ten have the same name "
+    "and category, as far as there are others."
+)
+Alike = Annotated[bool, Query(description=ALIKE)]
 MinPrice = Annotated[Price | None, Query(description="Unit price at least this much.")]
 MaxPrice = Annotated[Price | None, Query(description="Unit price at most this much.")]
 

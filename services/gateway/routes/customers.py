@@ -12,7 +12,7 @@ from services.common.tables import PurchaseLine
 from services.common.times import format_time
 from services.gateway.access.roles import Access
 from services.gateway.access.route import gives, guarded_router
-from services.gateway.api.params import Brand, Category, K, MaxPrice, MinPrice, Prefix, UserId, check_prices
+from services.gateway.api.params import Alike, Brand, Category, K, MaxPrice, MinPrice, Prefix, UserId, check_prices
 from services.gateway.api.problems import Problem
 from services.gateway.api.schemas.base import Id
 from services.gateway.api.schemas.entities import CustomerResponse, PurchaseEntry
@@ -92,6 +92,7 @@ async def recommendations(  # noqa: PLR0913  query parameters
             "choice stays; before the first model, they are excluded."
         ),
     ] = None,
+    alike: Alike = False,
 ) -> Response:
     """The k products that the customer is most likely to buy next, best first, each with a reason.
 
@@ -99,6 +100,6 @@ async def recommendations(  # noqa: PLR0913  query parameters
     bestsellers) while the recommender is unavailable.
     """
     check_prices(min_price, max_price)
-    filters = Filters(category, brand, min_price, max_price, exclude_purchased)
+    filters = Filters(category, brand, min_price, max_price, exclude_purchased, alike=alike)
     body = await get_dependencies(request).recommendations.for_customer(user_id, k, filters)
     return Response(msgspec.json.encode(body), media_type="application/json")

@@ -72,10 +72,14 @@ def _response(product: Product) -> ProductResponse:
     )
 
 
-@router.get("/{product_id}/similar", summary="Similar products", response_model=SimilarProducts)
+@router.get("/{product_id}/similar", summary="Substitutes and complements", response_model=SimilarProducts)
 @gives(Access.SIMILAR_PRODUCTS)
 async def similar(request: Request, product_id: ProductId, k: K = 10) -> Response:
-    """The most similar products, or bestsellers of its category while the recommender is unavailable."""
+    """`items`: k products that meet the same need. `complements`: k products that are bought with it.
+
+    Where nothing is known that could be like the product, `items` are popular products; while the recommender is
+    unavailable, bestsellers of its category.
+    """
     body = await get_dependencies(request).recommendations.similar(product_id, k)
     if body is None:
         raise _unknown(product_id)

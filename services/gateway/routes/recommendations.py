@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.gateway.access.roles import Access
 from services.gateway.access.route import gives, guarded_router
-from services.gateway.api.params import MAX_K, Identifier, Price, Text, check_prices
+from services.gateway.api.params import ALIKE, MAX_K, Identifier, Price, Text, check_prices
 from services.gateway.api.presence import while_present
 from services.gateway.api.problems import bad_field, shortened
 from services.gateway.api.schemas.recommendations import RecommendationList
@@ -54,6 +54,7 @@ class RecommendationsRequest(BaseModel):
         "recommender, the last model's choice stays; before the first model, they are excluded. Default for a "
         "basket: its products are excluded.",
     )
+    alike: bool = Field(default=False, strict=True, description=ALIKE)
 
     @model_validator(mode="before")
     @classmethod
@@ -74,7 +75,9 @@ class RecommendationsRequest(BaseModel):
     def filters(self) -> Filters:
         """The filters of the recommended products."""
         check_prices(self.min_price, self.max_price)
-        return Filters(self.category, self.brand, self.min_price, self.max_price, self.exclude_purchased)
+        return Filters(
+            self.category, self.brand, self.min_price, self.max_price, self.exclude_purchased, alike=self.alike
+        )
 
 
 @router.post(

@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 FALLBACK = "popular_fallback"
+_POPULAR = "popular"
 NOTHING_SOLD = "there are no purchases yet, so there are no popular products"
 NOTHING_FITS = "no product passes these filters"
 
@@ -125,7 +126,9 @@ class RecommendationsWithFallback:
         return _counted(answer)
 
     async def similar(self, product_id: str, k: int) -> Json | None:
-        """The k products most similar to one, or bestsellers of its category while the recommender is unavailable.
+        """The k substitutes and the k complements of one product.
+
+        While the recommender is unavailable, bestsellers of its category take the place of substitutes.
 
         None where neither the model nor the live tables know the product.
         """
@@ -137,10 +140,11 @@ class RecommendationsWithFallback:
         return _counted(
             {
                 "product_id": product_id,
-                "strategy": "similar",
+                "strategy": _strategy_of(found),
                 "model_version": found.model_version or None,
                 **_provenance(found),
-                "items": [_item(item) for item in found.items],
+                "items": [_related_item(item) for item in found.items],
+                "complements": [_related_item(item) for item in found.complements],
                 "message": None,
             }
         )
@@ -149,7 +153,7 @@ class RecommendationsWithFallback:
         filters = Filters(category=product.facts.category_code if product.facts else None)
         answer = await self._fallback(None, k, filters, error, [product.product_id])
         kept = ("strategy", "model_version", "variant", "state_age_ms", "items", "message")
-        return _counted({"product_id": product.product_id, **{name: answer[name] for name in kept}})
+        return _counted({"product_id": product.product_id, **{name: answer[name] for name in kept}, "complements": []})
 
     async def _fallback(
         self, user_id: str | None, k: int, filters: Filters, error: Exception, excluded: Collection[str] = ()
@@ -220,6 +224,18 @@ def _item(item: pb.Item) -> Json:
             "orders": reason.orders if reason.HasField("orders") else None,
         },
     }
+
+
+def _related_item(item: pb.Item) -> Json:
+    """A substitute or a complement: an item with all its reasons."""
+    written = _item(item)
+    written["reason"]["also"] = list(item.reason.also)
+    return written
+
+
+def _strategy_of(found: pb.SimilarItemsResponse) -> str:
+    only_popular = found.items and all(item.reason.code == _POPULAR for item in found.items)
+    return "popular" if only_popular else "similar"
 
 
 def _popular_answer(user_id: str | None, items: Sequence[Any], *, anything_sold: bool) -> Json:

@@ -85,7 +85,10 @@ class UnknownProduct(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which products may be recommended. Prices in cents, inclusive; `exclude_purchased` None: the model's choice."""
+    """Which products may be recommended. Prices in cents, inclusive; `exclude_purchased` None: the model's choice.
+
+    `alike`: products like one another are wanted, by score alone.
+    """
 
     category: str | None = None
     brand: str | None = None
@@ -93,6 +96,7 @@ class Filters:
     max_price: int | None = None
     exclude_purchased: bool | None = None
     exclude_product_ids: Sequence[str] = field(default=())
+    alike: bool = False
 
     def to_message(self) -> pb.Filters:
         """The gRPC message."""
@@ -103,6 +107,7 @@ class Filters:
             max_price_cents=self.max_price,
             exclude_purchased=self.exclude_purchased,
             exclude_product_ids=self.exclude_product_ids,
+            alike=self.alike,
         )
 
 

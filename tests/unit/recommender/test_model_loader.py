@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.catalogue import Filters
+from recsys.answers import ReasonCode
+from recsys.catalogue import Facts, Filters
 from recsys.live_state import Purchase
 from recsys.model import Model, load_model
 from recsys.recommender import Recommender
@@ -457,8 +458,10 @@ def test_spare_rows_are_there_for_products_yet_to_be_sold() -> None:
     recommender = Recommender(model, live)
     shown = recommender.for_user("nobody", 100, Filters(), CUT_OFF_MS).picks
     assert {pick.product for pick in shown} == set(range(10)), "every product that was sold, and no spare row"
-    (similar, *_) = recommender.similar(fresh, 3, Filters(), CUT_OFF_MS)
-    assert similar.product in {2, 4, 6}
+    substitutes = recommender.related(fresh, 3, Filters(), CUT_OFF_MS).substitutes
+    assert {pick.reason.code for pick in substitutes} == {ReasonCode.POPULAR}, "nothing is known of it yet"
+    model.catalogue.update(fresh, Facts("Product 3", "furniture.kitchen", None, 3000), CUT_OFF_MS)
+    assert recommender.related(fresh, 1, Filters(), CUT_OFF_MS).substitutes[0].product == 3
 
 
 def model_of(spec: ModelSpec) -> Model:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from recsys.answers import Answer, Pick, Reason, ReasonCode, Strategy
 from recsys.model import load_model
-from recsys.recommender import Answer, Pick, Reason, ReasonCode, Strategy
 from services.recommender.responses import Source, write_answer
 from tests.support.models import MODELS, VERSION, Objects, checkerboard, publish, without_stream
 

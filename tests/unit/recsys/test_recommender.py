@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from recsys import recommender
+from recsys.answers import Answer, Pick, ReasonCode, Related, Strategy
 from recsys.basket_weights import BasketWeights, OrderTerm
 from recsys.catalogue import Filters
 from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.live_state import Purchase
 from recsys.model import load_model
-from recsys.recommender import Answer, Pick, ReasonCode, Recommender, Strategy
+from recsys.recommender import Recommender
 from recsys.score_weights import DecayTerm, ScoreWeights
+from recsys.variety import Variety
 from tests.support.models import CUT_OFF_MS, MODELS, ModelSpec, Objects, Product, checkerboard, publish, trained
 
 CLOCK_MS = CUT_OFF_MS + 3600 * DAY_MS  # the shop's purchases are of another decade
@@ -397,39 +399,71 @@ def test_what_lies_in_the_basket_is_shown_again_only_where_that_is_asked_for() -
     assert "p90" in shown(board, for_basket(board, ["p90"], 9, Filters(exclude_purchased=False)))
 
 
-def similar(board: Recommender, product_id: str, k: int, filters: Filters = ANY) -> tuple[Pick, ...]:
-    return board.similar(row(board, product_id), k, filters, CLOCK_MS)
+def related(board: Recommender, product_id: str, k: int, filters: Filters = ANY) -> Related:
+    return board.related(row(board, product_id), k, filters, CLOCK_MS)
 
 
-def test_similarity_is_half_factors_and_half_common_buyers() -> None:
+def test_substitutes_are_of_the_same_category_with_all_their_reasons() -> None:
     board = composed(only(neighbours=1.0))
-    picks = similar(board, "p02", 3)
-    assert ids(board, picks) == ["p00", "p04", "p06"]
-    # Three of four even customers bought each even product, two of them any pair: 2 / ((3 + 1)^½ · (3 + 1)^½).
-    factors = board.model.similar.vectors.astype(np.float64)
-    expected = [0.5 * factors[2] @ factors[pick.product] + 0.5 * 2 / 4 for pick in picks]
-    assert [pick.score for pick in picks] == pytest.approx(expected)
-    assert {(pick.reason.code, pick.reason.product) for pick in picks} == {(ReasonCode.SIMILAR, 2)}
-    assert [pick.reason.weight for pick in picks] == pytest.approx([pick.score - 0.25 for pick in picks])
-    assert similar(board, "p02", 3, Filters(category="electronics", max_price=0))[0].product == 0
+    picks = related(board, "p02", 3).substitutes
+    assert ids(board, picks) == ["p04", "p06", "p00"], "of equally like ones the price decides"
+    assert {(pick.reason.code, pick.reason.product) for pick in picks} == {(ReasonCode.SAME_CATEGORY, 2)}
+    assert {ReasonCode.SIMILAR, ReasonCode.LIKE_NAME} <= set(picks[0].reason.also)
+    assert {pick.reason.weight for pick in picks} == {board.model.likeness.weights.category}
+    (cheap,) = related(board, "p02", 3, Filters(category="electronics", max_price=0)).substitutes
+    assert cheap.product == 0
 
 
-def test_a_product_without_factors_is_like_what_is_bought_with_it(board: Recommender) -> None:
-    assert similar(board, "p90", 3) == ()
-    fresh = recommender_of(checkerboard())
-    buy(fresh, "u00", "p90")
-    (first, *_) = similar(fresh, "p90", 3)
-    assert first.reason.code == ReasonCode.BOUGHT_TOGETHER
-    assert ids(fresh, (first,)) == ["p02"]
-    # One common buyer; of p90 one, of p02 three, and the shrinkage of 100.
-    assert first.score == first.reason.weight == pytest.approx(0.5 / (101 * 103) ** 0.5)
+def test_complements_are_of_other_categories_with_the_number_of_orders() -> None:
+    board = basket_board()
+    complements = related(board, "p02", 3).complements
+    assert ids(board, complements) == ["p03"], "p02 is in 9 orders with p03, of another category"
+    assert (complements[0].reason.code, complements[0].reason.orders) == (ReasonCode.BOUGHT_TOGETHER, 9)
+    board.live.apply(Purchase(None, row(board, "p02"), 1, CUT_OFF_MS, order=1))
+    board.live.apply(Purchase(None, row(board, "p05"), 1, CUT_OFF_MS, order=1))
+    assert set(ids(board, related(board, "p02", 3).complements)) == {"p03", "p05"}, "an order of this second counts"
 
 
-def test_similar_products_of_longer_ago_come_last() -> None:
+def test_a_product_of_which_nothing_is_known_gets_popular_products_and_says_so(board: Recommender) -> None:
+    answer = related(board, "p90", 3)
+    assert ids(board, answer.substitutes) == ["p00", "p01", "p02"]
+    assert {pick.reason.code for pick in answer.substitutes} == {ReasonCode.POPULAR}
+    assert answer.complements == ()
+
+
+def test_substitutes_of_longer_ago_come_last() -> None:
     board = recommender_of(replace(checkerboard(), last_sold_ms=CUT_OFF_MS - 40 * DAY_MS))
     buy(board, None, "p06")
-    assert ids(board, similar(board, "p02", 3)) == ["p06", "p00", "p04"]
-    assert ids(board, similar(board, "p02", 1)) == ["p06"]
+    assert ids(board, related(board, "p02", 3).substitutes)[0] == "p06"
+    assert ids(board, related(board, "p02", 1).substitutes) == ["p06"]
+
+
+def varied(variety: Variety) -> Recommender:
+    board = composed(only(popularity=1.0))
+    return Recommender(board.model, board.model.live_state(), variety=variety)
+
+
+def test_of_one_category_no_more_than_the_setting_says_unless_asked_for() -> None:
+    board = varied(Variety(alike=False, same_category=1))
+    assert shown(board, for_user(board, "nobody", 3)) == ["p90", "p00", "p01"]
+    assert shown(board, for_user(board, "u01", 2)) == ["p90", "p00"]
+    alike = Filters(alike=True)
+    assert shown(board, for_user(board, "u01", 3, alike)) == ["p90", "p00", "p01"]
+    assert shown(board, for_basket(board, ["p00"], 3)) == ["p90", "p01", "p02"]
+    assert shown(board, for_user(board, "nobody", 2, Filters(category="electronics"))) == ["p00", "p02"]
+    assert len(for_user(board, "nobody", 100).picks) == 9, "k beyond the catalogue gives what there is"
+
+
+def test_a_pool_without_enough_categories_is_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recommender, "POOL", 1)
+    board = varied(Variety(alike=False, same_category=1))
+    assert shown(board, for_user(board, "nobody", 3)) == ["p90", "p00", "p01"]
+
+
+def test_with_variety_a_batch_equals_its_single_answers() -> None:
+    board = varied(Variety(weight=0.3))
+    users = [f"u{number:02d}" for number in range(8)] + ["nobody"]
+    assert board.for_users(users, 3, ANY, CLOCK_MS) == [for_user(board, user, 3) for user in users]
 
 
 def test_k_beyond_the_catalogue_gives_what_there_is(board: Recommender) -> None:

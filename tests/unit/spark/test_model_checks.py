@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import cast
 
+from recsys.answers import Answer, Pick, Reason, ReasonCode, Strategy
 from recsys.evaluation.gate import ModelCheck
 from recsys.model_format import read_manifest
-from recsys.recommender import Answer, Pick, Reason, ReasonCode, Strategy
 from services.common.object_store import ObjectStore
 from spark import model_checks
 from spark.model_checks import fault_of

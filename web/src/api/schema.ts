@@ -299,8 +299,11 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Similar products
-         * @description The most similar products, or bestsellers of its category while the recommender is unavailable.
+         * Substitutes and complements
+         * @description `items`: k products that meet the same need. `complements`: k products that are bought with it.
+         *
+         *     Where nothing is known that could be like the product, `items` are popular products; while the recommender is
+         *     unavailable, bestsellers of its category.
          */
         get: operations["similar_v1_products__product_id__similar_get"];
         put?: never;
@@ -1012,22 +1015,27 @@ export interface components {
         ReasonEntry: {
             /**
              * Code
-             * @description The largest term of the score: bought_together, customers_like_you, category, bought_before, popular or similar. Later versions may add codes.
+             * @description The largest term of the score: bought_together, customers_like_you, category, bought_before or popular; of a substitute: same_category, like_name, same_brand, similar (bought by the same customers), like_orders (bought with the same products), like_price or popular. Later versions may add codes.
              * @example bought_together
              */
             code: string;
             /**
              * Product Id
-             * @description The product of the purchases or the basket that contributes most to that term.
+             * @description The product of the purchases or the basket that contributes most to that term; of a substitute or a complement, the product asked about.
              */
             product_id: string | null;
             /** Weight */
             weight: number;
             /**
              * Orders
-             * @description For a basket: how many orders hold this product and `product_id`. Null where the reason does not come from orders.
+             * @description For a basket or a complement: how many orders hold this product and `product_id`. Null where the reason does not come from orders.
              */
             orders?: number | null;
+            /**
+             * Also
+             * @description Of a substitute: the codes of its other reasons, the largest first. Null of other answers.
+             */
+            also?: string[] | null;
         };
         /**
          * RecommendationList
@@ -1116,6 +1124,12 @@ export interface components {
              * @description Exclude products that the customer bought, or that are in the basket. Default for a customer: as the weights of the model say, which a validation chose (groceries are bought again). During an outage of the recommender, the last model's choice stays; before the first model, they are excluded. Default for a basket: its products are excluded.
              */
             exclude_purchased?: boolean | null;
+            /**
+             * Alike
+             * @description Products may be alike, and the best come by score alone. Without it no two of the first ten have the same name and category, as far as there are others.
+             * @default false
+             */
+            alike: boolean;
         };
         /**
          * RecommendedItem
@@ -1270,7 +1284,9 @@ export interface components {
         ShopSystem: "shopify" | "woocommerce";
         /**
          * SimilarProducts
-         * @description Products like one product.
+         * @description What meets the same need as one product, and what is bought with it.
+         *
+         *     `strategy`: `popular` where nothing is known that could be like the product, so that `items` are popular products.
          */
         SimilarProducts: {
             /**
@@ -1292,8 +1308,16 @@ export interface components {
              * @description Age in milliseconds of what the model has read of the purchase stream; null where it has read nothing since its training cut-off.
              */
             state_age_ms: number | null;
-            /** Items */
+            /**
+             * Items
+             * @description Substitutes, the most similar first.
+             */
             items: components["schemas"]["RecommendedItem"][];
+            /**
+             * Complements
+             * @description Products of other categories in the same orders, no two of them alike. May be empty.
+             */
+            complements: components["schemas"]["RecommendedItem"][];
             /** Message */
             message?: string | null;
         };
@@ -1911,6 +1935,8 @@ export interface operations {
                 max_price?: string | null;
                 /** @description Exclude products that the customer bought. Default: as the weights of the model say, which a validation chose (groceries are bought again). During an outage of the recommender, the last model's choice stays; before the first model, they are excluded. */
                 exclude_purchased?: boolean | null;
+                /** @description Products may be alike, and the best come by score alone. Without it no two of the first ten have the same name and category, as far as there are others. */
+                alike?: boolean;
             };
             header?: never;
             path: {

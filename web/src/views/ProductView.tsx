@@ -16,8 +16,7 @@ import { productPath } from "../router/route";
 import { Empty, Failed, Loading, Panel } from "../ui/Panel";
 import styles from "./ProductView.module.css";
 
-const SIMILAR = 6;
-const TOGETHER = 3;
+const EACH = 6;
 const BEST = 20;
 
 /** One product: what it is, how it sells, what is like it and what goes with it. Without an id, the best-selling ones. */
@@ -88,17 +87,16 @@ function Shown({ productId }: { productId: string }) {
 
 function Related({ product }: { product: Product }) {
   const { product_id: productId } = product;
-  const similar = useQuery(`similar:${productId}`, (signal) => api.similar(productId, SIMILAR, signal));
-  const wanted = { product_ids: [productId], k: TOGETHER };
-  const together = useQuery(`together:${productId}`, (signal) => api.basket(wanted, signal));
+  const similar = useQuery(`similar:${productId}`, (signal) => api.similar(productId, EACH, signal));
+  const together = { ...similar, data: similar.data && { ...similar.data, items: similar.data.complements } };
   const titleOf = (id: string): string | null => (id === productId ? productTitle(product) : null);
   return (
     <>
-      <Panel title="Bought together" note="recommendations for a basket with this product">
-        <Recommended answer={together} titleOf={titleOf} empty="No product is known to be bought with this one." />
+      <Panel title="Substitutes" note="what meets the same need">
+        <Recommended answer={similar} titleOf={titleOf} empty="No product is known to be like this one." />
       </Panel>
-      <Panel title="Similar products" note="bought by the same customers">
-        <Recommended answer={similar} titleOf={titleOf} empty="No similar product is known." />
+      <Panel title="Bought together" note="other kinds of products in the same orders">
+        <Recommended answer={together} titleOf={titleOf} empty="No product is known to be bought with this one." />
       </Panel>
     </>
   );

@@ -24,22 +24,31 @@ class ReasonEntry(ResponseModel):
     code: Annotated[
         str,
         Field(
-            description="The largest term of the score: bought_together, customers_like_you, category, bought_before, "
-            "popular or similar. Later versions may add codes.",
+            description="The largest term of the score: bought_together, customers_like_you, category, bought_before "
+            "or popular; of a substitute: same_category, like_name, same_brand, similar (bought by the same "
+            "customers), like_orders (bought with the same products), like_price or popular. Later versions may add "
+            "codes.",
             examples=["bought_together"],
         ),
     ]
     product_id: Annotated[
         str | None,
-        Field(description="The product of the purchases or the basket that contributes most to that term."),
+        Field(
+            description="The product of the purchases or the basket that contributes most to that term; of a "
+            "substitute or a complement, the product asked about."
+        ),
     ]
     weight: float
     orders: Annotated[
         int | None,
         Field(
-            description="For a basket: how many orders hold this product and `product_id`. Null where the reason does "
-            "not come from orders."
+            description="For a basket or a complement: how many orders hold this product and `product_id`. Null where "
+            "the reason does not come from orders."
         ),
+    ] = None
+    also: Annotated[
+        list[str] | None,
+        Field(description="Of a substitute: the codes of its other reasons, the largest first. Null of other answers."),
     ] = None
 
 
@@ -77,12 +86,19 @@ class RecommendationList(ResponseModel):
 
 
 class SimilarProducts(ResponseModel):
-    """Products like one product."""
+    """What meets the same need as one product, and what is bought with it.
+
+    `strategy`: `popular` where nothing is known that could be like the product, so that `items` are popular products.
+    """
 
     product_id: Id
     strategy: Strategy
     model_version: ModelVersion | None
     variant: VariantName | None
     state_age_ms: StateAge
-    items: list[RecommendedItem]
+    items: Annotated[list[RecommendedItem], Field(description="Substitutes, the most similar first.")]
+    complements: Annotated[
+        list[RecommendedItem],
+        Field(description="Products of other categories in the same orders, no two of them alike. May be empty."),
+    ]
     message: str | None = None

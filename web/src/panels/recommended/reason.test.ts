@@ -32,6 +32,11 @@ it("has words for every reason", () => {
   expect(reasonText(because("similar"), null)).toBe("Bought by the same customers");
 });
 
+it("names all that makes a product a substitute", () => {
+  const reason = { ...because("same_category", 0.5).reason, also: ["like_name", "new_part"] };
+  expect(reasonText({ ...item, reason }, null)).toBe("Same kind of product, like name, new part");
+});
+
 it("does not invent what it does not know", () => {
   expect(reasonText(because("bought_together"), null)).toBe("Bought together with an earlier purchase");
   expect(becauseOf(because("popular"))).toBeNull();

@@ -4,7 +4,7 @@ import { formatCount, formatShortShare } from "../../format/numbers";
 const STRATEGY: Record<Strategy, string> = {
   personal: "Chosen for this customer",
   basket: "Goes with this basket",
-  similar: "Like this product",
+  similar: "By what it is, and by what its buyers do",
   popular: "Popular products: too little is known for a personal choice",
   popular_fallback: "Popular products: no model could answer",
 };
@@ -15,7 +15,12 @@ const REASON: Record<string, string> = {
   customers_like_you: "Bought by customers like this one",
   bought_before: "Bought before, and likely to be due again",
   category: "From a category that goes with what was bought",
+  same_category: "Same kind of product",
+  like_name: "Like name",
+  same_brand: "Same brand",
+  like_price: "Like price",
   similar: "Bought by the same customers",
+  like_orders: "Bought with the same products",
 };
 
 /** Reasons that another product carries, before its name. */
@@ -33,10 +38,15 @@ export const becauseOf = ({ reason }: RecommendedItem): string | null =>
 export function reasonText(item: RecommendedItem, title: string | null): string {
   const { code } = item.reason;
   const because = BECAUSE_OF[code];
-  const words =
-    because === undefined ? (REASON[code] ?? code.replaceAll("_", " ")) : `${because} ${title ?? "an earlier purchase"}`;
-  return `${words}${inOrders(item)}${shareOfScore(item)}`;
+  const words = because === undefined ? reasonOf(code) : `${because} ${title ?? "an earlier purchase"}`;
+  return `${words}${inOrders(item)}${also(item) || shareOfScore(item)}`;
 }
+
+const reasonOf = (code: string): string => REASON[code] ?? code.replaceAll("_", " ");
+
+/** The other reasons of a substitute: ", like name, same brand". */
+const also = ({ reason }: RecommendedItem): string =>
+  (reason.also ?? []).map((code) => `, ${reasonOf(code).toLowerCase()}`).join("");
 
 /** In how many orders both were bought, where that is the reason: " in 312 orders". */
 function inOrders({ reason }: RecommendedItem): string {
