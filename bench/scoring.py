@@ -81,7 +81,7 @@ def random_recommender(users: int, items: int, rank: int, *, alike: bool = False
         initial_state=_random_seed(users, items, rng),
         gate=Gate(),
     )
-    return Recommender(model, model.live_state(), variety=Variety(weight=0.1))
+    return Recommender(model, model.live_state(), variety=Variety())
 
 
 def _random_catalogue(items: int, rng: np.random.Generator) -> Catalogue:

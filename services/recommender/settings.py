@@ -23,7 +23,7 @@ class RecommenderSettings(ServiceSettings, KafkaSettings, S3Settings, EventSetti
     recommender_patience_s: float = Field(default=5.0, ge=0)
     # Variety of the first ten products of an answer: likeness against relevance, 0 to 1; 0 is no re-ranking but for the
     # limits below. Requests with `alike` get the best by score alone.
-    recommendations_variety: float = Field(default=0.1, ge=0, le=1)
+    recommendations_variety: float = Field(default=0.0, ge=0, le=1)
     # No two are of the same name and category, or of the same category with nearly the same factors.
     recommendations_no_alike: bool = True
     # At most so many of one brand, and of one category; 0: any number.

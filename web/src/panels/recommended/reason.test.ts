@@ -34,7 +34,7 @@ it("has words for every reason", () => {
 
 it("names all that makes a product a substitute", () => {
   const reason = { ...because("same_category", 0.5).reason, also: ["like_name", "new_part"] };
-  expect(reasonText({ ...item, reason }, null)).toBe("Same kind of product, like name, new part");
+  expect(reasonText({ ...item, reason }, null)).toBe("Same kind of product, similar name, new part");
 });
 
 it("does not invent what it does not know", () => {

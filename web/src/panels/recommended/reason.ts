@@ -4,7 +4,7 @@ import { formatCount, formatShortShare } from "../../format/numbers";
 const STRATEGY: Record<Strategy, string> = {
   personal: "Chosen for this customer",
   basket: "Goes with this basket",
-  similar: "By what it is, and by what its buyers do",
+  similar: "Chosen for this product",
   popular: "Popular products: too little is known for a personal choice",
   popular_fallback: "Popular products: no model could answer",
 };
@@ -16,9 +16,9 @@ const REASON: Record<string, string> = {
   bought_before: "Bought before, and likely to be due again",
   category: "From a category that goes with what was bought",
   same_category: "Same kind of product",
-  like_name: "Like name",
+  like_name: "Similar name",
   same_brand: "Same brand",
-  like_price: "Like price",
+  like_price: "Similar price",
   similar: "Bought by the same customers",
   like_orders: "Bought with the same products",
 };
@@ -44,7 +44,7 @@ export function reasonText(item: RecommendedItem, title: string | null): string 
 
 const reasonOf = (code: string): string => REASON[code] ?? code.replaceAll("_", " ");
 
-/** The other reasons of a substitute: ", like name, same brand". */
+/** The other reasons of a substitute: ", similar name, same brand". */
 const also = ({ reason }: RecommendedItem): string =>
   (reason.also ?? []).map((code) => `, ${reasonOf(code).toLowerCase()}`).join("");
 
