@@ -5,7 +5,7 @@ recent to one another, and one event from tomorrow does not make today's sales l
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np

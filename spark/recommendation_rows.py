@@ -8,9 +8,10 @@ from functools import lru_cache
 
 import pyarrow as pa
 
+from recsys.answers import Answer
 from recsys.catalogue import Filters
 from recsys.model import Model, load_model
-from recsys.recommender import Answer, Recommender
+from recsys.recommender import Recommender
 from services.common.model_registry import folder_of
 from services.common.money import format_cents
 from services.common.object_store import ObjectStore

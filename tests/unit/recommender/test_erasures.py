@@ -4,9 +4,9 @@ import asyncio
 from typing import Any, cast
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
+from recsys.answers import Strategy
 from recsys.catalogue import Filters
 from recsys.model import load_model
-from recsys.recommender import Strategy
 from recsys.stream_apply import Deduplicator, StreamApplier
 from services.common.erasure_list import add_erased
 from services.recommender.erasures import ErasureFollower
