@@ -1,6 +1,5 @@
 """The gateway reads live tables that are spread over the slots of a real cluster."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from local.process import Program
 from tests.support.engines import running
 from tests.support.gateway_app import client_of, settings_of
 from tests.support.gateway_tables import MYSTERY, PHONE, SHOP, TableWriter
+from tests.support.polling import wait_until
 
 
 class ClusterEngine(ValkeyEngine):
@@ -36,11 +36,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _wait_until_ok(client: "redis.Redis") -> None:
-    for _attempt in range(100):
-        if b"cluster_state:ok" in bytes(client.execute_command("CLUSTER", "INFO")):  # type: ignore[no-untyped-call]
-            return
-        time.sleep(0.1)
-    raise AssertionError("the cluster does not come up")
+    def is_ok() -> bool:
+        return b"cluster_state:ok" in bytes(client.execute_command("CLUSTER", "INFO"))  # type: ignore[no-untyped-call]
+
+    wait_until(is_ok, "the cluster comes up", pause_s=0.1)
 
 
 async def test_every_kind_of_reading(cluster: str) -> None:

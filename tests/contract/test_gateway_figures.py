@@ -43,7 +43,7 @@ async def get(gateway: httpx.AsyncClient, path: str, **query: Any) -> Any:
 
 async def summary(gateway: httpx.AsyncClient, events: int) -> Summary:
     """The summary once it counts so many events: it is read in the background."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while True:
             answer = Summary.model_validate(await get(gateway, "/v1/stats/summary"))
             if answer.events == events:

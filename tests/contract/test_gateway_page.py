@@ -184,7 +184,7 @@ async def test_without_engines_neither_answer_tells_an_address_but_the_log_does(
 
 async def asked(gateway: httpx.AsyncClient) -> SystemResponse:
     """The system's state after the first round of questions."""
-    for _attempt in range(200):
+    for _attempt in range(1_200):
         answer = SystemResponse.model_validate((await gateway.get("/v1/system")).json())
         if answer.as_of is not None and all(part.status != "unknown" for part in answer.parts):
             return answer

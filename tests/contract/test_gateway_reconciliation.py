@@ -14,6 +14,7 @@ from services.common.reconciliation import LATEST, Drift, FigureDifference, Reco
 from services.common.settings import S3Settings
 from services.gateway.api.schemas.reconciliation import ReconciliationResponse
 from tests.support.gateway_app import client_of, settings_of
+from tests.support.polling import eventually
 
 AGREED = Reconciliation(
     version="20261122T143500Z-0a1b2c",
@@ -53,15 +54,16 @@ async def gateway(s3: S3Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 async def answered(gateway: httpx.AsyncClient, **expected: object) -> ReconciliationResponse:
     """The answer, once it has these values."""
-    answer = None
-    for _attempt in range(200):
+    answers: list[ReconciliationResponse] = []
+
+    async def has_them() -> bool:
         response = await gateway.get("/v1/stats/reconciliation")
         assert response.status_code == 200, response.text
-        answer = ReconciliationResponse.model_validate(response.json())
-        if all(getattr(answer, name) == value for name, value in expected.items()):
-            return answer
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"not {expected} but {answer}")
+        answers.append(ReconciliationResponse.model_validate(response.json()))
+        return all(getattr(answers[-1], name) == value for name, value in expected.items())
+
+    await eventually(has_them, f"the answer has {expected}", pause_s=0.05)
+    return answers[-1]
 
 
 async def metrics(gateway: httpx.AsyncClient) -> dict[str, float]:

@@ -1,6 +1,5 @@
 """Events sent in over HTTP reach a real Kafka, and the lag is told from its offsets."""
 
-import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -16,6 +15,7 @@ from services.gateway.api.schemas.events import EventsResponse
 from tests.support.engines import TopicFactory, TopicNames
 from tests.support.gateway_app import client_of, settings_of
 from tests.support.gateway_tables import PHONE, TableWriter
+from tests.support.polling import eventually
 from tests.support.webhooks import encode, shopify_line, shopify_order, signature
 
 SECRET = "a-secret-of-this-shop"
@@ -48,22 +48,29 @@ async def gateway(redis_url: str, kafka: str, names: TopicNames) -> AsyncIterato
 
 async def connected(gateway: httpx.AsyncClient) -> None:
     """Wait until the gateway's connections to Kafka stand."""
-    for _attempt in range(200):
+
+    async def reached() -> bool:
         parts = (await gateway.get("/v1/system")).json()["parts"]
-        if any(part["name"] == "kafka" and part["status"] == "ok" for part in parts):
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("the gateway does not reach Kafka")
+        return any(part["name"] == "kafka" and part["status"] == "ok" for part in parts)
+
+    await eventually(reached, "the gateway reaches Kafka")
 
 
 async def post(gateway: httpx.AsyncClient, body: Any) -> httpx.Response:
     """Post, once the producer is connected too: it connects apart from the offset poller."""
-    for _attempt in range(100):
-        answer = await gateway.post("/v1/events", json=body)
-        if answer.status_code != 503:
-            return answer
-        await asyncio.sleep(0.05)
-    raise AssertionError(answer.text)
+    return await post_bytes(gateway, json.dumps(body).encode())
+
+
+async def post_bytes(gateway: httpx.AsyncClient, body: bytes) -> httpx.Response:
+    """Post JSON as it is, once the producer is connected."""
+    answers: list[httpx.Response] = []
+
+    async def taken() -> bool:
+        answers.append(await gateway.post("/v1/events", content=body, headers={"Content-Type": "application/json"}))
+        return answers[-1].status_code != 503
+
+    await eventually(taken, "the producer is connected")
+    return answers[-1]
 
 
 async def records(kafka: str, topic: str) -> list[Any]:
@@ -104,12 +111,7 @@ async def test_numbers_keep_their_text(gateway: httpx.AsyncClient, kafka: str, n
     body = b'{"price": 162.010, "unknown": 1.0000000000000000001, ' + json.dumps(EVENT)[1:].encode().replace(
         b'"price": "162.01", ', b""
     )
-    answer = await gateway.post("/v1/events", content=body, headers={"Content-Type": "application/json"})
-    for _attempt in range(50):
-        if answer.status_code != 503:
-            break
-        await asyncio.sleep(0.1)
-        answer = await gateway.post("/v1/events", content=body, headers={"Content-Type": "application/json"})
+    answer = await post_bytes(gateway, body)
     assert answer.status_code == 202, answer.text
     (record,) = await records(kafka, names.purchases)
     assert b'"price":162.010,"unknown":1.0000000000000000001,' in record.value
@@ -254,21 +256,19 @@ async def test_kafka_away(redis_url: str) -> None:
 
 async def test_lag_is_what_lies_behind_the_marks(gateway: httpx.AsyncClient, redis_url: str, names: TopicNames) -> None:
     await post(gateway, [EVENT] * 5)
-    assert await lag(gateway, 5) == 5
+    await lag_becomes(gateway, 5)
     partition = (await post(gateway, EVENT)).json()["verdicts"][0]["partition"]
     writer = TableWriter(redis_url)
     writer.write([replace(PHONE)])
     writer.redis.hset(writer.keys[0]("marks"), f"{names.purchases}/{partition}", "4")
     writer.close()
-    assert await lag(gateway, 2) == 2
+    await lag_becomes(gateway, 2)
 
 
-async def lag(gateway: httpx.AsyncClient, expected: int) -> int | None:
-    """The lag once it is as expected, or after a while as it is."""
-    found = None
-    for _attempt in range(60):
-        found = (await gateway.get("/v1/stats/summary")).json()["lag"]
-        if found == expected:
-            break
-        await asyncio.sleep(0.05)
-    return found
+async def lag_becomes(gateway: httpx.AsyncClient, expected: int) -> None:
+    """Wait until the summary has this lag."""
+
+    async def reached() -> bool:
+        return bool((await gateway.get("/v1/stats/summary")).json()["lag"] == expected)
+
+    await eventually(reached, f"a lag of {expected}")
