@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from services.common.metrics import GATEWAY_SHED
 from services.gateway.api.overload import SheddingMiddleware, StandingQueue
+from tests.support.metrics import growth
 
 LIMIT = 4
 PATH = "/v1/users/42/recommendations"
@@ -101,7 +101,7 @@ def client_of(shop: Shop) -> httpx.AsyncClient:
 
 
 async def test_refused_requests_may_come_again_in_a_second() -> None:
-    before, shop = GATEWAY_SHED._value.get(), Shop()
+    shed, shop = growth("gateway_shed_total"), Shop()
     async with client_of(shop) as client, asyncio.timeout(60):
         asked = [asyncio.create_task(client.get(PATH)) for _ in range(20)]
         refused = [await one for one in islice(asyncio.as_completed(asked), 12)]
@@ -111,7 +111,7 @@ async def test_refused_requests_may_come_again_in_a_second() -> None:
     assert {answer.headers["retry-after"] for answer in refused} == {"1"}
     assert refused[0].json()["status"] == 503
     assert [answer.status_code for answer in answers].count(200) == 8
-    assert GATEWAY_SHED._value.get() - before == 12
+    assert shed() == 12
 
 
 @pytest.mark.parametrize("path", ["/v1/stats/summary", "/v1/users/42", "/v1/recommendations"])
