@@ -170,7 +170,8 @@ def _figures(answers: Answers) -> Json:
     methods = {}
     for place, name in enumerate(answers.methods):
         hits = found["hr@3"][place]
-        ratio = blocks.means(hits) / np.maximum(blocks.means(first), 1e-12)
+        with np.errstate(divide="ignore", invalid="ignore"):  # a resample without a hit has no ratio
+            ratio = blocks.means(hits) / blocks.means(first)
         methods[name] = {
             "hr@3": _interval(hits, blocks),
             "ndcg@10": _interval(found["ndcg@10"][place], blocks),

@@ -12,6 +12,14 @@ from spark.evaluate_similar import Shop
 Json = dict[str, Any]
 _SHOWN = 3
 _UNKNOWN = "unknown"
+_PAGE_HEAD = (
+    "# Substitutes and complements of some products",
+    "",
+    "The best seller of each of the best-selling categories, as of the split, with the first three of each list: name, "
+    "brand, price.",
+    "Written by `python -m spark.evaluate --task similar --page FILE`.",
+    "",
+)
 
 
 def text(document: Json) -> str:
@@ -51,7 +59,7 @@ def _range(figure: Sequence[float]) -> str:
 def product_page(shop: Shop, products: int) -> str:
     """The best sellers of the best-selling categories, one each, with substitutes and complements, as Markdown."""
     pairs, catalogue = shop.order_pairs, shop.catalogue
-    rows = ["| product | substitutes | complements (orders with both) |", "|---|---|---|"]
+    rows = [*_PAGE_HEAD, "| product | substitutes | complements (orders with both) |", "|---|---|---|"]
     for product in _best_of_categories(shop, products):
         allowed = shop.on_sale.copy()
         allowed[product] = False
