@@ -19,13 +19,14 @@ from typing import ParamSpec, TypeVar
 import duckdb
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import ValidationError
 
 from local.mapping import seed_copy
 from local.reference import ReferenceFigures, Section, Sections, UnusableFile, Value
 from local.served_figures import Get, Json, details, live_sections, report_sections
 from local.stack import StackError
 from services.common.object_store import ObjectStore
-from services.common.settings import EventSettings, S3Settings, ShopSettings
+from services.common.settings import EventSettings, S3Settings, ShopSettings, explain
 from services.common.storage_errors import NoSuchObject
 
 SHARE_TOLERANCE = 1e-6  # shares are quotients, not money
@@ -60,15 +61,19 @@ class Comparison:
 
 def main(arguments: list[str] | None = None) -> int:
     """Compare as the command line says; returns the exit status."""
-    options = _options(arguments)
     try:
+        options = _options(arguments)
         reference = _reference(options)
+        store = S3Settings()
+    except ValidationError as error:
+        print(explain(error), file=sys.stderr)
+        return 2
     except (UnusableFile, StackError, duckdb.Error) as error:
         print(error, file=sys.stderr)
         return 2
     try:
         with httpx.Client(base_url=options.gateway, timeout=60) as client:
-            report = None if options.no_report else _stored_report(S3Settings())
+            report = None if options.no_report else _stored_report(store)
             return verify(reference, _getter(client), report, options.wait)
     except NoAnswer as error:
         print(error, file=sys.stderr)

@@ -3,6 +3,7 @@
 Every field is set by `TILLSTREAM_<FIELD>`, e.g. `TILLSTREAM_KAFKA_BOOTSTRAP=broker:9092`.
 """
 
+import re
 from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Literal
@@ -31,6 +32,24 @@ def _known_zone(name: str) -> str:
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 
 
+def _like(pattern: str, example: str) -> AfterValidator:
+    """Requires an address that a client can use: a wrong one is one line at start, and no client's traceback later."""
+    wanted = re.compile(pattern)
+
+    def check(address: str) -> str:
+        if wanted.match(address) is None:
+            raise ValueError(f"is not an address such as {example}")  # not its value: it may hold a password
+        return address
+
+    return AfterValidator(check)
+
+
+RedisUrl = Annotated[str, _like(r"(rediss?://[^/\s]+|unix://)\S*$", "redis://127.0.0.1:6379/0")]
+HttpUrl = Annotated[str, _like(r"https?://[^/\s]+\S*$", "http://127.0.0.1:8333")]
+Brokers = Annotated[str, _like(r"[^\s,/]+:\d+(,[^\s,/]+:\d+)*$", "broker-1:9092,broker-2:9092")]
+_empty_is_none = BeforeValidator(lambda given: given or None)
+
+
 def _also(name: str, old_name: str) -> AliasChoices:
     """A setting's variable, and the one that it had before; where both are set the first decides."""
     return AliasChoices(_PREFIX + name, _PREFIX + old_name)
@@ -51,9 +70,7 @@ class ServiceSettings(Settings):
     drain_seconds: float = Field(default=0.0, ge=0, le=300)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     # Where traces go: an OTLP collector's base URL for HTTP, such as http://127.0.0.1:4318. Without it there are none.
-    traces_endpoint: Annotated[str | None, BeforeValidator(lambda given: given or None)] = Field(
-        default=None, pattern=r"^https?://[^/\s]+"
-    )
+    traces_endpoint: Annotated[HttpUrl | None, _empty_is_none] = None
     # Share of the requests and of the producer's rows that are traced. Runs of the batch job always are.
     traces_ratio: float = Field(default=0.01, ge=0, le=1)
 
@@ -67,7 +84,7 @@ class BuildSettings(Settings):
 class KafkaSettings(Settings):
     """Brokers, security protocol (plaintext on one machine, IAM over TLS on MSK) and topics."""
 
-    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_bootstrap: Brokers = "127.0.0.1:9092"
     kafka_security: Literal["plaintext", "msk_iam"] = "plaintext"
     # How soon every client notices new partitions, in seconds. Kafka's own default is five minutes.
     kafka_metadata_seconds: float = Field(default=20.0, gt=0, le=300)
@@ -80,7 +97,7 @@ class KafkaSettings(Settings):
 class RedisSettings(Settings):
     """The Redis of the live tables, and their number of shards."""
 
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
     redis_cluster: bool = False
     shards: int = Field(default=1, ge=1, le=1024)
 
@@ -88,7 +105,7 @@ class RedisSettings(Settings):
 class S3Settings(Settings):
     """The bucket of archive and models. Without keys the AWS default credential chain applies."""
 
-    s3_endpoint: str | None = None
+    s3_endpoint: Annotated[HttpUrl | None, _empty_is_none] = None
     s3_bucket: str = "tillstream"
     s3_access_key: str | None = None
     s3_secret_key: SecretStr | None = None

@@ -5,7 +5,17 @@ from typing import Any, Self
 import pytest
 from pydantic import SecretStr, ValidationError, model_validator
 
-from services.common.settings import DeadLetterLimits, Port, ServiceSettings, Settings, ShopSettings, explain
+from services.common.settings import (
+    DeadLetterLimits,
+    KafkaSettings,
+    Port,
+    RedisSettings,
+    S3Settings,
+    ServiceSettings,
+    Settings,
+    ShopSettings,
+    explain,
+)
 
 
 class Shop(ServiceSettings, ShopSettings):
@@ -42,6 +52,31 @@ def test_every_mistake_is_named_by_its_variable_in_one_line(monkeypatch: pytest.
 def test_a_rule_of_our_own_is_said_in_its_own_words() -> None:
     said = explained(Shop, time_zone="Mars/Olympus")
     assert said == "TILLSTREAM_TIME_ZONE: 'Mars/Olympus' is not an IANA time zone such as Europe/Berlin"
+
+
+class Engines(KafkaSettings, RedisSettings, S3Settings):
+    """Where the engines are."""
+
+
+@pytest.mark.parametrize(
+    ("setting", "wrong", "right"),
+    [
+        ("kafka_bootstrap", "broker", "one:9092,[::1]:9093"),
+        ("kafka_bootstrap", "kafka://broker:9092", "b-1.shop.kafka.eu-central-1.amazonaws.com:9098"),
+        ("redis_url", "127.0.0.1:6379", "rediss://shop:word@cache.example:6379/0"),
+        ("redis_url", "http://:word@cache", "unix:///run/valkey.sock"),
+        ("s3_endpoint", "store:8333", "https://store.example"),
+    ],
+)
+def test_an_address_that_no_client_can_use_is_refused_at_start(setting: str, wrong: str, right: str) -> None:
+    said = explained(Engines, **{setting: wrong})
+    assert said.startswith(f"TILLSTREAM_{setting.upper()}: is not an address such as ")
+    assert "word" not in said
+    assert getattr(Engines.model_validate({setting: right}), setting) == right
+
+
+def test_an_empty_endpoint_is_that_of_aws() -> None:
+    assert S3Settings(s3_endpoint="").s3_endpoint is None
 
 
 def test_a_rule_over_several_settings_speaks_for_itself() -> None:

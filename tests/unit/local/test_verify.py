@@ -13,7 +13,7 @@ import pytest
 from local import reference as truth_module
 from local.reference import ReferenceFigures, UnusableFile
 from local.served_figures import cents
-from local.verify import NoAnswer, verify, wait_until_applied
+from local.verify import NoAnswer, main, verify, wait_until_applied
 
 NEWEST = datetime(2026, 1, 1, tzinfo=UTC)
 HEADER = "event_time,order_id,product_id,category_id,category_code,brand,price,user_id"
@@ -342,3 +342,12 @@ def add_a_cent(revenue: str) -> str:
     more = cents(revenue) + 1
     sign = "-" if more < 0 else ""
     return f"{sign}{abs(more) // 100}.{abs(more) % 100:02d}"
+
+
+def test_wrong_settings_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TILLSTREAM_TIME_ZONE", "Mars/Olympus")
+    assert main(["--csv", str(tmp_path / "none.csv")]) == 2
+    said = capsys.readouterr().err
+    assert said == "TILLSTREAM_TIME_ZONE: 'Mars/Olympus' is not an IANA time zone such as Europe/Berlin\n"
