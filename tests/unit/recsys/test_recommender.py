@@ -457,7 +457,10 @@ def test_of_one_category_no_more_than_the_setting_says_unless_asked_for() -> Non
 def test_a_pool_without_enough_categories_is_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recommender, "POOL", 1)
     board = varied(Variety(alike=False, same_category=1))
-    assert shown(board, for_user(board, "nobody", 3)) == ["p90", "p00", "p01"]
+    answer = for_user(board, "nobody", 3, Filters(exclude=("p01", "p03")))
+    assert shown(board, answer) == ["p90", "p00", "p05"], (
+        "the best three are p90, p00 and p02, of one category with p00"
+    )
 
 
 def test_with_variety_a_batch_equals_its_single_answers() -> None:
