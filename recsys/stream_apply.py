@@ -24,6 +24,7 @@ class ApplyOutcome(StrEnum):
     ORDER_CHANGED = "order_changed"
     INVALID = "invalid"
     PRODUCT = "product"
+    CANARY = "canary"
 
 
 _NOT_COUNTED = {
@@ -106,13 +107,13 @@ class StreamApplier:
     def remember(self, value: bytes | None, broker_ms: int) -> None:
         """Remember a record before the model's cut-off, so that a repeat of it is found."""
         event = parse(value, broker_ms, self.rules)
-        if not isinstance(event, Rejected):
+        if isinstance(event, Event):
             self._dedup.verdict(event)
 
     def _outcome(self, value: bytes | None, broker_ms: int) -> ApplyOutcome:
         event = parse(value, broker_ms, self.rules)
-        if isinstance(event, Rejected):
-            return ApplyOutcome.INVALID
+        if not isinstance(event, Event):
+            return ApplyOutcome.INVALID if isinstance(event, Rejected) else ApplyOutcome.CANARY
         verdict = self._dedup.verdict(event)
         if verdict is not LineVerdict.COUNTS:
             return _NOT_COUNTED[verdict]

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from services.common.canary import OUTCOME
 from services.common.event_rules import DEFAULT_RULES, EventRules
 from services.common.object_store import ObjectStore
 from spark.line_verdicts import ACCEPTED, REPEAT, VERDICT, judge
@@ -23,9 +24,9 @@ JUDGED_RECORD = (*CHECKED, ("line_group", "string"), *VERDICT)
 
 @dataclass(frozen=True, slots=True)
 class Curation:
-    """The outcomes of the archived records. `records` = `accepted` + `repeats` + all of `rejected`.
+    """The outcomes of the archived records, canaries left out. `records` = `accepted` + `repeats` + all of `rejected`.
 
-    `offsets`: partition → the offset after the last record.
+    `offsets`: partition → the offset after the last record, a canary or not.
     """
 
     records: int
@@ -130,7 +131,7 @@ def count(checked: DataFrame) -> Curation:
         F.count_if(F.col("user_id").isNull()).alias("anonymous"),
         F.count_if(F.col("offset").isNull()).alias("plain_lines"),
     )
-    rows = outcomes.collect()
+    rows = [row for row in outcomes.collect() if row.outcome != OUTCOME]
     counting = next((row for row in rows if row.outcome == ACCEPTED), None)
     return Curation(
         records=sum(row.lines for row in rows),

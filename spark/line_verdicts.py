@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from services.common.canary import OUTCOME
 from services.common.line_identity import LineVerdict, OrderLines
 
 JUDGED = ("partition", "offset", "timestamp", "line_group", "token", "replay_token", "order_digest", "reason")
@@ -19,7 +20,7 @@ REPEAT = "repeat"
 
 
 class Judged(NamedTuple):
-    """`outcome`: `accepted`, `repeat`, or the reason why the record is a dead letter.
+    """`outcome`: `accepted`, `repeat`, `canary`, or the reason why the record is a dead letter.
 
     `counted_in`: the partition of the record that counted instead of a repeat, where both have a position.
     """
@@ -53,6 +54,8 @@ class GroupVerdicts:
         self, position: Position, group: str, tokens: tuple[int, ...], digest: str | None, reason: str | None
     ) -> Judged:
         """The verdict on the next record: of a group the records come together, in the order of arrival."""
+        if reason == OUTCOME:
+            return Judged(OUTCOME)
         if group != self._group:
             self._begin(group)
         if position.offset is not None and position == self._position:

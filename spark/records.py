@@ -13,6 +13,7 @@ import pyarrow as pa
 from services.common.archive.joined import read_records
 from services.common.archive.keys import hour_end_ms
 from services.common.archive.lines import ArchivedRecord, read_line
+from services.common.canary import OUTCOME, Canary
 from services.common.event_rules import DEFAULT_RULES, EventRules
 from services.common.events import Purchase, Rejected, parse
 from services.common.line_identity import line_token, replay_token
@@ -80,7 +81,9 @@ def _row(record: ArchivedRecord, path: str, job_ms: int, rules: EventRules) -> R
     return (partition, offset, timestamp, *_outcome(parse(value, arrived, rules)), arrived)
 
 
-def _outcome(checked: Purchase | Rejected) -> Row:
+def _outcome(checked: Purchase | Rejected | Canary) -> Row:
+    if isinstance(checked, Canary):
+        return (*_NO_PURCHASE, OUTCOME)
     if isinstance(checked, Rejected):
         return (*_NO_PURCHASE, checked.reason.value)
     tokens = _number(line_token(checked)), _number(replay_token(checked))

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from services.aggregator.lines import AcceptedLine
 from services.common.event_rules import DEFAULT_RULES, EventRules
-from services.common.events import Reason, Rejected, parse
+from services.common.events import Purchase, Reason, Rejected, parse
 from services.common.line_identity import line_tokens
 
 
@@ -34,15 +34,15 @@ class RejectedRecord:
 def validate(
     records: Iterable[Record], rules: EventRules = DEFAULT_RULES
 ) -> tuple[list[AcceptedLine], list[RejectedRecord]]:
-    """Accepted lines and rejected records, each in offset order."""
+    """Accepted lines and rejected records, each in offset order. Canaries are neither."""
     lines: list[AcceptedLine] = []
     rejected: list[RejectedRecord] = []
     for record in records:
         parsed = parse(record.value, record.timestamp, rules)
-        if isinstance(parsed, Rejected):
-            rejected.append(RejectedRecord(record, parsed))
-        else:
+        if isinstance(parsed, Purchase):
             lines.append(AcceptedLine(record.offset, record.timestamp, parsed, line_tokens(parsed)))
+        elif isinstance(parsed, Rejected):
+            rejected.append(RejectedRecord(record, parsed))
     return lines, rejected
 
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import msgspec
 
+from services.common.canary import Canary, read_canary
 from services.common.event_rules import DEFAULT_RULES, EventRules
 from services.common.json_nesting import MAX_NESTING, is_nested_too_deep
 from services.common.line_totals import InconsistentLine, pieces_and_revenue
@@ -140,7 +141,7 @@ _CACHED_VALUES = 16_384
 _CACHED_LITERAL_BYTES = 24
 
 
-def parse(value: bytes | None, broker_ms: int, rules: EventRules = DEFAULT_RULES) -> Purchase | Rejected:
+def parse(value: bytes | None, broker_ms: int, rules: EventRules = DEFAULT_RULES) -> Purchase | Rejected | Canary:
     """Validate one record's value against the contract of topic `purchases`.
 
     `broker_ms` is the record's broker time in epoch milliseconds: an event may lie at most a day past it.
@@ -153,7 +154,7 @@ def parse(value: bytes | None, broker_ms: int, rules: EventRules = DEFAULT_RULES
         except _NoPrice:
             return _purchase(_short_row(value) or wire, broker_ms, rules)
     except Invalid as invalid:
-        return Rejected(invalid.reason, str(invalid))
+        return read_canary(value) or Rejected(invalid.reason, str(invalid))
 
 
 def _decode(value: bytes | None) -> _Wire:

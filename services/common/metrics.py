@@ -139,8 +139,8 @@ RECOMMENDER_RECORDS = Counter("tillstream_recommender_records", "Impressions rec
 # Sampled impressions dropped because Kafka was unavailable or too slow. A comparison of variants lacks them.
 RECOMMENDER_RECORDS_DROPPED = Counter("tillstream_recommender_records_dropped", "Impressions dropped")
 
-# Records of the purchases topic by outcome: applied, repeat, invalid, error, or product (a product new to the model
-# after all spare rows were taken: alert when it grows).
+# Records of the purchases topic by outcome: applied, repeat, invalid, canary, error, or product (a product new to the
+# model after all spare rows were taken: alert when it grows).
 RECOMMENDER_STREAM_RECORDS = Counter(
     "tillstream_recommender_stream_records", "Records of the stream, by outcome", ["outcome"]
 )
@@ -193,6 +193,18 @@ GATEWAY_HOOKS = Counter("tillstream_gateway_hook_deliveries", "Deliveries of web
 GATEWAY_KEY_USED = Gauge("tillstream_gateway_key_used_timestamp_seconds", "Last use of an API key", ["key"])
 # Requests with a wrong key or token.
 GATEWAY_WRONG_KEYS = Counter("tillstream_gateway_wrong_keys", "Requests with a wrong key or token")
+# Canaries sent. None where TILLSTREAM_CANARY_SECONDS is 0.
+GATEWAY_CANARIES = Counter("tillstream_gateway_canaries", "Canaries sent")
+# Canaries that did not show within 60 s, by the stage that they did not reach: log, figures or recommender.
+GATEWAY_CANARIES_LOST = Counter("tillstream_gateway_canaries_lost", "Canaries that did not show", ["stage"])
+# Time from sending a canary until it shows, by stage: acknowledged by the brokers, in the figures that pages show, read
+# by the recommender that was asked last. The gateway looks once a second.
+GATEWAY_CANARY_SECONDS = Histogram(
+    "tillstream_gateway_canary_seconds",
+    "Time until a canary shows",
+    ["stage"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 30, 60),
+)
 # Age of the figures in summary and stream.
 GATEWAY_SNAPSHOT_AGE_SECONDS = Gauge("tillstream_gateway_snapshot_age_seconds", "Age of the figures being shown")
 # Records of the purchases topic that the figures lack, by partition: Kafka's end less Redis's applied offset. It is

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from services.common.canary import Canary
 from services.common.event_rules import DEFAULT_RULES, EventRules
 from services.common.events import Purchase, Rejected, parse
 from services.deadletters.dead_letter import DeadLetter, Event
@@ -89,6 +90,8 @@ def validate(value: bytes, now_ms: int, rules: EventRules = DEFAULT_RULES) -> Va
     verdict = parse(value, now_ms, rules)
     if isinstance(verdict, Rejected):
         return StillInvalid(verdict.reason.value, verdict.detail)
+    if isinstance(verdict, Canary):
+        return StillInvalid("canary", "a canary is no purchase")
     if verdict.replay_of is None:
         return StillInvalid("no_origin", "replay_of is missing: without it the event would count with every replay")
     return ValidEvent(value, verdict)

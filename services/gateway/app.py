@@ -30,6 +30,7 @@ from services.gateway.routes import health as health_routes
 from services.gateway.routes import stream as stream_routes
 from services.gateway.routes import system as system_routes
 from services.gateway.settings import GatewaySettings
+from services.gateway.stream.canary import CanaryWatch
 from services.gateway.stream.hub import HEARTBEAT_SECONDS, StreamHub
 from services.gateway.stream.shop_state import ShopStatePoller
 from services.gateway.stream.ticker import TickerPoller
@@ -162,6 +163,7 @@ class _Pollers:
     object_store: ObjectStorePoller
     reconciliation: ReconciliationPoller
     job_report: JobReportPoller
+    canary: CanaryWatch
     system_status: SystemStatusPoller
     load: LoadReporter
 
@@ -177,6 +179,12 @@ def _open_pollers(settings: GatewaySettings, health: Health, clients: _Clients, 
     totals_history, stream_hub = TotalsHistory(), _stream_hub(settings, ticker)
     shop_state.listen(totals_history.on_shop_state)
     shop_state.listen(stream_hub.on_shop_state)
+    canary = CanaryWatch(
+        clients.event_producer.send_to,
+        lambda: offsets.latest.offsets if offsets.latest else (),
+        lambda: serving_model.as_of_ms,
+    )
+    shop_state.listen(canary.on_shop_state)  # after the hub: the open pages have been sent these figures
     ticker.listen(stream_hub.on_arrivals)
     object_store = ObjectStorePoller(clients.store, clients.s3_threads)
     return _Pollers(
@@ -189,6 +197,7 @@ def _open_pollers(settings: GatewaySettings, health: Health, clients: _Clients, 
         object_store=object_store,
         reconciliation=ReconciliationPoller(clients.store, clients.s3_threads),
         job_report=JobReportPoller(clients.store, clients.s3_threads),
+        canary=canary,
         system_status=SystemStatusPoller(
             health,
             services=services,
@@ -213,7 +222,9 @@ def _stream_hub(settings: GatewaySettings, ticker: TickerPoller) -> StreamHub:
 
 def _schedule(settings: GatewaySettings, clients: _Clients, pollers: _Pollers) -> list[tuple[Action, float]]:
     """Background task → its interval in seconds."""
+    canaries = [(pollers.canary.send, settings.canary_seconds)] if settings.canary_seconds else []
     return [
+        *canaries,
         (pollers.shop_state.refresh, settings.refresh_seconds),
         (pollers.ticker.refresh, settings.ticker_seconds),
         (pollers.stream_hub.beat, HEARTBEAT_SECONDS),

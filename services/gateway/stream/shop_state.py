@@ -1,7 +1,7 @@
 """The shop state: totals, rates and top lists, read from the live tables once a second for all clients."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -41,7 +41,8 @@ _HASHES = ("totals", "marks", "arrivals", "dead_letters", "categories", "brands"
 class ShopState:
     """The figures of one poll; `taken_ms` is when they were read (epoch milliseconds).
 
-    `now_ms` is the shop's present in event time, which no single event moves; None before the first event.
+    `now_ms` is the shop's present in event time, which no single event moves; None before the first event. `applied`:
+    partition → the offset before which everything is in the figures.
     """
 
     taken_ms: int
@@ -51,6 +52,7 @@ class ShopState:
     lag: int | None
     model_version: str | None
     now_ms: int | None = None
+    applied: Mapping[int, int] = field(default_factory=dict)
     today: Bucket | None = None
     top: dict[Board, list[Ranked]] = field(default_factory=dict)
 
@@ -154,6 +156,7 @@ class ShopStatePoller:
             lag=None if log_end is None else lag(applied, log_end.offsets),
             model_version=self._model.version,
             now_ms=now_ms,
+            applied=applied,
             today=await _read_today(shards, now_ms),
             top={
                 "spenders": await top_spenders(shards, _TOP, totals.revenue),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaProducer
@@ -13,6 +14,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from services.common import tracing
+from services.common.canary import Canary
 from services.common.event_rules import DEFAULT_RULES, EventRules
 from services.common.events import Purchase, Reason, Rejected, parse
 from services.common.kafka import producer_options
@@ -84,6 +86,8 @@ def _named(value: bytes, event_id: str) -> bytes:
 
 def _validated(value: bytes, now_ms: int, rules: EventRules) -> Purchase | Rejected:
     outcome = parse(value, now_ms, rules)
+    if isinstance(outcome, Canary):
+        return Rejected(Reason.MISSING_FIELD, "event_time is missing or empty: a client sends no canaries")
     if isinstance(outcome, Purchase) and outcome.order_digest is not None:
         return Rejected(Reason.BAD_ID, "order_digest is only for exports, which the producer sends: leave it out")
     return outcome
@@ -120,6 +124,14 @@ def _bounded(values: list[bytes]) -> list[bytes]:
     return values
 
 
+class Acknowledged(NamedTuple):
+    """Where the brokers have put a record; `timestamp_ms` is their time."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+
 class EventProducer:
     """Writes events to the purchases topic. Connects in the background, so the gateway starts without Kafka."""
 
@@ -148,6 +160,18 @@ class EventProducer:
         producer, self._producer = self._producer, None
         if producer is not None:
             await _stop(producer)
+
+    async def send_to(self, value: bytes, partition: int) -> Acknowledged | None:
+        """Write one record without a key to a partition; None where the brokers do not acknowledge it in time."""
+        if self._producer is None:
+            return None
+        try:
+            async with asyncio.timeout(self._settings.produce_timeout_seconds):
+                topic = self._settings.purchases_topic
+                record = await self._producer.send_and_wait(topic, value, partition=partition)
+        except (KafkaError, TimeoutError):
+            return None  # `connect` makes another producer once a request of a client has failed
+        return Acknowledged(record.partition, record.offset, record.timestamp)
 
     async def send(self, events: Sequence[SubmittedEvent]) -> list[EventVerdict]:
         """Write the valid events in order and wait for the acknowledgements. Raises EventsUnconfirmed."""

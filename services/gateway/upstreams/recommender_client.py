@@ -249,6 +249,8 @@ class ServingModelPoller:
         self.latest: pb.GetModelResponse | None = None
         self.detail = "not asked yet"
         self.masks_bought = True
+        # Broker time up to which the recommender that answered has read the stream; None where it does not know.
+        self.as_of_ms: int | None = None
 
     async def refresh(self) -> None:
         """Ask once."""
@@ -256,9 +258,11 @@ class ServingModelPoller:
             self.latest = await self._client.model()
             self.detail = f"model {self.latest.model_version}" if self.latest.model_version else "no model yet"
         except (RecommenderUnavailable, Problem, UnknownProduct) as error:
-            self.latest = None
+            self.latest = self.as_of_ms = None
             self.detail = str(error)
         else:
+            knows = self.latest.HasField("state_age_ms")
+            self.as_of_ms = time.time_ns() // 1_000_000 - self.latest.state_age_ms if knows else None
             if self.latest.HasField("masks_bought"):
                 self.masks_bought = self.latest.masks_bought
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from recsys.catalogue import Filters
 from recsys.decayed_counts import HOUR_MS
 from recsys.stream_apply import ApplyOutcome, Deduplicator, StreamApplier
+from services.common.canary import encode_canary
 from services.common.events import Rejected, parse
 from services.common.line_identity import LineVerdict
 from tests.support.reference_features import START_MS, Known, Model, known, purchase
@@ -187,3 +188,12 @@ def test_bad_records_change_nothing() -> None:
     applier = fed(empty(), records(b"", b"[]", purchase("ann", ""), purchase("ann", "p0", price="-1")))
     assert applier.outcomes == {ApplyOutcome.INVALID: 4}
     assert what(applier) == what(empty())
+
+
+def test_a_canary_is_noted_and_nothing_is_learnt_from_it() -> None:
+    applier, untouched = empty(), what(empty())
+    canary = encode_canary("c")
+    applier.remember(canary, NOW_MS)
+    fed(applier, records(canary, canary))
+    assert what(applier) == untouched
+    assert applier.outcomes == {ApplyOutcome.CANARY: 2}

@@ -77,3 +77,8 @@ def test_an_order_that_changed_is_a_dead_letter_until_a_person_accepts_it() -> N
         {"token": 4, "replay_token": 3},
     ]
     assert outcomes(*rows) == ["accepted", "repeat", "order_changed", "accepted", "repeat", "repeat"]
+
+
+def test_a_canary_stays_one_also_where_it_was_archived_twice() -> None:
+    canary = {"line_group": "record 0/7/7", "reason": "canary", "offset": 7, "timestamp": 7}
+    assert outcomes({"token": 1}, canary, canary, {"token": 1}) == ["accepted", "canary", "canary", "repeat"]

@@ -123,3 +123,14 @@ def test_the_lines_of_an_erased_customer_count_without_a_customer() -> None:
     checked = checked_row(json.dumps(EVENT | {"user_id": "ann"}).encode(), PATH, JOB_MS, rules)
     assert before["user_id"] == "ann"
     assert dict(zip([name for name, _ in CHECKED], checked, strict=True)) == before | {"user_id": None}
+
+
+def test_a_canary_is_a_record_that_is_no_purchase() -> None:
+    columns = row({"partition": 1, "offset": 5, "timestamp": 1587729100000, "value": {"canary": "c"}})
+    assert {name: value for name, value in columns.items() if value is not None} == {
+        "partition": 1,
+        "offset": 5,
+        "timestamp": 1587729100000,
+        "arrived": 1587729100000,
+        "reason": "canary",
+    }

@@ -1,0 +1,67 @@
+"""A canary takes a purchase's way through real engines, and no figure knows it."""
+
+import asyncio
+from typing import Any
+
+import redis
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from prometheus_client import REGISTRY
+from redis.asyncio import Redis
+
+from services.common.canary import Canary
+from services.common.events import parse
+from services.common.tables import shard_keys
+from tests.support.applier import MemorySink, applier_of, store_of
+from tests.support.engines import TopicFactory
+from tests.support.gateway_app import client_of, settings_of
+
+_EVERY_S = 0.05
+
+
+def shown() -> float:
+    return REGISTRY.get_sample_value("tillstream_gateway_canary_seconds_count", {"stage": "figures"}) or 0
+
+
+async def canaries(kafka: str, topic: str) -> list[Any]:
+    """The first records of each of the topic's two partitions."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(topic, 0), TopicPartition(topic, 1)])
+        found: dict[int, Any] = {}
+        while len(found) < 2:
+            record = await consumer.getone()
+            found.setdefault(record.partition, record)
+        return list(found.values())
+    finally:
+        await consumer.stop()
+
+
+async def test_from_the_gateway_to_the_figures(
+    redis_url: str, kafka: str, topics: TopicFactory, connection: Redis, client: redis.Redis
+) -> None:
+    names, sink, before = topics(partitions=2), MemorySink(), shown()
+    given = {"redis_url": redis_url, "kafka_bootstrap": kafka, "purchases_topic": names.purchases}
+    async with client_of(settings_of(**given, probe_seconds=0.1, canary_seconds=_EVERY_S)) as gateway:
+        sent = await canaries(kafka, names.purchases)
+        assert all(isinstance(parse(record.value, record.timestamp), Canary) for record in sent)
+        applier = applier_of(store_of(connection), sink)
+        for record in sent:
+            assert record.offset == 0
+            assert await applier.apply(TopicPartition(names.purchases, record.partition), [record]) is None
+        for _attempt in range(400):
+            if shown() - before >= 2:
+                break
+            await asyncio.sleep(_EVERY_S)
+        assert shown() - before >= 2, "the marks are past both canaries, and nothing else was applied"
+        summary = (await gateway.get("/v1/stats/summary")).json()
+        assert (summary["events"], summary["orders"], summary["dead_letters"], summary["freshness_ms"]) == (
+            0,
+            0,
+            0,
+            None,
+        )
+    (keys,) = shard_keys(1)
+    names_of_tables = {key.decode().removeprefix(keys("")) for key in client.scan_iter()}
+    assert names_of_tables <= {"marks", "totals"}, "no other table has heard of them"
+    assert sink.rejected == []
