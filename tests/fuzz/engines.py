@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaProducer
 
 from local.engines import KafkaEngine, S3Engine, ValkeyEngine
 from local.ports import free_port
+from services.common.canary import Canary
 from services.common.dead_letters import RecordOrigin, origin_of, reason_of
 from services.common.events import Purchase, Reason, Rejected, parse
 from services.common.object_store import ObjectStore
@@ -107,13 +108,19 @@ def _partition(value: bytes | None) -> int:
     return crc32(verdict.order_id.encode() if isinstance(verdict, Purchase) else value or b"") % 2
 
 
+def _verdict(record: TopicRecord) -> Purchase | Rejected:
+    verdict = parse(record.value, record.timestamp)
+    assert not isinstance(verdict, Canary), "no message is one"
+    return verdict
+
+
 def _sorted(topic: str, records: Iterable[TopicRecord]) -> Sorted:
     """By the contract: a line counts once, one without an id each time, and no line of an order that has changed."""
     fates = Sorted([], 0, {})
     repeats = 0
     orders: dict[str, _Order] = {}
     for record in records:
-        verdict = parse(record.value, record.timestamp)
+        verdict = _verdict(record)
         origin = RecordOrigin(topic, record.partition, record.offset)
         if isinstance(verdict, Rejected):
             fates.refused[origin] = (record.value or b"", verdict.reason.value)
@@ -193,7 +200,7 @@ def _check_archive(lines: Iterable[bytes], records: Iterable[TopicRecord]) -> No
 
 def _row(record: TopicRecord) -> Row:
     place = (record.partition, record.offset, record.timestamp)
-    return (*place, *outcome_of(parse(record.value, record.timestamp)), record.timestamp)
+    return (*place, *outcome_of(_verdict(record)), record.timestamp)
 
 
 def _stop(running: Running, name: str) -> None:

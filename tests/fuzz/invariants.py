@@ -11,6 +11,7 @@ import msgspec
 
 from local.reference import NO_CUSTOMER
 from services.common.archive.lines import archive_line
+from services.common.canary import Canary
 from services.common.dead_letters import RecordOrigin, cut, dead_letter_headers, origin_of, reason_of
 from services.common.events import (
     EARLIEST_EVENT_MS,
@@ -77,6 +78,7 @@ def _judge(value: bytes | None, broker_ms: int) -> Judged:
     started = time.thread_time_ns()
     verdict = parse(value, broker_ms)
     cpu_ns = time.thread_time_ns() - started
+    assert not isinstance(verdict, Canary), "no message is one"
     _require(cpu_ns < LONGEST_NS, f"the verdict took {cpu_ns / 1e6:.0f} ms")
     _require(parse(value, broker_ms) == verdict, "the second verdict is another one")
     if value is not None and value.count(b"[") + value.count(b"{") > _MANY_BRACKETS:
@@ -99,7 +101,7 @@ def _require(holds: bool, what: str) -> None:
         raise Broken(what)
 
 
-def _from_a_deep_stack(calls: int, value: bytes, broker_ms: int) -> Purchase | Rejected:
+def _from_a_deep_stack(calls: int, value: bytes, broker_ms: int) -> Purchase | Rejected | Canary:
     return _from_a_deep_stack(calls - 1, value, broker_ms) if calls else parse(value, broker_ms)
 
 

@@ -20,7 +20,7 @@ from recsys.live_state import NEVER_MS, LiveState
 from recsys.purchase_history import PastPurchases
 from recsys.stream_apply import REMEMBERED_LINES, Deduplicator, StreamApplier
 from services.common.events import Purchase as Event
-from services.common.events import Rejected, parse
+from services.common.events import parse
 from services.common.times import format_time
 from services.recommender.partition_position import StreamStart
 
@@ -118,7 +118,7 @@ class Model:
         seen: set[object] = set()
         for record in self._records:
             event = parse(record.value, record.timestamp)
-            if isinstance(event, Rejected):
+            if not isinstance(event, Event):
                 continue
             line = event.order_id, event.event_id, event.product_id, event.quantity, event.revenue
             if event.event_id is None or line not in seen:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.common.canary import Canary
 from services.common.event_rules import DEFAULT_RULES
 from services.common.events import EARLIEST_EVENT_MS, Purchase, Rejected, parse
 from services.common.line_totals import DEFAULT_MAX_LINE_CENTS, MAX_QUANTITY
@@ -120,7 +121,7 @@ def test_any_mutated_message_has_the_same_verdict_everywhere(number: int) -> Non
 def test_the_verdict_does_not_depend_on_the_callers_stack(purchase: Purchase, tens: int, levels: int) -> None:
     text = json.dumps(event_of(purchase))[:-1] + ', "x": ' + "[" * levels + "]" * levels + "}"
 
-    def called(calls: int) -> Purchase | Rejected:
+    def called(calls: int) -> Purchase | Rejected | Canary:
         return called(calls - 1) if calls else parse(text.encode(), NOW)
 
     assert called(tens * 7) == called(0)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.common.canary import Canary
 from services.common.event_rules import EventRules
 from services.common.events import (
     EARLIEST_EVENT_MS,
@@ -525,7 +526,7 @@ def test_nesting_is_bounded_by_the_contract_and_not_by_the_callers_stack(opening
     def nested(levels: int) -> bytes:
         return with_raw("x", opening * levels + b"1" + closing * levels)
 
-    def from_a_deep_stack(calls: int) -> Purchase | Rejected:
+    def from_a_deep_stack(calls: int) -> Purchase | Rejected | Canary:
         return from_a_deep_stack(calls - 1) if calls else parse(nested(MAX_NESTING - 1), NOW)
 
     assert isinstance(parse(nested(MAX_NESTING - 1), NOW), Purchase)

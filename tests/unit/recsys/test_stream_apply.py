@@ -10,7 +10,7 @@ from recsys.catalogue import Filters
 from recsys.decayed_counts import HOUR_MS
 from recsys.stream_apply import ApplyOutcome, Deduplicator, StreamApplier
 from services.common.canary import encode_canary
-from services.common.events import Rejected, parse
+from services.common.events import Purchase, parse
 from services.common.line_identity import LineVerdict
 from tests.support.reference_features import START_MS, Known, Model, known, purchase
 
@@ -143,7 +143,7 @@ def test_an_order_that_changed_is_not_learnt() -> None:
 def test_lines_are_remembered_up_to_a_number() -> None:
     repeats = Deduplicator(remembered=2)
     lines = [parse(purchase("ann", "p0", event_id=f"id-{number}"), NOW_MS) for number in range(5)]
-    purchases = [line for line in lines if not isinstance(line, Rejected)]
+    purchases = [line for line in lines if isinstance(line, Purchase)]
     assert {repeats.verdict(line) for line in purchases} == {LineVerdict.COUNTS}
     assert repeats.verdict(purchases[3]) is LineVerdict.REPEAT
     assert repeats.verdict(purchases[0]) is LineVerdict.COUNTS, "the oldest are forgotten"
