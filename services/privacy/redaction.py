@@ -8,7 +8,7 @@ from services.common.archive.joined import read_records
 from services.common.archive.lines import ArchivedRecord, archive_line
 from services.common.erased import Erased
 from services.common.event_rules import EventRules
-from services.common.events import Purchase, Rejected, parse
+from services.common.events import Purchase, parse
 from services.common.money import format_cents
 from services.common.times import format_time
 
@@ -50,7 +50,7 @@ class Redactor:
     def value(self, value: bytes | None, arrived_ms: int) -> bytes | None:
         """A record's value as it may stay. Raises CannotRedact."""
         parsed = parse(value, arrived_ms, self._rules)
-        if isinstance(parsed, Rejected):
+        if not isinstance(parsed, Purchase):
             return None if value is None else self._masked(value)
         if parsed.user_id is None or parsed.user_id not in self._erased:
             return value

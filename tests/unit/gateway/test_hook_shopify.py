@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from services.common.canary import Canary
 from services.common.events import Purchase, Reason, Rejected, parse
 from services.gateway.hooks.delivery import Delivery, NotAnOrder, Sale, decode
 from services.gateway.hooks.shopify import read
@@ -17,7 +18,7 @@ def delivered(body: Json, sale: Sale = Sale.PAID) -> Delivery:
     return read(decode(encode(body)), sale)
 
 
-def outcomes(delivery: Delivery) -> list[Purchase | Rejected]:
+def outcomes(delivery: Delivery) -> list[Purchase | Rejected | Canary]:
     return [parse(value, NOW_MS + 10**9) for _key, value in delivery.records]
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from services.common.canary import Canary
 from services.common.events import Purchase, Reason, Rejected, parse
 from services.gateway.hooks.delivery import Delivery, NotAnOrder, Sale, decode
 from services.gateway.hooks.woocommerce import read, refund_shares
@@ -15,7 +16,7 @@ def delivered(body: Json, sale: Sale = Sale.PAID) -> Delivery:
     return read(decode(encode(body)), sale)
 
 
-def outcomes(body: Json, sale: Sale = Sale.PAID) -> list[Purchase | Rejected]:
+def outcomes(body: Json, sale: Sale = Sale.PAID) -> list[Purchase | Rejected | Canary]:
     return [parse(value, NOW_MS) for _key, value in delivered(body, sale).records]
 
 
