@@ -1,11 +1,9 @@
 """A canary takes a purchase's way through real engines, and no figure knows it."""
 
-import asyncio
 from typing import Any
 
 import redis
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from services.common.canary import Canary
@@ -14,12 +12,10 @@ from services.common.tables import shard_keys
 from tests.support.applier import MemorySink, applier_of, store_of
 from tests.support.engines import TopicFactory
 from tests.support.gateway_app import client_of, settings_of
+from tests.support.metrics import growth
+from tests.support.polling import eventually
 
 _EVERY_S = 0.05
-
-
-def shown() -> float:
-    return REGISTRY.get_sample_value("tillstream_gateway_canary_seconds_count", {"stage": "figures"}) or 0
 
 
 async def canaries(kafka: str, topic: str) -> list[Any]:
@@ -40,7 +36,8 @@ async def canaries(kafka: str, topic: str) -> list[Any]:
 async def test_from_the_gateway_to_the_figures(
     redis_url: str, kafka: str, topics: TopicFactory, connection: Redis, client: redis.Redis
 ) -> None:
-    names, sink, before = topics(partitions=2), MemorySink(), shown()
+    names, sink = topics(partitions=2), MemorySink()
+    shown = growth("gateway_canary_seconds_count", stage="figures")
     given = {"redis_url": redis_url, "kafka_bootstrap": kafka, "purchases_topic": names.purchases}
     async with client_of(settings_of(**given, probe_seconds=0.1, canary_seconds=_EVERY_S)) as gateway:
         sent = await canaries(kafka, names.purchases)
@@ -49,11 +46,7 @@ async def test_from_the_gateway_to_the_figures(
         for record in sent:
             assert record.offset == 0
             assert await applier.apply(TopicPartition(names.purchases, record.partition), [record]) is None
-        for _attempt in range(400):
-            if shown() - before >= 2:
-                break
-            await asyncio.sleep(_EVERY_S)
-        assert shown() - before >= 2, "the marks are past both canaries, and nothing else was applied"
+        await eventually(lambda: shown() >= 2, "the marks are past both canaries, and nothing else was applied")
         summary = (await gateway.get("/v1/stats/summary")).json()
         assert (summary["events"], summary["orders"], summary["dead_letters"], summary["freshness_ms"]) == (
             0,

@@ -1,6 +1,5 @@
 """A purchase's trace: sender → Kafka's header → aggregator → Redis → stream, on real engines."""
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,6 +16,7 @@ from services.producer.rows import Record
 from tests.support.applier import applier_of, store_of
 from tests.support.engines import TopicFactory, TopicNames
 from tests.support.gateway_app import client_of, settings_of
+from tests.support.polling import eventually
 from tests.support.spans import Spans, in_order, recorded
 
 EVENT = {"event_time": "2020-04-24 11:50:39 UTC", "order_id": "1", "product_id": "2", "price": "162.01"}
@@ -32,10 +32,11 @@ async def gateway(redis_url: str, kafka: str, names: TopicNames) -> AsyncIterato
     """A gateway that has sent one event and has read the stream once."""
     given = {"redis_url": redis_url, "kafka_bootstrap": kafka, "purchases_topic": names.purchases}
     async with client_of(settings_of(**given, probe_seconds=0.1)) as client:
-        for _attempt in range(400):
-            if (await client.post("/v1/events", json=EVENT)).status_code == 202:
-                break
-            await asyncio.sleep(0.05)
+
+        async def sent() -> bool:
+            return (await client.post("/v1/events", json=EVENT)).status_code == 202
+
+        await eventually(sent, "the gateway reaches Kafka")
         yield client
 
 
@@ -51,11 +52,7 @@ async def records(kafka: str, topic: str, count: int) -> list[Any]:
 
 
 async def until_streamed(spans: Spans) -> None:
-    for _attempt in range(400):
-        if any(span.name == "stream" for span in spans.ended):
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(spans.edges())
+    await eventually(lambda: any(span.name == "stream" for span in spans.ended), "the purchase is on the stream")
 
 
 async def test_from_the_request_to_the_stream(

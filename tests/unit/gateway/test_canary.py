@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 
-from prometheus_client import REGISTRY
-
 from services.common.canary import encode_canary
 from services.common.events import Reason, Rejected
 from services.gateway.queries.figures import Totals
 from services.gateway.stream.canary import LOST_AFTER_SECONDS, CanaryWatch
 from services.gateway.stream.shop_state import ShopState
 from services.gateway.upstreams.event_intake import Acknowledged, read_events
+from tests.support.metrics import growth
 
 STAGES = ("log", "figures", "recommender")
 
@@ -23,16 +22,12 @@ class Stage:
         self.acknowledges = True
         self.sent: list[int] = []
         self.watch = CanaryWatch(self._send, lambda: (0, 1), lambda: self.as_of_ms, lambda: self.now_s)
-        self._before = (self._counts("seconds_count"), self._counts("lost_total", "canaries"))
+        self._shown = {stage: growth("gateway_canary_seconds_count", stage=stage) for stage in STAGES}
+        self._lost = {stage: growth("gateway_canaries_lost_total", stage=stage) for stage in STAGES}
 
     async def _send(self, value: bytes, partition: int) -> Acknowledged | None:
         self.sent.append(partition)
         return Acknowledged(partition, len(self.sent), 1_000 * len(self.sent)) if self.acknowledges else None
-
-    @staticmethod
-    def _counts(suffix: str, what: str = "canary") -> dict[str, float]:
-        name = f"tillstream_gateway_{what}_{suffix}"
-        return {stage: REGISTRY.get_sample_value(name, {"stage": stage}) or 0 for stage in STAGES}
 
     def look(self, applied: Mapping[int, int] | None) -> None:
         totals = Totals(0, 0, 0, 0, 0, None, None, None, None)
@@ -41,11 +36,11 @@ class Stage:
 
     @property
     def shown(self) -> dict[str, float]:
-        return {stage: now - self._before[0][stage] for stage, now in self._counts("seconds_count").items()}
+        return {stage: grown() for stage, grown in self._shown.items()}
 
     @property
     def lost(self) -> dict[str, float]:
-        return {stage: now - self._before[1][stage] for stage, now in self._counts("lost_total", "canaries").items()}
+        return {stage: grown() for stage, grown in self._lost.items()}
 
 
 async def test_a_canary_shows_once_what_lies_before_it_is_in() -> None:
