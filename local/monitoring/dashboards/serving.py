@@ -43,6 +43,19 @@ SERVING = Dashboard(
             ],
         ),
         Row(
+            "Webhooks",
+            [
+                lines(
+                    "Deliveries per second",
+                    Query(
+                        "sum by (system, result) (rate(tillstream_gateway_hook_deliveries_total[5m]))",
+                        "{{system}}: {{result}}",
+                    ),
+                    width=24,
+                ),
+            ],
+        ),
+        Row(
             "API keys",
             [
                 lines("Wrong keys per second", Query(rate("tillstream_gateway_wrong_keys_total"), "wrong"), width=12),
