@@ -178,3 +178,8 @@ def covered(at: dict[str, int]) -> Iterator[tuple[int, int]]:
     """The cells of the grid of 24 columns."""
     assert at["x"] + at["w"] <= 24
     return ((at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"]))
+
+
+def test_every_dashboard_is_in_the_config_map() -> None:
+    (config_map,) = yaml.safe_load((DASHBOARDS / "kustomization.yaml").read_text())["configMapGenerator"]
+    assert config_map["files"] == sorted(path.name for path in DASHBOARDS.glob("*.json"))
