@@ -63,8 +63,8 @@ class _Wanted:
     variety: Variety = NONE
 
     def pool(self) -> "_Wanted":
-        """The request for the products that variety chooses from."""
-        return replace(self, k=max(self.k, POOL)) if self.variety.is_on else self
+        """The request for the products that variety chooses from; without a weight the best k mostly keep its rules."""
+        return replace(self, k=max(self.k, POOL)) if self.variety.weight else self
 
     def remaining(self, ranked: Ranked) -> "_Wanted":
         """The request for the products that `ranked` lacks."""

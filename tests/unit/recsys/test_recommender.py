@@ -454,8 +454,7 @@ def test_of_one_category_no_more_than_the_setting_says_unless_asked_for() -> Non
     assert len(for_user(board, "nobody", 100).picks) == 9, "k beyond the catalogue gives what there is"
 
 
-def test_a_pool_without_enough_categories_is_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recommender, "POOL", 1)
+def test_a_pool_without_enough_categories_is_enlarged() -> None:
     board = varied(Variety(alike=False, same_category=1))
     answer = for_user(board, "nobody", 3, Filters(exclude=("p01", "p03")))
     assert shown(board, answer) == ["p90", "p00", "p05"], (
