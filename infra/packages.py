@@ -21,6 +21,7 @@ FUNCTION_MODULES = (
     "services/common/__init__.py",
     "services/common/archive/__init__.py",
     "services/common/archive/lines.py",
+    "services/common/canary.py",
     "services/common/erased.py",
     "services/common/event_rules.py",
     "services/common/events.py",
