@@ -3,6 +3,8 @@
 `audit/YYYY/MM/DD/<epoch ms>-<6 hex>.json`. It holds no secret, and of a person at most a keyed digest.
 """
 
+import getpass
+import os
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -47,6 +49,15 @@ def note(store: ObjectStore, entry: Entry, now_ms: int) -> None:
 def entry_of(by: str, action: Action, subject: str, now_ms: int, detail: str = "") -> Entry:
     """An entry of this moment (epoch ms)."""
     return Entry(format_time(now_ms), by, action, subject, detail)
+
+
+def command_line_user() -> str:
+    """Who runs a command. Where no account has the user id, as in a container that was given one, the id itself."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # OSError since Python 3.13
+        name = f"uid {os.getuid()}"
+    return f"{name} by command line"
 
 
 def entries(store: ObjectStore) -> Iterator[Entry]:

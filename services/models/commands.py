@@ -1,12 +1,12 @@
 """The commands of the model registry: each moves the pointer or reads manifests, and yields lines for people."""
 
 import argparse
-import getpass
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from services.common import model_registry
+from services.common.audit import command_line_user
 from services.common.model_manifest import Json, ManifestSummary
 from services.common.model_pointer import ChangeAuthor, Pointer, Variant
 from services.common.object_store import ObjectStore
@@ -141,4 +141,4 @@ def _part(document: Json, name: str) -> Json:
 
 
 def _author(options: argparse.Namespace) -> ChangeAuthor:
-    return ChangeAuthor(f"{getpass.getuser()} by command line", options.note, time.time_ns() // 1_000_000)
+    return ChangeAuthor(command_line_user(), options.note, time.time_ns() // 1_000_000)

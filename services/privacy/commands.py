@@ -1,7 +1,6 @@
 """The commands: each yields lines for stdout."""
 
 import argparse
-import getpass
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -9,7 +8,7 @@ from contextlib import closing
 import msgspec
 
 from services.common import audit
-from services.common.audit import Action, entry_of
+from services.common.audit import Action, command_line_user, entry_of
 from services.common.erasure_list import add_erased, digest_in, read_erased
 from services.common.object_store import ObjectStore
 from services.common.redis_client import connect
@@ -74,7 +73,7 @@ def _swept(store: ObjectStore, settings: PrivacySettings) -> str:
 
 def _note(store: ObjectStore, action: Action, subject: str, detail: str = "") -> None:
     now_ms = _now_ms()
-    audit.note(store, entry_of(f"{getpass.getuser()} by command line", action, subject, now_ms, detail), now_ms)
+    audit.note(store, entry_of(command_line_user(), action, subject, now_ms, detail), now_ms)
 
 
 def _line(finding: Finding) -> str:
