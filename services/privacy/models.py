@@ -4,6 +4,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from services.common.conditional_write import encode, put_once
 from services.common.erased import Erased
 from services.common.model_registry import MODELS, POINTER, folder_of, manifest_key, published_versions, supersede
 from services.common.object_store import ObjectStore
+from services.common.storage_errors import AlreadyExists, NoSuchObject
 from services.privacy.parquet import rows_of, without_rows
 
 logger = logging.getLogger(__name__)
@@ -23,6 +25,8 @@ OF_CUSTOMERS = ("known_purchases/", "user_factors/")
 _REISSUED = re.compile(r"(.+)\.e(\d+)")
 _STARTED = re.compile(r"(\d{8}T\d{6})Z")
 _ABANDONED_AFTER = timedelta(days=1)
+_CLAIM = "claimed_ms"
+"""In the folder of a successor that a sweep writes: since when (epoch ms). It goes once the manifest is there."""
 
 Json = dict[str, Any]
 
@@ -34,19 +38,20 @@ class NothingLeft(Exception):
 def sweep_models(store: ObjectStore, erased: Erased, now_ms: int) -> int:
     """Replace each version that knows an erased customer, and the pointer with it; returns how many.
 
-    A folder without a manifest is of a run that goes on, or was abandoned: after a day it is removed. What is left of a
-    version that has a successor is removed at once. Raises NothingLeft, Contended.
+    A folder without a manifest is of a run or a sweep that goes on, or was abandoned: after a day it is removed. What
+    is left of a version that has a successor is removed at once. Of two sweeps at once one may end with NoSuchObject,
+    and nothing is lost. Raises NothingLeft, Contended, NoSuchObject.
     """
-    changed = sum(_reissued(store, version, erased) for version in published_versions(store))
+    changed = sum(_reissued(store, version, erased, now_ms) for version in published_versions(store))
     published = published_versions(store)
     for version in sorted(_folders(store) - set(published)):
-        if _has_successor(version, published) or _is_abandoned(version, now_ms):
+        if _is_left_over(store, version, published, now_ms):
             _remove(store, version)
             changed += 1
     return changed
 
 
-def _reissued(store: ObjectStore, version: str, erased: Erased) -> bool:
+def _reissued(store: ObjectStore, version: str, erased: Erased, now_ms: int) -> bool:
     manifest = msgspec.json.decode(store.get(manifest_key(version)), type=Json)
     folder = folder_of(version)
     bodies: dict[str, bytes] = {}
@@ -57,14 +62,16 @@ def _reissued(store: ObjectStore, version: str, erased: Erased) -> bool:
                 bodies[entry["path"]] = body
     if not bodies:
         return False
-    successor = _next_name(store, version)
+    successor = _claim_next(store, version, now_ms)
     files = [_copied(store, entry, folder, folder_of(successor), bodies) for entry in manifest["files"]]
     if not _rows(files, OF_CUSTOMERS[0]):
         raise NothingLeft(f"model {version} knows only erased customers: train a new one, then sweep again")
     users = _rows(files, OF_CUSTOMERS[1])
     put_once(store, manifest_key(successor), encode(manifest | {"version": successor, "users": users, "files": files}))
+    store.delete(folder_of(successor) + _CLAIM)
     supersede(store, version, successor)
     _remove(store, version)
+    supersede(store, version, successor)  # who made it live meanwhile
     logger.info("model %s takes the place of %s", successor, version)
     return True
 
@@ -84,14 +91,26 @@ def _rows(files: list[Json], table: str) -> int:
     return sum(entry["rows"] for entry in files if entry["path"].startswith(table))
 
 
-def _next_name(store: ObjectStore, version: str) -> str:
-    """`<version>.e1`, `.e2` …: it sorts after the version and before any later one."""
+def _claim_next(store: ObjectStore, version: str, now_ms: int) -> str:
+    """`<version>.e1`, `.e2` …: it sorts after the version and before any later one. No two sweeps write the same."""
     base, number = _split(version)
-    taken = set(published_versions(store))
+    taken = _folders(store)
     while True:
         number += 1
-        if (name := f"{base}.e{number}") not in taken:
-            return name
+        name = f"{base}.e{number}"
+        if name not in taken:
+            with suppress(AlreadyExists):
+                store.put_new(folder_of(name) + _CLAIM, str(now_ms).encode())
+                return name
+
+
+def _is_left_over(store: ObjectStore, version: str, published: list[str], now_ms: int) -> bool:
+    """Whether nobody writes a folder without a manifest any more."""
+    try:
+        claimed_ms = int(store.get(folder_of(version) + _CLAIM))
+    except NoSuchObject:
+        return _has_successor(version, published) or _is_abandoned(version, now_ms)
+    return now_ms - claimed_ms > _ABANDONED_AFTER / timedelta(milliseconds=1)
 
 
 def _has_successor(version: str, published: list[str]) -> bool:

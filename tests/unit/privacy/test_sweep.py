@@ -17,6 +17,7 @@ from services.common.erasure_list import KEY, BadErasureList, add_erased, digest
 from services.common.event_rules import DEFAULT_RULES
 from services.common.model_pointer import Pointer, Variant
 from services.common.model_registry import POINTER, folder_of, manifest_key, published_versions, read_pointer
+from services.common.storage_errors import NoSuchObject
 from services.privacy.models import NothingLeft
 from services.privacy.stored import stored_of
 from services.privacy.sweep import sweep
@@ -171,6 +172,60 @@ def test_a_model_that_would_know_nobody_stays(bucket: Bucket) -> None:
     with pytest.raises(NothingLeft, match="train a new one"):
         sweep(bucket, erased_in(bucket, *everybody), DEFAULT_RULES, NOW)
     assert msgspec.json.decode(bucket.get(POINTER), type=Pointer).version == VERSION
+
+
+def test_two_sweeps_at_once_leave_a_model_that_loads(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another sweep, for one customer more, runs while the first one writes a file with customers."""
+    fewer, more = erased_in(bucket, USER), erased_in(bucket, OTHER)
+    put = Bucket.put
+
+    def written(self: Bucket, key: str, body: bytes) -> None:
+        monkeypatch.setattr(Bucket, "put", put)
+        sweep(bucket, more, DEFAULT_RULES, NOW)
+        put(self, key, body)
+
+    def first_written(self: Bucket, key: str, body: bytes) -> None:
+        (written if "/known_purchases/" in key else put)(self, key, body)
+
+    monkeypatch.setattr(Bucket, "put", first_written)
+    with pytest.raises(NoSuchObject):  # what it reads has a successor: the sweep is given again
+        sweep(bucket, fewer, DEFAULT_RULES, NOW)
+    pointer, _etag = read_pointer(bucket)
+    assert pointer is not None
+    for version in pointer.in_use:
+        load(bucket, version)
+    sweep(bucket, more, DEFAULT_RULES, NOW + 86_400_001)  # a folder that was given up is removed after a day
+    assert list(stored_of(bucket, OTHER, DEFAULT_RULES, NOW)) == []
+
+
+def test_a_version_that_is_made_live_while_it_is_replaced_is_named_by_its_successor(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pointer = bucket.get(POINTER)
+    delete = Bucket.delete
+
+    def deleted(self: Bucket, key: str) -> None:
+        if key == manifest_key(VERSION):
+            self.put(POINTER, pointer)
+        delete(self, key)
+
+    monkeypatch.setattr(Bucket, "delete", deleted)
+    sweep(bucket, erased_in(bucket, USER), DEFAULT_RULES, NOW)
+    found, _etag = read_pointer(bucket)
+    assert found is not None
+    assert found.version == f"{VERSION}.e1"
+
+
+def test_a_claimed_folder_is_removed_a_day_after_its_claim() -> None:
+    bucket = Bucket()
+    version = "20200101T000000Z-000001.e1"
+    bucket.put(f"{folder_of(version)}user_factors/a.parquet", parquet(user_id=[OTHER]))
+    bucket.put(f"{folder_of(version)}claimed_ms", str(NOW).encode())
+    erased = erased_in(bucket, USER)
+    sweep(bucket, erased, DEFAULT_RULES, NOW + 86_400_000)
+    assert len(list(bucket.list("models/"))) == 2
+    sweep(bucket, erased, DEFAULT_RULES, NOW + 86_400_001)
+    assert list(bucket.list("models/")) == []
 
 
 def test_an_abandoned_folder_is_removed_after_a_day() -> None:
