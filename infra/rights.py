@@ -114,6 +114,13 @@ def of_services(on: Resources) -> Mapping[str, tuple[Right, ...]]:
             on.objects(PUT, "models/als/current.json"),
             on.objects(NOTE, "audit/*"),
         ),
+        "privacy": (
+            on.list_bucket(),
+            on.objects(GET, ERASED),
+            on.objects(("s3:GetObject", "s3:PutObject"), "curated/*", "raw/purchases/*", "reports/*"),
+            on.objects(("s3:DeleteObject", "s3:GetObject", "s3:PutObject"), "models/als/*"),
+            on.objects(NOTE, "audit/*"),
+        ),
         "producer": (
             on.connect(),
             on.write_once(),

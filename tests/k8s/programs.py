@@ -6,6 +6,7 @@ from services.aggregator.settings import AggregatorSettings
 from services.archiver.settings import ArchiverSettings
 from services.common.settings import Settings
 from services.gateway.settings import GatewaySettings
+from services.privacy.settings import PrivacySettings
 from services.producer.settings import ProducerSettings
 from services.provision.settings import ProvisionSettings
 from services.recommender.settings import RecommenderSettings
@@ -17,6 +18,7 @@ _BY_MODULE: dict[str, type[Settings]] = {
     "services.archiver": ArchiverSettings,
     "services.archiver.caught_up": ArchiverSettings,
     "services.gateway": GatewaySettings,
+    "services.privacy": PrivacySettings,
     "services.producer": ProducerSettings,
     "services.provision": ProvisionSettings,
     "services.recommender": RecommenderSettings,

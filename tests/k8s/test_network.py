@@ -25,8 +25,9 @@ PODS = {
     "redis": "valkey",
     "spark": "batch",
 }
-# The demo sends like the producer and trains like the batch job; the members of a cluster are joined by provisioning.
-DRAWN_AS = {"demo": ("producer", "batch"), "valkey-cluster": ("provision",)}
+# The demo sends like the producer and trains like the batch job; the members of a cluster are joined by provisioning;
+# erased customers are removed from what the batch job reads and writes.
+DRAWN_AS = {"demo": ("producer", "batch"), "privacy": ("batch",), "valkey-cluster": ("provision",)}
 
 
 def documented() -> set[Connection]:
@@ -79,9 +80,9 @@ def test_on_aws_only_managed_engines_are_reached(overlay: Callable[[str], list[O
         Connection("gateway", "recommender", 9104),
         Connection("gateway", "aggregator", 9103),
     }
-    everybody = ("aggregator", "batch", "gateway", "provision", "recommender")
+    everybody = ("aggregator", "batch", "gateway", "privacy", "provision", "recommender")
     assert egress_to_addresses(overlay("aws")) == {
-        *((app, AWS["VPC_CIDR"], 9098) for app in everybody if app != "batch"),
+        *((app, AWS["VPC_CIDR"], 9098) for app in everybody if app not in ("batch", "privacy")),
         *((app, AWS["VPC_CIDR"], 6379) for app in ("aggregator", "gateway")),
         *((app, "0.0.0.0/0", 443) for app in everybody),
         *((app, "169.254.170.23/32", 80) for app in everybody),
