@@ -6,6 +6,7 @@ the rest. What has nobody to remove is left as it is, so that a second sweep cha
 
 import gzip
 import logging
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -37,19 +38,29 @@ Change = Callable[[str, bytes], bytes | None]
 def sweep(store: ObjectStore, erased: Erased, rules: EventRules, now_ms: int) -> Counter[str]:
     """Remove erased customers everywhere; returns how many objects were changed, by what they are.
 
-    Raises CannotRedact, NothingLeft, Contended.
+    What cannot be redacted stays, and all else is swept before CannotRedact is raised. Raises NothingLeft, Contended.
     """
     changed: Counter[str] = Counter()
+    kept: list[CannotRedact] = []
     redactor = Redactor(erased, rules)
-    changed["archive"] = _each(store, PREFIX, lambda key, body: _archived(redactor, key, body, now_ms))
-    changed["curated"] = _each(store, CURATED, _parquet(lambda body: without_customers(body, erased)))
-    changed["reports"] = _each(store, REPORTS, lambda key, body: _report(key, body, erased))
+    changed["archive"] = _each(store, PREFIX, lambda key, body: _archived(redactor, key, body, now_ms), kept)
+    changed["curated"] = _each(store, CURATED, _parquet(lambda body: without_customers(body, erased)), kept)
+    changed["reports"] = _each(store, REPORTS, lambda key, body: _report(key, body, erased), kept)
     changed["models"] = sweep_models(store, erased, now_ms)
+    if kept:
+        raise CannotRedact(f"{len(kept)} objects stay as they were, all else is swept; the first one: {kept[0]}")
     return changed
 
 
-def _each(store: ObjectStore, prefix: str, change: Change) -> int:
-    return sum(_rewritten(store, key, change) for key in _keys(store, prefix))
+def _each(store: ObjectStore, prefix: str, change: Change, kept: list[CannotRedact]) -> int:
+    """Change the objects below a prefix; returns how many. Why one stays as it is goes to `kept`."""
+    changed = 0
+    for key in _keys(store, prefix):
+        try:
+            changed += _rewritten(store, key, change)
+        except CannotRedact as error:
+            kept.append(error)
+    return changed
 
 
 def _keys(store: ObjectStore, prefix: str) -> Iterator[str]:
@@ -61,7 +72,7 @@ def _rewritten(store: ObjectStore, key: str, change: Change) -> bool:
     for _ in range(_ATTEMPTS):
         try:
             stored = store.get_stored(key)
-            body = change(key, stored.body)
+            body = _changed(change, key, stored.body)
             if body is None:
                 return False
             store.rewrite(key, body, stored)
@@ -71,6 +82,14 @@ def _rewritten(store: ObjectStore, key: str, change: Change) -> bool:
             return False
         return True
     raise CannotRedact(f"{key} changed during each of {_ATTEMPTS} attempts: run the sweep again")
+
+
+def _changed(change: Change, key: str, body: bytes) -> bytes | None:
+    """The new body. A damaged object ends no sweep: gzip, Parquet, CSV and JSON say so each in its own way."""
+    try:
+        return change(key, body)
+    except (OSError, EOFError, ValueError, zlib.error) as damage:
+        raise CannotRedact(f"{key} cannot be read: {damage}") from damage
 
 
 def _archived(redactor: Redactor, key: str, body: bytes, now_ms: int) -> bytes | None:

@@ -19,6 +19,7 @@ from services.common.model_pointer import Pointer, Variant
 from services.common.model_registry import POINTER, folder_of, manifest_key, published_versions, read_pointer
 from services.common.storage_errors import NoSuchObject
 from services.privacy.models import NothingLeft
+from services.privacy.redaction import CannotRedact
 from services.privacy.stored import stored_of
 from services.privacy.sweep import sweep
 from tests.support.bucket import Bucket
@@ -94,6 +95,19 @@ def test_nothing_of_the_customer_is_left_and_all_of_the_others(bucket: Bucket) -
     exported = bucket.get("reports/recommendations/v/k3-csv/a.csv").decode()
     assert exported == f'user_id,rank,product_name\n{OTHER},1,"{USER}, c"\n'
     assert len(gzip.decompress(bucket.get(OBJECT)).splitlines()) == 3
+
+
+def test_a_damaged_object_does_not_keep_the_others(bucket: Bucket) -> None:
+    """The archive is swept first, and what comes after it is swept all the same."""
+    damaged = gzip.compress(archive_line(0, 4, NOW, event(USER, 4)))[:-9]
+    keys = ("raw/purchases/2026/09/21/13/0-00000000000000000004.json.gz", "curated/purchases/v/month=2020-03/a.parquet")
+    for key, body in zip(keys, (damaged, b"PAR1"), strict=True):
+        bucket.put(key, body)
+    with pytest.raises(CannotRedact, match=r"2 objects stay .* the first one: raw/purchases/2026/09/21/13/"):
+        sweep(bucket, erased_in(bucket, USER), DEFAULT_RULES, NOW)
+    for key in keys:
+        bucket.delete(key)
+    assert list(stored_of(bucket, USER, DEFAULT_RULES, NOW)) == []
 
 
 def test_a_second_sweep_changes_nothing(bucket: Bucket) -> None:
