@@ -12,7 +12,15 @@ import msgspec
 
 from services.common.conditional_write import encode, put_once
 from services.common.erased import Erased
-from services.common.model_registry import MODELS, POINTER, folder_of, manifest_key, published_versions, supersede
+from services.common.model_registry import (
+    MODELS,
+    POINTER,
+    folder_of,
+    manifest_key,
+    published_versions,
+    read_pointer,
+    supersede,
+)
 from services.common.object_store import ObjectStore
 from services.common.storage_errors import AlreadyExists, NoSuchObject
 from services.privacy.parquet import rows_of, without_rows
@@ -42,12 +50,23 @@ def sweep_models(store: ObjectStore, erased: Erased, now_ms: int) -> int:
     is left of a version that has a successor is removed at once. Of two sweeps at once one may end with NoSuchObject,
     and nothing is lost. Raises NothingLeft, Contended, NoSuchObject.
     """
-    changed = sum(_reissued(store, version, erased, now_ms) for version in published_versions(store))
+    changed, kept = 0, list[NothingLeft]()
+    for version in published_versions(store):
+        try:
+            changed += _reissued(store, version, erased, now_ms)
+        except NothingLeft as error:
+            if _is_in_use(store, version):
+                kept.append(error)
+            else:
+                _remove(store, version)
+                changed += 1
     published = published_versions(store)
     for version in sorted(_folders(store) - set(published)):
         if _is_left_over(store, version, published, now_ms):
             _remove(store, version)
             changed += 1
+    if kept:
+        raise kept[0]
     return changed
 
 
@@ -62,10 +81,11 @@ def _reissued(store: ObjectStore, version: str, erased: Erased, now_ms: int) -> 
                 bodies[entry["path"]] = body
     if not bodies:
         return False
+    left = (rows_of(bodies[each["path"]]) if each["path"] in bodies else each["rows"] for each in _known(manifest))
+    if not sum(left):
+        raise NothingLeft(f"model {version} knows only erased customers: train two new ones, then sweep again")
     successor = _claim_next(store, version, now_ms)
     files = [_copied(store, entry, folder, folder_of(successor), bodies) for entry in manifest["files"]]
-    if not _rows(files, OF_CUSTOMERS[0]):
-        raise NothingLeft(f"model {version} knows only erased customers: train a new one, then sweep again")
     users = _rows(files, OF_CUSTOMERS[1])
     put_once(store, manifest_key(successor), encode(manifest | {"version": successor, "users": users, "files": files}))
     store.delete(folder_of(successor) + _CLAIM)
@@ -85,6 +105,15 @@ def _copied(store: ObjectStore, entry: Json, source: str, target: str, bodies: d
         return entry
     store.put(target + path, body)
     return entry | {"sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body), "rows": rows_of(body)}
+
+
+def _is_in_use(store: ObjectStore, version: str) -> bool:
+    pointer, _etag = read_pointer(store)
+    return pointer is None or version in pointer.in_use
+
+
+def _known(manifest: Json) -> list[Json]:
+    return [entry for entry in manifest["files"] if entry["path"].startswith(OF_CUSTOMERS[0])]
 
 
 def _rows(files: list[Json], table: str) -> int:

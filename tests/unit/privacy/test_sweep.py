@@ -181,10 +181,13 @@ def test_a_model_is_replaced_by_one_that_loads_without_the_customer(bucket: Buck
     assert published_versions(bucket) == [f"{VERSION}.e2", "other.e2"]
 
 
-def test_a_model_that_would_know_nobody_stays(bucket: Bucket) -> None:
+def test_a_model_that_would_know_nobody_stays_while_it_is_in_use(bucket: Bucket) -> None:
     everybody = map(str, load(bucket, VERSION)["known_purchases"]["user_id"].to_pylist())
-    with pytest.raises(NothingLeft, match="train a new one"):
+    in_use = list(bucket.list("models/"))
+    write_model(bucket, dataclasses.replace(checkerboard(), version="unused"))
+    with pytest.raises(NothingLeft, match="train two new ones"):
         sweep(bucket, erased_in(bucket, *everybody), DEFAULT_RULES, NOW)
+    assert list(bucket.list("models/")) == in_use
     assert msgspec.json.decode(bucket.get(POINTER), type=Pointer).version == VERSION
 
 
