@@ -31,6 +31,7 @@ STAYING = {
 HELP = {
     "producer": ("services.producer", "services.deadletters", "services.models"),
     "archiver": ("services.provision",),
+    "recommender": ("services.privacy",),
     "spark": ("spark",),
 }
 

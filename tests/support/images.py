@@ -5,7 +5,7 @@ IMAGES = {
     "producer": ("services.producer", "services.deadletters", "services.models"),
     "archiver": ("services.archiver", "services.provision"),
     "aggregator": ("services.aggregator",),
-    "recommender": ("services.recommender", "recsys"),
+    "recommender": ("services.recommender", "services.privacy", "recsys"),
     "gateway": ("services.gateway",),
     "spark": ("spark", "recsys"),
 }
