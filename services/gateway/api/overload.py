@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,8 +18,21 @@ from services.gateway.api.problems import problem_response
 _PATIENCE_S = 0.1  # so long a burst may stand
 _RECOVERY_S = 1.0  # so long nothing must be refused until a burst may stand again
 _BURST = 8  # times the limit: never more in flight
-_PATHS = re.compile(r"/v1/users/[^/]+/recommendations|/v1/products/[^/]+/similar")
 _DETAIL = "more recommendations are asked for than can be computed"
+
+
+class ShedRoute(NamedTuple):
+    """A route whose requests are shed. They are refused before routing; `path` is what metrics name them by."""
+
+    path: str
+    pattern: re.Pattern[str]
+
+
+def _route(path: str) -> ShedRoute:
+    return ShedRoute(path, re.compile(re.sub(r"\{\w+\}", "[^/]+", path)))
+
+
+SHED_ROUTES = (_route("/v1/users/{user_id}/recommendations"), _route("/v1/products/{product_id}/similar"))
 
 
 class StandingQueue:
@@ -67,7 +81,8 @@ class SheddingMiddleware:
         self._queue = StandingQueue(in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _PATHS.fullmatch(scope["path"]):
+        route = _shed_route(scope)
+        if route is None:
             await self._app(scope, receive, send)
         elif self._queue.enter(may_stand=not self._answering()):
             try:
@@ -76,5 +91,12 @@ class SheddingMiddleware:
                 self._queue.leave()
         else:
             GATEWAY_SHED.inc()
+            scope["route"] = route
             refusal = problem_response(HTTPStatus.SERVICE_UNAVAILABLE, _DETAIL, headers={"Retry-After": "1"})
             await refusal(scope, receive, send)
+
+
+def _shed_route(scope: Scope) -> ShedRoute | None:
+    if scope["type"] != "http":
+        return None
+    return next((route for route in SHED_ROUTES if route.pattern.fullmatch(scope["path"])), None)

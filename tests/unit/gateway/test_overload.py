@@ -7,7 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from services.gateway.api.overload import SheddingMiddleware, StandingQueue
+from services.gateway.api.hosts import AllowedHosts
+from services.gateway.api.middleware import GatewayMiddleware
+from services.gateway.api.overload import SHED_ROUTES, SheddingMiddleware, StandingQueue
+from services.gateway.routes import customers, products
 from tests.support.metrics import growth
 
 LIMIT = 4
@@ -96,7 +99,7 @@ class Shop:
 
 
 def client_of(shop: Shop) -> httpx.AsyncClient:
-    app = SheddingMiddleware(shop, 1, lambda: False)
+    app = GatewayMiddleware(SheddingMiddleware(shop, 1, lambda: False), AllowedHosts(["localhost"]), 1024)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
 
 
@@ -121,3 +124,20 @@ async def test_other_requests_pass(path: str) -> None:
         asked = [asyncio.create_task(client.get(path)) for _ in range(20)]
         shop.open.set()
         assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+
+
+@pytest.mark.parametrize("route", SHED_ROUTES, ids=lambda route: route.path)
+async def test_refusals_count_as_requests_of_their_route(route: Any) -> None:
+    shop, path = Shop(), route.path.replace("{user_id}", "42").replace("{product_id}", "42")
+    counted = growth("gateway_request_seconds_count", method="GET", route=route.path, status="503")
+    async with client_of(shop) as client, asyncio.timeout(60):
+        asked = [asyncio.create_task(client.get(path)) for _ in range(9)]
+        await next(asyncio.as_completed(asked))
+        shop.open.set()
+        await asyncio.gather(*asked)
+    assert counted() == 1
+
+
+def test_what_is_shed_are_routes() -> None:
+    routes = {getattr(route, "path", None) for router in (customers.router, products.router) for route in router.routes}
+    assert {route.path for route in SHED_ROUTES} <= routes
