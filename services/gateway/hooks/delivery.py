@@ -53,7 +53,7 @@ class Delivery:
 def decode(body: bytes) -> Json:
     """The object of a request's body. Raises NotAnOrder."""
     try:
-        found = json.loads(body, parse_int=str, parse_float=str)
+        found = json.loads(body, parse_int=str, parse_float=str, parse_constant=str)
     except (ValueError, RecursionError) as error:
         raise NotAnOrder(f"is not JSON: {error}") from None
     if not isinstance(found, dict):

@@ -175,3 +175,11 @@ def test_the_digest_is_of_the_lines_in_any_order() -> None:
 def test_what_is_no_order_is_refused(body: bytes) -> None:
     with pytest.raises(NotAnOrder):
         read(decode(body), Sale.PAID)
+
+
+def test_no_number_becomes_a_float() -> None:
+    assert decode(b'{"price": NaN, "amount": -Infinity, "id": 1e3}') == {
+        "price": "NaN",
+        "amount": "-Infinity",
+        "id": "1e3",
+    }
