@@ -5,12 +5,13 @@ from pathlib import Path
 from pydantic import Field
 
 from recsys.als_settings import AlsSettings, EvaluationSettings
+from recsys.variety_settings import VarietySettings
 from services.common.settings import EventSettings, S3Settings, ServiceSettings, ShopSettings
 
 STATE = Path(".tillstream")
 
 
-class JobSettings(ServiceSettings, S3Settings, ShopSettings, EventSettings, EvaluationSettings):
+class JobSettings(ServiceSettings, S3Settings, ShopSettings, EventSettings, EvaluationSettings, VarietySettings):
     """The settings of one run."""
 
     archive_prefix: str = Field(default="raw/purchases/", pattern="^([^/]+/)+$")

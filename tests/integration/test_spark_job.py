@@ -29,6 +29,7 @@ from recsys.catalogue import Filters
 from recsys.model import load_model
 from recsys.model_format import InvalidModel
 from recsys.recommender import Recommender
+from recsys.variety import Variety
 from services.common.object_store import ObjectStore
 from services.common.settings import S3Settings
 from services.common.times import format_time
@@ -404,7 +405,8 @@ def test_the_model_completes_the_checkerboard(shop: Shop, version: str) -> None:
 
 
 def test_the_export_is_what_the_recommender_answers(shop: Shop, version: str) -> None:
-    recommender = Recommender((model := load_model(shop.store, f"models/als/{version}", version)), model.live_state())
+    model = load_model(shop.store, f"models/als/{version}", version)
+    recommender = Recommender(model, model.live_state(), variety=Variety())
     expected = [
         (user, rank, model.catalogue.product_ids[pick.product], pick.score, answer.strategy.value)
         for user in sorted(holdings(shop, version))

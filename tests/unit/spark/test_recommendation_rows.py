@@ -1,9 +1,16 @@
 """Rows of exported recommendations, without Spark."""
 
+import pyarrow as pa
+import pytest
+
 from recsys.catalogue import Filters
-from recsys.model import load_model
+from recsys.live_state import LiveState
+from recsys.model import Model, load_model
 from recsys.recommender import Recommender
-from spark.recommendation_rows import COLUMNS, rows_of, table_of
+from recsys.variety import Variety
+from services.common.settings import S3Settings
+from spark import recommendation_rows
+from spark.recommendation_rows import COLUMNS, answering, rows_of, table_of
 from tests.support.models import CUT_OFF_MS, MODELS, VERSION, Objects, checkerboard, write_model
 
 NOW_MS = CUT_OFF_MS + 86_400_000
@@ -38,6 +45,26 @@ def test_the_numbers_are_the_recommender_s() -> None:
         for pick in asked.for_user(user, 5, Filters(), NOW_MS).picks
     ]
     assert found == expected
+
+
+def test_an_export_has_the_variety_of_the_recommender(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Store(Objects):
+        def close(self) -> None:
+            """There is nothing to close."""
+
+    store = Store()
+    write_model(store, checkerboard())
+    asked: list[Variety] = []
+
+    def recording(model: Model, live: LiveState, *, variety: Variety) -> Recommender:
+        asked.append(variety)
+        return Recommender(model, live, variety=variety)
+
+    monkeypatch.setattr(recommendation_rows, "ObjectStore", lambda settings: store)
+    monkeypatch.setattr(recommendation_rows, "Recommender", recording)
+    users, varied = pa.RecordBatch.from_pydict({"user_id": ["u02", "u03"]}), Variety(same_category=1)
+    (rows,) = answering(S3Settings(s3_bucket="export-with-variety"), varied, VERSION, 3, NOW_MS)(iter([users]))
+    assert (rows.num_rows, asked) == (6, [varied])
 
 
 def test_a_batch_without_rows_has_the_columns() -> None:

@@ -1,0 +1,28 @@
+"""Settings of variety, the same for the recommender and for exports. Nothing here reads the environment."""
+
+from pydantic import BaseModel, Field
+
+from recsys.variety import Variety
+
+
+class VarietySettings(BaseModel):
+    """How different the first ten products of an answer are."""
+
+    # Likeness against relevance, 0 to 1; 0 is no re-ranking but for the limits below. Requests with `alike` get the
+    # best by score alone.
+    recommendations_variety: float = Field(default=0.0, ge=0, le=1)
+    # No two are of the same name and category, or of the same category with nearly the same factors.
+    recommendations_no_alike: bool = True
+    # At most so many of one brand, and of one category; 0: any number.
+    recommendations_same_brand: int = Field(default=0, ge=0, le=100)
+    recommendations_same_category: int = Field(default=0, ge=0, le=100)
+
+    @property
+    def variety(self) -> Variety:
+        """As the recommender takes it."""
+        return Variety(
+            self.recommendations_variety,
+            self.recommendations_same_brand,
+            self.recommendations_same_category,
+            self.recommendations_no_alike,
+        )
