@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.common.metrics import GATEWAY_SHED
 from services.gateway.api.problems import problem_response
 
-_PATIENCE_S = 0.1  # so long a burst may stand
+_PATIENCE_S = 0.5  # so long a burst may stand: longer than the pause of a model that takes over, or of a collector
 _RECOVERY_S = 1.0  # so long nothing must be refused until a burst may stand again
 _BURST = 8  # times the limit: never more in flight
 _DETAIL = "more recommendations are asked for than can be computed"

@@ -46,16 +46,16 @@ def left(queue: StandingQueue, requests: int) -> None:
 
 def test_a_burst_waits(queue: StandingQueue, clock: Clock) -> None:
     assert admitted(queue, 3 * LIMIT) == 3 * LIMIT
-    clock.now += 0.09
+    clock.now += 0.49
     assert queue.enter()
     left(queue, 3 * LIMIT + 1)
-    clock.now += 0.09
+    clock.now += 0.49
     assert admitted(queue, 3 * LIMIT) == 3 * LIMIT, "each burst has the time"
 
 
 def test_a_queue_that_stands_is_cut_to_the_limit(queue: StandingQueue, clock: Clock) -> None:
     assert admitted(queue, 3 * LIMIT) == 3 * LIMIT
-    clock.now += 0.1
+    clock.now += 0.5
     assert not queue.enter()
     left(queue, 2 * LIMIT)
     assert not queue.enter(), "the limit itself is in flight"
@@ -67,7 +67,7 @@ def test_a_queue_that_stands_is_cut_to_the_limit(queue: StandingQueue, clock: Cl
 
 def test_a_second_without_refusals_allows_a_burst_again(queue: StandingQueue, clock: Clock) -> None:
     admitted(queue, LIMIT + 1)
-    clock.now += 0.1
+    clock.now += 0.5
     assert not queue.enter()
     left(queue, LIMIT + 1)
     clock.now += 1.0
@@ -76,10 +76,21 @@ def test_a_second_without_refusals_allows_a_burst_again(queue: StandingQueue, cl
 
 def test_a_queue_may_stand_where_it_is_no_sign_of_load(queue: StandingQueue, clock: Clock) -> None:
     admitted(queue, LIMIT + 1)
-    clock.now += 0.2
+    clock.now += 0.5
     assert queue.enter(may_stand=True)
     assert not queue.enter()
     assert sum(queue.enter(may_stand=True) for _ in range(1_000)) == 8 * LIMIT - LIMIT - 2
+
+
+def test_a_pause_below_the_capacity_refuses_nobody(clock: Clock) -> None:
+    queue = StandingQueue(16, clock)
+    for _ in range(25):  # half a second without an answer, at 50 requests a second
+        assert queue.enter()
+        clock.now += 0.02
+    for _ in range(25):  # from then on two are answered for each that comes
+        left(queue, 2)
+        assert queue.enter()
+        clock.now += 0.02
 
 
 def test_no_burst_is_endless(queue: StandingQueue) -> None:
