@@ -134,15 +134,16 @@ class Recommender:
         return replace(answer, unknown_product_ids=unknown)
 
     def related(self, product: int, k: int, filters: Filters, now_ms: int) -> Related:
-        """The k substitutes and the k complements of a catalogue row (recsys/substitutes.py).
+        """The k substitutes and the k complements of a catalogue row (recsys/substitutes.py); no product is both.
 
         Where nothing at all is known about the product, popular products take the place of substitutes.
         """
         shared, passing = self._at(now_ms), self.model.catalogue.allowed(filters)
         passing[product] = False
         wanted = _Wanted(self._scorer, Strategy.POPULAR, k, passing, None)
-        substitutes = substitutes_of(self.model, product, k, passing, shared.on_sale)
         complements = complements_of(self.model, self.live, product, k, passing & shared.on_sale)
+        passing[[pick.product for pick in complements]] = False
+        substitutes = substitutes_of(self.model, product, k, passing, shared.on_sale)
         return Related(substitutes or self._popular(shared, wanted), complements)
 
     def _popular(self, shared: SharedScores, wanted: _Wanted) -> tuple[Pick, ...]:

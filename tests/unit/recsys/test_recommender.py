@@ -424,6 +424,16 @@ def test_complements_are_of_other_categories_with_the_number_of_orders() -> None
     assert set(ids(board, related(board, "p02", 3).complements)) == {"p03", "p05"}, "an order of this second counts"
 
 
+def test_what_is_shown_as_complement_is_no_substitute() -> None:
+    board = basket_board()
+    answer = related(board, "p02", 8)
+    alike = board.model.likeness.substitutes(row(board, "p02"), 8, board.model.catalogue.allowed(ANY)).ranked.rows
+    assert row(board, "p03") in alike
+    assert ids(board, answer.complements) == ["p03"]
+    assert "p03" not in ids(board, answer.substitutes)
+    assert "p01" in ids(board, answer.substitutes), "of another category, but not shown as complement"
+
+
 def test_a_product_of_which_nothing_is_known_gets_popular_products_and_says_so(board: Recommender) -> None:
     answer = related(board, "p90", 3)
     assert ids(board, answer.substitutes) == ["p00", "p01", "p02"]
