@@ -30,6 +30,8 @@ _READERS: Mapping[ShopSystem, Callable[[Json, Sale], Delivery]] = {
 # What WooCommerce sends, unsigned, when a webhook is saved. It expects status 200.
 _PING = re.compile(rb"webhook_id=[0-9]{1,20}")
 _HOUR_MS = 3_600_000
+# Kafka takes records of 1 MiB. JSON's escapes make a line up to three times as long as it came.
+_MAX_RECORD_BYTES = 1_000_000
 
 
 def hook_secrets(settings: GatewaySettings) -> dict[ShopSystem, HookSecrets]:
@@ -64,7 +66,7 @@ class HookIntake:
         return self._system is ShopSystem.WOOCOMMERCE and _PING.fullmatch(body) is not None
 
     async def take(self, scope: Scope, body: bytes) -> Delivery:
-        """Send a delivery's lines. Raises Problem 401, 409, 422, 429 or 503; a repeat is safe after each."""
+        """Send a delivery's lines. Raises Problem 401, 409, 413, 422, 429 or 503; a repeat is safe after each."""
         try:
             delivery = self._read(scope, body)
         except Problem:
@@ -86,6 +88,7 @@ class HookIntake:
         except NotAnOrder as error:
             raise bad_field("body", str(error)) from None
         self._check_age(delivery)
+        _check_size(delivery)
         return delivery
 
     def _check_signature(self, scope: Scope, body: bytes) -> None:
@@ -113,3 +116,13 @@ class HookIntake:
                 f"the delivery is of {delivery.changed_at}, more than {hours:g} hours ago: "
                 "send what is missing as a file (docs/import.md)",
             )
+
+
+def _check_size(delivery: Delivery) -> None:
+    """Raises Problem 413. A record that is too large would close the producer, which others use too."""
+    longest = max((len(key) + len(value) for key, value in delivery.records), default=0)
+    if longest > _MAX_RECORD_BYTES:
+        raise Problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"a line of the order has {longest:,} bytes, more than {_MAX_RECORD_BYTES:,}",
+        )
