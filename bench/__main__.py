@@ -2,7 +2,8 @@
 
 Each is a command with its own options: ingest, aggregate, following, scoring. If a gateway answers on the default port
 (`make up`), recommend and freshness run too. Others need a file or a restart: `bench.train` times the batch job,
-`bench.catchup` restarts a recommender that then lags, `bench.peers` downloads other stream programs to compare with.
+`bench.training` its ALS alone, next to MLlib and implicit; `bench.catchup` restarts a recommender that then lags;
+`bench.peers` downloads other stream programs to compare with.
 """
 
 import sys

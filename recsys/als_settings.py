@@ -4,9 +4,9 @@ from pydantic import BaseModel, Field
 
 
 class AlsSettings(BaseModel):
-    """Implicit ALS, with MLlib's definitions; a model's manifest holds these values.
+    """Implicit ALS, as Spark's MLlib defines it; a model's manifest holds these values.
 
-    `regularisation` is MLlib's: it is multiplied by the number of a user's (or product's) ratings, so a value from
+    `regularisation` is multiplied by the number of a user's (or product's) ratings, so a value from
     a library that adds it once does not carry over. `alpha` turns a rating r into the confidence 1 + alpha * r.
     """
 

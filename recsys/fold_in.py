@@ -4,10 +4,11 @@ With item factors Y [items, rank], C the confidences and p the preferences (1 wh
 
     x = (YᵀY + Yᵀ(C − I)Y + λI)⁻¹ Yᵀ C p,    c = 1 + α·r,
 
-equation (4) of Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (2008). Spark MLlib's
-ALS solves the same system with λ = regParam · (number of the customer's purchases), as Zhou et al. do in "Large-Scale
-Parallel Collaborative Filtering for the Netflix Prize" (2008, ALS-WR). Its last half-step computes the users from the
-final item factors: folding in a trained customer's purchases gives the exported vector again, up to float32.
+equation (4) of Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (2008). Training
+(`recsys/als_half_step.py`, or Spark MLlib) solves the same system with λ = regularisation · (number of the customer's
+purchases), as Zhou et al. do in "Large-Scale Parallel Collaborative Filtering for the Netflix Prize" (2008, ALS-WR). It
+solves the users last, from the final item factors: folding in a trained customer's purchases gives the exported vector
+again, up to float32.
 
 A customer of few products costs a system of their number n instead of one of the rank: with A the matrix above, Y now
 the n bought rows, and B = YᵀY + λI, which the Gramian's eigenvectors Q and eigenvalues E give as Q(E + λI)Qᵀ for any λ,

@@ -118,8 +118,12 @@ class FileEntry(msgspec.Struct, frozen=True):
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """MLlib's settings that the factors were trained with; folding in needs `alpha` and `regularisation`."""
+    """The settings that the factors were trained with; folding in needs `alpha` and `regularisation`.
 
+    `solver`: blocks or mllib; a model without it is MLlib's.
+    """
+
+    solver: str | msgspec.UnsetType = msgspec.UNSET
     rank: int | None = None
     regularisation: float
     alpha: float

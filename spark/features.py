@@ -13,7 +13,7 @@ from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.evaluation.training_view import CATEGORY_SHRINK, NEIGHBOURS, NEWEST_PRODUCTS, POPULAR_DAYS
 from recsys.recent_orders import ORDER_PRODUCTS
 from services.common.event_clock import QUORUM, watermark_of
-from spark.train import numbered
+from spark.numbering import numbered
 
 POPULAR_AT_LEAST = 100
 FADED = 1e-9

@@ -80,8 +80,7 @@ def _each_step(job: Job) -> Iterator[JobOutcome]:
     evaluated = steps.evaluate_step(store, run_id, curation.accepted, settings, step_log)
     yield JobOutcome(None, "evaluated but not trained, as requested", found)
 
-    config, files_per_table = evaluated.config, settings.als_blocks
-    pairs = steps.train_step(store, run_id, purchases, interactions, config, files_per_table, step_log)
+    pairs = steps.train_step(store, run_id, purchases, interactions, evaluated.config, settings, step_log)
     yield JobOutcome(None, f"trained but not published, as requested: {folder_of(run_id.version)}", found)
 
     model = TrainedModel(purchases, interactions, curation, pairs, evaluated)

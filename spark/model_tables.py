@@ -9,8 +9,8 @@ from pyspark.sql.types import StructType
 
 from recsys.model_format import TABLES, InvalidModel, check_columns
 from spark import features
+from spark.factors import Factors
 from spark.publish import ModelRefused
-from spark.train import Factors
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def publish_step(
     version, evaluated = run_id.version, model.evaluated
     with step_log.step("publish") as step:
         files = verified(store, version, evaluated, settings.models_kept)
-        manifest = _manifest(run_id, model, files, settings.time_zone)
+        manifest = _manifest(run_id, model, files, settings)
         checks = [*_file_checks(files), *_model_checks(store, model, manifest)]
         decision = evaluated.decision.with_checks(checks)
         _write_evaluation(store, version, evaluated)
@@ -114,7 +114,7 @@ def _write_evaluation(store: ObjectStore, version: str, evaluated: EvaluationRes
         put_once(store, f"{folder}report.html", evaluated.page.encode())
 
 
-def _manifest(run_id: RunId, model: TrainedModel, files: list[FileEntry], time_zone: str) -> Manifest:
+def _manifest(run_id: RunId, model: TrainedModel, files: list[FileEntry], settings: JobSettings) -> Manifest:
     oldest_ms, newest_ms = features.time_range(model.purchases)
     config, curation = model.evaluated.config, model.curation
     return publish.manifest(
@@ -127,7 +127,7 @@ def _manifest(run_id: RunId, model: TrainedModel, files: list[FileEntry], time_z
             to=format_time(newest_ms),
             offsets={int(partition): offset for partition, offset in curation.offsets.items()},
         ),
-        settings=ModelSettings(**config.als.model_dump(), time_zone=time_zone),
+        settings=ModelSettings(**config.als.model_dump(), solver=settings.als_solver, time_zone=settings.time_zone),
         composition=config.weights,
         basket=config.basket,
         metrics=model.evaluated.metrics,

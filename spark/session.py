@@ -78,7 +78,7 @@ def local_conf(settings: JobSettings) -> Conf:
     java_options = (
         f"-Djava.io.tmpdir={scratch}",
         f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}",
-        *compiler_options(has_native_blas()),
+        *compiler_options(settings.als_solver != "mllib" or has_native_blas()),
         settings.spark_java_options,
     )
     return {
@@ -106,12 +106,12 @@ def _upload_buffers(scratch: Path) -> Path:
     return scratch / "hadoop" / "s3a"
 
 
-def compiler_options(native_blas: bool) -> tuple[str, ...]:
-    """Switch the optimising compiler off where a native BLAS does the arithmetic (docs/adr/0014).
+def compiler_options(native_arithmetic: bool) -> tuple[str, ...]:
+    """Switch the optimising compiler off where NumPy or a native BLAS does the arithmetic (docs/adr/0014).
 
     Java's BLAS needs that compiler: only it generates vector instructions.
     """
-    return ("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1") if native_blas else ("-XX:+UseParallelGC",)
+    return ("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1") if native_arithmetic else ("-XX:+UseParallelGC",)
 
 
 def has_native_blas() -> bool:
@@ -124,7 +124,7 @@ def has_native_blas() -> bool:
 
 
 def blas_in_use(spark: SparkSession) -> str:
-    """The BLAS that ALS uses: a native library, or Java."""
+    """The BLAS that MLlib uses: a native library, or Java."""
     jvm: Any = spark.sparkContext._jvm
     blas = jvm.dev.ludovic.netlib.blas
     try:

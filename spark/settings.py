@@ -1,6 +1,7 @@
 """The batch job's settings. Every field is set by `TILLSTREAM_<FIELD>`, e.g. `TILLSTREAM_ALS_RANK=32`."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -9,6 +10,7 @@ from recsys.variety_settings import VarietySettings
 from services.common.settings import EventSettings, S3Settings, ServiceSettings, ShopSettings
 
 STATE = Path(".tillstream")
+Solver = Literal["blocks", "mllib"]
 
 
 class JobSettings(ServiceSettings, S3Settings, ShopSettings, EventSettings, EvaluationSettings, VarietySettings):
@@ -20,12 +22,15 @@ class JobSettings(ServiceSettings, S3Settings, ShopSettings, EventSettings, Eval
         default=10, ge=1, description="model versions kept, the newest ones, in addition to those in use"
     )
 
+    als_solver: Solver = Field(
+        default="blocks", description="blocks: NumPy in Spark's Python tasks; mllib: Spark's MLlib"
+    )
     als_rank: int = Field(default=64, ge=1, le=1024)
     als_regularisation: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     als_alpha: float = Field(default=40.0, gt=0, allow_inf_nan=False)
     als_iterations: int = Field(default=15, ge=1, le=1000)
     als_seed: int = 20200424
-    als_blocks: int = Field(default=4, ge=1, description="parallelism of one ALS half-step")
+    als_blocks: int = Field(default=4, ge=1, description="blocks of customers, each solved by one task")
 
     spark_master: str = Field(default="local[*]", description="empty: configured by spark-submit")
     spark_driver_memory: str = Field(default="4g", pattern=r"^[1-9]\d*[mg]$")

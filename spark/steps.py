@@ -180,22 +180,24 @@ def train_step(
     purchases: DataFrame,
     interactions: DataFrame,
     config: ModelConfig,
-    files_per_table: int,
+    settings: JobSettings,
     step_log: StepLog,
 ) -> int:
     """The model's tables → `models/als/<version>/`. Returns the number of pairs of customer and product trained on."""
     spark, checkpoints = purchases.sparkSession, f"{CHECKPOINTS}{run_id.version}/"
     with step_log.step("train") as step:
         pairs = interactions.count()
-        spark.sparkContext.setCheckpointDir(s3a_url(store, checkpoints))
-        factors = train.factorise(interactions, config.als)
+        if settings.als_solver == "mllib":
+            spark.sparkContext.setCheckpointDir(s3a_url(store, checkpoints))
+        factors = train.SOLVERS[settings.als_solver](interactions, config.als)
         _, newest_ms = features.time_range(purchases)
         products = features.catalogue(purchases).persist()
         half_lives = half_lives_h(config.weights, config.basket)
         tables = model_tables(TableInputs(factors, purchases, interactions, products, half_lives, newest_ms))
         for name, table in tables.items():
-            table.coalesce(files_per_table).write.parquet(s3a_url(store, f"{folder_of(run_id.version)}{name}"))
+            table.coalesce(settings.als_blocks).write.parquet(s3a_url(store, f"{folder_of(run_id.version)}{name}"))
         _delete_folder(store, checkpoints)
         als = config.als
-        step.says(f"ALS rank {als.rank}, {als.iterations} iterations over {pairs:,} pairs, {blas_in_use(spark)}")
+        by = f"MLlib with {blas_in_use(spark)}" if settings.als_solver == "mllib" else f"NumPy in {als.blocks} blocks"
+        step.says(f"ALS rank {als.rank}, {als.iterations} iterations over {pairs:,} pairs, by {by}")
     return pairs

@@ -38,14 +38,24 @@ def kafka_streams(broker: str, topic: str, redis_url: str, folder: Path) -> Prog
 
 def quix(broker: str, topic: str, redis_url: str, folder: Path) -> Program:
     """The peer in Quix Streams, in a Python environment of its own; its log goes to `folder`."""
-    sources, python = _SOURCES / "quix", PEERS / "quix" / "bin" / "python"
-    lock, installed = sources / "requirements.lock", PEERS / "quix" / "installed.lock"
+    argv = [str(_environment("quix")), "-m", "bench.peers.quix.sales_tables", broker, topic, redis_url]
+    return Program("quix-streams", argv, folder / "quix-streams.log", REPOSITORY)
+
+
+def implicit_python() -> Path:
+    """The Python of an environment with the library implicit."""
+    return _environment("implicit_als")
+
+
+def _environment(peer: str) -> Path:
+    """The Python of a peer's own environment, installed as its lock says."""
+    sources, python = _SOURCES / peer, PEERS / peer / "bin" / "python"
+    lock, installed = sources / "requirements.lock", PEERS / peer / "installed.lock"
     if not installed.exists() or installed.read_bytes() != lock.read_bytes():
-        _run([sys.executable, "-m", "venv", "--clear", str(PEERS / "quix")])
+        _run([sys.executable, "-m", "venv", "--clear", str(PEERS / peer)])
         _run([str(python), "-m", "pip", "install", "--quiet", "--no-input", "--require-hashes", "-r", str(lock)])
         installed.write_bytes(lock.read_bytes())
-    argv = [str(python), "-m", "bench.peers.quix.sales_tables", broker, topic, redis_url]
-    return Program("quix-streams", argv, folder / "quix-streams.log", REPOSITORY)
+    return python
 
 
 def read_hashes(path: Path) -> dict[str, str]:

@@ -100,8 +100,8 @@ def test_a_local_session_stays_on_loopback_and_in_its_folder(tmp_path: Path) -> 
 
 
 def test_javas_own_blas_keeps_the_compiler_that_it_needs() -> None:
-    assert "-XX:TieredStopAtLevel=1" in compiler_options(native_blas=True)
-    assert "-XX:TieredStopAtLevel=1" not in compiler_options(native_blas=False)
+    assert "-XX:TieredStopAtLevel=1" in compiler_options(native_arithmetic=True)
+    assert "-XX:TieredStopAtLevel=1" not in compiler_options(native_arithmetic=False)
 
 
 def test_sparks_words_are_found_behind_py4js() -> None:
