@@ -1,6 +1,6 @@
 """Training alone, by each solver and by the library implicit, on the same purchases: wall and CPU time, memory, loss.
 
-python -m bench.training --csv kz.csv.gz                            blocks, mllib, exact (NumPy, one core) and implicit
+python -m bench.training --csv kz.csv.gz                            driver, blocks, mllib, exact (no Spark) and implicit
 python -m bench.training --csv kz.csv.gz --trainers blocks,implicit
 python -m bench.training --csv kz.csv.gz --trainers blocks --master "local-cluster[2,1,2048]" --lose-executor
 
@@ -38,7 +38,7 @@ from spark.import_csv import import_file, purchases
 from spark.session import spark_session
 from spark.settings import JobSettings
 
-TRAINERS = ("blocks", "mllib", "exact", "implicit")
+TRAINERS = ("driver", "blocks", "mllib", "exact", "implicit")
 TOLERANCE = 1e-3
 LOST_AFTER_S = 5
 

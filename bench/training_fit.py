@@ -50,7 +50,7 @@ def _on_spark(folder: Path, solver: str, master: str) -> None:
         interactions = spark.read.parquet((folder / "interactions.parquet").as_uri()).repartition(8).persist()
         interactions.count()
         print("start", flush=True)
-        factors = train.SOLVERS[settings.als_solver](interactions, settings.als)
+        factors = train.SOLVERS[settings.solver_for(interactions.count())](interactions, settings.als)
         sides = {"customers": factors.users, "products": factors.products}
         for name, side in sides.items():
             side.write.mode("overwrite").parquet((folder / f"{name}.parquet").as_uri())

@@ -120,7 +120,7 @@ class FileEntry(msgspec.Struct, frozen=True):
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings that the factors were trained with; folding in needs `alpha` and `regularisation`.
 
-    `solver`: blocks or mllib; a model without it is MLlib's.
+    `solver`: driver, blocks or mllib; a model without it is MLlib's.
     """
 
     solver: str | msgspec.UnsetType = msgspec.UNSET

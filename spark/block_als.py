@@ -181,14 +181,14 @@ def _user_rows(
         block, factors = _solve(fixed, regularisation, pickle.loads(one))
         for start in range(0, len(factors), _ROWS):
             ids = block.customers.slice(start, _ROWS)
-            yield pa.RecordBatch.from_pydict({"user_id": ids, "factors": _lists(factors[start : start + _ROWS])})
+            yield pa.RecordBatch.from_pydict({"user_id": ids, "factors": factor_lists(factors[start : start + _ROWS])})
 
 
 def _products(spark: SparkSession, product_ids: "pa.Array[Any]", items: Floats) -> DataFrame:
-    return spark.createDataFrame(pa.table({"product_id": product_ids, "factors": _lists(items)}))
+    return spark.createDataFrame(pa.table({"product_id": product_ids, "factors": factor_lists(items)}))
 
 
-def _lists(factors: Floats) -> "pa.Array[Any]":
+def factor_lists(factors: Floats) -> "pa.Array[Any]":
     """Rows [rows, rank] as Arrow lists."""
     rows, rank = factors.shape
     offsets = pa.array((np.arange(rows + 1) * rank).astype(np.int32))

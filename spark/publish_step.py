@@ -127,7 +127,9 @@ def _manifest(run_id: RunId, model: TrainedModel, files: list[FileEntry], settin
             to=format_time(newest_ms),
             offsets={int(partition): offset for partition, offset in curation.offsets.items()},
         ),
-        settings=ModelSettings(**config.als.model_dump(), solver=settings.als_solver, time_zone=settings.time_zone),
+        settings=ModelSettings(
+            **config.als.model_dump(), solver=settings.solver_for(model.pairs), time_zone=settings.time_zone
+        ),
         composition=config.weights,
         basket=config.basket,
         metrics=model.evaluated.metrics,

@@ -10,7 +10,7 @@ from recsys.variety_settings import VarietySettings
 from services.common.settings import EventSettings, S3Settings, ServiceSettings, ShopSettings
 
 STATE = Path(".tillstream")
-Solver = Literal["blocks", "mllib"]
+Solver = Literal["driver", "blocks", "mllib"]
 
 
 class JobSettings(ServiceSettings, S3Settings, ShopSettings, EventSettings, EvaluationSettings, VarietySettings):
@@ -22,9 +22,12 @@ class JobSettings(ServiceSettings, S3Settings, ShopSettings, EventSettings, Eval
         default=10, ge=1, description="model versions kept, the newest ones, in addition to those in use"
     )
 
-    als_solver: Solver = Field(
-        default="blocks", description="blocks: NumPy in Spark's Python tasks; mllib: Spark's MLlib"
+    als_solver: Solver | Literal["auto"] = Field(
+        default="auto",
+        description="driver: NumPy in one process; blocks: NumPy in Spark's Python tasks; mllib: Spark's MLlib; "
+        "auto: driver for at most als_driver_pairs pairs of customer and product, blocks for more",
     )
+    als_driver_pairs: int = Field(default=2_000_000, ge=0)
     als_rank: int = Field(default=64, ge=1, le=1024)
     als_regularisation: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     als_alpha: float = Field(default=40.0, gt=0, allow_inf_nan=False)
@@ -41,6 +44,12 @@ class JobSettings(ServiceSettings, S3Settings, ShopSettings, EventSettings, Eval
     spark_ui: bool = Field(default=False, description="Spark's web UI, on loopback")
     spark_dir: Path = Field(default=STATE / "spark", description="temporary files: spills, upload buffers")
     spark_jars: Path = Field(default=STATE / "jars" / "spark", description="the S3A connector's jars")
+
+    def solver_for(self, pairs: int) -> Solver:
+        """The solver that trains on so many pairs of customer and product."""
+        if self.als_solver != "auto":
+            return self.als_solver
+        return "driver" if pairs <= self.als_driver_pairs else "blocks"
 
     @property
     def als(self) -> AlsSettings:

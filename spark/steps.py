@@ -25,7 +25,7 @@ from spark.curate import Curation
 from spark.model_tables import TableInputs, model_tables
 from spark.reconcile import Shop, reconcile
 from spark.session import blas_in_use, s3a_url
-from spark.settings import JobSettings
+from spark.settings import JobSettings, Solver
 from spark.step_log import StepLog
 from spark.versions import RunId
 
@@ -187,9 +187,10 @@ def train_step(
     spark, checkpoints = purchases.sparkSession, f"{CHECKPOINTS}{run_id.version}/"
     with step_log.step("train") as step:
         pairs = interactions.count()
-        if settings.als_solver == "mllib":
+        solver = settings.solver_for(pairs)
+        if solver == "mllib":
             spark.sparkContext.setCheckpointDir(s3a_url(store, checkpoints))
-        factors = train.SOLVERS[settings.als_solver](interactions, config.als)
+        factors = train.SOLVERS[solver](interactions, config.als)
         _, newest_ms = features.time_range(purchases)
         products = features.catalogue(purchases).persist()
         half_lives = half_lives_h(config.weights, config.basket)
@@ -198,6 +199,16 @@ def train_step(
             table.coalesce(settings.als_blocks).write.parquet(s3a_url(store, f"{folder_of(run_id.version)}{name}"))
         _delete_folder(store, checkpoints)
         als = config.als
-        by = f"MLlib with {blas_in_use(spark)}" if settings.als_solver == "mllib" else f"NumPy in {als.blocks} blocks"
+        by = _in_words(solver, als.blocks, spark)
         step.says(f"ALS rank {als.rank}, {als.iterations} iterations over {pairs:,} pairs, by {by}")
     return pairs
+
+
+def _in_words(solver: Solver, blocks: int, spark: SparkSession) -> str:
+    match solver:
+        case "driver":
+            return "NumPy on the driver"
+        case "blocks":
+            return f"NumPy in {blocks} blocks"
+        case "mllib":
+            return f"MLlib with {blas_in_use(spark)}"

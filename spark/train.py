@@ -1,4 +1,4 @@
-"""Curated purchases → implicit ALS factors, by our own solver or by Spark's MLlib.
+"""Curated purchases → implicit ALS factors, by a solver of our own or by Spark's MLlib.
 
 Hu, Koren, Volinsky 2008: preference 1 with confidence 1 + alpha * rating; rating = ln(1 + pieces).
 """
@@ -9,11 +9,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys.als_settings import AlsSettings
-from spark import block_als, mllib_als
+from spark import block_als, driver_als, mllib_als
 from spark.factors import Factors
 from spark.settings import Solver
 
 SOLVERS: Mapping[Solver, Callable[[DataFrame, AlsSettings], Factors]] = {
+    "driver": driver_als.factorise,
     "blocks": block_als.factorise,
     "mllib": mllib_als.factorise,
 }

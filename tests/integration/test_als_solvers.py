@@ -85,6 +85,12 @@ def test_blocks_reach_the_loss_of_exact_solutions_from_the_same_start(
     assert shop.loss(by_blocks) == pytest.approx(shop.loss((shop.solved(items), items)), rel=2e-3)
 
 
+def test_on_the_driver_both_sides_are_exact(shop: Shop) -> None:
+    users, items = shop.trained("driver")
+    assert items == pytest.approx(item_factors(shop.customers, shop.rows, shop.quantity, ALS), abs=1e-5)
+    assert users == pytest.approx(shop.solved(items), abs=1e-5)
+
+
 def test_mllib_solves_the_same_equations_and_reaches_no_lower_loss(
     shop: Shop, by_blocks: tuple[Float32s, Float32s]
 ) -> None:

@@ -364,7 +364,7 @@ def test_the_manifest_names_every_file_with_its_hash(shop: Shop, version: str) -
         "to": "2024-03-10T12:00:00Z",  # eleven lines of April are not yet the shop's now
         "offsets": {"0": 80, "1": 81, "2": 11, "3": 6},
     }
-    assert manifest["settings"]["solver"] == "blocks"
+    assert manifest["settings"]["solver"] == "driver"
     assert manifest["counts"]["pairs"] == 84
     assert not list(shop.store.list("checkpoints/"))
 
