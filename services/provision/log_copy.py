@@ -31,11 +31,21 @@ class Committed(NamedTuple):
 
     records: Sequence[LogRecord]
 
+    @property
+    def offsets(self) -> int:
+        """How many offsets it takes."""
+        return len(self.records) + 1
+
 
 class Aborted(NamedTuple):
     """So many records to write and to abort; the marker takes one offset more."""
 
     fillers: int
+
+    @property
+    def offsets(self) -> int:
+        """How many offsets it takes."""
+        return self.fillers + 1
 
 
 class Filled(NamedTuple):

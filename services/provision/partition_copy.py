@@ -1,5 +1,7 @@
 """Copies one partition to another cluster, with its offsets and times, and compares what it has copied."""
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -8,13 +10,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.common.kafka import make_consumer
 from services.common.settings import KafkaSettings
-from services.provision.log_copy import CannotCopy, CopyPlan, LogRecord, Write
+from services.provision.log_copy import Aborted, CannotCopy, Committed, CopyPlan, LogRecord, Write
 from services.provision.log_writer import LogWriter
 from services.provision.topics import TopicAdmin
 from services.provision.waiting import Pulse
 
 _FETCH_MS = 1000
 _FETCH_RECORDS = 4000
+_MARKER_S = 60
+_PAUSE_S = 0.01
 _OVERLAP = 50_000
 """Offsets before the end of a copy that are compared before it goes on. No write of a copy spans more records."""
 
@@ -68,7 +72,20 @@ class PartitionCopy:
 
     async def _write(self, writes: Iterable[Write]) -> None:
         for write in writes:
-            await self._writer.write(self._partition, write)
+            if isinstance(write, Committed | Aborted):
+                await self._write_transaction(write)
+            else:
+                await self._writer.write(self._partition, write)
+
+    async def _write_transaction(self, write: Committed | Aborted) -> None:
+        """Write it, and wait for its marker: a broker ends a transaction before the marker has its offset."""
+        _begin, before = await _log_range(self._target, self._partition)
+        await self._writer.write(self._partition, write)
+        until = time.monotonic() + _MARKER_S
+        while (await _log_range(self._target, self._partition))[1] < before + write.offsets:
+            if time.monotonic() > until:
+                raise CannotCopy(f"the marker of a transaction after offset {before} is not written in {_MARKER_S} s")
+            await asyncio.sleep(_PAUSE_S)
 
     async def _compare(self, begin: int, end: int) -> None:
         """Require the same committed records, offset by offset. Raises CannotCopy."""
