@@ -1,6 +1,5 @@
 """The Spark session: local with bounded memory on one machine, configured by spark-submit on a cluster."""
 
-import ctypes
 import os
 import sys
 from collections.abc import Iterator
@@ -78,7 +77,7 @@ def local_conf(settings: JobSettings) -> Conf:
     java_options = (
         f"-Djava.io.tmpdir={scratch}",
         f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}",
-        *compiler_options(settings.als_solver != "mllib" or has_native_blas()),
+        "-XX:+UseParallelGC",
         settings.spark_java_options,
     )
     return {
@@ -104,23 +103,6 @@ def make_folders(settings: JobSettings) -> None:
 
 def _upload_buffers(scratch: Path) -> Path:
     return scratch / "hadoop" / "s3a"
-
-
-def compiler_options(native_arithmetic: bool) -> tuple[str, ...]:
-    """Switch the optimising compiler off where NumPy or a native BLAS does the arithmetic (docs/adr/0014).
-
-    Java's BLAS needs that compiler: only it generates vector instructions.
-    """
-    return ("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1") if native_arithmetic else ("-XX:+UseParallelGC",)
-
-
-def has_native_blas() -> bool:
-    """Whether MLlib will find a native BLAS library."""
-    try:
-        ctypes.CDLL("libblas.so.3")
-    except OSError:
-        return False
-    return True
 
 
 def blas_in_use(spark: SparkSession) -> str:

@@ -11,7 +11,7 @@ from services.common.calendar import bucket_time
 from services.common.settings import S3Settings
 from spark.__main__ import main, spark_reason
 from spark.jars import JarsMissing, connector_jars
-from spark.session import compiler_options, local_conf, make_folders, s3a_conf, session_conf
+from spark.session import local_conf, make_folders, s3a_conf, session_conf
 from spark.settings import JobSettings
 from spark.versions import new_version
 
@@ -97,11 +97,6 @@ def test_a_local_session_stays_on_loopback_and_in_its_folder(tmp_path: Path) -> 
     assert conf["spark.ui.enabled"] == "false"
     assert conf["spark.local.dir"] == str(tmp_path / "scratch")
     assert conf["spark.jars"] == str(tmp_path / "hadoop-aws-1.jar")
-
-
-def test_javas_own_blas_keeps_the_compiler_that_it_needs() -> None:
-    assert "-XX:TieredStopAtLevel=1" in compiler_options(native_arithmetic=True)
-    assert "-XX:TieredStopAtLevel=1" not in compiler_options(native_arithmetic=False)
 
 
 def test_sparks_words_are_found_behind_py4js() -> None:
