@@ -48,9 +48,9 @@ def _on_spark(folder: Path, solver: str, master: str) -> None:
     with spark_session(settings) as spark:
         spark.sparkContext.setCheckpointDir((folder / "checkpoints").as_uri())
         interactions = spark.read.parquet((folder / "interactions.parquet").as_uri()).repartition(8).persist()
-        interactions.count()
+        pairs = interactions.count()
         print("start", flush=True)
-        factors = train.SOLVERS[settings.solver_for(interactions.count())](interactions, settings.als)
+        factors = train.SOLVERS[settings.solver_for(pairs)](interactions, settings.als)
         sides = {"customers": factors.users, "products": factors.products}
         for name, side in sides.items():
             side.write.mode("overwrite").parquet((folder / f"{name}.parquet").as_uri())

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark import RDD, Broadcast, SparkContext, StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -27,6 +26,7 @@ from recsys.als_items import ItemSystem, conjugate_gradients, product, target_le
 from recsys.als_settings import AlsSettings
 from recsys.topk import Float32s
 from spark.factors import Factors
+from spark.numbering import numbered_in_memory
 
 STEPS = 2
 """Of conjugate gradients an iteration: the loss is that of exact products to six digits (docs/performance.md)."""
@@ -87,9 +87,7 @@ def _packed(als: AlsSettings, rows: Iterable[pa.RecordBatch]) -> Iterator[pa.Rec
 
 def block_of(ratings: pa.Table, als: AlsSettings) -> Block:
     """The block of these customers: user_id, number (of the product), pieces. The order of the rows does not matter."""
-    users = ratings["user_id"].combine_chunks()
-    customers = users.unique().sort()
-    customer = pc.index_in(users, customers).to_numpy()
+    customers, customer = numbered_in_memory(ratings["user_id"])
     number = ratings["number"].to_numpy()
     order = np.lexsort((number, customer))
     extra = (als.alpha * np.log1p(ratings["pieces"].to_numpy())).astype(np.float32)

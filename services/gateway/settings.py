@@ -72,7 +72,7 @@ class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings,
 
     produce_timeout_seconds: float = Field(default=10.0, gt=0)
     # Interval of the canaries: records that measure the way of a purchase and count nowhere. 0 sends none. Set it once
-    # every service has a version that knows them: an older aggregator makes dead letters of them.
+    # every service has a version that knows them: an older aggregator rejects them as dead letters.
     canary_seconds: float = Field(default=0.0, ge=0)
 
     # Secrets that sign webhooks, separated by white space; a file has one a line and is read again when it changes.

@@ -76,17 +76,21 @@ async def test_from_the_request_to_the_stream(
     assert client.hget(keys("totals"), "events") == b"2"
 
 
+def outbox_of(producer: AIOKafkaProducer, names: TopicNames) -> Outbox:
+    return Outbox(
+        producer,
+        purchases=names.purchases,
+        dead_letters=names.dead_letters,
+        dead_letter_partitions=1,
+        acknowledged=lambda batch: None,
+        patience_s=60,
+    )
+
+
 async def test_rows_of_the_producer(kafka: str, names: TopicNames) -> None:
     rows = [Record(0, b"key", uuid.uuid4().hex.encode(), 0) for _ in range(3)]
     async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
-        outbox = Outbox(
-            producer,
-            purchases=names.purchases,
-            dead_letters=names.dead_letters,
-            dead_letter_partitions=1,
-            acknowledged=lambda batch: None,
-            patience_s=60,
-        )
+        outbox = outbox_of(producer, names)
         with recorded() as spans:
             outbox.put(rows[:2], next_row=3)
             assert not spans.ended, "a row's step ends once the broker has it"
@@ -104,14 +108,7 @@ async def test_rows_of_the_producer(kafka: str, names: TopicNames) -> None:
 
 async def test_rows_that_were_not_acknowledged_end_as_failed(kafka: str, names: TopicNames) -> None:
     async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
-        outbox = Outbox(
-            producer,
-            purchases=names.purchases,
-            dead_letters=names.dead_letters,
-            dead_letter_partitions=1,
-            acknowledged=lambda batch: None,
-            patience_s=60,
-        )
+        outbox = outbox_of(producer, names)
         with recorded() as spans:
             outbox.put([Record(0, b"key", b"{}", 0)], next_row=2)
             outbox.close()
