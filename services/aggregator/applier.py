@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from services.aggregator.applier_parts import ApplierPorts, ApplierSettings, applier_settings
 from services.aggregator.backfill import ArchiveBackfill
-from services.aggregator.batch import BatchBuilder, RecordSpan, ShardCall
+from services.aggregator.batch import BatchBuilder, RecordSpan, ShardCall, check_figures
 from services.aggregator.empty_ends import EmptyEnds
 from services.aggregator.engine_wait import until_available
 from services.aggregator.in_flight import InFlightCall
@@ -290,15 +290,17 @@ class Applier:
             await in_flight.start(self._call(partition, *ready))
 
     async def _call(self, partition: TopicPartition, calls: Sequence[ShardCall], looked: Looked) -> None:
-        for call in calls:
-            try:
+        try:
+            if self._store.checks_first:
+                await check_figures(self._store, calls)
+            for call in calls:
                 with looked.trace.script_call():
                     floor = await self._store.apply(call.shard, call.advance, call.delta, call.effects, call.payload)
-            except BatchRefused as refusal:
-                raise ChunkRefused(partition, looked.span.records, str(refusal)) from refusal
-            self._preparation.orders.confirmed(call.delta.orders)
-            self._batches.raise_floor(call.shard, floor)
-            AGGREGATOR_LINES.inc(call.delta.events)
+                self._preparation.orders.confirmed(call.delta.orders)
+                self._batches.raise_floor(call.shard, floor)
+                AGGREGATOR_LINES.inc(call.delta.events)
+        except BatchRefused as refusal:
+            raise ChunkRefused(partition, looked.span.records, str(refusal)) from refusal
         looked.trace.end()
 
     def _count_conflict(self, conflict: OffsetConflict) -> None:

@@ -1,18 +1,22 @@
 -- Adds the deltas of one batch of one partition to one shard and moves the shard's mark, or does nothing.
 --
--- KEYS: every key that is touched; the batch refers to them by position. ARGV[1]: the batch (MessagePack, see payload.py),
--- then bytes that MessagePack could not carry here: the new entry of each order; the present entry of each known order;
--- the members of each large order's set.
--- Returns {1, minute_floor} when applied, {0, mark} when the shard's mark (applied offset) is not the expected one,
--- {2, order} when the entry of an order is not the one that the batch was built on, {3, table and field} when a figure
--- would exceed LIMIT. Lists are flat, since each nested one costs an allocation.
+-- KEYS: every key that is touched; the batch refers to them by position. ARGV[1]: 'check' to write nothing. ARGV[2]: the
+-- batch (MessagePack, see payload.py), then bytes that MessagePack could not carry here: the new entry of each order; the
+-- present entry of each known order; the members of each large order's set.
+-- Returns {1, minute_floor, near_limit} when applied, {0, mark} when the shard's mark (applied offset) is not the expected
+-- one, {2, order} when the entry of an order is not the one that the batch was built on, {3, table and field} when a
+-- figure would exceed LIMIT. Lists are flat, since each nested one costs an allocation.
 --
 -- A script is not rolled back: whatever can fail is read first, then all is written.
 
-local batch = cmsgpack.unpack(ARGV[1])
+local check_only = ARGV[1] == 'check'
+local batch = cmsgpack.unpack(ARGV[2])
 local call, format, match, min, max = redis.call, string.format, string.match, math.min, math.max
 local FIELDS_A_CALL = 1000 -- unpack() is bound by Lua's stack
 local LIMIT = 2 ^ 53 -- numbers are doubles here, and scores in Redis too
+local NEAR = LIMIT / 2 -- far more below LIMIT than one batch can add
+-- Another partition's batch may come between a check and what it allows: for that a 64th is left.
+if check_only then LIMIT = LIMIT - LIMIT / 64 end
 
 local marks, totals_key = KEYS[1], KEYS[2]
 local mark = call('HGET', marks, batch.mark_field) or '0'
@@ -22,7 +26,7 @@ end
 
 local order_ids, known_orders, orders_key = batch.order_ids, batch.known_orders, KEYS[batch.orders_key]
 local present = {}
-for i, order in ipairs(known_orders) do present[order] = ARGV[1 + #order_ids + i] end
+for i, order in ipairs(known_orders) do present[order] = ARGV[2 + #order_ids + i] end
 for at = 1, #order_ids, FIELDS_A_CALL do
   local to = min(at + FIELDS_A_CALL - 1, #order_ids)
   local found = call('HMGET', orders_key, unpack(order_ids, at, to))
@@ -36,7 +40,7 @@ local fields, revenue, quantity, orders = batch.fields, batch.counter_revenue, b
 
 -- What is written: hashes and sorted sets, each a key and its arguments.
 local hash_keys, hash_updates, set_keys, set_updates = {}, {}, {}, {}
-local too_large
+local too_large, near
 local function write_hash(key, update)
   hash_keys[#hash_keys + 1], hash_updates[#hash_updates + 1] = key, update
 end
@@ -51,7 +55,10 @@ local function add_up(key, c, packed, update, n)
     local known_r, known_q, known_o = match(packed, '(%S+) (%S+) (%S+)')
     r, q, o = known_r + r, known_q + q, known_o + o
   end
-  if r > LIMIT or r < -LIMIT or q > LIMIT or q < -LIMIT then too_large = key .. ' ' .. fields[c] end
+  if r > NEAR or r < -NEAR or q > NEAR or q < -NEAR then
+    near = true
+    if r > LIMIT or r < -LIMIT or q > LIMIT or q < -LIMIT then too_large = key .. ' ' .. fields[c] end
+  end
   update[n + 1], update[n + 2] = fields[c], format('%d %d %d', r, q, o)
   return r
 end
@@ -104,7 +111,7 @@ end
 
 local totals = {}
 do
-  local names = {'revenue', 'quantity', 'events', 'orders', 'buyers', 'minute_floor', 'first_event', 'last_event'}
+  local names = {'revenue', 'quantity', 'events', 'orders', 'buyers', 'minute_floor', 'first_event', 'last_event', 'near_limit'}
   for i, value in ipairs(call('HMGET', totals_key, unpack(names))) do totals[names[i]] = tonumber(value or nil) end
 end
 local floor = max(totals.minute_floor or 0, batch.minute_floor) -- it only rises
@@ -141,6 +148,7 @@ local update = {}
 local function set_total(name, value) update[#update + 1], update[#update + 2] = name, format('%d', value) end
 local function add_total(name, by)
   local sum = (totals[name] or 0) + by
+  if sum > NEAR or sum < -NEAR then near = true end
   if sum > LIMIT or sum < -LIMIT then too_large = totals_key .. ' ' .. name end
   if by ~= 0 then set_total(name, sum) end
 end
@@ -159,21 +167,27 @@ if batch.events > 0 then
   -- The ledger holds the same sums by source partition: where a reconciliation differs, it names the partition.
   local key = KEYS[batch.ledger_key]
   local r, q, n = match(call('HGET', key, batch.partition) or '0 0 0', '(%S+) (%S+) (%S+)')
-  write_hash(key, {batch.partition, format('%d %d %d', r + batch.revenue, q + batch.quantity, n + batch.events)})
+  r, q = r + batch.revenue, q + batch.quantity
+  if r > LIMIT or r < -LIMIT or q > LIMIT or q < -LIMIT then
+    too_large = too_large or key .. ' ' .. batch.partition
+  end
+  write_hash(key, {batch.partition, format('%d %d %d', r, q, n + batch.events)})
 end
+if near and not totals.near_limit then set_total('near_limit', 1) end
 if #update > 0 then write_hash(totals_key, update) end
 if too_large then return {3, too_large} end
+if check_only then return {1, format('%d', floor), 1} end
 
 -- From here on all is written.
 for i, key in ipairs(hash_keys) do call('HSET', key, unpack(hash_updates[i])) end
 for at = 1, #order_ids, FIELDS_A_CALL do
   local entries, n = {}, 0
   for order = at, min(at + FIELDS_A_CALL - 1, #order_ids) do
-    entries[n + 1], entries[n + 2], n = order_ids[order], ARGV[1 + order], n + 2
+    entries[n + 1], entries[n + 2], n = order_ids[order], ARGV[2 + order], n + 2
   end
   call('HSET', orders_key, unpack(entries))
 end
-local member = 1 + #order_ids + #known_orders
+local member = 2 + #order_ids + #known_orders
 for i = 1, #batch.large_orders, 2 do
   local key, last = KEYS[batch.large_orders[i]], member + batch.large_orders[i + 1]
   for at = member + 1, last, FIELDS_A_CALL do
@@ -223,4 +237,4 @@ end
 
 call('HSET', marks, batch.mark_field, batch.next)
 if batch.timestamp ~= '' then call('HSET', marks, batch.timestamp_field, batch.timestamp) end
-return {1, format('%d', floor)}
+return {1, format('%d', floor), (near or totals.near_limit) and 1 or 0}

@@ -1,4 +1,4 @@
-"""Builds the script calls that bring each shard past a batch of records. Pure."""
+"""Builds the script calls that bring each shard past a batch of records."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +56,13 @@ class ShardCall:
         state.last_timestamp_ms = self.effects.last_timestamp_ms
         state.rows.update(self.effects.rows)
         state.file_rows.update(self.effects.file_rows)
+
+
+async def check_figures(store: TableStore, calls: Sequence[ShardCall]) -> None:
+    """Raise BatchRefused where a shard would refuse its figures, before anything of the calls is written."""
+    for call in calls:
+        if not call.advance.of_orders:
+            await store.check(call.shard, call.advance, call.payload)
 
 
 @dataclass(frozen=True, slots=True)

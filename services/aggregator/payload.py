@@ -63,7 +63,7 @@ def timestamp_field(partition: str) -> str:
 
 
 class Payload:
-    """`keys` are the script's KEYS, `arguments` its ARGV; positions count from 1, as Lua does."""
+    """`keys` are the script's KEYS; positions count from 1, as Lua does."""
 
     def __init__(
         self, keys: Keys, advance: OffsetAdvance, delta: ShardDelta, effects: BatchEffects, now_ms: int
@@ -96,7 +96,11 @@ class Payload:
             "uncounted_kept": UNCOUNTED_KEPT,
         }
         # The script's MessagePack has no binary type, so entries are arguments of their own.
-        self.arguments = [_encode(content), *_entries(delta.orders)]
+        self._content = [_encode(content), *_entries(delta.orders)]
+
+    def arguments(self, *, check_only: bool = False) -> list[bytes]:
+        """The script's ARGV. `check_only`: it only says whether it would apply them."""
+        return [b"check" if check_only else b"", *self._content]
 
     def _key(self, table: str) -> int:
         position = self._position.get(table)

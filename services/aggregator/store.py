@@ -60,6 +60,12 @@ class TableStore:
         self._redis = redis
         self._keys = keys
         self._apply = redis.register_script(_SCRIPT.read_text())
+        self._near_limit = False
+
+    @property
+    def checks_first(self) -> bool:
+        """Whether all shards are asked before one is written: a shard could refuse what another has added already."""
+        return self._near_limit and self.shards > 1
 
     @property
     def shards(self) -> int:
@@ -76,6 +82,8 @@ class TableStore:
 
     async def load(self, partition: str) -> list[ShardState]:
         """The state of each shard in a partition."""
+        near_limit = [await self._redis.hexists(keys("totals"), "near_limit") for keys in self._keys]
+        self._near_limit = any(near_limit)
         return [await self._load(keys, partition) for keys in self._keys]
 
     async def _load(self, keys: Keys, partition: str) -> ShardState:
@@ -132,22 +140,35 @@ class TableStore:
         """
         payload = payload or self.payload(shard, advance, delta, effects)
         started = time.perf_counter()
+        floor, near_limit = await self._run(shard, advance, payload)
+        AGGREGATOR_SCRIPT_SECONDS.observe(time.perf_counter() - started)
+        self._near_limit = self._near_limit or near_limit
+        if delta.events:
+            delay_s = max(0.0, time.time() - (effects.last_timestamp_ms or 0) / 1000)
+            AGGREGATOR_FRESHNESS_SECONDS.set(delay_s)
+            AGGREGATOR_DELAY_SECONDS.observe(delay_s)
+        return floor
+
+    async def check(self, shard: int, advance: OffsetAdvance, payload: Payload) -> None:
+        """Raise what `apply` would raise, and write nothing."""
+        await self._run(shard, advance, payload, check_only=True)
+
+    async def _run(
+        self, shard: int, advance: OffsetAdvance, payload: Payload, *, check_only: bool = False
+    ) -> tuple[int, bool]:
+        """The shard's minute floor, and whether one of its figures has come near what is exact."""
         try:
-            status, value = await self._apply(keys=payload.keys, args=payload.arguments)
+            answer = await self._apply(keys=payload.keys, args=payload.arguments(check_only=check_only))
         except ResponseError as error:
             raise (BatchRefused(str(error)) if is_of_script(error) else error) from error
-        AGGREGATOR_SCRIPT_SECONDS.observe(time.perf_counter() - started)
+        status, value = answer[:2]
         if status == _OTHER_MARK:
             raise OffsetConflict(f"{advance.partition}: shard {shard} is at {int(value)}, not at {advance.expected}")
         if status == _OTHER_ORDER:
             raise OrderConflict(f"{advance.partition}: order {value.decode()} has changed")
         if status != _APPLIED:
             raise BatchRefused(f"{value.decode()} would exceed 2^53, up to which figures are exact")
-        if delta.events:
-            delay_s = max(0.0, time.time() - (effects.last_timestamp_ms or 0) / 1000)
-            AGGREGATOR_FRESHNESS_SECONDS.set(delay_s)
-            AGGREGATOR_DELAY_SECONDS.observe(delay_s)
-        return int(value)
+        return int(value), bool(answer[2])
 
     async def probe(self, shard: int, partition: str, mark: int) -> None:
         """Apply nothing, from a mark to the same mark. Raises what `apply` raises."""

@@ -319,6 +319,30 @@ async def test_records_that_cannot_be_applied_are_dead_letters_and_the_others_co
     assert_equal(client, counted(record for record in records if record.offset not in places), shards=1)
 
 
+@pytest.mark.parametrize("full", range(3))
+async def test_a_line_that_one_shard_refuses_counts_in_none(connection: Redis, client: redis.Redis, full: int) -> None:
+    """Whichever shard has the product whose sum is full: nothing of the line stays in another shard."""
+    product = next(name for name in map(str, range(99)) if shard_of(name, 3) == full)
+    events = [event | {"product_id": product, "quantity": 1} for event in random_events(9, 4)]
+    records = [FakeRecord(n, encode(event), timestamp=NOW) for n, event in enumerate(events)]
+    partition, key = TopicPartition(TOPIC, 0), shard_keys(3)[full](f"product:{product}")
+    await applier_of(store_of(connection, 3)).apply(partition, records[:1])
+    client.hset(key, "total", f"{2**52} 1 1")
+    await applier_of(store_of(connection, 3)).apply(partition, records[1:2])  # the sum passes half of what is exact
+    client.hset(key, "total", f"{2**53 - 1} 1 1")
+    before = _figures(client)
+    sink = MemorySink()
+    await applier_of(store_of(connection, 3), sink).apply(partition, records[2:])
+    assert (sink.offsets, {*sink.reasons}) == ([2, 3], {"cannot_apply"})
+    assert _figures(client) == before
+
+
+def _figures(client: redis.Redis) -> dict[bytes, bytes | None]:
+    """Every key but those that say how far the log is applied."""
+    keys = cast(list[bytes], list(client.scan_iter()))
+    return {key: client.dump(key) for key in keys if not key.endswith((b":marks", b"/0"))}
+
+
 @pytest.mark.parametrize(("shards", "count"), [(1, 400), (3, 40)])
 async def test_a_long_run_of_records_that_cannot_be_applied_stops_nothing(
     connection: Redis, client: redis.Redis, shards: int, count: int
