@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.common.topics import ALL, DEAD_LETTERS, PURCHASES, RECOMMENDATIONS
+from services.common.topics import ALL, DEAD_LETTERS, PRODUCTS, PURCHASES, RECOMMENDATIONS
 
 # The consumer groups that the services have by default.
 AGGREGATOR_GROUP = "tillstream-aggregator"
@@ -108,7 +108,8 @@ def of_services(on: Resources) -> Mapping[str, tuple[Right, ...]]:
         "gateway": (
             on.connect(),
             on.write_once(),
-            on.write(purchases),
+            on.read(PRODUCTS.name),
+            on.write(purchases, PRODUCTS.name),
             on.list_bucket(),
             on.objects(GET, "models/als/*", "reports/gate/*", "reports/reconciliation/*"),
             on.objects(PUT, "models/als/current.json"),
@@ -125,7 +126,7 @@ def of_services(on: Resources) -> Mapping[str, tuple[Right, ...]]:
             on.connect(),
             on.write_once(),
             Right(_kafka("DescribeCluster"), (on.kafka.cluster,)),
-            on.write(purchases, dead_letters),
+            on.write(purchases, dead_letters, PRODUCTS.name),
         ),
         "provision": (
             on.connect(),
@@ -142,7 +143,7 @@ def of_services(on: Resources) -> Mapping[str, tuple[Right, ...]]:
         ),
         "recommender": (
             on.connect(),
-            on.read(purchases),
+            on.read(purchases, PRODUCTS.name),
             on.write(recommendations),
             on.list_bucket(),
             on.objects(GET, ERASED, "models/als/*"),

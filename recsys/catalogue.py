@@ -3,7 +3,7 @@
 The stream updates it: newer facts of known products, and new products in spare rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -108,6 +108,32 @@ class Facts(NamedTuple):
     price: int
 
 
+class Listing(NamedTuple):
+    """What the shop's own catalogue says of a product; None: what purchases say holds. `available`: may be shown."""
+
+    name: str | None = None
+    category: str | None = None
+    brand: str | None = None
+    price: int | None = None
+    available: bool = True
+
+    def over(self, sold: Facts) -> Facts:
+        """These facts, and those of purchases where there are none."""
+        return Facts(
+            self.name or sold.name,
+            self.category or sold.category,
+            self.brand or sold.brand,
+            sold.price if self.price is None else self.price,
+        )
+
+
+class _Listed(NamedTuple):
+    """A row that the shop's catalogue describes, and what purchases say of it."""
+
+    listing: Listing
+    sold: Facts
+
+
 @dataclass(frozen=True, slots=True)
 class ProductColumns:
     """The facts of all products, one entry per product.
@@ -126,8 +152,11 @@ class Catalogue:
     """Products by row. The first `scored` rows have factors, in ascending order of id; then the others, likewise; then
     `spare` rows for new products of the stream, in the order of their first sale.
 
-    Masks have a place for each row, used or spare: `capacity`. Each text column takes at most `_NEW_TEXTS` new texts
-    from the stream: a product beyond that keeps its text.
+    Masks have a place for each row, used or spare: `capacity`. Each text column takes at most as many new texts as there
+    are rows and `_NEW_TEXTS`: a product beyond that keeps its text.
+
+    `listings`: what the shop's catalogue says, by product id, also of products that get a row later. It wins over what
+    purchases say. A product that is not `available` passes no filter.
     """
 
     def __init__(self, product_ids: Sequence[str], scored: int, columns: ProductColumns, spare: int = 0) -> None:
@@ -144,7 +173,10 @@ class Catalogue:
         self._texts = (self.names, self.categories, self.brands)
         for labels in self._texts:
             labels.pad(spare)
-        self._limits = tuple(len(labels.values) + _NEW_TEXTS for labels in self._texts)
+        self._limits = tuple(len(labels.values) + self.capacity + _NEW_TEXTS for labels in self._texts)
+        self.listings: Mapping[str, Listing] = {}
+        self._listed: dict[int, _Listed] = {}
+        self._available = np.ones(self.capacity, np.bool_)
 
     def __len__(self) -> int:
         """Number of known products."""
@@ -167,13 +199,36 @@ class Catalogue:
             return None
         self.product_ids.append(product_id)
         self._rows[product_id] = row
+        if (listing := self.listings.get(product_id)) is not None:
+            self.list(row, listing)
         return row
 
+    def list(self, row: int, listing: Listing | None) -> None:
+        """Describe a row by the shop's catalogue; None: by purchases alone again."""
+        listed = self._listed.pop(row, None)
+        sold = self._facts(row) if listed is None else listed.sold
+        if listing is not None:
+            self._listed[row] = _Listed(listing, sold)
+        self._available[row] = listing is None or listing.available
+        self._set(row, sold if listing is None else listing.over(sold))
+
     def update(self, row: int, facts: Facts, event_time_ms: int) -> None:
-        """Update the facts of a product: newer ones win, of equally new ones the last."""
+        """Update the facts of a product by a purchase: newer ones win, of equally new ones the last."""
         if event_time_ms < self._facts_cells[row]:
             return
         self._facts_cells[row] = event_time_ms
+        listed = self._listed.get(row)
+        if listed is not None:
+            self._listed[row] = listed._replace(sold=facts)
+            facts = listed.listing.over(facts)
+        self._set(row, facts)
+
+    def _facts(self, row: int) -> Facts:
+        return Facts(
+            self.names[row] or None, self.categories[row] or None, self.brands[row] or None, int(self.prices[row])
+        )
+
+    def _set(self, row: int, facts: Facts) -> None:
         self.prices[row] = facts.price
         for labels, text, limit in zip(self._texts, facts[:3], self._limits, strict=True):
             labels.set(row, text or "", limit)
@@ -188,9 +243,9 @@ class Catalogue:
         return None if cents == NO_PRICE else cents
 
     def allowed(self, filters: Filters) -> Allowed:
-        """A new mask [capacity] of products that pass the filters; the caller excludes purchases."""
-        mask = np.zeros(self.capacity, np.bool_)
-        mask[: len(self)] = True
+        """A new mask [capacity] of available products that pass the filters; the caller excludes purchases."""
+        mask = self._available.copy()
+        mask[len(self) :] = False
         if filters.category:
             mask &= self.categories.under(filters.category)
         if filters.brand:

@@ -125,13 +125,12 @@ class StreamApplier:
 
     def _row(self, event: Event) -> int | None:
         """The product's row, its facts updated; a new product gets a row on its first sale."""
-        row = self.catalogue.row(event.product_id)
+        known = self.catalogue.row(event.product_id)
+        row = self.catalogue.add(event.product_id) if known is None and event.quantity > 0 else known
         if row is None:
-            row = self.catalogue.add(event.product_id) if event.quantity > 0 else None
-            if row is None:
-                return None
-            self._categories.assign(row, event.category_code)
-        self.catalogue.update(
-            row, Facts(event.product_name, event.category_code, event.brand, event.price), event.event_time
-        )
+            return None
+        facts = Facts(event.product_name, event.category_code, event.brand, event.price)
+        self.catalogue.update(row, facts, event.event_time)
+        if known is None:
+            self._categories.assign(row, self.catalogue.categories[row])
         return row

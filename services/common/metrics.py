@@ -18,6 +18,23 @@ LOOP_STALL_SECONDS = Histogram(
 # Longest event-loop lag of the last minute.
 LOOP_LONGEST_STALL_SECONDS = Gauge("tillstream_loop_longest_stall_seconds", "Longest stall in the last minute")
 
+# --- recommender and gateway, which follow topic `products` ------------------------------------------------------
+# Records of the catalogue by outcome: applied, invalid (breaks the contract and changes nothing) or error.
+PRODUCTS_RECORDS = Counter("tillstream_products_records", "Records of the catalogue, by outcome", ["outcome"])
+# Products that the catalogue describes.
+PRODUCTS_KNOWN = Gauge("tillstream_products_known", "Products of the catalogue")
+# Those of them that may not be recommended: out of stock, hidden or deleted.
+PRODUCTS_WITHHELD = Gauge("tillstream_products_withheld", "Products that may not be recommended")
+# Time from a record's arrival at the broker until it counts in answers: one sample for each fetch. None before the
+# start of the topic is read.
+PRODUCTS_DELAY_SECONDS = Histogram(
+    "tillstream_products_delay_seconds",
+    "Arrival of a product's record to its effect",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60),
+)
+# Failures to follow the catalogue, each retried. Meanwhile products stay as they are known.
+PRODUCTS_FOLLOW_FAILURES = Counter("tillstream_products_follow_failures", "Failures to follow the catalogue")
+
 # --- aggregator -------------------------------------------------------------------------------------------------
 # Accepted lines applied to the live tables.
 AGGREGATOR_LINES = Counter("tillstream_aggregator_lines", "Accepted lines applied to the live tables")
@@ -187,6 +204,8 @@ GATEWAY_RECOMMENDATIONS = Counter("tillstream_gateway_recommendations", "Recomme
 GATEWAY_SHED = Counter("tillstream_gateway_shed", "Requests for recommendations refused under load")
 # Events posted over HTTP, by verdict.
 GATEWAY_INTAKE = Counter("tillstream_gateway_intake_events", "Events posted over HTTP", ["verdict"])
+# Products written over HTTP, by verdict.
+GATEWAY_PRODUCTS = Counter("tillstream_gateway_products", "Products written over HTTP", ["verdict"])
 # Deliveries of webhooks, by shop system and result: accepted, ignored, refused, unconfirmed.
 GATEWAY_HOOKS = Counter("tillstream_gateway_hook_deliveries", "Deliveries of webhooks", ["system", "result"])
 # Unix time of an API key's last use, by its name. A key without a value was not used since the start.

@@ -92,6 +92,7 @@ class KafkaSettings(Settings):
     purchases_topic: str = "purchases"
     dead_letters_topic: str = "purchases.dlq"
     recommendations_topic: str = "recommendations"
+    products_topic: str = "products"
 
 
 class RedisSettings(Settings):

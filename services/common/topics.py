@@ -15,6 +15,11 @@ class Topic:
     partitions: int
     config: dict[str, str]
 
+    @property
+    def is_compacted(self) -> bool:
+        """Whether Kafka keeps the newest record of each key, and no record ends with its age."""
+        return self.config.get("cleanup.policy") == "compact"
+
 
 PURCHASES = Topic(
     name="purchases",
@@ -58,4 +63,23 @@ RECOMMENDATIONS = Topic(
     },
 )
 
-ALL = (PURCHASES, DEAD_LETTERS, RECOMMENDATIONS)
+PRODUCTS = Topic(
+    name="products",
+    description="The shop's catalogue: the newest record of each product, JSON (services/common/products.py).",
+    key="product_id",
+    producers=("producer", "gateway"),
+    consumers=("recommender", "gateway"),
+    # One, for ever: the last write wins by the order of the log, and senders place a key by different hashes.
+    partitions=1,
+    config={
+        "cleanup.policy": "compact",
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": "1048576",
+        # Only closed segments are compacted: small ones, closed daily, and cleaned once a fifth is outdated.
+        "segment.bytes": "67108864",
+        "segment.ms": "86400000",
+        "min.cleanable.dirty.ratio": "0.2",
+    },
+)
+
+ALL = (PURCHASES, DEAD_LETTERS, RECOMMENDATIONS, PRODUCTS)

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from services.common.eventloop_lag import watched_loop
 from services.common.object_store import ObjectStore
+from services.common.product_follower import ProductFollower
 from services.common.tasks import Action, run_periodically
 from services.common.telemetry import Health
 from services.common.version import running_version
@@ -25,7 +26,7 @@ from services.gateway.hooks.intake import HookIntake, hook_secrets
 from services.gateway.hooks.secrets import HookSecrets
 from services.gateway.queries.ranges import RangeRankings
 from services.gateway.queries.shards import LiveTables, open_live_tables
-from services.gateway.routes import customers, events, hooks, models, products, recommendations, stats
+from services.gateway.routes import catalogue, customers, events, hooks, models, products, recommendations, stats
 from services.gateway.routes import health as health_routes
 from services.gateway.routes import stream as stream_routes
 from services.gateway.routes import system as system_routes
@@ -37,6 +38,7 @@ from services.gateway.stream.ticker import TickerPoller
 from services.gateway.stream.totals_history import TotalsHistory
 from services.gateway.system_status import LoadReporter, ObjectStorePoller, ReadinessClient, SystemStatusPoller
 from services.gateway.upstreams.bestsellers import BestsellerCache
+from services.gateway.upstreams.catalogue import ShopCatalogue
 from services.gateway.upstreams.event_intake import EventProducer
 from services.gateway.upstreams.job_report import JobReportPoller
 from services.gateway.upstreams.model_registry import ModelListings, Registry
@@ -51,6 +53,7 @@ ROUTERS = (
     customers,
     recommendations,
     products,
+    catalogue,
     events,
     hooks,
     models,
@@ -59,6 +62,8 @@ ROUTERS = (
 )
 
 _S3_THREADS = 4
+# At the start, for the catalogue: a larger one is read while the gateway serves.
+_CATALOGUE_SECONDS = 2.0
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
@@ -93,6 +98,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.add_middleware(
         GatewayMiddleware,
         hosts=AllowedHosts(settings.gateway_hosts),
+        image_hosts=settings.image_hosts,
         max_body_bytes=settings.max_body_bytes,
         draining=lambda: app.state.dependencies.health.draining,
     )
@@ -108,15 +114,27 @@ async def open_dependencies(settings: GatewaySettings) -> AsyncIterator[Dependen
         secrets = hook_secrets(settings)
         clients = _open_clients(settings, stack)
         pollers = _open_pollers(settings, health, clients, stack)
-        # Where Redis is reachable, the first response has figures.
-        await asyncio.gather(pollers.shop_state.refresh(), pollers.ticker.refresh())
+        catalogue, follower = await _follow_products(settings, stack)
+        # Where Redis is reachable, the first response has figures; where Kafka is, a small catalogue is known.
+        await asyncio.gather(
+            pollers.shop_state.refresh(), pollers.ticker.refresh(), follower.settled(_CATALOGUE_SECONDS)
+        )
         await stack.enter_async_context(watched_loop(health))
         await stack.enter_async_context(run_periodically(_schedule(settings, clients, pollers)))
         credentials = [*secrets.values(), *(() if keys is None else (keys,))]
         await stack.enter_async_context(
             run_periodically([(each.refresh, settings.probe_seconds) for each in credentials])
         )
-        yield _dependencies(settings, _doorkeeper(settings, keys), secrets, health, clients, pollers)
+        inner = _Inner(health, clients, pollers, catalogue)
+        yield _dependencies(settings, _doorkeeper(settings, keys), secrets, inner)
+
+
+async def _follow_products(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ShopCatalogue, ProductFollower]:
+    catalogue = ShopCatalogue()
+    follower = ProductFollower(settings, catalogue)
+    await follower.start()
+    stack.push_async_callback(follower.close)
+    return catalogue, follower
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +184,16 @@ class _Pollers:
     canary: CanaryWatch
     system_status: SystemStatusPoller
     load: LoadReporter
+
+
+@dataclass(frozen=True, slots=True)
+class _Inner:
+    """What the dependencies are made of."""
+
+    health: Health
+    clients: _Clients
+    pollers: _Pollers
+    catalogue: ShopCatalogue
 
 
 def _open_pollers(settings: GatewaySettings, health: Health, clients: _Clients, stack: AsyncExitStack) -> _Pollers:
@@ -248,11 +276,10 @@ def _dependencies(
     settings: GatewaySettings,
     doorkeeper: Doorkeeper,
     secrets: Mapping[ShopSystem, HookSecrets],
-    health: Health,
-    clients: _Clients,
-    pollers: _Pollers,
+    inner: _Inner,
 ) -> Dependencies:
-    bestsellers, registry = BestsellerCache(clients.tables), Registry(clients.store)
+    health, clients, pollers, catalogue = inner.health, inner.clients, inner.pollers, inner.catalogue
+    bestsellers, registry = BestsellerCache(clients.tables, catalogue), Registry(clients.store)
     return Dependencies(
         settings=settings,
         doorkeeper=doorkeeper,
@@ -266,9 +293,10 @@ def _dependencies(
         model_registry=registry,
         model_listings=ModelListings(registry, clients.s3_threads),
         admin_threads=clients.admin_threads,
+        catalogue=catalogue,
         bestsellers=bestsellers,
         recommendations=RecommendationsWithFallback(
-            clients.recommender, pollers.serving_model, bestsellers, clients.tables
+            clients.recommender, pollers.serving_model, bestsellers, clients.tables, catalogue
         ),
         range_rankings=RangeRankings(),
         shop_state=pollers.shop_state,

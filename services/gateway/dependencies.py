@@ -18,6 +18,7 @@ from services.gateway.stream.shop_state import ShopStatePoller
 from services.gateway.stream.totals_history import TotalsHistory
 from services.gateway.system_status import SystemStatusPoller
 from services.gateway.upstreams.bestsellers import BestsellerCache
+from services.gateway.upstreams.catalogue import ShopCatalogue
 from services.gateway.upstreams.event_intake import EventProducer
 from services.gateway.upstreams.model_registry import ModelListings, Registry
 from services.gateway.upstreams.recommendations import RecommendationsWithFallback
@@ -38,6 +39,7 @@ class Dependencies:
     model_registry: Registry
     model_listings: ModelListings
     admin_threads: Executor
+    catalogue: ShopCatalogue
     bestsellers: BestsellerCache
     recommendations: RecommendationsWithFallback
     range_rankings: RangeRankings

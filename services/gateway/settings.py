@@ -1,10 +1,11 @@
 """The gateway's settings."""
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
 from services.common.settings import (
@@ -21,6 +22,16 @@ from services.gateway.hooks.delivery import Sale
 
 def _names(text: object) -> object:
     return tuple(name.strip().lower() for name in text.split(",") if name.strip()) if isinstance(text, str) else text
+
+
+_HOST = re.compile(r"(https?://)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?")
+
+
+def _origins(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    for host in hosts:
+        if _HOST.fullmatch(host) is None:
+            raise ValueError(f"{host!r} is not a host such as images.example.com, or http://127.0.0.1:8000")
+    return tuple(host if "://" in host else f"https://{host}" for host in hosts)
 
 
 # Separated by commas in the environment.
@@ -40,6 +51,8 @@ class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings,
     # Allows an address other than loopback without API keys: something in front decides who reaches the port.
     gateway_open: bool = False
     web_dist: Path = Path("web/dist")
+    # Hosts whose images of products the page may load, separated by commas; over https unless `http://` is written.
+    image_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), AfterValidator(_origins)] = ()
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     # Addresses or networks of proxies, separated by commas: only their X-Forwarded-For and X-Forwarded-Proto count.
     gateway_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()

@@ -1,6 +1,7 @@
 """`python -m services.producer FILE ...`: sends purchase files to Kafka.
 
-`… inspect FILE` finds out how a file is read, `… convert FILE OUT` writes its rows in the seed layout.
+`… inspect FILE` finds out how a file is read, `… convert FILE OUT` writes its rows in the seed layout, `… products
+FILE` writes the shop's catalogue.
 
 Exit status: 0 all rows acknowledged, 1 Kafka failed, 2 a mistake in file, options or settings,
 3 stopped at a limit on dead letters (TILLSTREAM_DEAD_LETTERS_HALT),
@@ -20,7 +21,7 @@ import msgspec
 from services.common.dlq_limits import TooManyInvalidRecords
 from services.common.entrypoint import run_service
 from services.common.telemetry import Health, PortInUse, TelemetryServer
-from services.producer import convert_command, inspect_command
+from services.producer import convert_command, inspect_command, products_command
 from services.producer.checkpoint import BadCheckpoint
 from services.producer.command import Command, parse_command
 from services.producer.kafka import KafkaUnavailable, TopicMissing
@@ -35,7 +36,8 @@ _INTERRUPTED = 128
 
 def main() -> int:
     """Run the command line and answer the exit status."""
-    for name, run in {"inspect": inspect_command.main, "convert": convert_command.main}.items():
+    commands = {"inspect": inspect_command.main, "convert": convert_command.main, "products": products_command.main}
+    for name, run in commands.items():
         if sys.argv[1:2] == [name]:
             return run(sys.argv[2:])
     command = parse_command(sys.argv[1:])

@@ -1,4 +1,5 @@
 """Moves the topics to another cluster: every record keeps its partition, its offset and its time (docs/adr/0089).
+The catalogue is compacted: its records keep their order alone.
 
 Then all that refers to records by offset stays true: the marks of the live tables, the archive, the cut-offs of the
 models, the origins of dead letters. The command may be repeated: it goes on where it has ended.
@@ -13,6 +14,7 @@ from aiokafka import TopicPartition
 
 from services.common.settings import KafkaSettings
 from services.common.topics import Topic
+from services.provision.compacted_copy import copy_compacted
 from services.provision.log_copy import CannotCopy
 from services.provision.log_writer import LogWriter
 from services.provision.partition_copy import PartitionCopy, log_consumer
@@ -34,11 +36,23 @@ async def move_topics(settings: TopicSettings, source: KafkaSettings, within_s: 
     """
     if source.kafka_bootstrap == settings.kafka_bootstrap:
         raise CannotCopy(f"{source.kafka_bootstrap} is the source and the target: set TILLSTREAM_KAFKA_BOOTSTRAP")
-    topics = await _topics_of(settings, source, within_s, say)
+    found = await _topics_of(settings, source, within_s, say)
+    topics = [topic for topic in found if not topic.is_compacted]
     await with_kafka(settings, lambda admin: _make_room(admin, topics, settings), within_s, say)
     async with topic_admin(settings) as admin, _senders_times(admin, topics):
         await _copy(settings, source, admin, topics, say)
+    for topic in found:
+        if topic.is_compacted:
+            await _copy_compacted(settings, source, topic, say)
     say("every copied record was compared with its source: partition, offset, time, key, headers and value")
+
+
+async def _copy_compacted(settings: TopicSettings, source: KafkaSettings, topic: Topic, say: Say) -> None:
+    async with topic_admin(settings) as admin:
+        await admin.create([topic], settings.kafka_replication)
+        await admin.find_all([topic.name])
+    copied = await copy_compacted(source, settings, topic.name)
+    say(f"{topic.name}: {copied:,} records copied in their order, without their offsets")
 
 
 async def _topics_of(settings: TopicSettings, source: KafkaSettings, within_s: float, say: Say) -> list[Topic]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
-from services.common.topics import DEAD_LETTERS, PURCHASES, RECOMMENDATIONS, Topic
+from services.common.topics import DEAD_LETTERS, PRODUCTS, PURCHASES, RECOMMENDATIONS, Topic
 from services.provision.settings import TopicSettings
 
 # Kafka deletes whole segments and never the active one: retention acts in steps of this share.
@@ -49,6 +49,7 @@ def planned(settings: TopicSettings) -> list[Topic]:
     others = (
         replace(DEAD_LETTERS, name=settings.dead_letters_topic),
         replace(RECOMMENDATIONS, name=settings.recommendations_topic),
+        replace(PRODUCTS, name=settings.products_topic),
     )
     return [configured(topic, topic.partitions, settings) for topic in (purchases, *others)]
 
@@ -58,7 +59,7 @@ def configured(topic: Topic, partitions: int, settings: TopicSettings) -> Topic:
     config = dict(topic.config)
     if settings.kafka_replication > 1:
         config["min.insync.replicas"] = str(settings.kafka_replication - 1)
-    if settings.kafka_retention_bytes is not None:
+    if settings.kafka_retention_bytes is not None and not topic.is_compacted:
         config |= _bounds(topic, settings.kafka_retention_bytes // partitions)
     return replace(topic, config=config)
 

@@ -14,6 +14,7 @@ from services.recommender.erasures import POLL_S, ErasureFollower
 from services.recommender.impressions import ImpressionLog
 from services.recommender.model_loader import ModelLoader
 from services.recommender.model_startup import ModelActivator
+from services.recommender.products import ShopProducts
 from services.recommender.server import RecommenderServer
 from services.recommender.service import clock_ms
 from services.recommender.serving import Serving
@@ -37,7 +38,8 @@ async def serve(settings: RecommenderSettings) -> None:
         show(health, serving)
         asyncio.run_coroutine_threadsafe(server.show_health(), loop)
 
-    activator = ModelActivator(settings, loop)
+    products = ShopProducts(settings, settings.recommender_patience_s)
+    activator = ModelActivator(settings, loop, products)
     loader = ModelLoader(
         store,
         settings.model_poll_s,
@@ -58,6 +60,8 @@ async def serve(settings: RecommenderSettings) -> None:
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(store.close)
         stack.enter_context(TelemetryServer(settings.host, settings.metrics_port, health))
+        await products.start()
+        stack.push_async_callback(products.close)
         stack.push_async_callback(activator.close)
         stack.push_async_callback(impressions.close)
         await server.start(settings.host, settings.recommender_port)

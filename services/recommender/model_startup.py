@@ -14,6 +14,7 @@ from recsys.recommender import Recommender
 from recsys.stream_apply import Deduplicator, StreamApplier
 from services.common.erased import Erased
 from services.recommender.partition_position import StreamStart
+from services.recommender.products import ShopProducts
 from services.recommender.service import clock_ms
 from services.recommender.serving import ServingModel, StreamStatus
 from services.recommender.settings import RecommenderSettings
@@ -27,17 +28,21 @@ _POLL_S = 0.05
 class ModelActivator:
     """Gives models their state, and takes it from them; closed with the service."""
 
-    def __init__(self, settings: RecommenderSettings, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, settings: RecommenderSettings, loop: asyncio.AbstractEventLoop, products: ShopProducts | None = None
+    ) -> None:
+        """`products`: the shop's catalogue, which every model follows before it answers."""
         self._settings = settings
         self._loop = loop
+        self._products = products
         self._consumers: dict[str, PurchaseConsumer] = {}  # by version
         self._rules = settings.event_rules
 
     def attach_state(self, model: Model) -> ServingModel:
         """The model with a state that has caught up with the stream, as far as Kafka answers.
 
-        The first model of all answers at once and catches up meanwhile, since there is nothing better. Blocks; raises
-        InterruptedError where the service ends.
+        The first model of all answers once it knows the catalogue, and catches up with purchases meanwhile, since there
+        is nothing better. Blocks; raises InterruptedError where the service ends.
         """
         seed = model.initial_state
         live = model.live_state()
@@ -46,7 +51,7 @@ class ModelActivator:
         applier = StreamApplier(model.catalogue, model.scorer.categories, live, Deduplicator(), self._rules)
         first = not self._consumers
         consumer = PurchaseConsumer(self._settings, start, applier, model.version)
-        self._on_loop(self._start(model.version, consumer, wait=not first))
+        self._on_loop(self._start(model, consumer, wait=not first))
         recommender = Recommender(model, live, consumer.age_ms, self._settings.variety)
         return ServingModel(recommender, clock_ms(), consumer)
 
@@ -65,13 +70,17 @@ class ModelActivator:
         for version in list(self._consumers):
             await self._stop(version)
 
-    async def _start(self, version: str, consumer: PurchaseConsumer, *, wait: bool) -> None:
-        self._consumers[version] = consumer
+    async def _start(self, model: Model, consumer: PurchaseConsumer, *, wait: bool) -> None:
+        self._consumers[model.version] = consumer
         await consumer.start()
+        if self._products is not None:
+            await self._products.attach(model)
         if wait:
-            await wait_caught_up(version, consumer, self._settings.recommender_patience_s)
+            await wait_caught_up(model.version, consumer, self._settings.recommender_patience_s)
 
     async def _stop(self, version: str) -> None:
+        if self._products is not None:
+            self._products.detach(version)
         if (consumer := self._consumers.pop(version, None)) is not None:
             await consumer.close()
 

@@ -43,6 +43,9 @@ ROLES = {
     "GET /v1/products/{product_id}": VIEWERS,
     "GET /v1/products/{product_id}/similar": VIEWERS | {"recommend"},
     "GET /v1/products/{product_id}/sales": VIEWERS,
+    "PUT /v1/products/{product_id}": {"sender", "admin"},
+    "DELETE /v1/products/{product_id}": {"sender", "admin"},
+    "POST /v1/products": {"sender", "admin"},
     "POST /v1/events": {"sender", "admin"},
     "POST /v1/hooks/{shop_system}": None,  # signed by the shop system
     "GET /v1/models": VIEWERS,

@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from local.engines import KafkaEngine
 from local.ports import free_port
 from services.common.kafka import make_consumer, partitions_of
 from services.common.settings import KafkaSettings, S3Settings
+from services.common.topics import PRODUCTS
 from services.provision.log_copy import LogRecord
-from services.provision.topics import topic_admin
+from services.provision.topics import create, topic_admin
 from tests.support.aggregator_process import (
     PARTITIONS,
     REPOSITORY,
@@ -58,6 +60,7 @@ def move(kafka: str, new_kafka: str) -> Move:
             "TILLSTREAM_PURCHASES_TOPIC": names.purchases,
             "TILLSTREAM_DEAD_LETTERS_TOPIC": names.dead_letters,
             "TILLSTREAM_RECOMMENDATIONS_TOPIC": f"{names.purchases}.none",
+            "TILLSTREAM_PRODUCTS_TOPIC": f"{names.purchases}.products",
         }
         command = [sys.executable, "-m", "services.provision", "move", "--from", kafka]
         environment = os.environ | variables
@@ -131,8 +134,14 @@ async def test_a_log_keeps_offsets_and_times_whatever_takes_offsets_in_it(
         await forget(kafka, topic, before=4_321)
         async with transaction(kafka) as till:
             await send(till, topic, 1)
+        products = replace(PRODUCTS, name=f"{topic}.products")
+        await create(KafkaSettings(kafka_bootstrap=kafka), [products])
+        for availability in (b"hidden", b"in_stock"):
+            await plain.send_and_wait(products.name, availability, key=b"p")
         first = await asyncio.to_thread(move, names)
         assert first.returncode == 0, first.stderr
+        ((_, catalogue, _),) = await logs_of(new_kafka, products.name)
+        assert [(record.key, record.value) for record in catalogue] == [(b"p", b"hidden"), (b"p", b"in_stock")]
         copied = await logs_of(new_kafka, topic)
         assert copied == await logs_of(kafka, topic)
         begin, records, end = copied[0]

@@ -13,7 +13,7 @@ class Role(StrEnum):
     ANALYST = "analyst"
     """Figures, customers and their purchases, recommendations."""
     SENDER = "sender"
-    """Posts events, reads nothing."""
+    """Posts events and writes the catalogue, reads nothing."""
     RECOMMEND = "recommend"
     """A web shop: recommendations, reads nothing else."""
     ADMIN = "admin"
@@ -28,6 +28,7 @@ class Access(StrEnum):
     FIGURES = "figures"
     PERSONS = "persons"
     EVENTS = "events"
+    CATALOGUE = "catalogue"
     RECOMMENDATIONS = "recommendations"
     SIMILAR_PRODUCTS = "similar_products"
     ADMIN = "admin"
@@ -40,6 +41,7 @@ ALLOWED: Mapping[Access, frozenset[Role]] = {
     Access.FIGURES: frozenset({Role.VIEWER, Role.ANALYST, Role.ADMIN}),
     Access.PERSONS: frozenset({Role.ANALYST, Role.ADMIN}),
     Access.EVENTS: frozenset({Role.SENDER, Role.ADMIN}),
+    Access.CATALOGUE: frozenset({Role.SENDER, Role.ADMIN}),
     Access.RECOMMENDATIONS: frozenset({Role.RECOMMEND, Role.ANALYST, Role.ADMIN}),
     Access.SIMILAR_PRODUCTS: frozenset({Role.RECOMMEND, Role.VIEWER, Role.ANALYST, Role.ADMIN}),
     Access.ADMIN: frozenset({Role.ADMIN}),

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPMethod, HTTPStatus
 from typing import Any
 
@@ -19,22 +19,28 @@ from services.gateway.api.problems import Problem, problem_response
 
 logger = logging.getLogger(__name__)
 
-# All sources are the gateway itself. Inline style attributes (not sheets) are allowed: chart tooltips set them.
-_CONTENT_SECURITY_POLICY = "; ".join(
-    [
-        "default-src 'self'",
-        "style-src-attr 'unsafe-inline'",
-        "img-src 'self' data:",
-        "object-src 'none'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    ]
-)
+
+def content_security_policy(image_hosts: Sequence[str] = ()) -> str:
+    """All sources are the gateway itself, and the hosts of products' images.
+
+    Inline style attributes (not sheets) are allowed: chart tooltips set them.
+    """
+    return "; ".join(
+        [
+            "default-src 'self'",
+            "style-src-attr 'unsafe-inline'",
+            " ".join(["img-src 'self' data:", *image_hosts]),
+            "object-src 'none'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ]
+    )
+
+
 # Of requests that are counted by their method; whatever else a client sends is one label.
 _METHODS = frozenset(HTTPMethod)
-SECURITY_HEADERS = {
-    "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
+_SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -50,10 +56,16 @@ class GatewayMiddleware:
     """ASGI middleware around the whole app. Renders every error as a problem document."""
 
     def __init__(
-        self, app: ASGIApp, hosts: AllowedHosts, max_body_bytes: int, draining: Callable[[], bool] = lambda: False
+        self,
+        app: ASGIApp,
+        hosts: AllowedHosts,
+        max_body_bytes: int,
+        draining: Callable[[], bool] = lambda: False,
+        image_hosts: Sequence[str] = (),
     ) -> None:
-        """`draining`: whether connections should end with their current response."""
+        """`draining`: whether connections should end with their current response. `image_hosts`: origins of images."""
         self._app = app
+        self._headers = _SECURITY_HEADERS | {"Content-Security-Policy": content_security_policy(image_hosts)}
         self._hosts = hosts
         self._max_body_bytes = max_body_bytes
         self._draining = draining
@@ -65,7 +77,9 @@ class GatewayMiddleware:
         _route_undecoded(scope)
         REQUEST_ID.set(valid_request_id(Headers(scope=scope).get(HEADER)) or new_request_id())
         with _begin_trace(scope) as span:
-            exchange = _Exchange(scope, receive, send, span, self._max_body_bytes, draining=self._draining)
+            exchange = _Exchange(
+                scope, receive, send, span, self._max_body_bytes, draining=self._draining, headers=self._headers
+            )
             await self._answer(scope, exchange)
 
     async def _answer(self, scope: Scope, exchange: "_Exchange") -> None:
@@ -110,6 +124,7 @@ class _Exchange:
         max_body_bytes: int,
         *,
         draining: Callable[[], bool],
+        headers: Mapping[str, str],
     ) -> None:
         self._scope = scope
         self._receive = receive
@@ -117,6 +132,7 @@ class _Exchange:
         self._span = span
         self._max_body_bytes = max_body_bytes
         self._draining = draining
+        self._headers = headers
         self._received = 0
         self._started_at = time.perf_counter()
         self._response_started = False
@@ -143,7 +159,7 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self._response_started = True
             headers = MutableHeaders(scope=message)
-            headers.update(SECURITY_HEADERS)
+            headers.update(self._headers)
             if self._scope["path"].startswith("/v1/"):
                 headers.setdefault("Cache-Control", _NOT_STORED)
             headers[HEADER] = REQUEST_ID.get() or ""

@@ -70,6 +70,7 @@ async def config(request: Request) -> ConfigResponse:
     return ConfigResponse(
         currency=dependencies.settings.currency,
         time_zone=time_zone,
+        image_hosts=list(dependencies.settings.image_hosts),
         version=version.number,
         commit=version.commit,
     )

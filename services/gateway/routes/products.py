@@ -7,7 +7,8 @@ import msgspec
 from fastapi import Query, Request, Response
 
 from services.common.money import format_cents
-from services.common.tables import Granularity
+from services.common.products import Availability, CatalogueProduct
+from services.common.tables import Figures, Granularity
 from services.gateway.access.roles import Access
 from services.gateway.access.route import gives, guarded_router
 from services.gateway.api.params import From, K, ProductId, Search, To, time_range
@@ -15,7 +16,7 @@ from services.gateway.api.problems import Problem
 from services.gateway.api.schemas.entities import ProductResponse
 from services.gateway.api.schemas.figures import Bucket
 from services.gateway.api.schemas.recommendations import SimilarProducts
-from services.gateway.dependencies import get_dependencies
+from services.gateway.dependencies import Dependencies, get_dependencies
 from services.gateway.queries.entities import Product, described, read_product
 from services.gateway.queries.sales import read_product_sales
 from services.gateway.queries.search import find_products
@@ -32,40 +33,56 @@ async def find(
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> list[ProductResponse]:
     """The product with exactly this id, then matching products among the 1,000 bestsellers, highest revenue first.
+    Products are found by what the catalogue says of them, whether they may be recommended or not.
 
     A search word matches the beginning of a word of name, brand or category. The whole text matches the beginning of
     an id.
     """
     dependencies = get_dependencies(request)
-    bestsellers = [product for product, _share in await dependencies.bestsellers.entries()]
+    catalogue = dependencies.catalogue
+    bestsellers = [catalogue.described(product) for product, _share in await dependencies.bestsellers.entries()]
     found = find_products(bestsellers, search, limit)
-    exact = await read_product(dependencies.shards, search.strip()) if search.strip() else None
+    exact = await _find(dependencies, search.strip()) if search.strip() else None
     if exact is not None:
         found = [exact, *(product for product in found if product.product_id != exact.product_id)][:limit]
-    return [_response(product) for product in found]
+    return [_response(product, catalogue.get(product.product_id)) for product in found]
 
 
 @router.get("/{product_id}", summary="A product")
 @gives(Access.FIGURES)
 async def product(request: Request, product_id: ProductId) -> ProductResponse:
-    """The product as the newest purchase described it, and its totals."""
-    found = await read_product(get_dependencies(request).shards, product_id)
+    """The product as the catalogue describes it, else as the newest purchase did, and its totals.
+
+    404 where it was never sold and the catalogue does not know it, or has deleted it.
+    """
+    dependencies = get_dependencies(request)
+    found = await _find(dependencies, product_id)
     if found is None:
         raise _unknown(product_id)
-    return _response(found)
+    return _response(found, dependencies.catalogue.get(product_id))
+
+
+async def _find(dependencies: Dependencies, product_id: str) -> Product | None:
+    sold, listed = await read_product(dependencies.shards, product_id), dependencies.catalogue.get(product_id)
+    if sold is None and (listed is None or listed.availability is Availability.DELETED):
+        return None
+    return dependencies.catalogue.described(sold or Product(product_id, Figures(), None))
 
 
 def _unknown(product_id: str) -> Problem:
-    return Problem(HTTPStatus.NOT_FOUND, f"no purchase of product {product_id!r} is known")
+    return Problem(HTTPStatus.NOT_FOUND, f"neither a purchase nor the catalogue knows product {product_id!r}")
 
 
-def _response(product: Product) -> ProductResponse:
+def _response(product: Product, listed: CatalogueProduct | None) -> ProductResponse:
     facts = product.facts
     return ProductResponse(
         product_id=product.product_id,
-        **described(facts),
+        **described(facts or listed),
         category_id=facts.category_id if facts else None,
         price=format_cents(facts.price) if facts else None,
+        image_url=listed.image_url if listed else None,
+        availability=listed.availability if listed else None,
+        attributes=dict(listed.attributes) if listed else {},
         revenue=format_cents(product.total.revenue),
         quantity=product.total.quantity,
         orders=product.total.orders,

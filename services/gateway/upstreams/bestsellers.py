@@ -13,6 +13,7 @@ from services.gateway.queries.entities import Product, read_totals
 from services.gateway.queries.figures import share
 from services.gateway.queries.rankings import read_ranked_products
 from services.gateway.queries.shards import LiveTables
+from services.gateway.upstreams.catalogue import ShopCatalogue
 from services.gateway.upstreams.recommender_client import Filters
 
 logger = logging.getLogger(__name__)
@@ -27,8 +28,10 @@ Bestseller = tuple[Product, float]
 class BestsellerCache:
     """The best-selling products, read at most every few seconds. Keeps the last ones while Redis is unavailable."""
 
-    def __init__(self, tables: LiveTables) -> None:
+    def __init__(self, tables: LiveTables, catalogue: ShopCatalogue) -> None:
         self._tables = tables
+        self._catalogue = catalogue
+        self._offered: tuple[int, Sequence[Bestseller], list[Bestseller]] | None = None
         self._lock = asyncio.Lock()
         self._read_at = float("-inf")
         self._entries: list[Bestseller] = []
@@ -39,6 +42,19 @@ class BestsellerCache:
             if time.monotonic() - self._read_at > _MAX_AGE_SECONDS:
                 await self._refresh()
         return self._entries
+
+    async def offered(self) -> Sequence[Bestseller]:
+        """Those that may be recommended now, as the catalogue describes them."""
+        entries, version = await self.entries(), self._catalogue.version
+        if self._offered is None or self._offered[0] != version or self._offered[1] is not entries:
+            catalogue = self._catalogue
+            offered = [
+                (catalogue.described(product), part)
+                for product, part in entries
+                if not catalogue.withholds(product.product_id)
+            ]
+            self._offered = version, entries, offered
+        return self._offered[2]
 
     async def _refresh(self) -> None:
         try:

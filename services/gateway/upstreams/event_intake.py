@@ -133,7 +133,7 @@ class Acknowledged(NamedTuple):
 
 
 class EventProducer:
-    """Writes events to the purchases topic. Connects in the background, so the gateway starts without Kafka."""
+    """Writes events and products to their topics. Connects in the background, so the gateway starts without Kafka."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
@@ -180,7 +180,7 @@ class EventProducer:
             for index, sent in enumerate(events)
             if isinstance(sent.outcome, Purchase)
         }
-        deliveries = await self._acknowledged(valid)
+        deliveries = await self._acknowledged(self._settings.purchases_topic, valid)
         verdicts = [_verdict(index, sent, deliveries.get(index)) for index, sent in enumerate(events)]
         for verdict in verdicts:
             GATEWAY_INTAKE.labels(verdict.status).inc()
@@ -190,16 +190,20 @@ class EventProducer:
 
     async def deliver(self, records: Sequence[tuple[bytes, bytes]]) -> bool:
         """Write records (key, value), valid or not, in order. Whether the broker has acknowledged all of them."""
-        deliveries = await self._acknowledged(dict(enumerate(records)))
-        return len(deliveries) == len(records) and all(_is_acknowledged(each) for each in deliveries.values())
+        return all(await self.write(self._settings.purchases_topic, dict(enumerate(records))))
 
-    async def _acknowledged(self, records: Records) -> Deliveries:
+    async def write(self, topic: str, records: Records) -> list[Acknowledged | None]:
+        """Write records to a topic, in order; where the broker has put each, None where it did not say so in time."""
+        deliveries = await self._acknowledged(topic, records)
+        return [_acknowledgement(deliveries.get(index)) for index in records]
+
+    async def _acknowledged(self, topic: str, records: Records) -> Deliveries:
         """Write the records and wait, at most for a while. What is not acknowledged then is up to the caller."""
         deliveries: Deliveries = {}
-        with tracing.child(f"send {self._settings.purchases_topic}", "producer") as span:
+        with tracing.child(f"send {topic}", "producer") as span:
             try:
                 async with asyncio.timeout(self._settings.produce_timeout_seconds):
-                    await self._write(records, span.headers, deliveries)
+                    await self._send_each(topic, records, span.headers, deliveries)
                     await asyncio.gather(*deliveries.values())
             except TimeoutError:
                 logger.warning("Kafka did not acknowledge the events in time")
@@ -208,16 +212,18 @@ class EventProducer:
                 await self.close()  # a failed idempotent producer does not recover; connect() makes another
         return deliveries
 
-    async def _write(self, records: Records, headers: Headers, deliveries: Deliveries) -> None:
-        topic = self._settings.purchases_topic
+    async def _send_each(self, topic: str, records: Records, headers: Headers, deliveries: Deliveries) -> None:
         for index, (key, value) in records.items():
             if self._producer is None:
                 return
             deliveries[index] = await self._producer.send(topic, value, key, headers=headers)
 
 
-def _is_acknowledged(delivery: asyncio.Future[RecordMetadata]) -> bool:
-    return delivery.done() and not delivery.cancelled() and delivery.exception() is None
+def _acknowledgement(delivery: asyncio.Future[RecordMetadata] | None) -> Acknowledged | None:
+    if delivery is None or not delivery.done() or delivery.cancelled() or delivery.exception() is not None:
+        return None
+    record = delivery.result()
+    return Acknowledged(record.partition, record.offset, record.timestamp)
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cache
 from itertools import islice
@@ -16,10 +16,12 @@ from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from services.common.categories import UNKNOWN
 from services.common.metrics import GATEWAY_RECOMMENDATIONS
 from services.common.money import format_cents
+from services.common.tables import Figures
 from services.gateway.api.presence import Turnstile
 from services.gateway.queries.entities import Product, described, read_product, read_purchased
 from services.gateway.queries.shards import LiveTables
 from services.gateway.upstreams.bestsellers import Bestseller, BestsellerCache, top_k
+from services.gateway.upstreams.catalogue import ShopCatalogue
 from services.gateway.upstreams.recommender_client import (
     PRODUCTS_PER_CALL,
     Filters,
@@ -34,6 +36,8 @@ logger = logging.getLogger(__name__)
 # A response as plain JSON values, in the shape of `Recommendations`. This is the hot path, so it is encoded
 # without building the pydantic model; the contract tests validate it against the model.
 Json = dict[str, Any]
+# Product id → where its picture is.
+Images = Callable[[str], str | None]
 
 FALLBACK = "popular_fallback"
 _POPULAR = "popular"
@@ -59,12 +63,19 @@ class RecommendationsWithFallback:
     """Recommendations for customers, baskets and products. An unavailable recommender is never an error."""
 
     def __init__(
-        self, client: RecommenderClient, model: ServingModelPoller, bestsellers: BestsellerCache, tables: LiveTables
+        self,
+        client: RecommenderClient,
+        model: ServingModelPoller,
+        bestsellers: BestsellerCache,
+        tables: LiveTables,
+        catalogue: ShopCatalogue,
     ) -> None:
         self._client = client
         self._model = model
         self._bestsellers = bestsellers
         self._tables = tables
+        self._catalogue = catalogue
+        self._images = catalogue.image_url
         self._large_batches = Turnstile(_LARGE_BATCHES, _LARGE_BATCHES_WAITING, "too many large batches wait")
 
     @property
@@ -75,7 +86,7 @@ class RecommendationsWithFallback:
     async def for_customer(self, user_id: str, k: int, filters: Filters) -> Json:
         """The k products for one customer."""
         try:
-            answer = _recommendations(user_id, await self._client.recommend(user_id, k, filters))
+            answer = _recommendations(user_id, await self._client.recommend(user_id, k, filters), self._images)
         except (RecommenderUnavailable, UnknownProduct) as error:
             answer = await self._fallback(user_id, k, filters, error)
         return _counted(answer)
@@ -103,13 +114,13 @@ class RecommendationsWithFallback:
         except (RecommenderUnavailable, UnknownProduct) as error:
             logger.debug("fallback to bestsellers: %s", error)
             return None
-        return [_recommendations(user, result) for user, result in zip(user_ids, results, strict=True)]
+        return [_recommendations(user, result, self._images) for user, result in zip(user_ids, results, strict=True)]
 
     async def _popular(self, user_ids: Sequence[str], k: int, filters: Filters) -> list[Json]:
-        entries = await self._bestsellers.entries()
+        entries = await self._bestsellers.offered()
         fitting = top_k(entries, len(entries), filters, ())
         excluded = await self._purchased(user_ids) if self._masks_bought(filters) else [()] * len(user_ids)
-        encoded = cache(lambda place: msgspec.Raw(msgspec.json.encode(_popular_item(fitting[place]))))
+        encoded = cache(lambda place: msgspec.Raw(msgspec.json.encode(_popular_item(fitting[place], self._images))))
         answers = []
         for user_id, ignored in zip(user_ids, excluded, strict=True):
             places = (place for place, entry in enumerate(fitting) if entry[0].product_id not in ignored)
@@ -120,7 +131,8 @@ class RecommendationsWithFallback:
     async def for_basket(self, product_ids: Sequence[str], k: int, filters: Filters) -> Json:
         """The k products for an anonymous basket."""
         try:
-            answer = _recommendations(None, await self._client.recommend_for_items(product_ids, k, filters))
+            found = await self._client.recommend_for_items(product_ids, k, filters)
+            answer = _recommendations(None, found, self._images)
         except (RecommenderUnavailable, UnknownProduct) as error:
             answer = await self._fallback(None, k, filters, error, product_ids)
         return _counted(answer)
@@ -130,12 +142,12 @@ class RecommendationsWithFallback:
 
         While the recommender is unavailable, bestsellers of its category take the place of substitutes.
 
-        None where neither the model nor the live tables know the product.
+        None where neither the model nor the live tables nor the catalogue know the product.
         """
         try:
             found = await self._client.similar_items(product_id, k)
         except (RecommenderUnavailable, UnknownProduct) as error:
-            product = await read_product(self._tables.reader, product_id)
+            product = await self._product(product_id)
             return await self._bestsellers_in_category_of(product, k, error) if product else None
         return _counted(
             {
@@ -143,11 +155,18 @@ class RecommendationsWithFallback:
                 "strategy": _strategy_of(found),
                 "model_version": found.model_version or None,
                 **_provenance(found),
-                "items": [_related_item(item) for item in found.items],
-                "complements": [_related_item(item) for item in found.complements],
+                "items": [_related_item(item, self._images) for item in found.items],
+                "complements": [_related_item(item, self._images) for item in found.complements],
                 "message": None,
             }
         )
+
+    async def _product(self, product_id: str) -> Product | None:
+        """A product that was sold or that the catalogue knows, as the catalogue describes it."""
+        sold = await read_product(self._tables.reader, product_id)
+        if sold is None and self._catalogue.get(product_id) is None:
+            return None
+        return self._catalogue.described(sold or Product(product_id, Figures(), None))
 
     async def _bestsellers_in_category_of(self, product: Product, k: int, error: Exception) -> Json:
         filters = Filters(category=product.facts.category_code if product.facts else None)
@@ -159,10 +178,10 @@ class RecommendationsWithFallback:
         self, user_id: str | None, k: int, filters: Filters, error: Exception, excluded: Collection[str] = ()
     ) -> Json:
         logger.debug("fallback to bestsellers: %s", error)
-        entries = await self._bestsellers.entries()
+        entries = await self._bestsellers.offered()
         if user_id is not None and self._masks_bought(filters):
             (excluded,) = await self._purchased([user_id])
-        items = [_popular_item(entry) for entry in top_k(entries, k, filters, excluded)]
+        items = [_popular_item(entry, self._images) for entry in top_k(entries, k, filters, excluded)]
         return _popular_answer(user_id, items, anything_sold=bool(entries))
 
     def _masks_bought(self, filters: Filters) -> bool:
@@ -186,8 +205,8 @@ def _counted(answer: Json) -> Json:
     return answer
 
 
-def _recommendations(user_id: str | None, response: pb.RecommendResponse) -> Json:
-    items = [_item(item) for item in response.items]
+def _recommendations(user_id: str | None, response: pb.RecommendResponse, images: Images) -> Json:
+    items = [_item(item, images) for item in response.items]
     return {
         "user_id": user_id,
         "strategy": _STRATEGIES.get(response.strategy, "popular"),
@@ -207,7 +226,7 @@ def _provenance(response: pb.RecommendResponse | pb.SimilarItemsResponse) -> Jso
     }
 
 
-def _item(item: pb.Item) -> Json:
+def _item(item: pb.Item, images: Images) -> Json:
     reason = item.reason
     return {
         "product_id": item.product_id,
@@ -216,6 +235,7 @@ def _item(item: pb.Item) -> Json:
         "category_code": item.category_code or UNKNOWN,
         "brand": item.brand or UNKNOWN,
         "price": format_cents(item.price_cents) if item.HasField("price_cents") else None,
+        "image_url": images(item.product_id),
         "score": item.score,
         "reason": {
             "code": reason.code or "popular",
@@ -226,9 +246,9 @@ def _item(item: pb.Item) -> Json:
     }
 
 
-def _related_item(item: pb.Item) -> Json:
+def _related_item(item: pb.Item, images: Images) -> Json:
     """A substitute or a complement: an item with all its reasons."""
-    written = _item(item)
+    written = _item(item, images)
     written["reason"]["also"] = list(item.reason.also)
     return written
 
@@ -251,13 +271,14 @@ def _popular_answer(user_id: str | None, items: Sequence[Any], *, anything_sold:
     }
 
 
-def _popular_item(entry: Bestseller) -> Json:
+def _popular_item(entry: Bestseller, images: Images) -> Json:
     product, revenue_share = entry
     facts = product.facts
     return {
         "product_id": product.product_id,
         **described(facts),
         "price": format_cents(facts.price) if facts else None,
+        "image_url": images(product.product_id),
         "score": revenue_share,
         "reason": {"code": "popular", "product_id": None, "weight": revenue_share, "orders": None},
     }

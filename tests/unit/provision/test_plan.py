@@ -23,7 +23,7 @@ def test_the_topics_are_those_of_the_contract() -> None:
 
 def test_settings_decide_on_names_partitions_and_retention() -> None:
     settings = TopicSettings(purchases_topic="sales", kafka_partitions=12, kafka_retention_hours=24)
-    purchases, dead_letters, _ = planned(settings)
+    purchases, dead_letters, *_ = planned(settings)
     assert (purchases.name, purchases.partitions, purchases.config["retention.ms"]) == ("sales", 12, "86400000")
     assert (dead_letters.partitions, dead_letters.config["retention.ms"]) == (4, "2592000000")
 
@@ -34,6 +34,14 @@ def test_a_bound_in_bytes_is_shared_by_the_partitions_that_a_topic_has() -> None
     assert purchases.config["retention.bytes"] == str(2 * GIB)
     assert purchases.config["segment.bytes"] == str(GIB // 4)
     assert configured(purchases, 8, settings).config["retention.bytes"] == str(GIB)
+
+
+def test_a_catalogue_is_never_bounded_by_its_bytes_or_age() -> None:
+    settings = TopicSettings(products_topic="articles", kafka_partitions=12, kafka_retention_bytes=GIB)
+    products = planned(settings)[-1]
+    assert (products.name, products.partitions) == ("articles", 1)
+    assert products.config["cleanup.policy"] == "compact"
+    assert not products.config.keys() & {"retention.ms", "retention.bytes"}
 
 
 def test_with_three_replicas_two_acknowledge_a_write() -> None:

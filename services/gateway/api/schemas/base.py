@@ -13,6 +13,13 @@ Id = Annotated[str, Field(examples=["1515915625441993984"])]
 ProductName = Annotated[str, Field(description="`unknown` where no name is known.", examples=["Galaxy"])]
 CategoryCode = Annotated[str, Field(description="`unknown` where none is known.", examples=["electronics.smartphone"])]
 Brand = Annotated[str, Field(description="`unknown` where none is known.", examples=["samsung"])]
+ImageUrl = Annotated[
+    str | None,
+    Field(
+        description="A picture, where the catalogue has one; of http or https, by whoever writes the catalogue.",
+        examples=["https://images.example.com/1.jpg"],
+    ),
+]
 ModelVersion = Annotated[str, Field(examples=["20261122T101500Z-0a1b2c"])]
 VariantName = Annotated[
     str,

@@ -4,7 +4,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from services.gateway.api.schemas.base import Brand, CategoryCode, Id, Money, ProductName, ResponseModel, Timestamp
+from services.common.products import Availability
+from services.gateway.api.schemas.base import (
+    Brand,
+    CategoryCode,
+    Id,
+    ImageUrl,
+    Money,
+    ProductName,
+    ResponseModel,
+    Timestamp,
+)
 from services.gateway.api.schemas.figures import Bucket
 
 
@@ -42,7 +52,7 @@ class CustomerResponse(ResponseModel):
 
 
 class ProductResponse(ResponseModel):
-    """A product as the newest purchase described it, with its totals."""
+    """A product as the catalogue describes it, else as the newest purchase did, with its totals."""
 
     product_id: Id
     product_name: ProductName
@@ -50,6 +60,11 @@ class ProductResponse(ResponseModel):
     category_code: CategoryCode
     brand: Brand
     price: Money | None
+    image_url: ImageUrl
+    availability: Annotated[
+        Availability | None, Field(description="Null where the catalogue says nothing of the product.")
+    ]
+    attributes: dict[str, str]
     revenue: Money
     quantity: int
     orders: int

@@ -8,6 +8,7 @@ from services.gateway.api.schemas.base import (
     Brand,
     CategoryCode,
     Id,
+    ImageUrl,
     ModelVersion,
     Money,
     ProductName,
@@ -60,6 +61,7 @@ class RecommendedItem(ResponseModel):
     category_code: CategoryCode
     brand: Brand
     price: Money | None
+    image_url: ImageUrl = None
     score: float
     reason: ReasonEntry
 

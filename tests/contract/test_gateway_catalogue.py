@@ -1,0 +1,86 @@
+"""The routes that write the catalogue: what they refuse, and that nothing is lost silently while Kafka is away."""
+
+import gzip
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.gateway_app import client_of, settings_of
+
+LINES = b'{"product_id": "a", "price": "1.00"}\n\n{"product_id": "b", "image_url": "javascript:alert(1)"}\n'
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[httpx.AsyncClient]:
+    settings = settings_of(produce_timeout_seconds=0.2, image_hosts="images.example.com,http://127.0.0.1:8000")
+    async with client_of(settings) as client:
+        yield client
+
+
+async def post(gateway: httpx.AsyncClient, body: bytes, **headers: str) -> httpx.Response:
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await gateway.post("/v1/products", content=body, headers={"Content-Type": "application/x-ndjson"} | given)
+
+
+async def test_while_kafka_is_away_every_write_says_so(gateway: httpx.AsyncClient) -> None:
+    for answer in (
+        await gateway.put("/v1/products/p", json={"price": "1.00"}),
+        await gateway.delete("/v1/products/p"),
+        await post(gateway, LINES),
+    ):
+        assert answer.status_code == 503
+        assert "send the same request again" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_each_line_gets_a_verdict(gateway: httpx.AsyncClient, packed: bool) -> None:
+    headers = {"Content-Encoding": "gzip"} if packed else {}
+    answer = await post(gateway, gzip.compress(LINES) if packed else LINES, **headers)
+    verdicts = answer.json()["verdicts"]
+    assert [(verdict["status"], verdict["field"]) for verdict in verdicts] == [
+        ("unconfirmed", None),
+        ("rejected", "image_url"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"price": "1e9"}, "price"),
+        ({"image_url": "javascript:alert(1)"}, "image_url"),
+        ({"product_id": "another"}, "product_id"),
+        ({"availabilty": "hidden"}, "availabilty"),
+        ({"product_name": "x" * 20_000}, "product"),
+        ([], "product"),
+    ],
+    ids=str,
+)
+async def test_a_product_that_breaks_the_contract_names_its_field(
+    gateway: httpx.AsyncClient, body: Any, field: str
+) -> None:
+    answer = await gateway.put("/v1/products/p", json=body)
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+async def test_what_holds_no_products_or_too_many_is_refused(gateway: httpx.AsyncClient) -> None:
+    for body in (b"", b"\n" * 3_000, b'{"product_id": "a"}\n' * 1_001):
+        assert (await post(gateway, body)).status_code == 422
+    for body in (b"{}", b"[", json.dumps([]).encode()):
+        assert (await post(gateway, body, Content_Type="application/json")).status_code == 422
+    assert (await post(gateway, b'{"product_id": 1}')).json()["detail"] == "no product is valid"
+    assert (await post(gateway, LINES, Content_Type="text/plain")).status_code == 415
+
+
+async def test_a_page_may_load_images_of_the_hosts_that_are_set_and_of_no_other(gateway: httpx.AsyncClient) -> None:
+    policy = (await gateway.get("/healthz")).headers["content-security-policy"]
+    assert "img-src 'self' data: https://images.example.com http://127.0.0.1:8000;" in policy
+
+
+@pytest.mark.parametrize("host", ["*", "https://", "a b", "images.example.com; script-src *", "javascript:x", "h/path"])
+def test_a_host_that_would_open_the_policy_is_refused(host: str) -> None:
+    with pytest.raises(ValueError, match="is not a host"):
+        settings_of(image_hosts=host)
