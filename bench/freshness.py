@@ -74,7 +74,7 @@ class Shop:
 def main(arguments: list[str] | None = None) -> int:
     """Measure as the command line says; 1 where a purchase was not masked in time."""
     options = _options(arguments)
-    with _stack(options.own) as stack:
+    with trained_stack(own=options.own) as stack:
         outcome = asyncio.run(measure(stack, options.rate, options.seconds, options.probes))
     print(f"\nFrom purchase to answer at {options.rate:g} purchases/s for {options.seconds:g} s on {machine()}")
     print(render(outcome, options.seconds))
@@ -91,7 +91,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 @contextmanager
-def _stack(own: bool) -> Iterator[Stack]:
+def trained_stack(*, own: bool) -> Iterator[Stack]:
+    """A stack of its own with a trained model, or the one that `make up` started."""
     if not own:
         with running_stack() as stack:
             yield stack

@@ -46,9 +46,8 @@ class Labels:
         return self.values[int(self.codes[row])]
 
     def pad(self, rows: int) -> None:
-        """Add `rows` rows without a text."""
-        if rows:
-            self.codes = np.concatenate((self.codes, np.full(rows, self._code(""), np.int32)))
+        """Add `rows` rows without a text. The codes are a copy of their own afterwards, which `set` may change."""
+        self.codes = np.concatenate((self.codes, np.full(rows, self._code("") if rows else 0, np.int32)))
 
     def set(self, row: int, text: str, limit: int) -> bool:
         """Set the text of a row; False where it would exceed `limit` distinct texts."""
@@ -152,8 +151,8 @@ class Catalogue:
     """Products by row. The first `scored` rows have factors, in ascending order of id; then the others, likewise; then
     `spare` rows for new products of the stream, in the order of their first sale.
 
-    Masks have a place for each row, used or spare: `capacity`. Each text column takes at most as many new texts as there
-    are rows and `_NEW_TEXTS`: a product beyond that keeps its text.
+    Masks have a place for each row, used or spare: `capacity`. Each text column takes at most as many new texts as
+    there are rows and `_NEW_TEXTS`: a product beyond that keeps its text.
 
     `listings`: what the shop's catalogue says, by product id, also of products that get a row later. It wins over what
     purchases say. A product that is not `available` passes no filter.

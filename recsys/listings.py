@@ -22,9 +22,10 @@ class Listings:
 
     def put(self, product_id: str, listing: Listing | None) -> None:
         """Take what the catalogue says of a product, in every model; None: nothing any more."""
-        before = self._listings.pop(product_id, None)
-        self.withheld += _is_withheld(listing) - _is_withheld(before)
-        if listing is not None:
+        self.withheld += _is_withheld(listing) - _is_withheld(self._listings.get(product_id))
+        if listing is None:
+            self._listings.pop(product_id, None)
+        else:
             self._listings[product_id] = listing
         for catalogue, categories in self._models.values():
             if (row := catalogue.row(product_id)) is not None:

@@ -20,6 +20,7 @@ PODS = {
     "purchases": "kafka",
     "dlq": "kafka",
     "recommendations": "kafka",
+    "products": "kafka",
     "raw": "s3",
     "models": "s3",
     "redis": "valkey",

@@ -258,13 +258,22 @@ export interface paths {
         /**
          * Find products
          * @description The product with exactly this id, then matching products among the 1,000 bestsellers, highest revenue first.
+         *     Products are found by what the catalogue says of them, whether they may be recommended or not.
          *
          *     A search word matches the beginning of a word of name, brand or category. The whole text matches the beginning of
          *     an id.
          */
         get: operations["find_v1_products_get"];
         put?: never;
-        post?: never;
+        /**
+         * Write many products
+         * @description A list of at most 1,000 products with their `product_id`, each as PUT takes it, with a verdict for each.
+         *
+         *     Also JSON lines, one product a line, as `application/x-ndjson` or `application/jsonl`. The body may be packed
+         *     (`Content-Encoding: gzip`). 422 where no product is valid; 503 where the broker does not acknowledge in time: the
+         *     same request may be sent again.
+         */
+        post: operations["post_v1_products_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -280,12 +289,25 @@ export interface paths {
         };
         /**
          * A product
-         * @description The product as the newest purchase described it, and its totals.
+         * @description The product as the catalogue describes it, else as the newest purchase did, and its totals.
+         *
+         *     404 where it was never sold and the catalogue does not know it, or has deleted it.
          */
         get: operations["product_v1_products__product_id__get"];
-        put?: never;
+        /**
+         * Write a product
+         * @description Replaces all that the catalogue says of a product. What it leaves out holds as purchases say.
+         *
+         *     Only what is `in_stock` (the default) is recommended. Of two writes the last one in the topic wins; the same request
+         *     may be sent again. Readers follow within a second. 503 where the broker does not acknowledge in time.
+         */
+        put: operations["put_v1_products__product_id__put"];
         post?: never;
-        delete?: never;
+        /**
+         * Delete a product
+         * @description Takes a product out of every recommendation. Its figures stay. A product that was never known may be deleted.
+         */
+        delete: operations["delete_v1_products__product_id__delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -578,6 +600,12 @@ export interface components {
             note: string;
         };
         /**
+         * Availability
+         * @description Whether a product may be recommended: only what is in stock is.
+         * @enum {string}
+         */
+        Availability: "in_stock" | "out_of_stock" | "hidden" | "deleted";
+        /**
          * Bucket
          * @description Sales of one time bucket, named by its start in the shop's time zone.
          */
@@ -667,6 +695,14 @@ export interface components {
              * @example UTC
              */
             time_zone: string;
+            /**
+             * Image Hosts
+             * @description Origins whose images of products the page may show.
+             * @example [
+             *       "https://images.example.com"
+             *     ]
+             */
+            image_hosts: string[];
             /**
              * Version
              * @example 1.2.3
@@ -916,7 +952,7 @@ export interface components {
         };
         /**
          * ProductResponse
-         * @description A product as the newest purchase described it, with its totals.
+         * @description A product as the catalogue describes it, else as the newest purchase did, with its totals.
          */
         ProductResponse: {
             /**
@@ -947,6 +983,18 @@ export interface components {
             /** Price */
             price: string | null;
             /**
+             * Image Url
+             * @description A picture, where the catalogue has one; of http or https, by whoever writes the catalogue.
+             * @example https://images.example.com/1.jpg
+             */
+            image_url: string | null;
+            /** @description Null where the catalogue says nothing of the product. */
+            availability: components["schemas"]["Availability"] | null;
+            /** Attributes */
+            attributes: {
+                [key: string]: string;
+            };
+            /**
              * Revenue
              * @example 1234.50
              */
@@ -955,6 +1003,58 @@ export interface components {
             quantity: number;
             /** Orders */
             orders: number;
+        };
+        /**
+         * ProductVerdict
+         * @description The result of one line.
+         */
+        ProductVerdict: {
+            /** Index */
+            index: number;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "accepted" | "rejected" | "unconfirmed";
+            /** Product Id */
+            product_id?: string | null;
+            /**
+             * Field
+             * @description What is wrong with a rejected product.
+             * @example price
+             */
+            field?: string | null;
+            /** Detail */
+            detail?: string | null;
+        };
+        /**
+         * ProductWritten
+         * @description The broker has acknowledged the product's record.
+         */
+        ProductWritten: {
+            /**
+             * Product Id
+             * @example 1515915625441993984
+             */
+            product_id: string;
+            availability: components["schemas"]["Availability"];
+            /**
+             * Offset
+             * @description Of the record in topic `products`.
+             */
+            offset: number;
+        };
+        /**
+         * ProductsWritten
+         * @description A verdict per line, in their order.
+         */
+        ProductsWritten: {
+            /** Accepted */
+            accepted: number;
+            /** Rejected */
+            rejected: number;
+            /** Verdicts */
+            verdicts: components["schemas"]["ProductVerdict"][];
         };
         /**
          * PurchaseEntry
@@ -1161,6 +1261,12 @@ export interface components {
             brand: string;
             /** Price */
             price: string | null;
+            /**
+             * Image Url
+             * @description A picture, where the catalogue has one; of http or https, by whoever writes the catalogue.
+             * @example https://images.example.com/1.jpg
+             */
+            image_url?: string | null;
             /** Score */
             score: number;
             reason: components["schemas"]["ReasonEntry"];
@@ -2033,6 +2139,78 @@ export interface operations {
             };
         };
     };
+    post_v1_products_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example [
+                 *       {
+                 *         "product_id": "1515966223509089906",
+                 *         "price": "162.01",
+                 *         "availability": "out_of_stock"
+                 *       }
+                 *     ]
+                 */
+                "application/json": {
+                    /** Product Id */
+                    product_id?: string | null;
+                    /** Product Name */
+                    product_name?: string | null;
+                    /**
+                     * Category Code
+                     * @example electronics.smartphone
+                     */
+                    category_code?: string | null;
+                    /** Brand */
+                    brand?: string | null;
+                    /**
+                     * Price
+                     * @description In whole cents.
+                     */
+                    price?: string | number;
+                    /** Image Url */
+                    image_url?: string | null;
+                    /** @default in_stock */
+                    availability?: components["schemas"]["Availability"];
+                    /** Attributes */
+                    attributes?: {
+                        [key: string]: string;
+                    } | null;
+                    /**
+                     * Version Time
+                     * @description RFC 3339: when the shop's system changed it.
+                     */
+                    version_time?: string | null;
+                }[];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductsWritten"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
     product_v1_products__product_id__get: {
         parameters: {
             query?: never;
@@ -2052,6 +2230,117 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ProductResponse"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    put_v1_products__product_id__put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A product's id. */
+                product_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "product_name": "Galaxy",
+                 *       "category_code": "electronics.smartphone",
+                 *       "brand": "samsung",
+                 *       "price": "162.01",
+                 *       "image_url": "https://images.example.com/1.jpg",
+                 *       "availability": "in_stock",
+                 *       "attributes": {
+                 *         "colour": "black"
+                 *       }
+                 *     }
+                 */
+                "application/json": {
+                    /** Product Id */
+                    product_id?: string | null;
+                    /** Product Name */
+                    product_name?: string | null;
+                    /**
+                     * Category Code
+                     * @example electronics.smartphone
+                     */
+                    category_code?: string | null;
+                    /** Brand */
+                    brand?: string | null;
+                    /**
+                     * Price
+                     * @description In whole cents.
+                     */
+                    price?: string | number;
+                    /** Image Url */
+                    image_url?: string | null;
+                    /** @default in_stock */
+                    availability?: components["schemas"]["Availability"];
+                    /** Attributes */
+                    attributes?: {
+                        [key: string]: string;
+                    } | null;
+                    /**
+                     * Version Time
+                     * @description RFC 3339: when the shop's system changed it.
+                     */
+                    version_time?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductWritten"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    delete_v1_products__product_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A product's id. */
+                product_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductWritten"];
                 };
             };
             /** @description A problem (RFC 9457) */

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { categoryLabels, categoryPath, productTitle } from "./product";
+import { categoryLabels, categoryPath, isShown, productTitle, stockText } from "./product";
 
 const product = {
   product_id: "1515966223509088521",
@@ -32,4 +32,18 @@ it("shortens categories as far as they stay apart", () => {
     "living room › table",
     "unknown",
   ]);
+});
+
+it("shows pictures of listed origins only", () => {
+  const origins = ["https://images.example.com"];
+  expect(isShown("https://images.example.com/1.jpg", origins)).toBe(true);
+  expect(isShown("http://images.example.com/1.jpg", origins)).toBe(false);
+  expect(isShown("https://images.example.com.evil.example/1.jpg", origins)).toBe(false);
+  expect(isShown("javascript:alert(1)", origins)).toBe(false);
+  expect(isShown("no address", origins)).toBe(false);
+});
+
+it("says what the catalogue says of stock, also where it is new to the page", () => {
+  expect(stockText("in_stock")).toBe("In stock");
+  expect(stockText("preorder")).toBe("preorder");
 });

@@ -39,3 +39,19 @@ export function categoryLabels(codes: readonly string[]): string[] {
     return unique ? leaf : code.split(".").slice(-2).join(" › ").replaceAll("_", " ");
   });
 }
+
+const STOCK: Record<string, string> = {
+  in_stock: "In stock",
+  out_of_stock: "Out of stock: not recommended",
+  hidden: "Hidden: not recommended",
+  deleted: "Deleted: not recommended",
+};
+
+/** What the catalogue says of a product's availability. */
+export const stockText = (availability: string): string => STOCK[availability] ?? availability;
+
+/** Whether a picture is at one of the origins that the page may load from. */
+export function isShown(url: string, origins: readonly string[]): boolean {
+  const parsed = URL.parse(url);
+  return parsed !== null && origins.includes(parsed.origin);
+}

@@ -7,9 +7,11 @@ interface Shop {
   money: MoneyFormat;
   timeZone: string | null;
   version: string | null;
+  /** Origins whose pictures of products may be shown. */
+  imageHosts: readonly string[];
 }
 
-const ShopContext = createContext<Shop>({ money: plainFormat(), timeZone: null, version: null });
+const ShopContext = createContext<Shop>({ money: plainFormat(), timeZone: null, version: null, imageHosts: [] });
 
 /** The shop's currency and calendar. Until the gateway has named them, amounts carry no currency sign. */
 export function ShopProvider({ children }: { children: ReactNode }) {
@@ -19,6 +21,7 @@ export function ShopProvider({ children }: { children: ReactNode }) {
       money: data ? moneyFormat(data.currency) : plainFormat(),
       timeZone: data?.time_zone ?? null,
       version: data?.version ?? null,
+      imageHosts: data?.image_hosts ?? [],
     }),
     [data],
   );

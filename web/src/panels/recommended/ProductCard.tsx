@@ -7,6 +7,7 @@ import { useQuery } from "../../live/useQuery";
 import { Link } from "../../router/Link";
 import { productPath } from "../../router/route";
 import { CopyableId } from "../../ui/CopyableId";
+import { ProductPicture } from "../../ui/ProductPicture";
 import { becauseOf, reasonText } from "./reason";
 import styles from "./ProductCard.module.css";
 
@@ -24,6 +25,7 @@ export function ProductCard({ item, place, titleOf, bestScore }: ProductCardProp
   const money = useMoney();
   return (
     <li className={styles.card} data-testid="recommendation">
+      <ProductPicture url={item.image_url ?? null} />
       <p className={styles.category}>{categoryPath(item.category_code)}</p>
       <h3 className={styles.title}>
         <span className={styles.place} aria-hidden="true">
