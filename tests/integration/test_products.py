@@ -70,7 +70,7 @@ async def test_what_is_written_is_shown_and_what_is_withheld_is_in_no_fallback(g
     await put(gateway, first, product_name="own name", price="0.05", image_url=image, attributes={"colour": "red"})
 
     async def renamed() -> bool:
-        return (await bestsellers(gateway))["items"][0]["product_name"] == "own name"
+        return bool((await bestsellers(gateway))["items"][0]["product_name"] == "own name")
 
     await eventually(renamed, "the catalogue's name is in the fallback")
     (item, *_) = (await bestsellers(gateway))["items"]

@@ -56,6 +56,30 @@ SERVING = Dashboard(
             ],
         ),
         Row(
+            "Catalogue",
+            [
+                lines(
+                    "Products",
+                    Query("max by (service) (tillstream_products_known)", "{{service}}: all"),
+                    Query("max by (service) (tillstream_products_withheld)", "{{service}}: not recommended"),
+                ),
+                lines(
+                    "Written over HTTP, per second",
+                    Query(rate("tillstream_gateway_products_total", "verdict"), "{{verdict}}"),
+                ),
+                lines(
+                    "Records read per second, failures to read",
+                    Query(rate("tillstream_products_records_total", "service, outcome"), "{{service}}: {{outcome}}"),
+                    Query(rate("tillstream_products_follow_failures_total", "service"), "{{service}}: failures"),
+                ),
+                lines(
+                    "From arrival to effect, 99 %",
+                    Query(quantile(0.99, "tillstream_products_delay_seconds", "service"), "{{service}}"),
+                    unit="s",
+                ),
+            ],
+        ),
+        Row(
             "API keys",
             [
                 lines("Wrong keys per second", Query(rate("tillstream_gateway_wrong_keys_total"), "wrong"), width=12),

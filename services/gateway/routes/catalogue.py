@@ -33,7 +33,6 @@ _ONE: dict[str, Any] = {
                     "category_code": "electronics.smartphone",
                     "brand": "samsung",
                     "price": "162.01",
-                    "image_url": "https://images.example.com/1.jpg",
                     "availability": "in_stock",
                     "attributes": {"colour": "black"},
                 },

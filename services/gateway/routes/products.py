@@ -70,7 +70,7 @@ async def _find(dependencies: Dependencies, product_id: str) -> Product | None:
 
 
 def _unknown(product_id: str) -> Problem:
-    return Problem(HTTPStatus.NOT_FOUND, f"neither a purchase nor the catalogue knows product {product_id!r}")
+    return Problem(HTTPStatus.NOT_FOUND, f"no purchase or entry of the catalogue of product {product_id!r} is known")
 
 
 def _response(product: Product, listed: CatalogueProduct | None) -> ProductResponse:

@@ -698,9 +698,6 @@ export interface components {
             /**
              * Image Hosts
              * @description Origins whose images of products the page may show.
-             * @example [
-             *       "https://images.example.com"
-             *     ]
              */
             image_hosts: string[];
             /**
@@ -985,7 +982,6 @@ export interface components {
             /**
              * Image Url
              * @description A picture, where the catalogue has one; of http or https, by whoever writes the catalogue.
-             * @example https://images.example.com/1.jpg
              */
             image_url: string | null;
             /** @description Null where the catalogue says nothing of the product. */
@@ -1264,7 +1260,6 @@ export interface components {
             /**
              * Image Url
              * @description A picture, where the catalogue has one; of http or https, by whoever writes the catalogue.
-             * @example https://images.example.com/1.jpg
              */
             image_url?: string | null;
             /** Score */
@@ -2174,7 +2169,10 @@ export interface operations {
                      * @description In whole cents.
                      */
                     price?: string | number;
-                    /** Image Url */
+                    /**
+                     * Image Url
+                     * @description Of http or https.
+                     */
                     image_url?: string | null;
                     /** @default in_stock */
                     availability?: components["schemas"]["Availability"];
@@ -2261,7 +2259,6 @@ export interface operations {
                  *       "category_code": "electronics.smartphone",
                  *       "brand": "samsung",
                  *       "price": "162.01",
-                 *       "image_url": "https://images.example.com/1.jpg",
                  *       "availability": "in_stock",
                  *       "attributes": {
                  *         "colour": "black"
@@ -2285,7 +2282,10 @@ export interface operations {
                      * @description In whole cents.
                      */
                     price?: string | number;
-                    /** Image Url */
+                    /**
+                     * Image Url
+                     * @description Of http or https.
+                     */
                     image_url?: string | null;
                     /** @default in_stock */
                     availability?: components["schemas"]["Availability"];

@@ -15,10 +15,7 @@ CategoryCode = Annotated[str, Field(description="`unknown` where none is known."
 Brand = Annotated[str, Field(description="`unknown` where none is known.", examples=["samsung"])]
 ImageUrl = Annotated[
     str | None,
-    Field(
-        description="A picture, where the catalogue has one; of http or https, by whoever writes the catalogue.",
-        examples=["https://images.example.com/1.jpg"],
-    ),
+    Field(description="A picture, where the catalogue has one; of http or https, by whoever writes the catalogue."),
 ]
 ModelVersion = Annotated[str, Field(examples=["20261122T101500Z-0a1b2c"])]
 VariantName = Annotated[

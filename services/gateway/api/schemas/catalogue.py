@@ -20,7 +20,7 @@ class ProductBody(BaseModel):
     category_code: str | None = Field(default=None, max_length=256, examples=["electronics.smartphone"])
     brand: str | None = Field(default=None, max_length=256)
     price: Annotated[str | None, WithJsonSchema(_PRICE)] = Field(default=None, description="In whole cents.")
-    image_url: str | None = Field(default=None, max_length=MAX_URL_LENGTH, pattern="^https?://")
+    image_url: str | None = Field(default=None, max_length=MAX_URL_LENGTH, description="Of http or https.")
     availability: Availability = Availability.IN_STOCK
     attributes: dict[str, str] | None = Field(default=None, max_length=MAX_ATTRIBUTES)
     version_time: str | None = Field(default=None, description="RFC 3339: when the shop's system changed it.")
