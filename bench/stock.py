@@ -13,11 +13,13 @@ import argparse
 import asyncio
 import itertools
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import aiohttp
 
@@ -25,6 +27,10 @@ from bench.freshness import trained_stack
 from bench.machine import machine, table
 from bench.recommend import percentile
 from local.settings import StackSettings
+from recsys.listings import Listings
+from services.common.product_follower import ProductSink, put_record
+from services.gateway.upstreams.catalogue import ShopCatalogue
+from services.recommender.products import ListingSink
 
 GIVE_UP_S = 10.0
 _BATCH = 100
@@ -50,12 +56,50 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--probes", type=float, default=5, help="probes a second")
     parser.add_argument("--running", action="store_true", help="on the stack of `make up`")
+    parser.add_argument(
+        "--memory", choices=("gateway", "recommender"), help="instead: what 1,000,000 products take there"
+    )
     options = parser.parse_args(arguments)
+    if options.memory:
+        print(memory(options.memory, 1_000_000))
+        return 0
     with trained_stack(own=not options.running) as stack:
         outcome = asyncio.run(measure(stack.settings, options.rate, options.seconds, options.probes))
     print(f"\nFrom stock to answer at {options.rate:g} entries/s for {options.seconds:g} s on {machine()}")
     print(render(outcome))
     return 1 if outcome.late else 0
+
+
+def memory(service: str, products: int) -> str:
+    """What a service holds of so many products in memory, in this process, and the CPU time of reading them."""
+    sink: ProductSink = ShopCatalogue() if service == "gateway" else ListingSink(Listings())
+    before, making, reading = _resident(), 0.0, 0.0
+    for number in range(products):
+        begun = time.process_time()
+        key, value = _whole_entry(number)
+        made = time.process_time()
+        put_record(sink, key, value)
+        making, reading = making + made - begun, reading + time.process_time() - made
+    held = (_resident() - before) / products
+    return f"{service}: {products:,} products, {held:.0f} bytes and {reading / products * 1e6:.1f} µs of CPU each"
+
+
+def _whole_entry(number: int) -> tuple[bytes, bytes]:
+    product_id = f"15159662235{number:08d}"
+    product = {
+        "product_id": product_id,
+        "product_name": f"Product number {number}",
+        "category_code": f"electronics.audio.c{number % 300}",
+        "brand": f"brand{number % 900}",
+        "price": f"{number % 9000}.99",
+        "image_url": f"https://images.example.com/products/{number}.jpg",
+    }
+    return product_id.encode(), json.dumps(product).encode()
+
+
+def _resident() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 async def measure(settings: StackSettings, rate: float, seconds: float, probes: float) -> StockOutcome:

@@ -14,7 +14,9 @@ from services.common.settings import KafkaSettings
 logger = logging.getLogger(__name__)
 
 
-class _Sink:
+class ListingSink:
+    """Puts what topic `products` says into the listings."""
+
     def __init__(self, listings: Listings) -> None:
         self._listings = listings
 
@@ -36,7 +38,7 @@ class ShopProducts:
     def __init__(self, settings: KafkaSettings, patience_s: float) -> None:
         """`patience_s`: a model answers without the catalogue where nothing of it was read for so long."""
         self.listings = Listings()
-        self._follower = ProductFollower(settings, _Sink(self.listings))
+        self._follower = ProductFollower(settings, ListingSink(self.listings))
         self._patience_s = patience_s
 
     async def start(self) -> None:
