@@ -2,7 +2,7 @@
 
 python -m bench.train --csv kz.csv.gz              the first model, then a second one, as in every later run
 python -m bench.train --csv kz.csv.gz --runs 1
-TILLSTREAM_SEARCH_SECONDS=600 python -m bench.train --csv kz.csv.gz
+TILLSTREAM_SEARCH_CANDIDATES=2000 python -m bench.train --csv kz.csv.gz
 """
 
 import argparse

@@ -27,8 +27,8 @@ RATE = "50"
 PREFERENCES = {
     # Else the demo would wait a minute for the last small object of the history to close.
     "TILLSTREAM_ARCHIVE_OBJECT_AGE_S": "10",
-    # Good weights take seconds; the best ones are not worth the wait in a demo.
-    "TILLSTREAM_SEARCH_SECONDS": "15",
+    # Good weights take few candidates; the best ones are not worth the wait in a demo.
+    "TILLSTREAM_SEARCH_CANDIDATES": "108",
     "TILLSTREAM_EVALUATION_LINES": "400000",
     "TILLSTREAM_SEARCH_QUESTIONS": "500",
     "TILLSTREAM_GATE_QUESTIONS_ASKED": "1500",

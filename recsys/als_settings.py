@@ -26,11 +26,10 @@ class EvaluationSettings(BaseModel):
         ge=1,
         description="purchase lines to evaluate on at most; a larger log is sampled by customer",
     )
-    search_seconds: float = Field(
-        default=60.0,
+    search_candidates: int = Field(
+        default=360,
         ge=0,
-        allow_inf_nan=False,
-        description="time of the search; 0: no search, only the live configuration is compared",
+        description="score weights tried after the starts; 0: no search, only the live configuration is compared",
     )
     search_days: int = Field(
         default=14, ge=1, description="days of the search's validation window, before those of the gate"

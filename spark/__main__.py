@@ -49,7 +49,7 @@ examples:
   python -m spark run --until report         figures only
   python -m spark reconcile --strict         only compare live and batch figures; status 3 if they differ
   TILLSTREAM_ALS_RANK=32 python -m spark run
-  TILLSTREAM_SEARCH_SECONDS=0 python -m spark run    no search for a new configuration
+  TILLSTREAM_SEARCH_CANDIDATES=0 python -m spark run    no search for a new configuration
   python -m services.models list                published and live models; activate, roll back
 
 on a cluster (TILLSTREAM_SPARK_MASTER= leaves master, memory and jars to spark-submit):

@@ -38,7 +38,7 @@ Offline evaluation of the recommendations. The serving scorer answers every orde
 before it, and the products bought are the hits. Baselines: popular products, ALS and item-item.
 
   import      the file's purchases, as the batch job curates them (Spark)
-  choose      search for weights and ALS settings for --seconds, on the two weeks before the split
+  choose      search for weights and ALS settings among --candidates, on the two weeks before the split
   rolling     the orders after the split, one by one; the state follows them
   static      holdout: one answer per customer at the split, evaluated against all later purchases
   repeats     rolling, with all products of an order as hits; only if the chosen weights recommend purchased products
@@ -53,7 +53,7 @@ what variety costs, all with default weights as of the split. Nothing is chosen.
 EPILOG = """\
 examples:
   python -m spark.evaluate --csv kz.csv.gz
-  python -m spark.evaluate --csv kz.csv.gz --split 2020-10-22 --seconds 1800
+  python -m spark.evaluate --csv kz.csv.gz --split 2020-10-22 --candidates 2000
   python -m spark.evaluate --csv shop.csv --until choose       only choose, without a test-set look
   python -m spark.evaluate --csv kz.csv.gz --task baskets --split 2020-10-22
   python -m spark.evaluate --csv kz.csv.gz --task similar --split 2020-10-22 --questions 2000
@@ -238,7 +238,7 @@ def _chosen(log: PurchaseLog, split_ms: int, cache: FactorCache, options: argpar
     choice = {
         "split": format_time(split_ms),
         "validation": {"from": format_time(first_ms), "sample": options.sample, "seed": options.seed},
-        **choose(window, cache, options.seconds, options.als).record(),
+        **choose(window, cache, options.candidates, options.als).record(),
     }
     kept.write_text(json.dumps(choice, indent=1))
     return choice
@@ -284,7 +284,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--validation-days", type=int, default=14, help="days of the validation window, before the split (default: 14)"
     )
-    parser.add_argument("--seconds", type=float, default=300, help="duration of the search (default: 300)")
+    parser.add_argument(
+        "--candidates", type=int, default=720, help="weights that the search tries after its starts (default: 720)"
+    )
     parser.add_argument(
         "--als",
         type=_als,

@@ -253,7 +253,7 @@ def _choice(document: Json) -> str:
     if offline := streaming.get("still"):
         tables += f"<p>While the stream is unavailable:</p>{_weights(offline)}"
     als = ", ".join(f"{name} {value}" for name, value in document["recipe"]["als"].items())
-    seconds = ", ".join(f"{name} {took:.0f} s" for name, took in document["seconds"].items())
+    seconds = ", ".join(f"{name} {took:.0f} s" for name, took in document.get("seconds", {}).items())
     tried = sum(document["tried"].values())
     return (
         f"<h2>How it was chosen</h2><p>{tried:,} candidates were compared on the purchases from "

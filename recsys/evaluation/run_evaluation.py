@@ -3,7 +3,6 @@
 Rolling protocol: the serving code answers each order with the state just before it.
 """
 
-import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +21,6 @@ from recsys.evaluation.gate import CANDIDATE, LIVE, POPULARITY, GateDecision
 from recsys.evaluation.methods import BASELINE_ALS, COMPOSED, DEFAULT, FactorCache, ModelConfig, compared, methods
 from recsys.evaluation.purchase_log import ANONYMOUS, PurchaseLog
 from recsys.evaluation.rolling import EvaluationProtocol, Method
-from recsys.evaluation.search_trials import Clock
 from recsys.evaluation.search_window import SearchWindow
 from recsys.evaluation.summary import summary
 from recsys.evaluation.training_view import TrainingView, view_at
@@ -32,8 +30,6 @@ from recsys.model_format import Manifest
 from services.common.times import format_time
 
 Json = dict[str, Any]
-SEARCH_SHARE = 1 / 3
-"""The share of the search's time for its trials; the rest is for its score table and its final round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +96,7 @@ def strongest(choice: Choice) -> ModelConfig:
 class Evaluation:
     """One evaluation of a log. `als`: the settings to choose weights for; `live`: the live model's configuration.
 
-    `baseline`: the settings of the replaced system's ALS, which every report shows. `clock`: limits the search.
+    `baseline`: the settings of the replaced system's ALS, which every report shows.
     """
 
     def __init__(
@@ -110,14 +106,12 @@ class Evaluation:
         als: AlsSettings,
         live: ModelConfig | None,
         baseline: AlsSettings = BASELINE_ALS,
-        clock: Clock = time.monotonic,
     ) -> None:
         self._log = log
         self._settings = settings
         self._als = als
         self._live = live
         self._baseline = baseline
-        self._clock = clock
         self._windows = windows_of(log, settings)
 
     def run(self, scratch: Path) -> EvaluationResult:
@@ -169,19 +163,19 @@ class Evaluation:
     def _candidate(self, cache: FactorCache) -> tuple[ModelConfig, Json]:
         """The configuration that the search finds, and the record of the search."""
         settings, windows = self._settings, self._windows
-        if not settings.search_seconds:
+        if not settings.search_candidates:
             weights = self._live.weights if self._live else DEFAULT
             config = ModelConfig(self._als, weights, popularity_only(weights))
-            return config, {"seconds": 0, "tried": {}, "trials": []}
+            return config, {"candidates": 0, "tried": {}, "trials": []}
         share = self._share(windows.search, windows.split, settings.search_questions)
         window = SearchWindow(self._search_view, windows.split, share, settings.search_seed)
-        choice = choose(window, cache, settings.search_seconds * SEARCH_SHARE, [self._als], self._live, self._clock)
+        choice = choose(window, cache, settings.search_candidates, [self._als], self._live)
         return strongest(choice), {
             "from": format_time(windows.search),
             "until": format_time(windows.split),
             "sample": share,
             "seed": settings.search_seed,
-            "seconds": settings.search_seconds,
+            "candidates": settings.search_candidates,
             "tried": choice.tried,
             "trials": [trial.record() for trial in choice.trials],
         }
@@ -196,7 +190,7 @@ class Evaluation:
 
     def _baskets(self) -> BasketResult:
         """The weights of baskets, chosen and gated on the same windows."""
-        searched = self._search_view if self._settings.search_seconds else None
+        searched = self._search_view if self._settings.search_candidates else None
         live = self._live.basket if self._live else None
         return evaluate_baskets_of(searched, self._gate_view, self._windows.until, live, self._settings)
 
@@ -252,5 +246,5 @@ class Evaluation:
             "recipe": configs[CANDIDATE].record(),
             "search": search["trials"],
             "tried": search["tried"],
-            "seconds": {"search": search["seconds"]},
+            "candidates": search["candidates"],
         }

@@ -7,7 +7,7 @@ a few array operations. `ScoreTable.scores` gives what `ComposedScorer` gives (a
 the search asks the scorer itself.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,35 @@ class ScoreTable:
     purchases: Float64s  # [2, purchases]: category, age
     purchase_question: Int64s  # [purchases]: the question
     _cache: dict[object, Terms] = field(default_factory=dict, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def part(self, step: int) -> "ScoreTable":
+        """The table of every `step`-th question; `asked` is their share of all."""
+        width = self.rows.shape[1]
+        question, place = self.hits
+        link_question, link_place = np.divmod(self.link_candidate, max(width, 1))
+        hit, link, purchase = (some % step == 0 for some in (question, link_question, self.purchase_question))
+        return replace(
+            self,
+            asked=-(-self.asked // step),
+            gap_ms=self.gap_ms[::step],
+            targets=self.targets[::step],
+            rows=self.rows[::step],
+            present=self.present[::step],
+            hits=(question[hit] // step, place[hit]),
+            factors={name: terms[::step] for name, terms in self.factors.items()},
+            popularity=self.popularity[::step],
+            counts={hours: terms[::step] for hours, terms in self.counts.items()},
+            totals={hours: terms[::step] for hours, terms in self.totals.items()},
+            category=self.category[::step],
+            links=self.links[:, link],
+            link_candidate=link_question[link] // step * width + link_place[link],
+            purchases=self.purchases[:, purchase],
+            purchase_question=self.purchase_question[purchase] // step,
+            _cache={},
+        )
 
     def values(self, weights: ScoreWeights, model: str) -> dict[str, float]:
         """HR@3 and NDCG@10 over all questions."""

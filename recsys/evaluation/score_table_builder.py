@@ -104,7 +104,8 @@ class _QuestionBuilder:
         self.live = view.live_state(tuple(hours * HOUR_MS for hours in half_lives_h))
         self._half_lives_h = half_lives_h
         self._scorers = [ComposedScorer(trained, shape) for trained in models.values()]
-        self._items = [trained.item_factors.astype(np.float32) for trained in models.values()]
+        # In float64, so that no processor rounds another way.
+        self._items = [trained.item_factors.astype(np.float64) for trained in models.values()]
         self._popularity = next(iter(models.values())).popularity
         self._categories = view.categories
         self._unknown = len(self._categories.affinity)

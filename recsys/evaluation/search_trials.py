@@ -1,8 +1,14 @@
-"""Trials of the weight search: on a score table (fast), or by the serving scorer's own answers (the final round)."""
+"""Trials of the weight search: on a score table (fast), or by the serving scorer's own answers (the final round).
 
-import time
+A random search is bounded by the number of its candidates, not by time: the same purchases and seed give the same
+trials on every machine. Its rounds are successive halving (Jamieson and Talwalkar, "Non-stochastic Best Arm
+Identification", 2016): all candidates of a round on a ninth of the questions, the best third of them on a third, the
+best third of these on all.
+"""
+
+import math
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +24,13 @@ from recsys.score_weights import ScoreWeights
 from recsys.scorer import ComposedScorer, TrainedParts
 
 PARENTS = 4
-Clock = Callable[[], float]
-"""Monotonic seconds."""
+ROUND = 27
+"""Candidates of a round of the random search: its parents are the leaders of the rounds before."""
+KEPT = 1 / 3
+PARTS = (9, 3)
+"""Before a table decides with all its questions, every ninth and every third of them do."""
+FEWEST = 150
+"""Questions that a part needs at least to tell candidates apart; a smaller part is skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +54,19 @@ class SearchTrial:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """A point in the clock's time."""
-
-    at_s: float
-    clock: Clock = time.monotonic
-
-    @property
-    def passed(self) -> bool:
-        """Whether the clock has reached it."""
-        return self.clock() >= self.at_s
-
-
 class TrialTable(typing.Protocol):
     """What evaluates a candidate without asking the scorer: `ScoreTable`."""
 
     def values(self, weights: ScoreWeights, model: str, /) -> dict[str, float]:
         """HR@3 and NDCG@10 of the weights with one model's factors."""
+        ...
+
+    def part(self, step: int, /) -> "TrialTable":
+        """The table of every `step`-th question."""
+        ...
+
+    def __len__(self) -> int:
+        """The number of questions."""
         ...
 
 
@@ -71,6 +77,8 @@ class Trials:
         self.name = name
         self.als = als
         self.trials: list[SearchTrial] = []
+        self.tried = 0
+        """Candidates, those included that only a part of the questions was asked."""
 
     @property
     def leaders(self) -> list[SearchTrial]:
@@ -89,7 +97,8 @@ class Trials:
 
     def add(self, weights: ScoreWeights, figures: dict[str, float]) -> None:
         """Record a candidate's figures."""
-        self.trials.append(SearchTrial(self.name, weights, self.als, figures["hr@3"] + figures["ndcg@10"], figures))
+        self.tried += 1
+        self.trials.append(SearchTrial(self.name, weights, self.als, _value(figures), figures))
 
 
 class Stage(Trials):
@@ -110,20 +119,33 @@ class Stage(Trials):
         ]
 
     def random_search(
-        self, starts: Sequence[ScoreWeights], mutate: Mutation, random: Random, deadline: Deadline
+        self, starts: Sequence[ScoreWeights], mutate: Mutation, random: Random, candidates: int
     ) -> None:
-        """Try the starts, then mutations of the leaders until the deadline."""
+        """Try the starts, then so many mutations of the leaders, round by round."""
         self.try_all(starts)
-        while not deadline.passed:
-            parents = self.leaders[:PARENTS]
-            parent = parents[int(random.integers(len(parents)))].weights
-            self._try(mutate(parent, random))
+        parts = [self._table.part(step) for step in PARTS if len(self._table) >= step * FEWEST]
+        for first in range(0, candidates, ROUND):
+            parents = [trial.weights for trial in self.leaders[:PARENTS]]
+            drawn = random.integers(len(parents), size=min(ROUND, candidates - first))
+            mutations = [mutate(parents[place], random) for place in drawn.tolist()]
+            survivors = self._halved(mutations, parts)
+            self.tried += len(mutations) - len(survivors)
+            for weights in survivors:
+                self._try(weights)
 
     def try_all(self, candidates: Sequence[ScoreWeights]) -> None:
         """Try these as starts."""
         for weights in candidates:
             self._try(weights)
         self._starts = len(self.trials)
+
+    def _halved(self, candidates: Sequence[ScoreWeights], parts: Sequence[TrialTable]) -> Sequence[ScoreWeights]:
+        """The candidates that are among the best of each part, one part after the other."""
+        for part in parts:
+            found = [_value(part.values(weights, self.model)) for weights in candidates]
+            best = np.argsort(-np.array(found), kind="stable")[: math.ceil(len(candidates) * KEPT)]
+            candidates = [candidates[place] for place in best.tolist()]
+        return candidates
 
     def _try(self, weights: ScoreWeights) -> None:
         self.add(weights, self._table.values(weights, self.model))
@@ -169,3 +191,7 @@ def better(answers: Answers, one: int, other: int) -> bool:
     value = found["hr@3"] + found["ndcg@10"]
     low, _ = np.percentile(DayBootstrap(answers.at_ms).means(value[one] - value[other]), (2.5, 97.5))
     return bool(low > 0)
+
+
+def _value(figures: dict[str, float]) -> float:
+    return figures["hr@3"] + figures["ndcg@10"]

@@ -1,11 +1,12 @@
-"""The choice of score weights and ALS settings: a seeded random search on a validation window, with a time limit.
+"""The choice of score weights and ALS settings: a seeded random search on a validation window.
+
+It is bounded by the number of candidates: the same purchases and seed give the same choice on every machine.
 
 The stages, in order: popularity terms for unknown users, factors, personal terms (all on a score table); a final round
 of the leaders by the serving scorer, on orders that the table does not hold; whether purchased products are recommended
 again; the offline weights, which serve while the stream is unavailable. Every trial is recorded.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 
 from recsys.als_settings import AlsSettings
 from recsys.evaluation.methods import FactorCache, ModelConfig
-from recsys.evaluation.search_trials import Clock, Deadline, FinalRound, SearchTrial, Stage, Trials
+from recsys.evaluation.search_trials import FinalRound, SearchTrial, Stage, Trials
 from recsys.evaluation.search_window import SearchWindow
 from recsys.evaluation.weight_candidates import (
     POPULARITY_STARTS,
@@ -34,7 +35,7 @@ from recsys.scorer import TrainedParts
 FINALISTS = 3
 ENOUGH_NEWCOMERS = 100
 POPULARITY_SHARE = 1 / 4
-"""Of the search's time, until the popularity terms are chosen."""
+"""Of the candidates, those for the popularity terms."""
 # The names of the stages in the record, in their order.
 STAGES = (POPULARITY, FACTORS, PERSONAL, FINALS, REPEATS, OFFLINE) = (
     "strangers",
@@ -66,16 +67,15 @@ class Choice:
 def choose(
     window: SearchWindow,
     cache: FactorCache,
-    seconds: float,
-    candidates: Sequence[AlsSettings],
+    candidates: int,
+    als_settings: Sequence[AlsSettings],
     start: ModelConfig | None = None,
-    clock: Clock = time.monotonic,
 ) -> Choice:
-    """Search for about `seconds`, not counting the fits and the score table; `start` is among the first candidates."""
+    """Try the starts of every stage and so many mutations of the leaders; `start` is among the starts."""
     models = [
-        FittedModel(str(place), als, cache.trained_parts(window.view, als)) for place, als in enumerate(candidates)
+        FittedModel(str(place), als, cache.trained_parts(window.view, als)) for place, als in enumerate(als_settings)
     ]
-    return Search(window, models, seconds, start, clock).run()
+    return Search(window, models, candidates, start).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,8 @@ class Search:
         self,
         window: SearchWindow,
         models: Sequence[FittedModel],
-        seconds: float,
+        candidates: int,
         start: ModelConfig | None,
-        clock: Clock,
     ) -> None:
         self._window = window
         self._models = {model.name: model for model in models}
@@ -105,9 +104,8 @@ class Search:
         self._warm, self._cold = window.table({model.name: model.trained for model in models}, self._given)
         self._few_newcomers = window.newcomers < ENOUGH_NEWCOMERS
         self._random = np.random.default_rng(window.seed)
-        begun = clock()
-        self._popularity_deadline = Deadline(begun + seconds * POPULARITY_SHARE, clock)
-        self._deadline = Deadline(begun + seconds, clock)
+        self._popularity_candidates = round(candidates * POPULARITY_SHARE)
+        self._personal_candidates = candidates - self._popularity_candidates
 
     def run(self) -> Choice:
         """All stages."""
@@ -127,7 +125,7 @@ class Search:
         first = next(iter(self._models.values()))
         stage = Stage(POPULARITY, self._warm if self._few_newcomers else self._cold, first.name, first.als)
         starts = [*POPULARITY_STARTS, *(popularity_only(weights) for weights in self._given)]
-        stage.random_search(starts, mutate_popularity, self._random, self._popularity_deadline)
+        stage.random_search(starts, mutate_popularity, self._random, self._popularity_candidates)
         return stage
 
     def factor_stages(self, popularity: ScoreWeights) -> list[Stage]:
@@ -142,7 +140,7 @@ class Search:
         best = max(factors, key=lambda stage: stage.best.value)
         stage = Stage(PERSONAL, self._warm, best.model, best.als)
         mutate = mutate_all if self._few_newcomers else mutate_personal
-        stage.random_search([trial.weights for trial in best.trials], mutate, self._random, self._deadline)
+        stage.random_search([trial.weights for trial in best.trials], mutate, self._random, self._personal_candidates)
         return stage
 
     def final_round(self, popularity: ScoreWeights, personal: Stage) -> FinalRound:
@@ -181,7 +179,7 @@ def _choice(popularity: Stage, stages: Sequence[Trials], repeats: FinalRound, of
     return Choice(
         ModelConfig(best.als, weights, best_single_trend(popularity.trials)),
         tuple(trial for stage in stages for trial in stage.notable),
-        {name: sum(len(stage.trials) for stage in stages if stage.name == name) for name in STAGES},
+        {name: sum(stage.tried for stage in stages if stage.name == name) for name in STAGES},
     )
 
 

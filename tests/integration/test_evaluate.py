@@ -39,7 +39,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def evaluate(shop: Path, out: Path, *more: str) -> int:
     return main(
-        ["--csv", str(shop), "--out", str(out), "--split", SPLIT, "--validation-days", "8", "--seconds", "0", *more]
+        ["--csv", str(shop), "--out", str(out), "--split", SPLIT, "--validation-days", "8", "--candidates", "0", *more]
     )
 
 

@@ -510,7 +510,7 @@ def till_lines(permuted: bool) -> list[Line]:
 def test_the_gate_lets_a_personal_configuration_pass_until_customers_are_permuted(new_shop: Any) -> None:
     """What sells stays the same, nothing personal is left: the live configuration is refused, and something serves."""
     shop: Shop = new_shop()
-    small = {"als_rank": "4", "als_iterations": "4", "search_seconds": "0", "spark_shuffle_partitions": "2"}
+    small = {"als_rank": "4", "als_iterations": "4", "search_candidates": "0", "spark_shuffle_partitions": "2"}
     put_lines(shop.store, "0-honest", till_lines(permuted=False))
     honest = shop.run_job(**small)
     assert honest.returncode == 0, honest.stderr

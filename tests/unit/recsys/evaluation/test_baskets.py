@@ -95,9 +95,9 @@ def test_pairs_of_an_order_are_limited_and_of_equal_counts_the_smaller_id_is_kep
     ]
 
 
-def decided(log: PurchaseLog, live: BasketWeights | None = None, seconds: float = 1.0) -> BasketResult:
-    settings = EvaluationSettings(search_seconds=seconds, search_questions=60, gate_questions=50)
-    searched = view_at(log, START_MS + 10 * DAY_MS) if seconds else None
+def decided(log: PurchaseLog, live: BasketWeights | None = None, candidates: int = 27) -> BasketResult:
+    settings = EvaluationSettings(search_candidates=candidates, search_questions=60, gate_questions=50)
+    searched = view_at(log, START_MS + 10 * DAY_MS) if candidates else None
     return evaluate_baskets_of(searched, view_at(log, SPLIT_MS), END_MS, live, settings)
 
 
@@ -134,7 +134,7 @@ def test_plant_a_candidate_that_is_worse_than_what_serves() -> None:
 
 @pytest.mark.parametrize(("live", "winner"), [(None, CANDIDATE), (WEIGHTS["share"], LIVE)])
 def test_too_few_orders_decide_nothing(live: BasketWeights | None, winner: str) -> None:
-    found = decided(sets_of_six(60, seed=3), live, seconds=0.0).decision
+    found = decided(sets_of_six(60, seed=3), live, candidates=0).decision
     assert (found.winner, found.weights) == (winner, live or DEFAULT_BASKET)
     assert found.reason.startswith("Too few orders to compare the weights of baskets")
 

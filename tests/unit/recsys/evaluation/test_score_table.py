@@ -1,5 +1,7 @@
 """The score table: a trial on it gives the same figures as the serving scorer's answers."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import pytest
@@ -115,3 +117,17 @@ def test_where_nothing_can_be_found_there_is_nothing() -> None:
     shop, trained = known()
     warm, cold = tabulate(shop, shop.moment_ms, {"one": trained}, shares=(1.0, 1.0), seed=1)
     assert warm.values(EVERYTHING, "one") == cold.values(EVERYTHING, "one") == {"hr@3": 0.0, "ndcg@10": 0.0}
+
+
+@pytest.mark.parametrize("name", COMPOSITIONS)
+def test_the_parts_of_a_table_give_the_figures_of_their_questions(
+    name: str, both: tuple[Answers, tuple[ScoreTable, ScoreTable]]
+) -> None:
+    """All questions but one in three have no hit in a table whose other hits are gone: so the part says the same."""
+    table = both[1][0]
+    part = table.part(3)
+    question, place = table.hits
+    left = question % 3 == 0
+    alone = replace(table, asked=part.asked, hits=(question[left], place[left]))
+    assert len(part) == -(-len(table) // 3) > 10
+    assert part.values(COMPOSITIONS[name], "one") == pytest.approx(alone.values(COMPOSITIONS[name], "one"), abs=1e-12)

@@ -1,5 +1,10 @@
 """The weight search on shops whose best weights are known."""
 
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +19,7 @@ from recsys.evaluation.methods import COMPOSED, POPULAR_LIVE, FactorCache, Model
 from recsys.evaluation.metrics import groups, values
 from recsys.evaluation.purchase_log import PurchaseLog
 from recsys.evaluation.rolling import EvaluationProtocol, Method
-from recsys.evaluation.search_trials import Deadline, Stage
+from recsys.evaluation.search_trials import FEWEST, ROUND, Stage
 from recsys.evaluation.search_window import QuestionLimits, SearchWindow
 from recsys.evaluation.training_view import view_at
 from recsys.evaluation.weight_candidates import (
@@ -38,7 +43,7 @@ SMALL = AlsSettings(rank=4, regularisation=1.0, alpha=10.0, iterations=4, seed=1
 def chosen(log: PurchaseLog, folder: Path, seed: int = 1) -> Choice:
     """The starts of each stage, and no round more."""
     window = SearchWindow(view_at(log, VALIDATION_MS), SPLIT_MS, sample=1.0, seed=seed)
-    return choose(window, FactorCache(folder), seconds=0.0, candidates=[SMALL])
+    return choose(window, FactorCache(folder), candidates=0, als_settings=[SMALL])
 
 
 def lift(log: PurchaseLog, choice: Choice, folder: Path) -> float:
@@ -97,21 +102,62 @@ def test_the_record_gives_the_configuration_back(tmp_path: Path) -> None:
     assert {trial["stage"] for trial in record["trials"]} == set(record["tried"])
 
 
-def test_the_search_mutates_until_its_time_is_over(tmp_path: Path) -> None:
-    clock = map(float, range(1000))
+def test_the_search_tries_as_many_candidates_as_it_is_given(tmp_path: Path) -> None:
     window = SearchWindow(view_at(two_worlds(60, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
-    found = choose(window, FactorCache(tmp_path), seconds=12.0, candidates=[SMALL], clock=lambda: next(clock))
-    # The clock is read once at the start and once before each mutation: at 1 and 2 for popularity, then until 12.
-    assert (found.tried["strangers"], found.tried["personal"]) == (7 + 2, 11 + 8)
+    found = choose(window, FactorCache(tmp_path), candidates=40, als_settings=[SMALL])
+    assert (found.tried["strangers"], found.tried["personal"]) == (7 + 10, 11 + 30)
+
+
+CHOOSE = """
+import json, sys, tempfile
+from pathlib import Path
+from tests.unit.recsys.evaluation.test_weight_search import SMALL, SPLIT_MS, VALIDATION_MS, two_worlds
+from recsys.evaluation.methods import FactorCache
+from recsys.evaluation.search_window import SearchWindow
+from recsys.evaluation.training_view import view_at
+from recsys.evaluation.weight_search import choose
+window = SearchWindow(view_at(two_worlds(150, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
+als = [SMALL.model_copy(update={"rank": 32})]
+with tempfile.TemporaryDirectory() as folder:
+    print(json.dumps(choose(window, FactorCache(Path(folder)), candidates=54, als_settings=als).record()))
+"""
+
+
+def test_threads_and_hashes_do_not_change_the_choice() -> None:
+    environments = [
+        {**os.environ, "OPENBLAS_NUM_THREADS": threads, "PYTHONHASHSEED": hashes}
+        for threads, hashes in (("1", "1"), ("2", "2"))
+    ]
+    first, second = (
+        subprocess.run([sys.executable, "-c", CHOOSE], env=environment, capture_output=True, check=True, text=True)
+        for environment in environments
+    )
+    assert json.loads(first.stdout)["trials"], first.stderr
+    assert first.stdout == second.stdout
 
 
 class LiveValues:
-    """A table whose trials reach these values by their `live` weight; others reach the weight itself."""
+    """A table whose trials reach these values by their `live` weight; others reach the weight itself.
 
-    def __init__(self, values: dict[float, float]) -> None:
+    Each part adds its own values; `asked` counts the trials by the step of the part.
+    """
+
+    def __init__(
+        self, values: dict[float, float], questions: int = 0, asked: Counter[int] | None = None, step: int = 1
+    ) -> None:
         self._values = values
+        self._questions = questions
+        self.asked: Counter[int] = Counter() if asked is None else asked
+        self._step = step
+
+    def __len__(self) -> int:
+        return self._questions
+
+    def part(self, step: int, /) -> "LiveValues":
+        return LiveValues(self._values, self._questions // step, self.asked, step)
 
     def values(self, weights: ScoreWeights, model: str, /) -> dict[str, float]:
+        self.asked[self._step] += 1
         return {"hr@3": self._values.get(weights.live, weights.live), "ndcg@10": 0.0}
 
 
@@ -125,16 +171,30 @@ def stage_of(values: dict[float, float]) -> Stage:
 def test_leaders_are_mutated_and_what_is_better_leads() -> None:
     stage = stage_of({0.1: 0.1, 0.5: 0.5, 0.3: 0.3, 0.2: 0.2, 0.4: 0.4})
     changed: list[float] = []
-    clock = iter([0.0] * 40 + [9.0])
 
     def mutate(parent: ScoreWeights, _: np.random.Generator) -> ScoreWeights:
         changed.append(parent.live)
-        return msgspec.structs.replace(parent, live=0.6) if len(changed) == 20 else ScoreWeights(live=0.0)
+        return msgspec.structs.replace(parent, live=0.6) if len(changed) == ROUND else ScoreWeights(live=0.0)
 
-    stage.random_search((), mutate, np.random.default_rng(1), Deadline(5.0, lambda: next(clock)))
-    assert set(changed[:20]) == {0.5, 0.4, 0.3, 0.2}, "the best four"
-    assert set(changed[20:]) == {0.6, 0.5, 0.4, 0.3}
+    stage.random_search((), mutate, np.random.default_rng(1), 2 * ROUND)
+    assert set(changed[:ROUND]) == {0.5, 0.4, 0.3, 0.2}, "the best four"
+    assert set(changed[ROUND:]) == {0.6, 0.5, 0.4, 0.3}
     assert stage.best.weights.live == 0.6
+
+
+def test_most_candidates_of_a_large_table_are_asked_few_questions() -> None:
+    table = LiveValues({}, questions=9 * FEWEST)
+    stage = Stage("personal", table, "0", SMALL)
+    drawn = iter(range(ROUND))
+    stage.random_search(
+        [ScoreWeights(live=0.5)],
+        lambda parent, _: ScoreWeights(live=float(next(drawn))),
+        np.random.default_rng(1),
+        ROUND,
+    )
+    assert table.asked == {9: 27, 3: 9, 1: 1 + 3}
+    assert [trial.weights.live for trial in stage.trials[1:]] == [26.0, 25.0, 24.0], "the best of every part"
+    assert stage.tried == 1 + ROUND
 
 
 def test_the_record_keeps_the_starts_and_what_was_better_than_all_before() -> None:
@@ -149,7 +209,7 @@ def test_a_given_configuration_is_among_the_first_tried(tmp_path: Path) -> None:
     window = SearchWindow(view_at(log, VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
     given = ScoreWeights(live=0.3, neighbours=0.7, trends=(DecayTerm(5.0, 1.0),), shrink=4.0)
     start = ModelConfig(SMALL, given, ScoreWeights(live=1.0))
-    trials = choose(window, FactorCache(tmp_path), seconds=0.0, candidates=[SMALL], start=start).trials
+    trials = choose(window, FactorCache(tmp_path), candidates=0, als_settings=[SMALL], start=start).trials
     assert given in [trial.weights for trial in trials if trial.stage == "personal"]
     popular = [trial.weights for trial in trials if trial.stage == "strangers"]
     assert msgspec.structs.replace(given, neighbours=0.0) in popular
@@ -165,7 +225,7 @@ def test_where_a_trend_does_not_predict_the_next_weeks_the_offline_weights_are_s
     later = np.arange(log.at(VALIDATION_MS), len(log))
     rows[later] = np.minimum(rows[later], 38)
     window = SearchWindow(view_at(replace(log, rows=rows), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
-    choice = choose(window, FactorCache(tmp_path), seconds=0.0, candidates=[SMALL])
+    choice = choose(window, FactorCache(tmp_path), candidates=0, als_settings=[SMALL])
     trials = [trial for trial in choice.trials if trial.stage == "still"]
     best, still = max(trials, key=lambda trial: trial.value), choice.config.weights.offline_weights
     assert still is not None
@@ -192,7 +252,7 @@ def test_the_live_model_s_offline_weights_are_among_the_tried(tmp_path: Path) ->
     window = SearchWindow(view_at(two_worlds(60, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
     before = ScoreWeights(neighbours=0.7, live=0.02, trends=(DecayTerm(99.0, 1.0),))
     start = ModelConfig(SMALL, ScoreWeights(live=1.0, offline_weights=before), ScoreWeights(live=1.0))
-    trials = choose(window, FactorCache(tmp_path), seconds=0.0, candidates=[SMALL], start=start).trials
+    trials = choose(window, FactorCache(tmp_path), candidates=0, als_settings=[SMALL], start=start).trials
     assert before in [trial.weights for trial in trials if trial.stage == "still"]
     assert all(trial.weights.offline_weights is None for trial in trials)
 
