@@ -118,9 +118,7 @@ class Stage(Trials):
             trial for place, trial in enumerate(self.trials) if place < self._starts or best[place] > best[place - 1]
         ]
 
-    def random_search(
-        self, starts: Sequence[ScoreWeights], mutate: Mutation, random: Random, candidates: int
-    ) -> None:
+    def random_search(self, starts: Sequence[ScoreWeights], mutate: Mutation, random: Random, candidates: int) -> None:
         """Try the starts, then so many mutations of the leaders, round by round."""
         self.try_all(starts)
         parts = [self._table.part(step) for step in PARTS if len(self._table) >= step * FEWEST]
