@@ -149,7 +149,7 @@ class ProductColumns:
 
 class Catalogue:
     """Products by row. The first `scored` rows have factors, in ascending order of id; then the others, likewise; then
-    `spare` rows for new products of the stream, in the order of their first sale.
+    `spare` rows for new products of the stream and of the shop's catalogue, in the order in which they came.
 
     Masks have a place for each row, used or spare: `capacity`. Each text column takes at most as many new texts as
     there are rows and `_NEW_TEXTS`: a product beyond that keeps its text.

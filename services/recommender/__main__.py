@@ -38,7 +38,7 @@ async def serve(settings: RecommenderSettings) -> None:
         show(health, serving)
         asyncio.run_coroutine_threadsafe(server.show_health(), loop)
 
-    products = ShopProducts(settings, settings.recommender_patience_s)
+    products = ShopProducts(settings, settings.recommender_patience_s, settings.recommender_unsold_products)
     activator = ModelActivator(settings, loop, products)
     loader = ModelLoader(
         store,

@@ -35,9 +35,12 @@ def listing_of(product: CatalogueProduct) -> Listing:
 class ShopProducts:
     """Applies topic `products` to every model, on the running event loop."""
 
-    def __init__(self, settings: KafkaSettings, patience_s: float) -> None:
-        """`patience_s`: a model answers without the catalogue where nothing of it was read for so long."""
-        self.listings = Listings()
+    def __init__(self, settings: KafkaSettings, patience_s: float, unsold: int = 0) -> None:
+        """`patience_s`: a model answers without the catalogue where nothing of it was read for so long.
+
+        `unsold`: so many products that a model does not know get a row in it before their first sale.
+        """
+        self.listings = Listings(unsold)
         self._follower = ProductFollower(settings, ListingSink(self.listings))
         self._patience_s = patience_s
 

@@ -89,11 +89,39 @@ def test_what_comes_while_a_model_is_attached_is_not_missed() -> None:
         steps += 1
         listings.put(names[0], Listing())  # before the place that the attachment has reached
         listings.put(names[-1], Listing())  # and behind it
-    assert steps == 2
+    assert steps == 3
     assert np.flatnonzero(catalogue.allowed(Filters())).tolist() == [0, len(names) - 1]
     listings.detach("v")
     listings.put(names[1], Listing())
     assert not catalogue.allowed(Filters())[1], "a model that was left is not touched"
+
+
+def test_products_without_a_sale_get_a_row_by_their_category_as_far_as_there_are_any() -> None:
+    listings, catalogue = Listings(unsold=2), catalogue_of("p", spare=3)
+    listings.put("early", Listing(category="own", price=100))
+    listings.put("no category", Listing())
+    listings.put("hidden", Listing(category="own", available=False))
+    categories = attached(listings, catalogue)
+    listings.put("late", Listing(category="elsewhere"))
+    listings.put("too late", Listing(category="own"))
+    assert catalogue.product_ids == ["p", "early", "late"]
+    assert categories.of.tolist() == [0, 1, -1, 0]
+    listings.put("late", WITHHELD)
+    assert np.flatnonzero(catalogue.allowed(Filters())).tolist() == [0, 1]
+    assert catalogue.add("sold now") == 3, "the other spare rows are those of the stream"
+
+
+def test_a_new_product_has_substitutes_of_its_category_and_comes_behind_what_was_sold(spec: ModelSpec) -> None:
+    listings = Listings(unsold=1)
+    board = recommender_of(spec, listings, spare=1)
+    like = board.model.catalogue.categories[0]
+    listings.put("new", Listing(name="new", category=like))
+    row = board.model.catalogue.row("new")
+    assert row is not None
+    related = board.related(row, 3, Filters(), CUT_OFF_MS)
+    assert {board.model.catalogue.categories[pick.product] for pick in related.substitutes} == {like}
+    everything = [pick.product for pick in board.for_user("nobody", 100, Filters(), CUT_OFF_MS).picks]
+    assert everything[-1] == row
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +129,10 @@ def spec() -> ModelSpec:
     return replace(checkerboard(size=8), composition=PERSONAL)
 
 
-def recommender_of(spec: ModelSpec, listings: Listings) -> Recommender:
+def recommender_of(spec: ModelSpec, listings: Listings, spare: int = 0) -> Recommender:
     store = Objects()
     publish(store, spec)
-    model = load_model(store, f"{MODELS}/{spec.version}", spec.version)
+    model = load_model(store, f"{MODELS}/{spec.version}", spec.version, spare=spare)
     for _ in listings.attach(spec.version, model.catalogue, model.scorer.categories):
         pass
     return Recommender(model, model.live_state())
