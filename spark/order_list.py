@@ -117,10 +117,8 @@ def summed(tables: Iterable[pa.Table]) -> dict[str, int]:
     orders: dict[str, int] = {}
     for table in tables:
         sums = table.group_by("order_id").aggregate([("revenue", "sum")])
-        for order_id, revenue in zip(
-            sums.column("order_id").to_pylist(), sums.column("revenue_sum").to_pylist(), strict=True
-        ):
-            orders[order_id] = orders.get(order_id, 0) + revenue
+        for row in sums.to_pylist():
+            orders[str(row["order_id"])] = orders.get(str(row["order_id"]), 0) + int(row["revenue_sum"] or 0)
     return orders
 
 
