@@ -212,6 +212,8 @@ GATEWAY_HOOKS = Counter("tillstream_gateway_hook_deliveries", "Deliveries of web
 GATEWAY_KEY_USED = Gauge("tillstream_gateway_key_used_timestamp_seconds", "Last use of an API key", ["key"])
 # Requests with a wrong key or token.
 GATEWAY_WRONG_KEYS = Counter("tillstream_gateway_wrong_keys", "Requests with a wrong key or token")
+# Attempts to log in, by outcome: ok, expired, denied, refused, no_role, away, too_many.
+GATEWAY_LOGINS = Counter("tillstream_gateway_logins", "Attempts to log in", ["outcome"])
 # Canaries sent. None where TILLSTREAM_CANARY_SECONDS is 0.
 GATEWAY_CANARIES = Counter("tillstream_gateway_canaries", "Canaries sent")
 # Canaries that did not show within 60 s, by the stage that they did not reach: log, figures or recommender.

@@ -15,7 +15,6 @@ from services.common.tasks import Action, run_periodically
 from services.common.telemetry import Health
 from services.common.version import running_version
 from services.gateway.access.doorkeeper import Doorkeeper
-from services.gateway.access.keys import KeyRing
 from services.gateway.api import docs, openapi, problems, static_page
 from services.gateway.api.hosts import AllowedHosts
 from services.gateway.api.middleware import GatewayMiddleware
@@ -24,15 +23,27 @@ from services.gateway.dependencies import Dependencies
 from services.gateway.hooks.delivery import ShopSystem
 from services.gateway.hooks.intake import HookIntake, hook_secrets
 from services.gateway.hooks.secrets import HookSecrets
+from services.gateway.login.admission import Admission, open_admission
 from services.gateway.queries.ranges import RangeRankings
 from services.gateway.queries.shards import LiveTables, open_live_tables
-from services.gateway.routes import catalogue, customers, events, hooks, models, products, recommendations, stats
+from services.gateway.routes import (
+    catalogue,
+    customers,
+    events,
+    hooks,
+    models,
+    products,
+    recommendations,
+    session,
+    stats,
+)
 from services.gateway.routes import health as health_routes
 from services.gateway.routes import stream as stream_routes
 from services.gateway.routes import system as system_routes
 from services.gateway.settings import GatewaySettings
 from services.gateway.stream.canary import CanaryWatch
 from services.gateway.stream.hub import HEARTBEAT_SECONDS, StreamHub
+from services.gateway.stream.permits import StreamPermits
 from services.gateway.stream.shop_state import ShopStatePoller
 from services.gateway.stream.ticker import TickerPoller
 from services.gateway.stream.totals_history import TotalsHistory
@@ -48,6 +59,7 @@ from services.gateway.upstreams.recommender_client import RecommenderClient, Ser
 from services.gateway.upstreams.reconciliation import ReconciliationPoller
 
 ROUTERS = (
+    session,
     stats,
     stream_routes,
     customers,
@@ -110,10 +122,10 @@ async def open_dependencies(settings: GatewaySettings) -> AsyncIterator[Dependen
     """Open all clients and pollers. The gateway starts without any of its upstreams: each client connects later."""
     async with AsyncExitStack() as stack:
         health = Health("gateway", checks=("redis",), stays_ready=True)
-        keys = None if settings.api_keys_file is None else KeyRing(settings.api_keys_file)
         secrets = hook_secrets(settings)
+        admission = open_admission(settings, stack)
         clients = _open_clients(settings, stack)
-        pollers = _open_pollers(settings, health, clients, stack)
+        pollers = _open_pollers(settings, health, clients, admission.doorkeeper, stack)
         catalogue, follower = await _follow_products(settings, stack)
         # Where Redis is reachable, the first response has figures; where Kafka is, a small catalogue is known.
         await asyncio.gather(
@@ -121,12 +133,12 @@ async def open_dependencies(settings: GatewaySettings) -> AsyncIterator[Dependen
         )
         await stack.enter_async_context(watched_loop(health))
         await stack.enter_async_context(run_periodically(_schedule(settings, clients, pollers)))
-        credentials = [*secrets.values(), *(() if keys is None else (keys,))]
+        credentials = [*secrets.values(), *(() if admission.keys is None else (admission.keys,))]
         await stack.enter_async_context(
             run_periodically([(each.refresh, settings.probe_seconds) for each in credentials])
         )
         inner = _Inner(health, clients, pollers, catalogue)
-        yield _dependencies(settings, _doorkeeper(settings, keys), secrets, inner)
+        yield _dependencies(settings, admission, secrets, inner)
 
 
 async def _follow_products(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[ShopCatalogue, ProductFollower]:
@@ -178,6 +190,7 @@ class _Pollers:
     ticker: TickerPoller
     totals_history: TotalsHistory
     stream_hub: StreamHub
+    stream_permits: StreamPermits
     object_store: ObjectStorePoller
     reconciliation: ReconciliationPoller
     job_report: JobReportPoller
@@ -196,7 +209,9 @@ class _Inner:
     catalogue: ShopCatalogue
 
 
-def _open_pollers(settings: GatewaySettings, health: Health, clients: _Clients, stack: AsyncExitStack) -> _Pollers:
+def _open_pollers(
+    settings: GatewaySettings, health: Health, clients: _Clients, doorkeeper: Doorkeeper, stack: AsyncExitStack
+) -> _Pollers:
     offsets = OffsetPoller(settings)
     stack.push_async_callback(offsets.close)
     services = ReadinessClient(settings)
@@ -222,6 +237,7 @@ def _open_pollers(settings: GatewaySettings, health: Health, clients: _Clients, 
         ticker=ticker,
         totals_history=totals_history,
         stream_hub=stream_hub,
+        stream_permits=StreamPermits(doorkeeper.still, stream_hub.end),
         object_store=object_store,
         reconciliation=ReconciliationPoller(clients.store, clients.s3_threads),
         job_report=JobReportPoller(clients.store, clients.s3_threads),
@@ -256,6 +272,7 @@ def _schedule(settings: GatewaySettings, clients: _Clients, pollers: _Pollers) -
         (pollers.shop_state.refresh, settings.refresh_seconds),
         (pollers.ticker.refresh, settings.ticker_seconds),
         (pollers.stream_hub.beat, HEARTBEAT_SECONDS),
+        (pollers.stream_permits.refresh, settings.probe_seconds),
         (pollers.serving_model.refresh, settings.refresh_seconds),
         (pollers.offsets.refresh, settings.refresh_seconds),
         (clients.event_producer.connect, settings.probe_seconds),
@@ -267,14 +284,9 @@ def _schedule(settings: GatewaySettings, clients: _Clients, pollers: _Pollers) -
     ]
 
 
-def _doorkeeper(settings: GatewaySettings, keys: KeyRing | None) -> Doorkeeper:
-    token = settings.admin_token
-    return Doorkeeper(token.get_secret_value() if token else None, keys)
-
-
 def _dependencies(
     settings: GatewaySettings,
-    doorkeeper: Doorkeeper,
+    admission: Admission,
     secrets: Mapping[ShopSystem, HookSecrets],
     inner: _Inner,
 ) -> Dependencies:
@@ -282,7 +294,8 @@ def _dependencies(
     bestsellers, registry = BestsellerCache(clients.tables, catalogue), Registry(clients.store)
     return Dependencies(
         settings=settings,
-        doorkeeper=doorkeeper,
+        doorkeeper=admission.doorkeeper,
+        login=admission.login,
         health=health,
         tables=clients.tables,
         event_producer=clients.event_producer,
@@ -302,6 +315,7 @@ def _dependencies(
         shop_state=pollers.shop_state,
         totals_history=pollers.totals_history,
         stream_hub=pollers.stream_hub,
+        stream_permits=pollers.stream_permits,
         serving_model=pollers.serving_model,
         reconciliation=pollers.reconciliation,
         system_status=pollers.system_status,

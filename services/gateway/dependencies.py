@@ -10,10 +10,12 @@ from services.common.telemetry import Health
 from services.gateway.access.doorkeeper import Doorkeeper
 from services.gateway.hooks.delivery import ShopSystem
 from services.gateway.hooks.intake import HookIntake
+from services.gateway.login.flow import Login
 from services.gateway.queries.ranges import RangeRankings
 from services.gateway.queries.shards import LiveTables, ShardReader
 from services.gateway.settings import GatewaySettings
 from services.gateway.stream.hub import StreamHub
+from services.gateway.stream.permits import StreamPermits
 from services.gateway.stream.shop_state import ShopStatePoller
 from services.gateway.stream.totals_history import TotalsHistory
 from services.gateway.system_status import SystemStatusPoller
@@ -32,6 +34,7 @@ class Dependencies:
 
     settings: GatewaySettings
     doorkeeper: Doorkeeper
+    login: Login | None
     health: Health
     tables: LiveTables
     event_producer: EventProducer
@@ -46,6 +49,7 @@ class Dependencies:
     shop_state: ShopStatePoller
     totals_history: TotalsHistory
     stream_hub: StreamHub
+    stream_permits: StreamPermits
     serving_model: ServingModelPoller
     reconciliation: ReconciliationPoller
     system_status: SystemStatusPoller

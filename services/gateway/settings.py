@@ -1,7 +1,6 @@
 """The gateway's settings."""
 
 import re
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -17,7 +16,9 @@ from services.common.settings import (
     ServiceSettings,
     ShopSettings,
 )
+from services.gateway.api.hosts import ANY, host_name
 from services.gateway.hooks.delivery import Sale
+from services.gateway.login.settings import LoginSettings, is_loopback
 
 
 def _names(text: object) -> object:
@@ -38,17 +39,19 @@ def _origins(hosts: tuple[str, ...]) -> tuple[str, ...]:
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), Field(min_length=1)]
 
 
-class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings, EventSettings):
+class GatewaySettings(
+    ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings, EventSettings, LoginSettings
+):
     """Where the gateway listens, its upstreams, and its limits."""
 
     gateway_port: Port = 8080
     # Allowed names in the `Host` header; `*` allows all.
     gateway_hosts: Names = ("localhost", "127.0.0.1", "[::1]")
-    # A key of the role admin. Without it and without API keys, admin routes respond with 403.
+    # A key of the role admin. Without it, API keys and a login, admin routes respond with 403.
     admin_token: SecretStr | None = None
     # File with the hashes of the API keys. With it, every route but /healthz, /readyz and /metrics asks for a key.
     api_keys_file: Path | None = None
-    # Allows an address other than loopback without API keys: something in front decides who reaches the port.
+    # Allows an address other than loopback without API keys and login: something in front decides who reaches the port.
     gateway_open: bool = False
     web_dist: Path = Path("web/dist")
     # Hosts whose images of products the page may load, separated by commas; over https unless `http://` is written.
@@ -109,16 +112,18 @@ class GatewaySettings(ServiceSettings, KafkaSettings, RedisSettings, S3Settings,
 
     @model_validator(mode="after")
     def _closed_beyond_loopback(self) -> Self:
-        if self.api_keys_file is None and not self.gateway_open and not _is_loopback(self.host):
+        is_closed = self.api_keys_file is not None or self.oidc_issuer is not None
+        if not is_closed and not self.gateway_open and not is_loopback(self.host):
             raise ValueError(
                 f"TILLSTREAM_HOST={self.host} would show every figure and customer to whoever reaches it: set "
-                "TILLSTREAM_API_KEYS_FILE, or TILLSTREAM_GATEWAY_OPEN=true where something in front decides who may"
+                "TILLSTREAM_API_KEYS_FILE, TILLSTREAM_OIDC_ISSUER, or TILLSTREAM_GATEWAY_OPEN=true where something in "
+                "front decides who may"
             )
         return self
 
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
+    @model_validator(mode="after")
+    def _page_is_answered(self) -> Self:
+        host = host_name((self.page_url or "").partition("://")[2].partition("/")[0])
+        if self.oidc_issuer is not None and host not in self.gateway_hosts and ANY not in self.gateway_hosts:
+            raise ValueError(f"TILLSTREAM_GATEWAY_HOSTS must have {host}, the host of TILLSTREAM_PAGE_URL")
+        return self

@@ -25,6 +25,10 @@ ROLES = {
     "GET /healthz": None,
     "GET /readyz": None,
     "GET /metrics": None,
+    "GET /v1/session": None,  # says who asks
+    "GET /v1/session/login": None,
+    "GET /v1/session/callback": None,  # the provider's code says who comes
+    "DELETE /v1/session": EVERYBODY,
     "GET /v1/clock": EVERYBODY,
     "GET /v1/config": EVERYBODY,
     "GET /v1/system": VIEWERS,
@@ -34,7 +38,7 @@ ROLES = {
     "GET /v1/stats/dead-letters": VIEWERS,
     "GET /v1/stats/top/{board}": VIEWERS,
     "GET /v1/stats/reconciliation": VIEWERS,
-    "GET /v1/stats/stream": ANALYSTS,
+    "GET /v1/stats/stream": VIEWERS,  # without persons for a viewer
     "GET /v1/users": ANALYSTS,
     "GET /v1/users/{user_id}": ANALYSTS,
     "GET /v1/users/{user_id}/recommendations": ANALYSTS | {"recommend"},

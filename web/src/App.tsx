@@ -1,5 +1,7 @@
 import { lazy, Suspense, useEffect, useMemo, useRef, type ReactNode } from "react";
 import { LiveProvider } from "./live/LiveContext";
+import { obstacleOf } from "./live/session";
+import { SessionProvider, useMay, useSession } from "./live/SessionContext";
 import { ShopProvider } from "./live/ShopContext";
 import { Header } from "./panels/Header";
 import { StreamBanner } from "./panels/StreamBanner";
@@ -7,6 +9,8 @@ import { usePath } from "./router/location";
 import { routeOf, type Route, type View } from "./router/route";
 import { Loading } from "./ui/Panel";
 import { ViewBoundary } from "./ui/ViewBoundary";
+import { Login } from "./views/Login";
+import { NoPersons } from "./views/NoPersons";
 import { Nowhere } from "./views/Nowhere";
 
 const Now = lazy(() => import("./views/Overview"));
@@ -26,8 +30,22 @@ const TITLES: Record<View, string> = {
   nowhere: "No such page",
 };
 
-/** The frame that every view shares: the stream, the shop's settings, the header. */
 export function App() {
+  return (
+    <SessionProvider>
+      <Admitted />
+    </SessionProvider>
+  );
+}
+
+function Admitted() {
+  const obstacle = obstacleOf(useSession());
+  return obstacle === null ? <Frame /> : <Login obstacle={obstacle} />;
+}
+
+/** The frame that every view shares: the stream, the shop's settings, the header. */
+function Frame() {
+  const persons = useMay("persons");
   const path = usePath();
   const route = useMemo(() => routeOf(path), [path]);
   return (
@@ -40,7 +58,7 @@ export function App() {
         <StreamBanner />
         <Main view={route.view}>
           <ViewBoundary key={path}>
-            <Suspense fallback={<Loading label="Loading the page" />}>{viewOf(route)}</Suspense>
+            <Suspense fallback={<Loading label="Loading the page" />}>{viewOf(route, persons)}</Suspense>
           </ViewBoundary>
         </Main>
       </LiveProvider>
@@ -48,14 +66,14 @@ export function App() {
   );
 }
 
-function viewOf(route: Route): ReactNode {
+function viewOf(route: Route, persons: boolean): ReactNode {
   switch (route.view) {
     case "now":
       return <Now />;
     case "sales":
       return <Sales />;
     case "customers":
-      return <CustomerView id={route.id} />;
+      return persons ? <CustomerView id={route.id} /> : <NoPersons />;
     case "products":
       return <ProductView id={route.id} />;
     case "models":

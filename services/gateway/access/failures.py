@@ -22,6 +22,12 @@ class Failures:
         # Address → (start of its window, wrong credentials since), oldest first.
         self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
+    def wait_s(self, address: str) -> int | None:
+        """Seconds to wait where there were too many, else None. Counts nothing."""
+        start, count = self._counts.get(address, (0.0, 0))
+        left = start + _WINDOW_SECONDS - self._clock()
+        return int(left) + 1 if count >= _ALLOWED and left > 0 else None
+
     def count(self, address: str) -> int | None:
         """Count one; seconds to wait where there were too many, else None."""
         GATEWAY_WRONG_KEYS.inc()

@@ -50,10 +50,15 @@ ALLOWED: Mapping[Access, frozenset[Role]] = {
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: the name of a key, and its role."""
+    """Who asks: a key by its name, or a person, who has an id at the provider too; and the role."""
 
     name: str
     role: Role
+    subject: str = ""
+
+    def __str__(self) -> str:
+        """As the audit log and the models' pointer name it. A person may choose the name, and not the id."""
+        return f"{self.name} ({self.subject})" if self.subject else self.name
 
     def may(self, access: Access) -> bool:
         """Whether the role includes this access."""

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
 from services.gateway.access.roles import ALLOWED, Access
-from services.gateway.api.openapi import KEY
+from services.gateway.api.openapi import KEY, SESSION
 from services.gateway.dependencies import get_dependencies
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -33,8 +33,9 @@ class _GuardedRoute(APIRoute):
         self._access: Access = access
         extra: dict[str, Any] = {"x-roles": sorted(ALLOWED[access]) if access is not Access.PUBLIC else []}
         if access is not Access.PUBLIC:
-            # Without API keys, all but the admin's routes are open.
-            extra["security"] = [{KEY: []}] if access is Access.ADMIN else [{}, {KEY: []}]
+            # Without API keys and login, all but the admin's routes are open.
+            named = [{KEY: []}, {SESSION: []}]
+            extra["security"] = named if access is Access.ADMIN else [{}, *named]
         given["openapi_extra"] = {**(given.get("openapi_extra") or {}), **extra}
         super().__init__(path, endpoint, **given)
 
@@ -42,7 +43,7 @@ class _GuardedRoute(APIRoute):
         handler, access = super().get_route_handler(), self._access
 
         async def guarded(request: Request) -> Response:
-            request.state.principal = get_dependencies(request).doorkeeper.admit(request.scope, access)
+            request.state.principal = await get_dependencies(request).doorkeeper.admit(request.scope, access)
             return await handler(request)
 
         return guarded
@@ -53,6 +54,6 @@ def guarded_router(**given: Any) -> APIRouter:
     return APIRouter(route_class=_GuardedRoute, **given)
 
 
-def require(request: Request, access: Access) -> None:
-    """For what a route gives beyond its declaration. Raises Problem 401, 403 or 429."""
-    get_dependencies(request).doorkeeper.admit(request.scope, access)
+async def require(request: Request, access: Access) -> None:
+    """For what a route gives beyond its declaration. Raises Problem 401, 403 or 429, RedisError."""
+    await get_dependencies(request).doorkeeper.admit(request.scope, access)

@@ -17,6 +17,8 @@ Buckets follow the shop's time zone. Where the gateway has API keys, send one as
 """
 KEY = "key"
 """Name of the security scheme: an API key as the bearer token."""
+SESSION = "session"
+"""Name of the security scheme: the page's cookie. Changes also need its `Origin`."""
 
 _REF = "#/components/schemas/{model}"
 
@@ -40,7 +42,10 @@ def _document(app: FastAPI) -> dict[str, Any]:
     problem = ProblemDocument.model_json_schema(ref_template=_REF)
     schemas.update(problem.pop("$defs"))
     schemas["ProblemDocument"] = problem
-    document["components"]["securitySchemes"] = {KEY: {"type": "http", "scheme": "bearer"}}
+    document["components"]["securitySchemes"] = {
+        KEY: {"type": "http", "scheme": "bearer"},
+        SESSION: {"type": "apiKey", "in": "cookie", "name": "__Host-tillstream-session"},
+    }
     # In OpenAPI the stream's body is text, so the schemas of its events are added here.
     for model in (StreamSnapshot, TickerEntry):
         schema = model.model_json_schema(ref_template=_REF)

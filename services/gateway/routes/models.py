@@ -65,11 +65,11 @@ async def models(request: Request) -> ModelList:
 async def activate(
     request: Request, version: Version, activation: Annotated[Activation | None, Body()] = None
 ) -> Pointer:
-    """Make the recommender serve this version, within seconds. Needs the admin's token or a key of the role `admin`."""
+    """Make the recommender serve this version, within seconds. Needs the admin's token, or the role `admin`."""
     dependencies = get_dependencies(request)
     note = activation.note if activation else ""
     principal: Principal = request.state.principal
-    pointer = await _answered(_activated(dependencies, version, note, principal.name))
+    pointer = await _answered(_activated(dependencies, version, note, str(principal)))
     dependencies.model_listings.forget()
     return pointer
 

@@ -144,7 +144,7 @@ async def top(
     `spenders` needs the role `analyst`.
     """
     if board == "spenders":
-        require(request, Access.PERSONS)
+        await require(request, Access.PERSONS)
     dependencies = get_dependencies(request)
     if start is None and to is None:
         ranked = await read_top(dependencies.shards, board, n)

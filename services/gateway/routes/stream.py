@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Header, Query, Request
 from fastapi.responses import StreamingResponse
 
-from services.gateway.access.roles import Access
+from services.gateway.access.roles import Access, Principal
 from services.gateway.access.route import gives, guarded_router
 from services.gateway.api.fair_share import owner_of
 from services.gateway.dependencies import get_dependencies
@@ -38,7 +38,7 @@ data: {"id": "1587729039120-0", "arrived_at": "2020-04-24T11:50:39.120Z", "order
         }
     },
 )
-@gives(Access.PERSONS)
+@gives(Access.FIGURES)
 async def stream(
     request: Request,
     last_event_id: Annotated[
@@ -53,16 +53,23 @@ async def stream(
     The first snapshot also contains arrivals: those since `Last-Event-ID` (at most 200), or the newest few. A `stale`
     event replaces the snapshot while the live tables cannot be read. An `end` event gives the reason why the gateway
     closes the stream, for example that the client is too slow. At high rates, arrivals are sampled. The schemas of
-    the data are `StreamSnapshot` and `TickerEntry`.
+    the data are `StreamSnapshot` and `TickerEntry`. For the role `viewer` there are no top spenders, and `user_id` is
+    null. The stream ends with its session or key.
     """
-    hub = get_dependencies(request).stream_hub
-    client = hub.open(last_event_id or resume, owner_of(request.scope))
+    dependencies = get_dependencies(request)
+    hub, permits = dependencies.stream_hub, dependencies.stream_permits
+    principal: Principal | None = request.state.principal
+    persons = principal is None or principal.may(Access.PERSONS)
+    client = hub.open(last_event_id or resume, owner_of(request.scope), persons=persons)
+    if principal is not None:
+        permits.watch(client, request.scope, Access.PERSONS if persons else Access.FIGURES)
 
     async def body() -> AsyncIterator[bytes]:
         try:
             async for chunk in client.messages():
                 yield chunk
         finally:
+            permits.leave(client)
             hub.leave(client)
 
     return StreamingResponse(body(), headers=_HEADERS, media_type="text/event-stream")

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from itertools import islice
 
@@ -12,7 +12,7 @@ import msgspec
 from services.common.metrics import GATEWAY_STREAM_CLIENTS, GATEWAY_STREAM_DROPPED
 from services.gateway.api.fair_share import FairShare, NoPlace
 from services.gateway.api.problems import Problem
-from services.gateway.api.schemas.figures import StreamSnapshot
+from services.gateway.api.schemas.figures import StreamSnapshot, TickerEntry
 from services.gateway.stream.shop_state import ShopState, top_item
 from services.gateway.stream.ticker import Arrival, Cursor, TickerPoller, cursor_text, parse_cursor
 
@@ -33,6 +33,17 @@ def message(event: str, data: bytes, cursor: Cursor | None = None) -> bytes:
     return b"%sevent: %s\ndata: %s\n\n" % (id_line, event.encode(), data)
 
 
+def _ticker(arrivals: Sequence[Arrival], persons: bool) -> bytes:
+    return b"".join(
+        message("ticker", _entry(arrival, persons=persons).model_dump_json().encode(), arrival.cursor)
+        for arrival in arrivals
+    )
+
+
+def _entry(arrival: Arrival, *, persons: bool) -> TickerEntry:
+    return arrival.entry() if persons else arrival.entry().model_copy(update={"user_id": None})
+
+
 class StreamClient:
     """One open stream: messages wait in a bounded queue until the client's connection takes them.
 
@@ -40,10 +51,17 @@ class StreamClient:
     """
 
     def __init__(
-        self, queue_limit: int, send_timeout_s: float, clock: Callable[[], float] = time.monotonic, *, owner: str = ""
+        self,
+        queue_limit: int,
+        send_timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        owner: str = "",
+        persons: bool = True,
     ) -> None:
-        """`owner` is who opened it."""
+        """`owner` is who opened it; `persons`: whether its messages name customers."""
         self.owner = owner
+        self.persons = persons
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._queue_limit = queue_limit
         self._send_timeout_s = send_timeout_s
@@ -101,8 +119,8 @@ class StreamHub:
         self._max_ticker_lines = max_ticker_lines
         self._ticker_writes_per_second = ticker_writes_per_second
         self._clients: set[StreamClient] = set()
-        # Messages, and the clients still to get them.
-        self._outbox: deque[tuple[bytes, Iterator[StreamClient]]] = deque()
+        # Messages with and without persons, and the clients still to get them.
+        self._outbox: deque[tuple[Mapping[bool, bytes], Iterator[StreamClient]]] = deque()
         self._state: ShopState | None = None
         self._snapshot_due = False
         self._pending_arrivals: list[Arrival] = []
@@ -116,15 +134,16 @@ class StreamHub:
         """Number of open streams."""
         return len(self._clients)
 
-    def open(self, last_event_id: str | None, owner: str = "") -> StreamClient:
+    def open(self, last_event_id: str | None, owner: str = "", *, persons: bool = True) -> StreamClient:
         """Add a client of an owner, with its first snapshot queued. Raises Problem 503 at the limit and after `close`.
 
-        Where all places are taken, an owner with more streams than this one loses its newest.
+        `persons`: whether it is to see customers. Where all places are taken, an owner with more streams than this one
+        loses its newest.
         """
-        client = StreamClient(self._queue_limit, self._send_timeout_s, owner=owner)
+        client = StreamClient(self._queue_limit, self._send_timeout_s, owner=owner, persons=persons)
         self._take_place(client)
         self._send_arrivals()  # else the new client gets them twice: its first snapshot may hold them
-        client.enqueue(_RETRY + self._first_message(last_event_id))
+        client.enqueue(_RETRY + self._first_message(last_event_id, persons=persons))
         self._clients.add(client)
         return client
 
@@ -143,24 +162,30 @@ class StreamHub:
         self._clients.discard(client)
         self._places.leave(client.owner, client)
 
+    def end(self, client: StreamClient) -> None:
+        """End a stream whose session or key has ended."""
+        if client in self._clients:
+            self._drop(client, "the session or the key has ended", "access")
+
     def close(self) -> None:
         """End all streams, because the gateway stops."""
         self._closed = True
         for client in list(self._clients):
             self._drop(client, "the gateway stops", "stop")
 
-    def _first_message(self, last_event_id: str | None) -> bytes:
+    def _first_message(self, last_event_id: str | None, *, persons: bool) -> bytes:
         cursor = parse_cursor(last_event_id, len(self._ticker.cursor))
         missed = self._ticker.newest(_FIRST_ARRIVALS) if cursor is None else self._ticker.since(cursor)
-        return self._snapshot_message(missed)
+        return self._snapshot_message(missed, persons=persons)
 
-    def _snapshot_message(self, missed: Sequence[Arrival] = ()) -> bytes:
+    def _snapshot_message(self, missed: Sequence[Arrival] = (), *, persons: bool) -> bytes:
         if self._state is None:
             return message("stale", b'{"reason":"the live tables cannot be read at the moment"}')
+        boards = {board: ranked for board, ranked in self._state.top.items() if persons or board != "spenders"}
         body = StreamSnapshot(
             summary=self._state.summary(),
-            top={board: list(map(top_item, ranked)) for board, ranked in self._state.top.items()},
-            ticker=[arrival.entry() for arrival in missed],
+            top={board: list(map(top_item, ranked)) for board, ranked in boards.items()},
+            ticker=[_entry(arrival, persons=persons) for arrival in missed],
         )
         return message("snapshot", body.model_dump_json().encode(), self._ticker.cursor)
 
@@ -184,38 +209,41 @@ class StreamHub:
     async def beat(self) -> None:
         """Send a heartbeat, unless something else was sent within the heartbeat interval."""
         if time.monotonic() - self._sent_at >= HEARTBEAT_SECONDS:
-            self._send(_HEARTBEAT)
+            self._send(lambda _persons: _HEARTBEAT)
 
     def _send_snapshot(self) -> None:
         self._snapshot_due = False
         if self._clients:
-            self._send(self._take_arrivals() + self._snapshot_message())
+            arrivals = self._take_arrivals()
+            self._send(lambda persons: _ticker(arrivals, persons) + self._snapshot_message(persons=persons))
 
     def _send_arrivals(self) -> None:
-        if chunk := self._take_arrivals():
-            self._send(chunk)
+        if arrivals := self._take_arrivals():
+            self._send(lambda persons: _ticker(arrivals, persons))
 
-    def _take_arrivals(self) -> bytes:
-        """Empty the pending arrivals and encode them; no bytes where there is no client."""
+    def _take_arrivals(self) -> Sequence[Arrival]:
+        """Empty the pending arrivals; none where there is no client."""
         taken, self._pending_arrivals = self._pending_arrivals, []
         if not taken or not self._clients:
-            return b""
+            return ()
         self._sent_arrivals_at = time.monotonic()
-        return b"".join(message("ticker", a.entry().model_dump_json().encode(), a.cursor) for a in taken)
+        return taken
 
-    def _send(self, chunk: bytes) -> None:
+    def _send(self, encoded: Callable[[bool], bytes]) -> None:
+        """Send a message to all, encoded at most twice: for clients that see persons, and for the others."""
         self._sent_at = time.monotonic()
-        self._outbox.append((chunk, iter(list(self._clients))))
+        chunks = {persons: encoded(persons) for persons in {client.persons for client in self._clients}}
+        self._outbox.append((chunks, iter(list(self._clients))))
         if len(self._outbox) == 1:
             self._deliver()
 
     def _deliver(self) -> None:
         """Deliver the outbox, oldest message first, a bounded number of clients in each iteration of the event loop."""
         while self._outbox:
-            chunk, waiting = self._outbox[0]
+            chunks, waiting = self._outbox[0]
             batch = list(islice(waiting, _CLIENTS_PER_ITERATION))
             for client in batch:
-                self._enqueue(client, chunk)
+                self._enqueue(client, chunks[client.persons])
             if len(batch) == _CLIENTS_PER_ITERATION:
                 asyncio.get_running_loop().call_soon(self._deliver)
                 return

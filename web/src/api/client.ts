@@ -12,6 +12,7 @@ import type {
   RecommendationList,
   Recommendations,
   SalesBucket,
+  SessionState,
   SimilarProducts,
   Summary,
   SystemState,
@@ -84,8 +85,16 @@ export const api = {
   similar: (productId: string, k: number, signal?: AbortSignal) =>
     get<SimilarProducts>(`/v1/products/${segment(productId)}/similar`, { k }, signal),
   models: (signal?: AbortSignal) => get<ModelList>("/v1/models", {}, signal),
-  activate: (version: string, token: string, note: string) =>
-    post<unknown>(`/v1/models/${segment(version)}/activate`, { note }, undefined, { authorization: `Bearer ${token}` }),
+  /** Without a token the session decides. */
+  activate: (version: string, token: string | null, note: string) =>
+    post<unknown>(
+      `/v1/models/${segment(version)}/activate`,
+      { note },
+      undefined,
+      token === null ? {} : { authorization: `Bearer ${token}` },
+    ),
+  session: (signal?: AbortSignal) => get<SessionState>("/v1/session", {}, signal),
+  logout: () => ask("/v1/session", { method: "DELETE" }),
   reconciliation: (signal?: AbortSignal) => get<Books>("/v1/stats/reconciliation", {}, signal),
   summary: (signal?: AbortSignal) => get<Summary>("/v1/stats/summary", {}, signal),
   sales: (wanted: SalesQuery, signal?: AbortSignal) => series("/v1/stats/sales", wanted, signal),
@@ -97,6 +106,15 @@ export const api = {
 };
 
 export const STREAM_PATH = "/v1/stats/stream";
+
+const UNAUTHORIZED = 401;
+const unauthorized = new Set<() => void>();
+
+/** Calls back when a request is refused because nobody is logged in. Returns what ends that. */
+export function onUnauthorized(listener: () => void): () => void {
+  unauthorized.add(listener);
+  return () => unauthorized.delete(listener);
+}
 
 const segment = encodeURIComponent;
 
@@ -133,6 +151,7 @@ async function ask(url: string, request: RequestInit, signal?: AbortSignal): Pro
     if (signal?.aborted === true && isAbort(error)) throw error;
     throw new ApiError(0, "The gateway does not answer.");
   });
+  if (response.status === UNAUTHORIZED) for (const listener of unauthorized) listener();
   if (!response.ok) throw new ApiError(response.status, await problemOf(response));
   return response;
 }

@@ -4,6 +4,70 @@
  */
 
 export interface paths {
+    "/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who asks
+         * @description The name and the role of a session or key, and what they may see. A page asks this first.
+         */
+        get: operations["session_v1_session_get"];
+        put?: never;
+        post?: never;
+        /**
+         * Log out
+         * @description End the session, on every replica and in every open stream. A session at the provider stays.
+         */
+        delete: operations["logout_v1_session_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/session/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Log in
+         * @description Send the browser to the provider of OpenID Connect. 404 where no login is set up.
+         */
+        get: operations["login_v1_session_login_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/session/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Come back from the provider
+         * @description Exchange the provider's code for a session, which is a cookie, and send the browser to the page.
+         */
+        get: operations["callback_v1_session_callback_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/stats/summary": {
         parameters: {
             query?: never;
@@ -152,7 +216,8 @@ export interface paths {
          *     The first snapshot also contains arrivals: those since `Last-Event-ID` (at most 200), or the newest few. A `stale`
          *     event replaces the snapshot while the live tables cannot be read. An `end` event gives the reason why the gateway
          *     closes the stream, for example that the client is too slow. At high rates, arrivals are sampled. The schemas of
-         *     the data are `StreamSnapshot` and `TickerEntry`.
+         *     the data are `StreamSnapshot` and `TickerEntry`. For the role `viewer` there are no top spenders, and `user_id` is
+         *     null. The stream ends with its session or key.
          */
         get: operations["stream_v1_stats_stream_get"];
         put?: never;
@@ -446,7 +511,7 @@ export interface paths {
         put?: never;
         /**
          * Roll back or forward (admin)
-         * @description Make the recommender serve this version, within seconds. Needs the admin's token or a key of the role `admin`.
+         * @description Make the recommender serve this version, within seconds. Needs the admin's token, or the role `admin`.
          */
         post: operations["activate_v1_models__version__activate_post"];
         delete?: never;
@@ -587,6 +652,12 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Access
+         * @description What a route gives. Each route declares one.
+         * @enum {string}
+         */
+        Access: "public" | "signed_in" | "figures" | "persons" | "events" | "recommendations" | "similar_products" | "admin";
         /**
          * Activation
          * @description Why an admin activates a model.
@@ -1378,6 +1449,40 @@ export interface components {
             version?: string | null;
         };
         /**
+         * Role
+         * @description What a key or a session stands for.
+         * @enum {string}
+         */
+        Role: "viewer" | "analyst" | "sender" | "recommend" | "admin";
+        /**
+         * SessionResponse
+         * @description Who asks, and what the gateway gives them.
+         */
+        SessionResponse: {
+            /**
+             * Closed
+             * @description Whether the gateway asks who is there: it has API keys or a login.
+             */
+            closed: boolean;
+            /**
+             * Login
+             * @description Whether persons can log in, at `/v1/session/login`.
+             */
+            login: boolean;
+            /**
+             * Name
+             * @description null where nobody has said it.
+             * @example anna@shop.example
+             */
+            name: string | null;
+            role: components["schemas"]["Role"] | null;
+            /**
+             * May
+             * @description What the routes give to whoever asks.
+             */
+            may: components["schemas"]["Access"][];
+        };
+        /**
          * ShopSystem
          * @description Whose webhooks are read.
          * @enum {string}
@@ -1715,6 +1820,119 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    session_v1_session_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionResponse"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    logout_v1_session_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    login_v1_session_login_get: {
+        parameters: {
+            query?: {
+                /** @description Where on the page to go afterwards. */
+                path?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the provider, or back to the page: `?login=` says what failed */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    callback_v1_session_callback_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the provider, or back to the page: `?login=` says what failed */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
     summary_v1_stats_summary_get: {
         parameters: {
             query?: never;

@@ -28,7 +28,11 @@ export type Strategy = Recommendations["strategy"];
 export type TopKind = operations["top_v1_stats_top__board__get"]["parameters"]["path"]["board"];
 
 export type TickerEntry = Schemas["TickerEntry"];
-export type Snapshot = Schemas["StreamSnapshot"] & { top: Record<TopKind, TopEntry[]> };
+/** The top spenders are for roles that see persons. */
+type TopLists = Record<Exclude<TopKind, "spenders">, TopEntry[]> & { spenders?: TopEntry[] };
+export type Snapshot = Schemas["StreamSnapshot"] & { top: TopLists };
+export type SessionState = Schemas["SessionResponse"];
+export type Access = Schemas["Access"];
 
 /** The data of a `stale` event, which comes in a snapshot's place while there are no figures. */
 export interface Stale {

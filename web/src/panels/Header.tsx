@@ -1,4 +1,5 @@
 import { useLive } from "../live/LiveContext";
+import { useMay } from "../live/SessionContext";
 import { standsStill, type Connection } from "../live/state";
 import { Link } from "../router/Link";
 import type { View } from "../router/route";
@@ -6,6 +7,7 @@ import { chooseTheme, useTheme } from "../theme";
 import { IconButton } from "../ui/Button";
 import { Mark, MoonIcon, SunIcon } from "../ui/icons";
 import styles from "./Header.module.css";
+import { Identity } from "./Identity";
 
 const STATUS: Record<Connection, string> = { connecting: "Connecting", live: "Live", stale: "Not live", lost: "Not live" };
 
@@ -18,9 +20,10 @@ const VIEWS: [view: View, path: string, name: string][] = [
   ["system", "/system", "System"],
 ];
 
-/** The name, the views, whether what is shown is live, and the theme. */
+/** The name, the views that the role sees, whether what is shown is live, who is logged in, and the theme. */
 export function Header({ view }: { view: View }) {
   const connection = useLive((state) => (standsStill(state) && state.connection === "live" ? "stale" : state.connection));
+  const persons = useMay("persons");
   return (
     <header className={styles.header}>
       <Link to="/" className={styles.name}>
@@ -28,7 +31,7 @@ export function Header({ view }: { view: View }) {
         Tillstream
       </Link>
       <nav className={styles.views} aria-label="Views">
-        {VIEWS.map(([each, path, name]) => (
+        {VIEWS.filter(([each]) => persons || each !== "customers").map(([each, path, name]) => (
           <Link key={each} to={path} aria-current={each === view ? "page" : undefined}>
             {name}
           </Link>
@@ -39,13 +42,14 @@ export function Header({ view }: { view: View }) {
           <span className={styles.dot} />
           {STATUS[connection]}
         </span>
+        <Identity />
         <ThemeButton />
       </div>
     </header>
   );
 }
 
-function ThemeButton() {
+export function ThemeButton() {
   const theme = useTheme();
   const other = theme === "dark" ? "light" : "dark";
   return (

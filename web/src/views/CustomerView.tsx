@@ -46,7 +46,7 @@ export default function CustomerView({ id }: { id: string | null }) {
 
 /** The customer of the address; until one is chosen, whoever led when the view was opened. */
 function useShown(id: string | null): [userId: string | null, chosen: boolean] {
-  const leader = useLive((state) => state.snapshot?.top.spenders[0]?.id ?? null);
+  const leader = useLive((state) => state.snapshot?.top.spenders?.[0]?.id ?? null);
   const [firstLeader, setFirstLeader] = useState<string | null>(null);
   if (firstLeader === null && leader !== null) setFirstLeader(leader);
   return [id ?? firstLeader, id !== null];

@@ -4,6 +4,7 @@ import type { ModelEntry, ModelList } from "../api/types";
 import { formatCount, formatScore, formatShare, formatShortShare } from "../format/numbers";
 import { formatDate, formatMoment } from "../format/time";
 import { useLiveConnection } from "../live/LiveContext";
+import { useSession } from "../live/SessionContext";
 import { useQuery } from "../live/useQuery";
 import { toggled } from "../panels/customer/basket";
 import { Activation } from "../panels/models/Activation";
@@ -109,6 +110,8 @@ interface ListProps {
 }
 
 function List({ models, chosen, onChoose, onActivate }: ListProps) {
+  const { closed, may } = useSession();
+  const mayActivate = !closed || may.has("admin");
   return (
     <div className={styles.scroll} tabIndex={0} role="region" aria-label="Published models, table">
       <table className={styles.models}>
@@ -145,7 +148,7 @@ function List({ models, chosen, onChoose, onActivate }: ListProps) {
               </td>
               <td>
                 <Share models={models} version={model.version} />
-                {!model.live && (
+                {!model.live && mayActivate && (
                   <Button
                     aria-label={`${isBefore(models, model.version) ? "Roll back to" : "Activate"} ${model.version}`}
                     onClick={() => {

@@ -4,6 +4,7 @@ import { formatCount, formatRate, formatWait } from "../format/numbers";
 import { formatClock, modelTime } from "../format/time";
 import { useLive } from "../live/LiveContext";
 import { isLive } from "../live/state";
+import { useSession } from "../live/SessionContext";
 import { useQuery } from "../live/useQuery";
 import { DeadLetters } from "../panels/system/DeadLetters";
 import { arrowsOf, boxesOf } from "../panels/system/flow";
@@ -21,7 +22,15 @@ export default function System() {
     <div className={styles.page}>
       <Flow />
       <DeadLetters />
+      <OpenRemark />
     </div>
+  );
+}
+
+function OpenRemark() {
+  const { closed } = useSession();
+  return closed ? null : (
+    <p className="remark">No login is set up: whoever reaches this address sees all figures and customers.</p>
   );
 }
 

@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState, type SubmitEvent } from "react";
 import { api } from "../../api/client";
+import { useSession } from "../../live/SessionContext";
 import { Button } from "../../ui/Button";
 import { Field } from "../../ui/Field";
 import styles from "./Models.module.css";
@@ -11,9 +12,10 @@ interface ActivationProps {
   onClose: (activated: boolean) => void;
 }
 
-/** Asks whether a model is to be served from now on. Needs the admin's token, which is not kept. */
+/** Asks whether a model is to be served from now on. Where nobody is logged in it needs the admin's token, which is not kept. */
 export function Activation({ version, back, onClose }: ActivationProps) {
   const dialog = useRef<HTMLDialogElement>(null);
+  const needsToken = !useSession().closed;
   const [token, setToken] = useState("");
   const [note, setNote] = useState("");
   const [problem, setProblem] = useState<string | null>(null);
@@ -25,7 +27,7 @@ export function Activation({ version, back, onClose }: ActivationProps) {
   const activate = async (): Promise<void> => {
     setBusy(true);
     try {
-      await api.activate(version, token, note);
+      await api.activate(version, needsToken ? token : null, note);
       onClose(true);
     } catch (error) {
       setProblem((error as Error).message);
@@ -61,17 +63,19 @@ export function Activation({ version, back, onClose }: ActivationProps) {
             }}
           />
         </Field>
-        <Field name="Admin token">
-          <input
-            type="password"
-            required
-            autoComplete="off"
-            value={token}
-            onChange={(event) => {
-              setToken(event.target.value);
-            }}
-          />
-        </Field>
+        {needsToken && (
+          <Field name="Admin token">
+            <input
+              type="password"
+              required
+              autoComplete="off"
+              value={token}
+              onChange={(event) => {
+                setToken(event.target.value);
+              }}
+            />
+          </Field>
+        )}
         {problem !== null && (
           <p role="alert" className={styles.problem}>
             {problem}

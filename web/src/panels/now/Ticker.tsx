@@ -4,6 +4,7 @@ import { productTitle } from "../../format/product";
 import { formatClock, formatDate } from "../../format/time";
 import { afterPaint } from "../../live/freshness";
 import { useLive, useLiveConnection } from "../../live/LiveContext";
+import { useMay } from "../../live/SessionContext";
 import { useMoney } from "../../live/ShopContext";
 import type { TickerEntry } from "../../api/types";
 import { Link } from "../../router/Link";
@@ -103,6 +104,7 @@ function useMeasured(paused: boolean): void {
 
 const Row = memo(function Row({ arrival }: { arrival: TickerEntry }) {
   const money = useMoney();
+  const persons = useMay("persons");
   const { user_id: userId, quantity } = arrival;
   return (
     <li className={styles.cell}>
@@ -113,18 +115,19 @@ const Row = memo(function Row({ arrival }: { arrival: TickerEntry }) {
       <span className={`${styles.amount} number`} data-return={quantity < 0}>
         {money.exact(arrival.revenue)}
       </span>
-      <span className={styles.buyer}>
-        {userId === null ? (
-          <span className={styles.anonymous}>anonymous</span>
-        ) : (
-          <Link className="id" to={customerPath(userId)}>
-            {userId}
-          </Link>
-        )}
-      </span>
+      <span className={styles.buyer}>{persons && <Buyer userId={userId} />}</span>
       <time className={`${styles.time} number`} title={`bought ${formatDate(arrival.event_time)}`}>
         {formatClock(arrival.arrived_at)}
       </time>
     </li>
   );
 });
+
+function Buyer({ userId }: { userId: string | null }) {
+  if (userId === null) return <span className={styles.anonymous}>anonymous</span>;
+  return (
+    <Link className="id" to={customerPath(userId)}>
+      {userId}
+    </Link>
+  );
+}

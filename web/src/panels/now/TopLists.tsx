@@ -3,6 +3,7 @@ import type { TopEntry, TopKind } from "../../api/types";
 import { formatShare } from "../../format/numbers";
 import { categoryPath, productTitle } from "../../format/product";
 import { useLive } from "../../live/LiveContext";
+import { useMay } from "../../live/SessionContext";
 import { useMoney } from "../../live/ShopContext";
 import { Link } from "../../router/Link";
 import { customerPath, productPath } from "../../router/route";
@@ -44,11 +45,12 @@ function ProductName({ entry }: { entry: TopEntry }) {
 /** Who and what sells most, as of the newest snapshot; a place that changes is seen to move. */
 export function TopLists() {
   const top = useLive((state) => state.snapshot?.top);
+  const persons = useMay("persons");
   return (
     <div className={styles.lists}>
-      {LISTS.map(([kind, title, name]) => (
+      {LISTS.filter(([kind]) => persons || kind !== "spenders").map(([kind, title, name]) => (
         <Panel key={kind} title={title} note="by revenue since the beginning">
-          {top === undefined ? (
+          {top?.[kind] === undefined ? (
             <Loading label={`Loading ${title}`} />
           ) : top[kind].length === 0 ? (
             <Empty>Nothing has been sold yet.</Empty>

@@ -6,6 +6,7 @@ import { bestCategory, categoryShares, salesRows, type CategoryShare } from "../
 import { sumMoney, type Money } from "../../format/money";
 import { formatCount, formatShare } from "../../format/numbers";
 import { categoryPath, known } from "../../format/product";
+import { useMay } from "../../live/SessionContext";
 import { useMoney, useShop } from "../../live/ShopContext";
 import { useFigures, useMapped } from "../../live/useFigures";
 import type { Query } from "../../live/useQuery";
@@ -36,6 +37,7 @@ interface RankingsProps {
 /** Who and what sells most in the chosen days, as far as the shop's tables can tell. */
 export function Rankings({ days, zone, within }: RankingsProps) {
   const range = useRange(days, zone);
+  const persons = useMay("persons");
   const categories = useFigures(
     `categories:${range.key}`,
     (signal) => readCategories(range.span, signal),
@@ -47,7 +49,7 @@ export function Rankings({ days, zone, within }: RankingsProps) {
       <CategoryMap within={within} figures={categories} words={range.words} />
       <Categories figures={categories} words={range.words} />
       <TopProducts range={range} />
-      <TopCustomers ranged={range.words !== null} />
+      {persons && <TopCustomers ranged={range.words !== null} />}
       <TopBrands ranged={range.words !== null} />
       {best !== null && <CategoryMonths key={best} category={best} words={range.words} />}
     </>

@@ -1,0 +1,68 @@
+"""Sessions of the page, in Redis: every replica of the gateway knows them, and an end counts everywhere at once.
+
+`tillstream:session:<SHA-256 of the token>` → JSON of Session, with the session's end as the key's expiry. Who reads
+Redis learns no token.
+"""
+
+import hashlib
+import secrets
+import time
+from typing import Protocol
+
+import msgspec
+
+from services.gateway.access.roles import Principal, Role
+
+_TOKEN_BYTES = 32
+
+
+class Session(msgspec.Struct, frozen=True):
+    """Whose it is. `subject`: the person's id at the provider; `ends_ms`: epoch milliseconds."""
+
+    name: str
+    subject: str
+    role: Role
+    ends_ms: int
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks with it."""
+        return Principal(self.name, self.role, self.subject)
+
+
+class Client(Protocol):
+    """The commands of Redis that sessions need."""
+
+    async def set(self, name: str, value: bytes, *, ex: int) -> object: ...
+
+    async def get(self, name: str) -> bytes | None: ...
+
+    async def delete(self, name: str) -> int: ...
+
+
+class Sessions:
+    """Opens, finds and ends sessions. All raise RedisError."""
+
+    def __init__(self, redis: Client, hours: float) -> None:
+        self._redis = redis
+        self.seconds = max(1, int(hours * 3600))
+
+    async def open(self, name: str, subject: str, role: Role) -> str:
+        """Open a session; returns its token, which nobody else has."""
+        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        session = Session(name, subject, role, time.time_ns() // 1_000_000 + self.seconds * 1000)
+        await self._redis.set(_key(token), msgspec.json.encode(session), ex=self.seconds)
+        return token
+
+    async def find(self, token: str) -> Session | None:
+        """The session of a token; None where there is none any more."""
+        stored = await self._redis.get(_key(token))
+        return None if stored is None else msgspec.json.decode(stored, type=Session)
+
+    async def end(self, token: str) -> None:
+        """End a session, if it is one."""
+        await self._redis.delete(_key(token))
+
+
+def _key(token: str) -> str:
+    return f"tillstream:session:{hashlib.sha256(token.encode(errors='surrogateescape')).hexdigest()}"
