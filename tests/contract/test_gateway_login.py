@@ -1,5 +1,6 @@
 """The login of the page: OpenID Connect at a real provider, sessions in a real Redis."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -19,7 +20,8 @@ from services.gateway.login import provider as login_provider
 from services.gateway.login.flow import local_path
 from services.gateway.settings import GatewaySettings
 from tests.support.gateway_app import AWAY, client_of, settings_of
-from tests.support.metrics import growth
+from tests.support.gateway_tables import SHOP, TableWriter
+from tests.support.metrics import gauge, growth
 from tests.support.oidc_provider import CLIENT_SECRET, Provider, login_settings, serving_provider
 from tests.support.polling import eventually
 
@@ -92,7 +94,7 @@ async def test_the_cookies_are_for_the_page_alone(gateway: httpx.AsyncClient, pr
     session, attempt = done.headers.get_list("set-cookie")
     assert session.startswith(f"{SESSION}=")
     assert session.endswith("; HttpOnly; Max-Age=28800; Path=/; SameSite=Strict")
-    assert attempt.startswith('tillstream-login=; HttpOnly; Max-Age=0')
+    assert attempt.startswith("tillstream-login=; HttpOnly; Max-Age=0")
     assert done.headers["cache-control"] == "private, no-store"
 
 
@@ -280,9 +282,48 @@ async def test_a_logout_counts_on_every_replica(gateway: httpx.AsyncClient, prov
         assert (await who(other))["role"] == "analyst"
         answer = await gateway.delete("/v1/session", headers={"Origin": PAGE})
         assert answer.status_code == 204
-        assert 'tillstream-session=;' in answer.headers["set-cookie"]
+        assert "tillstream-session=;" in answer.headers["set-cookie"]
         assert (await who(other))["role"] is None
         assert (await other.get("/v1/config")).status_code == 401
+
+
+async def test_a_stream_ends_with_its_session(gateway: httpx.AsyncClient, provider: Provider, redis_url: str) -> None:
+    await log_in(gateway, provider)
+    stream = asyncio.create_task(gateway.get("/v1/stats/stream"))
+    await stream_is_open()
+    async with gateway_of(provider, redis_url) as other:
+        other.cookies.update(gateway.cookies)
+        await other.delete("/v1/session", headers={"Origin": PAGE})
+    async with asyncio.timeout(120):
+        assert (await stream).text.endswith('event: end\ndata: {"reason":"the session or the key has ended"}\n\n')
+
+
+@pytest.mark.parametrize(("person", "sees_persons"), [("vera", False), ("anna", True)])
+async def test_a_stream_names_customers_to_who_may_see_them(
+    provider: Provider, redis_url: str, person: str, sees_persons: bool
+) -> None:
+    writer = TableWriter(redis_url)
+    writer.write(SHOP)
+    customers = {line.user_id for line in SHOP if line.user_id is not None}
+    try:
+        async with gateway_of(provider, redis_url) as gateway:
+            await log_in(gateway, provider, person)
+            stream = asyncio.create_task(gateway.get("/v1/stats/stream"))
+            await stream_is_open()
+            writer.write(SHOP[:1])
+            await gateway.delete("/v1/session", headers={"Origin": PAGE})
+            async with asyncio.timeout(120):
+                seen = (await stream).text
+    finally:
+        writer.close()
+    assert "event: snapshot" in seen
+    assert '"products":[{' in seen
+    assert ('"spenders"' in seen) == sees_persons
+    assert {customer for customer in customers if customer in seen} == (customers if sees_persons else set())
+
+
+async def stream_is_open() -> None:
+    await eventually(lambda: gauge("gateway_stream_clients"), "the stream is open")
 
 
 async def test_a_new_login_ends_the_session_before(
@@ -392,7 +433,7 @@ async def test_open_on_loopback_anybody_may_see_all_but_change_nothing_of_the_ad
     ids=lambda given: " ".join(f"{name}={value}" for name, value in given.items()) if isinstance(given, dict) else "",
 )
 def test_a_login_that_is_not_complete_is_a_mistake_at_the_start(given: dict[str, Any], named: str) -> None:
-    settings = {
+    settings: dict[str, Any] = {
         "oidc_issuer": "https://login.example",
         "oidc_client_id": "a",
         "oidc_client_secret": "b",

@@ -37,7 +37,7 @@ class Provider:
 
     def __init__(self) -> None:
         self.key: RSAKey | OctKey = RSAKey.generate_key(2048, {"kid": "first", "use": "sig", "alg": "RS256"})
-        self.published = [self.key]
+        self.published: list[Any] = [self.key]
         self.issuer = ""
         self.claims: dict[str, Any] = {}
         """Claims that replace those of the next ID tokens; None removes one."""

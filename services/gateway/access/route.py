@@ -34,7 +34,7 @@ class _GuardedRoute(APIRoute):
         extra: dict[str, Any] = {"x-roles": sorted(ALLOWED[access]) if access is not Access.PUBLIC else []}
         if access is not Access.PUBLIC:
             # Without API keys and login, all but the admin's routes are open.
-            named = [{KEY: []}, {SESSION: []}]
+            named: list[dict[str, list[str]]] = [{KEY: []}, {SESSION: []}]
             extra["security"] = named if access is Access.ADMIN else [{}, *named]
         given["openapi_extra"] = {**(given.get("openapi_extra") or {}), **extra}
         super().__init__(path, endpoint, **given)

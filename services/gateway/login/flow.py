@@ -65,9 +65,10 @@ class Login:
 
     async def begin(self, path: str) -> Step:
         """Send the browser to the provider; `path` of the page comes afterwards."""
-        attempt = Attempt(*(secrets.token_urlsafe(32) for _ in range(3)), local_path(path))
+        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        attempt = Attempt(state, nonce, verifier, local_path(path))
         try:
-            url = await self._provider.login_url(attempt.state, attempt.nonce, attempt.verifier)
+            url = await self._provider.login_url(state, nonce, verifier)
         except ProviderAway as error:
             self._outages.started("the provider of the login", error)
             return self._failed(Outcome.AWAY)

@@ -7,10 +7,10 @@ Redis learns no token.
 import hashlib
 import secrets
 import time
-from typing import Protocol
 
 import msgspec
 
+from services.common.redis_client import RedisClient
 from services.gateway.access.roles import Principal, Role
 
 _TOKEN_BYTES = 32
@@ -30,20 +30,10 @@ class Session(msgspec.Struct, frozen=True):
         return Principal(self.name, self.role, self.subject)
 
 
-class Client(Protocol):
-    """The commands of Redis that sessions need."""
-
-    async def set(self, name: str, value: bytes, *, ex: int) -> object: ...
-
-    async def get(self, name: str) -> bytes | None: ...
-
-    async def delete(self, name: str) -> int: ...
-
-
 class Sessions:
     """Opens, finds and ends sessions. All raise RedisError."""
 
-    def __init__(self, redis: Client, hours: float) -> None:
+    def __init__(self, redis: RedisClient, hours: float) -> None:
         self._redis = redis
         self.seconds = max(1, int(hours * 3600))
 
@@ -56,7 +46,7 @@ class Sessions:
 
     async def find(self, token: str) -> Session | None:
         """The session of a token; None where there is none any more."""
-        stored = await self._redis.get(_key(token))
+        stored: bytes | None = await self._redis.get(_key(token))
         return None if stored is None else msgspec.json.decode(stored, type=Session)
 
     async def end(self, token: str) -> None:

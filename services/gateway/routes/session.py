@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -17,7 +17,9 @@ from services.gateway.login.flow import Login, Step
 router = guarded_router(prefix="/v1/session", tags=["session"])
 
 _MAX_PARAMETER = 4096
-_TO = {303: {"description": "To the provider, or back to the page: `?login=` says what failed"}}
+_TO: dict[int | str, dict[str, Any]] = {
+    303: {"description": "To the provider, or back to the page: `?login=` says what failed"}
+}
 
 
 @router.get("", summary="Who asks")
