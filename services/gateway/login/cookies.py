@@ -59,9 +59,9 @@ class Cookies:
         cookie: Morsel[str] = Morsel()
         cookie.set(name, value, value)
         cookie["path"], cookie["max-age"], cookie["samesite"] = "/", str(seconds), same_site
-        cookie["httponly"] = True  # type: ignore[assignment]  # a flag, as the documentation has it
+        cookie["httponly"] = True  # a flag, not a value
         if self._secure:
-            cookie["secure"] = True  # type: ignore[assignment]
+            cookie["secure"] = True
         return cookie.OutputString()
 
     def token_of(self, scope: Scope) -> str | None:

@@ -46,7 +46,7 @@ class Sessions:
 
     async def find(self, token: str) -> Session | None:
         """The session of a token; None where there is none any more."""
-        stored: bytes | None = await self._redis.get(_key(token))
+        stored: bytes | str | None = await self._redis.get(_key(token))
         return None if stored is None else msgspec.json.decode(stored, type=Session)
 
     async def end(self, token: str) -> None:
