@@ -657,7 +657,7 @@ export interface components {
          * @description What a route gives. Each route declares one.
          * @enum {string}
          */
-        Access: "public" | "signed_in" | "figures" | "persons" | "events" | "recommendations" | "similar_products" | "admin";
+        Access: "public" | "signed_in" | "figures" | "persons" | "events" | "catalogue" | "recommendations" | "similar_products" | "admin";
         /**
          * Activation
          * @description Why an admin activates a model.
