@@ -237,7 +237,7 @@ def _open_pollers(
         ticker=ticker,
         totals_history=totals_history,
         stream_hub=stream_hub,
-        stream_permits=StreamPermits(doorkeeper.still, stream_hub.end),
+        stream_permits=StreamPermits(doorkeeper.still, stream_hub),
         object_store=object_store,
         reconciliation=ReconciliationPoller(clients.store, clients.s3_threads),
         job_report=JobReportPoller(clients.store, clients.s3_threads),

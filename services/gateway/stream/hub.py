@@ -134,6 +134,9 @@ class StreamHub:
         """Number of open streams."""
         return len(self._clients)
 
+    def __contains__(self, client: StreamClient) -> bool:
+        return client in self._clients
+
     def open(self, last_event_id: str | None, owner: str = "", *, persons: bool = True) -> StreamClient:
         """Add a client of an owner, with its first snapshot queued. Raises Problem 503 at the limit and after `close`.
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from redis.exceptions import RedisError
 from starlette.types import Scope
@@ -15,12 +16,21 @@ Still = Callable[[Scope, Access], Awaitable[bool]]
 """Whether who began to read may go on."""
 
 
+class Streams(Protocol):
+    """The open streams."""
+
+    def __contains__(self, client: StreamClient, /) -> bool: ...
+
+    def end(self, client: StreamClient, /) -> None:
+        """End one; nothing where it has ended."""
+
+
 class StreamPermits:
     """The open streams of those who said who they are."""
 
-    def __init__(self, still: Still, end: Callable[[StreamClient], None]) -> None:
+    def __init__(self, still: Still, hub: Streams) -> None:
         self._still = still
-        self._end = end
+        self._hub = hub
         self._open: dict[StreamClient, tuple[Scope, Access]] = {}
 
     def watch(self, client: StreamClient, scope: Scope, access: Access) -> None:
@@ -35,8 +45,9 @@ class StreamPermits:
         """Ask about each once. While Redis is away, streams have no figures, and stay."""
         try:
             for client, (scope, access) in list(self._open.items()):
-                if not await self._still(scope, access):
+                # One whose connection broke before its first message is dropped by the hub alone.
+                if client not in self._hub or not await self._still(scope, access):
                     self.leave(client)
-                    self._end(client)
+                    self._hub.end(client)
         except RedisError as error:
             logger.debug("sessions cannot be read: %s", error)
