@@ -8,10 +8,11 @@ from pydantic import ValidationError
 
 from infra.costs import PAGE as COSTS_PAGE
 from infra.costs import page as costs_page
-from infra.packages import FUNCTION, NotPackaged, build_function, build_job, require_function
+from infra.packages import FUNCTION, NotPackaged, build_function, require_function
 from infra.permissions import PAGE, permissions_page, roles
 from infra.settings import InfraSettings
 from services.common.settings import explain
+from spark.submit.packing import pack_job
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,7 +41,7 @@ def synth(options: argparse.Namespace) -> int:
 
 def package(options: argparse.Namespace) -> int:
     """`package`: the function's folder and the batch job's archive."""
-    for built in (build_function(options.out / FUNCTION.name), build_job(options.out / "job")):
+    for built in (build_function(options.out / FUNCTION.name), pack_job(options.out / "job")):
         print(built)
     return 0
 

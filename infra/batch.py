@@ -11,6 +11,7 @@ from aws_cdk import aws_sqs as sqs
 from infra.policies import service_role
 from infra.rights import GET, Resources, Right, of_job
 from infra.settings import InfraSettings
+from spark.submit.job_definition import SERVERLESS_DRIVER, JobDefinition
 
 _GIB_A_VCPU = 8
 _JOB_MINUTES = 360
@@ -79,6 +80,7 @@ def unstarted_queue(settings: InfraSettings) -> str:
 
 def job_run(settings: InfraSettings, application_id: str, role_arn: str) -> dict[str, Any]:
     """The request StartJobRun. The token is of the schedule's execution: a repeated one starts no second job."""
+    job = job_definition(settings)
     return {
         "ApplicationId": application_id,
         "ClientToken": "<aws.scheduler.execution-id>",
@@ -87,40 +89,19 @@ def job_run(settings: InfraSettings, application_id: str, role_arn: str) -> dict
         "Name": "batch",
         "JobDriver": {
             "SparkSubmit": {
-                "EntryPoint": f"{files(settings)}/main.py",
-                "EntryPointArguments": ["run"],
-                "SparkSubmitParameters": submit_parameters(settings),
+                "EntryPoint": job.entry_point,
+                "EntryPointArguments": list(job.arguments),
+                "SparkSubmitParameters": job.parameters(SERVERLESS_DRIVER),
             }
         },
     }
 
 
-def files(settings: InfraSettings) -> str:
-    """The folder of the job's files in S3 (infra/packages.py)."""
-    return f"s3://{settings.bucket}/artifacts/{settings.job_version}"
-
-
-def submit_parameters(settings: InfraSettings) -> str:
-    """Archives with interpreter and code, unpacked by driver and executors, and the job's settings."""
-    python = "./environment/bin/python3.11"
-    archives = f"{files(settings)}/environment.tar.gz#environment,{files(settings)}/tillstream.tar.gz#tillstream"
-    variables = {
-        "PYSPARK_DRIVER_PYTHON": python,
-        "PYSPARK_PYTHON": python,
-        "PYTHONPATH": "./tillstream",
-        "TILLSTREAM_AWS_REGION": settings.region,
-        "TILLSTREAM_S3_BUCKET": settings.bucket,
-        "TILLSTREAM_SPARK_MASTER": "",
-    }
-    conf = {
-        "spark.archives": archives,
-        **{f"spark.emr-serverless.driverEnv.{name}": value for name, value in variables.items()},
-        "spark.executorEnv.PYSPARK_PYTHON": python,
-        "spark.executorEnv.PYTHONPATH": "./tillstream",
-        "spark.driver.cores": "4",
-        "spark.driver.memory": "14g",
-        "spark.executor.cores": "4",
-        "spark.executor.memory": "14g",
-        "spark.dynamicAllocation.maxExecutors": str(max(1, settings.job_max_vcpu // 4 - 1)),
-    }
-    return " ".join(f"--conf {name}={value}" for name, value in conf.items())
+def job_definition(settings: InfraSettings) -> JobDefinition:
+    """The job: its files in S3, and its settings."""
+    return JobDefinition(
+        files=f"s3://{settings.bucket}/artifacts/{settings.job_version}",
+        bucket=settings.bucket,
+        region=settings.region,
+        max_vcpu=settings.job_max_vcpu,
+    )

@@ -1,12 +1,8 @@
-"""What runs on AWS outside of Kubernetes, as files: the transformation function, and the code of the batch job."""
+"""The transformation function as files. Those of the batch job: spark/submit/packing.py."""
 
-import gzip
-import io
 import shutil
 import subprocess
 import sys
-import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -35,10 +31,6 @@ FUNCTION_MODULES = (
 )
 _LAMBDA = ("--python-version", "3.14", "--python-platform", "aarch64-manylinux_2_28", "--only-binary", ":all:")
 _LOCK = REPOSITORY / "requirements" / "function.lock"
-
-_JOB_FOLDERS = ("recsys", "services", "spark")
-_JOB_FILES = ("pyproject.toml",)  # names the version
-_JOB_SUFFIXES = frozenset({".py", ".css", ".toml"})
 
 
 class NotPackaged(Exception):
@@ -69,31 +61,3 @@ def build_function(folder: Path) -> Path:
     install = [uv, "pip", "install", "--quiet", "--target", folder, *_LAMBDA, "--require-hashes", "-r", _LOCK]
     subprocess.run([str(part) for part in install], check=True)
     return folder
-
-
-def build_job(folder: Path) -> Path:
-    """The code of the batch job: `main.py`, and all that it imports in `tillstream.tar.gz`. Equal code, equal bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(REPOSITORY / "spark" / "__main__.py", folder / "main.py")
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for path in job_files():
-            _add(archive, path)
-    (folder / "tillstream.tar.gz").write_bytes(gzip.compress(packed.getvalue(), mtime=0))
-    return folder
-
-
-def job_files() -> Iterator[Path]:
-    """The files of the job, relative to the repository, in a fixed order."""
-    for folder in _JOB_FOLDERS:
-        for path in sorted((REPOSITORY / folder).rglob("*")):
-            if path.is_file() and path.suffix in _JOB_SUFFIXES:
-                yield path.relative_to(REPOSITORY)
-    yield from map(Path, _JOB_FILES)
-
-
-def _add(archive: tarfile.TarFile, path: Path) -> None:
-    content = (REPOSITORY / path).read_bytes()
-    entry = tarfile.TarInfo(path.as_posix())
-    entry.size, entry.mode = len(content), 0o644
-    archive.addfile(entry, io.BytesIO(content))

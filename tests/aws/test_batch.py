@@ -8,9 +8,9 @@ import boto3
 import pytest
 from botocore.validate import ParamValidator
 
-from infra.packages import job_files
 from infra.permissions import Texts
 from spark.settings import JobSettings
+from spark.submit.packing import job_files
 from tests.aws.templates import Installation
 
 BUCKET = "tillstream-111122223333-eu-central-1"
