@@ -1,4 +1,4 @@
-"""`python -m services.provision`: creates the topics and the bucket; `grow` adds partitions, `move` copies topics."""
+"""`python -m services.provision`: creates, grows, moves and restores the topics; creates the bucket."""
 
 import argparse
 import asyncio
@@ -8,11 +8,13 @@ import sys
 from aiokafka.errors import KafkaError
 from botocore.exceptions import BotoCoreError, ClientError
 
+from services.common.archive.keys import ForeignObject
 from services.common.entrypoint import refuse, run_command
 from services.common.settings import KafkaSettings
 from services.provision.command import command_parser
 from services.provision.log_copy import CannotCopy
 from services.provision.move import move_topics
+from services.provision.restore import restore_topics
 from services.provision.settings import ProvisionSettings
 from services.provision.steps import HarmfulDifference, TopicsStep, ensure_bucket, grow_purchases
 from services.provision.topics import CannotGrow
@@ -25,7 +27,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Provision as the command line says; returns the exit status."""
     options = command_parser().parse_args(arguments)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the wait is reported in lines of our own
-    expected = (HarmfulDifference, CannotGrow, CannotCopy, NotInTime, KafkaError, BotoCoreError, ClientError)
+    expected = (
+        HarmfulDifference,
+        CannotGrow,
+        CannotCopy,
+        NotInTime,
+        ForeignObject,
+        KafkaError,
+        BotoCoreError,
+        ClientError,
+    )
     return run_command(PROGRAM, ProvisionSettings, lambda settings: _run(options, settings), dict.fromkeys(expected, 1))
 
 
@@ -43,6 +54,9 @@ async def _provision(options: argparse.Namespace, settings: ProvisionSettings) -
         return
     if options.source is not None:
         await move_topics(settings, _source(options, settings), options.within, say)
+        return
+    if options.restore:
+        await restore_topics(settings, options.within, say)
         return
     if settings.s3_create_bucket:
         say(await ensure_bucket(settings, options.within, say))

@@ -11,6 +11,7 @@ line says so. Run it before the first start, and again after a change of the set
   (no command)  create topics and bucket; with --apply also give existing topics the configuration of the settings
   grow          add partitions to the purchases topic while everything runs
   move          copy the topics from another cluster, each record with its partition, offset and time
+  restore       where only the bucket is left: topics whose logs begin where the archive ends
 """
 EPILOG = """\
 examples:
@@ -18,6 +19,7 @@ examples:
   python -m services.provision --apply                  after a change of retention
   python -m services.provision grow --partitions 8      more aggregators than partitions would be idle
   TILLSTREAM_KAFKA_BOOTSTRAP=new:9092 python -m services.provision move --from old:9092     see docs/runbooks/move.md
+  python -m services.provision restore                  see docs/runbooks/restore.md
   eval "$(python -m local env)"; python -m services.provision grow --partitions 8      on the stack of `make up`
 
 Set by TILLSTREAM_* variables: KAFKA_BOOTSTRAP, KAFKA_PARTITIONS, KAFKA_REPLICATION, KAFKA_RETENTION_HOURS,
@@ -39,7 +41,7 @@ def command_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.set_defaults(partitions=None, source=None)
+    parser.set_defaults(partitions=None, source=None, restore=False)
     parser.add_argument("--apply", action="store_true", help="configure existing topics too; what else is set stays")
     parser.add_argument(
         "--within",
@@ -59,6 +61,8 @@ def command_parser() -> argparse.ArgumentParser:
         choices=("plaintext", "msk_iam"),
         help="how they are reached (default: as TILLSTREAM_KAFKA_SECURITY says)",
     )
+    restore = commands.add_parser("restore", help="topics that go on where the archive ends")
+    restore.set_defaults(restore=True)
     return parser
 
 

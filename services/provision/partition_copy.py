@@ -52,8 +52,8 @@ class PartitionCopy:
 
     async def run(self, admin: TopicAdmin) -> Copied:
         """Copy and compare. `admin`: of the target. Raises CannotCopy, KafkaError."""
-        begin, end = await _log_range(self._source, self._partition)
-        copy_begin, reached = await _log_range(self._target, self._partition)
+        begin, end = await log_range(self._source, self._partition)
+        copy_begin, reached = await log_range(self._target, self._partition)
         if reached > end:
             raise CannotCopy(f"the copy ends at offset {reached}, the source at {end}: something else writes there")
         await self._compare(max(begin, copy_begin, reached - _OVERLAP), reached)
@@ -79,10 +79,10 @@ class PartitionCopy:
 
     async def _write_transaction(self, write: Committed | Aborted) -> None:
         """Write it, and wait for its marker: a broker ends a transaction before the marker has its offset."""
-        _begin, before = await _log_range(self._target, self._partition)
+        _begin, before = await log_range(self._target, self._partition)
         await self._writer.write(self._partition, write)
         until = time.monotonic() + _MARKER_S
-        while (await _log_range(self._target, self._partition))[1] < before + write.offsets:
+        while (await log_range(self._target, self._partition))[1] < before + write.offsets:
             if time.monotonic() > until:
                 raise CannotCopy(f"the marker of a transaction after offset {before} is not written in {_MARKER_S} s")
             await asyncio.sleep(_PAUSE_S)
@@ -128,7 +128,7 @@ def log_consumer(settings: KafkaSettings) -> AIOKafkaConsumer:
     return make_consumer(settings, group_id=None, enable_auto_commit=False, auto_offset_reset="none")
 
 
-async def _log_range(consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int, int]:
+async def log_range(consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int, int]:
     """Where the log begins, and its last stable offset."""
     begins = await consumer.beginning_offsets([partition])
     ends = await consumer.end_offsets([partition])

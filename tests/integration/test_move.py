@@ -18,7 +18,7 @@ from local.engines import KafkaEngine
 from local.ports import free_port
 from services.common.kafka import make_consumer, partitions_of
 from services.common.settings import KafkaSettings, S3Settings
-from services.common.topics import PRODUCTS
+from services.common.topics import DEAD_LETTERS, PRODUCTS
 from services.provision.log_copy import LogRecord
 from services.provision.topics import create, topic_admin
 from tests.support.aggregator_process import (
@@ -186,14 +186,14 @@ class Shop:
         self._folder = folder
 
     @asynccontextmanager
-    async def open(self, kafka: str) -> AsyncIterator[None]:
+    async def open(self, kafka: str, partitions: int = 2 * PARTITIONS) -> AsyncIterator[None]:
         """The services run until the block is left; each then stops as on SIGKILL."""
         variables = self._variables | {"TILLSTREAM_KAFKA_BOOTSTRAP": kafka}
         aggregator = AggregatorProcess(variables, self._folder / "aggregator.log")
         aggregator.start()
         try:
             with service("services.archiver", [], variables, self._folder / "archiver.log"):
-                await until_assigned(aggregator, 2 * PARTITIONS)
+                await until_assigned(aggregator, partitions)
                 yield
         finally:
             aggregator.stop()
@@ -239,3 +239,54 @@ async def test_a_shop_moves_with_its_history(
     truth = expected(feed.lines)
     assert held(client, truth, 1, "2") == truth, "a rebuild reads the archive, then the new cluster"
     assert totals(client, 1, "events", generation="2") == len(feed.lines)
+
+
+def restore(kafka: str, names: TopicNames, s3: S3Settings) -> "subprocess.CompletedProcess[str]":
+    variables = service_variables(kafka, "redis://127.0.0.1:1", names, s3, metrics_port=0)
+    topics = {
+        "TILLSTREAM_KAFKA_PARTITIONS": "1",  # the archive has more
+        "TILLSTREAM_RECOMMENDATIONS_TOPIC": f"{names.purchases}.restored",
+        "TILLSTREAM_PRODUCTS_TOPIC": f"{names.purchases}.restored.products",
+    }
+    command = [sys.executable, "-m", "services.provision", "restore"]
+    environment = os.environ | variables | topics
+    return subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+async def test_a_shop_is_restored_from_its_bucket_alone(
+    shop: Shop, names: TopicNames, kafka: str, new_kafka: str, client: redis.Redis, s3: S3Settings
+) -> None:
+    """Kafka and Redis are lost. Lines have no id, so a record under another number would count again, or not at all."""
+    feed = PurchaseFeed(kafka, names)
+
+    async def archived() -> bool:
+        return len(await asyncio.to_thread(archived_lines, s3)) == len(feed.lines) + feed.rejected
+
+    async with shop.open(kafka):
+        await feed.send(1, 400)
+        await eventually(archived, "all is archived", timeout_s=60)
+    client.flushdb()
+
+    done = await asyncio.to_thread(restore, new_kafka, names, s3)
+    assert done.returncode == 0, done.stderr
+    again = await asyncio.to_thread(restore, new_kafka, names, s3)
+    assert again.returncode == 0, again.stderr
+    await asyncio.to_thread(shop.rebuild, new_kafka)
+    truth = expected(feed.lines)
+    assert held(client, truth, 1, "2") == truth
+    assert totals(client, 1, "events", generation="2") == len(feed.lines)
+
+    async def exact() -> bool:
+        truth = expected(feed.lines)
+        return held(client, truth, 1, "2") == truth
+
+    feed.kafka = new_kafka
+    async with shop.open(new_kafka, PARTITIONS + DEAD_LETTERS.partitions):
+        await feed.send(2, 100)
+        await eventually(archived, "the archive goes on where it ended", timeout_s=60)
+        await eventually(exact, "new lines count once, and none is missing", timeout_s=60)
+    await feed.send(3, 10)
+    refused = await asyncio.to_thread(restore, new_kafka, names, s3)
+    assert (refused.returncode, "it has records that are not archived" in refused.stderr) == (1, True), refused.stderr
