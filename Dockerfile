@@ -161,6 +161,7 @@ CMD ["services.recommender"]
 
 FROM service AS gateway
 COPY --from=page /web/dist /app/web/dist
+COPY docs/runbooks/alerts.md /app/docs/runbooks/alerts.md
 CMD ["services.gateway"]
 
 # --- the batch job ---

@@ -24,7 +24,7 @@ MAPPING_FLAG = $(if $(MAPPING),--mapping '$(MAPPING)')
 ifeq ($(filter installed tested,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
-.PHONY: help setup installed prerequisites browser jars proto web demo up inspect down status replay train evaluate reconcile rebuild grow verify test tested tested-on-workers tested-alone fuzz lint faults bench soak metrics monitoring promtool lock aws-package aws-synth aws-deploy aws-destroy images imagelock compose-env compose-up compose-down compose-test k8s-test k8s-pin cluster cluster-down cluster-test
+.PHONY: help setup installed prerequisites browser jars proto web demo up inspect down status replay train evaluate reconcile rebuild grow verify test tested tested-on-workers tested-alone fuzz lint faults bench soak metrics monitoring prometheus lock aws-package aws-synth aws-deploy aws-destroy images imagelock compose-env compose-up compose-down compose-test k8s-test k8s-pin cluster cluster-down cluster-test
 
 help:
 	@echo "Tillstream on one machine:"
@@ -74,7 +74,7 @@ required = $(or $($(1)),$(error $(1) is missing: make $@ $(1)=path/to/file.csv))
 
 # --- develop ---
 
-test: setup browser promtool ## unit, contract, integration and end-to-end tests, on real engines   [WORKERS=n] [ARGS='--costs']
+test: setup browser prometheus ## unit, contract, integration and end-to-end tests, on real engines   [WORKERS=n] [ARGS='--costs']
 	@$(MAKE) --no-print-directory --jobs=2 tested
 
 # The workers wait now and then, for times that a test is about; what needs no worker takes the processor meanwhile.
@@ -177,8 +177,8 @@ metrics: $(VENV)/.complete ## write docs/metrics.md from the list of metrics
 monitoring: $(VENV)/.complete ## write Grafana's dashboards, and the operator's rules from monitoring/rules
 	$(PYTHON) -m local.monitoring
 
-promtool: $(VENV)/.complete
-	@$(PYTHON) -m local.monitoring.promtool
+prometheus: $(VENV)/.complete ## get Prometheus and Alertmanager; `make demo` and `make up` start them where they are found
+	@$(PYTHON) -m local.monitoring.programs
 
 lock: $(VENV)/.complete ## pin the dependencies of pyproject.toml with their hashes, for development and for each image
 	$(COMPILE) pyproject.toml --all-extras -o requirements/development.lock

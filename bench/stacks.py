@@ -55,4 +55,4 @@ def pids(stack: Stack) -> dict[str, int]:
 
 def _on_free_ports(settings: Mapping[str, object]) -> StackSettings:
     ports = {name.removeprefix("TILLSTREAM_").lower(): port for name, port in free_port_settings().items()}
-    return StackSettings.model_validate({**ports, **settings})
+    return StackSettings.model_validate({**ports, "monitoring": False, **settings})

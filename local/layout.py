@@ -6,6 +6,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 STATE = REPOSITORY / ".tillstream"
 JARS = STATE / "jars"
+# Prometheus's recording rules and alerts.
+RULES = REPOSITORY / "monitoring" / "rules"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,13 @@ class StackSettings(TopicSettings, RedisSettings, ArchiveSettings, BaseSettings)
     archiver_metrics_port: Port = 9102
     aggregator_metrics_port: Port = 9103
     recommender_metrics_port: Port = 9104
+    prometheus_port: Port = 9090
+    alertmanager_port: Port = 9093
+
+    # Start Prometheus and Alertmanager where they are found. An address of your own Prometheus replaces both.
+    monitoring: bool = True
+    prometheus_url: str = ""
+    scrape_seconds: int = Field(default=5, ge=1)
 
     aggregator_snapshot_seconds: float = 15  # loading a file takes minutes, and reconciliation needs a snapshot
 

@@ -10,6 +10,7 @@ from local.console import Ticker, say
 from local.engines import Engine, KafkaEngine, S3Engine, ValkeyEngine
 from local.http import readiness
 from local.layout import Layout
+from local.monitoring.servers import Monitoring
 from local.pidfiles import PidFiles
 from local.ports import require_free
 from local.process import Process, Program, spawn, stop_together, tail
@@ -53,6 +54,7 @@ class Stack:
         self._running: dict[str, Process] = {}
         self.started: list[str] = []
         self.engines = self._own_engines()
+        self.monitoring = Monitoring(layout, settings, die_with_parent=die_with_parent)
 
     # --- what it is made of ---
 
@@ -88,7 +90,7 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """Addresses of the engines, and the preferences that the user's environment does not override."""
         preferred = {name: value for name, value in self._preferences.items() if name not in os.environ}
-        return {**preferred, **engine_environment(self.settings)}
+        return {**preferred, **engine_environment(self.settings), **self.monitoring.environment}
 
     @property
     def services(self) -> list[Service]:
@@ -131,8 +133,10 @@ class Stack:
         """
         self.find()
         self._require_ports()
+        self.monitoring.choose(self._running)
         self.start_engines()
         self._start_services()
+        self.monitoring.start(self._running, self._keep)
 
     def find(self, *, wherever: bool = False) -> None:
         """Find the processes that an earlier command has started.
@@ -146,12 +150,13 @@ class Stack:
             if entry.address != address and not wherever:
                 raise StackError(f"{name} runs at {entry.address}, but the settings say {address}: `make down` first")
             self._running[name] = entry.process()
-        for engine in self.engines:
-            engine.process = self._running.get(engine.name)
+        for program in (*self.engines, *self.monitoring.servers):
+            program.process = self._running.get(program.name)
 
     def _addresses(self) -> Iterator[tuple[str, str]]:
         yield from ((engine.name, engine.address) for engine in self.engines)
         yield from ((service.name, service.address) for service in self.services)
+        yield from ((server.name, server.address) for server in self.monitoring.servers)
         yield PRODUCER, ""
 
     def _require_ports(self) -> None:
@@ -234,9 +239,10 @@ class Stack:
         return entry is not None and not entry.process().alive
 
     def require_alive(self) -> None:
-        """Raise ProcessDied if a process has ended. A producer may, once it has sent everything."""
+        """Raise ProcessDied if a process has ended. A producer may, once it has sent everything; a watcher may."""
+        watchers = [server.name for server in self.monitoring.servers]
         for process in self._running.values():
-            if not (process.name == PRODUCER and process.exit_code in (0, None)):
+            if process.name not in watchers and not (process.name == PRODUCER and process.exit_code in (0, None)):
                 process.require_alive()
 
     def require_running(self) -> None:

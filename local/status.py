@@ -30,7 +30,7 @@ def status() -> bool:
     stack.find(wherever=True)
     rows = [*_engine_rows(stack), *_service_rows(stack)]
     width = max(len(row.address) for row in rows)
-    for row in [*rows, *_producer_row(stack)]:
+    for row in [*rows, *_monitoring_rows(stack), *_producer_row(stack)]:
         print(f"{row.name:<12} {row.state:<14} {row.address:<{width}}  {row.health}".rstrip())
     return all(row.fine for row in rows)
 
@@ -51,6 +51,12 @@ def _service_rows(stack: Stack) -> list[Row]:
         health = _health(service.name, verdict, lag) if running else ""
         rows.append(Row(service.name, _state(stack, service.name), service.address, health, verdict.ready))
     return rows
+
+
+def _monitoring_rows(stack: Stack) -> list[Row]:
+    """Those that run or died: the stack works without them."""
+    states = [(server, _state(stack, server.name)) for server in stack.monitoring.servers]
+    return [Row(server.name, state, server.address, "", True) for server, state in states if state != "stopped"]
 
 
 def _lag(stack: Stack) -> Lag | None:

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import yaml
 
-from local.layout import REPOSITORY
+from local.layout import REPOSITORY, RULES
 from local.monitoring.dashboards import ALL
 from local.monitoring.panels import Json, dashboard_json
 
-RULES = REPOSITORY / "monitoring" / "rules"
 DASHBOARDS = REPOSITORY / "monitoring" / "grafana" / "dashboards"
 PROMETHEUS_RULE = REPOSITORY / "k8s" / "components" / "monitoring" / "operator" / "prometheusrule.yaml"
 _GENERATED = "# Written by `make monitoring` from monitoring/rules; do not edit.\n"

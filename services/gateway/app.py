@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from fastapi import FastAPI
 
@@ -40,6 +41,7 @@ from services.gateway.routes import (
 from services.gateway.routes import health as health_routes
 from services.gateway.routes import stream as stream_routes
 from services.gateway.routes import system as system_routes
+from services.gateway.runbook import Runbook
 from services.gateway.settings import GatewaySettings
 from services.gateway.stream.canary import CanaryWatch
 from services.gateway.stream.hub import HEARTBEAT_SECONDS, StreamHub
@@ -48,6 +50,7 @@ from services.gateway.stream.shop_state import ShopStatePoller
 from services.gateway.stream.ticker import TickerPoller
 from services.gateway.stream.totals_history import TotalsHistory
 from services.gateway.system_status import LoadReporter, ObjectStorePoller, ReadinessClient, SystemStatusPoller
+from services.gateway.upstreams.alerts import AlertPoller
 from services.gateway.upstreams.bestsellers import BestsellerCache
 from services.gateway.upstreams.catalogue import ShopCatalogue
 from services.gateway.upstreams.event_intake import EventProducer
@@ -195,6 +198,7 @@ class _Pollers:
     reconciliation: ReconciliationPoller
     job_report: JobReportPoller
     canary: CanaryWatch
+    alerts: AlertPoller
     system_status: SystemStatusPoller
     load: LoadReporter
 
@@ -209,13 +213,24 @@ class _Inner:
     catalogue: ShopCatalogue
 
 
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+Opened = TypeVar("Opened", bound=_Closable)
+
+
+def _closed_by(stack: AsyncExitStack, opened: Opened) -> Opened:
+    stack.push_async_callback(opened.close)
+    return opened
+
+
 def _open_pollers(
     settings: GatewaySettings, health: Health, clients: _Clients, doorkeeper: Doorkeeper, stack: AsyncExitStack
 ) -> _Pollers:
-    offsets = OffsetPoller(settings)
-    stack.push_async_callback(offsets.close)
-    services = ReadinessClient(settings)
-    stack.push_async_callback(services.close)
+    offsets = _closed_by(stack, OffsetPoller(settings))
+    services = _closed_by(stack, ReadinessClient(settings))
+    alerts = _closed_by(stack, AlertPoller(settings))
     serving_model = ServingModelPoller(clients.recommender)
     shop_state = ShopStatePoller(clients.tables, settings.purchases_topic, offsets, serving_model, health)
     ticker = TickerPoller(clients.tables)
@@ -242,6 +257,7 @@ def _open_pollers(
         reconciliation=ReconciliationPoller(clients.store, clients.s3_threads),
         job_report=JobReportPoller(clients.store, clients.s3_threads),
         canary=canary,
+        alerts=alerts,
         system_status=SystemStatusPoller(
             health,
             services=services,
@@ -249,6 +265,7 @@ def _open_pollers(
             offsets=offsets,
             shop_state=shop_state,
             object_store=object_store,
+            alerts=alerts,
         ),
         load=LoadReporter(health, lambda: stream_hub.clients),
     )
@@ -277,6 +294,7 @@ def _schedule(settings: GatewaySettings, clients: _Clients, pollers: _Pollers) -
         (pollers.offsets.refresh, settings.refresh_seconds),
         (clients.event_producer.connect, settings.probe_seconds),
         (pollers.system_status.refresh, settings.probe_seconds),
+        (pollers.alerts.refresh, settings.probe_seconds),
         (pollers.load.refresh, settings.probe_seconds),
         (pollers.object_store.refresh, settings.probe_seconds),
         (pollers.reconciliation.refresh, settings.reconciliation_seconds),
@@ -319,4 +337,5 @@ def _dependencies(
         serving_model=pollers.serving_model,
         reconciliation=pollers.reconciliation,
         system_status=pollers.system_status,
+        runbook=Runbook(settings.alert_runbook),
     )

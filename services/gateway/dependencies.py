@@ -13,6 +13,7 @@ from services.gateway.hooks.intake import HookIntake
 from services.gateway.login.flow import Login
 from services.gateway.queries.ranges import RangeRankings
 from services.gateway.queries.shards import LiveTables, ShardReader
+from services.gateway.runbook import Runbook
 from services.gateway.settings import GatewaySettings
 from services.gateway.stream.hub import StreamHub
 from services.gateway.stream.permits import StreamPermits
@@ -53,6 +54,7 @@ class Dependencies:
     serving_model: ServingModelPoller
     reconciliation: ReconciliationPoller
     system_status: SystemStatusPoller
+    runbook: Runbook
 
     @property
     def shards(self) -> ShardReader:

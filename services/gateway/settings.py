@@ -9,6 +9,7 @@ from pydantic_settings import NoDecode
 
 from services.common.settings import (
     EventSettings,
+    HttpUrl,
     KafkaSettings,
     Port,
     RedisSettings,
@@ -37,6 +38,9 @@ def _origins(hosts: tuple[str, ...]) -> tuple[str, ...]:
 
 # Separated by commas in the environment.
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), Field(min_length=1)]
+
+
+Link = Annotated[HttpUrl | None, BeforeValidator(lambda given: given or None)]
 
 
 class GatewaySettings(
@@ -109,6 +113,15 @@ class GatewaySettings(
     archiver_telemetry: str = "http://127.0.0.1:9102"
     aggregator_telemetry: str = "http://127.0.0.1:9103"
     recommender_telemetry: str = "http://127.0.0.1:9104"
+
+    # A Prometheus with the rules of monitoring/rules: the page shows its alerts. Without it none are shown.
+    prometheus_url: Link = None
+    # Where a browser finds the pages of these; the page links to those that are set.
+    prometheus_link: Link = None
+    alertmanager_link: Link = None
+    grafana_link: Link = None
+    # What to do about each alert, by sections.
+    alert_runbook: Path = Path("docs/runbooks/alerts.md")
 
     @model_validator(mode="after")
     def _closed_beyond_loopback(self) -> Self:

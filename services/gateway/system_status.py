@@ -1,11 +1,9 @@
 """The state of every service and engine, polled in the background so that no request waits for one that hangs."""
 
 import asyncio
-import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from functools import cache
 from typing import Any
 
 import httpx
@@ -18,9 +16,11 @@ from services.common.times import format_time
 from services.gateway.api.schemas.system import Component, SystemResponse
 from services.gateway.settings import GatewaySettings
 from services.gateway.stream.shop_state import ShopStatePoller
+from services.gateway.upstreams.alerts import AlertPoller
 from services.gateway.upstreams.offsets import OffsetPoller
 from services.gateway.upstreams.outages import OutageLog
 from services.gateway.upstreams.recommender_client import RecommenderClient
+from services.gateway.upstreams.trusted import trusted
 
 _TIMEOUT_SECONDS = 1.0
 _HANGS_SECONDS = 5.0
@@ -91,18 +91,12 @@ class LoadReporter:
         self._health.report("recommendations_per_second", self._recommendations.of(recommendations_answered()))
 
 
-@cache
-def _trusted() -> ssl.SSLContext:
-    """The authorities for https, read once a process: that takes longer than any request."""
-    return httpx.create_ssl_context(trust_env=False)
-
-
 class ReadinessClient:
     """Asks the other services for their /readyz."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         # Never through a proxy.
-        self._http = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False, verify=_trusted())
+        self._http = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False, verify=trusted())
         self._outages = OutageLog()
         self._urls = {
             "producer": settings.producer_telemetry,
@@ -144,6 +138,7 @@ class SystemStatusPoller:
         offsets: OffsetPoller,
         shop_state: ShopStatePoller,
         object_store: ObjectStorePoller,
+        alerts: AlertPoller,
     ) -> None:
         self._health = health
         self._readiness = services
@@ -151,6 +146,7 @@ class SystemStatusPoller:
         self._offsets = offsets
         self._shop_state = shop_state
         self._object_store = object_store
+        self._alerts = alerts
         self._services: list[Component] = []
         self._asked_ms: int | None = None
 
@@ -173,6 +169,7 @@ class SystemStatusPoller:
             healthy=all(each.status == "ok" for each in components if each.name != "producer"),
             as_of=None if self._asked_ms is None else format_time(self._asked_ms),
             parts=components,
+            alerts=self._alerts.response(),
         )
 
     def _with_figures(self, component: Component) -> Component:

@@ -32,6 +32,7 @@ ROLES = {
     "GET /v1/clock": EVERYBODY,
     "GET /v1/config": EVERYBODY,
     "GET /v1/system": VIEWERS,
+    "GET /v1/system/runbook/{alert}": VIEWERS,
     "GET /v1/stats/summary": VIEWERS,
     "GET /v1/stats/sales": VIEWERS,
     "GET /v1/stats/pulse": VIEWERS,

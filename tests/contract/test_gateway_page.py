@@ -3,7 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import httpx
 import pytest
 
 from services.common.telemetry import Health, TelemetryServer
-from services.gateway.api.schemas.system import ConfigResponse, SystemResponse
+from services.gateway.api.schemas.system import AlertsResponse, ConfigResponse, SystemResponse
 from tests.support.gateway_app import AWAY, client_of, settings_of
 
 
@@ -180,6 +181,81 @@ async def test_without_engines_neither_answer_tells_an_address_but_the_log_does(
     for part in ("redis", "s3", "aggregator"):
         (line,) = {record.getMessage() for record in caplog.records if f"{part} does not answer" in record.getMessage()}
         assert line
+
+
+FIRING = {
+    "labels": {"alertname": "BooksDiffer", "severity": "page"},
+    "annotations": {"summary": "The books differ.", "runbook": "docs/runbooks/alerts.md#booksdiffer"},
+    "state": "firing",
+    "activeAt": "2026-11-29T18:30:00Z",
+}
+WATCHDOG = {**FIRING, "labels": {"alertname": "Watchdog", "severity": "none"}}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "summaries"),
+    [
+        (json.dumps({"data": {"alerts": [WATCHDOG, FIRING]}}).encode(), "ok", ["The books differ."]),
+        (b'{"data": {"alerts": []}}', "not_evaluated", []),
+        (b" " * (1024 * 1024 + 1), "unreachable", []),
+    ],
+    ids=["firing", "without rules", "too large"],
+)
+async def test_alerts_are_those_of_prometheus(body: bytes, status: str, summaries: list[str]) -> None:
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        with suppress(ConnectionError):
+            await writer.drain()
+        writer.close()
+
+    async with prometheus_like(answer) as url, client_of(settings_of(prometheus_url=url)) as gateway:
+        alerts = await alerts_asked(gateway)
+        assert (alerts.status, [each.summary for each in alerts.firing]) == (status, summaries)
+
+
+async def test_a_prometheus_that_hangs_keeps_nobody_waiting() -> None:
+    asked_for = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        asked_for.set()
+        await reader.read()  # until the gateway gives up
+        writer.close()
+
+    given = {"prometheus_link": "http://localhost:9090", "probe_seconds": 60}
+    async with prometheus_like(hang) as url, client_of(settings_of(prometheus_url=url, **given)) as gateway:
+        await asked_for.wait()
+        alerts = (await gateway.get("/v1/system")).json()["alerts"]
+        assert (alerts["status"], alerts["prometheus"]) == ("unknown", "http://localhost:9090")
+        assert (await alerts_asked(gateway)).status == "unreachable"
+
+
+@asynccontextmanager
+async def prometheus_like(
+    answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[str]:
+    """The address of a server that answers every connection so."""
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def alerts_asked(gateway: httpx.AsyncClient) -> AlertsResponse:
+    """The alerts once Prometheus was asked."""
+    while True:
+        alerts = SystemResponse.model_validate((await gateway.get("/v1/system")).json()).alerts
+        if alerts.as_of is not None:
+            return alerts
+        await asyncio.sleep(0.02)
+
+
+async def test_without_a_prometheus_the_system_says_so_and_the_runbook_is_there() -> None:
+    async with client_of(settings_of()) as gateway:
+        alerts = (await gateway.get("/v1/system")).json()["alerts"]
+        assert (alerts["status"], alerts["firing"], alerts["prometheus"]) == ("off", [], None)
+        section = await gateway.get("/v1/system/runbook/booksdiffer")
+        assert section.headers["content-type"] == "text/plain; charset=utf-8"
+        assert section.text.startswith("## BooksDiffer\n")
+        assert (await gateway.get("/v1/system/runbook/nothing")).status_code == 404
 
 
 async def asked(gateway: httpx.AsyncClient) -> SystemResponse:

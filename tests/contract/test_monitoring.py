@@ -10,9 +10,9 @@ import promql_parser
 import pytest
 import yaml
 
-from local.layout import REPOSITORY
-from local.monitoring.__main__ import DASHBOARDS, RULES, outdated, prometheus_rule
-from local.monitoring.promtool import program
+from local.layout import REPOSITORY, RULES
+from local.monitoring.__main__ import DASHBOARDS, outdated, prometheus_rule
+from local.monitoring.programs import program
 from services.common.metrics_docs import documented
 
 TESTS = sorted((REPOSITORY / "monitoring" / "tests").glob("*.yml"))
@@ -110,7 +110,7 @@ def test_what_is_generated_is_up_to_date() -> None:
 
 def test_the_rules_are_valid_and_fire_when_they_must() -> None:
     for verb, files in (("check", sorted(RULES.glob("*.yml"))), ("test", TESTS)):
-        done = subprocess.run([program(), verb, "rules", *files], capture_output=True, text=True, check=False)
+        done = subprocess.run([program("promtool"), verb, "rules", *files], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
 

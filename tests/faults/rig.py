@@ -71,7 +71,7 @@ class Rig:
         self._small_disks = small_disks
         self._mounted: list[Path] = []
         ports = {name.removeprefix("TILLSTREAM_").lower(): port for name, port in free_port_settings().items()}
-        asked = StackSettings.model_validate({**ports, "shards": shards})
+        asked = StackSettings.model_validate({**ports, "shards": shards, "monitoring": False})
         preferences = {**PREFERENCES, "TILLSTREAM_SHARDS": str(shards)}
         self._stack = Stack(self.layout, asked, die_with_parent=True, preferences=preferences)
         self.engines: dict[str, Engine] = {engine.name: engine for engine in self._stack.engines}

@@ -7,16 +7,19 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from local.http import get_json
-from local.layout import REPOSITORY, STATE, Layout
+from local.layout import REPOSITORY, RULES, STATE, Layout
 from local.pidfiles import PidFiles
 from local.process import Identity, Process, Program, spawn
+from local.services import SERVICES
 from local.settings import StackSettings
 from local.stack import Stack, StackError
 from tests.support.machine import Machine
@@ -94,15 +97,54 @@ def test_up_loads_trains_and_is_safe_to_call_again(machine: Machine, purchases: 
     assert machine.run("down")[0] == 0
 
 
+def assert_watched(machine: Machine, output: str) -> None:
+    """Prometheus scrapes every service and evaluates the rules, Alertmanager has its alerts, the gateway shows them."""
+    for name in ("prometheus", "alertmanager"):
+        assert f"{name:<12} {machine.url(name.upper())}" in output
+        folder = machine.folder / name
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    prometheus = machine.url("PROMETHEUS")
+    up = f"{prometheus}/api/v1/query?query=up%3D%3D1"
+    wait_until(lambda: services_in(get_json(up)) >= {*SERVICES}, "every service is scraped", timeout_s=60)
+    groups = get_json(f"{prometheus}/api/v1/rules")["data"]["groups"]
+    assert {group["file"] for group in groups} == {str(path) for path in RULES.glob("*.yml")}
+    wait_until(
+        lambda: alerts_in(get_json(f"{machine.url('ALERTMANAGER')}/api/v2/alerts")) >= {"Watchdog"},
+        "Alertmanager has the watchdog",
+        timeout_s=60,
+    )
+
+    def shown() -> dict[str, Any]:
+        alerts: dict[str, Any] = get_json(f"{machine.page}/v1/system")["alerts"]
+        return alerts
+
+    wait_until(lambda: shown()["status"] == "ok", "the gateway has asked Prometheus", timeout_s=60)
+    assert (shown()["prometheus"], shown()["alertmanager"]) == (prometheus, machine.url("ALERTMANAGER"))
+    _, table = machine.run("status")
+    for name in ("prometheus", "alertmanager"):
+        assert re.search(rf"^{name} +pid \d+ +{machine.url(name.upper())}$", table, re.MULTILINE)
+
+
+def services_in(answer: Any) -> set[str]:
+    return {series["metric"]["service"] for series in answer["data"]["result"]}
+
+
+def alerts_in(answer: Any) -> set[str]:
+    return {alert["labels"]["alertname"] for alert in answer}
+
+
 @pytest.mark.timeout(600)
 def test_up_with_a_header_and_no_rows_has_no_model_and_says_so(machine: Machine, tmp_path: Path) -> None:
     empty = tmp_path / "empty.csv"
     empty.write_text(HEADER)
+    machine.environment["TILLSTREAM_MONITORING"] = "true"
     code, output = machine.run("up", "--csv", str(empty))
     assert code == 0, output
     assert "no purchases yet, so no model is trained" in output
     assert get_json(f"{machine.page}/v1/stats/summary")["events"] == 0
+    assert_watched(machine, output)
     assert machine.run("down")[0] == 0
+    assert machine.pids() == {}
 
 
 @pytest.mark.timeout(600)
@@ -130,9 +172,10 @@ def test_a_demo_shows_a_crash_with_the_log_and_ends(machine: Machine, purchases:
 
 
 def test_a_demo_that_is_killed_leaves_nothing_behind(machine: Machine, purchases: Path) -> None:
+    machine.environment["TILLSTREAM_MONITORING"] = "true"
     with machine.start("demo", "--csv", str(purchases)) as demo:
-        read_until(demo, "valkey ")
-        assert len(machine.pids()) > 1
+        read_until(demo, "prometheus ")
+        assert "prometheus" in " ".join(machine.pids().values())
         demo.kill()
     wait_until(lambda: machine.pids() == {}, "no process left", timeout_s=60)
 

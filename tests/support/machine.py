@@ -20,6 +20,7 @@ class Machine:
             **os.environ,
             **self.ports,
             "TILLSTREAM_STATE_DIR": str(folder),
+            "TILLSTREAM_MONITORING": "false",  # most tests are about something else
             "TILLSTREAM_ARCHIVE_OBJECT_AGE_S": "1",
             "TILLSTREAM_ALS_RANK": "4",
             "TILLSTREAM_ALS_ITERATIONS": "2",
@@ -29,7 +30,11 @@ class Machine:
 
     @property
     def page(self) -> str:
-        return f"http://127.0.0.1:{self.ports['TILLSTREAM_GATEWAY_PORT']}"
+        return self.url("GATEWAY")
+
+    def url(self, name: str) -> str:
+        """The address of what listens on TILLSTREAM_<name>_PORT."""
+        return f"http://127.0.0.1:{self.ports[f'TILLSTREAM_{name}_PORT']}"
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

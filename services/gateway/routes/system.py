@@ -1,9 +1,14 @@
 """The state of the whole system."""
 
-from fastapi import Request
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import Path, Request
+from fastapi.responses import PlainTextResponse
 
 from services.gateway.access.roles import Access
 from services.gateway.access.route import gives, guarded_router
+from services.gateway.api.problems import Problem
 from services.gateway.api.schemas.system import SystemResponse
 from services.gateway.dependencies import get_dependencies
 
@@ -18,3 +23,13 @@ async def system(request: Request) -> SystemResponse:
     The producer runs only while there is a file to send, so `healthy` ignores it.
     """
     return get_dependencies(request).system_status.response()
+
+
+@router.get("/runbook/{alert}", summary="What an alert means, and what to do", response_class=PlainTextResponse)
+@gives(Access.FIGURES)
+async def runbook(request: Request, alert: Annotated[str, Path(max_length=80)]) -> PlainTextResponse:
+    """The alert's section of the runbook, in Markdown."""
+    section = get_dependencies(request).runbook.section(alert)
+    if section is None:
+        raise Problem(HTTPStatus.NOT_FOUND, f"the runbook has no section {alert}")
+    return PlainTextResponse(section)

@@ -542,6 +542,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/system/runbook/{alert}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What an alert means, and what to do
+         * @description The alert's section of the runbook, in Markdown.
+         */
+        get: operations["runbook_v1_system_runbook__alert__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -669,6 +689,68 @@ export interface components {
              * @example the new one recommends cables to everybody
              */
             note: string;
+        };
+        /**
+         * Alert
+         * @description An alert that fires.
+         */
+        Alert: {
+            /**
+             * Name
+             * @example FiguresLag
+             */
+            name: string;
+            /**
+             * Severity
+             * @description `page`: somebody is needed now; `ticket`: within days.
+             */
+            severity: string;
+            /**
+             * Summary
+             * @example Partition 3: figures are 6m 10s behind.
+             */
+            summary: string;
+            /**
+             * Since
+             * Format: date-time
+             * @example 2020-04-24T11:50:39Z
+             */
+            since: string;
+            /**
+             * Runbook
+             * @description Where this gateway says what to do.
+             */
+            runbook: string | null;
+        };
+        /**
+         * AlertsResponse
+         * @description What Prometheus says, as last polled, and where its pages are.
+         */
+        AlertsResponse: {
+            /**
+             * Status
+             * @description `ok`: `firing` is all that fires. `not_evaluated`: Prometheus answers, but its watchdog does not fire, so nothing is evaluated. `off`: the gateway has no address of a Prometheus.
+             * @enum {string}
+             */
+            status: "ok" | "not_evaluated" | "unreachable" | "unknown" | "off";
+            /** As Of */
+            as_of: string | null;
+            /**
+             * Firing
+             * @description The most urgent first; at most 50.
+             */
+            firing: components["schemas"]["Alert"][];
+            /**
+             * More
+             * @description Alerts that fire and are not listed.
+             */
+            more: number;
+            /** Prometheus */
+            prometheus: string | null;
+            /** Alertmanager */
+            alertmanager: string | null;
+            /** Grafana */
+            grafana: string | null;
         };
         /**
          * Availability
@@ -1610,6 +1692,7 @@ export interface components {
             as_of: string | null;
             /** Parts */
             parts: components["schemas"]["Component"][];
+            alerts: components["schemas"]["AlertsResponse"];
         };
         /**
          * TopItem
@@ -2907,6 +2990,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SystemResponse"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    runbook_v1_system_runbook__alert__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                alert: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
                 };
             };
             /** @description A problem (RFC 9457) */

@@ -6,6 +6,7 @@ import { useLive } from "../live/LiveContext";
 import { isLive } from "../live/state";
 import { useSession } from "../live/SessionContext";
 import { useQuery } from "../live/useQuery";
+import { Alerts } from "../panels/system/Alerts";
 import { DeadLetters } from "../panels/system/DeadLetters";
 import { arrowsOf, boxesOf } from "../panels/system/flow";
 import { FlowPicture } from "../panels/system/FlowPicture";
@@ -76,9 +77,12 @@ function Flow() {
         )}
       </Panel>
       {data !== undefined && (
-        <Panel title="Components">
-          <Parts parts={data.parts} />
-        </Panel>
+        <>
+          <Alerts alerts={data.alerts} />
+          <Panel title="Components">
+            <Parts parts={data.parts} />
+          </Panel>
+        </>
       )}
     </>
   );

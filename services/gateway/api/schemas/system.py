@@ -20,12 +20,44 @@ class Component(ResponseModel):
     figures: dict[str, Any] = Field(default={})
 
 
+AlertsStatus = Literal["ok", "not_evaluated", "unreachable", "unknown", "off"]
+
+
+class Alert(ResponseModel):
+    """An alert that fires."""
+
+    name: Annotated[str, Field(examples=["FiguresLag"])]
+    severity: Annotated[str, Field(description="`page`: somebody is needed now; `ticket`: within days.")]
+    summary: Annotated[str, Field(examples=["Partition 3: figures are 6m 10s behind."])]
+    since: Timestamp
+    runbook: Annotated[str | None, Field(description="Where this gateway says what to do.")]
+
+
+class AlertsResponse(ResponseModel):
+    """What Prometheus says, as last polled, and where its pages are."""
+
+    status: Annotated[
+        AlertsStatus,
+        Field(
+            description="`ok`: `firing` is all that fires. `not_evaluated`: Prometheus answers, but its watchdog does "
+            "not fire, so nothing is evaluated. `off`: the gateway has no address of a Prometheus."
+        ),
+    ]
+    as_of: Timestamp | None
+    firing: Annotated[list[Alert], Field(description="The most urgent first; at most 50.")]
+    more: Annotated[int, Field(description="Alerts that fire and are not listed.")]
+    prometheus: str | None
+    alertmanager: str | None
+    grafana: str | None
+
+
 class SystemResponse(ResponseModel):
     """Every service and engine, as last polled."""
 
     healthy: Annotated[bool, Field(description="Whether all but the producer are `ok`.")]
     as_of: Timestamp | None
     parts: list[Component]
+    alerts: AlertsResponse
 
 
 class ClockResponse(ResponseModel):

@@ -130,16 +130,20 @@ function Drawing({ boxes, arrows, layout, className }: FlowPictureProps & { layo
 function BoxShape({ box, layout }: { box: Box; layout: Layout }) {
   const { x = 0, y = 0 } = layout.places[box.id] ?? {};
   const { width, height } = layout.box;
+  const figures = box.figures.length > 0 ? box.figures : [STATUS[box.status]];
+  const top = figures.length > 1 ? y - 8 : y;
   return (
     <g className={styles.box} data-status={box.status} data-testid={`part-${box.id}`}>
       <rect x={x - width / 2} y={y - height / 2} width={width} height={height} rx="10" />
-      <circle cx={x - width / 2 + 16} cy={y - 10} r="5" />
-      <text x={x - width / 2 + 28} y={y - 5}>
+      <circle cx={x - width / 2 + 16} cy={top - 10} r="5" />
+      <text x={x - width / 2 + 28} y={top - 5}>
         {box.title}
       </text>
-      <text x={x - width / 2 + 12} y={y + 18} className={styles.figures}>
-        {box.figures || STATUS[box.status]}
-      </text>
+      {figures.map((figure, line) => (
+        <text key={line} x={x - width / 2 + 12} y={top + 18 + 15 * line} className={styles.figures}>
+          {figure}
+        </text>
+      ))}
     </g>
   );
 }

@@ -14,7 +14,7 @@ const NUMBERS = { rate: String, count: String };
 const SEEN = { live: true, freshness: "0.3 s", model: "20261101T000000Z-aaaaaa", modelAge: "2 h" };
 const names = ["producer", "kafka", "aggregator", "redis", "gateway", "archiver", "s3", "recommender"];
 const all = (changed: Part): Part[] => names.map((name) => (name === changed.name ? changed : part(name)));
-const job = (seen: Seen): string | undefined => boxesOf([], NUMBERS, seen).find(({ id }) => id === "job")?.figures;
+const job = (seen: Seen): string | undefined => boxesOf([], NUMBERS, seen).find(({ id }) => id === "job")?.figures[0];
 const broken = (parts: Part[]): string[] =>
   arrowsOf(boxesOf(parts, NUMBERS, SEEN), parts, NUMBERS)
     .filter((arrow) => arrow.broken)
@@ -24,7 +24,15 @@ describe("the flow", () => {
   it("has a box for every part, with its figures", () => {
     const boxes = boxesOf(all(part("aggregator", { rate: 4, lag: 7 })), NUMBERS, SEEN);
     expect(boxes.map(({ id }) => id)).toEqual(ORDER);
-    expect(boxes.find(({ id }) => id === "aggregator")).toMatchObject({ status: "ok", figures: "4/s · 7 behind" });
+    expect(boxes.find(({ id }) => id === "aggregator")).toMatchObject({ status: "ok", figures: ["4/s", "7 behind"] });
+  });
+
+  it("has no line that is wider than its box", () => {
+    const numbers = { rate: (rate: number) => rate.toLocaleString("en"), count: (count: number) => count.toLocaleString("en") };
+    const figures = (given: Partial<Part>) =>
+      boxesOf(all(part("aggregator", given)), numbers, SEEN).find(({ id }) => id === "aggregator")?.figures;
+    expect(figures({ rate: 123_456, lag: 9_876_543 })).toEqual(["123,456/s", "9,876,543 behind"]);
+    expect(figures({ status: "not_ready", detail: "waits for kafka, tables, assigned" })).toEqual(["waits for kafka,…"]);
   });
 
   it("is broken on both sides of a part that is down", () => {
@@ -39,7 +47,7 @@ describe("the flow", () => {
   it("is whole while nothing is sent", () => {
     const parts = all(part("producer", { status: "unreachable" }));
     expect(broken(parts)).toEqual([]);
-    expect(boxesOf(parts, NUMBERS, SEEN)[0]).toMatchObject({ status: "idle", figures: "nothing to send" });
+    expect(boxesOf(parts, NUMBERS, SEEN)[0]).toMatchObject({ status: "idle", figures: ["nothing to send"] });
   });
 
   it("does not reach a page whose stream is lost", () => {

@@ -7,8 +7,8 @@ export interface Box {
   id: string;
   title: string;
   status: Status;
-  /** A short line of live figures below the title. */
-  figures: string;
+  /** Up to two short lines of live figures below the title. */
+  figures: readonly string[];
 }
 
 /** One way that data takes. It flows only where both ends are well. */
@@ -73,11 +73,11 @@ export function boxesOf(parts: readonly Part[], numbers: Numbers, seen: Seen): B
   const known = new Map(parts.map((part) => [part.name, part]));
   return ORDER.map((id) => {
     const title = TITLES[id] ?? id;
-    if (id === "page") return { id, title, status: seen.live ? "ok" : "unreachable", figures: seen.freshness ?? "" };
+    if (id === "page") return { id, title, status: seen.live ? "ok" : "unreachable", figures: lines(seen.freshness) };
     // Nobody watches the batch job: it is started, and ends. What it last made is what can be told.
-    if (id === "job") return { id, title, status: "idle", figures: modelText(seen) };
+    if (id === "job") return { id, title, status: "idle", figures: lines(modelText(seen)) };
     const part = known.get(id);
-    if (part === undefined) return { id, title, status: "unknown", figures: "" };
+    if (part === undefined) return { id, title, status: "unknown", figures: [] };
     return { id, title, status: statusOf(part), figures: figuresOf(part, numbers) };
   });
 }
@@ -87,15 +87,19 @@ function modelText({ model, modelAge }: Seen): string {
   return modelAge === null ? `model ${model}` : `model ${modelAge} old`;
 }
 
-function figuresOf(part: Part, { rate, count }: Numbers): string {
-  if (part.status === "unreachable") return part.name === "producer" ? "nothing to send" : "down";
-  if (part.status === "not_ready") return part.detail;
-  const figures = [
-    ...(part.rate === null || part.rate === undefined ? [] : [`${rate(part.rate)}/s`]),
-    ...(part.lag === null || part.lag === undefined ? [] : [`${count(part.lag)} behind`]),
+function figuresOf(part: Part, { rate, count }: Numbers): string[] {
+  if (part.status === "unreachable") return [part.name === "producer" ? "nothing to send" : "down"];
+  if (part.status === "not_ready") return lines(part.detail);
+  return [
+    ...(part.rate === null || part.rate === undefined ? [] : [fitted(`${rate(part.rate)}/s`)]),
+    ...(part.lag === null || part.lag === undefined ? [] : [fitted(`${count(part.lag)} behind`)]),
   ];
-  return figures.join(" · ");
 }
+
+/** As many letters as a box is wide. The table below the picture has the whole text. */
+const WIDEST = 17;
+const fitted = (text: string): string => (text.length > WIDEST ? `${text.slice(0, WIDEST - 1)}…` : text);
+const lines = (text: string | null): string[] => (text === null || text === "" ? [] : [fitted(text)]);
 
 export function arrowsOf(boxes: readonly Box[], parts: readonly Part[], numbers: Numbers): Arrow[] {
   const status = new Map(boxes.map((box) => [box.id, box.status]));
