@@ -89,11 +89,21 @@ class ModelConfig:
 
 
 class FactorCache:
-    """ALS factors by moment and settings, kept in a folder."""
+    """ALS factors by moment and settings, kept in a folder; and the scorers made of them, kept in memory."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._scorers: dict[tuple[int, str, int | None, ScoreWeights], ComposedScorer] = {}
         folder.mkdir(parents=True, exist_ok=True)
+
+    def scorer(
+        self, view: TrainingView, settings: AlsSettings, weights: ScoreWeights, days: int | None = 7
+    ) -> ComposedScorer:
+        """The scorer of `trained_parts` and weights: always the same one, so that its answers can be shared."""
+        key = view.moment_ms, _name(settings), days, weights
+        if key not in self._scorers:
+            self._scorers[key] = ComposedScorer(self.trained_parts(view, settings, days), weights)
+        return self._scorers[key]
 
     def trained_parts(self, view: TrainingView, settings: AlsSettings, days: int | None = 7) -> TrainedParts:
         """A model with these factors, and the popularity of the last `days` (None: of all time)."""
@@ -124,36 +134,29 @@ def methods(
     replaced system as it ran gives them none. Purchased products are masked for all methods or for none.
     """
 
-    def scorer(trained: TrainedParts, weights: ScoreWeights) -> ComposedScorer:
-        return ComposedScorer(trained, msgspec.structs.replace(weights, mask_bought=mask_bought))
+    def scorer(weights: ScoreWeights, als: AlsSettings = config.als, days: int | None = 7) -> ComposedScorer:
+        return cache.scorer(view, als, msgspec.structs.replace(weights, mask_bought=mask_bought), days)
 
     weights = config.weights if live else config.weights.offline_weights or config.weights
-    week = cache.trained_parts(view, config.als)
-    ever = cache.trained_parts(view, config.als, days=None)
-    old = cache.trained_parts(view, baseline)
-    popular = scorer(week, _POPULAR)
-    factors = scorer(week, _FACTORS)
+    popular, factors, old = scorer(_POPULAR), scorer(_FACTORS), scorer(_FACTORS, baseline)
     item_item = ScoreWeights(neighbours=1.0, recency=(DecayTerm(336.0, 1.0),))
     all_of_them = [
-        Method(COMPOSED, scorer(week, weights), not live),
-        Method(POPULAR_EVER, scorer(ever, _POPULAR), frozen=True),
+        Method(COMPOSED, scorer(weights), not live),
+        Method(POPULAR_EVER, scorer(_POPULAR, days=None), frozen=True),
         Method(POPULAR_WEEK, popular, frozen=True),
-        Method(POPULAR_LIVE, scorer(week, config.live), not live),
-        Method(ALS_BASELINE_WARM_ONLY, scorer(old, _FACTORS), frozen=True, warm_only=True),
-        Method(ALS_BASELINE, scorer(old, _FACTORS), frozen=True, fallback=popular),
+        Method(POPULAR_LIVE, scorer(config.live), not live),
+        Method(ALS_BASELINE_WARM_ONLY, old, frozen=True, warm_only=True),
+        Method(ALS_BASELINE, old, frozen=True, fallback=popular),
         Method(ALS_FROZEN, factors, frozen=True, fallback=popular),
         Method(ALS_FOLDED, factors, fallback=popular),
-        Method(ITEM_ITEM, scorer(week, item_item), not live, fallback=popular),
+        Method(ITEM_ITEM, scorer(item_item), not live, fallback=popular),
     ]
     return [method for method in all_of_them if live or method.name != ALS_FOLDED]
 
 
 def compared(view: TrainingView, configs: Mapping[str, ModelConfig], cache: FactorCache) -> list[Method]:
     """One method a configuration, each with factors of its own settings."""
-    return [
-        Method(name, ComposedScorer(cache.trained_parts(view, config.als), config.weights))
-        for name, config in configs.items()
-    ]
+    return [Method(name, cache.scorer(view, config.als, config.weights)) for name, config in configs.items()]
 
 
 def _name(settings: AlsSettings) -> str:

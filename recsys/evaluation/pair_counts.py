@@ -1,6 +1,10 @@
-"""Pairs of products that groups (customers, orders) have in common, counted in NumPy within bounded memory."""
+"""Pairs of products that groups (customers, orders) have in common, counted in NumPy within bounded memory.
 
-from collections.abc import Iterable, Iterator
+Products are taken a batch at a time: all pairs of a batch's products come together, are sorted and counted once, and
+only the neighbours that are kept stay in memory.
+"""
+
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -9,8 +13,8 @@ from numpy.typing import NDArray
 from recsys.co_purchases import CoPurchases
 from recsys.topk import Int64s
 
-_PAIRS = 2**23
-"""Pairs of products that are counted in one batch: 64 MiB."""
+_PAIRS = 2**21
+"""Pairs of products that are counted in one batch: 16 MiB an array."""
 
 
 class Groups(NamedTuple):
@@ -20,20 +24,35 @@ class Groups(NamedTuple):
     rows: NDArray[np.int64]
 
 
-def most_in_common(groups: Groups, products: int, most: int, kept: int) -> CoPurchases:
+class _Members(NamedTuple):
+    """Products of groups that are paired: `rows` [n] group by group; the place of its group's first, and its size."""
+
+    rows: Int64s
+    first: Int64s  # [n]
+    sizes: Int64s  # [n]
+
+
+class _Counts(NamedTuple):
+    """How many groups have both products of a pair, by first and second product."""
+
+    first: Int64s
+    second: Int64s
+    counts: Int64s
+
+
+def most_in_common(groups: Groups, products: int, most: int, kept: int, at_once: int = _PAIRS) -> CoPurchases:
     """For each product the `kept` ones with most groups in common, from the first `most` products of each group.
 
-    Of equal counts the lower rows.
+    Of equal counts the lower rows. Memory: `at_once` pairs, or those of one product if they are more; and what is kept.
     """
-    pairs, counts = counted(_pairs(groups, most, products))
-    first, second = np.divmod(pairs, products)
-    order = np.lexsort((second, -counts, first))
-    starts = np.searchsorted(first, np.arange(products + 1))
-    order = order[np.arange(len(order)) - starts[first] < kept]
+    members = _members(groups, most)
+    found = [_best(_counted(members, some, products), kept) for some in _batches(members, at_once)]
+    none = np.empty(0, np.int64)
+    first, second, counts = (np.concatenate([none, *(batch[part] for batch in found)]) for part in range(3))
     return CoPurchases(
-        starts=np.concatenate(([0], np.cumsum(np.bincount(first[order], minlength=products)))),
-        rows=second[order].astype(np.int32),
-        counts=counts[order].astype(np.int32),
+        starts=np.concatenate(([0], np.cumsum(np.bincount(first, minlength=products)))),
+        rows=second.astype(np.int32),
+        counts=counts.astype(np.int32),
         buyers=np.bincount(groups.rows, minlength=products),
     )
 
@@ -53,39 +72,46 @@ def renumbered(pairs: CoPurchases, row_of: Int64s) -> CoPurchases:
     )
 
 
-def _pairs(groups: Groups, most: int, products: int) -> Iterator[Int64s]:
-    """first · products + second of every ordered pair in a group's products; groups of equal size together."""
+def _members(groups: Groups, most: int) -> _Members:
+    """The first `most` products of each group that has two or more."""
     _, first, sizes = np.unique(groups.owners, return_index=True, return_counts=True)
     sizes = np.minimum(sizes, most)
-    for size in np.unique(sizes[sizes > 1]).tolist():
-        one, other = np.nonzero(~np.eye(size, dtype=np.bool_))
-        starts, at_once = first[sizes == size], max(1, _PAIRS // len(one))
-        for some in range(0, len(starts), at_once):
-            rows = groups.rows[starts[some : some + at_once, np.newaxis] + np.arange(size)]
-            yield (rows[:, one] * products + rows[:, other]).ravel()
+    first, sizes = first[sizes > 1], sizes[sizes > 1]
+    starts = np.cumsum(sizes) - sizes
+    return _Members(groups.rows[_ranges(first, sizes)], np.repeat(starts, sizes), np.repeat(sizes, sizes))
 
 
-def counted(parts: Iterable[Int64s], at_once: int = _PAIRS) -> tuple[Int64s, Int64s]:
-    """The distinct values of all parts, ascending, and how often each occurs.
+def _batches(members: _Members, at_once: int) -> Iterator[Int64s]:
+    """Places of members, by product: all those of some products with `at_once` pairs at most, or of one product."""
+    order = np.argsort(members.rows, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(members.rows[order])) + 1, len(order))  # of each product's places
+    pairs, done = np.cumsum(members.sizes[order]), 0
+    while done < len(order):
+        before = pairs[done - 1] if done else 0
+        fit = int(np.searchsorted(pairs, before + at_once, side="right"))
+        last = int(np.searchsorted(ends, fit, side="right")) - 1
+        end = int(ends[last]) if last >= 0 and ends[last] > done else int(ends[np.searchsorted(ends, done, "right")])
+        yield order[done:end]
+        done = end
 
-    Memory: about `at_once` values at a time, and the distinct ones.
-    """
-    values, counts = np.empty(0, np.int64), np.empty(0, np.int64)
-    for batch in _batches(parts, at_once):
-        new, times = np.unique(batch, return_counts=True)
-        values, places = np.unique(np.concatenate((values, new)), return_inverse=True)
-        counts = np.bincount(places, np.concatenate((counts, times)), len(values)).astype(np.int64)
-    return values, counts
+
+def _counted(members: _Members, places: Int64s, products: int) -> _Counts:
+    """The distinct pairs of the products at these places with the other products of their groups."""
+    sizes = members.sizes[places]
+    first, second = np.repeat(members.rows[places], sizes), members.rows[_ranges(members.first[places], sizes)]
+    pairs, counts = np.unique((first * products + second)[first != second], return_counts=True)
+    return _Counts(*np.divmod(pairs, products), counts)
 
 
-def _batches(parts: Iterable[Int64s], at_once: int) -> Iterator[Int64s]:
-    """The same values in arrays of at least `at_once`, except the last."""
-    waiting, size = list[Int64s](), 0
-    for part in parts:
-        waiting.append(part)
-        size += len(part)
-        if size >= at_once:
-            yield np.concatenate(waiting)
-            waiting, size = [], 0
-    if waiting:
-        yield np.concatenate(waiting)
+def _best(counted: _Counts, kept: int) -> _Counts:
+    """Of each first product the `kept` pairs with the highest counts, best first; of equal counts the lower second."""
+    order = np.lexsort((counted.second, -counted.counts, counted.first))
+    first = counted.first[order]
+    order = order[np.arange(len(order)) - np.searchsorted(first, first) < kept]
+    return _Counts(counted.first[order], counted.second[order], counted.counts[order])
+
+
+def _ranges(starts: Int64s, lengths: Int64s) -> Int64s:
+    """start, start + 1, … for each start, as many as its length."""
+    skipped = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    return skipped + np.arange(len(skipped))

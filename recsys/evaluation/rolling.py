@@ -140,9 +140,10 @@ class ReplayState:
         self, methods: Sequence[Method], customer: str, now_ms: int, on_sale: Allowed, new_only: bool
     ) -> list[TopK]:
         """Each method's top K, padded with NOTHING_LEFT."""
-        history, same = self.live.history(customer), dict[tuple[ComposedScorer, bool, bool], TopK]()
+        history, answered = self.live.history(customer), dict[tuple[ComposedScorer, bool, bool], TopK]()
         return [
-            self._shown(method, customer, now_ms, _mask(on_sale, history, method, new_only), same) for method in methods
+            self._shown(method, customer, now_ms, _mask(on_sale, history, method, new_only), answered)
+            for method in methods
         ]
 
     def _shown(
@@ -151,20 +152,18 @@ class ReplayState:
         customer: str,
         now_ms: int,
         allowed: Allowed,
-        same: dict[tuple[ComposedScorer, bool, bool], TopK],
+        answered: dict[tuple[ComposedScorer, bool, bool], TopK],
     ) -> TopK:
-        """One method's top K. `same`: the scorers' answers so far to this customer without a history."""
+        """One method's top K. `answered`: the scorers' answers so far to this customer; methods share scorers."""
         state = self._frozen if method.frozen else self.live
         history = state.history(customer)
-        if len(history):
-            return self.best(method.scorer, method.frozen, history, now_ms, allowed)
-        if method.warm_only:
+        if method.warm_only and not len(history):
             return np.full(K, NOTHING_LEFT, np.int32)
-        scorer = method.fallback or method.scorer
+        scorer = method.scorer if len(history) else method.fallback or method.scorer
         key = scorer, method.frozen, method.scorer.weights.mask_bought
-        if key not in same:
-            same[key] = self.best(scorer, method.frozen, history, now_ms, allowed)
-        return same[key]
+        if key not in answered:
+            answered[key] = self.best(scorer, method.frozen, history, now_ms, allowed)
+        return answered[key]
 
     def best(self, scorer: ComposedScorer, frozen: bool, history: History, now_ms: int, allowed: Allowed) -> TopK:
         """The top K for a history in one of the states, padded with NOTHING_LEFT."""

@@ -8,6 +8,8 @@ the search asks the scorer itself.
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +48,7 @@ class ScoreTable:
     purchases: Float64s  # [2, purchases]: category, age
     purchase_question: Int64s  # [purchases]: the question
     _cache: dict[object, Terms] = field(default_factory=dict, repr=False, compare=False)
+    _decays: dict[float, Float64s] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -74,6 +77,7 @@ class ScoreTable:
             purchases=self.purchases[:, purchase],
             purchase_question=self.purchase_question[purchase] // step,
             _cache={},
+            _decays={},
         )
 
     def values(self, weights: ScoreWeights, model: str) -> dict[str, float]:
@@ -120,11 +124,24 @@ class ScoreTable:
         return self._cache[key]
 
     def _neighbours(self, half_life_h: float, shrink: float, balance: float) -> Terms:
-        together, own, other, age_ms = self.links
-        weights = together * decay_factor(age_ms, half_life_h * HOUR_MS)
-        weights /= (own + shrink) ** (1 - balance) * (other + shrink) ** balance
+        weights = self.links[0] * self._link_decay(half_life_h)
+        weights /= self._own_buyers.powers(shrink, 1 - balance) * self._other_buyers.powers(shrink, balance)
         sums = np.bincount(self.link_candidate, weights, minlength=self.rows.size)
         return sums.reshape(self.rows.shape).astype(np.float32)
+
+    def _link_decay(self, half_life_h: float) -> Float64s:
+        """Of each link; candidates share few half-lives."""
+        if half_life_h not in self._decays:
+            self._decays[half_life_h] = decay_factor(self.links[3], half_life_h * HOUR_MS)
+        return self._decays[half_life_h]
+
+    @cached_property
+    def _own_buyers(self) -> "_FewValues":
+        return _FewValues.of(self.links[1])
+
+    @cached_property
+    def _other_buyers(self) -> "_FewValues":
+        return _FewValues.of(self.links[2])
 
     def _affinity(self, half_life_h: float) -> Terms:
         """The affinity of each question's customer to the category of each candidate."""
@@ -137,6 +154,23 @@ class ScoreTable:
             affinity = bought.reshape(-1, len(self.category_affinity)) @ self.category_affinity
             self._cache[key] = np.take_along_axis(affinity, self.category, axis=1).astype(np.float32)
         return self._cache[key]
+
+
+class _FewValues(NamedTuple):
+    """Numbers of which many are equal: a power is computed once for each distinct one."""
+
+    distinct: Float64s
+    places: Int64s
+
+    @staticmethod
+    def of(numbers: Float64s) -> "_FewValues":
+        distinct, places = np.unique(numbers, return_inverse=True)
+        return _FewValues(distinct, places)
+
+    def powers(self, added: float, exponent: float) -> Float64s:
+        """(number + added) ** exponent of each number."""
+        powers: Float64s = ((self.distinct + added) ** exponent)[self.places]
+        return powers
 
 
 _ZERO = np.float32(0.0)

@@ -49,12 +49,13 @@ class TrainingView:
     def live_state(self, half_lives_ms: tuple[float, ...]) -> LiveState:
         """The serving state at the moment."""
         live = LiveState(self.past, self.co_purchases, half_lives_ms, Bounds(), self.order_pairs)
-        sold = np.flatnonzero((self.log.quantity[: self.last] > 0) & self._kept())
+        sold = np.flatnonzero((self.log.quantity[: self.last] > 0) & self.not_returned)
         live.warm_up(self.log.rows[sold], self.log.at_ms[sold])
         return live
 
-    def _kept(self) -> NDArray[np.bool_]:
-        """Which lines [last] were not entirely returned, as in the live state. Anonymous lines always count."""
+    @property
+    def not_returned(self) -> NDArray[np.bool_]:
+        """Which lines [last] are of products that their customer still holds. Anonymous lines always count."""
         log, products = self.log, len(self.log.products)
         known = np.flatnonzero(log.customers[: self.last] != ANONYMOUS)
         keys, net = (

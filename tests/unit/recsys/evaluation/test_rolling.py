@@ -1,5 +1,8 @@
 """Rolling and holdout evaluation of logs whose right answers are known."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,6 +13,7 @@ from recsys.evaluation.rolling import NO_PURCHASE_BEFORE, NOTHING_LEFT, Answers,
 from recsys.evaluation.training_view import TrainingView, view_at
 from recsys.score_weights import DecayTerm, ScoreWeights
 from recsys.scorer import ComposedScorer
+from recsys.topk import Ranked
 from tests.support.purchase_log import START_MS, LogLine, log_of
 
 ALS = AlsSettings(rank=2, regularisation=1.0, alpha=1.0, iterations=1, seed=1, blocks=1)
@@ -60,6 +64,34 @@ def test_each_order_is_answered_from_what_was_before_it_and_applied_whole() -> N
         ["p001", "p002", "p000"],
     ]
     assert answers.hits[0, :, :3].tolist() == [[True, False, True], [False, False, True], [False, False, False]]
+
+
+class CountedScorer(ComposedScorer):
+    """Counts its answers."""
+
+    answers = 0
+
+    def top_k_each(self, *arguments: Any) -> Iterator[Ranked]:
+        self.answers += 1
+        return super().top_k_each(*arguments)
+
+
+def test_methods_that_share_a_scorer_share_its_answers() -> None:
+    shop = known()
+    trained = shop.trained_parts(np.zeros((shop.scored, 2), np.float32), ALS, shop.popularity())
+    scorer = CountedScorer(trained, ScoreWeights(trends=HOURLY, live=1.0))
+    alone = rolled(shop, method(shop, live=1.0))
+    both = rolled(shop, Method("one", scorer), Method("other", scorer))
+    assert scorer.answers == len(both)
+    assert both.shown.tolist() == [alone.shown[0].tolist()] * 2
+
+
+def test_a_frozen_method_has_an_answer_of_its_own() -> None:
+    shop = known()
+    trained = shop.trained_parts(np.zeros((shop.scored, 2), np.float32), ALS, shop.popularity())
+    scorer = ComposedScorer(trained, ScoreWeights(trends=HOURLY, live=1.0))
+    both = rolled(shop, Method("live", scorer), Method("frozen", scorer, frozen=True))
+    assert both.shown[0].tolist() != both.shown[1].tolist()
 
 
 def test_targets_are_products_new_to_the_customer() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.decayed_counts import DAY_MS, HOUR_MS
-from recsys.evaluation.pair_counts import counted
+from recsys.evaluation.pair_counts import Groups, most_in_common
 from recsys.evaluation.purchase_log import Order, PurchaseLog
 from recsys.evaluation.training_view import (
     TrainingView,
@@ -99,12 +99,27 @@ def test_only_the_most_bought_categories_have_ties_and_the_others_are_unknown() 
     assert categories_of(swapped, held, most=1).of.tolist() == [-1, 0, -1, -1, -1, -1], "of equals the first"
 
 
-@pytest.mark.parametrize("at_once", [1, 3, 100])
-def test_counts_do_not_depend_on_how_many_values_are_held_at_once(at_once: int) -> None:
-    parts = [np.array(part, np.int64) for part in ([5, 1, 5], [], [1, 2], [5], [9, 9, 9, 9])]
-    values, counts = counted(parts, at_once)
-    assert (values.tolist(), counts.tolist()) == ([1, 2, 5, 9], [2, 1, 3, 4])
-    assert [len(each) for each in counted([], at_once)] == [0, 0]
+@pytest.mark.parametrize("at_once", [1, 40, 300, 100_000])
+def test_pairs_are_counted_whatever_the_size_of_a_batch(at_once: int) -> None:
+    rng, most, kept, products = np.random.default_rng(1), 4, 3, 9
+    held = [rng.permutation(products)[: rng.integers(0, 7)].tolist() for _ in range(60)]
+    owners = np.repeat(np.arange(60), [len(rows) for rows in held])
+    together = np.zeros((products, products), int)
+    for rows in held:
+        together[np.ix_(rows[:most], rows[:most])] += 1
+    np.fill_diagonal(together, 0)
+    pairs = most_in_common(Groups(owners, np.concatenate(held).astype(np.int64)), products, most, kept, at_once)
+    for product, counts in enumerate(together):
+        expected = np.argsort(-counts, kind="stable")[: min(kept, np.count_nonzero(counts))]
+        rows, found = pairs.of(product)
+        assert (rows.tolist(), found.tolist()) == (expected.tolist(), counts[expected].tolist())
+    assert pairs.buyers.sum() == sum(map(len, held))
+
+
+def test_no_group_has_no_pair() -> None:
+    none = np.empty(0, np.int64)
+    pairs = most_in_common(Groups(none, none), 3, 4, 5)
+    assert (pairs.starts.tolist(), pairs.rows.tolist(), pairs.buyers.tolist()) == ([0] * 4, [], [0] * 3)
 
 
 def test_popularity_counts_the_days_before() -> None:
