@@ -130,7 +130,7 @@ async def test_a_file_is_written_and_read_from_the_beginning(
     shelf = Shelf()
     follower = ProductFollower(KafkaSettings(kafka_bootstrap=kafka, products_topic=topic), shelf)
     await follower.start()
-    assert await follower.wait_caught_up(30)
+    assert await follower.wait_caught_up(120)
     await follower.close()
     assert {name: product and product.price for name, product in shelf.items()} == {"1": 990, "3": None}
 
@@ -138,7 +138,7 @@ async def test_a_file_is_written_and_read_from_the_beginning(
 async def test_without_the_topic_there_is_nothing_to_wait_for(kafka: str) -> None:
     follower = ProductFollower(KafkaSettings(kafka_bootstrap=kafka, products_topic="no-such-topic"), Shelf())
     await follower.start()
-    assert await follower.wait_caught_up(30)
+    assert await follower.wait_caught_up(120)
     await follower.close()
 
 
@@ -151,7 +151,7 @@ async def test_the_recommender_knows_the_catalogue_before_it_answers_and_across_
     settings = RecommenderSettings(
         kafka_bootstrap=kafka, purchases_topic=topics(partitions=1).purchases, products_topic=topic
     )
-    shop = ShopProducts(settings, patience_s=30)
+    shop = ShopProducts(settings, patience_s=120)
     activator = ModelActivator(settings, loop, shop)
     loader = ModelLoader(
         store, 60, lambda _: None, attach_state=activator.attach_state, detach_state=activator.detach_state, spare=4
