@@ -100,7 +100,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
     openapi.install(app)
-    problems.install(app)
+    problems.install(app, [route for module in ROUTERS for route in module.router.routes])
     for module in ROUTERS:
         app.include_router(module.router)
     docs.install(app)

@@ -75,6 +75,16 @@ async def test_what_holds_no_products_or_too_many_is_refused(gateway: httpx.Asyn
     assert (await post(gateway, LINES, Content_Type="text/plain")).status_code == 415
 
 
+async def test_a_method_that_a_path_does_not_have_names_those_that_it_has(gateway: httpx.AsyncClient) -> None:
+    for path, methods in (
+        ("/v1/products", "GET, POST"),
+        ("/v1/products/p", "DELETE, GET, PUT"),
+        ("/v1/events", "POST"),
+    ):
+        answer = await gateway.patch(path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+
+
 async def test_a_page_may_load_images_of_the_hosts_that_are_set_and_of_no_other(gateway: httpx.AsyncClient) -> None:
     policy = (await gateway.get("/healthz")).headers["content-security-policy"]
     assert "img-src 'self' data: https://images.example.com http://127.0.0.1:8000;" in policy

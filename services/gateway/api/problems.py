@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match, Route
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +82,9 @@ def problem_response(
     return Response(problem_body(status, detail, more), status, dict(headers or {}), CONTENT_TYPE)
 
 
-def install(app: FastAPI) -> None:
-    """Render every error of the app as a problem document."""
+def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Render every error of the app as a problem document. `routes`: all of the API."""
+    app.state.api_routes = routes
     app.add_exception_handler(HTTPException, _render_http)
     app.add_exception_handler(RequestValidationError, _render_validation)
     app.add_exception_handler(RedisError, _render_redis)
@@ -94,7 +96,21 @@ async def _render_http(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.NOT_FOUND and not isinstance(error, Problem):
         detail = f"nothing is served at {shortened(request.url.path)}"
     more = error.more if isinstance(error, Problem) else {}
-    return problem_response(error.status_code, detail, more, error.headers)
+    headers = error.headers
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods_of(request)):
+        headers = {**(headers or {}), "Allow": ", ".join(methods)}
+    return problem_response(error.status_code, detail, more, headers)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """All methods of a path of the API: each has a route of its own, and a route names only its own."""
+    routes: Sequence[BaseRoute] = request.app.state.api_routes
+    fitting = (
+        route.methods or ()
+        for route in routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+    )
+    return sorted({method for methods in fitting for method in methods})
 
 
 async def _render_validation(_request: Request, error: Exception) -> Response:
