@@ -1,5 +1,7 @@
 """Weights of the terms of a score: chosen on a shop's validation window, kept in the manifest of its model."""
 
+from math import inf
+
 import msgspec
 
 from recsys.decayed_counts import HOUR_MS
@@ -30,6 +32,9 @@ class ScoreWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     age of the customer's newest purchase, or 1 without `factor_decay`. `baseline_trends` subtract what a product sells
     in the long run: who has not bought a regular product so far is less likely to than its sales say.
 
+    With `personal_days`, customers whose newest purchase is older get no term of factors, neighbours and categories.
+    Where it is not set, JSON leaves it out: older recommenders refuse weights that have it.
+
     `offline_weights` are used while the stream is unavailable: trends of hours do not predict the days that follow.
     """
 
@@ -48,6 +53,7 @@ class ScoreWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     purchases: int = 50  # the newest ones, which neighbours and categories use
     mask_bought: bool = True
     sold_within_days: int = 30
+    personal_days: int | msgspec.UnsetType = msgspec.UNSET
     offline_weights: "ScoreWeights | None" = None
 
     @property
@@ -62,6 +68,11 @@ class ScoreWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         """The same in milliseconds."""
         return tuple(hours * HOUR_MS for hours in self.half_lives_h)
 
+    @property
+    def personal_ms(self) -> float:
+        """The age of the newest purchase up to which the personal terms count, in milliseconds."""
+        return inf if self.personal_days is msgspec.UNSET else self.personal_days * 24 * HOUR_MS
+
     def __post_init__(self) -> None:
         terms = (*self.trends, *self.baseline_trends, *self.recency, *self.factor_decay)
         if not self.trends or any(term.half_life_h <= 0 or term.weight < 0 for term in terms):
@@ -70,8 +81,8 @@ class ScoreWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             )
         if self.shrink <= 0 or not 0 <= self.balance <= 1:
             raise ValueError(f"shrink {self.shrink} must be above 0, balance {self.balance} within 0 to 1")
-        if self.purchases < 1 or self.sold_within_days < 1:
-            raise ValueError("purchases and sold_within_days must be 1 or more")
+        if self.purchases < 1 or self.sold_within_days < 1 or self.personal_ms < 1:
+            raise ValueError("purchases, sold_within_days and personal_days must be 1 or more")
         if self.offline_weights is not None and self.offline_weights.offline_weights is not None:
             raise ValueError("still: the weights for an unavailable stream must not have such weights of their own")
 
@@ -85,7 +96,9 @@ def describe(weights: ScoreWeights) -> str:
     trends = " + ".join(f"{term.weight:.3g} × {term.half_life_h:g} h" for term in weights.trends)
     bought = "left out" if weights.mask_bought else "shown again"
     offline = f"; while the stream is away: {describe(weights.offline_weights)}" if weights.offline_weights else ""
+    days = weights.personal_days
+    away = "" if days is msgspec.UNSET else f"; popular products for customers who were away for {days} days"
     return (
         f"{terms or 'nothing'}; live counts {trends}; what a customer has bought is {bought}; "
-        f"sold within {weights.sold_within_days} days{offline}"
+        f"sold within {weights.sold_within_days} days{away}{offline}"
     )

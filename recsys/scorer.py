@@ -206,11 +206,18 @@ class ComposedScorer:
 
     def _factor_weight(self, customer: Customer, now_ms: int) -> float:
         """The weight of the factors, by the time since the newest purchase."""
+        age_ms = self._away_ms(customer, now_ms)
+        if age_ms > self.weights.personal_ms:
+            return 0.0
         if not self.weights.factor_decay or not len(customer.counted):
             return self.weights.factors
-        age_ms = np.float64(max(now_ms - int(customer.history.event_time_ms[customer.counted[-1]]), 0))
         decay = sum(term.weight * 2.0 ** (-age_ms / (term.half_life_h * HOUR_MS)) for term in self.weights.factor_decay)
         return float(self.weights.factors * decay)
+
+    def _away_ms(self, customer: Customer, now_ms: int) -> np.float64:
+        """The age of the newest purchase; 0 without any."""
+        newest = int(customer.history.event_time_ms[customer.counted[-1]]) if len(customer.counted) else now_ms
+        return np.float64(max(now_ms - newest, 0))
 
     def _added(self, customer: Customer, live: LiveState, shared: SharedScores) -> Added:
         """The terms that are not in the inner product."""
@@ -234,13 +241,14 @@ class ComposedScorer:
 
     def _personal_terms(self, customer: Customer, live: LiveState, now_ms: int) -> _PersonalTerms:
         recency = self._recency(customer, now_ms)
-        terms = self._neighbour_terms(customer, recency, live)
+        close = recency if self._away_ms(customer, now_ms) <= self.weights.personal_ms else np.zeros(len(recency))
+        terms = self._neighbour_terms(customer, close, live)
         sums = np.bincount(terms.products, terms.added, minlength=len(self._items))
         return _PersonalTerms(
             terms,
             sums.astype(np.float64, copy=False),  # without terms they are integers
             self._repeats(customer.history, recency),
-            self._category_affinity(customer, recency),
+            self._category_affinity(customer, close),
         )
 
     def _take_terms(self, customer: Customer, live: LiveState, shared: SharedScores) -> _PersonalTerms:

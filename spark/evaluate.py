@@ -17,7 +17,7 @@ from recsys.evaluation.baskets import possible_questions
 from recsys.evaluation.methods import CANDIDATES, COMPOSED, FactorCache, ModelConfig, als_candidates, methods
 from recsys.evaluation.purchase_log import ANONYMOUS, PurchaseLog, read_log
 from recsys.evaluation.rolling import Answers
-from recsys.evaluation.search_window import SearchWindow
+from recsys.evaluation.search_window import windows_until
 from recsys.evaluation.summary import summary
 from recsys.evaluation.training_view import TrainingView, view_at
 from recsys.evaluation.weight_search import choose
@@ -234,11 +234,12 @@ def _chosen(log: PurchaseLog, split_ms: int, cache: FactorCache, options: argpar
             raise TooLittle(f"{kept} was chosen for a split at {choice['split']}: give --split, or delete the file")
         return choice
     first_ms = split_ms - options.validation_days * DAY_MS
-    window = SearchWindow(view_at(log, first_ms), split_ms, options.sample, options.seed)
+    windows = windows_until(log, first_ms, split_ms, options.sample, options.seed)
     choice = {
         "split": format_time(split_ms),
         "validation": {"from": format_time(first_ms), "sample": options.sample, "seed": options.seed},
-        **choose(window, cache, options.candidates, options.als).record(),
+        "windows": len(windows),
+        **choose(windows, cache, options.candidates, options.als).record(),
     }
     kept.write_text(json.dumps(choice, indent=1))
     return choice

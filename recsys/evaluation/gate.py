@@ -8,8 +8,10 @@ from typing import Any, Literal
 import numpy as np
 
 from recsys.decayed_counts import DAY_MS
+from recsys.evaluation.belief import ACROSS_SHOPS, ENOUGH, Belief, gain
 from recsys.evaluation.metrics import Chosen, DayBootstrap, Interval, groups, interval, values
 from recsys.evaluation.rolling import Answers
+from recsys.evaluation.weight_candidates import personalises
 from recsys.score_weights import ScoreWeights
 from recsys.topk import Float64s
 
@@ -25,9 +27,10 @@ RULE = (
     "Model configurations are compared on the newest purchases, each trained on the purchases before, by hit rate at 3 "
     "plus NDCG at 10. A configuration is refused if its difference to the live one over all known customers has a 95 % "
     "interval (paired, bootstrap over days) entirely below zero. A configuration that uses a customer's own purchases "
-    "is also refused unless its difference to popular products over customers with purchases has an interval entirely "
-    "above zero. Of those left, the best over all known customers is trained on all purchases. Popular products are "
-    "never refused."
+    "is also refused unless it gains over popular products with a probability of 90 %, by all that is known: other "
+    "shops, the windows before, and these purchases of customers with purchases. Of those left, the best over all "
+    "known customers is trained on all purchases. Popular products are never refused, and win where nothing personal "
+    "is left."
 )
 
 
@@ -41,6 +44,7 @@ class CandidateResult:
     against_live: Interval | None = None
     against_popularity: Interval | None = None
     refused: str | None = None
+    belief: Belief | None = None  # in the gain over popular products
 
     def record(self) -> Json:
         """As JSON, for the manifest."""
@@ -53,6 +57,7 @@ class CandidateResult:
             },
             "against_live": self.against_live and _listed(self.against_live),
             "against_popularity": self.against_popularity and _listed(self.against_popularity),
+            "gain": self.belief and self.belief.record(),
         }
 
 
@@ -100,11 +105,6 @@ class GateDecision:
         }
 
 
-def personalises(weights: ScoreWeights) -> bool:
-    """Whether recommendations depend on the customer's purchases, other than by masking them."""
-    return any((weights.factors, weights.neighbours, weights.categories, weights.repeats))
-
-
 def too_little(answers: Answers, needed: int) -> str | None:
     """Why these answers are too few for a decision; None where they are enough."""
     warm = groups(answers)["warm"]
@@ -121,16 +121,23 @@ def too_few(questions: int, days: int, needed: int) -> str | None:
     )
 
 
-def decide(answers: Answers, configs: Mapping[str, ScoreWeights]) -> GateDecision:
-    """Decide between configurations that answered the same questions; their names are the methods of the answers."""
+def decide(answers: Answers, configs: Mapping[str, ScoreWeights], candidate: Belief = ACROSS_SHOPS) -> GateDecision:
+    """Decide between configurations that answered the same questions; their names are the methods of the answers.
+
+    `candidate`: what earlier windows say of the candidate's gain over popular products.
+    """
     chosen = groups(answers)
     compared = ComparedAnswers(answers, {name: chosen[name] for name in ("warm", "all")}, live="all", popularity="warm")
-    results = [
-        compared.result(name, LIVE in configs, partial(_refusal, name, configs[name]))
-        for name in PREFERENCE
-        if name in configs
-    ]
-    winner = max((result for result in results if not result.refused), key=lambda result: result.value)
+    results = []
+    for name in (each for each in PREFERENCE if each in configs):
+        before = candidate if name == CANDIDATE else ACROSS_SHOPS
+        belief = before.and_also(compared.gain(name)) if personalises(configs[name]) else None
+        result = compared.result(name, LIVE in configs, partial(_refusal, name, belief))
+        results.append(replace(result, belief=belief))
+    left = [result for result in results if not result.refused]
+    if any(result.belief for result in left):
+        left = [result for result in left if result.name != POPULARITY]
+    winner = max(left, key=lambda result: result.value)
     return GateDecision(winner.name, _reason(winner, results), tuple(results))
 
 
@@ -143,6 +150,7 @@ class ComparedAnswers:
     def __init__(self, answers: Answers, chosen: Mapping[str, Chosen], live: str, popularity: str) -> None:
         found = values(answers)
         self._methods = answers.methods
+        self._at_ms = answers.at_ms
         self._metrics = {metric: found[metric] for metric in SHOWN}
         self._value: Float64s = found["hr@3"] + found["ndcg@10"]
         self._groups = chosen
@@ -165,6 +173,12 @@ class ComparedAnswers:
             refusal(against_live, against_popularity),
         )
 
+    def gain(self, name: str) -> Belief | None:
+        """What these answers say of the gain of one configuration over popular products."""
+        chosen = self._groups[self._popularity]
+        one, other = (self._value[self._place(each), chosen] for each in (name, POPULARITY))
+        return gain(one, other, self._at_ms[chosen])
+
     def _figures(self, name: str, group: str, chosen: Chosen) -> dict[str, Interval]:
         each = {metric: value[self._place(name), chosen] for metric, value in self._metrics.items()}
         blocks = self._blocks[group]
@@ -180,14 +194,15 @@ class ComparedAnswers:
 
 
 def _refusal(
-    name: str, weights: ScoreWeights, against_live: Interval | None, against_popularity: Interval | None
+    name: str, belief: Belief | None, against_live: Interval | None, against_popularity: Interval | None
 ) -> str | None:
     if name == POPULARITY:
         return None
-    if personalises(weights) and against_popularity is not None and not against_popularity.low > 0:
+    if belief and belief.chance < ENOUGH and against_popularity is not None:
         return (
-            "It uses each customer's purchases and is not significantly better than popular products for customers "
-            f"with purchases: {in_words(against_popularity)}"
+            "It uses each customer's purchases, and too little speaks for its being better than popular products for "
+            f"customers with purchases: {in_words(against_popularity)}; with all that was known before, "
+            f"{belief.in_words()}"
         )
     if against_live is not None and against_live.high < 0:
         return f"It is significantly worse than the live configuration: {in_words(against_live)}"

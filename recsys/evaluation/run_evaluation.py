@@ -17,14 +17,15 @@ from recsys.basket_weights import DEFAULT_BASKET
 from recsys.decayed_counts import DAY_MS
 from recsys.evaluation import gate, html_report, rolling
 from recsys.evaluation.basket_evaluation import BasketResult, evaluate_baskets_of
+from recsys.evaluation.belief import ACROSS_SHOPS, Belief
 from recsys.evaluation.gate import CANDIDATE, LIVE, POPULARITY, GateDecision
 from recsys.evaluation.methods import BASELINE_ALS, COMPOSED, DEFAULT, FactorCache, ModelConfig, compared, methods
 from recsys.evaluation.purchase_log import ANONYMOUS, PurchaseLog
 from recsys.evaluation.rolling import EvaluationProtocol, Method
-from recsys.evaluation.search_window import SearchWindow
+from recsys.evaluation.search_window import windows_until
 from recsys.evaluation.summary import summary
 from recsys.evaluation.training_view import TrainingView, view_at
-from recsys.evaluation.weight_candidates import popularity_only, with_offline_weights
+from recsys.evaluation.weight_candidates import personalises, popularity_only, with_offline_weights
 from recsys.evaluation.weight_search import FINALS, Choice, choose
 from recsys.model_format import Manifest
 from services.common.times import format_time
@@ -84,8 +85,8 @@ def windows_of(log: PurchaseLog, settings: EvaluationSettings) -> EvaluationWind
 def strongest(choice: Choice) -> ModelConfig:
     """The choice; if it is not personal, the best personal finalist, so that the gate records why not."""
     finalists = [trial for trial in choice.trials if trial.stage == FINALS]
-    personal = [trial for trial in finalists if gate.personalises(trial.weights)]
-    if gate.personalises(choice.config.weights) or not personal:
+    personal = [trial for trial in finalists if personalises(trial.weights)]
+    if personalises(choice.config.weights) or not personal:
         return choice.config
     best = max(personal, key=lambda trial: trial.value)
     offline = choice.config.weights.offline_weights
@@ -123,7 +124,7 @@ class Evaluation:
         if reason := self._too_little():
             return self._as_before(reason)
         cache = FactorCache(scratch)
-        candidate, search = self._candidate(cache)
+        candidate, search, belief = self._candidate(cache)
         configs = self._configs(candidate)
         view = self._gate_view
         answers = {
@@ -135,7 +136,7 @@ class Evaluation:
         judged_by = [*answers][-1]
         if reason := gate.too_little(answers[judged_by], self._settings.gate_questions):
             return self._as_before(reason)
-        decision = gate.decide(answers[judged_by], {name: config.weights for name, config in configs.items()})
+        decision = gate.decide(answers[judged_by], {name: config.weights for name, config in configs.items()}, belief)
         baskets = self._baskets()
         decision = replace(decision, basket=baskets.decision.record())
         search = {**search, "baskets": baskets.search}
@@ -160,25 +161,28 @@ class Evaluation:
             usual, GateDecision(CANDIDATE, f"{reason}; the default configuration is used until there are more."), {}
         )
 
-    def _candidate(self, cache: FactorCache) -> tuple[ModelConfig, Json]:
-        """The configuration that the search finds, and the record of the search."""
+    def _candidate(self, cache: FactorCache) -> tuple[ModelConfig, Json, Belief]:
+        """The configuration that the search finds, the record of the search, and what it says of the gain."""
         settings, windows = self._settings, self._windows
         if not settings.search_candidates:
             weights = self._live.weights if self._live else DEFAULT
             config = ModelConfig(self._als, weights, popularity_only(weights))
-            return config, {"candidates": 0, "tried": {}, "trials": []}
+            return config, {"candidates": 0, "tried": {}, "trials": []}, ACROSS_SHOPS
         share = self._share(windows.search, windows.split, settings.search_questions)
-        window = SearchWindow(self._search_view, windows.split, share, settings.search_seed)
-        choice = choose(window, cache, settings.search_candidates, [self._als], self._live)
-        return strongest(choice), {
+        searched = windows_until(self._log, windows.search, windows.split, share, settings.search_seed)
+        choice = choose(searched, cache, settings.search_candidates, [self._als], self._live)
+        record = {
             "from": format_time(windows.search),
             "until": format_time(windows.split),
             "sample": share,
             "seed": settings.search_seed,
             "candidates": settings.search_candidates,
             "tried": choice.tried,
+            "windows": len(searched),
+            "gain": choice.belief.record(),
             "trials": [trial.record() for trial in choice.trials],
         }
+        return strongest(choice), record, choice.belief
 
     @cached_property
     def _search_view(self) -> TrainingView:

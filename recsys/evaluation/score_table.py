@@ -100,16 +100,18 @@ class ScoreTable:
         scores = weights.live * np.log1p(trend) + weights.popularity * self.popularity
         for part in weights.baseline_trends:
             scores -= part.weight * self._logarithm(part.half_life_h)
+        personal = np.zeros_like(scores)
         if weights.factors:
-            scores += weights.factors * self._factor_weight(weights)[:, np.newaxis] * self.factors[model]
+            personal += weights.factors * self._factor_weight(weights)[:, np.newaxis] * self.factors[model]
         for part in weights.recency if weights.neighbours else ():
             neighbours = self._neighbours(part.half_life_h, weights.shrink, weights.balance)
-            scores += weights.neighbours * part.weight * neighbours
+            personal += weights.neighbours * part.weight * neighbours
         if weights.categories:
             total = sum((self.totals[part.half_life_h] * np.float32(part.weight) for part in weights.trends), _ZERO)
             share = np.divide(trend, total, out=np.zeros_like(trend), where=total > 0)
             for part in weights.recency:
-                scores += weights.categories * part.weight * self._affinity(part.half_life_h) * share
+                personal += weights.categories * part.weight * self._affinity(part.half_life_h) * share
+        scores += personal * (self.gap_ms <= weights.personal_ms)[:, np.newaxis]
         return np.where(self.present, scores, np.float32(-np.inf))
 
     def _factor_weight(self, weights: ScoreWeights) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Trials of the weight search: on a score table (fast), or by the serving scorer's own answers (the final round).
+"""Trials of the weight search on a score table.
 
 A random search is bounded by the number of its candidates, not by time: the same purchases and seed give the same
 trials on every machine. Its rounds are successive halving (Jamieson and Talwalkar, "Non-stochastic Best Arm
@@ -17,11 +17,9 @@ import numpy as np
 
 from recsys.als_settings import AlsSettings
 from recsys.evaluation.metrics import DayBootstrap, values
-from recsys.evaluation.rolling import Answers, EvaluationProtocol, Method, evaluate
-from recsys.evaluation.search_window import SearchWindow
+from recsys.evaluation.rolling import Answers
 from recsys.evaluation.weight_candidates import Mutation, Random
 from recsys.score_weights import ScoreWeights
-from recsys.scorer import ComposedScorer, TrainedParts
 
 PARENTS = 4
 ROUND = 27
@@ -118,6 +116,11 @@ class Stage(Trials):
             trial for place, trial in enumerate(self.trials) if place < self._starts or best[place] > best[place - 1]
         ]
 
+    @property
+    def best_start(self) -> SearchTrial:
+        """The best of the starts: fixed weights, no luck of a search in their value."""
+        return max(self.trials[: self._starts], key=lambda trial: trial.value)
+
     def random_search(self, starts: Sequence[ScoreWeights], mutate: Mutation, random: Random, candidates: int) -> None:
         """Try the starts, then so many mutations of the leaders, round by round."""
         self.try_all(starts)
@@ -147,40 +150,6 @@ class Stage(Trials):
 
     def _try(self, weights: ScoreWeights) -> None:
         self.add(weights, self._table.values(weights, self.model))
-
-
-class FinalRound(Trials):
-    """Trials by the answers of the serving scorer."""
-
-    def __init__(self, name: str, window: SearchWindow, trained: TrainedParts, als: AlsSettings) -> None:
-        super().__init__(name, als)
-        self._window = window
-        self._trained = trained
-        self._answers: Answers | None = None
-
-    def try_all(self, candidates: Sequence[ScoreWeights], protocol: EvaluationProtocol) -> None:
-        """Answer the window's questions with all candidates, in one pass over the log."""
-        methods = [
-            Method(str(place), ComposedScorer(self._trained, weights)) for place, weights in enumerate(candidates)
-        ]
-        answers = evaluate(self._window.view, self._window.until_ms, methods, protocol, self.name)
-        found = values(answers)
-        for place, weights in enumerate(candidates):
-            self.add(
-                weights, {name: float(value[place].mean()) if len(answers) else 0.0 for name, value in found.items()}
-            )
-        self._answers = answers
-
-    def winner(self) -> ScoreWeights:
-        """The best, if it is significantly better than the first (bootstrap over days); else the first.
-
-        The best of many trials on a small window owes part of its value to luck; then the weights that unknown users
-        get are the safer choice for all.
-        """
-        assert self._answers is not None
-        best = self.trials.index(self.best)
-        pays = len(self._answers) > 0 and better(self._answers, best, 0)
-        return self.trials[best if pays else 0].weights
 
 
 def better(answers: Answers, one: int, other: int) -> bool:

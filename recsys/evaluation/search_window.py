@@ -1,4 +1,7 @@
-"""The validation window of the weight search: which orders its stages are evaluated on."""
+"""The validation windows of the weight search: which orders its stages are evaluated on.
+
+The score tables are of the newest window. The final round of a small shop asks the orders of earlier windows too.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,16 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from recsys.evaluation.purchase_log import ANONYMOUS
+from recsys.evaluation.purchase_log import ANONYMOUS, PurchaseLog
 from recsys.evaluation.rolling import EvaluationProtocol
 from recsys.evaluation.score_table import HALF_LIVES_H, ScoreTable
 from recsys.evaluation.score_table_builder import tabulate, tabulate_holdout
-from recsys.evaluation.training_view import TrainingView
+from recsys.evaluation.training_view import TrainingView, view_at
 from recsys.score_weights import ScoreWeights
 from recsys.scorer import TrainedParts
 
 TABLE_SHARE = 0.6
 """The largest share of the warm orders that the score table takes; the final round needs the others."""
+EARLIER = 3
+"""Windows before the newest one that the final round asks at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class SearchWindow:
     sample: float
     seed: int
     limits: QuestionLimits = QuestionLimits()
+    is_earlier: bool = False  # no score table takes its orders
 
     @property
     def newcomers(self) -> int:
@@ -72,11 +78,42 @@ class SearchWindow:
             self.view, self.until_ms, models, half_lives_h=half_lives_h, share=share, seed=self.seed
         )
 
+    @property
+    def final_orders(self) -> float:
+        """About how many orders the final round asks."""
+        return self.protocol().sample * self.orders[0]
+
     def protocol(self, **special: Any) -> EvaluationProtocol:
         """The questions of the final round: orders of warm customers that are not in the score table."""
+        if self.is_earlier:
+            share = min(self.sample, self.limits.final / self.orders[0])
+            return EvaluationProtocol(who="warm", sample=share, seed=self.seed, **special)
         in_table = self.shares[0]
         rest = min(self.sample * (1 - TABLE_SHARE), self.limits.final / self.orders[0])
         return EvaluationProtocol(who="warm", skip=in_table, sample=rest, seed=self.seed, **special)
+
+
+def windows_until(
+    log: PurchaseLog,
+    first_ms: int,
+    until_ms: int,
+    sample: float,
+    seed: int,
+    limits: QuestionLimits = QuestionLimits(),
+) -> list[SearchWindow]:
+    """The window from `first_ms` to `until_ms`, and as many of the same length before it as the final round needs.
+
+    It needs earlier ones where the newest alone has fewer orders than its limit. At least half of the time before the
+    newest window is left to train on.
+    """
+    windows = [SearchWindow(view_at(log, first_ms), until_ms, sample, seed, limits)]
+    length_ms, oldest_ms = until_ms - first_ms, (int(log.at_ms[0]) + first_ms) // 2
+    asked = windows[0].final_orders
+    while round(asked) < limits.final and len(windows) <= EARLIER and first_ms - length_ms >= oldest_ms:
+        until_ms, first_ms = first_ms, first_ms - length_ms
+        windows.append(SearchWindow(view_at(log, first_ms), until_ms, sample, seed, limits, is_earlier=True))
+        asked += windows[-1].final_orders
+    return windows
 
 
 def _half_lives(given: Sequence[ScoreWeights]) -> tuple[float, ...]:

@@ -48,12 +48,16 @@ def personal_starts(popularity: ScoreWeights) -> list[ScoreWeights]:
     ]
 
 
+def personalises(weights: ScoreWeights) -> bool:
+    """Whether recommendations depend on the customer's purchases, other than by masking them."""
+    return any((weights.factors, weights.neighbours, weights.categories, weights.repeats))
+
+
 def popularity_only(weights: ScoreWeights) -> ScoreWeights:
     """The weights without their personal terms: what unknown users get."""
     offline = popularity_only(weights.offline_weights) if weights.offline_weights else None
-    return msgspec.structs.replace(
-        weights, factors=0.0, neighbours=0.0, categories=0.0, repeats=0.0, offline_weights=offline
-    )
+    none = dict.fromkeys(("factors", "neighbours", "categories", "repeats"), 0.0)
+    return msgspec.structs.replace(weights, **none, personal_days=msgspec.UNSET, offline_weights=offline)
 
 
 def scaled(weights: ScoreWeights, scale: float) -> ScoreWeights:
@@ -130,6 +134,7 @@ def offline_starts(streaming: ScoreWeights) -> list[ScoreWeights]:
         recency=(DecayTerm(1000.0, 1.0),),
         shrink=20.0,
         balance=0.2,
+        personal_days=msgspec.UNSET,
     )
     popular = [
         msgspec.structs.replace(lasting, live=weight, trends=(DecayTerm(hours, 1.0),))

@@ -8,15 +8,17 @@ again; the offline weights, which serve while the stream is unavailable. Every t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from recsys.als_settings import AlsSettings
+from recsys.evaluation.belief import ACROSS_SHOPS, Belief
+from recsys.evaluation.final_round import FinalRound, FinalWindow
 from recsys.evaluation.methods import FactorCache, ModelConfig
-from recsys.evaluation.search_trials import FinalRound, SearchTrial, Stage, Trials
+from recsys.evaluation.search_trials import SearchTrial, Stage, Trials
 from recsys.evaluation.search_window import SearchWindow
 from recsys.evaluation.weight_candidates import (
     POPULARITY_STARTS,
@@ -54,28 +56,32 @@ class Choice:
     config: ModelConfig
     trials: tuple[SearchTrial, ...]
     tried: dict[str, int]
+    belief: Belief = ACROSS_SHOPS  # in the gain of the best personal weights over popular products
 
     def record(self) -> dict[str, Any]:
         """As JSON."""
         return {
             **self.config.record(),
             "tried": self.tried,
+            "gain": self.belief.record(),
             "trials": [trial.record() for trial in self.trials],
         }
 
 
 def choose(
-    window: SearchWindow,
+    windows: Sequence[SearchWindow],
     cache: FactorCache,
     candidates: int,
     als_settings: Sequence[AlsSettings],
     start: ModelConfig | None = None,
 ) -> Choice:
-    """Try the starts of every stage and so many mutations of the leaders; `start` is among the starts."""
-    models = [
-        FittedModel(str(place), als, cache.trained_parts(window.view, als)) for place, als in enumerate(als_settings)
-    ]
-    return Search(window, models, candidates, start).run()
+    """Try the starts of every stage and so many mutations of the leaders; `start` is among the starts.
+
+    The first of the `windows` is the newest. The others serve the final round alone.
+    """
+    view = windows[0].view
+    models = [FittedModel(str(place), als, cache.trained_parts(view, als)) for place, als in enumerate(als_settings)]
+    return Search(windows, cache, models, candidates, start).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +98,21 @@ class Search:
 
     def __init__(
         self,
-        window: SearchWindow,
+        windows: Sequence[SearchWindow],
+        cache: FactorCache,
         models: Sequence[FittedModel],
         candidates: int,
         start: ModelConfig | None,
     ) -> None:
-        self._window = window
+        self._window = windows[0]
+        self._earlier = windows[1:]
+        self._cache = cache
         self._models = {model.name: model for model in models}
         self._start = start
         self._given = [] if start is None else [msgspec.structs.replace(start.weights, offline_weights=None)]
-        self._warm, self._cold = window.table({model.name: model.trained for model in models}, self._given)
-        self._few_newcomers = window.newcomers < ENOUGH_NEWCOMERS
-        self._random = np.random.default_rng(window.seed)
+        self._warm, self._cold = self._window.table({model.name: model.trained for model in models}, self._given)
+        self._few_newcomers = self._window.newcomers < ENOUGH_NEWCOMERS
+        self._random = np.random.default_rng(self._window.seed)
         self._popularity_candidates = round(candidates * POPULARITY_SHARE)
         self._personal_candidates = candidates - self._popularity_candidates
 
@@ -115,7 +124,8 @@ class Search:
         finals = self.final_round(popularity.best.weights, personal)
         repeats = self.repeats_round(finals, personal)
         offline = self.offline_stages(finals.winner(), [personal] if repeats.best.weights.factors else factors)
-        return _choice(popularity, [popularity, *factors, personal, finals, repeats, *offline], repeats, offline)
+        stages = (popularity, *factors, personal, finals, repeats, *offline)
+        return replace(_choice(popularity, stages, repeats, offline), belief=finals.belief)
 
     def popularity_stage(self) -> Stage:
         """The popularity terms: what unknown users get.
@@ -144,16 +154,17 @@ class Search:
         return stage
 
     def final_round(self, popularity: ScoreWeights, personal: Stage) -> FinalRound:
-        """Popularity alone against the leaders, by the serving scorer's answers."""
-        finals = self._round(FINALS, personal)
-        leaders = [trial.weights for trial in personal.leaders[:FINALISTS]]
-        finals.try_all([popularity, *leaders], self._window.protocol())
+        """Popularity alone against the leaders and the best start, by the serving scorer's answers on all windows."""
+        windows = [self._final_window(personal), *(self._earlier_window(one, personal.als) for one in self._earlier)]
+        finals = FinalRound(FINALS, windows, personal.als)
+        leaders = [trial.weights for trial in (*personal.leaders[:FINALISTS], personal.best_start)]
+        finals.try_all(list(dict.fromkeys([popularity, *leaders])))
         return finals
 
     def repeats_round(self, finals: FinalRound, personal: Stage) -> FinalRound:
         """Whether purchased products are recommended again, and at which weight."""
-        repeats = self._round(REPEATS, personal)
-        repeats.try_all(repeat_starts(finals.winner()), self._window.protocol(new_only=False))
+        repeats = FinalRound(REPEATS, [self._final_window(personal, new_only=False)], personal.als)
+        repeats.try_all(repeat_starts(finals.winner()))
         return repeats
 
     def offline_stages(self, streaming: ScoreWeights, stages: Sequence[Stage]) -> list[Stage]:
@@ -169,8 +180,11 @@ class Search:
             stage.try_all(starts)
         return found
 
-    def _round(self, name: str, personal: Stage) -> FinalRound:
-        return FinalRound(name, self._window, self._models[personal.model].trained, personal.als)
+    def _final_window(self, personal: Stage, **special: Any) -> FinalWindow:
+        return FinalWindow(self._window, self._models[personal.model].trained, self._window.protocol(**special))
+
+    def _earlier_window(self, window: SearchWindow, als: AlsSettings) -> FinalWindow:
+        return FinalWindow(window, self._cache.trained_parts(window.view, als), window.protocol())
 
 
 def _choice(popularity: Stage, stages: Sequence[Trials], repeats: FinalRound, offline: Sequence[Stage]) -> Choice:

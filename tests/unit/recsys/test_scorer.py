@@ -156,6 +156,29 @@ def test_factors_fade_with_the_time_since_the_newest_purchase() -> None:
     assert after.factors == pytest.approx(0.75 * before.factors, rel=1e-6), "the newest purchase counts"
 
 
+def test_who_was_away_for_longer_gets_popular_products_and_what_they_buy_again() -> None:
+    parts, live = board()
+    weights = ScoreWeights(
+        factors=1.0, neighbours=1.0, categories=1.0, repeats=1.0, live=0.1, mask_bought=False, trends=(SHORT,)
+    )
+    always, near = (
+        ComposedScorer(parts, each) for each in (weights, msgspec.structs.replace(weights, personal_days=30))
+    )
+    history, rows = live.history("u0"), np.arange(PRODUCTS)
+    newest = int(history.event_time_ms.max())
+    for days, personal in ((30, True), (31, False)):
+        now_ms = newest + days * DAY_MS
+        with_term, without = (
+            scorer.explain(scorer.customer(history), live, scorer.shared_scores(live, now_ms), rows)
+            for scorer in (always, near)
+        )
+        for term in ("factors", "neighbours", "categories"):
+            expected = getattr(with_term, term) if personal else np.zeros(PRODUCTS)
+            assert getattr(without, term).tolist() == expected.tolist(), (days, term)
+        assert without.repeats.tolist() == with_term.repeats.tolist()
+        assert with_term.neighbours.any()
+
+
 def test_what_was_kept_gives_the_same_answer_bit_for_bit() -> None:
     parts, live = board()
     scorer, history, everything = ComposedScorer(parts, EVERYTHING), live.history("u3"), [np.ones(PRODUCTS, np.bool_)]
@@ -325,6 +348,7 @@ def test_products_without_factors_take_part_by_everything_else() -> None:
         ({"balance": 1.5}, "balance"),
         ({"purchases": 0}, "purchases"),
         ({"sold_within_days": 0}, "sold_within_days"),
+        ({"personal_days": 0}, "personal_days"),
         ({"offline_weights": ScoreWeights(offline_weights=ScoreWeights())}, "still"),
     ],
 )
@@ -336,4 +360,6 @@ def test_senseless_weights_are_refused_by_their_key_in_the_manifest(senseless: d
 def test_the_keys_of_the_manifest_are_those_of_the_format() -> None:
     keys = set(msgspec.to_builtins(ScoreWeights(offline_weights=ScoreWeights())))
     assert {"fade", "steady", "still"} <= keys
+    assert "personal_days" not in keys, "older recommenders do not know it: it is there only where it is set"
+    assert msgspec.to_builtins(ScoreWeights(personal_days=30))["personal_days"] == 30
     assert not {"factor_decay", "baseline_trends", "offline_weights"} & keys

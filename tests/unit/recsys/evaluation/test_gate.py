@@ -17,12 +17,11 @@ from recsys.evaluation.gate import (
     GateDecision,
     ModelCheck,
     decide,
-    personalises,
     too_few,
     too_little,
 )
 from recsys.evaluation.rolling import NO_PURCHASE_BEFORE, Answers, K
-from recsys.evaluation.weight_candidates import popularity_only
+from recsys.evaluation.weight_candidates import personalises, popularity_only
 from recsys.score_weights import DecayTerm, ScoreWeights
 
 PERSONAL = ScoreWeights(live=0.01, neighbours=1.0)
@@ -90,7 +89,7 @@ def test_a_personal_configuration_without_a_lift_for_known_customers_is_refused(
     found = answers({CANDIDATE: (known, 0.9), POPULARITY: (0.3, 0.3)})
     decision = decided(found, candidate=PERSONAL)
     assert decision.winner == POPULARITY
-    assert "not significantly better than popular products" in (refused(decision)[CANDIDATE] or "")
+    assert "too little speaks for its being better than popular products" in (refused(decision)[CANDIDATE] or "")
     assert "was refused" in decision.reason
 
 

@@ -42,6 +42,7 @@ COMPOSITIONS = {
     },
     "another balance": msgspec.structs.replace(EVERYTHING, shrink=30.0, balance=0.7),
     "another trend": msgspec.structs.replace(EVERYTHING, trends=(DecayTerm(24.0, 1.0),), live=0.5),
+    "only soon after a purchase": msgspec.structs.replace(EVERYTHING, personal_days=2),
     "older purchases": msgspec.structs.replace(EVERYTHING, recency=(DecayTerm(1000.0, 1.0),)),
 }
 

@@ -43,7 +43,7 @@ SMALL = AlsSettings(rank=4, regularisation=1.0, alpha=10.0, iterations=4, seed=1
 def chosen(log: PurchaseLog, folder: Path, seed: int = 1) -> Choice:
     """The starts of each stage, and no round more."""
     window = SearchWindow(view_at(log, VALIDATION_MS), SPLIT_MS, sample=1.0, seed=seed)
-    return choose(window, FactorCache(folder), candidates=0, als_settings=[SMALL])
+    return choose([window], FactorCache(folder), candidates=0, als_settings=[SMALL])
 
 
 def lift(log: PurchaseLog, choice: Choice, folder: Path) -> float:
@@ -104,7 +104,7 @@ def test_the_record_gives_the_configuration_back(tmp_path: Path) -> None:
 
 def test_the_search_tries_as_many_candidates_as_it_is_given(tmp_path: Path) -> None:
     window = SearchWindow(view_at(two_worlds(60, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
-    found = choose(window, FactorCache(tmp_path), candidates=40, als_settings=[SMALL])
+    found = choose([window], FactorCache(tmp_path), candidates=40, als_settings=[SMALL])
     assert (found.tried["strangers"], found.tried["personal"]) == (7 + 10, 11 + 30)
 
 
@@ -119,7 +119,7 @@ from recsys.evaluation.weight_search import choose
 window = SearchWindow(view_at(two_worlds(150, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
 als = [SMALL.model_copy(update={"rank": 32})]
 with tempfile.TemporaryDirectory() as folder:
-    print(json.dumps(choose(window, FactorCache(Path(folder)), candidates=54, als_settings=als).record()))
+    print(json.dumps(choose([window], FactorCache(Path(folder)), candidates=54, als_settings=als).record()))
 """
 
 
@@ -209,7 +209,7 @@ def test_a_given_configuration_is_among_the_first_tried(tmp_path: Path) -> None:
     window = SearchWindow(view_at(log, VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
     given = ScoreWeights(live=0.3, neighbours=0.7, trends=(DecayTerm(5.0, 1.0),), shrink=4.0)
     start = ModelConfig(SMALL, given, ScoreWeights(live=1.0))
-    trials = choose(window, FactorCache(tmp_path), candidates=0, als_settings=[SMALL], start=start).trials
+    trials = choose([window], FactorCache(tmp_path), candidates=0, als_settings=[SMALL], start=start).trials
     assert given in [trial.weights for trial in trials if trial.stage == "personal"]
     popular = [trial.weights for trial in trials if trial.stage == "strangers"]
     assert msgspec.structs.replace(given, neighbours=0.0) in popular
@@ -225,7 +225,7 @@ def test_where_a_trend_does_not_predict_the_next_weeks_the_offline_weights_are_s
     later = np.arange(log.at(VALIDATION_MS), len(log))
     rows[later] = np.minimum(rows[later], 38)
     window = SearchWindow(view_at(replace(log, rows=rows), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
-    choice = choose(window, FactorCache(tmp_path), candidates=0, als_settings=[SMALL])
+    choice = choose([window], FactorCache(tmp_path), candidates=0, als_settings=[SMALL])
     trials = [trial for trial in choice.trials if trial.stage == "still"]
     best, still = max(trials, key=lambda trial: trial.value), choice.config.weights.offline_weights
     assert still is not None
@@ -252,7 +252,7 @@ def test_the_live_model_s_offline_weights_are_among_the_tried(tmp_path: Path) ->
     window = SearchWindow(view_at(two_worlds(60, seed=4), VALIDATION_MS), SPLIT_MS, sample=1.0, seed=1)
     before = ScoreWeights(neighbours=0.7, live=0.02, trends=(DecayTerm(99.0, 1.0),))
     start = ModelConfig(SMALL, ScoreWeights(live=1.0, offline_weights=before), ScoreWeights(live=1.0))
-    trials = choose(window, FactorCache(tmp_path), candidates=0, als_settings=[SMALL], start=start).trials
+    trials = choose([window], FactorCache(tmp_path), candidates=0, als_settings=[SMALL], start=start).trials
     assert before in [trial.weights for trial in trials if trial.stage == "still"]
     assert all(trial.weights.offline_weights is None for trial in trials)
 
