@@ -12,9 +12,11 @@ import numpy as np
 from recsys.basket_weights import BasketWeights, OrderTerm, describe_basket
 from recsys.evaluation.basket_search import SearchSize, basket_methods, choose_basket_weights, without_factors
 from recsys.evaluation.baskets import BasketProtocol, evaluate_baskets, share_of
+from recsys.evaluation.methods import SESSIONS_KNN
 from recsys.evaluation.metrics import DayBootstrap, interval, values
 from recsys.evaluation.purchase_log import PurchaseLog
 from recsys.evaluation.rolling import Answers, Method
+from recsys.evaluation.session_knn import SessionKnn, sessions_of
 from recsys.evaluation.training_view import TrainingView, view_at
 from recsys.score_weights import ScoreWeights
 from recsys.scorer import ComposedScorer
@@ -62,14 +64,16 @@ def run_baskets(log: PurchaseLog, window: BasketWindow, questions: int, out: Pat
 
 
 def baselines(view: TrainingView) -> list[Method]:
-    """The week's popular products, and pairs of orders without any other term, all as of the split."""
+    """The week's popular products, pairs of orders without any other term, and VMIS-kNN, all as of the split."""
     trained = without_factors(view)
     week = ComposedScorer(trained, ScoreWeights(popularity=1.0))
     pairs = {
         name: ComposedScorer(trained, ScoreWeights(purchases=1000), OrderTerm(1.0, 20.0, balance))
         for name, balance in ((COSINE, 0.5), (SHARE, 0.0))
     }
-    return [Method(name, scorer, frozen=True) for name, scorer in {POPULAR_WEEK: week, **pairs}.items()]
+    sessions = SessionKnn(trained, sessions_of(view, of_customers=False))
+    scorers = {POPULAR_WEEK: week, **pairs, SESSIONS_KNN: sessions}
+    return [Method(name, scorer, frozen=True) for name, scorer in scorers.items()]
 
 
 def figures(answers: Answers) -> Json:

@@ -15,9 +15,11 @@ from recsys.evaluation.methods import (
     ALS_FROZEN,
     COMPOSED,
     ITEM_ITEM,
+    ITEM_ITEM_ORDERS,
     POPULAR_EVER,
     POPULAR_LIVE,
     POPULAR_WEEK,
+    SESSIONS_KNN,
 )
 from recsys.evaluation.metrics import GAPS
 from recsys.score_weights import ScoreWeights
@@ -37,6 +39,8 @@ LABELS = {
     ALS_FROZEN: "similar customers, as of the split",
     ALS_FOLDED: "similar customers, up to date",
     ITEM_ITEM: "bought together",
+    ITEM_ITEM_ORDERS: "in the same orders",
+    SESSIONS_KNN: "sessions with the same products",
 }
 """Names of the methods for readers from outside the field."""
 CONFIGURATIONS = {
@@ -51,6 +55,8 @@ WORDS = {
     "to its model; in the second variant they get the best sellers of the week.",
     "similar customers": "ALS: what customers with similar purchases bought. As of the split: trained on the purchases "
     "before it; up to date: with every later purchase folded in.",
+    "sessions with the same products": "VMIS-kNN (2022): of customers who bought the same products lately, as of the "
+    "split, the most similar ones vote for what else they bought.",
     "hit rate at 3": "The share of orders that contain at least one of the first three products.",
     "NDCG at 10": "Between 0 and 1: it is 1 if the first of the ten products are those that were bought.",
     "recall": "The share of an order's new products that were among the recommended ones.",

@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 
 from recsys.als_settings import AlsSettings
-from recsys.basket_weights import BasketWeights
+from recsys.basket_weights import BasketWeights, OrderTerm
 from recsys.evaluation import numpy_als
 from recsys.evaluation.rolling import Method
+from recsys.evaluation.session_knn import SessionKnn, sessions_of
 from recsys.evaluation.training_view import TrainingView
 from recsys.score_weights import DecayTerm, ScoreWeights
 from recsys.scorer import ComposedScorer, TrainedParts
@@ -54,6 +55,8 @@ ALS_BASELINE_WARM_ONLY = "ALS of the predecessor, as it was"
 ALS_FROZEN = "ALS, frozen"
 ALS_FOLDED = "ALS, folded in"
 ITEM_ITEM = "item-item"
+ITEM_ITEM_ORDERS = "item-item by order"
+SESSIONS_KNN = "VMIS-kNN"
 DEFAULT = ScoreWeights(factors=0.3, popularity=0.01, live=0.01, neighbours=1.0, shrink=20.0, balance=0.2)
 """Serves until there are enough purchases for an evaluation: near what two shops chose (docs/recommendations.md)."""
 
@@ -140,6 +143,8 @@ def methods(
     weights = config.weights if live else config.weights.offline_weights or config.weights
     popular, factors, old = scorer(_POPULAR), scorer(_FACTORS), scorer(_FACTORS, baseline)
     item_item = ScoreWeights(neighbours=1.0, recency=(DecayTerm(336.0, 1.0),))
+    week = cache.trained_parts(view, config.als)
+    by_orders = ComposedScorer(week, ScoreWeights(mask_bought=mask_bought), OrderTerm(1.0, 20.0, 0.5))
     all_of_them = [
         Method(COMPOSED, scorer(weights), not live),
         Method(POPULAR_EVER, scorer(_POPULAR, days=None), frozen=True),
@@ -150,6 +155,8 @@ def methods(
         Method(ALS_FROZEN, factors, frozen=True, fallback=popular),
         Method(ALS_FOLDED, factors, fallback=popular),
         Method(ITEM_ITEM, scorer(item_item), not live, fallback=popular),
+        Method(ITEM_ITEM_ORDERS, by_orders, not live, fallback=popular),
+        Method(SESSIONS_KNN, SessionKnn(week, sessions_of(view), mask_bought), not live, fallback=popular),
     ]
     return [method for method in all_of_them if live or method.name != ALS_FOLDED]
 

@@ -9,4 +9,6 @@ BASELINE_NAMES = (
     "ALS, frozen",
     "ALS, folded in",
     "item-item",
+    "item-item by order",
+    "VMIS-kNN",
 )

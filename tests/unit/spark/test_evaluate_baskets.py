@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from recsys.decayed_counts import DAY_MS
+from recsys.evaluation.methods import SESSIONS_KNN
 from spark.evaluate_baskets import CHOSEN, COSINE, POPULAR, POPULAR_WEEK, SHARE, BasketWindow, run_baskets, text
 from spark.step_log import StepLog
 from tests.support.purchase_log import START_MS, sets_of_six
@@ -15,7 +16,7 @@ def test_the_chosen_weights_are_compared_with_popularity_and_with_pairs_as_of_th
     log = io.StringIO()
     document = run_baskets(sets_of_six(300, seed=7), window, 1000, tmp_path, StepLog(log))
     assert json.loads((tmp_path / "baskets.json").read_text()) == json.loads(json.dumps(document))
-    assert set(document["methods"]) == {CHOSEN, COSINE, POPULAR, POPULAR_WEEK, SHARE}
+    assert set(document["methods"]) == {CHOSEN, COSINE, POPULAR, POPULAR_WEEK, SESSIONS_KNN, SHARE}
     assert document["questions"] > 60
     assert document["ratios"][POPULAR]["hr@3"][1] > 1.5
     shown = text(document)
