@@ -17,9 +17,10 @@ from recsys.live_state import LiveState
 from recsys.model import Model
 from recsys.purchase_history import History
 from recsys.related_products import complements_of, substitutes_of
+from recsys.rotation import NO_ROTATION, Rotation, resting
 from recsys.scorer import ComposedScorer, Customer, Explanation, SharedScores
 from recsys.topk import Allowed, Ranked
-from recsys.variety import MORE, NONE, POOL, Variety
+from recsys.variety import MORE, MOST, NONE, POOL, Variety
 
 # The shared scores are recomputed after so long: popularity may lag by it, a customer's purchases never do.
 _SHARED_FOR_MS = 100
@@ -49,6 +50,7 @@ class _Known:
     change: int
     history: History
     customer: Customer
+    id_: str = ""  # of a known customer
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class _Wanted:
     passing: Allowed  # products that pass the filters
     mask_bought: bool | None
     variety: Variety = NONE
+    rotation: Rotation = NO_ROTATION
 
     def pool(self) -> "_Wanted":
         """The request for the products that variety chooses from; without a weight the best k mostly keep its rules."""
@@ -80,13 +83,16 @@ class Recommender:
         live: LiveState,
         age_ms: Callable[[int], int | None] = lambda now_ms: 0,
         variety: Variety = NONE,
+        rotation: Rotation = NO_ROTATION,
     ) -> None:
         """`age_ms` gives the age of `live` at a time of the clock; None: it has the model's training data alone.
 
         `variety`: how different the products of an answer are, where a request does not ask for like ones.
+        `rotation`: which of the best products rest for a visit of a customer with purchases.
         """
         self.model = model
         self._variety = variety
+        self._rotation = rotation
         self.live = live
         self._age_ms = age_ms
         self._scorer = model.scorer
@@ -107,7 +113,8 @@ class Recommender:
         variety = self._variety_for(filters)
         wanted = _Wanted(self._scorer, Strategy.PERSONAL, k, passing, filters.exclude_purchased, variety)
         known = [self._known(user_id) for user_id in user_ids]
-        answers = iter(self._answers([one for one in known if len(one.history)], shared, wanted))
+        rotated = replace(wanted, rotation=self._rotation)
+        answers = iter(self._answers([one for one in known if len(one.history)], shared, rotated, now_ms))
         return [
             next(answers) if len(one.history) else self._unknown_user(one, shared, wanted, filters) for one in known
         ]
@@ -200,7 +207,7 @@ class Recommender:
             self._kept.move_to_end(user_id)
             return kept
         history = self.live.history(user_id)
-        known = _Known(change, history, self._scorer.customer(history))
+        known = _Known(change, history, self._scorer.customer(history), user_id)
         self._keep(user_id, known)
         return known
 
@@ -224,13 +231,27 @@ class Recommender:
                 self._unknown_user_answers[wanted.k, filters] = kept
         return kept
 
-    def _answers(self, asking: Sequence[_Known], shared: SharedScores, wanted: _Wanted) -> list[Answer]:
+    def _answers(
+        self, asking: Sequence[_Known], shared: SharedScores, wanted: _Wanted, now_ms: int = 0
+    ) -> list[Answer]:
+        if wanted.rotation.resting:
+            return [self._rotated(one, shared, wanted, now_ms) for one in asking]
         pools = self._best(asking, shared, wanted.pool())
         varied = (self._varied(one, pool, shared, wanted) for one, pool in zip(asking, pools, strict=True))
         return [
             self._answer(one.customer, shared, wanted, self._filled_up(one, ranked, shared, wanted))
             for one, ranked in zip(asking, varied, strict=True)
         ]
+
+    def _rotated(self, one: _Known, shared: SharedScores, wanted: _Wanted, now_ms: int) -> Answer:
+        """The answer without the products that rest for the visit of `now_ms`; they are among the exact best."""
+        rotation, ids = wanted.rotation, self.model.catalogue.product_ids
+        (best,) = self._best([one], shared, replace(wanted, k=wanted.k + rotation.resting))
+        rows = resting(best, [ids[row] for row in best.rows.tolist()], wanted.k, rotation.visit(one.id_, now_ms))
+        passing = wanted.passing.copy()
+        passing[rows] = False
+        (answer,) = self._answers([one], shared, replace(wanted, passing=passing, rotation=NO_ROTATION))
+        return answer
 
     def _best(self, asking: Sequence[_Known], shared: SharedScores, wanted: _Wanted) -> Iterator[Ranked]:
         scorer = wanted.scorer
@@ -243,7 +264,7 @@ class Recommender:
             return pool
         asked = wanted.pool()
         varied = self.model.variety.varied(pool, wanted.k, wanted.variety)
-        while varied.broken and len(pool.rows) == asked.k:
+        while varied.broken and len(pool.rows) == asked.k < MOST:
             asked = replace(asked, k=MORE * asked.k)
             (pool,) = self._best([one], shared, asked)
             varied = self.model.variety.varied(pool, wanted.k, wanted.variety)

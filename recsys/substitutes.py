@@ -12,13 +12,13 @@ import numpy as np
 from recsys.catalogue import Catalogue
 from recsys.co_purchases import CoPurchases, Neighbours
 from recsys.likeness import CatalogueLikeness
-from recsys.topk import Allowed, Float32s, Float64s, Ranked, Rows, unit_vectors
+from recsys.topk import Allowed, Float32s, Float64s, Ranked, Rows, largest, largest_above_zero, unit_vectors
 
 PARTS = ("category", "name", "brand", "factors", "orders", "price", "sold")
 _EVIDENCE = 5
 """The first parts say that products are alike; the others only choose among those that are."""
 _CANDIDATES = 200
-"""Products that are compared by what they are bought with, best by the other parts."""
+"""Products that are compared by what they are bought with: so many best by the other parts, and by evidence alone."""
 _TOGETHER_SHRINK, _TOGETHER_BALANCE = 20.0, 0.5
 
 
@@ -99,13 +99,22 @@ class ProductLikeness:
         """
         rows = np.flatnonzero(allowed)
         parts = self._parts(product, rows)
-        chosen = _largest(parts.sum(axis=0), max(_CANDIDATES, k))
+        chosen = self._candidates(parts, k)
         rows, parts = rows[chosen], parts[:, chosen]
         parts[PARTS.index("orders")] = self.weights.orders * self._profiles.likeness(product, rows)
         evident = parts[:_EVIDENCE].sum(axis=0) > 0
         scores = np.where(evident, parts.sum(axis=0), 0.0)
         best = np.argsort(-scores, kind="stable")[: min(k, int(evident.sum()))]
         return Substitutes(Ranked(rows[best], scores[best]), parts[:, best])
+
+    @staticmethod
+    def _candidates(parts: Float64s, k: int) -> Rows:
+        """The places of those to compare by their orders: the best by all other parts, and by what makes them alike.
+
+        By all parts alone, popular products would push out those that are alike in part.
+        """
+        by_all, by_evidence = parts.sum(axis=0), parts[:_EVIDENCE].sum(axis=0)
+        return np.union1d(largest(by_all, max(_CANDIDATES, k)), largest_above_zero(by_evidence, _CANDIDATES))
 
     def _parts(self, product: int, rows: Rows) -> Float64s:
         """The weighted parts [parts, rows], without what is bought with them."""
@@ -148,14 +157,6 @@ def centred(item_factors: Float32s, rows: int) -> Float32s:
         unit = unit_vectors(item_factors[known])
         vectors[known] = unit_vectors(unit - unit.mean(axis=0, dtype=np.float64).astype(np.float32))
     return vectors
-
-
-def _largest(scores: Float64s, n: int) -> Rows:
-    """The places of the n largest scores, ascending."""
-    if n >= len(scores):
-        return np.arange(len(scores))
-    largest: Rows = np.sort(np.argpartition(scores, -n)[-n:])
-    return largest
 
 
 def _ranges(first: Rows, last: Rows) -> Rows:

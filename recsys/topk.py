@@ -105,6 +105,25 @@ def best(rows: Rows, inner: Float64s, k: int, added: Float64s | None) -> Ranked:
     return Ranked(rows[order], scores[order])
 
 
+def largest(scores: Float64s, n: int) -> Int64s:
+    """The places of the n largest scores, ascending; of equal ones the first.
+
+    Not by `argpartition`: which of equal scores it takes depends on the processor.
+    """
+    if n >= len(scores):
+        return np.arange(len(scores))
+    kth = np.partition(scores, -n)[-n]
+    above = np.flatnonzero(scores > kth)
+    equal = np.flatnonzero(scores == kth)[: n - len(above)]
+    return np.sort(np.concatenate((above, equal)))
+
+
+def largest_above_zero(scores: Float64s, n: int) -> Int64s:
+    """The same, without scores of 0 or less."""
+    places = largest(scores, n)
+    return places[scores[places] > 0]
+
+
 def unit_vectors(vectors: Float32s) -> Float32s:
     """Each row scaled to length 1, so that an inner product is the cosine; a zero row stays zero."""
     divisors = lengths(vectors)

@@ -19,6 +19,8 @@ POOL = 40
 """Products that are re-ranked at first. It does not depend on k, so that three products are the first of ten."""
 MORE = 8
 """A pool without enough different products is enlarged by this factor."""
+MOST = 2_560
+"""A pool of so many is not enlarged: a filter whose products are all alike must not cost a search of all of them."""
 _NEAR_DUPLICATE = 0.98  # cosine of factors
 
 

@@ -1,7 +1,8 @@
-"""Settings of variety, the same for the recommender and for exports. Nothing here reads the environment."""
+"""Settings of variety and rotation, the same for recommender and exports. Nothing here reads the environment."""
 
 from pydantic import BaseModel, Field
 
+from recsys.rotation import Rotation
 from recsys.variety import Variety
 
 
@@ -16,6 +17,17 @@ class VarietySettings(BaseModel):
     # At most so many of one brand, and of one category; 0: any number.
     recommendations_same_brand: int = Field(default=0, ge=0, le=100)
     recommendations_same_category: int = Field(default=0, ge=0, le=100)
+
+    # So many of a customer's best products rest for a visit, drawn anew for the next one, so that who comes again sees
+    # others; 0: always the best. It costs hits (docs/recommendations.md#rotation).
+    recommendations_rotation: int = Field(default=0, ge=0, le=100)
+    # How long a customer's visit lasts: until then the same products rest.
+    recommendations_visit_hours: float = Field(default=24.0, ge=0.1, le=8760, allow_inf_nan=False)
+
+    @property
+    def rotation(self) -> Rotation:
+        """As the recommender takes it."""
+        return Rotation(self.recommendations_rotation, self.recommendations_visit_hours)
 
     @property
     def variety(self) -> Variety:

@@ -17,7 +17,8 @@ from recsys.evaluation.purchase_log import PurchaseLog
 from recsys.evaluation.rolling import Answers, EvaluationProtocol
 from recsys.evaluation.similar_products import Finder, ask, companions, same_category, substitutions
 from recsys.evaluation.training_view import TrainingView, view_at
-from recsys.evaluation.variety_cost import categories_shown, evaluate_variety, with_alike_cards
+from recsys.evaluation.variety_cost import Shown, categories_shown, evaluate_variety, with_alike_cards
+from recsys.rotation import Rotation
 from recsys.scorer import ComposedScorer
 from recsys.substitutes import ProductLikeness, centred
 from recsys.topk import Allowed, Float32s, Float64s, InnerProductIndex, Rows, unit_vectors
@@ -30,10 +31,11 @@ Range = tuple[float, float, float]
 CANDIDATE_DAYS = 30
 ALLOWED = "what the category tree allows"
 SETTINGS = {
-    "none": NONE,
-    "no two alike": Variety(),
-    **{f"no two alike, weight {weight:g}": Variety(weight) for weight in (0.05, 0.1, 0.2, 0.4)},
-    "no two alike, one of a category": Variety(same_category=1),
+    "none": Shown(NONE),
+    "no two alike": Shown(Variety()),
+    **{f"no two alike, weight {weight:g}": Shown(Variety(weight)) for weight in (0.05, 0.1, 0.2, 0.4)},
+    "no two alike, one of a category": Shown(Variety(same_category=1)),
+    **{f"no two alike, rotation {number}": Shown(Variety(), Rotation(number)) for number in (2, 5, 10)},
 }
 _EARLIER_SHRINK = 100.0
 

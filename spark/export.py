@@ -72,7 +72,7 @@ def recommendations(spark: SparkSession, store: ObjectStore, settings: JobSettin
     known = spark.read.parquet(s3a_url(store, f"{folder_of(version)}known_purchases")).select("user_id")
     now_ms = time.time_ns() // 1_000_000
     spread = known.repartition(settings.spark_shuffle_partitions, "user_id").sortWithinPartitions("user_id")
-    return spread.mapInArrow(answering(settings, settings.variety, version, k, now_ms), ddl(COLUMNS))
+    return spread.mapInArrow(answering(settings, settings.variety, settings.rotation, version, k, now_ms), ddl(COLUMNS))
 
 
 def _parquet(rows: DataFrame, url: str) -> None:

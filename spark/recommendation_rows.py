@@ -12,6 +12,7 @@ from recsys.answers import Answer
 from recsys.catalogue import Filters
 from recsys.model import Model, load_model
 from recsys.recommender import Recommender
+from recsys.rotation import Rotation
 from recsys.variety import Variety
 from services.common.model_registry import folder_of
 from services.common.money import format_cents
@@ -45,7 +46,7 @@ Batches = Iterator[pa.RecordBatch]
 
 
 def answering(
-    settings: S3Settings, variety: Variety, version: str, k: int, now_ms: int
+    settings: S3Settings, variety: Variety, rotation: Rotation, version: str, k: int, now_ms: int
 ) -> Callable[[Batches], Batches]:
     """A function for `mapInArrow`: batches of (user_id: string) → batches of `COLUMNS`.
 
@@ -53,7 +54,7 @@ def answering(
     """
 
     def answer(batches: Batches) -> Batches:
-        recommender = _recommender(_Key(settings), version, variety)
+        recommender = _recommender(_Key(settings), version, variety, rotation)
         for batch in batches:
             users = [str(user) for user in batch.column(0).to_pylist()]
             for start in range(0, len(users), _CUSTOMERS):
@@ -77,13 +78,13 @@ class _Key:
 
 
 @lru_cache(maxsize=1)
-def _recommender(key: _Key, version: str, variety: Variety) -> Recommender:
+def _recommender(key: _Key, version: str, variety: Variety, rotation: Rotation) -> Recommender:
     store = ObjectStore(key.settings)
     try:
         model = load_model(store, folder_of(version).removesuffix("/"), version)
     finally:
         store.close()
-    return Recommender(model, model.live_state(), variety=variety)
+    return Recommender(model, model.live_state(), variety=variety, rotation=rotation)
 
 
 def rows_of(recommender: Recommender, users: Sequence[str], k: int, now_ms: int) -> Iterator[Row]:

@@ -63,9 +63,10 @@ def product_page(shop: Shop, products: int) -> str:
     for product in _best_of_categories(shop, products):
         allowed = shop.on_sale.copy()
         allowed[product] = False
-        like = shop.likeness.substitutes(product, _SHOWN, allowed).ranked.rows
         found = shop.likeness.complements(product, POOL, allowed, pairs)
         together = shop.ranker.varied(found, _SHOWN, Variety()).ranked.rows
+        allowed[together] = False  # as in an answer, no product is both
+        like = shop.likeness.substitutes(product, _SHOWN, allowed).ranked.rows
         described = [f"{_described(catalogue, row)} ({pairs.together(product, row):,})" for row in together.tolist()]
         names = [_described(catalogue, row) for row in like.tolist()]
         rows.append(f"| {_described(catalogue, product)} | {'<br>'.join(names)} | {'<br>'.join(described)} |")

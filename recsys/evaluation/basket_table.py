@@ -15,7 +15,7 @@ from recsys.decayed_counts import HOUR_MS
 from recsys.evaluation.baskets import BasketProtocol, BasketQuestion, each_basket_question
 from recsys.evaluation.training_view import TrainingView
 from recsys.live_state import LiveState
-from recsys.topk import Allowed, Float64s, Int64s
+from recsys.topk import Allowed, Float64s, Int64s, largest_above_zero
 
 HALF_LIVES_H = (6.0, 24.0, 168.0, 720.0)
 """Half-lives of the live counts in a table."""
@@ -103,8 +103,8 @@ def _question(one: BasketQuestion, live: LiveState, protocol: BasketProtocol) ->
     allowed[one.basket] = False
     counts = np.array([live.trend(hours * HOUR_MS, one.at_ms) for hours in HALF_LIVES_H])
     kinds = ((live.order_pairs, 0.5), (live.order_pairs, 0.0), (live.neighbours, 0.5))
-    found = [_best(_strength(known, one.basket, balance, allowed), BY_PAIRS) for known, balance in kinds]
-    found += [_best(np.where(allowed, merit, 0.0), BY_POPULARITY) for merit in counts]
+    found = [largest_above_zero(_strength(known, one.basket, balance, allowed), BY_PAIRS) for known, balance in kinds]
+    found += [largest_above_zero(np.where(allowed, merit, 0.0), BY_POPULARITY) for merit in counts]
     rows = np.unique(np.concatenate(found))
     hit = np.searchsorted(rows, one.target)
     if hit == len(rows) or rows[hit] != one.target:
@@ -118,13 +118,6 @@ def _question(one: BasketQuestion, live: LiveState, protocol: BasketProtocol) ->
 def _strength(known: Neighbours, basket: Int64s, balance: float, allowed: Allowed) -> Float64s:
     pairs = known.weights_each(basket, 20.0, balance)
     return np.where(allowed, np.bincount(pairs.neighbours, pairs.weights, minlength=len(allowed)), 0.0)
-
-
-def _best(merit: Float64s, n: int) -> Int64s:
-    """The `n` rows of highest merit, only those with merit above 0."""
-    n = min(n, len(merit))
-    rows = np.argpartition(merit, -n)[-n:].astype(np.int64)
-    return rows[merit[rows] > 0]
 
 
 def _links(known: Neighbours, basket: Int64s, place_of: Int64s) -> Float64s:

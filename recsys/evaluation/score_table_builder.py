@@ -13,7 +13,7 @@ from recsys.evaluation.training_view import TrainingView
 from recsys.purchase_history import History
 from recsys.score_weights import ScoreWeights
 from recsys.scorer import ComposedScorer, TrainedParts
-from recsys.topk import Float64s, Int64s
+from recsys.topk import Float64s, Int64s, largest_above_zero
 
 RISING_H = ((12.0, 2160.0), (24.0, 2160.0), (168.0, 2160.0))
 """Short and long half-lives whose comparison finds products that sell better than before."""
@@ -125,7 +125,7 @@ class _QuestionBuilder:
             np.concatenate(
                 (
                     self._popular_candidates(counts, now_ms),
-                    *(_best(scores, FACTOR_CANDIDATES) for scores in factors if scores.any()),
+                    *(largest_above_zero(scores, FACTOR_CANDIDATES) for scores in factors if scores.any()),
                     self._co_purchase_candidates(neighbours, allowed),
                     self._category_candidates(newest, counts, allowed),
                 )
@@ -160,7 +160,9 @@ class _QuestionBuilder:
             logs = dict(zip(self._half_lives_h, np.log1p(counts), strict=True))
             risen = [logs[short] - 0.4 * logs[long] for short, long in RISING_H]
             merits = (*counts, *risen, self._popularity)
-            self._popular = np.unique(np.concatenate([_best(merit, POPULAR_CANDIDATES) for merit in merits]))
+            self._popular = np.unique(
+                np.concatenate([largest_above_zero(merit, POPULAR_CANDIDATES) for merit in merits])
+            )
             self._popular_ms = now_ms
         return self._popular
 
@@ -168,27 +170,19 @@ class _QuestionBuilder:
         strength = np.zeros(len(allowed))
         for rows, together, own, others in neighbours:
             strength[rows] += together / np.sqrt((own + 10) * (others + 10))
-        return _best(np.where(allowed, strength, 0.0), CO_PURCHASE_CANDIDATES)
+        return largest_above_zero(np.where(allowed, strength, 0.0), CO_PURCHASE_CANDIDATES)
 
     def _category_candidates(self, newest: History, counts: Float64s, allowed: Flags) -> Int64s:
         if not len(newest) or not self._unknown:
             return np.empty(0, np.int64)
         leaning = self._categories.user_affinity(newest.rows, np.ones(len(newest)))
         merit = np.append(leaning, 0.0)[self._category_of] * self._categories.shares(counts[4])
-        return _best(np.where(allowed, merit, 0.0), CATEGORY_CANDIDATES)
+        return largest_above_zero(np.where(allowed, merit, 0.0), CATEGORY_CANDIDATES)
 
     def _totals(self, counts: Float64s) -> Float64s:
         totals = np.bincount(self._category_of, counts, minlength=self._unknown + 1).astype(np.float64)
         totals[self._unknown] = 0.0
         return totals
-
-
-def _best(merit: Float64s, n: int) -> Int64s:
-    """The `n` rows of highest merit, only those with merit above 0."""
-    if n < len(merit):
-        rows: Int64s = np.argpartition(merit, -n)[-n:].astype(np.int64)
-        return rows[merit[rows] > 0]
-    return np.flatnonzero(merit > 0).astype(np.int64)
 
 
 def _links(neighbours: list[NeighbourCounts], age_ms: Int64s, rows: Int64s, products: int) -> tuple[Int64s, Float64s]:

@@ -1,6 +1,7 @@
-"""What variety costs: the same answers at several settings of variety, on the orders of known customers."""
+"""What variety and rotation cost: the same answers at several settings, on the orders of known customers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,11 +17,28 @@ from recsys.evaluation.rolling import (
     time_since_last_purchase,
 )
 from recsys.evaluation.training_view import TrainingView
+from recsys.rotation import NO_ROTATION, Rotation, resting
 from recsys.scorer import ComposedScorer
-from recsys.topk import Float64s
+from recsys.topk import Float64s, Ranked
 from recsys.variety import POOL, Variety, VarietyRanker
 
 CARDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A setting of what is shown."""
+
+    variety: Variety
+    rotation: Rotation = NO_ROTATION
+
+    def left(self, pool: Ranked, ids: Sequence[str], customer: str, now_ms: int) -> Ranked:
+        """What does not rest of a pool, where a visit shows CARDS products."""
+        near = CARDS + self.rotation.resting
+        best = Ranked(pool.rows[:near], pool.scores[:near])
+        rest = resting(best, ids[:near], CARDS, self.rotation.visit(customer, now_ms))
+        kept = ~np.isin(pool.rows, rest)
+        return Ranked(pool.rows[kept], pool.scores[kept])
 
 
 def evaluate_variety(
@@ -28,7 +46,7 @@ def evaluate_variety(
     until_ms: int,
     scorer: ComposedScorer,
     ranker: VarietyRanker,
-    settings: Mapping[str, Variety],
+    settings: Mapping[str, Shown],
     protocol: EvaluationProtocol,
 ) -> Answers:
     """The answers at each setting, from one pool a question; all follow the orders up to `until_ms`."""
@@ -41,9 +59,11 @@ def evaluate_variety(
             allowed[one.history.rows] = False
         shared = scorer.shared_scores(live, one.at_ms)
         pool = next(scorer.top_k_each([scorer.customer(one.history)], live, shared, POOL, [allowed]))
+        ids = [view.log.products[row] for row in pool.rows.tolist()]
         shown = []
         for setting in settings.values():
-            rows = ranker.varied(pool, K, setting).ranked.rows if setting.is_on else pool.rows[:K]
+            left = setting.left(pool, ids, one.customer, one.at_ms)
+            rows = ranker.varied(left, K, setting.variety).ranked.rows if setting.variety.is_on else left.rows[:K]
             shown.append(np.pad(rows.astype(np.int32), (0, K - len(rows)), constant_values=NOTHING_LEFT))
         recorder.add(one.at_ms, time_since_last_purchase(one.history, one.at_ms), one.targets, on_sale, shown)
     return recorder.answers()

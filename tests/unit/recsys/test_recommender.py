@@ -16,8 +16,9 @@ from recsys.decayed_counts import DAY_MS, HOUR_MS
 from recsys.live_state import Purchase
 from recsys.model import load_model
 from recsys.recommender import Recommender
+from recsys.rotation import Rotation
 from recsys.score_weights import DecayTerm, ScoreWeights
-from recsys.variety import Variety
+from recsys.variety import NONE, Variety
 from tests.support.models import CUT_OFF_MS, MODELS, ModelSpec, Objects, Product, checkerboard, publish, trained
 
 CLOCK_MS = CUT_OFF_MS + 3600 * DAY_MS  # the shop's purchases are of another decade
@@ -470,6 +471,61 @@ def test_a_pool_without_enough_categories_is_enlarged() -> None:
     assert shown(board, answer) == ["p90", "p00", "p05"], (
         "the best three are p90, p00 and p02, of one category with p00"
     )
+
+
+def test_a_filter_whose_products_are_all_alike_does_not_cost_a_search_of_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recommender, "MOST", 2)
+    board, asked = varied(Variety(alike=False, same_category=1)), list[int]()
+    best = recommender.ComposedScorer.top_k_each
+
+    def counting(scorer: object, customers: object, live: object, shared: object, k: int, allowed: object) -> object:
+        asked.append(k)
+        return best(scorer, customers, live, shared, k, allowed)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(recommender.ComposedScorer, "top_k_each", counting)
+    alike = Filters(exclude=("p90", "p01", "p03", "p05", "p07"))
+    assert shown(board, for_user(board, "nobody", 2, alike)) == ["p00", "p02"]
+    assert set(asked) == {2}, "without the bound it would go on to 16"
+
+
+def rotated(resting: int, variety: Variety = NONE) -> Recommender:
+    board = composed(only(popularity=1.0))
+    return Recommender(board.model, board.model.live_state(), variety=variety, rotation=Rotation(resting))
+
+
+def test_a_customer_sees_the_same_during_a_visit_and_other_good_products_later() -> None:
+    board, best = rotated(2), for_user(rotated(0), "u01", 4)
+    days = [CLOCK_MS + day * DAY_MS for day in range(40)]
+    answers = [for_user(board, "u01", 2, now_ms=now_ms) for now_ms in days]
+    assert {len(answer.picks) for answer in answers} == {2}
+    seen = {pick.product for answer in answers for pick in answer.picks}
+    assert seen == {pick.product for pick in best.picks}, "the best four, and nothing else"
+    assert answers == [for_user(board, "u01", 2, now_ms=now_ms) for now_ms in days], "the visit decides, nothing else"
+    assert len({answer.picks for answer in answers}) > 3
+    scores = {pick.product: pick.score for pick in best.picks}
+    assert all(pick.score == scores[pick.product] for answer in answers for pick in answer.picks)
+    assert all(answer.picks[0].score >= answer.picks[1].score for answer in answers)
+
+
+def test_unknown_customers_and_baskets_get_the_best() -> None:
+    board, still = rotated(2), rotated(0)
+    assert for_user(board, "nobody", 2) == for_user(still, "nobody", 2)
+    assert for_basket(board, ["p00"], 2) == for_basket(still, ["p00"], 2)
+
+
+def test_rotation_keeps_the_rules_of_variety_and_a_batch_equals_its_single_answers() -> None:
+    board = rotated(1, Variety(alike=False, same_category=1))
+    users = [f"u{number:02d}" for number in range(8)]
+    answers = board.for_users(users, 2, ANY, CLOCK_MS)
+    assert answers == [for_user(board, user, 2) for user in users]
+    categories = board.model.catalogue.categories
+    assert all(len({categories[pick.product] for pick in answer.picks}) == 2 for answer in answers)
+
+
+def test_where_there_are_no_more_than_k_products_none_rests() -> None:
+    assert for_user(rotated(5), "u01", 100).picks == for_user(rotated(0), "u01", 100).picks
 
 
 def test_with_variety_a_batch_equals_its_single_answers() -> None:

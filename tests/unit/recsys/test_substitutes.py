@@ -85,3 +85,25 @@ def test_factors_are_compared_by_what_they_do_not_all_have_in_common() -> None:
     assert likes[2] < 0
     assert likes[3] == likes[4] == 0
     assert centred(np.zeros((0, 2), np.float32), 2).shape == (2, 2)
+
+
+def test_popular_products_do_not_push_out_what_is_alike_in_part() -> None:
+    """A product of the same parent category, bought with the same things, is behind 300 that sell better."""
+    many, asked, alike, together = 400, 0, 399, 398
+    codes = ["drinks.cola", "drinks.tea", "snacks"]
+    category = np.full(many, 2, np.int32)
+    category[[asked, alike]] = 0, 1
+    none = Labels(np.zeros(many, np.int32), [""])
+    columns = ProductColumns(none, Labels(category, codes), none, np.full(many, 100))
+    catalogue = Catalogue([f"p{number:03d}" for number in range(many)], many, columns)
+    vectors = np.zeros((many, 2), np.float32)
+    vectors[1:300] = 0.02  # hardly alike, and best sellers
+    vectors[asked] = 1.0
+    counts = np.zeros((many, many), np.int32)
+    counts[[asked, alike], together] = counts[together, [asked, alike]] = 10
+    owners, rows = np.nonzero(counts)
+    starts = np.concatenate(([0], np.cumsum(np.bincount(owners, minlength=many)))).astype(np.int64)
+    orders = CoPurchases(starts, rows.astype(np.int32), counts[owners, rows], np.full(many, 20, np.int64))
+    popularity = np.where(np.arange(many) < 300, 1000.0, 0.0)
+    found = ProductLikeness(catalogue, vectors, orders, popularity).substitutes(asked, 1, np.arange(many) != asked)
+    assert found.ranked.rows.tolist() == [alike]

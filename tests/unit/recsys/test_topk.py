@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.topk import Allowed, Float32s, InnerProductIndex, unit_vectors
+from recsys.topk import Allowed, Float32s, InnerProductIndex, largest, largest_above_zero, unit_vectors
 
 
 def everything(rows: int) -> Allowed:
@@ -112,3 +112,11 @@ def test_an_index_without_rows_answers_nothing() -> None:
 def test_unit_vectors_have_length_one_and_zero_stays_zero() -> None:
     units = unit_vectors(np.array([[3, 4], [0, 0], [0, -2]], dtype=np.float32))
     assert units == pytest.approx(np.array([[0.6, 0.8], [0, 0], [0, -1]]))
+
+
+@given(st.lists(st.integers(-2, 3), max_size=30), st.integers(1, 35))
+def test_the_largest_are_those_of_a_sort_and_of_equal_ones_the_first(scores: list[int], n: int) -> None:
+    merit = np.array(scores, np.float64)
+    expected = sorted(sorted(range(len(scores)), key=lambda place: (-scores[place], place))[:n])
+    assert largest(merit, n).tolist() == expected
+    assert largest_above_zero(merit, n).tolist() == [place for place in expected if scores[place] > 0]

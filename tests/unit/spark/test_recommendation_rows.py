@@ -7,6 +7,7 @@ from recsys.catalogue import Filters
 from recsys.live_state import LiveState
 from recsys.model import Model, load_model
 from recsys.recommender import Recommender
+from recsys.rotation import Rotation
 from recsys.variety import Variety
 from services.common.settings import S3Settings
 from spark import recommendation_rows
@@ -47,24 +48,25 @@ def test_the_numbers_are_the_recommender_s() -> None:
     assert found == expected
 
 
-def test_an_export_has_the_variety_of_the_recommender(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_has_the_variety_and_the_rotation_of_the_recommender(monkeypatch: pytest.MonkeyPatch) -> None:
     class Store(Objects):
         def close(self) -> None:
             """There is nothing to close."""
 
     store = Store()
     write_model(store, checkerboard())
-    asked: list[Variety] = []
+    asked: list[Variety | Rotation] = []
 
-    def recording(model: Model, live: LiveState, *, variety: Variety) -> Recommender:
-        asked.append(variety)
-        return Recommender(model, live, variety=variety)
+    def recording(model: Model, live: LiveState, *, variety: Variety, rotation: Rotation) -> Recommender:
+        asked.extend((variety, rotation))
+        return Recommender(model, live, variety=variety, rotation=rotation)
 
     monkeypatch.setattr(recommendation_rows, "ObjectStore", lambda settings: store)
     monkeypatch.setattr(recommendation_rows, "Recommender", recording)
     users, varied = pa.RecordBatch.from_pydict({"user_id": ["u02", "u03"]}), Variety(same_category=1)
-    (rows,) = answering(S3Settings(s3_bucket="export-with-variety"), varied, VERSION, 3, NOW_MS)(iter([users]))
-    assert (rows.num_rows, asked) == (6, [varied])
+    settings, rotation = S3Settings(s3_bucket="export-with-variety"), Rotation(2)
+    (rows,) = answering(settings, varied, rotation, VERSION, 3, NOW_MS)(iter([users]))
+    assert (rows.num_rows, asked) == (6, [varied, rotation])
 
 
 def test_a_batch_without_rows_has_the_columns() -> None:
