@@ -96,7 +96,7 @@ class SessionKnn(ComposedScorer):
             return scores
         sessions, places = np.unique(np.concatenate(found), return_inverse=True)
         steps = np.repeat(np.arange(len(asked)), [len(each) for each in found])
-        similarity = np.bincount(places, 1 - steps / len(asked))
+        similarity = np.bincount(places, 1 - steps / len(asked)).astype(np.float64)
         newest_shared = np.full(len(sessions), LENGTH)
         np.minimum.at(newest_shared, places, steps)
         # The newest sessions have the lowest numbers, which `unique` puts first.
