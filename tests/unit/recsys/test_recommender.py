@@ -18,6 +18,7 @@ from recsys.model import load_model
 from recsys.recommender import Recommender
 from recsys.rotation import Rotation
 from recsys.score_weights import DecayTerm, ScoreWeights
+from recsys.scorer import ComposedScorer
 from recsys.variety import NONE, Variety
 from tests.support.models import CUT_OFF_MS, MODELS, ModelSpec, Objects, Product, checkerboard, publish, trained
 
@@ -478,13 +479,13 @@ def test_a_filter_whose_products_are_all_alike_does_not_cost_a_search_of_everyth
 ) -> None:
     monkeypatch.setattr(recommender, "MOST", 2)
     board, asked = varied(Variety(alike=False, same_category=1)), list[int]()
-    best = recommender.ComposedScorer.top_k_each
+    best = ComposedScorer.top_k_each
 
     def counting(scorer: object, customers: object, live: object, shared: object, k: int, allowed: object) -> object:
         asked.append(k)
         return best(scorer, customers, live, shared, k, allowed)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(recommender.ComposedScorer, "top_k_each", counting)
+    monkeypatch.setattr(ComposedScorer, "top_k_each", counting)
     alike = Filters(exclude=("p90", "p01", "p03", "p05", "p07"))
     assert shown(board, for_user(board, "nobody", 2, alike)) == ["p00", "p02"]
     assert set(asked) == {2}, "without the bound it would go on to 16"

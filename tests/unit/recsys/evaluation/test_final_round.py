@@ -1,6 +1,7 @@
 """The final round on windows of a small shop, and what customers who were away get."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,12 +78,13 @@ def test_without_a_question_other_shops_are_all_that_is_known() -> None:
     class Empty(Window):
         def answers(self, candidates: Sequence[ScoreWeights], title: str) -> Answers:
             none = super().answers(candidates, title)
-            return Answers(
-                none.methods,
-                *(each[:0] for each in (none.at_ms, none.gap_ms, none.targets)),
-                none.shown[:, :0],
-                none.hits[:, :0],
-                none.candidates,
+            return replace(
+                none,
+                at_ms=none.at_ms[:0],
+                gap_ms=none.gap_ms[:0],
+                targets=none.targets[:0],
+                shown=none.shown[:, :0],
+                hits=none.hits[:, :0],
             )
 
     finals = round_of(Empty([(1, 1), (1, 1)]))
