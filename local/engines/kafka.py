@@ -4,8 +4,10 @@ import asyncio
 import base64
 import subprocess
 import uuid
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -50,10 +52,21 @@ class KafkaEngine(Engine):
     def _program(self) -> Program:
         java = self._java()
         config = self.folder / "server.properties"
-        config.write_text(server_properties(self.folder / "log", self.port, inner_ports(1, self.port)[0]))
+        controller_port, *_ = inner_ports(1, self.port)
+        config.write_text(
+            server_properties(self.folder / "log", self.port, controller_port, self._more_properties(controller_port))
+        )
         if not (self.folder / "log" / "meta.properties").exists():
             self._format(java, config)
         return Program(self.name, [*java, "kafka.Kafka", str(config)], self.log, self.folder, grace_s=30)
+
+    def _more_properties(self, controller_port: int) -> Mapping[str, str]:
+        """Properties beyond those of `server_properties`, or in their place."""
+        return {}
+
+    def _format_options(self) -> Sequence[str]:
+        """Options of the storage tool, such as `--add-scram`."""
+        return ()
 
     def _java(self) -> list[str]:
         if not any(self._jars.glob("kafka_*.jar")):
@@ -76,7 +89,8 @@ class KafkaEngine(Engine):
         ]
 
     def _format(self, java: list[str], config: Path) -> None:
-        command = [*java, "kafka.tools.StorageTool", "format", "--config", str(config), "--cluster-id", _cluster_id()]
+        tool = [*java, "kafka.tools.StorageTool", "format", "--config", str(config)]
+        command = [*tool, "--cluster-id", _cluster_id(), *self._format_options()]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
         if answer.returncode:
             raise RuntimeError(f"Kafka's storage could not be formatted:\n{answer.stdout}{answer.stderr}")
@@ -85,8 +99,10 @@ class KafkaEngine(Engine):
         return is_listening(self.port) and asyncio.run(_has_broker(self.address))
 
 
-def server_properties(data: Path, port: int, controller_port: int) -> str:
-    """The configuration of the single node. What is not named has Kafka's default."""
+def server_properties(
+    data: Path, port: int, controller_port: int, more: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """The configuration of the single node: ours, then `more`. What is not named has Kafka's default."""
     properties = {
         "process.roles": "broker,controller",
         "node.id": "1",
@@ -111,7 +127,7 @@ def server_properties(data: Path, port: int, controller_port: int) -> str:
         # No second consumer to wait for on one machine.
         "group.initial.rebalance.delay.ms": "0",
     }
-    return "".join(f"{name}={value}\n" for name, value in properties.items())
+    return "".join(f"{name}={value}\n" for name, value in {**properties, **more}.items())
 
 
 @cache

@@ -13,10 +13,11 @@ from faust.types import TP, AppT, EventT, StreamT
 from yarl import URL
 
 from services.aggregator.applier import Applier
+from services.aggregator.credentials import broker_credentials
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.transport import BatchConsumer, BatchTransport, FetchedBatch
 from services.common.dlq_limits import TooManyInvalidRecords
-from services.common.kafka import MskTokenProvider, metadata_max_age_ms
+from services.common.kafka import metadata_max_age_ms
 from services.common.metrics import (
     AGGREGATOR_APPLIED_TIMESTAMP,
     AGGREGATOR_BATCH_RECORDS,
@@ -160,7 +161,7 @@ def _faust(settings: AggregatorSettings) -> AppT:
     app = _App(
         settings.aggregator_group,
         broker=f"kafka://{settings.kafka_bootstrap.replace(',', ';')}",
-        broker_credentials=_credentials(settings),
+        broker_credentials=broker_credentials(settings),
         broker_session_timeout=settings.aggregator_session_timeout_s,
         broker_heartbeat_interval=settings.aggregator_session_timeout_s / HEARTBEATS_A_SESSION,
         consumer_group_instance_id=settings.aggregator_instance,
@@ -227,13 +228,3 @@ class LagReporter:
         self._health.report("events_per_second", round(self._records / (now - self._since), 1))
         self._health.report("lag", sum(self._lag.values()))
         self._records, self._since = 0, now
-
-
-def _credentials(settings: AggregatorSettings) -> Any:
-    if settings.kafka_security == "plaintext":
-        return None
-    import ssl  # noqa: PLC0415
-
-    return faust.auth.OAuthCredentials(
-        oauth_cb=MskTokenProvider(settings.aws_region), ssl_context=ssl.create_default_context()
-    )

@@ -1,11 +1,11 @@
-"""Shared by all aiokafka clients: options (plaintext on one machine, IAM over TLS on MSK), start and stop."""
+"""Shared by all aiokafka clients, Faust's too: how brokers are reached, start and stop."""
 
 import asyncio
 import logging
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, ProducerClosed
 
 from services.common.settings import KafkaSettings
+from services.common.tls import client_context
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,17 @@ class MskTokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka
         return str(token)
 
 
+class FileTokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is untyped
+    """The token that a file holds now. aiokafka asks for it at each connection, and brokers end those that expire."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def token(self) -> str:
+        """The token. Raises OSError, which counts as a broker that cannot be reached."""
+        return (await asyncio.to_thread(self._path.read_text)).strip()
+
+
 def metadata_max_age_ms(settings: KafkaSettings) -> int:
     """How old a client's list of partitions may become."""
     return int(settings.kafka_metadata_seconds * 1000)
@@ -50,18 +62,42 @@ def metadata_max_age_ms(settings: KafkaSettings) -> int:
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
     """Keyword arguments for AIOKafkaProducer, AIOKafkaConsumer and AIOKafkaAdminClient."""
-    options: dict[str, Any] = {
+    return {
         "bootstrap_servers": settings.kafka_bootstrap,
         "metadata_max_age_ms": metadata_max_age_ms(settings),
+        **security_options(settings),
     }
-    if settings.kafka_security == "msk_iam":
-        options |= {
-            "security_protocol": "SASL_SSL",
-            "sasl_mechanism": "OAUTHBEARER",
-            "sasl_oauth_token_provider": MskTokenProvider(settings.aws_region),
-            "ssl_context": ssl.create_default_context(),
-        }
-    return options
+
+
+def security_options(settings: KafkaSettings) -> dict[str, Any]:
+    """Those of `client_options` that say how a broker is trusted, and who asks."""
+    context = {"ssl_context": client_context(settings.kafka_tls_files)} if settings.kafka_tls else {}
+    match settings.kafka_security:
+        case "plaintext":
+            return {}
+        case "tls":
+            return {"security_protocol": "SSL", **context}
+        case "msk_iam":
+            return {"security_protocol": "SASL_SSL", **context, **_bearer(MskTokenProvider(settings.aws_region))}
+        case "sasl_tls":
+            return {"security_protocol": "SASL_SSL", **context, **_sasl(settings)}
+        case "sasl_plaintext":
+            return {"security_protocol": "SASL_PLAINTEXT", **_sasl(settings)}
+
+
+def _sasl(settings: KafkaSettings) -> dict[str, Any]:
+    if settings.kafka_token_file is not None and settings.kafka_sasl_mechanism == "OAUTHBEARER":
+        return _bearer(FileTokenProvider(settings.kafka_token_file))
+    password = settings.kafka_password
+    return {
+        "sasl_mechanism": settings.kafka_sasl_mechanism,
+        "sasl_plain_username": settings.kafka_user,
+        "sasl_plain_password": password.get_secret_value() if password else None,
+    }
+
+
+def _bearer(provider: AbstractTokenProvider) -> dict[str, Any]:
+    return {"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": provider}
 
 
 def producer_options(settings: KafkaSettings) -> dict[str, Any]:

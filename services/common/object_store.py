@@ -39,6 +39,7 @@ class ObjectStore:
             "s3",
             endpoint_url=settings.s3_endpoint,
             region_name=settings.aws_region,
+            verify=str(settings.s3_ca_file) if settings.s3_ca_file else None,
             aws_access_key_id=settings.s3_access_key,
             aws_secret_access_key=secret.get_secret_value() if secret else None,
             config=Config(

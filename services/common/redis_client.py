@@ -18,8 +18,18 @@ _TIMEOUTS = {"socket_connect_timeout": 3.0, "socket_timeout": 10.0}
 def connect(settings: RedisSettings, **options: Any) -> RedisClient:
     """A client that connects on first use. `options`: keyword arguments of `Redis.from_url`."""
     kind: type[Redis] | type[RedisCluster] = RedisCluster if settings.redis_cluster else Redis
-    client: RedisClient = kind.from_url(settings.redis_url, **{**_TIMEOUTS, **options})
+    client: RedisClient = kind.from_url(settings.redis_url, **{**_TIMEOUTS, **tls_options(settings), **options})
     return client
+
+
+def tls_options(settings: RedisSettings) -> dict[str, str]:
+    """Keyword arguments of `from_url` for TLS; none where the URL asks for none.
+
+    A connection reads the files when it opens first, so renewed ones count as the pool opens others.
+    """
+    files = settings.redis_tls_files
+    given = {"ssl_ca_certs": files.ca, "ssl_certfile": files.cert, "ssl_keyfile": files.key}
+    return {name: str(path) for name, path in given.items() if path is not None}
 
 
 async def reconnect(client: RedisClient) -> None:

@@ -6,15 +6,18 @@ Every field is set by `TILLSTREAM_<FIELD>`, e.g. `TILLSTREAM_KAFKA_BOOTSTRAP=bro
 import re
 from decimal import Decimal
 from functools import cached_property
-from typing import Annotated, Literal
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.common.event_rules import EventRules
 from services.common.line_totals import DEFAULT_MAX_LINE_CENTS
 from services.common.spellings import NO_CUSTOMER, placeholders
+from services.common.tls import BadTlsFiles, TlsFiles, client_context
 
 _PREFIX = "TILLSTREAM_"
 
@@ -81,11 +84,26 @@ class BuildSettings(Settings):
     commit: str = Field(default="", description="the commit that the image was built from")
 
 
+KafkaSecurity = Literal["plaintext", "tls", "sasl_plaintext", "sasl_tls", "msk_iam"]
+SaslMechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "OAUTHBEARER"]
+
+
 class KafkaSettings(Settings):
-    """Brokers, security protocol (plaintext on one machine, IAM over TLS on MSK) and topics."""
+    """Brokers, how they are reached (plaintext on one machine, IAM over TLS on MSK) and topics."""
 
     kafka_bootstrap: Brokers = "127.0.0.1:9092"
-    kafka_security: Literal["plaintext", "msk_iam"] = "plaintext"
+    kafka_security: KafkaSecurity = "plaintext"
+    # For sasl_plaintext and sasl_tls. OAUTHBEARER sends the token of a file, read anew for each connection, so that
+    # whatever renews the file needs no restart; the others a user and a password.
+    kafka_sasl_mechanism: SaslMechanism = "SCRAM-SHA-512"
+    kafka_user: str | None = None
+    kafka_password: SecretStr | None = None
+    kafka_token_file: Path | None = None
+    # PEM files for TLS: who signs the brokers' certificates (default: the system's authorities), and the client's own
+    # certificate and key where the brokers ask for one. Renewed files count from the next connection on.
+    kafka_ca_file: Annotated[Path | None, _empty_is_none] = None
+    kafka_cert_file: Annotated[Path | None, _empty_is_none] = None
+    kafka_key_file: Annotated[Path | None, _empty_is_none] = None
     # How soon every client notices new partitions, in seconds. Kafka's own default is five minutes.
     kafka_metadata_seconds: float = Field(default=20.0, gt=0, le=300)
     aws_region: str = "eu-central-1"
@@ -94,13 +112,83 @@ class KafkaSettings(Settings):
     recommendations_topic: str = "recommendations"
     products_topic: str = "products"
 
+    @property
+    def kafka_tls_files(self) -> TlsFiles:
+        """The PEM files together."""
+        return TlsFiles(self.kafka_ca_file, self.kafka_cert_file, self.kafka_key_file)
+
+    @property
+    def kafka_tls(self) -> bool:
+        """Whether the brokers are reached by TLS."""
+        return self.kafka_security in ("tls", "sasl_tls", "msk_iam")
+
+    @model_validator(mode="after")
+    def _kafka_can_be_reached(self) -> Self:
+        _require_usable("TILLSTREAM_KAFKA_", self.kafka_tls_files, self.kafka_tls, "KAFKA_SECURITY of TLS")
+        if self.kafka_security not in ("sasl_plaintext", "sasl_tls"):
+            return self
+        if self.kafka_sasl_mechanism == "OAUTHBEARER":
+            if self.kafka_token_file is None:
+                raise ValueError("OAUTHBEARER needs TILLSTREAM_KAFKA_TOKEN_FILE")
+        elif not self.kafka_user or self.kafka_password is None:
+            raise ValueError(f"{self.kafka_sasl_mechanism} needs TILLSTREAM_KAFKA_USER and TILLSTREAM_KAFKA_PASSWORD")
+        if self.kafka_security == "sasl_plaintext" and self.kafka_sasl_mechanism in ("PLAIN", "OAUTHBEARER"):
+            _require_loopback(self.kafka_bootstrap, self.kafka_sasl_mechanism)
+        return self
+
+
+def _require_usable(prefix: str, files: TlsFiles, tls: bool, needed: str) -> None:
+    """Raises ValueError for files that cannot be loaded, and for files that would not be used."""
+    if files and not tls:
+        raise ValueError(f"{prefix}CA_FILE, {prefix}CERT_FILE and {prefix}KEY_FILE need a {needed}")
+    if files:
+        try:
+            client_context(files)
+        except BadTlsFiles as error:
+            raise ValueError(f"{prefix}*_FILE: {error}") from None
+
+
+def _require_loopback(brokers: str, mechanism: str) -> None:
+    hosts = {broker.rpartition(":")[0].strip("[]") for broker in brokers.split(",")}
+    if not all(is_loopback(host) for host in hosts):
+        raise ValueError(
+            f"{mechanism} without TLS shows the secret to everybody between here and the brokers: set "
+            "TILLSTREAM_KAFKA_SECURITY=sasl_tls"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the name or address stands for this machine alone."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
 
 class RedisSettings(Settings):
-    """The Redis of the live tables, and their number of shards."""
+    """The Redis of the live tables, and their number of shards.
+
+    `redis_url` names an ACL user and its password as `rediss://user:password@host:6379/0`; rediss means TLS.
+    """
 
     redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
     redis_cluster: bool = False
+    # PEM files for TLS, as those of Kafka.
+    redis_ca_file: Annotated[Path | None, _empty_is_none] = None
+    redis_cert_file: Annotated[Path | None, _empty_is_none] = None
+    redis_key_file: Annotated[Path | None, _empty_is_none] = None
     shards: int = Field(default=1, ge=1, le=1024)
+
+    @property
+    def redis_tls_files(self) -> TlsFiles:
+        """The PEM files together."""
+        return TlsFiles(self.redis_ca_file, self.redis_cert_file, self.redis_key_file)
+
+    @model_validator(mode="after")
+    def _redis_can_be_reached(self) -> Self:
+        tls = self.redis_url.startswith("rediss://")
+        _require_usable("TILLSTREAM_REDIS_", self.redis_tls_files, tls, "REDIS_URL that begins with rediss://")
+        return self
 
 
 class S3Settings(Settings):
@@ -110,7 +198,15 @@ class S3Settings(Settings):
     s3_bucket: str = "tillstream"
     s3_access_key: str | None = None
     s3_secret_key: SecretStr | None = None
+    # PEM file of the authorities that sign the store's certificate. Default: those that boto3 brings.
+    s3_ca_file: Annotated[Path | None, _empty_is_none] = None
     aws_region: str = "eu-central-1"
+
+    @model_validator(mode="after")
+    def _s3_can_be_reached(self) -> Self:
+        tls = not (self.s3_endpoint or "https://").startswith("http://")
+        _require_usable("TILLSTREAM_S3_", TlsFiles(self.s3_ca_file), tls, "S3_ENDPOINT that begins with https://")
+        return self
 
 
 class ArchiveSettings(Settings):

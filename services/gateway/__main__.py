@@ -8,7 +8,9 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -16,9 +18,11 @@ from fastapi import FastAPI
 
 from services.common.entrypoint import WRONG_SETTINGS, refuse, run_service
 from services.common.telemetry import PortInUse
+from services.common.tls import server_context
 from services.gateway.access.keys import BadKeys, read_keys
 from services.gateway.api.connection import UNSENT_BYTES, ConnectionLimits, LimitedConnection
 from services.gateway.api.fair_share import FairShare
+from services.gateway.api.tls_connection import TlsConnection
 from services.gateway.app import create_app
 from services.gateway.dependencies import Dependencies
 from services.gateway.hooks.intake import hook_secrets
@@ -53,7 +57,8 @@ def _run(settings: GatewaySettings) -> int:
         listener = listen(settings.host, settings.gateway_port)
     except (OSError, BadKeys, BadSecrets) as error:
         return refuse("gateway", WRONG_SETTINGS, str(error))
-    logger.info("serving http://%s:%d", settings.host, settings.gateway_port)
+    scheme = "https" if settings.gateway_files else "http"
+    logger.info("serving %s://%s:%d", scheme, settings.host, settings.gateway_port)
     for caught in (signal.SIGTERM, signal.SIGINT):
         # uvicorn stops on these signals and then raises them again. By then all is closed, so they are ignored.
         signal.signal(caught, lambda *_: None)
@@ -85,8 +90,7 @@ async def _serve(settings: GatewaySettings, listener: socket.socket) -> None:
     app = create_app(settings)
     config = uvicorn.Config(
         app,
-        # uvicorn calls it as the class; the limits are ours.
-        http=partial(LimitedConnection, limits=_limits(settings), share=FairShare(_max_connections(settings))),  # type: ignore[arg-type]
+        http=_protocol(settings),  # type: ignore[arg-type]  # uvicorn calls it as the class
         log_config=None,
         access_log=False,
         server_header=False,
@@ -95,6 +99,20 @@ async def _serve(settings: GatewaySettings, listener: socket.socket) -> None:
         timeout_graceful_shutdown=_FINISH_SECONDS,
     )
     await _Server(config, app, settings.drain_seconds).serve([listener])
+
+
+def _protocol(settings: GatewaySettings) -> Callable[..., asyncio.BaseProtocol]:
+    """Makes the protocol of a connection from uvicorn's arguments: HTTP within our limits, behind TLS if it is set."""
+    places = _max_connections(settings)
+    http = partial(LimitedConnection, limits=_limits(settings), share=FairShare(places))
+    if not settings.gateway_files:
+        return http
+    context, handshakes = server_context(settings.gateway_files), FairShare[TlsConnection](places)
+
+    def behind_tls(**given: Any) -> TlsConnection:
+        return TlsConnection(http(**given), context, settings.head_seconds, handshakes)
+
+    return behind_tls
 
 
 def _limits(settings: GatewaySettings) -> ConnectionLimits:

@@ -58,6 +58,7 @@ from services.gateway.upstreams.job_report import JobReportPoller
 from services.gateway.upstreams.model_registry import ModelListings, Registry
 from services.gateway.upstreams.offsets import OffsetPoller
 from services.gateway.upstreams.recommendations import RecommendationsWithFallback
+from services.gateway.upstreams.recommender_channel import RecommenderAccess
 from services.gateway.upstreams.recommender_client import RecommenderClient, ServingModelPoller
 from services.gateway.upstreams.reconciliation import ReconciliationPoller
 
@@ -170,6 +171,7 @@ def _open_clients(settings: GatewaySettings, stack: AsyncExitStack) -> _Clients:
             settings.recommender_address,
             settings.recommender_deadline_ms,
             settings.recommender_batch_deadline_ms,
+            _recommender_access(settings),
         ),
         event_producer=EventProducer(settings),
         store=ObjectStore(settings),
@@ -183,6 +185,12 @@ def _open_clients(settings: GatewaySettings, stack: AsyncExitStack) -> _Clients:
     stack.callback(clients.s3_threads.shutdown, wait=False, cancel_futures=True)
     stack.callback(clients.admin_threads.shutdown, wait=False, cancel_futures=True)
     return clients
+
+
+def _recommender_access(settings: GatewaySettings) -> RecommenderAccess:
+    token = settings.recommender_token
+    # Of several, the first: the recommender accepts all while one is replaced.
+    return RecommenderAccess(settings.recommender_files, token.get_secret_value().split()[0] if token else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +301,7 @@ def _schedule(settings: GatewaySettings, clients: _Clients, pollers: _Pollers) -
         (pollers.serving_model.refresh, settings.refresh_seconds),
         (pollers.offsets.refresh, settings.refresh_seconds),
         (clients.event_producer.connect, settings.probe_seconds),
+        (clients.recommender.renew, settings.probe_seconds),
         (pollers.system_status.refresh, settings.probe_seconds),
         (pollers.alerts.refresh, settings.probe_seconds),
         (pollers.load.refresh, settings.probe_seconds),

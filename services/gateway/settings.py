@@ -16,10 +16,12 @@ from services.common.settings import (
     S3Settings,
     ServiceSettings,
     ShopSettings,
+    is_loopback,
 )
+from services.common.tls import BadTlsFiles, TlsFiles, client_context, server_context
 from services.gateway.api.hosts import ANY, host_name
 from services.gateway.hooks.delivery import Sale
-from services.gateway.login.settings import LoginSettings, is_loopback
+from services.gateway.login.settings import LoginSettings
 
 
 def _names(text: object) -> object:
@@ -41,6 +43,7 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names), Field(min_
 
 
 Link = Annotated[HttpUrl | None, BeforeValidator(lambda given: given or None)]
+FilePath = Annotated[Path | None, BeforeValidator(lambda given: given or None)]
 
 
 class GatewaySettings(
@@ -74,7 +77,18 @@ class GatewaySettings(
     head_seconds: float = Field(default=10.0, gt=0)
     transfer_seconds: float = Field(default=30.0, gt=0)
 
+    # PEM files of the certificate and the key: with them the port speaks HTTPS. Renewed ones count from the next
+    # connection on.
+    gateway_cert_file: FilePath = None
+    gateway_key_file: FilePath = None
+
     recommender_address: str = "127.0.0.1:50051"
+    # PEM files for TLS to the recommender: who signs its certificate, and the gateway's own for mutual TLS.
+    recommender_ca_file: FilePath = None
+    recommender_cert_file: FilePath = None
+    recommender_key_file: FilePath = None
+    # What the recommender asks for as a bearer token; of several, separated by white space, the first is sent.
+    recommender_token: SecretStr | None = Field(default=None, min_length=16)
     recommender_deadline_ms: int = Field(default=250, ge=1)
     recommender_batch_deadline_ms: int = Field(default=2_000, ge=1)
     # Requests for recommendations in flight, where more come for longer than a burst: the others get 503 at once.
@@ -139,4 +153,32 @@ class GatewaySettings(
         host = host_name((self.page_url or "").partition("://")[2].partition("/")[0])
         if self.oidc_issuer is not None and host not in self.gateway_hosts and ANY not in self.gateway_hosts:
             raise ValueError(f"TILLSTREAM_GATEWAY_HOSTS must have {host}, the host of TILLSTREAM_PAGE_URL")
+        return self
+
+    @property
+    def gateway_files(self) -> TlsFiles:
+        """What the port is served with; none for plain HTTP."""
+        return TlsFiles(None, self.gateway_cert_file, self.gateway_key_file)
+
+    @property
+    def recommender_files(self) -> TlsFiles:
+        """How the recommender is reached by TLS; none for plaintext."""
+        return TlsFiles(self.recommender_ca_file, self.recommender_cert_file, self.recommender_key_file)
+
+    @model_validator(mode="after")
+    def _tls_can_be_used(self) -> Self:
+        for name, files, load in (
+            ("GATEWAY", self.gateway_files, server_context),
+            ("RECOMMENDER", self.recommender_files, client_context),
+        ):
+            try:
+                if files:
+                    load(files)
+            except BadTlsFiles as error:
+                raise ValueError(f"TILLSTREAM_{name}_*_FILE: {error}") from None
+        if self.recommender_files and self.recommender_ca_file is None:
+            raise ValueError("TILLSTREAM_RECOMMENDER_CERT_FILE needs TILLSTREAM_RECOMMENDER_CA_FILE")
+        host = self.recommender_address.rpartition("/")[2].rpartition(":")[0]
+        if self.recommender_token is not None and not self.recommender_files and not is_loopback(host):
+            raise ValueError("TILLSTREAM_RECOMMENDER_TOKEN needs TLS: set TILLSTREAM_RECOMMENDER_CA_FILE")
         return self

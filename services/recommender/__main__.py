@@ -15,7 +15,7 @@ from services.recommender.impressions import ImpressionLog
 from services.recommender.model_loader import ModelLoader
 from services.recommender.model_startup import ModelActivator
 from services.recommender.products import ShopProducts
-from services.recommender.server import RecommenderServer
+from services.recommender.server import RecommenderServer, Wire
 from services.recommender.service import clock_ms
 from services.recommender.serving import Serving
 from services.recommender.settings import RecommenderSettings
@@ -54,7 +54,12 @@ async def serve(settings: RecommenderSettings) -> None:
         lambda: loader.serving,
         settings.recommender_max_concurrent,
         impressions,
-        connection_s=settings.recommender_connection_seconds,
+        wire=Wire(
+            settings.server_files,
+            settings.tokens,
+            settings.recommender_connection_seconds,
+            settings.recommender_reflection,
+        ),
         erased=lambda: erasures.erased,
     )
     async with contextlib.AsyncExitStack() as stack:

@@ -37,10 +37,11 @@ _STATUS: dict[type[Exception], grpc.StatusCode] = {
 
 
 class ErrorAndMetricsInterceptor(aio.ServerInterceptor):
-    """Wraps the unary methods of one gRPC service."""
+    """Wraps the unary methods of one gRPC service. Calls beyond `max_in_flight` are refused at once."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, max_in_flight: int | None = None) -> None:
         self._prefix = f"/{service}/"
+        self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._last_busy_at = 0.0
 
@@ -69,6 +70,8 @@ class ErrorAndMetricsInterceptor(aio.ServerInterceptor):
 
     def _counted(self, behaviour: Behaviour) -> Behaviour:
         async def call(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
+            if self._max_in_flight is not None and self._in_flight >= self._max_in_flight:
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{self._max_in_flight} calls are in flight")
             self._in_flight += 1
             REQUEST_ID.set(valid_request_id(_sent(context, HEADER)))
             try:

@@ -1,9 +1,10 @@
-"""The gRPC server: methods, standard health, reflection."""
+"""The gRPC server: methods, standard health, reflection where it is wanted."""
 
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -12,10 +13,12 @@ from grpc_reflection.v1alpha import reflection
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
 from services.common.erased import Erased
 from services.common.telemetry import PortInUse
+from services.common.tls import NO_TLS, TlsFiles
 from services.recommender.impressions import ImpressionLog
 from services.recommender.interceptors import ErrorAndMetricsInterceptor
 from services.recommender.service import SERVICE_NAME, RecommenderService, clock_ms
 from services.recommender.serving import Serving
+from services.recommender.wire import MAX_WATCHES, BearerInterceptor, BoundedHealth, server_credentials
 
 # By then clients that watch the health use another replica, and no call waits to be accepted.
 _IDLE_S = 0.1
@@ -32,8 +35,27 @@ _OPTIONS = [
     ("grpc.keepalive_permit_without_calls", 1),
 ]
 
+# Calls that are refused, and short ones of the health service.
+_SPARE_CALLS = 64
+
 LIVENESS = ""  # the health service's name for the process as a whole
 _STATUS = health_pb2.HealthCheckResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How clients reach the server. `tls`: files, none for plaintext; `tokens`: one of them is asked for.
+
+    `connection_s`: a connection ends after so long, without an error; its client then asks DNS for replicas.
+    """
+
+    tls: TlsFiles = NO_TLS
+    tokens: Sequence[str] = ()
+    connection_s: float = 60.0
+    reflection: bool = False
+
+
+_PLAIN = Wire()
 
 
 class RecommenderServer:
@@ -50,38 +72,44 @@ class RecommenderServer:
         impressions: ImpressionLog | None = None,
         *,
         clock: Callable[[], int] = clock_ms,
-        connection_s: float = 60.0,
+        wire: Wire = _PLAIN,
         erased: Callable[[], Erased | None] = lambda: None,
     ) -> None:
-        """`connection_s`: a connection ends after so long, without an error; its client then asks DNS for replicas.
-
-        `erased`: see RecommenderService.
-        """
+        """`erased`: see RecommenderService."""
         self._serving = serving
-        self._health = health.aio.HealthServicer()
+        self._wire = wire
+        self._health = BoundedHealth()
         self._draining = False
-        self._interceptor = ErrorAndMetricsInterceptor(SERVICE_NAME)
+        self._interceptor = ErrorAndMetricsInterceptor(SERVICE_NAME, max_concurrent)
         self._server = aio.server(
-            interceptors=[self._interceptor],
-            options=[*_OPTIONS, ("grpc.max_connection_age_ms", int(connection_s * 1000))],
-            maximum_concurrent_rpcs=max_concurrent,
+            interceptors=[*([BearerInterceptor(wire.tokens)] if wire.tokens else []), self._interceptor],
+            options=[*_OPTIONS, ("grpc.max_connection_age_ms", int(wire.connection_s * 1000))],
+            # Watches have places of their own: they cannot take those of answers.
+            maximum_concurrent_rpcs=None if max_concurrent is None else max_concurrent + MAX_WATCHES + _SPARE_CALLS,
         )
         recommender_pb2_grpc.add_RecommenderServicer_to_server(
             RecommenderService(serving, impressions, clock, erased), self._server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection([SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
+        if wire.reflection:
+            names = [SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME]
+            reflection.enable_server_reflection(names, self._server)
 
     async def start(self, host: str, port: int, setting: str = "TILLSTREAM_RECOMMENDER_PORT") -> int:
         """Listen; returns the port (a free one for port 0). Raises PortInUse."""
         _require_free(host, port, setting)
         try:
-            bound = self._server.add_insecure_port(f"{host}:{port}")
+            bound = self._add_port(f"{host}:{port}")
         except RuntimeError:
             raise PortInUse(host, port, setting) from None
         await self.show_health()
         await self._server.start()
         return bound
+
+    def _add_port(self, address: str) -> int:
+        if not self._wire.tls:
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, server_credentials(self._wire.tls))
 
     async def show_health(self) -> None:
         """Update the health service by what is served now."""

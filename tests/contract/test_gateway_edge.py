@@ -21,7 +21,12 @@ TOKEN = "a-token-for-the-edge"
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     log = tmp_path_factory.mktemp("edge") / "log"
-    limits = {"head_seconds": 1, "transfer_seconds": 1, "stream_clients": STREAMS, "max_connections": CONNECTIONS}
+    limits: dict[str, str | float] = {
+        "head_seconds": 1,
+        "transfer_seconds": 1,
+        "stream_clients": STREAMS,
+        "max_connections": CONNECTIONS,
+    }
     with gateway_process(log, admin_token=TOKEN, **limits) as port:
         yield port
 

@@ -20,11 +20,12 @@ from recsys.model import load_model
 from services.common.request_id import REQUEST_ID
 from services.common.telemetry import PortInUse
 from services.recommender.ab_assignment import assign_variant
-from services.recommender.server import LIVENESS, RecommenderServer
+from services.recommender.server import LIVENESS, RecommenderServer, Wire
 from services.recommender.service import SERVICE_NAME
 from services.recommender.serving import Refusal, ServedVariant, Serving, ServingModel
 from tests.support.metrics import growth
 from tests.support.models import COMPOSITION, MODELS, VERSION, Objects, checkerboard, publish, without_stream
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:  # the generated stubs know it, the generated code does not
     from proto.tillstream.recommender.v1.recommender_pb2_grpc import RecommenderAsyncStub
@@ -303,12 +304,25 @@ async def test_health_does_not_know_other_services(channel: aio.Channel) -> None
     assert code == grpc.StatusCode.NOT_FOUND
 
 
-async def test_reflection_lists_the_services(channel: aio.Channel) -> None:
+async def reflected(channel: aio.Channel) -> set[str]:
     reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
     call = reflection.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
     answers = [answer async for answer in call]
-    names = {service.name for answer in answers for service in answer.list_services_response.service}
-    assert {SERVICE_NAME, "grpc.health.v1.Health"} <= names
+    return {service.name for answer in answers for service in answer.list_services_response.service}
+
+
+async def test_reflection_is_off_unless_it_is_wanted(channel: aio.Channel) -> None:
+    with pytest.raises(aio.AioRpcError) as refused:
+        await reflected(channel)
+    assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_reflection_lists_the_services(stage: Stage) -> None:
+    server = RecommenderServer(lambda: stage.serving, wire=Wire(reflection=True))
+    port = await server.start("127.0.0.1", 0)
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        assert {SERVICE_NAME, "grpc.health.v1.Health"} <= await reflected(channel)
+    await server.close(1)
 
 
 def ended(method: str, code: str) -> Callable[[], float]:
@@ -334,6 +348,8 @@ async def test_requests_are_counted_by_method_and_code(stub: Stub) -> None:
     good, bad = ended("Recommend", "OK"), ended("Recommend", "INVALID_ARGUMENT")
     await stub.Recommend(pb.RecommendRequest(user_id="u00"))
     await status_of(stub.Recommend(pb.RecommendRequest(user_id="")))
+    # A call is counted when its answer has been sent: the client may have it by then.
+    await eventually(lambda: good() and bad(), "both are counted")
     assert (good(), bad()) == (1, 1)
 
 

@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import redis
@@ -58,14 +60,16 @@ class AggregatorProcess:
 class PurchaseFeed:
     """Sends events as producers in the wild do: no key, so that any partition may get any line."""
 
-    def __init__(self, kafka: str, names: TopicNames) -> None:
+    def __init__(self, kafka: str, names: TopicNames, options: Mapping[str, Any] | None = None) -> None:
+        """`options`: how its own clients reach the broker, where the address alone does not say it."""
         self.kafka, self._names = kafka, names
+        self._options = options or {"bootstrap_servers": kafka}
         self.topic = names.purchases
         self.lines: list[Purchase] = []
         self.rejected = 0
 
     async def send(self, seed: int, count: int, *, invalid: bool = True) -> None:
-        async with AIOKafkaProducer(bootstrap_servers=self.kafka, enable_idempotence=True) as producer:
+        async with AIOKafkaProducer(**self._options, enable_idempotence=True) as producer:
             for number, event in enumerate(random_events(seed, count)):
                 # No identity: a repeat of an id may win in either partition, and these lines must all count.
                 value = b"{" if invalid and number % 50 == 7 else encode(event | {"event_id": None})
@@ -79,7 +83,7 @@ class PurchaseFeed:
 
     async def ends(self) -> dict[str, int]:
         topics = (self._names.purchases, self._names.dead_letters)
-        async with AIOKafkaConsumer(bootstrap_servers=self.kafka) as consumer:
+        async with AIOKafkaConsumer(**self._options) as consumer:
             partitions = [partition for topic in topics for partition in await partitions_of(consumer, topic)]
             ends = await consumer.end_offsets(partitions)
         return {f"{partition.topic}/{partition.partition}": end for partition, end in ends.items() if end}

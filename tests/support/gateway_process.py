@@ -1,6 +1,7 @@
 """The gateway as a process, with every engine away unless given."""
 
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from local.ports import free_port
 from tests.support.gateway_app import AWAY
-from tests.support.http import status_of
+from tests.support.http import NO_TLS, status_of
 from tests.support.polling import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -29,8 +30,8 @@ def environment(**settings: str | float) -> dict[str, str]:
 
 
 @contextmanager
-def gateway_process(log: Path, **settings: str | float) -> Iterator[int]:
-    """Run a gateway that answers; gives its port."""
+def gateway_process(log: Path, trust: ssl.SSLContext | None = None, /, **settings: str | float) -> Iterator[int]:
+    """Run a gateway that answers; gives its port. `trust`: it speaks HTTPS."""
     port = free_port()
     command = [sys.executable, "-m", "services.gateway"]
     with log.open("wb") as output:
@@ -38,16 +39,18 @@ def gateway_process(log: Path, **settings: str | float) -> Iterator[int]:
             command, cwd=ROOT, env=environment(gateway_port=port, **settings), stdout=output, stderr=output
         )
     try:
-        _wait_alive(process, port, log)
+        _wait_alive(process, port, log, trust)
         yield port
     finally:
         process.kill()
         process.wait()
 
 
-def _wait_alive(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait_alive(process: subprocess.Popen[bytes], port: int, log: Path, trust: ssl.SSLContext | None) -> None:
+    url = f"{'https' if trust else 'http'}://127.0.0.1:{port}/healthz"
+
     def alive() -> bool:
         assert process.poll() is None, log.read_text()
-        return status_of(f"http://127.0.0.1:{port}/healthz") == 200
+        return status_of(url, trust or NO_TLS) == 200
 
     wait_until(alive, "the gateway answers")

@@ -48,6 +48,8 @@ _SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+# For a year a browser that came by HTTPS asks by nothing else.
+_HTTPS_ONLY = "max-age=31536000"
 # Figures change every second, and many name persons: neither a proxy nor a browser may keep them.
 _NOT_STORED = "private, no-store"
 
@@ -160,6 +162,8 @@ class _Exchange:
             self._response_started = True
             headers = MutableHeaders(scope=message)
             headers.update(self._headers)
+            if self._scope["scheme"] == "https":
+                headers["Strict-Transport-Security"] = _HTTPS_ONLY
             if self._scope["path"].startswith("/v1/"):
                 headers.setdefault("Cache-Control", _NOT_STORED)
             headers[HEADER] = REQUEST_ID.get() or ""

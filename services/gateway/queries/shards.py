@@ -15,6 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from services.common.generations import FIRST_GENERATION, Generation, live_generation
+from services.common.redis_client import tls_options
 from services.common.settings import RedisSettings
 from services.common.tables import Keys
 
@@ -141,6 +142,7 @@ def open_live_tables(settings: RedisSettings, time_zone: str) -> LiveTables:
         "decode_responses": True,
         "socket_timeout": _TIMEOUT_SECONDS,
         "socket_connect_timeout": _TIMEOUT_SECONDS,
+        **tls_options(settings),
     }
     redis: Redis | RedisCluster
     if settings.redis_cluster:

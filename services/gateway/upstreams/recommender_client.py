@@ -1,13 +1,13 @@
 """gRPC client of the recommender. Each call has a deadline."""
 
 import asyncio
-import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import grpc
 
@@ -18,56 +18,25 @@ from services.common.metrics import GATEWAY_RECOMMENDER_CALL_SECONDS
 from services.common.request_id import HEADER, REQUEST_ID
 from services.common.tracing import Span
 from services.gateway.api.problems import Problem
+from services.gateway.upstreams.recommender_channel import (
+    ALL_REPLICAS,
+    SERVICE,
+    SERVING_REPLICAS,
+    RecommenderAccess,
+    open_channel,
+)
 
 logger = logging.getLogger(__name__)
 
 Message = TypeVar("Message")
 Request = TypeVar("Request")
 _POLL_DEADLINE_SECONDS = 1.0
-_SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
-_ALL_REPLICAS: Mapping[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
-# Calls go in turn to the replicas behind one name that say they are SERVING: one without a model is left out. A call
-# that a replica did not answer goes to another one within its deadline; every call only reads. While most calls fail,
-# none is retried.
-_SERVING_REPLICAS = {
-    **_ALL_REPLICAS,
-    "healthCheckConfig": {"serviceName": _SERVICE},
-    "methodConfig": [
-        {
-            "name": [{"service": _SERVICE}],
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.01s",
-                "maxBackoff": "0.05s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": [grpc.StatusCode.UNAVAILABLE.name],
-            },
-        }
-    ],
-    "retryThrottling": {"maxTokens": 100, "tokenRatio": 1},
-}
+_OPEN = RecommenderAccess()
 # Products in the responses of one call. The largest one (ids and texts of full length in four bytes a character) is
 # 3.6 kB, and a message of more than the limit would be thrown away.
 PRODUCTS_PER_CALL = 2_000
-_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-_CHANNEL_OPTIONS: list[tuple[str, int]] = [
-    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-    ("grpc.service_config_disable_resolution", 1),  # it is not in DNS
-    ("grpc.enable_http_proxy", 0),
-    # Reconnect soon after the recommender is back: the default backs off up to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-    # Also how long a connection may take to open: the address of a pod that is gone does not answer at all.
-    ("grpc.min_reconnect_backoff_ms", 1_000),
-    # A lost connection asks DNS for the replicas of now. The default allows that twice a minute.
-    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
-    # Finds a connection whose other end has vanished without a word; the recommender allows that often.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 2_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-]
 # grpc.health.v1.HealthCheckRequest{service: our service} and HealthCheckResponse{status: SERVING}
-_IS_SERVING = b"\x0a%c%s" % (len(_SERVICE), _SERVICE.encode())
+_IS_SERVING = b"\x0a%c%s" % (len(SERVICE), SERVICE.encode())
 _SERVING = b"\x08\x01"
 
 
@@ -114,20 +83,47 @@ class Filters:
 class RecommenderClient:
     """The recommender's calls. Each raises RecommenderUnavailable, or Problem 422 where it refuses an argument."""
 
-    def __init__(self, address: str, deadline_ms: int, batch_deadline_ms: int) -> None:
-        self._channel = _channel(address, _SERVING_REPLICAS)
-        self._stub = recommender_pb2_grpc.RecommenderStub(self._channel)
-        # A recommender without a model still says which one it refused.
-        self._status_channel = _channel(address, _ALL_REPLICAS)
-        self._status = recommender_pb2_grpc.RecommenderStub(self._status_channel)
-        # Called without generated stubs: one field is not worth a dependency on the health package.
-        self._health: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
-        self._health = self._status_channel.unary_unary("/grpc.health.v1.Health/Check")
+    def __init__(
+        self, address: str, deadline_ms: int, batch_deadline_ms: int, access: RecommenderAccess = _OPEN
+    ) -> None:
+        """Raises OSError where a TLS file cannot be read."""
+        self._address = address
+        self._access = access
         self.answering = True
         """Whether the last call for one customer or product was answered."""
         self._in_flight = 0
         self._deadline = deadline_ms / 1000
         self._batch_deadline = batch_deadline_ms / 1000
+        self._tls_versions = access.tls.versions()
+        self._open()
+
+    def _open(self) -> None:
+        address, tls = self._address, self._access.tls
+        self._channel = open_channel(address, SERVING_REPLICAS, tls)
+        self._stub = recommender_pb2_grpc.RecommenderStub(self._channel)
+        # A recommender without a model still says which one it refused.
+        self._status_channel = open_channel(address, ALL_REPLICAS, tls)
+        self._status = recommender_pb2_grpc.RecommenderStub(self._status_channel)
+        # Called without generated stubs: one field is not worth a dependency on the health package.
+        self._health: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+        self._health = self._status_channel.unary_unary("/grpc.health.v1.Health/Check")
+
+    async def renew(self) -> None:
+        """Use TLS files that have changed, by new channels: gRPC for Python has no channel that reads them again.
+
+        Calls in flight end on the old ones. Files that cannot be read leave the channels as they are.
+        """
+        before = self._channel, self._status_channel
+        try:
+            now = self._access.tls.versions()
+            if now == self._tls_versions:
+                return
+            self._open()
+        except OSError as error:
+            logger.error("the recommender's TLS files stay as they were: %s", error)
+            return
+        self._tls_versions = now
+        await asyncio.gather(*(channel.close(self._batch_deadline) for channel in before))
 
     async def recommend(self, user_id: str, k: int, filters: Filters) -> pb.RecommendResponse:
         """The k best products for one customer."""
@@ -139,13 +135,13 @@ class RecommenderClient:
     ) -> Sequence[pb.RecommendResponse]:
         """The same for many customers, in their order: at most PRODUCTS_PER_CALL / k."""
         request = pb.RecommendBatchRequest(user_ids=user_ids, k=k, filters=filters.to_message())
-        response = await _call("RecommendBatch", self._stub.RecommendBatch, request, self._batch_deadline)
+        response = await self._call("RecommendBatch", self._stub.RecommendBatch, request, self._batch_deadline)
         return response.results
 
     async def recommend_for_items(self, product_ids: Sequence[str], k: int, filters: Filters) -> pb.RecommendResponse:
         """The k best products for an anonymous basket."""
         request = pb.RecommendForItemsRequest(product_ids=product_ids, k=k, filters=filters.to_message())
-        return await _call("RecommendForItems", self._stub.RecommendForItems, request, self._batch_deadline)
+        return await self._call("RecommendForItems", self._stub.RecommendForItems, request, self._batch_deadline)
 
     async def similar_items(self, product_id: str, k: int) -> pb.SimilarItemsResponse:
         """The k products most like one. Raises UnknownProduct."""
@@ -160,7 +156,7 @@ class RecommenderClient:
             raise RecommenderUnavailable("it did not answer the last call, and enough calls wait for it")
         self._in_flight += 1
         try:
-            answer = await _call(method, rpc, request, self._deadline)
+            answer = await self._call(method, rpc, request, self._deadline)
         except RecommenderUnavailable:
             self.answering = False
             raise
@@ -172,9 +168,20 @@ class RecommenderClient:
         self.answering = True
         return answer
 
+    async def _call(
+        self,
+        method: str,
+        rpc: "grpc.aio.UnaryUnaryMultiCallable[Request, Message]",
+        request: Request,
+        deadline_s: float,
+    ) -> Message:
+        with tracing.child(f"{SERVICE}/{method}", "client") as span, _observed(method, span):
+            metadata = (*self._access.metadata, *_metadata(span))
+            return await rpc(request, timeout=deadline_s, metadata=metadata)
+
     async def model(self) -> pb.GetModelResponse:
         """The model that is being served."""
-        return await _call("GetModel", self._status.GetModel, pb.GetModelRequest(), _POLL_DEADLINE_SECONDS)
+        return await self._call("GetModel", self._status.GetModel, pb.GetModelRequest(), _POLL_DEADLINE_SECONDS)
 
     async def serving(self) -> bool:
         """Whether the standard gRPC health service of the recommender says that it answers requests."""
@@ -190,51 +197,39 @@ class RecommenderClient:
         await self._status_channel.close()
 
 
-def _channel(address: str, service_config: Mapping[str, Any]) -> grpc.aio.Channel:
-    options = [*_CHANNEL_OPTIONS, ("grpc.service_config", json.dumps(service_config))]
-    return grpc.aio.insecure_channel(address, options=options)
-
-
 def _metadata(span: Span) -> tuple[tuple[str, str], ...]:
     """What the call is made for: the id of a request, and the step of a trace."""
     given = ((HEADER, REQUEST_ID.get()), (tracing.HEADER, span.traceparent))
     return tuple((name, value) for name, value in given if value is not None)
 
 
-async def _call(
-    method: str, rpc: "grpc.aio.UnaryUnaryMultiCallable[Request, Message]", request: Request, deadline_s: float
-) -> Message:
-    try:
-        return await _timed(method, rpc, request, deadline_s)
-    except grpc.aio.AioRpcError as error:
-        match error.code():
-            case grpc.StatusCode.INVALID_ARGUMENT:
-                raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, error.details() or "invalid") from None
-            case grpc.StatusCode.NOT_FOUND:
-                raise UnknownProduct(error.details()) from None
-            case code:
-                raise RecommenderUnavailable(f"{code.name}: {error.details()}") from None
-    except asyncio.InvalidStateError as error:  # the channel was closed during the call
-        raise RecommenderUnavailable(str(error)) from None
-
-
-async def _timed(
-    method: str, rpc: "grpc.aio.UnaryUnaryMultiCallable[Request, Message]", request: Request, deadline_s: float
-) -> Message:
+@contextmanager
+def _observed(method: str, span: Span) -> Iterator[None]:
+    """Times a call, and makes our errors of gRPC's."""
     started, code = time.perf_counter(), grpc.StatusCode.OK
-    with tracing.child(f"{_SERVICE}/{method}", "client") as span:
-        try:
-            return await rpc(request, timeout=deadline_s, metadata=_metadata(span))
-        except grpc.aio.AioRpcError as error:
-            code = error.code()
-            raise
-        except BaseException:  # the client has left, or the channel was closed
-            code = grpc.StatusCode.CANCELLED
-            raise
-        finally:
-            span.set("rpc.response.status_code", code.name)
-            elapsed = time.perf_counter() - started
-            GATEWAY_RECOMMENDER_CALL_SECONDS.labels(method, code.name).observe(elapsed)
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        code = error.code()
+        raise _meaning(error) from None
+    except BaseException as error:  # the client has left, or the channel was closed
+        code = grpc.StatusCode.CANCELLED
+        if isinstance(error, asyncio.InvalidStateError):
+            raise RecommenderUnavailable(str(error)) from None
+        raise
+    finally:
+        span.set("rpc.response.status_code", code.name)
+        GATEWAY_RECOMMENDER_CALL_SECONDS.labels(method, code.name).observe(time.perf_counter() - started)
+
+
+def _meaning(error: grpc.aio.AioRpcError) -> Exception:
+    match error.code():
+        case grpc.StatusCode.INVALID_ARGUMENT:
+            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, error.details() or "invalid")
+        case grpc.StatusCode.NOT_FOUND:
+            return UnknownProduct(error.details())
+        case code:
+            return RecommenderUnavailable(f"{code.name}: {error.details()}")
 
 
 class ServingModelPoller:
