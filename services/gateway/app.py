@@ -12,10 +12,12 @@ from fastapi import FastAPI
 from services.common.eventloop_lag import watched_loop
 from services.common.object_store import ObjectStore
 from services.common.product_follower import ProductFollower
+from services.common.redis_client import connect
 from services.common.tasks import Action, run_periodically
 from services.common.telemetry import Health
 from services.common.version import running_version
 from services.gateway.access.doorkeeper import Doorkeeper
+from services.gateway.access.rates import RequestRates, SharedRates
 from services.gateway.api import docs, openapi, problems, static_page
 from services.gateway.api.hosts import AllowedHosts
 from services.gateway.api.middleware import GatewayMiddleware
@@ -78,6 +80,7 @@ ROUTERS = (
 )
 
 _S3_THREADS = 4
+_SHARE_SECONDS = 1.0
 # At the start, for the catalogue: a larger one is read while the gateway serves.
 _CATALOGUE_SECONDS = 2.0
 
@@ -156,6 +159,8 @@ async def _follow_products(settings: GatewaySettings, stack: AsyncExitStack) -> 
 @dataclass(frozen=True, slots=True)
 class _Clients:
     tables: LiveTables
+    rates: RequestRates
+    shared_rates: SharedRates
     recommender: RecommenderClient
     event_producer: EventProducer
     store: ObjectStore
@@ -165,8 +170,11 @@ class _Clients:
 
 
 def _open_clients(settings: GatewaySettings, stack: AsyncExitStack) -> _Clients:
+    rates = RequestRates(settings.requests_per_minute)
     clients = _Clients(
         tables=open_live_tables(settings, settings.time_zone),
+        rates=rates,
+        shared_rates=SharedRates(rates, connect(settings)),
         recommender=RecommenderClient(
             settings.recommender_address,
             settings.recommender_deadline_ms,
@@ -179,6 +187,7 @@ def _open_clients(settings: GatewaySettings, stack: AsyncExitStack) -> _Clients:
         admin_threads=ThreadPoolExecutor(1, "admin"),
     )
     stack.push_async_callback(clients.tables.close)
+    stack.push_async_callback(clients.shared_rates.close)
     stack.push_async_callback(clients.recommender.close)
     stack.push_async_callback(clients.event_producer.close)
     stack.callback(clients.store.close)
@@ -292,8 +301,10 @@ def _stream_hub(settings: GatewaySettings, ticker: TickerPoller) -> StreamHub:
 def _schedule(settings: GatewaySettings, clients: _Clients, pollers: _Pollers) -> list[tuple[Action, float]]:
     """Background task → its interval in seconds."""
     canaries = [(pollers.canary.send, settings.canary_seconds)] if settings.canary_seconds else []
+    shared = [(clients.shared_rates.refresh, _SHARE_SECONDS)] if settings.rates_shared else []
     return [
         *canaries,
+        *shared,
         (pollers.shop_state.refresh, settings.refresh_seconds),
         (pollers.ticker.refresh, settings.ticker_seconds),
         (pollers.stream_hub.beat, HEARTBEAT_SECONDS),
@@ -323,6 +334,7 @@ def _dependencies(
         settings=settings,
         doorkeeper=admission.doorkeeper,
         login=admission.login,
+        rates=inner.clients.rates,
         health=health,
         tables=clients.tables,
         event_producer=clients.event_producer,

@@ -8,6 +8,7 @@ from fastapi import Request
 
 from services.common.telemetry import Health
 from services.gateway.access.doorkeeper import Doorkeeper
+from services.gateway.access.rates import RequestRates
 from services.gateway.hooks.delivery import ShopSystem
 from services.gateway.hooks.intake import HookIntake
 from services.gateway.login.flow import Login
@@ -36,6 +37,7 @@ class Dependencies:
     settings: GatewaySettings
     doorkeeper: Doorkeeper
     login: Login | None
+    rates: RequestRates
     health: Health
     tables: LiveTables
     event_producer: EventProducer

@@ -43,7 +43,10 @@ class _GuardedRoute(APIRoute):
         handler, access = super().get_route_handler(), self._access
 
         async def guarded(request: Request) -> Response:
-            request.state.principal = await get_dependencies(request).doorkeeper.admit(request.scope, access)
+            dependencies = get_dependencies(request)
+            request.state.principal = principal = await dependencies.doorkeeper.admit(request.scope, access)
+            if access is not Access.PUBLIC:
+                dependencies.rates.admit(request.scope, principal)
             return await handler(request)
 
         return guarded

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -10,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
-from services.common.settings import HttpUrl, Settings
+from services.common.settings import HttpUrl, Settings, is_loopback
 from services.gateway.access.roles import Role
 
 # For persons. The others are for programs, which have keys.
@@ -73,14 +72,6 @@ def is_protected(url: str) -> bool:
     """Whether nobody on the way can read it: https, or http that does not leave the machine."""
     parts = urlsplit(url)
     return parts.scheme == "https" or is_loopback(parts.hostname or "")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or an address is this machine."""
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def origin_of(url: str) -> str:
