@@ -43,7 +43,7 @@ class RequestRates:
         self._counts: OrderedDict[str, _Count] = OrderedDict()
 
     def admit(self, scope: Scope, principal: Principal | None) -> None:
-        """Count a request of a key or person, or of an address where nobody needs to say who asks. Raises Problem 429."""
+        """Count a request: of a key or person, or of an address where nobody says who asks. Raises Problem 429."""
         kind, name = _owner(scope, principal)
         wait_s = self.spend(f"{kind} {name}")
         if wait_s is not None:
