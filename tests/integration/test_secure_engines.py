@@ -164,11 +164,15 @@ async def test_a_client_without_the_credential_is_refused(
     producer = AIOKafkaProducer(**client_options(KafkaSettings.model_validate(given)))
     try:
         with pytest.raises(KafkaError):
-            await producer.start()
-            # aiokafka takes the refusal of a token for an agreement; the broker answers nothing all the same.
-            await producer.client.fetch_all_metadata()
+            await connected(producer)
     finally:
         await producer.stop()
+
+
+async def connected(producer: AIOKafkaProducer) -> None:
+    await producer.start()
+    # aiokafka takes the refusal of a token for an agreement; the broker answers nothing all the same.
+    await producer.client.fetch_all_metadata()
 
 
 async def test_redis_of_another_authority_is_not_trusted(secure_redis: dict[str, Any], tmp_path: Path) -> None:
