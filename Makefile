@@ -7,6 +7,7 @@ STATE   := .tillstream
 PROTO   := proto/tillstream/recommender/v1/recommender
 STUBS   := $(PROTO)_pb2.py
 JARS    := $(STATE)/jars/kafka/.complete $(STATE)/jars/spark/.complete
+CLASSES := $(STATE)/classes/kafka.jsa
 PAGE    := web/dist/index.html
 
 CHECKED  := recsys services spark infra local bench docs tests
@@ -80,7 +81,7 @@ test: setup browser prometheus ## unit, contract, integration and end-to-end tes
 # The workers wait now and then, for times that a test is about; what needs no worker takes the processor meanwhile.
 tested: tested-on-workers tested-alone
 
-tested-on-workers:
+tested-on-workers: $(CLASSES)
 	$(PYTHON) -m pytest --numprocesses=$(WORKERS) --ignore=$(ONE_ID) $(ARGS)
 
 tested-alone:
@@ -227,6 +228,10 @@ $(STATE)/jars/spark/.complete: spark/pom.xml $(VENV)/.complete | $(STATE)/jars/k
 	rm -rf $(@D)
 	$(PYTHON) -m spark jars
 	@touch $@
+
+# `make test` starts some thirty brokers: an archive of their classes saves more than it costs.
+$(CLASSES): $(STATE)/jars/kafka/.complete $(VENV)/.complete
+	$(PYTHON) -m local.engines.kafka_classes
 
 web: $(PAGE) ## build the web page
 $(PAGE): web/node_modules/.complete $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print)

@@ -8,6 +8,7 @@ STATE = REPOSITORY / ".tillstream"
 JARS = STATE / "jars"
 # Prometheus's recording rules and alerts.
 RULES = REPOSITORY / "monitoring" / "rules"
+CLASSES = STATE / "classes"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,11 @@ Nothing is skipped: where an engine cannot start, every test that needs it fails
 """
 
 import asyncio
+import gc
 import os
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -57,6 +58,16 @@ def _take_ports(worker: Mapping[str, Any]) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config) -> UnitScheduling:
     """A module's tests, and all that share the live shop, on one worker."""
     return UnitScheduling(config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Modules and tests stay until the end: the garbage collector would walk over them again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -146,14 +146,19 @@ async def test_kafka_keeps_records_in_topics_that_were_asked_for_only(kafka: str
 
 
 def test_kafka_keeps_its_data_over_a_stop_and_its_topics_follow_the_contract(tmp_path: Path) -> None:
-    def engine() -> KafkaEngine:
-        return KafkaEngine(tmp_path / "data", tmp_path / "log", free_port())
+    def engine(classes: Path) -> KafkaEngine:
+        return KafkaEngine(tmp_path / "data", tmp_path / "log", free_port(), classes=classes)
 
-    with running(engine()) as first:
+    unreadable = tmp_path / "kafka.jsa"
+    unreadable.write_text("no archive of this Java's")
+    with running(engine(tmp_path / "missing")) as first:
         for mebibytes in (1024, 64):  # what exists stays, with the bounds of the settings of today
             asked = StackSettings(kafka_bootstrap=first.address, kafka_retention_bytes=mebibytes * 1024**2)
             asyncio.run(TopicsStep(asked, apply=True, say=print).run(60))
-    with running(engine()) as second:
+    with running(engine(unreadable)) as second:
+        assert second.process is not None
+        command = Path(f"/proc/{second.process.identity.pid}/cmdline").read_text().split("\0")
+        assert f"-XX:SharedArchiveFile={unreadable}" in command, "Java ignores it and starts"
         held = asyncio.run(configuration_of("purchases", second.address))
     assert held["retention.ms"] == "604800000"
     assert held["message.timestamp.type"] == "LogAppendTime"
