@@ -113,6 +113,7 @@ def of_services(on: Resources) -> Mapping[str, tuple[Right, ...]]:
             on.list_bucket(),
             on.objects(GET, "models/als/*", "reports/gate/*", "reports/reconciliation/*"),
             on.objects(PUT, "models/als/current.json"),
+            on.objects(("s3:GetObject", "s3:PutObject"), ERASED),
             on.objects(NOTE, "audit/*"),
         ),
         "privacy": (

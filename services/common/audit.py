@@ -6,6 +6,7 @@
 import getpass
 import os
 import secrets
+from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -28,6 +29,7 @@ class Action(StrEnum):
     EXPORT = "customer.export"
     ERASE = "customer.erase"
     SWEEP = "customer.sweep"
+    KEYS = "keys.change"
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -64,3 +66,9 @@ def entries(store: ObjectStore) -> Iterator[Entry]:
     """All entries, the oldest first. Raises msgspec.DecodeError for one that was damaged."""
     for key, _size in store.list(FOLDER):
         yield msgspec.json.decode(store.get(key), type=Entry)
+
+
+def newest(store: ObjectStore, count: int) -> list[Entry]:
+    """The newest entries, the newest first. Raises msgspec.DecodeError."""
+    keys = deque((key for key, _size in store.list(FOLDER)), maxlen=count)
+    return [msgspec.json.decode(store.get(key), type=Entry) for key in reversed(keys)]

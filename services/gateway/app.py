@@ -35,6 +35,7 @@ from services.gateway.routes import (
     events,
     hooks,
     models,
+    privacy,
     products,
     recommendations,
     session,
@@ -59,6 +60,7 @@ from services.gateway.upstreams.event_intake import EventProducer
 from services.gateway.upstreams.job_report import JobReportPoller
 from services.gateway.upstreams.model_registry import ModelListings, Registry
 from services.gateway.upstreams.offsets import OffsetPoller
+from services.gateway.upstreams.privacy_desk import PrivacyDesk
 from services.gateway.upstreams.recommendations import RecommendationsWithFallback
 from services.gateway.upstreams.recommender_channel import RecommenderAccess
 from services.gateway.upstreams.recommender_client import RecommenderClient, ServingModelPoller
@@ -75,6 +77,7 @@ ROUTERS = (
     events,
     hooks,
     models,
+    privacy,
     system_routes,
     health_routes,
 )
@@ -130,8 +133,9 @@ async def open_dependencies(settings: GatewaySettings) -> AsyncIterator[Dependen
     async with AsyncExitStack() as stack:
         health = Health("gateway", checks=("redis",), stays_ready=True)
         secrets = hook_secrets(settings)
-        admission = open_admission(settings, stack)
         clients = _open_clients(settings, stack)
+        desk = PrivacyDesk(clients.store, clients.s3_threads)
+        admission = open_admission(settings, desk.note_keys, stack)
         pollers = _open_pollers(settings, health, clients, admission.doorkeeper, stack)
         catalogue, follower = await _follow_products(settings, stack)
         # Where Redis is reachable, the first response has figures; where Kafka is, a small catalogue is known.
@@ -144,7 +148,7 @@ async def open_dependencies(settings: GatewaySettings) -> AsyncIterator[Dependen
         await stack.enter_async_context(
             run_periodically([(each.refresh, settings.probe_seconds) for each in credentials])
         )
-        inner = _Inner(health, clients, pollers, catalogue)
+        inner = _Inner(health, clients, desk, pollers, catalogue)
         yield _dependencies(settings, admission, secrets, inner)
 
 
@@ -226,6 +230,7 @@ class _Inner:
 
     health: Health
     clients: _Clients
+    privacy_desk: PrivacyDesk
     pollers: _Pollers
     catalogue: ShopCatalogue
 
@@ -345,6 +350,7 @@ def _dependencies(
         model_registry=registry,
         model_listings=ModelListings(registry, clients.s3_threads),
         admin_threads=clients.admin_threads,
+        privacy_desk=inner.privacy_desk,
         catalogue=catalogue,
         bestsellers=bestsellers,
         recommendations=RecommendationsWithFallback(

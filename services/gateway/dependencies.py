@@ -25,6 +25,7 @@ from services.gateway.upstreams.bestsellers import BestsellerCache
 from services.gateway.upstreams.catalogue import ShopCatalogue
 from services.gateway.upstreams.event_intake import EventProducer
 from services.gateway.upstreams.model_registry import ModelListings, Registry
+from services.gateway.upstreams.privacy_desk import PrivacyDesk
 from services.gateway.upstreams.recommendations import RecommendationsWithFallback
 from services.gateway.upstreams.recommender_client import ServingModelPoller
 from services.gateway.upstreams.reconciliation import ReconciliationPoller
@@ -45,6 +46,7 @@ class Dependencies:
     model_registry: Registry
     model_listings: ModelListings
     admin_threads: Executor
+    privacy_desk: PrivacyDesk
     catalogue: ShopCatalogue
     bestsellers: BestsellerCache
     recommendations: RecommendationsWithFallback

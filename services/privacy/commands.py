@@ -65,7 +65,11 @@ def _swept(store: ObjectStore, settings: PrivacySettings) -> str:
     erased = read_erased(store)
     if erased is None:
         return "nobody is erased"
-    changed = sweep(store, erased, settings.event_rules, _now_ms())
+    try:
+        changed = sweep(store, erased, settings.event_rules, _now_ms())
+    except Exception as error:  # whatever it is: that customers are still there must be known
+        _note(store, Action.SWEEP, "", f"failed: {type(error).__name__}")  # its message may name an order
+        raise
     counts = ", ".join(f"{name} {count:,}" for name, count in changed.items())
     _note(store, Action.SWEEP, "", counts)
     return f"swept for {len(erased):,} customers; objects changed: {counts}"

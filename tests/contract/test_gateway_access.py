@@ -55,6 +55,8 @@ ROLES = {
     "POST /v1/hooks/{shop_system}": None,  # signed by the shop system
     "GET /v1/models": VIEWERS,
     "POST /v1/models/{version}/activate": {"admin"},
+    "DELETE /v1/privacy/customers/{user_id}": {"admin"},
+    "GET /v1/privacy/audit": {"admin"},
 }
 ADMIN_TOKEN = "the-token-of-the-admin"
 KEYS = {role: new_key(f"a {role}", role) for role in Role}

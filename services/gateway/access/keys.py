@@ -4,7 +4,7 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -68,19 +68,45 @@ def read_keys(path: Path) -> Sequence[ApiKey]:
     return keys
 
 
+def _changes(before: Mapping[str, ApiKey], after: Mapping[str, ApiKey]) -> Iterator[str]:
+    """In words, by name: no hash."""
+    old, new = ({key.name: key for key in keys.values()} for keys in (before, after))
+    for name in sorted(old.keys() | new.keys()):
+        if name not in new:
+            yield f"removed {name}"
+        elif name not in old:
+            yield f"added {name} ({new[name].role})"
+        elif old[name] != new[name]:
+            yield f"changed {name} ({new[name].role})"
+
+
+Note = Callable[[str], Awaitable[bool]]
+"""Adds changes to the audit log. False: try again."""
+
+
+async def no_note(_changes: str) -> bool:
+    """For who keeps no audit log."""
+    return True
+
+
 class KeyRing:
     """The keys of a file, read again when it changes. A file that has become invalid leaves the keys as they were."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, note: Note = no_note) -> None:
         """Raises BadKeys."""
         self._path = path
+        self._note = note
+        self._unnoted: list[str] = []
         self._by_digest: dict[str, ApiKey] = {}
         self._seen: bytes | None = None
         self._load()
+        self._seen = hashlib.sha256(path.read_bytes()).digest()
 
     def _load(self) -> None:
         keys = read_keys(self._path)
-        self._by_digest = {key.sha256: key for key in keys}
+        before, self._by_digest = self._by_digest, {key.sha256: key for key in keys}
+        if self._seen is not None:
+            self._unnoted += _changes(before, self._by_digest)
         logger.info("%d API keys from %s", len(keys), self._path)
 
     async def refresh(self) -> None:
@@ -93,6 +119,9 @@ class KeyRing:
             logger.error("the API keys stay as they were: %s", error)
         else:
             self._seen = content
+        # A withdrawn key must not wait for the audit log, so that is written afterwards, and until it is.
+        if self._unnoted and await self._note("; ".join(self._unnoted)):
+            self._unnoted.clear()
 
     def find(self, key: str) -> Principal | None:
         """Whose key this is; None where it is unknown or has expired."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from services.common.redis_client import connect
 from services.gateway.access.doorkeeper import Doorkeeper, PageSessions
-from services.gateway.access.keys import KeyRing
+from services.gateway.access.keys import KeyRing, Note
 from services.gateway.login.cookies import Cookies
 from services.gateway.login.flow import Login
 from services.gateway.login.provider import Provider
@@ -26,9 +26,9 @@ class Admission:
     keys: KeyRing | None
 
 
-def open_admission(settings: GatewaySettings, stack: AsyncExitStack) -> Admission:
-    """Open what the settings name; `stack` closes it. Raises BadKeys."""
-    keys = None if settings.api_keys_file is None else KeyRing(settings.api_keys_file)
+def open_admission(settings: GatewaySettings, note_keys: Note, stack: AsyncExitStack) -> Admission:
+    """Open what the settings name; `stack` closes it. `note_keys` gets changes of the keys. Raises BadKeys."""
+    keys = None if settings.api_keys_file is None else KeyRing(settings.api_keys_file, note_keys)
     login = _open_login(settings, stack)
     token, page = settings.admin_token, settings.page_url
     pages = PageSessions(login.sessions, login.cookies, origin_of(page)) if login and page else None

@@ -1,13 +1,9 @@
 """The published models, and the pointer to the serving one."""
 
 import asyncio
-import logging
-from collections.abc import Coroutine
 from functools import partial
-from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
-from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import Body, Request
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,16 +11,11 @@ from services.gateway.access.roles import Access, Principal
 from services.gateway.access.route import gives, guarded_router
 from services.gateway.api.params import Version
 from services.gateway.api.presence import while_present
-from services.gateway.api.problems import Problem
 from services.gateway.api.schemas.models import ModelList, Pointer
 from services.gateway.dependencies import Dependencies, get_dependencies
-from services.gateway.upstreams.outages import short_reason
-
-logger = logging.getLogger(__name__)
+from services.gateway.upstreams.store_answers import answered
 
 router = guarded_router(prefix="/v1/models", tags=["models"])
-
-Result = TypeVar("Result")
 
 _MAX_ACTIVATION_BYTES = 8 * 1024
 
@@ -42,7 +33,7 @@ class Activation(BaseModel):
 async def models(request: Request) -> ModelList:
     """Every version with its metrics, newest first, and which one is served; a few seconds old at most."""
     dependencies = get_dependencies(request)
-    listing = await while_present(request, _answered(dependencies.model_listings.read()))
+    listing = await while_present(request, answered(dependencies.model_listings.read()))
     serving = dependencies.serving_model.latest
     return ModelList(
         current=listing.current,
@@ -69,7 +60,7 @@ async def activate(
     dependencies = get_dependencies(request)
     note = activation.note if activation else ""
     principal: Principal = request.state.principal
-    pointer = await _answered(_activated(dependencies, version, note, str(principal)))
+    pointer = await answered(_activated(dependencies, version, note, str(principal)))
     dependencies.model_listings.forget()
     return pointer
 
@@ -77,16 +68,3 @@ async def activate(
 async def _activated(dependencies: Dependencies, version: str, note: str, by: str) -> Pointer:
     activate = partial(dependencies.model_registry.activate, version, note, by)
     return await asyncio.get_running_loop().run_in_executor(dependencies.admin_threads, activate)
-
-
-async def _answered(work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of work in S3. Raises Problem 503 where S3 does not answer."""
-    try:
-        return await work
-    except (BotoCoreError, ClientError) as error:
-        logger.warning("the model store does not answer: %s", error)
-        raise Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            f"the model store does not answer: {short_reason(error)}",
-            {"Retry-After": "5"},
-        ) from None

@@ -520,6 +520,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/privacy/customers/{user_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Erase a customer (admin)
+         * @description Remove a customer for good, whether known or not; it cannot be undone. Their purchases count without a customer.
+         *
+         *     Live tables and recommender follow within a minute, the bucket with the next daily sweep. Noted in the audit log.
+         */
+        delete: operations["erase_v1_privacy_customers__user_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/privacy/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The audit log (admin)
+         * @description Who changed, exported or erased what, the newest first.
+         */
+        get: operations["audit_log_v1_privacy_audit_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/system": {
         parameters: {
             query?: never;
@@ -679,6 +721,12 @@ export interface components {
          */
         Access: "public" | "signed_in" | "figures" | "persons" | "events" | "catalogue" | "recommendations" | "similar_products" | "admin";
         /**
+         * Action
+         * @description What was done. The values are part of the contract of the log.
+         * @enum {string}
+         */
+        Action: "model.activate" | "model.rollback" | "model.variant" | "customer.export" | "customer.erase" | "customer.sweep" | "keys.change";
+        /**
          * Activation
          * @description Why an admin activates a model.
          */
@@ -751,6 +799,31 @@ export interface components {
             alertmanager: string | null;
             /** Grafana */
             grafana: string | null;
+        };
+        /**
+         * AuditEntry
+         * @description Who did what.
+         */
+        AuditEntry: {
+            /**
+             * At
+             * Format: date-time
+             * @example 2020-04-24T11:50:39Z
+             */
+            at: string;
+            /**
+             * By
+             * @example anna@shop.example (id-of-anna)
+             */
+            by: string;
+            action: components["schemas"]["Action"];
+            /**
+             * Subject
+             * @description A model's version, or the digest of a customer.
+             */
+            subject: string;
+            /** Detail */
+            detail: string;
         };
         /**
          * Availability
@@ -908,6 +981,19 @@ export interface components {
             reason: string;
             /** Count */
             count: number;
+        };
+        /**
+         * ErasureResponse
+         * @description A customer who is erased from now on.
+         */
+        ErasureResponse: {
+            /**
+             * Digest
+             * @description Names the customer in the audit log. The id is kept nowhere.
+             */
+            digest: string;
+            /** Detail */
+            detail: string;
         };
         /**
          * EventVerdict
@@ -2961,6 +3047,70 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Pointer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    erase_v1_privacy_customers__user_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A customer's id. */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureResponse"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    audit_log_v1_privacy_audit_get: {
+        parameters: {
+            query?: {
+                /** @description How many entries. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEntry"][];
                 };
             };
             /** @description A problem (RFC 9457) */
