@@ -1,6 +1,8 @@
 """Shared by all aiokafka clients, Faust's too: how brokers are reached, start and stop."""
 
 import asyncio
+import base64
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -11,7 +13,7 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, ProducerClosed
+from aiokafka.errors import AuthenticationFailedError, KafkaError, ProducerClosed
 
 from services.common.settings import KafkaSettings
 from services.common.tls import client_context
@@ -51,8 +53,26 @@ class FileTokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafk
         self._path = path
 
     async def token(self) -> str:
-        """The token. Raises OSError, which counts as a broker that cannot be reached."""
-        return (await asyncio.to_thread(self._path.read_text)).strip()
+        """The token. Raises OSError, AuthenticationFailedError: both count as a broker that cannot be reached.
+
+        aiokafka 0.14 takes a broker's refusal of a token for an agreement, and such a client never recovers. So a token
+        that has expired, which is a JSON Web Token nearly always, is not sent.
+        """
+        token = (await asyncio.to_thread(self._path.read_text)).strip()
+        expires = _expiry(token)
+        if expires is not None and expires <= time.time():
+            raise AuthenticationFailedError(f"the token in {self._path} has expired")
+        return token
+
+
+def _expiry(token: str) -> float | None:
+    """When a JSON Web Token expires, in seconds since 1970; None for any other token."""
+    try:
+        payload = token.split(".")[1]
+        expires = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]
+        return float(expires)
+    except (IndexError, KeyError, TypeError, ValueError):
+        return None
 
 
 def metadata_max_age_ms(settings: KafkaSettings) -> int:
