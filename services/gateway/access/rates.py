@@ -77,11 +77,7 @@ class RequestRates:
         """Add what was counted here to what all replicas counted, and learn the sum. Raises RedisError."""
         self._begin_window()
         least = self._per_minute * _WORTH_REPORTING
-        due = {
-            owner: (count, count.own)
-            for owner, count in self._counts.items()
-            if count.own >= least and (count.own > count.reported or count.elsewhere)
-        }
+        due = {owner: (count, count.own) for owner, count in self._counts.items() if count.own >= least}
         if not due:
             return
         pipeline = redis.pipeline(transaction=False)
