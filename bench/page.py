@@ -7,7 +7,7 @@ open. It reports:
 - the CPU time of one tab (its renderer process), of the gateway and of the other processes;
 - the time from event to pixel: twice a second a purchase of a marked customer, who leads the top spenders from then on,
   is posted to the gateway. It counts from before the request until the frame after the one in which the page shows the
-  customer's new spend: intake, Kafka, aggregator, Redis, the gateway's snapshot (one a second), the stream, drawing;
+  customer's new spend: intake, Kafka, aggregator, Redis, the gateway's update after the arrival, the stream, drawing;
 - frames a second of the first tab.
 
 Browser, producer and clients share the machine with the stack.

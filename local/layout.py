@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.common.settings import SOCKET_PATH_BYTES
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 STATE = REPOSITORY / ".tillstream"
 JARS = STATE / "jars"
@@ -31,6 +33,12 @@ class Layout:
     def data(self) -> Path:
         """Files of the services, such as the producer's checkpoints."""
         return self.root / "data"
+
+    @property
+    def recommender_socket(self) -> Path | None:
+        """Where the gateway asks the recommender; None where the path is longer than a socket's may be."""
+        path = self.root / "recommender.sock"
+        return path if len(str(path).encode()) <= SOCKET_PATH_BYTES else None
 
     def engine(self, name: str) -> Path:
         """An engine's own data."""

@@ -67,8 +67,11 @@ def _ports(name: str, settings: StackSettings) -> dict[str, int]:
 
 
 def _own_settings(name: str, settings: StackSettings, layout: Layout) -> dict[str, str]:
+    socket = layout.recommender_socket
+    door = {"TILLSTREAM_RECOMMENDER_SOCKET": str(socket)} if socket is not None else {}
     if name == "gateway":
         return {
+            **door,
             "TILLSTREAM_GATEWAY_PORT": str(settings.gateway_port),
             "TILLSTREAM_WEB_DIST": str(REPOSITORY / "web" / "dist"),
             "TILLSTREAM_RECOMMENDER_ADDRESS": f"{LOOPBACK}:{settings.recommender_port}",
@@ -79,7 +82,7 @@ def _own_settings(name: str, settings: StackSettings, layout: Layout) -> dict[st
         }
     own = {"TILLSTREAM_METRICS_PORT": str(_telemetry_ports(settings)[name])}
     if name == "recommender":
-        own["TILLSTREAM_RECOMMENDER_PORT"] = str(settings.recommender_port)
+        own |= {**door, "TILLSTREAM_RECOMMENDER_PORT": str(settings.recommender_port)}
     if name == "aggregator":
         own["TILLSTREAM_AGGREGATOR_METRICS_PORT"] = str(settings.aggregator_metrics_port)
         # Its port allows one instance at a time. A static member gets its partitions back at once after a crash.

@@ -21,6 +21,8 @@ from services.common.tls import BadTlsFiles, TlsFiles, client_context
 
 _PREFIX = "TILLSTREAM_"
 
+SOCKET_PATH_BYTES = 100  # the kernel takes 107
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -207,6 +209,21 @@ class S3Settings(Settings):
         tls = not (self.s3_endpoint or "https://").startswith("http://")
         _require_usable("TILLSTREAM_S3_", TlsFiles(self.s3_ca_file), tls, "S3_ENDPOINT that begins with https://")
         return self
+
+
+def _short_path(path: Path | None) -> Path | None:
+    if path is not None and len(str(path).encode()) > SOCKET_PATH_BYTES:
+        raise ValueError(f"a socket's path has at most {SOCKET_PATH_BYTES} bytes")
+    return path
+
+
+class RecommenderSocketSettings(Settings):
+    """A Unix socket where the recommender also answers a gateway on the same host, with less work than by gRPC.
+
+    Both need the same path. While nobody answers there, the gateway asks by gRPC.
+    """
+
+    recommender_socket: Annotated[Path | None, AfterValidator(_short_path), _empty_is_none] = None
 
 
 class ArchiveSettings(Settings):

@@ -22,6 +22,7 @@ from services.common.tls import server_context
 from services.gateway.access.keys import BadKeys, read_keys
 from services.gateway.api.connection import UNSENT_BYTES, ConnectionLimits, LimitedConnection
 from services.gateway.api.fair_share import FairShare
+from services.gateway.api.overload import Shedding
 from services.gateway.api.tls_connection import TlsConnection
 from services.gateway.app import create_app
 from services.gateway.dependencies import Dependencies
@@ -90,7 +91,7 @@ async def _serve(settings: GatewaySettings, listener: socket.socket) -> None:
     app = create_app(settings)
     config = uvicorn.Config(
         app,
-        http=_protocol(settings),  # type: ignore[arg-type]  # uvicorn calls it as the class
+        http=_protocol(settings, app.state.shedding),  # type: ignore[arg-type]  # uvicorn calls it as the class
         log_config=None,
         access_log=False,
         server_header=False,
@@ -101,10 +102,10 @@ async def _serve(settings: GatewaySettings, listener: socket.socket) -> None:
     await _Server(config, app, settings.drain_seconds).serve([listener])
 
 
-def _protocol(settings: GatewaySettings) -> Callable[..., asyncio.BaseProtocol]:
+def _protocol(settings: GatewaySettings, shedding: Shedding) -> Callable[..., asyncio.BaseProtocol]:
     """Makes the protocol of a connection from uvicorn's arguments: HTTP within our limits, behind TLS if it is set."""
     places = _max_connections(settings)
-    http = partial(LimitedConnection, limits=_limits(settings), share=FairShare(places))
+    http = partial(LimitedConnection, limits=_limits(settings), share=FairShare(places), shedding=shedding)
     if not settings.gateway_files:
         return http
     context, handshakes = server_context(settings.gateway_files), FairShare[TlsConnection](places)

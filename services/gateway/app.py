@@ -21,7 +21,7 @@ from services.gateway.access.rates import RequestRates, SharedRates
 from services.gateway.api import docs, openapi, problems, static_page
 from services.gateway.api.hosts import AllowedHosts
 from services.gateway.api.middleware import GatewayMiddleware
-from services.gateway.api.overload import SheddingMiddleware
+from services.gateway.api.overload import Shedding, SheddingMiddleware
 from services.gateway.dependencies import Dependencies
 from services.gateway.hooks.delivery import ShopSystem
 from services.gateway.hooks.intake import HookIntake, hook_secrets
@@ -44,9 +44,11 @@ from services.gateway.routes import (
 from services.gateway.routes import health as health_routes
 from services.gateway.routes import stream as stream_routes
 from services.gateway.routes import system as system_routes
+from services.gateway.routes.customer_route import CustomerRouteMiddleware
 from services.gateway.runbook import Runbook
 from services.gateway.settings import GatewaySettings
 from services.gateway.stream.canary import CanaryWatch
+from services.gateway.stream.coalescer import Coalescer
 from services.gateway.stream.hub import HEARTBEAT_SECONDS, StreamHub
 from services.gateway.stream.permits import StreamPermits
 from services.gateway.stream.shop_state import ShopStatePoller
@@ -56,6 +58,7 @@ from services.gateway.system_status import LoadReporter, ObjectStorePoller, Read
 from services.gateway.upstreams.alerts import AlertPoller
 from services.gateway.upstreams.bestsellers import BestsellerCache
 from services.gateway.upstreams.catalogue import ShopCatalogue
+from services.gateway.upstreams.direct_client import DirectClient
 from services.gateway.upstreams.event_intake import EventProducer
 from services.gateway.upstreams.job_report import JobReportPoller
 from services.gateway.upstreams.model_registry import ModelListings, Registry
@@ -86,6 +89,8 @@ _S3_THREADS = 4
 _SHARE_SECONDS = 1.0
 # At the start, for the catalogue: a larger one is read while the gateway serves.
 _CATALOGUE_SECONDS = 2.0
+# How often a recommender on this host is looked for while it does not answer on its socket.
+_RECONNECT_SECONDS = 0.5
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
@@ -112,11 +117,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         app.include_router(module.router)
     docs.install(app)
     static_page.install(app, settings.web_dist)
-    app.add_middleware(
-        SheddingMiddleware,
-        in_flight=settings.recommendations_in_flight,
-        answering=lambda: app.state.dependencies.recommendations.answering,
-    )
+    app.add_middleware(CustomerRouteMiddleware, dependencies=lambda: app.state.dependencies)
     app.add_middleware(
         GatewayMiddleware,
         hosts=AllowedHosts(settings.gateway_hosts),
@@ -124,6 +125,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         max_body_bytes=settings.max_body_bytes,
         draining=lambda: app.state.dependencies.health.draining,
     )
+    app.state.shedding = Shedding(
+        settings.recommendations_in_flight, lambda: app.state.dependencies.recommendations.answering
+    )
+    app.add_middleware(SheddingMiddleware, shedding=app.state.shedding)
     return app
 
 
@@ -166,6 +171,7 @@ class _Clients:
     rates: RequestRates
     shared_rates: SharedRates
     recommender: RecommenderClient
+    direct: DirectClient | None  # to a recommender on this host
     event_producer: EventProducer
     store: ObjectStore
     s3_threads: ThreadPoolExecutor
@@ -175,6 +181,7 @@ class _Clients:
 
 def _open_clients(settings: GatewaySettings, stack: AsyncExitStack) -> _Clients:
     rates = RequestRates(settings.requests_per_minute)
+    direct = None if settings.recommender_socket is None else DirectClient(settings.recommender_socket)
     clients = _Clients(
         tables=open_live_tables(settings, settings.time_zone),
         rates=rates,
@@ -184,7 +191,9 @@ def _open_clients(settings: GatewaySettings, stack: AsyncExitStack) -> _Clients:
             settings.recommender_deadline_ms,
             settings.recommender_batch_deadline_ms,
             _recommender_access(settings),
+            direct,
         ),
+        direct=direct,
         event_producer=EventProducer(settings),
         store=ObjectStore(settings),
         s3_threads=ThreadPoolExecutor(_S3_THREADS, "s3"),
@@ -193,6 +202,8 @@ def _open_clients(settings: GatewaySettings, stack: AsyncExitStack) -> _Clients:
     stack.push_async_callback(clients.tables.close)
     stack.push_async_callback(clients.shared_rates.close)
     stack.push_async_callback(clients.recommender.close)
+    if direct is not None:
+        stack.push_async_callback(direct.close)
     stack.push_async_callback(clients.event_producer.close)
     stack.callback(clients.store.close)
     stack.callback(clients.s3_threads.shutdown, wait=False, cancel_futures=True)
@@ -211,6 +222,7 @@ class _Pollers:
     offsets: OffsetPoller
     serving_model: ServingModelPoller
     shop_state: ShopStatePoller
+    changes: Coalescer
     ticker: TickerPoller
     totals_history: TotalsHistory
     stream_hub: StreamHub
@@ -266,11 +278,15 @@ def _open_pollers(
     )
     shop_state.listen(canary.on_shop_state)  # after the hub: the open pages have been sent these figures
     ticker.listen(stream_hub.on_arrivals)
+    changes = Coalescer(shop_state.refresh_changes, stream_hub.update_interval_s)
+    ticker.listen(lambda _arrivals: changes.ask() if stream_hub.clients else None)
+    shop_state.listen_to_changes(stream_hub.on_changes)
     object_store = ObjectStorePoller(clients.store, clients.s3_threads)
     return _Pollers(
         offsets=offsets,
         serving_model=serving_model,
         shop_state=shop_state,
+        changes=changes,
         ticker=ticker,
         totals_history=totals_history,
         stream_hub=stream_hub,
@@ -307,10 +323,13 @@ def _schedule(settings: GatewaySettings, clients: _Clients, pollers: _Pollers) -
     """Background task → its interval in seconds."""
     canaries = [(pollers.canary.send, settings.canary_seconds)] if settings.canary_seconds else []
     shared = [(clients.shared_rates.refresh, _SHARE_SECONDS)] if settings.rates_shared else []
+    direct = [(clients.direct.connect, _RECONNECT_SECONDS)] if clients.direct is not None else []
     return [
         *canaries,
         *shared,
+        *direct,
         (pollers.shop_state.refresh, settings.refresh_seconds),
+        (pollers.changes.step, 0.0),
         (pollers.ticker.refresh, settings.ticker_seconds),
         (pollers.stream_hub.beat, HEARTBEAT_SECONDS),
         (pollers.stream_permits.refresh, settings.probe_seconds),

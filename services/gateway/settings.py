@@ -12,6 +12,7 @@ from services.common.settings import (
     HttpUrl,
     KafkaSettings,
     Port,
+    RecommenderSocketSettings,
     RedisSettings,
     S3Settings,
     ServiceSettings,
@@ -47,7 +48,14 @@ FilePath = Annotated[Path | None, BeforeValidator(lambda given: given or None)]
 
 
 class GatewaySettings(
-    ServiceSettings, KafkaSettings, RedisSettings, S3Settings, ShopSettings, EventSettings, LoginSettings
+    ServiceSettings,
+    KafkaSettings,
+    RedisSettings,
+    S3Settings,
+    ShopSettings,
+    EventSettings,
+    RecommenderSocketSettings,
+    LoginSettings,
 ):
     """Where the gateway listens, its upstreams, and its limits."""
 
@@ -99,7 +107,7 @@ class GatewaySettings(
     recommendations_in_flight: int = Field(default=16, ge=1)
 
     refresh_seconds: float = Field(default=1.0, gt=0)
-    ticker_seconds: float = Field(default=0.1, gt=0)
+    ticker_seconds: float = Field(default=0.05, gt=0)
     # Arrivals sent per ticker poll, newest first. More than that nobody can read, so the others are skipped.
     ticker_lines: int = Field(default=10, ge=1, le=200)
     stream_clients: int = Field(default=2_000, ge=1)

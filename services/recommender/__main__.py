@@ -5,11 +5,13 @@ import contextlib
 import signal
 import sys
 
-from services.common.entrypoint import run_service
+from services.common.entrypoint import WRONG_SETTINGS, run_service
 from services.common.eventloop_lag import watched_loop
 from services.common.object_store import ObjectStore
 from services.common.tasks import run_periodically
 from services.common.telemetry import Health, TelemetryServer
+from services.recommender.answering import CustomerAnswers
+from services.recommender.direct import DirectServer, SocketInUse
 from services.recommender.erasures import POLL_S, ErasureFollower
 from services.recommender.impressions import ImpressionLog
 from services.recommender.model_loader import ModelLoader
@@ -62,6 +64,12 @@ async def serve(settings: RecommenderSettings) -> None:
         ),
         erased=lambda: erasures.erased,
     )
+    direct = DirectServer(
+        lambda: loader.serving,
+        CustomerAnswers(impressions, lambda: erasures.erased),
+        clock_ms,
+        settings.recommender_max_concurrent,
+    )
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(store.close)
         stack.enter_context(TelemetryServer(settings.host, settings.metrics_port, health))
@@ -71,6 +79,9 @@ async def serve(settings: RecommenderSettings) -> None:
         stack.push_async_callback(impressions.close)
         await server.start(settings.host, settings.recommender_port)
         stack.push_async_callback(server.close, GRACE_S)
+        if settings.recommender_socket is not None:
+            await direct.start(settings.recommender_socket)
+            stack.push_async_callback(direct.close)
         await impressions.start()
         stack.callback(loader.close)
         await stack.enter_async_context(run_periodically([(erasures.step, POLL_S)]))
@@ -111,7 +122,7 @@ async def _until(stop: asyncio.Event, health: Health, loader: ModelLoader) -> No
 
 def main() -> int:
     """The exit code: 0 after a signal, 2 for a mistake in settings or a port in use."""
-    return run_service(SERVICE, RecommenderSettings, _run)
+    return run_service(SERVICE, RecommenderSettings, _run, {SocketInUse: WRONG_SETTINGS})
 
 
 def _run(settings: RecommenderSettings) -> int:

@@ -6,13 +6,23 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from recsys.variety_settings import VarietySettings
-from services.common.settings import EventSettings, KafkaSettings, Port, S3Settings, ServiceSettings, is_loopback
+from services.common.settings import (
+    EventSettings,
+    KafkaSettings,
+    Port,
+    RecommenderSocketSettings,
+    S3Settings,
+    ServiceSettings,
+    is_loopback,
+)
 from services.common.tls import BadTlsFiles, TlsFiles, server_context
 
 _FilePath = Annotated[Path | None, BeforeValidator(lambda given: given or None)]
 
 
-class RecommenderSettings(ServiceSettings, KafkaSettings, S3Settings, EventSettings, VarietySettings):
+class RecommenderSettings(
+    ServiceSettings, KafkaSettings, S3Settings, EventSettings, VarietySettings, RecommenderSocketSettings
+):
     """Where to listen, how often to look for a new model, and how much to remember of the stream."""
 
     recommender_port: Port = 50051

@@ -8,10 +8,11 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, Request, ViewportSize, expect
 
-from tests.support.browser import DESK, PHONE, SOON_MS, WALL, OpenPage, serious_findings
+from tests.support.browser import DESK, PHONE, SOON_MS, WALL, OpenPage, aside, dollars, figure, serious_findings
 from tests.support.live_shop import LiveShop
+from tests.support.shop import seed_rows
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -104,6 +105,31 @@ def test_every_view_says_that_the_stream_is_lost_and_goes_on_when_it_is_back(
         expect(page.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
         expect(page.get_by_test_id("not-live")).to_have_count(0)
         wait_for_content(page)
+
+
+def test_seven_tabs_have_one_stream_and_another_tab_goes_on_with_it(stack: LiveShop, browser: Browser) -> None:
+    """A browser opens six connections to a host over HTTP/1.1, and a stream takes one for good."""
+    with browser.new_context(viewport=DESK, locale="en-US") as context:
+        streams: list[Page] = []
+
+        def note(asked: Request) -> None:
+            if "/v1/stats/stream" in asked.url:
+                streams.append(asked.frame.page)
+
+        context.on("request", note)
+        tabs = [context.new_page() for _ in range(7)]
+        for tab in tabs:
+            tab.goto(stack.url, wait_until="commit")
+        for tab in tabs:
+            expect(tab.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
+        (leader,) = streams
+        leader.close()
+        aside(lambda: stack.replay(seed_rows(seed=31, count=20)))
+        revenue = dollars(stack.get("/v1/stats/summary")["revenue"])
+        for tab in tabs:
+            if tab is not leader:
+                expect(figure(tab, "revenue")).to_have_text(revenue, timeout=SOON_MS)
+                expect(tab.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
 
 
 def test_views_are_reached_by_keyboard_and_have_their_names(open_page: OpenPage) -> None:

@@ -7,11 +7,14 @@ import asyncio
 import math
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import ASGIApp, Scope
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from services.gateway.api.fair_share import FairShare, NoPlace, network_of
+from services.gateway.api.overload import Shedding, encoded_refusal
 from services.gateway.api.problems import CONTENT_TYPE, problem_body
 
 # Unsent bytes that may wait below a client's queue, in the kernel and in the transport. With more, a stalled client
@@ -40,9 +43,15 @@ class LimitedConnection(HttpToolsProtocol):
     """
 
     def __init__(
-        self, *args: Any, limits: ConnectionLimits, share: "FairShare[LimitedConnection]", **kwargs: Any
+        self,
+        *args: Any,
+        limits: ConnectionLimits,
+        share: "FairShare[LimitedConnection]",
+        shedding: Shedding,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self._shedding = shedding
         self._limits = limits
         self._share = share
         self._owner = ""
@@ -94,6 +103,20 @@ class LimitedConnection(HttpToolsProtocol):
             raise _Refused
         self._receive_by = self.loop.time() + self._limits.transfer_seconds
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Start the request, or refuse it here: at several times the capacity, refusals must cost next to nothing."""
+        scope = cast(Scope, cycle.scope)
+        if self._refuses_early(cycle) and not self._shedding.let_in(scope):
+            self.transport.write(encoded_refusal(scope["headers"]))
+            cycle.response_started = cycle.response_complete = True
+            cycle.on_response()
+            return
+        super()._start_asgi_task(cycle, cast(ASGI3Application, self._shedding.runs_counted(cast(ASGIApp, app), scope)))
+
+    def _refuses_early(self, cycle: RequestResponseCycle) -> bool:
+        """Not where more than a response is to be done: the app refuses such a request."""
+        return cycle.keep_alive and not (self.pipeline or self.flow.write_paused)
 
     def on_body(self, body: bytes) -> None:
         self._framing_bytes -= len(body)

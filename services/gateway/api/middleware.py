@@ -3,10 +3,12 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from http import HTTPMethod, HTTPStatus
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from prometheus_client import Histogram
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,42 +18,22 @@ from services.common.request_id import HEADER, REQUEST_ID, new_request_id, valid
 from services.common.tracing import NOT_RECORDED, Span
 from services.gateway.api.hosts import AllowedHosts
 from services.gateway.api.problems import Problem, problem_response
+from services.gateway.api.security_headers import NOT_STORED, RawHeaders, security_headers
 
 logger = logging.getLogger(__name__)
 
-
-def content_security_policy(image_hosts: Sequence[str] = ()) -> str:
-    """All sources are the gateway itself, and the hosts of products' images.
-
-    Inline style attributes (not sheets) are allowed: chart tooltips set them.
-    """
-    return "; ".join(
-        [
-            "default-src 'self'",
-            "style-src-attr 'unsafe-inline'",
-            " ".join(["img-src 'self' data:", *image_hosts]),
-            "object-src 'none'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "frame-ancestors 'none'",
-        ]
-    )
-
-
 # Of requests that are counted by their method; whatever else a client sends is one label.
 _METHODS = frozenset(HTTPMethod)
-_SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+_HEADER = HEADER.encode()
 
 # For a year a browser that came by HTTPS asks by nothing else.
-_HTTPS_ONLY = "max-age=31536000"
-# Figures change every second, and many name persons: neither a proxy nor a browser may keep them.
-_NOT_STORED = "private, no-store"
+_HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
+
+
+@cache
+def request_seconds(method: str, route: str, status: int) -> Histogram:
+    """Looked up once: that takes longer than observing."""
+    return GATEWAY_REQUEST_SECONDS.labels(method, route, str(status))
 
 
 class GatewayMiddleware:
@@ -67,7 +49,7 @@ class GatewayMiddleware:
     ) -> None:
         """`draining`: whether connections should end with their current response. `image_hosts`: origins of images."""
         self._app = app
-        self._headers = _SECURITY_HEADERS | {"Content-Security-Policy": content_security_policy(image_hosts)}
+        self._headers = security_headers(image_hosts)
         self._hosts = hosts
         self._max_body_bytes = max_body_bytes
         self._draining = draining
@@ -126,7 +108,7 @@ class _Exchange:
         max_body_bytes: int,
         *,
         draining: Callable[[], bool],
-        headers: Mapping[str, str],
+        headers: RawHeaders,
     ) -> None:
         self._scope = scope
         self._receive = receive
@@ -160,21 +142,22 @@ class _Exchange:
         """Send the response with the security headers."""
         if message["type"] == "http.response.start":
             self._response_started = True
-            headers = MutableHeaders(scope=message)
-            headers.update(self._headers)
+            headers = message["headers"] = [*message.get("headers", ()), *self._headers]
             if self._scope["scheme"] == "https":
-                headers["Strict-Transport-Security"] = _HTTPS_ONLY
-            if self._scope["path"].startswith("/v1/"):
-                headers.setdefault("Cache-Control", _NOT_STORED)
-            headers[HEADER] = REQUEST_ID.get() or ""
+                headers.append(_HTTPS_ONLY)
+            if self._scope["path"].startswith("/v1/") and not any(name == b"cache-control" for name, _ in headers):
+                headers.append(NOT_STORED)
+            headers.append((_HEADER, (REQUEST_ID.get() or "").encode()))
             if self._draining():
-                headers["Connection"] = "close"  # the client's next request goes to another replica
+                headers.append((b"connection", b"close"))  # the client's next request goes to another replica
             self._observe(message["status"])
         await self._send(message)
 
     def _observe(self, status: int) -> None:
         method, route = _method(self._scope), getattr(self._scope.get("route"), "path", "none")
-        GATEWAY_REQUEST_SECONDS.labels(method, route, str(status)).observe(time.perf_counter() - self._started_at)
+        request_seconds(method, route, status).observe(time.perf_counter() - self._started_at)
+        if self._span is NOT_RECORDED:
+            return
         self._span.rename(f"{method} {route}")
         self._span.set("http.request.method", method)
         self._span.set("http.route", route)

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from services.gateway.api.problems import CONTENT_TYPE, ProblemDocument
-from services.gateway.api.schemas.figures import StreamSnapshot, TickerEntry
+from services.gateway.api.schemas.figures import StreamSnapshot, StreamUpdate, TickerEntry
 
 _DESCRIPTION = """\
 Live sales figures exact to the cent, best customers, and the products each customer will buy next.
@@ -47,7 +47,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         SESSION: {"type": "apiKey", "in": "cookie", "name": "__Host-tillstream-session"},
     }
     # In OpenAPI the stream's body is text, so the schemas of its events are added here.
-    for model in (StreamSnapshot, TickerEntry):
+    for model in (StreamSnapshot, StreamUpdate, TickerEntry):
         schema = model.model_json_schema(ref_template=_REF)
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema

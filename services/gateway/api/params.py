@@ -18,8 +18,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LOST_PLUS = re.compile(r"T[\d:.]+ \d\d:\d\d$")
 
 
+def is_clean(text: str) -> bool:
+    """Whether a text has no control character."""
+    return _CONTROL.search(text) is None
+
+
 def _clean(text: str) -> str:
-    if _CONTROL.search(text):
+    if not is_clean(text):
         raise ValueError("must not hold control characters")
     return text
 

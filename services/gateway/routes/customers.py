@@ -4,7 +4,6 @@ from http import HTTPStatus
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-import msgspec
 from fastapi import Query, Request, Response
 
 from services.common.money import format_cents
@@ -102,4 +101,4 @@ async def recommendations(  # noqa: PLR0913  query parameters
     check_prices(min_price, max_price)
     filters = Filters(category, brand, min_price, max_price, exclude_purchased, alike=alike)
     body = await get_dependencies(request).recommendations.for_customer(user_id, k, filters)
-    return Response(msgspec.json.encode(body), media_type="application/json")
+    return Response(body, media_type="application/json")

@@ -13,7 +13,8 @@ from services.gateway.dependencies import get_dependencies
 
 router = guarded_router(prefix="/v1/stats", tags=["figures"])
 
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+# A proxy must neither compress nor buffer it: both would hold events back.
+_HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 _EXAMPLE = """\
 retry: 2000
 
@@ -24,6 +25,9 @@ data: {"summary": {"revenue": "1234.50", ...}, "top": {"spenders": [...], ...}, 
 id: 1587729039120-0
 event: ticker
 data: {"id": "1587729039120-0", "arrived_at": "2020-04-24T11:50:39.120Z", "order_id": "...", "revenue": "162.01", ...}
+
+event: update
+data: {"summary": {"revenue": "1396.51", ...}, "top": {"spenders": [...]}}
 """
 
 
@@ -50,11 +54,14 @@ async def stream(
 ) -> StreamingResponse:
     """One `snapshot` event per second (summary and top lists), and a `ticker` event per arrival.
 
+    After arrivals, an `update` event brings the figures that they changed, at most ten times per second, and less often
+    with many open streams. It has the summary and the top lists of spenders and products, as far as they changed.
+
     The first snapshot also contains arrivals: those since `Last-Event-ID` (at most 200), or the newest few. A `stale`
     event replaces the snapshot while the live tables cannot be read. An `end` event gives the reason why the gateway
     closes the stream, for example that the client is too slow. At high rates, arrivals are sampled. The schemas of
-    the data are `StreamSnapshot` and `TickerEntry`. For the role `viewer` there are no top spenders, and `user_id` is
-    null. The stream ends with its session or key.
+    the data are `StreamSnapshot`, `StreamUpdate` and `TickerEntry`. For the role `viewer` there are no top spenders,
+    and `user_id` is null. The stream ends with its session or key.
     """
     dependencies = get_dependencies(request)
     hub, permits = dependencies.stream_hub, dependencies.stream_permits

@@ -12,7 +12,8 @@ import msgspec
 from services.common.metrics import GATEWAY_STREAM_CLIENTS, GATEWAY_STREAM_DROPPED
 from services.gateway.api.fair_share import FairShare, NoPlace
 from services.gateway.api.problems import Problem
-from services.gateway.api.schemas.figures import StreamSnapshot, TickerEntry
+from services.gateway.api.schemas.figures import StreamSnapshot, StreamUpdate, TickerEntry, TopItem
+from services.gateway.queries.rankings import Board, Ranked
 from services.gateway.stream.shop_state import ShopState, top_item
 from services.gateway.stream.ticker import Arrival, Cursor, TickerPoller, cursor_text, parse_cursor
 
@@ -23,8 +24,18 @@ _RETRY = b"retry: 2000\n\n"
 _FIRST_ARRIVALS = 20
 # A write to a client takes some 50 µs of the event loop. With many clients, arrivals are sent less often.
 _TICKER_WRITES_PER_SECOND = 2_000
+_MIN_UPDATE_SECONDS = 0.1
 # Clients written to in one iteration of the event loop. A thousand at once would block all other responses.
 _CLIENTS_PER_ITERATION = 50
+
+
+def _top_items(top: Mapping[Board, Sequence[Ranked]], *, persons: bool) -> dict[str, list[TopItem]]:
+    return {board: list(map(top_item, ranked)) for board, ranked in top.items() if persons or board != "spenders"}
+
+
+def _update_message(state: ShopState, changed: Mapping[Board, Sequence[Ranked]], *, persons: bool) -> bytes:
+    body = StreamUpdate(summary=state.summary(), top=_top_items(changed, persons=persons))
+    return message("update", body.model_dump_json().encode())
 
 
 def message(event: str, data: bytes, cursor: Cursor | None = None) -> bytes:
@@ -123,6 +134,7 @@ class StreamHub:
         self._outbox: deque[tuple[Mapping[bool, bytes], Iterator[StreamClient]]] = deque()
         self._state: ShopState | None = None
         self._snapshot_due = False
+        self._sent_top: dict[Board, list[Ranked]] = {}
         self._pending_arrivals: list[Arrival] = []
         self._sent_arrivals_at = 0.0
         self._sent_at = 0.0
@@ -184,10 +196,9 @@ class StreamHub:
     def _snapshot_message(self, missed: Sequence[Arrival] = (), *, persons: bool) -> bytes:
         if self._state is None:
             return message("stale", b'{"reason":"the live tables cannot be read at the moment"}')
-        boards = {board: ranked for board, ranked in self._state.top.items() if persons or board != "spenders"}
         body = StreamSnapshot(
             summary=self._state.summary(),
-            top={board: list(map(top_item, ranked)) for board, ranked in boards.items()},
+            top=_top_items(self._state.top, persons=persons),
             ticker=[_entry(arrival, persons=persons) for arrival in missed],
         )
         return message("snapshot", body.model_dump_json().encode(), self._ticker.cursor)
@@ -198,6 +209,20 @@ class StreamHub:
         self._snapshot_due = True
         if not self._outbox:
             self._send_snapshot()
+
+    def on_changes(self, state: ShopState) -> None:
+        """Send the figures and the top lists that have changed as an `update` event, unless messages are under way."""
+        self._state = state
+        if self._outbox or not self._clients:
+            return
+        changed = {board: ranked for board, ranked in state.top.items() if ranked != self._sent_top.get(board)}
+        self._sent_top = state.top
+        arrivals = self._take_arrivals()
+        self._send(lambda persons: _ticker(arrivals, persons) + _update_message(state, changed, persons=persons))
+
+    def update_interval_s(self) -> float:
+        """Seconds from an update to the next: with many clients, the snapshots are enough."""
+        return max(_MIN_UPDATE_SECONDS, len(self._clients) / self._ticker_writes_per_second)
 
     def on_arrivals(self, arrivals: Sequence[Arrival]) -> None:
         """Send the newest of these arrivals, at most `max_ticker_lines`: more than that nobody can read.
@@ -217,6 +242,7 @@ class StreamHub:
     def _send_snapshot(self) -> None:
         self._snapshot_due = False
         if self._clients:
+            self._sent_top = {} if self._state is None else self._state.top
             arrivals = self._take_arrivals()
             self._send(lambda persons: _ticker(arrivals, persons) + self._snapshot_message(persons=persons))
 

@@ -1,8 +1,13 @@
-"""The shop state: totals, rates and top lists, read from the live tables once a second for all clients."""
+"""The shop state: totals, rates and top lists, read from the live tables for all clients.
 
+All of it is read once a second. What a purchase changes at once is read in between, soon after arrivals were seen: it
+costs little, whereas brands and categories may be thousands.
+"""
+
+import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
 from redis.exceptions import RedisError
@@ -34,7 +39,8 @@ from services.gateway.upstreams.outages import OutageLog
 from services.gateway.upstreams.recommender_client import ServingModelPoller
 
 _TOP = 10
-_HASHES = ("totals", "marks", "arrivals", "dead_letters", "categories", "brands")
+_HASHES = ("totals", "marks", "dead_letters")
+_HASHES_EACH_SECOND = ("arrivals", "categories", "brands")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,8 @@ class ShopStatePoller:
         self._outages = OutageLog()
         self._lags = LagTracker()
         self._listeners: list[Callable[[ShopState | None], None]] = []
+        self._change_listeners: list[Callable[[ShopState], None]] = []
+        self._reading = asyncio.Lock()  # an older state must not replace a newer one
         self.latest: ShopState | None = None
         GATEWAY_SNAPSHOT_AGE_SECONDS.set_function(self._age)
 
@@ -113,8 +121,32 @@ class ShopStatePoller:
         """Call the listener after each poll, with the state, or with None where the live tables could not be read."""
         self._listeners.append(listener)
 
+    def listen_to_changes(self, listener: Callable[[ShopState], None]) -> None:
+        """Call the listener after each `refresh_changes`."""
+        self._change_listeners.append(listener)
+
+    async def refresh_changes(self) -> None:
+        """Read what purchases change at once, and call the listeners to changes. Nothing before the first `refresh`."""
+        async with self._reading:
+            before = self.latest
+            if before is None:
+                return
+            try:
+                state = await self._read_changes(self._tables.reader, before)
+            except RedisError:
+                return  # `refresh` notices the outage
+            self.latest = state
+        for listener in self._change_listeners:
+            listener(state)
+
     async def refresh(self) -> None:
         """Read once and call the listeners."""
+        async with self._reading:
+            await self._refresh()
+        for listener in self._listeners:
+            listener(self.latest)
+
+    async def _refresh(self) -> None:
         try:
             await self._tables.refresh_generation()
             state = await self._read(self._tables.reader)
@@ -128,17 +160,30 @@ class ShopStatePoller:
         if (log_end := self._offsets.latest) is not None:  # also while Redis is away: the log grows all the same
             self._lags.appended({partition: end for partition, (_begin, end) in log_end.offsets.items()})
         self._lags.report()
-        for listener in self._listeners:
-            listener(self.latest)
 
     def _age(self) -> float:
         return time.time() - self.latest.taken_ms / 1000 if self.latest else float("nan")
 
     async def _read(self, shards: ShardReader) -> ShopState:
+        taken_s = time.time()
+        arrivals, categories, brands = await shards.query(
+            lambda pipe, keys: [pipe.hgetall(keys(table)) for table in _HASHES_EACH_SECOND]
+        )
+        nothing = ShopState(0, Totals(), 0, self._arrival_rate.of(arrivals, taken_s), None, None)
+        state = await self._read_changes(shards, nothing)
+        revenue = state.totals.revenue
+        lists: dict[Board, list[Ranked]] = {
+            "categories": _top_entries(categories, revenue),
+            "brands": _top_entries(brands, revenue),
+        }
+        return replace(state, top=state.top | lists)
+
+    async def _read_changes(self, shards: ShardReader, before: ShopState) -> ShopState:
+        """The state of now, with the rate, brands and categories of `before`."""
         taken_ms = time.time_ns() // 1_000_000
         # Log ends first: records that are appended during the reads must not count as lag.
         log_end = self._offsets.latest
-        totals_hashes, marks, arrivals, dead_letters, categories, brands, newest = await shards.query(
+        totals_hashes, marks, dead_letters, newest = await shards.query(
             lambda pipe, keys: [
                 *(pipe.hgetall(keys(table)) for table in _HASHES),
                 pipe.zrange(keys("newest_events"), 0, -1, withscores=True),
@@ -148,22 +193,21 @@ class ShopStatePoller:
         applied = applied_offsets(marks, self._topic, log_end.offsets) if log_end else {}
         self._lags.applied(applied)
         now_ms = present_of(newest, totals.last_event)
+        changed: dict[Board, list[Ranked]] = {
+            "spenders": await top_spenders(shards, _TOP, totals.revenue),
+            "products": await top_products(shards, _TOP, totals.revenue),
+        }
         return ShopState(
             taken_ms=taken_ms,
             totals=totals,
             dead_letters=count_sum(dead_letters),
-            events_per_second=self._arrival_rate.of(arrivals, taken_ms / 1000),
+            events_per_second=before.events_per_second,
             lag=None if log_end is None else lag(applied, log_end.offsets),
             model_version=self._model.version,
             now_ms=now_ms,
             applied=applied,
             today=await _read_today(shards, now_ms),
-            top={
-                "spenders": await top_spenders(shards, _TOP, totals.revenue),
-                "products": await top_products(shards, _TOP, totals.revenue),
-                "categories": _top_entries(categories, totals.revenue),
-                "brands": _top_entries(brands, totals.revenue),
-            },
+            top=before.top | changed,
         )
 
 

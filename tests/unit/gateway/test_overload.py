@@ -9,7 +9,7 @@ import pytest
 
 from services.gateway.api.hosts import AllowedHosts
 from services.gateway.api.middleware import GatewayMiddleware
-from services.gateway.api.overload import SHED_ROUTES, SheddingMiddleware, StandingQueue
+from services.gateway.api.overload import SHED_ROUTES, Shedding, SheddingMiddleware, StandingQueue
 from services.gateway.routes import customers, products
 from tests.support.metrics import growth
 
@@ -44,13 +44,19 @@ def left(queue: StandingQueue, requests: int) -> None:
         queue.leave()
 
 
+def paused(queue: StandingQueue, clock: Clock) -> None:
+    """The limit is in flight, one more has come, and nothing has been answered for a while since."""
+    assert admitted(queue, LIMIT + 1) == LIMIT + 1
+    clock.now += 0.04
+
+
 def test_a_burst_waits(queue: StandingQueue, clock: Clock) -> None:
-    assert admitted(queue, 3 * LIMIT) == 3 * LIMIT
+    assert admitted(queue, 2 * LIMIT) == 2 * LIMIT
     clock.now += 0.49
     assert queue.enter()
-    left(queue, 3 * LIMIT + 1)
+    left(queue, 2 * LIMIT + 1)
     clock.now += 0.49
-    assert admitted(queue, 3 * LIMIT) == 3 * LIMIT, "each burst has the time"
+    assert admitted(queue, 2 * LIMIT) == 2 * LIMIT, "each burst has the time"
 
 
 def test_a_queue_that_stands_is_cut_to_the_limit(queue: StandingQueue, clock: Clock) -> None:
@@ -63,6 +69,34 @@ def test_a_queue_that_stands_is_cut_to_the_limit(queue: StandingQueue, clock: Cl
     assert admitted(queue, 10) == 1
     left(queue, LIMIT)
     assert admitted(queue, 10) == LIMIT, "no burst shortly after a refusal"
+
+
+def test_while_answers_flow_a_burst_is_short_and_its_first_refusal_cuts_the_queue(
+    queue: StandingQueue, clock: Clock
+) -> None:
+    assert admitted(queue, LIMIT + 1) == LIMIT + 1
+    for _ in range(2 * LIMIT - 1):  # twice as many come as are answered
+        clock.now += 0.02
+        left(queue, 1)
+        assert admitted(queue, 2) == 2
+    assert not queue.enter()
+    left(queue, 2 * LIMIT)
+    assert not queue.enter(), "the limit itself is in flight"
+
+
+def test_behind_a_pause_a_longer_queue_waits_and_drains(queue: StandingQueue, clock: Clock) -> None:
+    paused(queue, clock)
+    assert admitted(queue, 6 * LIMIT) == 6 * LIMIT
+    left(queue, 1)
+    clock.now += 0.01
+    assert queue.enter(), "answers flow again, but this queue is the pause's"
+    left(queue, 6 * LIMIT + 2)
+    assert admitted(queue, 1_000) == 2 * LIMIT + 1, "what comes now is no pause's"
+
+
+def test_behind_a_pause_the_queue_is_bounded_too(queue: StandingQueue, clock: Clock) -> None:
+    paused(queue, clock)
+    assert admitted(queue, 1_000) == 7 * LIMIT - 1
 
 
 def test_a_second_without_refusals_allows_a_burst_again(queue: StandingQueue, clock: Clock) -> None:
@@ -94,7 +128,7 @@ def test_a_pause_below_the_capacity_refuses_nobody(clock: Clock) -> None:
 
 
 def test_no_burst_is_endless(queue: StandingQueue) -> None:
-    assert admitted(queue, 1_000) == 8 * LIMIT
+    assert admitted(queue, 1_000) == 3 * LIMIT
 
 
 class Shop:
@@ -110,7 +144,8 @@ class Shop:
 
 
 def client_of(shop: Shop) -> httpx.AsyncClient:
-    app = GatewayMiddleware(SheddingMiddleware(shop, 1, lambda: False), AllowedHosts(["localhost"]), 1024)
+    inner = GatewayMiddleware(shop, AllowedHosts(["localhost"]), 1024)
+    app = SheddingMiddleware(inner, Shedding(1, lambda: False))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
 
 

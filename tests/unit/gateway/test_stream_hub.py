@@ -2,14 +2,19 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
-from services.common.tables import TickerLine
+from services.common.tables import Figures, TickerLine
 from services.gateway.api.problems import Problem
+from services.gateway.queries.figures import Totals
+from services.gateway.queries.rankings import Board, Ranked
 from services.gateway.stream.hub import StreamClient, StreamHub, message
+from services.gateway.stream.shop_state import ShopState
 from services.gateway.stream.ticker import Arrival, Cursor
 
 
@@ -224,3 +229,87 @@ async def waits(messages: AsyncIterator[bytes]) -> bool:
         await asyncio.wait_for(anext(messages), 0.001)
         return True
     return False
+
+
+def state(revenue: int, spender: str) -> ShopState:
+    """Figures, with one customer and one product on the top lists."""
+    top: dict[Board, list[Ranked]] = {
+        "spenders": [Ranked(spender, Figures(revenue, 1, 1), 1.0)],
+        "products": [Ranked("product", Figures(100, 1, 1), 1.0)],
+    }
+    return ShopState(0, Totals(revenue=revenue), 0, 0.0, 0, None, top=top)
+
+
+def data_of(chunk: bytes, event: str) -> dict[str, Any]:
+    """The data of the only event of this name."""
+    (found,) = re.findall(rf"event: {event}\ndata: (.+)\n\n", chunk.decode())
+    return dict(json.loads(found))
+
+
+async def test_an_update_has_the_figures_and_only_the_lists_that_changed() -> None:
+    streams = hub()
+    streams.on_shop_state(state(100, "a"))
+    taken = streams.open(None).messages()
+    await anext(taken)
+    streams.on_shop_state(state(100, "a"))
+    await anext(taken)
+    streams.on_changes(state(200, "b"))
+    first = data_of(await anext(taken), "update")
+    assert first["summary"]["revenue"] == "2.00"
+    assert [row["id"] for row in first["top"].pop("spenders")] == ["b"]
+    assert first["top"] == {}
+    streams.on_changes(state(300, "b"))
+    assert data_of(await anext(taken), "update")["top"].keys() == {"spenders"}, "its revenue has changed"
+    streams.on_changes(state(300, "b"))
+    assert data_of(await anext(taken), "update")["top"] == {}
+
+
+async def test_an_update_names_no_persons_to_who_may_not_see_them() -> None:
+    streams = hub()
+    streams.on_shop_state(state(100, "a"))
+    taken = streams.open(None, persons=False).messages()
+    await anext(taken)
+    streams.on_shop_state(state(100, "a"))
+    await anext(taken)
+    streams.on_changes(state(200, "b"))
+    update = await anext(taken)
+    assert data_of(update, "update")["summary"]["revenue"] == "2.00"
+    assert data_of(update, "update")["top"] == {}
+
+
+async def test_an_update_comes_after_the_arrivals_it_counts() -> None:
+    streams = hub(ticker_writes_per_second=1)
+    taken = [streams.open(None).messages() for _client in range(2)]
+    for messages in taken:
+        await anext(messages)
+    streams.on_arrivals([arrival(1)])
+    streams.on_arrivals([arrival(2)])
+    streams.on_changes(state(100, "a"))
+    for messages in taken:
+        assert orders(await anext(messages)) == ["order-1"]
+        both = await anext(messages)
+        assert orders(both) == ["order-2"]
+        assert both.index(b"event: ticker") < both.index(b"event: update")
+
+
+async def test_no_update_while_messages_are_under_way() -> None:
+    streams = hub(max_clients=200)
+    taken = [streams.open(None).messages() for _client in range(120)]
+    for messages in taken:
+        await anext(messages)
+    streams.on_shop_state(state(100, "a"))  # takes several turns of the event loop
+    streams.on_changes(state(200, "a"))
+    for _turn in range(10):
+        await asyncio.sleep(0)
+    streams.on_shop_state(state(300, "a"))
+    for messages in (taken[0], taken[-1]):
+        revenues = [data_of(await anext(messages), "snapshot")["summary"]["revenue"] for _second in range(2)]
+        assert revenues == ["1.00", "3.00"]
+
+
+async def test_with_many_clients_updates_are_rare() -> None:
+    streams = hub(max_clients=600, ticker_writes_per_second=1_000)
+    assert streams.update_interval_s() == 0.1
+    for _client in range(500):
+        streams.open(None)
+    assert streams.update_interval_s() == 0.5

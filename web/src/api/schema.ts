@@ -213,11 +213,14 @@ export interface paths {
          * Live stream (server-sent events)
          * @description One `snapshot` event per second (summary and top lists), and a `ticker` event per arrival.
          *
+         *     After arrivals, an `update` event brings the figures that they changed, at most ten times per second, and less often
+         *     with many open streams. It has the summary and the top lists of spenders and products, as far as they changed.
+         *
          *     The first snapshot also contains arrivals: those since `Last-Event-ID` (at most 200), or the newest few. A `stale`
          *     event replaces the snapshot while the live tables cannot be read. An `end` event gives the reason why the gateway
          *     closes the stream, for example that the client is too slow. At high rates, arrivals are sampled. The schemas of
-         *     the data are `StreamSnapshot` and `TickerEntry`. For the role `viewer` there are no top spenders, and `user_id` is
-         *     null. The stream ends with its session or key.
+         *     the data are `StreamSnapshot`, `StreamUpdate` and `TickerEntry`. For the role `viewer` there are no top spenders,
+         *     and `user_id` is null. The stream ends with its session or key.
          */
         get: operations["stream_v1_stats_stream_get"];
         put?: never;
@@ -1980,6 +1983,17 @@ export interface components {
             /** Ticker */
             ticker: components["schemas"]["TickerEntry"][];
         };
+        /**
+         * StreamUpdate
+         * @description The data of an `update` event: figures that changed since the snapshot. `top` has only the lists that changed.
+         */
+        StreamUpdate: {
+            summary: components["schemas"]["Summary"];
+            /** Top */
+            top: {
+                [key: string]: components["schemas"]["TopItem"][];
+            };
+        };
     };
     responses: never;
     parameters: never;
@@ -2328,6 +2342,9 @@ export interface operations {
                      *     id: 1587729039120-0
                      *     event: ticker
                      *     data: {"id": "1587729039120-0", "arrived_at": "2020-04-24T11:50:39.120Z", "order_id": "...", "revenue": "162.01", ...}
+                     *
+                     *     event: update
+                     *     data: {"summary": {"revenue": "1396.51", ...}, "top": {"spenders": [...]}}
                      */
                     "text/event-stream": string;
                 };

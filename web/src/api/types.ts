@@ -33,6 +33,7 @@ export type TickerEntry = Schemas["TickerEntry"];
 /** The top spenders are for roles that see persons. */
 type TopLists = Record<Exclude<TopKind, "spenders">, TopEntry[]> & { spenders?: TopEntry[] };
 export type Snapshot = Schemas["StreamSnapshot"] & { top: TopLists };
+export type Update = Schemas["StreamUpdate"] & { top: Partial<TopLists> };
 export type SessionState = Schemas["SessionResponse"];
 export type Access = Schemas["Access"];
 

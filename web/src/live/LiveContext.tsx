@@ -1,19 +1,27 @@
-import { createContext, use, useEffect, useState, useSyncExternalStore, type ReactNode } from "react";
+import { createContext, use, useEffect, useMemo, useSyncExternalStore, type ReactNode } from "react";
 import { api, STREAM_PATH, withQuery } from "../api/client";
-import { LiveConnection } from "./connection";
+import { LiveConnection, type OpenSource } from "./connection";
 import { clockOf, type ClockSample, type Freshness, type FreshnessMeter } from "./freshness";
+import { useSession } from "./SessionContext";
+import { browserOf, shared } from "./sharedStream";
 import type { LiveState } from "./state";
 
 const LiveContext = createContext<LiveConnection | null>(null);
 
+const openStream: OpenSource = (lastEventId) =>
+  new EventSource(withQuery(STREAM_PATH, { last_event_id: lastEventId || undefined }));
+
+/** All tabs of a browser that show the same to the same person have one stream, where the browser can share it. */
+function openConnection(group: string): LiveConnection {
+  const browser = browserOf(window, group);
+  return new LiveConnection(browser === null ? openStream : shared(openStream, browser));
+}
+
 /** Opens the one stream of the page, for as long as it is mounted. */
 export function LiveProvider({ children }: { children: ReactNode }) {
-  const [connection] = useState(
-    () =>
-      new LiveConnection(
-        (lastEventId) => new EventSource(withQuery(STREAM_PATH, { last_event_id: lastEventId || undefined })),
-      ),
-  );
+  const { name, may } = useSession();
+  const group = JSON.stringify([name, may.has("persons")]);
+  const connection = useMemo(() => openConnection(group), [group]);
   useEffect(() => connection.start(), [connection]);
   useEffect(() => keepTime(connection.meter), [connection]);
   return <LiveContext value={connection}>{children}</LiveContext>;

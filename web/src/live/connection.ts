@@ -1,4 +1,4 @@
-import type { Snapshot, Stale, TickerEntry } from "../api/types";
+import type { Snapshot, Stale, TickerEntry, Update } from "../api/types";
 import { FreshnessMeter } from "./freshness";
 import { Pacer } from "./pacer";
 import { INITIAL, reduce, retryDelay, STALE_AFTER_MS, TICKER_ROWS, type LiveEvent, type LiveState } from "./state";
@@ -55,6 +55,7 @@ export class LiveConnection {
     const source = this.openSource(this.lastEventId);
     this.source = source;
     source.addEventListener("snapshot", this.onSnapshot as EventListener);
+    source.addEventListener("update", this.onUpdate as EventListener);
     source.addEventListener("stale", this.onStale as EventListener);
     source.addEventListener("ticker", this.onTicker as EventListener);
     source.addEventListener("error", this.onLost);
@@ -64,6 +65,11 @@ export class LiveConnection {
   private readonly onSnapshot = (message: MessageEvent<string>): void => {
     this.heard(message);
     this.dispatch({ type: "snapshot", snapshot: JSON.parse(message.data) as Snapshot, at: Date.now() });
+  };
+
+  private readonly onUpdate = (message: MessageEvent<string>): void => {
+    this.heard(message);
+    this.dispatch({ type: "update", update: JSON.parse(message.data) as Update, at: Date.now() });
   };
 
   private readonly onStale = (message: MessageEvent<string>): void => {

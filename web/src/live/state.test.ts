@@ -55,6 +55,17 @@ describe("reduce", () => {
     expect(reduce(lost, { type: "snapshot", snapshot, at: 9_500 })).toMatchObject({ connection: "live", attempts: 0 });
   });
 
+  it("takes the figures of an update, and leaves the rates to the snapshots", () => {
+    const summary = { ...snapshot.summary, events: snapshot.summary.events + 1, as_of: "2026-11-22T20:00:09Z" };
+    const spenders = [{ id: "1", revenue: "9.00", quantity: 1, share: 1, name: null, category_code: null, brand: null }];
+    const updated = reduce(live, { type: "update", update: { summary, top: { spenders } }, at: 1_100 });
+    expect(updated).toMatchObject({ connection: "live", receivedAt: 1_100, snapshot: { summary, top: { spenders } } });
+    expect(updated.snapshot?.top.products).toBe(snapshot.top.products);
+    expect(updated.readings).toBe(live.readings);
+    const lost = reduce(live, { type: "lost", retryAt: 9_000 });
+    expect(reduce(lost, { type: "update", update: { summary, top: {} }, at: 1_100 })).toBe(lost);
+  });
+
   it("says why there are no figures, and does not call the last ones live", () => {
     const stale = reduce(live, { type: "stale", reason: "the tables cannot be read" });
     expect(stale).toMatchObject({ connection: "stale", reason: "the tables cannot be read", snapshot });

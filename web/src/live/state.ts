@@ -1,4 +1,4 @@
-import type { Snapshot, Summary, TickerEntry } from "../api/types";
+import type { Snapshot, Summary, TickerEntry, Update } from "../api/types";
 import { merged, readingOf, type Reading } from "./pulse";
 
 /** Without a snapshot for so long (the gateway sends one a second) figures no longer count as live. */
@@ -43,6 +43,7 @@ export const isLive = (state: LiveState): boolean => state.connection === "live"
 
 export type LiveEvent =
   | { type: "snapshot"; snapshot: Snapshot; at: number }
+  | { type: "update"; update: Update; at: number }
   | { type: "arrivals"; arrivals: readonly TickerEntry[] }
   | { type: "stale"; reason: string }
   | { type: "lost"; retryAt: number }
@@ -80,6 +81,8 @@ export function reduce(state: LiveState, event: LiveEvent): LiveState {
         attempts: 0,
         reason: null,
       };
+    case "update":
+      return withUpdate(state, event.update, event.at);
     case "arrivals":
       return withArrivals(state, event.arrivals, true);
     case "stale":
@@ -89,6 +92,13 @@ export function reduce(state: LiveState, event: LiveEvent): LiveState {
     case "retrying":
       return { ...state, retryAt: null };
   }
+}
+
+/** Figures of now into the snapshot. The rates are drawn from snapshots, which come at even distances. */
+function withUpdate(state: LiveState, { summary, top }: Update, at: number): LiveState {
+  if (state.snapshot === null || state.connection !== "live") return state;
+  const snapshot = { ...state.snapshot, summary, top: { ...state.snapshot.top, ...top } };
+  return { ...state, snapshot, receivedAt: at, stillSince: stillSince(state, snapshot, at) };
 }
 
 /** What is counted only ever rises: where it has fallen, the tables were built anew. */

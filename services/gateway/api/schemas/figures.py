@@ -99,3 +99,10 @@ class StreamSnapshot(ResponseModel):
     summary: Summary
     top: dict[str, list[TopItem]]
     ticker: list[TickerEntry]
+
+
+class StreamUpdate(ResponseModel):
+    """The data of an `update` event: figures that changed since the snapshot. `top` has only the lists that changed."""
+
+    summary: Summary
+    top: dict[str, list[TopItem]]
