@@ -17,6 +17,7 @@ from services.gateway.login.flow import Login, Step
 router = guarded_router(prefix="/v1/session", tags=["session"])
 
 _MAX_PARAMETER = 4096
+_MAX_PATH = 512
 _TO: dict[int | str, dict[str, Any]] = {
     303: {"description": "To the provider, or back to the page: `?login=` says what failed"}
 }
@@ -48,7 +49,7 @@ def _given_to(principal: Principal | None, *, closed: bool) -> Iterable[Access]:
 @gives(Access.PUBLIC)
 async def login(
     request: Request,
-    path: Annotated[str, Query(max_length=_MAX_PARAMETER, description="Where on the page to go afterwards.")] = "/",
+    path: Annotated[str, Query(max_length=_MAX_PATH, description="Where on the page to go afterwards.")] = "/",
 ) -> Response:
     """Send the browser to the provider of OpenID Connect. 404 where no login is set up."""
     return _redirect(await _login(request).begin(path))
