@@ -13,7 +13,7 @@ from services.common.canary import OUTCOME
 from services.common.event_rules import DEFAULT_RULES, EventRules
 from services.common.object_store import ObjectStore
 from spark.line_verdicts import ACCEPTED, REPEAT, VERDICT, judge
-from spark.records import CHECKED, ORIGIN, PURCHASE, checker, ddl
+from spark.records import CHECKED, ORIGIN, PURCHASE, arrow_schema, checker, ddl
 
 CURATED = (*ORIGIN, *PURCHASE, ("month", "string"))
 """Columns of the curated purchases; partitioned by `month` (`2020-04`, in the shop's time zone)."""
@@ -120,6 +120,14 @@ def curated_tables(store: ObjectStore, folder: str, columns: Sequence[str]) -> I
     for key, _size in store.list(folder):
         if key.endswith(".parquet"):
             yield pq.read_table(io.BytesIO(store.get(key)), columns=list(columns))
+
+
+def curated_table(store: ObjectStore, folder: str, columns: Sequence[str]) -> pa.Table:
+    """All of them as one table, without a row where there is no file."""
+    schema = arrow_schema(CURATED, columns)
+    return pa.concat_tables(
+        [schema.empty_table(), *(table.cast(schema) for table in curated_tables(store, folder, columns))]
+    )
 
 
 def count(checked: DataFrame) -> Curation:

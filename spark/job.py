@@ -14,11 +14,13 @@ from services.common.event_rules import EventRules
 from services.common.model_registry import folder_of
 from services.common.object_store import ObjectStore
 from services.common.reconciliation import Reconciliation
-from spark import steps, train
-from spark.publish_step import TrainedModel, publish_step
+from spark import features, steps, train
+from spark.publish_step import publish_step
 from spark.reconcile import Shop
+from spark.report_step import report_step
 from spark.settings import JobSettings
 from spark.step_log import StepLog
+from spark.train_step import ModelInputs, train_step
 from spark.versions import RunId
 
 STEPS = ("curate", "report", "reconcile", "evaluate", "train", "publish")
@@ -65,8 +67,9 @@ def _each_step(job: Job) -> Iterator[JobOutcome]:
     yield JobOutcome(None, "only curated, as requested")
 
     interactions = train.interactions(purchases).persist()
-    no_model = train.reason_against_training(interactions)
-    steps.report_step(store, run_id, purchases, curation, no_model, settings, step_log)
+    pairs = interactions.count()
+    no_model = train.reason_against_training(pairs)
+    report_step(store, run_id, purchases, curation, no_model, settings, step_log)
     steps.prune_curated(store, settings.curated_kept)
     yield JobOutcome(None, "only curated and reported, as requested")
 
@@ -80,11 +83,11 @@ def _each_step(job: Job) -> Iterator[JobOutcome]:
     evaluated = steps.evaluate_step(store, run_id, curation.accepted, settings, step_log)
     yield JobOutcome(None, "evaluated but not trained, as requested", found)
 
-    pairs = steps.train_step(store, run_id, purchases, interactions, evaluated.config, settings, step_log)
+    inputs = ModelInputs(purchases, interactions, curation, pairs, evaluated, *features.time_range(purchases))
+    train_step(store, run_id, inputs, settings, step_log)
     yield JobOutcome(None, f"trained but not published, as requested: {folder_of(run_id.version)}", found)
 
-    model = TrainedModel(purchases, interactions, curation, pairs, evaluated)
-    published = publish_step(store, run_id, model, settings, step_log)
+    published = publish_step(store, run_id, inputs, settings, step_log)
     yield JobOutcome(published.model, published.reason, found)
 
 

@@ -25,7 +25,7 @@ from services.producer.layouts.mapping import TextForm
 from services.producer.layouts.text_form import SAMPLE_BYTES, text_form
 from services.producer.source import BadFile
 from spark.curate import curated_tables
-from spark.steps import CURATED, REPORTS
+from spark.folders import CURATED, REPORTS
 
 DESCRIPTION = """\
 Compare the shop system's list of orders with the purchases of the newest run of the batch job: which orders are missing

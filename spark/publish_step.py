@@ -1,10 +1,9 @@
 """The last step of a run: validate the written model, write its manifest, activate it, record the gate decision."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys import model_format
@@ -18,23 +17,12 @@ from services.common.model_registry import BY_JOB, folder_of
 from services.common.object_store import ObjectStore
 from services.common.times import format_time
 from spark import features, model_checks, publish
-from spark.curate import Curation
 from spark.settings import JobSettings
 from spark.step_log import StepLog
+from spark.train_step import ModelInputs
 from spark.versions import RunId
 
 GATE = "reports/gate/"
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedModel:
-    """A model's training data and configuration; its tables are in the bucket."""
-
-    purchases: DataFrame
-    interactions: DataFrame
-    curation: Curation
-    pairs: int
-    evaluated: EvaluationResult
 
 
 class PublishOutcome(NamedTuple):
@@ -45,7 +33,7 @@ class PublishOutcome(NamedTuple):
 
 
 def publish_step(
-    store: ObjectStore, run_id: RunId, model: TrainedModel, settings: JobSettings, step_log: StepLog
+    store: ObjectStore, run_id: RunId, model: ModelInputs, settings: JobSettings, step_log: StepLog
 ) -> PublishOutcome:
     """Publish the model. Raises ModelRefused."""
     version, evaluated = run_id.version, model.evaluated
@@ -96,14 +84,13 @@ def _file_checks(files: list[FileEntry]) -> list[ModelCheck]:
     return [ModelCheck("files are whole", True, f"{len(files)} files were read back, their numbers are finite")]
 
 
-def _model_checks(store: ObjectStore, model: TrainedModel, manifest: Manifest) -> list[ModelCheck]:
-    newest_ms = features.time_range(model.purchases)[1]
-    week = features.in_week(newest_ms)
+def _model_checks(store: ObjectStore, model: ModelInputs, manifest: Manifest) -> list[ModelCheck]:
+    week = features.in_week(model.newest_ms)
     sold = features.sold(model.purchases).where(week).select("product_id").distinct().collect()
     users = model.interactions.select("user_id").distinct()
     customers = users.orderBy(F.xxhash64("user_id")).limit(model_checks.CUSTOMERS).collect()
     sold_ids, customer_ids = {row.product_id for row in sold}, [row.user_id for row in customers]
-    return model_checks.checks(store, manifest, sold_ids, customer_ids, newest_ms)
+    return model_checks.checks(store, manifest, sold_ids, customer_ids, model.newest_ms)
 
 
 def _write_evaluation(store: ObjectStore, version: str, evaluated: EvaluationResult) -> None:
@@ -114,8 +101,7 @@ def _write_evaluation(store: ObjectStore, version: str, evaluated: EvaluationRes
         put_once(store, f"{folder}report.html", evaluated.page.encode())
 
 
-def _manifest(run_id: RunId, model: TrainedModel, files: list[FileEntry], settings: JobSettings) -> Manifest:
-    oldest_ms, newest_ms = features.time_range(model.purchases)
+def _manifest(run_id: RunId, model: ModelInputs, files: list[FileEntry], settings: JobSettings) -> Manifest:
     config, curation = model.evaluated.config, model.curation
     return publish.manifest(
         run_id.version,
@@ -123,8 +109,8 @@ def _manifest(run_id: RunId, model: TrainedModel, files: list[FileEntry], settin
         files,
         rank=config.als.rank,
         training=model_format.Training(
-            from_=format_time(oldest_ms),
-            to=format_time(newest_ms),
+            from_=format_time(model.oldest_ms),
+            to=format_time(model.newest_ms),
             offsets={int(partition): offset for partition, offset in curation.offsets.items()},
         ),
         settings=ModelSettings(

@@ -3,7 +3,7 @@
 Validation is `services.common.events.parse`, as in the stream.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -49,6 +49,12 @@ _NO_PURCHASE: Row = (None,) * (len(PURCHASE) + len(IDENTITY))
 def ddl(columns: Iterable[tuple[str, str]]) -> str:
     """The columns in Spark's schema notation."""
     return ", ".join(f"`{name}` {kind}" for name, kind in columns)
+
+
+def arrow_schema(columns: Iterable[tuple[str, str]], names: Sequence[str]) -> pa.Schema:
+    """Some of the columns, in the order of their names given, in Arrow's schema notation."""
+    kinds = dict(columns)
+    return pa.schema([(name, _ARROW[kinds[name]]) for name in names])
 
 
 def checker(job_ms: int, rules: EventRules) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:

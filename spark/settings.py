@@ -28,6 +28,12 @@ class JobSettings(ServiceSettings, S3Settings, ShopSettings, EventSettings, Eval
         "auto: driver for at most als_driver_pairs pairs of customer and product, blocks for more",
     )
     als_driver_pairs: int = Field(default=2_000_000, ge=0)
+    driver_lines: int = Field(
+        default=5_000_000,
+        ge=0,
+        description="for at most so many purchase lines the report, and with the solver driver the tables of a model, "
+        "are made in the process of the driver; for more, by Spark",
+    )
     als_rank: int = Field(default=64, ge=1, le=1024)
     als_regularisation: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     als_alpha: float = Field(default=40.0, gt=0, allow_inf_nan=False)
@@ -51,6 +57,10 @@ class JobSettings(ServiceSettings, S3Settings, ShopSettings, EventSettings, Eval
         if self.als_solver != "auto":
             return self.als_solver
         return "driver" if pairs <= self.als_driver_pairs else "blocks"
+
+    def tables_on_driver(self, pairs: int, lines: int) -> bool:
+        """Whether the driver makes all tables of a model of so many pairs and purchase lines."""
+        return self.solver_for(pairs) == "driver" and lines <= self.driver_lines
 
     @property
     def als(self) -> AlsSettings:

@@ -5,38 +5,25 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
-from recsys.basket_weights import half_lives_h
 from recsys.evaluation import run_evaluation
 from recsys.evaluation.methods import ModelConfig
 from recsys.evaluation.purchase_log import COLUMNS, sampled_log
 from recsys.evaluation.run_evaluation import Evaluation, EvaluationResult
 from recsys.model_format import InvalidModel, read_manifest
 from services.common import model_registry
-from services.common.conditional_write import encode, put_once
 from services.common.event_rules import EventRules
-from services.common.model_registry import folder_of, manifest_key
+from services.common.model_registry import manifest_key
 from services.common.object_store import ObjectStore
 from services.common.reconciliation import Reconciliation, in_words
-from services.common.settings import ShopSettings
 from services.common.storage_errors import NoSuchObject
-from services.common.times import format_time
-from spark import curate, features, figure_diff, figures, publish, train
+from spark import curate, figure_diff
 from spark.curate import Curation
-from spark.model_tables import TableInputs, model_tables
+from spark.folders import CURATED, curated_folder, delete_folder
 from spark.reconcile import Shop, reconcile
-from spark.session import blas_in_use, s3a_url
-from spark.settings import JobSettings, Solver
+from spark.session import s3a_url
+from spark.settings import JobSettings
 from spark.step_log import StepLog
 from spark.versions import RunId
-
-CURATED = "curated/purchases/"
-REPORTS = "reports/"
-CHECKPOINTS = "checkpoints/"
-
-
-def curated_folder(run_id: RunId) -> str:
-    """Where a run's curated purchases are."""
-    return f"{CURATED}{run_id.version}/"
 
 
 def read_checked(
@@ -80,50 +67,11 @@ def curation_summary(curation: Curation) -> str:
     )
 
 
-def report_step(
-    store: ObjectStore,
-    run_id: RunId,
-    purchases: DataFrame,
-    curation: Curation,
-    no_model: str | None,
-    shop: ShopSettings,
-    step_log: StepLog,
-) -> None:
-    """The batch figures → `reports/<version>/`, `figures.json` last; then `reports/latest.json`."""
-    folder = f"{REPORTS}{run_id.version}/"
-    with step_log.step("report") as step:
-        lines = figures.by_order(purchases).persist()
-        batch_figures = figures.figures(lines, curation, shop.time_zone)
-        for name, column in figures.TABLES.items():
-            figures.table(lines, column).write.parquet(s3a_url(store, f"{folder}{name}"))
-        lines.unpersist()
-        document = {
-            "version": run_id.version,
-            "created_at": format_time(run_id.started_ms),
-            "currency": shop.currency,
-            "curated": curated_folder(run_id),
-            "no_model": no_model,
-            **batch_figures,
-        }
-        put_once(store, f"{folder}figures.json", encode(document))
-        publish.move_forward(store, f"{REPORTS}latest.json", {"version": run_id.version})
-        totals = batch_figures["totals"]
-        step.says(
-            f"revenue {totals['revenue']} {shop.currency}, quantity {totals['quantity']:,}, "
-            f"{totals['orders']:,} orders, {totals['buyers']:,} buyers"
-        )
-
-
 def prune_curated(store: ObjectStore, kept: int) -> None:
     """Delete the curated purchases of all but the newest `kept` runs: each run computes them from the archive."""
     runs = sorted({key.removeprefix(CURATED).partition("/")[0] for key, _ in store.list(CURATED)})
     for version in runs[:-kept]:
-        _delete_folder(store, f"{CURATED}{version}/")
-
-
-def _delete_folder(store: ObjectStore, folder: str) -> None:
-    for key, _ in list(store.list(folder)):
-        store.delete(key)
+        delete_folder(store, f"{CURATED}{version}/")
 
 
 def reconcile_step(
@@ -172,43 +120,3 @@ def live_config(store: ObjectStore, step_log: StepLog) -> ModelConfig | None:
     if config is None:
         step_log.line(f"  the gate compares without the live model {pointer.version}: {reason}")
     return config
-
-
-def train_step(
-    store: ObjectStore,
-    run_id: RunId,
-    purchases: DataFrame,
-    interactions: DataFrame,
-    config: ModelConfig,
-    settings: JobSettings,
-    step_log: StepLog,
-) -> int:
-    """The model's tables → `models/als/<version>/`. Returns the number of pairs of customer and product trained on."""
-    spark, checkpoints = purchases.sparkSession, f"{CHECKPOINTS}{run_id.version}/"
-    with step_log.step("train") as step:
-        pairs = interactions.count()
-        solver = settings.solver_for(pairs)
-        if solver == "mllib":
-            spark.sparkContext.setCheckpointDir(s3a_url(store, checkpoints))
-        factors = train.SOLVERS[solver](interactions, config.als)
-        _, newest_ms = features.time_range(purchases)
-        products = features.catalogue(purchases).persist()
-        half_lives = half_lives_h(config.weights, config.basket)
-        tables = model_tables(TableInputs(factors, purchases, interactions, products, half_lives, newest_ms))
-        for name, table in tables.items():
-            table.coalesce(settings.als_blocks).write.parquet(s3a_url(store, f"{folder_of(run_id.version)}{name}"))
-        _delete_folder(store, checkpoints)
-        als = config.als
-        by = _in_words(solver, als.blocks, spark)
-        step.says(f"ALS rank {als.rank}, {als.iterations} iterations over {pairs:,} pairs, by {by}")
-    return pairs
-
-
-def _in_words(solver: Solver, blocks: int, spark: SparkSession) -> str:
-    match solver:
-        case "driver":
-            return "NumPy on the driver"
-        case "blocks":
-            return f"NumPy in {blocks} blocks"
-        case "mllib":
-            return f"MLlib with {blas_in_use(spark)}"

@@ -34,8 +34,8 @@ def interactions(purchases: DataFrame) -> DataFrame:
     return pieces.where(F.col("pieces") > 0)
 
 
-def reason_against_training(interactions: DataFrame) -> str | None:
-    """Why no model can be trained on these interactions; None where one can."""
-    if interactions.isEmpty():
+def reason_against_training(pairs: int) -> str | None:
+    """Why no model can be trained on so many rows of `interactions`; None where one can."""
+    if not pairs:
         return "no known customer has a net purchase: every line is anonymous, rejected or returned"
     return None
