@@ -6,9 +6,10 @@ import redis
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 
-from services.common.canary import Canary
+from services.common.canary import Canary, encode_canary
 from services.common.events import parse
 from services.common.tables import shard_keys
+from services.gateway.upstreams.event_intake import EventProducer
 from tests.support.applier import MemorySink, applier_of, store_of
 from tests.support.engines import TopicFactory
 from tests.support.gateway_app import client_of, settings_of
@@ -58,3 +59,19 @@ async def test_from_the_gateway_to_the_figures(
     names_of_tables = {key.decode().removeprefix(keys("")) for key in client.scan_iter()}
     assert names_of_tables <= {"marks", "totals"}, "no other table has heard of them"
     assert sink.rejected == []
+
+
+async def test_a_canary_that_meets_a_dead_producer_gets_another_one_made(kafka: str, topics: TopicFactory) -> None:
+    events = EventProducer(settings_of(kafka_bootstrap=kafka, purchases_topic=topics(partitions=1).purchases))
+    await events.connect()
+    try:
+        dead = events._producer
+        assert dead is not None
+        await dead.stop()
+        assert await events.send_to(encode_canary("first"), 0) is None
+        await events.connect()
+        record = await events.send_to(encode_canary("second"), 0)
+        assert record is not None
+        assert (record.partition, record.offset) == (0, 0)
+    finally:
+        await events.close()

@@ -47,7 +47,7 @@ class LiveShop:
         self.folder = folder
         self.files: list[Path] = []
         ports = {name.removeprefix("TILLSTREAM_").lower(): port for name, port in free_port_settings().items()}
-        settings = StackSettings.model_validate(ports)
+        settings = StackSettings.model_validate({**ports, "scrape_seconds": 1})
         self.stack = Stack(Layout(folder / "stack"), settings, die_with_parent=True, preferences=PREFERENCES)
 
     @property

@@ -161,16 +161,28 @@ class EventProducer:
         if producer is not None:
             await _stop(producer)
 
+    async def _replace(self, failed: AIOKafkaProducer | None) -> None:
+        """Close a producer that has failed, unless that has happened: `connect` makes another one.
+
+        An idempotent producer does not recover.
+        """
+        if self._producer is failed:
+            await self.close()
+
     async def send_to(self, value: bytes, partition: int) -> Acknowledged | None:
         """Write one record without a key to a partition; None where the brokers do not acknowledge it in time."""
-        if self._producer is None:
+        producer = self._producer
+        if producer is None:
             return None
         try:
             async with asyncio.timeout(self._settings.produce_timeout_seconds):
-                topic = self._settings.purchases_topic
-                record = await self._producer.send_and_wait(topic, value, partition=partition)
-        except (KafkaError, TimeoutError):
-            return None  # `connect` makes another producer once a request of a client has failed
+                record = await producer.send_and_wait(self._settings.purchases_topic, value, partition=partition)
+        except TimeoutError:
+            return None
+        except KafkaError as error:
+            logger.warning("Kafka rejected a record: %s", error)
+            await self._replace(producer)
+            return None
         return Acknowledged(record.partition, record.offset, record.timestamp)
 
     async def send(self, events: Sequence[SubmittedEvent]) -> list[EventVerdict]:
@@ -200,6 +212,7 @@ class EventProducer:
     async def _acknowledged(self, topic: str, records: Records) -> Deliveries:
         """Write the records and wait, at most for a while. What is not acknowledged then is up to the caller."""
         deliveries: Deliveries = {}
+        producer = self._producer
         with tracing.child(f"send {topic}", "producer") as span:
             try:
                 async with asyncio.timeout(self._settings.produce_timeout_seconds):
@@ -209,7 +222,7 @@ class EventProducer:
                 logger.warning("Kafka did not acknowledge the events in time")
             except KafkaError as error:
                 logger.warning("Kafka rejected the events: %s", error)
-                await self.close()  # a failed idempotent producer does not recover; connect() makes another
+                await self._replace(producer)
         return deliveries
 
     async def _send_each(self, topic: str, records: Records, headers: Headers, deliveries: Deliveries) -> None:

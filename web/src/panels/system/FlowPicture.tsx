@@ -131,7 +131,7 @@ function BoxShape({ box, layout }: { box: Box; layout: Layout }) {
   const { x = 0, y = 0 } = layout.places[box.id] ?? {};
   const { width, height } = layout.box;
   const figures = box.figures.length > 0 ? box.figures : [STATUS[box.status]];
-  const top = figures.length > 1 ? y - 8 : y;
+  const top = figures.length > 1 ? y - 11 : y;
   return (
     <g className={styles.box} data-status={box.status} data-testid={`part-${box.id}`}>
       <rect x={x - width / 2} y={y - height / 2} width={width} height={height} rx="10" />
