@@ -224,7 +224,8 @@ COPY --from=prometheus-root /root/prometheus/usr /usr
 COPY --from=prometheus-root /root/prometheus/var/lib/dpkg /var/lib/dpkg
 WORKDIR /tmp
 ENTRYPOINT ["/usr/bin/prometheus"]
-CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]
+CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus", \
+     "--enable-feature=exemplar-storage"]
 
 # --- data of the demo: real purchases of a grocery chain, with the producer that sends them ---
 

@@ -140,6 +140,7 @@ def _target(panel: Panel, number: int, query: Query) -> Json:
         "range": not now,
         **({"legendFormat": query.legend} if query.legend else {}),
         **({"format": "table"} if panel.kind == "table" else {}),
+        **({"exemplar": True} if not now and query.expr.startswith("histogram_quantile(") else {}),
     }
 
 

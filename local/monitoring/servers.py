@@ -84,6 +84,7 @@ class Prometheus(_Server):
             "storage.tsdb.path": self.folder / "data",
             "storage.tsdb.retention.time": "15d",
             "storage.tsdb.retention.size": "1GB",
+            "enable-feature": "exemplar-storage",  # from a bucket of a histogram to a trace
             "web.listen-address": f"{LOOPBACK}:{self.port}",
             "web.cors.origin": self.address.replace(".", "[.]"),  # its default lets every web site read it
         }

@@ -9,7 +9,16 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Span as OtelSpan
-from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer, get_current_span, set_span_in_context
+from opentelemetry.trace import (
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+    format_span_id,
+    format_trace_id,
+    get_current_span,
+    set_span_in_context,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from services.common.tracing import HEADER, Kind, Span
@@ -68,6 +77,11 @@ class _Recorded(Span):
         carrier: dict[str, str] = {}
         _propagator.inject(carrier, set_span_in_context(self._span, Context()))
         return carrier.get(HEADER)
+
+    @property
+    def exemplar(self) -> dict[str, str] | None:
+        context = self._span.get_span_context()
+        return {"trace_id": format_trace_id(context.trace_id), "span_id": format_span_id(context.span_id)}
 
     def child(self, name: str, kind: Kind = "internal") -> Span:
         return _Recorded(self._tracer, name, kind, set_span_in_context(self._span, Context()))

@@ -18,8 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
+from services.common.exposition import exposition
 from services.common.metrics import BUILD_INFO, HEALTH_CHECK
 from services.common.request_id import REQUEST_ID
 from services.common.version import running_version
@@ -223,16 +222,18 @@ class TelemetryServer:
 
 
 def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
-    routes: dict[str, Callable[[], tuple[HTTPStatus, str, bytes]]] = {
-        "/metrics": lambda: (HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest()),
-        "/healthz": lambda: _json(health.alive, {"alive": health.alive}),
-        "/readyz": lambda: _json(health.ready, health.describe()),
+    routes: dict[str, Callable[[str], tuple[HTTPStatus, str, bytes]]] = {
+        "/metrics": lambda accept: (HTTPStatus.OK, *exposition(accept)),
+        "/healthz": lambda _: _json(health.alive, {"alive": health.alive}),
+        "/readyz": lambda _: _json(health.ready, health.describe()),
     }
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             route = routes.get(self.path.partition("?")[0])
-            status, content_type, body = route() if route else (HTTPStatus.NOT_FOUND, "text/plain", b"not found\n")
+            accept = self.headers.get("Accept", "")
+            found = route(accept) if route else (HTTPStatus.NOT_FOUND, "text/plain", b"not found\n")
+            status, content_type, body = found
             with contextlib.suppress(ConnectionError):  # a probe that disconnects is no error
                 self.send_response(status)
                 self.send_header("Content-Type", content_type)

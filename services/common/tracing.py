@@ -32,6 +32,11 @@ class Span:
         """For the next process; None where nothing is recorded."""
         return None
 
+    @property
+    def exemplar(self) -> dict[str, str] | None:
+        """For an observation of a histogram: which trace it is of; None where nothing is recorded."""
+        return None
+
     def child(self, name: str, kind: Kind = "internal") -> "Span":
         """A step of this step."""
         return self

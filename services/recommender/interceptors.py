@@ -127,7 +127,8 @@ def _timed(method: str, behaviour: Behaviour) -> Behaviour:
             code = _name(context.code())
             raise
         finally:
-            RECOMMENDER_REQUEST_SECONDS.labels(method, code).observe(time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            RECOMMENDER_REQUEST_SECONDS.labels(method, code).observe(seconds, tracing.current().exemplar)
 
     return call
 

@@ -82,3 +82,32 @@ async def test_probes_are_not_traced(gateway: httpx.AsyncClient) -> None:
         for probe in ("/healthz", "/readyz", "/metrics"):
             await gateway.get(probe)
     assert spans.ended == ()
+
+
+METRICS = {"accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
+TIMED = (
+    ("tillstream_gateway_request_seconds_bucket", 'route="/v1/recommendations"'),
+    ("tillstream_gateway_recommender_call_seconds_bucket", 'method="RecommendForItems"'),
+    ("tillstream_recommender_request_seconds_bucket", 'method="RecommendForItems"'),
+)
+
+
+async def test_a_bucket_leads_to_the_trace_of_a_request_in_it(gateway: httpx.AsyncClient) -> None:
+    with recorded() as spans:
+        await ask(gateway)
+        answer = await gateway.get("/metrics", headers=METRICS)
+        plain = await gateway.get("/metrics")
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert answer.text.endswith("# EOF\n")
+    (trace_id,) = spans.trace_ids()
+    for name, label in TIMED:
+        lines = [line for line in answer.text.splitlines() if line.startswith(name) and label in line]
+        assert any(f'trace_id="{trace_id}"' in line for line in lines), f"{name} has no exemplar of this trace"
+    assert plain.headers["content-type"].startswith("text/plain")
+    assert "trace_id" not in plain.text
+
+
+async def test_without_traces_metrics_are_plain_text(gateway: httpx.AsyncClient) -> None:
+    await ask(gateway)
+    answer = await gateway.get("/metrics", headers=METRICS)
+    assert answer.headers["content-type"].startswith("text/plain")

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import format_trace_id
 
 from services.common import tracing
 from services.common.span_recorder import SpanRecorder
@@ -36,7 +37,11 @@ class Spans:
 
     def traces(self) -> int:
         """How many traces the spans belong to."""
-        return len({span.context.trace_id for span in self.ended})
+        return len(self.trace_ids())
+
+    def trace_ids(self) -> set[str]:
+        """As headers and exemplars write them."""
+        return {format_trace_id(span.context.trace_id) for span in self.ended}
 
     def named(self, name: str) -> ReadableSpan:
         """The only span of this name."""

@@ -155,7 +155,7 @@ class _Exchange:
 
     def _observe(self, status: int) -> None:
         method, route = _method(self._scope), getattr(self._scope.get("route"), "path", "none")
-        request_seconds(method, route, status).observe(time.perf_counter() - self._started_at)
+        request_seconds(method, route, status).observe(time.perf_counter() - self._started_at, self._span.exemplar)
         if self._span is NOT_RECORDED:
             return
         self._span.rename(f"{method} {route}")

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from fastapi import Request, Response
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from services.common.exposition import exposition
 from services.common.times import format_time
 from services.common.version import running_version
 from services.gateway.access.roles import Access
@@ -43,9 +43,10 @@ async def readyz(request: Request) -> Response:
 
 @router.get("/metrics", summary="Metrics in the Prometheus text format", response_class=PlainTextResponse)
 @gives(Access.PUBLIC)
-async def metrics() -> Response:
-    """All metrics of this process."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+async def metrics(request: Request) -> Response:
+    """All metrics of this process. With traces on, OpenMetrics with exemplars where `Accept` asks for it."""
+    content_type, body = exposition(request.headers.get("accept", ""))
+    return Response(body, media_type=content_type)
 
 
 @router.get("/v1/clock", summary="The gateway's clock", tags=["system"])

@@ -232,7 +232,7 @@ def _observed(method: str, span: Span) -> Iterator[None]:
         raise
     finally:
         span.set("rpc.response.status_code", code.name)
-        _call_seconds(method, code).observe(time.perf_counter() - started)
+        _call_seconds(method, code).observe(time.perf_counter() - started, span.exemplar)
 
 
 @cache
@@ -262,7 +262,7 @@ async def _ask_directly(direct: DirectClient, request: pb.RecommendRequest, dead
             raise
         finally:
             span.set("rpc.response.status_code", code.name)
-            _call_seconds("Recommend", code).observe(time.perf_counter() - started)
+            _call_seconds("Recommend", code).observe(time.perf_counter() - started, span.exemplar)
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, answer.detail)
     if code is not grpc.StatusCode.OK:

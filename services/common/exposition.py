@@ -1,0 +1,19 @@
+"""The metrics of this process as a scraper reads them.
+
+The text format, unless traces are recorded and the scraper takes OpenMetrics. Only that format has exemplars: they lead
+from a bucket of a histogram to the trace of a request in it.
+"""
+
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+
+from services.common import tracing
+
+_OPENMETRICS = "application/openmetrics-text"
+
+
+def exposition(accept: str) -> tuple[str, bytes]:
+    """Content type and body for a request with this `Accept` header."""
+    if tracing.enabled() and _OPENMETRICS in accept:
+        return openmetrics.CONTENT_TYPE_LATEST, openmetrics.generate_latest(REGISTRY)
+    return CONTENT_TYPE_LATEST, generate_latest()
