@@ -220,7 +220,8 @@ class Applier:
             except ChunkRefused as refused:
                 await self._narrow(refused)
             except OrderConflict as conflict:
-                logger.info("an order came by two partitions at once; deciding again: %s", conflict)
+                fields = {"partition": partition_name(partition)}
+                logger.info("an order came by two partitions at once; deciding again: %s", conflict, extra=fields)
                 AGGREGATOR_ORDER_CONFLICTS.inc()
                 await self._drop_states()
             except OffsetConflict as conflict:

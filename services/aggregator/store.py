@@ -165,7 +165,7 @@ class TableStore:
         if status == _OTHER_MARK:
             raise OffsetConflict(f"{advance.partition}: shard {shard} is at {int(value)}, not at {advance.expected}")
         if status == _OTHER_ORDER:
-            raise OrderConflict(f"{advance.partition}: order {value.decode()} has changed")
+            raise OrderConflict(f"{advance.partition}: an order has changed")
         if status != _APPLIED:
             raise BatchRefused(f"{value.decode()} would exceed 2^53, up to which figures are exact")
         return int(value), bool(answer[2])

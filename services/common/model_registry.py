@@ -139,7 +139,7 @@ def read_manifest(store: ObjectStore, version: str) -> ManifestSummary:
     try:
         return summarise(version, body)
     except ValueError as damage:
-        logger.warning("the manifest of model %s cannot be read: %s", version, damage)
+        logger.warning("the manifest of model %s cannot be read: %s", version, damage, extra={"model": version})
         return ManifestSummary(version=version)
 
 
@@ -197,7 +197,8 @@ def _move(store: ObjectStore, change: Callable[[Pointer | None], Pointer]) -> Po
     before, moved = compare_and_set(store, POINTER, Pointer, change)
     if moved != before:
         _undo_move_to_deleted(store, moved, before)
-        logger.info("the pointer names %s now, moved by %s: %s", moved.version, moved.activated_by, moved.note)
+        fields = {"model": moved.version, "by": moved.activated_by}
+        logger.info("the pointer names %s now, moved by %s: %s", *fields.values(), moved.note, extra=fields)
     return moved
 
 

@@ -178,7 +178,7 @@ async def test_without_redis_figures_are_a_503_and_health_says_so() -> None:
 
 
 async def test_a_fault_of_the_gateway_is_a_500_problem_without_its_inside(
-    gateway: httpx.AsyncClient, redis_url: str
+    gateway: httpx.AsyncClient, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     import redis  # noqa: PLC0415
 
@@ -186,6 +186,9 @@ async def test_a_fault_of_the_gateway_is_a_500_problem_without_its_inside(
         client.hset("tillstream:1:{0}:product:broken", "facts", "secret nonsense")
     document = problem(await gateway.get("/v1/products/broken"), 500)
     assert "secret" not in document.detail
+    (line,) = [record for record in caplog.records if record.exc_info]
+    assert line.getMessage() == "GET /v1/products/{product_id} failed"
+    assert (vars(line)["method"], vars(line)["route"]) == ("GET", "/v1/products/{product_id}")
 
 
 async def test_ready_never_depends_on_the_recommender(gateway: httpx.AsyncClient) -> None:

@@ -76,7 +76,9 @@ class GatewayMiddleware:
         except Problem as problem:
             await exchange.fail(HTTPStatus(problem.status_code), problem.detail, problem.more)
         except Exception:
-            logger.exception("%s %s failed", scope["method"], scope["path"])
+            # Not its path: that may hold a customer's id.
+            method, route = _method(scope), _route(scope)
+            logger.exception("%s %s failed", method, route, extra={"method": method, "route": route})
             await exchange.fail(HTTPStatus.INTERNAL_SERVER_ERROR, "the gateway failed; its log says why")
 
 
@@ -94,6 +96,11 @@ def _begin_trace(scope: Scope) -> Span:
 
 def _method(scope: Scope) -> str:
     return scope["method"] if scope["method"] in _METHODS else "other"
+
+
+def _route(scope: Scope) -> str:
+    """The route's template, without the values in its path."""
+    return getattr(scope.get("route"), "path", "none")
 
 
 class _Exchange:
@@ -154,7 +161,7 @@ class _Exchange:
         await self._send(message)
 
     def _observe(self, status: int) -> None:
-        method, route = _method(self._scope), getattr(self._scope.get("route"), "path", "none")
+        method, route = _method(self._scope), _route(self._scope)
         request_seconds(method, route, status).observe(time.perf_counter() - self._started_at, self._span.exemplar)
         if self._span is NOT_RECORDED:
             return

@@ -68,7 +68,8 @@ class Registry:
             pointer = model_registry.activate(self._store, version, author)
         except (RegistryError, Contended) as error:
             raise Problem(_STATUS.get(type(error), HTTPStatus.CONFLICT), str(error)) from None
-        logger.info("model %s activated by %s: %s", version, by, note or "no note")
+        fields = {"model": version, "by": by}
+        logger.info("model %s activated by %s: %s", version, by, note or "no note", extra=fields)
         return _answer(pointer)
 
     def _manifest(self, version: str) -> ManifestSummary:

@@ -40,10 +40,10 @@ class OutageLog:
         message = f"{type(error).__name__}: {error}"
         if self._logged.get(upstream) != message:
             self._logged[upstream] = message
-            logger.warning("%s does not answer: %s", upstream, message)
+            logger.warning("%s does not answer: %s", upstream, message, extra={"upstream": upstream})
         return short_reason(error)
 
     def recovered(self, upstream: str) -> None:
         """Log the end of an outage, if there was one."""
         if self._logged.pop(upstream, None) is not None:
-            logger.info("%s answers again", upstream)
+            logger.info("%s answers again", upstream, extra={"upstream": upstream})
