@@ -24,6 +24,7 @@ class StackSettings(TopicSettings, RedisSettings, ArchiveSettings, BaseSettings)
     kafka_port: Port = 9092
     redis_port: Port = 6379
     s3_port: Port = 8333
+    s3_metrics_port: Port = 9327
     gateway_port: Port = 8080
     recommender_port: Port = 50051
     producer_metrics_port: Port = 9101

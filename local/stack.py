@@ -118,9 +118,8 @@ class Stack:
                 )
             )
         if not asked.s3_endpoint:
-            engines.append(
-                S3Engine(layout.engine("s3"), layout.log("s3"), asked.s3_port, die_with_parent=die_with_parent)
-            )
+            folder, log, metrics = layout.engine("s3"), layout.log("s3"), asked.s3_metrics_port
+            engines.append(S3Engine(folder, log, asked.s3_port, die_with_parent=die_with_parent, metrics_port=metrics))
         return engines
 
     # --- start ---
@@ -161,12 +160,9 @@ class Stack:
 
     def _require_ports(self) -> None:
         """Check every port before anything is started."""
-        for engine in self.engines:
-            if engine.name not in self._running:
-                require_free(engine.port, engine.setting)
-        for service in self.services:
-            if service.name not in self._running:
-                for setting, port in service.ports.items():
+        for part in (*self.engines, *self.services):
+            if part.name not in self._running:
+                for setting, port in part.ports.items():
                     require_free(port, setting)
 
     def start_engines(self) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 
 from local.ports import require_free
@@ -32,6 +33,11 @@ class Engine(ABC):
         self._die_with_parent = die_with_parent
 
     @property
+    def ports(self) -> Mapping[str, int]:
+        """What it listens on, by the setting that changes each."""
+        return {self.setting: self.port}
+
+    @property
     @abstractmethod
     def address(self) -> str:
         """What clients connect to."""
@@ -46,7 +52,8 @@ class Engine(ABC):
 
     def start(self) -> Process:
         """Start the process. Raises PortInUse, MissingPrerequisite."""
-        require_free(self.port, self.setting)
+        for setting, port in self.ports.items():
+            require_free(port, setting)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.process = spawn(self._program(), self._die_with_parent)
         return self.process

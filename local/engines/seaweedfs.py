@@ -31,11 +31,24 @@ class S3Keys:
 class S3Engine(Engine):
     """Master, volume server, filer and S3 gateway in one process.
 
-    Only the S3 port is fixed; the parts find each other on ports chosen at each start.
+    Only the S3 port and, where it is given, that of its metrics are fixed; the parts find each other on ports chosen at
+    each start.
     """
 
     name = "s3"
     setting = "TILLSTREAM_S3_PORT"
+
+    def __init__(
+        self, folder: Path, log: Path, port: int, *, die_with_parent: bool = True, metrics_port: int | None = None
+    ) -> None:
+        super().__init__(folder, log, port, die_with_parent=die_with_parent)
+        self._metrics_port = metrics_port
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """S3, and the metrics."""
+        metrics = {} if self._metrics_port is None else {"TILLSTREAM_S3_METRICS_PORT": self._metrics_port}
+        return {**super().ports, **metrics}
 
     @property
     def address(self) -> str:
@@ -114,6 +127,7 @@ class S3Engine(Engine):
             "s3.iam": "false",
             "s3.autoCreateBucket": "false",
             "s3.allowDeleteBucketNotEmpty": "false",
+            "metricsPort": self._metrics_port or 0,  # 0: none
         }
 
     def _answers(self) -> bool:

@@ -102,6 +102,7 @@ def prometheus_config(settings: StackSettings) -> dict[str, object]:
         "aggregator": settings.aggregator_metrics_port,
         "recommender": settings.recommender_metrics_port,
         "producer": settings.producer_metrics_port,
+        **({} if settings.s3_endpoint else {"s3": settings.s3_metrics_port}),
     }
     scraped = [{"targets": [f"{LOOPBACK}:{port}"], "labels": {"service": service}} for service, port in targets.items()]
     alertmanager = [{"targets": [f"{LOOPBACK}:{settings.alertmanager_port}"]}]

@@ -82,7 +82,7 @@ def test_prometheus_scrapes_every_service() -> None:
     config = yaml.safe_load((REPOSITORY / "monitoring" / "prometheus.yml").read_text())
     (job,) = config["scrape_configs"]
     scraped = {target.split(":")[0] for group in job["static_configs"] for target in group["targets"]}
-    assert scraped == {*STAYING, "demo-stream"}
+    assert scraped == {*STAYING, "demo-stream", "s3"}
     assert scraped <= set(SERVICES)
 
 

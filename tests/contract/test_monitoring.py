@@ -29,11 +29,18 @@ PROMETHEUS = {
     "ALERTS": SCRAPED | {"alertname", "alertstate", "severity"},
     **{f"process_{name}": SCRAPED for name in PROCESS},
 }
+# SeaweedFS's own; tests/e2e/test_monitoring.py asks a real one.
+STORE = {
+    "SeaweedFS_s3_request_total": SCRAPED | {"bucket", "code", "type"},
+    "SeaweedFS_s3_request_seconds_bucket": SCRAPED | {"bucket", "type", "le"},
+    "SeaweedFS_volumeServer_read_only_volumes": SCRAPED | {"collection", "type"},
+    "SeaweedFS_volumeServer_file_write_failures": SCRAPED,
+}
 
 
 def known() -> dict[str, set[str]]:
     """The name of every series → its labels."""
-    found = dict(PROMETHEUS)
+    found = PROMETHEUS | STORE
     for metric in documented():
         labels = SCRAPED | {*metric.labels}
         if metric.kind == "histogram":

@@ -1,4 +1,4 @@
-"""Redis, and every process."""
+"""Redis, the S3 store, and every process."""
 
 from local.monitoring.dashboards.expressions import RATE, quantile
 from local.monitoring.panels import Dashboard, Query, Row, lines, table
@@ -43,6 +43,25 @@ ENGINES = Dashboard(
                     "May evict",
                     Query('tillstream_aggregator_redis_evicts{service="aggregator"}', "{{instance}}"),
                     about="Must be 0.",
+                ),
+            ],
+        ),
+        Row(
+            "S3 store (SeaweedFS)",
+            [
+                lines(
+                    "Requests per second",
+                    Query(f"sum by (type, code) (rate(SeaweedFS_s3_request_total{RATE}))", "{{type}} {{code}}"),
+                ),
+                lines(
+                    "99 % answered within",
+                    Query(quantile(0.99, "SeaweedFS_s3_request_seconds", "type"), "{{type}}"),
+                    unit="s",
+                ),
+                lines(
+                    "Volumes that take no writes",
+                    Query("sum by (type) (SeaweedFS_volumeServer_read_only_volumes)", "{{type}}"),
+                    about="isDiskSpaceLow must be 0: less than 1 % of the disk is left.",
                 ),
             ],
         ),

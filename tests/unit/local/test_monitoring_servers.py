@@ -40,10 +40,15 @@ def test_targets_are_the_ports_of_the_stack_and_rules_those_of_the_checkout() ->
     targets = {each["labels"]["service"]: each["targets"] for each in job["static_configs"]}
     assert targets["gateway"] == ["127.0.0.1:20001"]
     assert targets["producer"] == ["127.0.0.1:20002"]
-    assert {*targets} == {"gateway", "archiver", "aggregator", "recommender", "producer"}
+    assert {*targets} == {"gateway", "archiver", "aggregator", "recommender", "producer", "s3"}
     assert loaded["global"]["scrape_interval"] == "3s"
     assert loaded["rule_files"] == [f"{RULES}/*.yml"]
     assert "127.0.0.1:9093" in str(loaded["alerting"])
+
+
+def test_a_store_of_the_users_own_is_not_scraped() -> None:
+    config = prometheus_config(StackSettings(s3_endpoint="http://store:8333"))
+    assert "9327" not in str(config)
 
 
 def test_the_gateway_is_given_the_address_and_the_page_its_links(tmp_path: Path, found: Path) -> None:
