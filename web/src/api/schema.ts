@@ -659,7 +659,7 @@ export interface paths {
         };
         /**
          * Metrics in the Prometheus text format
-         * @description All metrics of this process.
+         * @description All metrics of this process. With traces on, OpenMetrics with exemplars where `Accept` asks for it.
          */
         get: operations["metrics_metrics_get"];
         put?: never;
