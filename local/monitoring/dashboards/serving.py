@@ -80,7 +80,7 @@ SERVING = Dashboard(
             ],
         ),
         Row(
-            "API keys",
+            "API keys, logins, rates",
             [
                 lines("Wrong keys per second", Query(rate("tillstream_gateway_wrong_keys_total"), "wrong"), width=12),
                 lines(
@@ -88,6 +88,19 @@ SERVING = Dashboard(
                     Query("time() - max by (key) (tillstream_gateway_key_used_timestamp_seconds)", "{{key}}"),
                     unit="s",
                     width=12,
+                ),
+                lines(
+                    "Logins per second, by outcome",
+                    Query(rate("tillstream_gateway_logins_total", "outcome"), "{{outcome}}"),
+                ),
+                lines(
+                    "Requests beyond a rate per second",
+                    Query(rate("tillstream_gateway_rate_limited_total", "by"), "{{by}}"),
+                ),
+                lines(
+                    "Replicas share their counts",
+                    Query("min(tillstream_gateway_rates_shared)", "shared"),
+                    about="1: they do. 0: they should, and each counts for itself.",
                 ),
             ],
         ),
