@@ -160,9 +160,10 @@ class Stack:
 
     def _require_ports(self) -> None:
         """Check every port before anything is started."""
-        for part in (*self.engines, *self.services):
-            if part.name not in self._running:
-                for setting, port in part.ports.items():
+        parts = {each.name: each.ports for each in self.engines} | {each.name: each.ports for each in self.services}
+        for name, ports in parts.items():
+            if name not in self._running:
+                for setting, port in ports.items():
                     require_free(port, setting)
 
     def start_engines(self) -> None:
