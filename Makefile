@@ -33,8 +33,8 @@ help:
 
 # --- run ---
 
-demo: setup ## run everything from a fresh state until Ctrl-C   [CSV=file] [MAPPING=file] [RATE=events/s]
-	@exec $(PYTHON) -m local demo --stop-with-parent $(CSV_FLAG) $(MAPPING_FLAG) $(RATE_FLAG)
+demo: setup ## run everything from a fresh state until Ctrl-C   [CSV=file] [MAPPING=file] [RATE=events/s] [KEEP=1: continue the last one]
+	@exec $(PYTHON) -m local demo --stop-with-parent $(if $(KEEP),--keep) $(CSV_FLAG) $(MAPPING_FLAG) $(RATE_FLAG)
 
 up: setup ## start the stack detached; it keeps its state   [CSV=file] [MAPPING=file] [RATE=events/s]
 	@exec $(PYTHON) -m local up $(CSV_FLAG) $(MAPPING_FLAG) $(RATE_FLAG)

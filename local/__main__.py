@@ -28,7 +28,7 @@ from services.common.telemetry import PortInUse
 DESCRIPTION = """\
 Tillstream on one machine: real Kafka, Valkey and S3 without Docker or root, the services, and Spark.
 
-  demo       run everything from a fresh state in the foreground, until Ctrl-C
+  demo       run everything from a fresh state in the foreground, until Ctrl-C; --keep continues the last demo
   up         start the stack detached; it keeps its state in .tillstream/; a second call starts what is missing
   down       stop the stack of `up`; the data stays
   status     process, address, health and lag of each engine and service
@@ -39,7 +39,7 @@ Tillstream on one machine: real Kafka, Valkey and S3 without Docker or root, the
 """
 EPILOG = """\
 examples:
-  python -m local demo                           a year of real purchases of a grocery chain
+  python -m local demo                           months of real purchases of a grocery chain
   python -m local demo --csv kz.csv.gz           the electronics shop's file from Kaggle
   python -m local up --csv kz.csv.gz             load the file, train, keep running
   python -m local demo --csv orders_export.csv   a file of your own: its layout is found out (docs/your-data.md)
@@ -83,7 +83,7 @@ def _run(options: argparse.Namespace) -> int:
         case "demo":
             if options.stop_with_parent:
                 parent_death.die_with_parent(os.getppid(), signal.SIGTERM)
-            demo(options.csv, options.rate, options.mapping)
+            demo(options.csv, options.rate, options.mapping, options.keep)
         case "up":
             commands.up(options.csv, options.rate, options.mapping)
         case "down":
@@ -113,6 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     demo_parser.add_argument("--csv", type=_readable, metavar="FILE", help=f"{csv} (default: the grocery set)")
     demo_parser.add_argument("--rate", default=RATE, help=f"rate of the last tenth: {rate} (default: {RATE})")
     _add_mapping(demo_parser)
+    demo_parser.add_argument(
+        "--keep", action="store_true", help="continue the last demo of the file: no history to send, no model to train"
+    )
     demo_parser.add_argument("--stop-with-parent", action="store_true", help="stop when the calling process ends")
 
     up_parser = parsers.add_parser("up", help="start the stack detached")

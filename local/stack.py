@@ -171,6 +171,7 @@ class Stack:
         for engine in self.engines:
             if engine.name not in self._running:
                 self._keep(engine.start(), engine.address)
+        say(f"waiting for {', '.join(engine.name for engine in self.engines) or 'the engines'}")
         for engine in self.engines:
             engine.wait_ready(ENGINE_TIMEOUT_S)
             say(f"{engine.name:<12} {engine.address}")
@@ -184,6 +185,7 @@ class Stack:
         for service in self.services:
             if service.name not in self._running:
                 self._keep(spawn(service.program, self._die_with_parent), service.address)
+        say(f"waiting for {', '.join(service.name for service in self.services)}")
         for service in self.services:
             self._wait_ready(service)
             say(f"{service.name:<12} {service.address}")

@@ -154,9 +154,19 @@ def test_a_demo_serves_its_page_and_leaves_nothing_after_ctrl_c(machine: Machine
         output = read_until(demo, "the page is ready")
         assert "recommended to customer" in output
         wait_until(lambda: get_json(f"{machine.page}/v1/stats/summary")["events"] > 360, "more events", timeout_s=60)
+        model = get_json(f"{machine.page}/v1/stats/summary")["model_version"]
         demo.send_signal(signal.SIGINT)
         assert demo.wait(timeout=60) == 0
     assert machine.pids() == {}
+
+    with machine.start("demo", "--keep", "--csv", str(purchases), "--rate", "20") as demo:
+        output = read_until(demo, "the page is ready")
+        assert "recommended to customer" in output
+        assert "history" not in output
+        assert get_json(f"{machine.page}/v1/stats/summary")["model_version"] == model, "nothing is trained again"
+        wait_until(lambda: get_json(f"{machine.page}/v1/stats/summary")["events"] == 399, "the rest", timeout_s=60)
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(timeout=60) == 0
 
 
 def test_a_demo_shows_a_crash_with_the_log_and_ends(machine: Machine, purchases: Path) -> None:
