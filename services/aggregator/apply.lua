@@ -48,6 +48,9 @@ local function write_set(key, update)
   if #update > 0 then set_keys[#set_keys + 1], set_updates[#set_updates + 1] = key, update end
 end
 
+-- A sum beyond the limit refuses what leads away from 0 alone: a batch that adds nothing must always pass.
+local function beyond(sum, by) return (sum > LIMIT and by > 0) or (sum < -LIMIT and by < 0) end
+
 -- Figures are one packed value per counter; `update` gains it.
 local function add_up(key, c, packed, update, n)
   local r, q, o = revenue[c], quantity[c], orders[c]
@@ -57,7 +60,7 @@ local function add_up(key, c, packed, update, n)
   end
   if r > NEAR or r < -NEAR or q > NEAR or q < -NEAR then
     near = true
-    if r > LIMIT or r < -LIMIT or q > LIMIT or q < -LIMIT then too_large = key .. ' ' .. fields[c] end
+    if beyond(r, revenue[c]) or beyond(q, quantity[c]) then too_large = key .. ' ' .. fields[c] end
   end
   update[n + 1], update[n + 2] = fields[c], format('%d %d %d', r, q, o)
   return r
@@ -149,7 +152,7 @@ local function set_total(name, value) update[#update + 1], update[#update + 2] =
 local function add_total(name, by)
   local sum = (totals[name] or 0) + by
   if sum > NEAR or sum < -NEAR then near = true end
-  if sum > LIMIT or sum < -LIMIT then too_large = totals_key .. ' ' .. name end
+  if beyond(sum, by) then too_large = totals_key .. ' ' .. name end
   if by ~= 0 then set_total(name, sum) end
 end
 add_total('revenue', batch.revenue)
@@ -168,7 +171,7 @@ if batch.events > 0 then
   local key = KEYS[batch.ledger_key]
   local r, q, n = match(call('HGET', key, batch.partition) or '0 0 0', '(%S+) (%S+) (%S+)')
   r, q = r + batch.revenue, q + batch.quantity
-  if r > LIMIT or r < -LIMIT or q > LIMIT or q < -LIMIT then
+  if beyond(r, batch.revenue) or beyond(q, batch.quantity) then
     too_large = too_large or key .. ' ' .. batch.partition
   end
   write_hash(key, {batch.partition, format('%d %d %d', r, q, n + batch.events)})

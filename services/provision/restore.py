@@ -7,7 +7,7 @@ offset: the rebuild reads what is before it from the archive, and the archiver g
 import asyncio
 from contextlib import closing
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.common.archive.keys import PREFIX, Extent, partition_and_first_offset
 from services.common.object_store import ObjectStore
@@ -21,6 +21,8 @@ from services.provision.topics import TopicAdmin, topic_admin
 from services.provision.waiting import Pulse, Say
 
 _FILLED_AT_ONCE = 500_000
+_FETCH_MS = 1000
+_SENT = "stop what sends, have its records sent again afterwards, delete the topic, and begin again"
 
 
 async def restore_topics(settings: ProvisionSettings, within_s: float, say: Say) -> None:
@@ -61,19 +63,49 @@ async def _make_topics(admin: TopicAdmin, settings: TopicSettings, partitions: i
 async def _begin_at(
     settings: TopicSettings, admin: TopicAdmin, partition: TopicPartition, begin: int, say: Say
 ) -> None:
-    """Fill the log up to an offset, and delete what fills it. Raises CannotCopy where it has records of its own."""
+    """Fill the log up to an offset, and delete what fills it. Raises CannotCopy where records would be lost."""
     name = f"{partition.topic}/{partition.partition}"
     async with log_consumer(settings) as consumer, LogWriter(settings) as writer:
-        _first, reached = await log_range(consumer, partition)
+        first, reached = await log_range(consumer, partition)
         if reached > begin:
             raise CannotCopy(
                 f"{name} ends at offset {reached}, the archive at {begin}: it has records that are not archived. "
                 "Delete the topic to restore from the bucket, or start the services, which go on with it"
             )
-        pulse = Pulse(say)
-        while reached < begin:
-            await writer.write(partition, Filled(min(begin - reached, _FILLED_AT_ONCE)))
-            _first, reached = await log_range(consumer, partition)
-            pulse.at(f"preparing {name}", reached, begin)
+        if await _has_records(consumer, partition, first, reached):
+            if reached < begin:
+                raise CannotCopy(f"{name} has records before offset {begin}, which nobody has archived: {_SENT}")
+            say(f"{name}: its records are archived up to its end, {begin:,}; nothing to do")
+            return
+        await _fill(writer, consumer, partition, (reached, begin), Pulse(say))
     await admin.delete_before(partition, begin)
     say(f"{name}: begins at offset {begin:,}, where the archive ends")
+
+
+async def _fill(
+    writer: LogWriter, consumer: AIOKafkaConsumer, partition: TopicPartition, offsets: tuple[int, int], pulse: Pulse
+) -> None:
+    """Fill these offsets (start, end). Raises CannotCopy where somebody else got one of them."""
+    reached, end = offsets
+    name = f"{partition.topic}/{partition.partition}"
+    while reached < end:
+        count = min(end - reached, _FILLED_AT_ONCE)
+        await writer.write(partition, Filled(count))
+        _first, now = await log_range(consumer, partition)
+        if now != reached + count:
+            raise CannotCopy(f"something else writes to {name}: {_SENT}")
+        reached = now
+        pulse.at(f"preparing {name}", reached, end)
+
+
+async def _has_records(consumer: AIOKafkaConsumer, partition: TopicPartition, begin: int, end: int) -> bool:
+    """Whether a part of the log holds anything but fillers."""
+    if begin >= end:
+        return False
+    consumer.assign([partition])
+    consumer.seek(partition, begin)
+    while await consumer.position(partition) < end:
+        fetched = await consumer.getmany(partition, timeout_ms=_FETCH_MS)
+        if any(record.key is not None or record.value for record in fetched.get(partition, ())):
+            return True
+    return False

@@ -69,6 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, settings: SubmitSettings) -> int:
+    if options.to == "local" and options.detach:
+        raise SubmitError("--detach is for platforms that keep a run; here: python -m spark run &")
     chosen = platform(options.to, settings, ("run", *options.arguments), dict(options.env))
     if options.cancel:
         chosen.cancel(options.cancel)
@@ -83,9 +85,10 @@ def _run(options: argparse.Namespace, settings: SubmitSettings) -> int:
 
 def _start(options: argparse.Namespace, settings: SubmitSettings, chosen: Platform) -> str:
     upload_files(options.to, settings, _say)
-    run = chosen.start(options.name)
-    _say(f"run {run} ({options.name}); log: {chosen.log(run)}")
-    return run
+    started = chosen.start(options.name)
+    what = "found, with the arguments that it was started with" if started.found else "started"
+    _say(f"run {started.run} ({options.name}) {what}; log: {chosen.log(started.run)}")
+    return started.run
 
 
 def _followed(to: str, chosen: Platform, run: str, settings: SubmitSettings) -> RunStatus:
@@ -120,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         "python -m spark.submit", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--to", choices=PLATFORMS, required=True, help="where to run")
-    parser.add_argument("--name", type=_name, default=f"batch-{datetime.now(UTC):%Y%m%d-%H%M}", help="of the run")
+    parser.add_argument("--name", type=_name, default=f"batch-{datetime.now(UTC):%Y%m%d-%H%M%S}", help="of the run")
     parser.add_argument("--env", type=_variable, action="append", default=[], help="NAME=VALUE for the job, on EMR")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--detach", action="store_true", help="do not follow it; print its id")

@@ -6,7 +6,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from spark.submit.job_definition import YARN_DRIVER, JobDefinition
-from spark.submit.runs import Fate, RunStatus, SubmitError, refused, run_named, status_of
+from spark.submit.runs import Fate, RunStatus, Started, SubmitError, refused, run_named, status_of
 
 _FATES: dict[str, Fate] = {
     "COMPLETED": "succeeded",
@@ -24,10 +24,10 @@ class EmrOnEc2:
         self._cluster = cluster_id
         self._client: Any = boto3.client("emr", region_name=job.region)
 
-    def start(self, name: str) -> str:
+    def start(self, name: str) -> Started:
         """See Platform. EMR knows no token here: two starts of one name at the same moment start two steps."""
         try:
-            return self._named(name) or str(self._start(name)["StepIds"][0])
+            return self._named(name) or Started(str(self._start(name)["StepIds"][0]))
         except ClientError as error:
             raise refused(error, f"cluster {self._cluster} does not take the step") from error
 
@@ -57,7 +57,7 @@ class EmrOnEc2:
         """See Platform."""
         return f"the cluster's log folder in S3: {self._cluster}/steps/{run}/, and the first YARN container's output"
 
-    def _named(self, name: str) -> str | None:
+    def _named(self, name: str) -> Started | None:
         pages = self._client.get_paginator("list_steps").paginate(ClusterId=self._cluster)
         return run_named(pages, "Steps", name)
 

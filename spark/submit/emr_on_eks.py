@@ -6,7 +6,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from spark.submit.job_definition import KUBERNETES_DRIVER, JobDefinition
-from spark.submit.runs import Fate, RunStatus, refused, run_named, status_of
+from spark.submit.runs import Fate, RunStatus, Started, refused, run_named, status_of
 
 _FATES: dict[str, Fate] = {"COMPLETED": "succeeded", "FAILED": "failed", "CANCELLED": "cancelled"}
 
@@ -21,10 +21,10 @@ class EmrOnEks:
         self._release = release
         self._client: Any = boto3.client("emr-containers", region_name=job.region)
 
-    def start(self, name: str) -> str:
+    def start(self, name: str) -> Started:
         """See Platform."""
         try:
-            return self._named(name) or str(self._start(name)["id"])
+            return self._named(name) or Started(str(self._start(name)["id"]))
         except ClientError as error:
             raise refused(error, f"virtual cluster {self._cluster} does not start the job") from error
 
@@ -49,7 +49,7 @@ class EmrOnEks:
         """See Platform."""
         return f"kubectl logs --selector=emr-containers.amazonaws.com/job.id={run} --container=spark-kubernetes-driver"
 
-    def _named(self, name: str) -> str | None:
+    def _named(self, name: str) -> Started | None:
         pages = self._client.get_paginator("list_job_runs").paginate(virtualClusterId=self._cluster)
         return run_named(pages, "jobRuns", name)
 

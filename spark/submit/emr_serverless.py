@@ -6,7 +6,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from spark.submit.job_definition import SERVERLESS_DRIVER, JobDefinition
-from spark.submit.runs import Fate, RunStatus, refused, run_named, status_of
+from spark.submit.runs import Fate, RunStatus, Started, refused, run_named, status_of
 
 _FATES: dict[str, Fate] = {"SUCCESS": "succeeded", "FAILED": "failed", "CANCELLED": "cancelled"}
 
@@ -21,10 +21,10 @@ class EmrServerless:
         self._timeout_minutes = timeout_minutes
         self._client: Any = boto3.client("emr-serverless", region_name=job.region)
 
-    def start(self, name: str) -> str:
+    def start(self, name: str) -> Started:
         """See Platform. The token is for requests that are sent twice; a later one is found by its name."""
         try:
-            return self._named(name) or str(self._start(name)["jobRunId"])
+            return self._named(name) or Started(str(self._start(name)["jobRunId"]))
         except ClientError as error:
             raise refused(error, f"application {self._application} does not start the job") from error
 
@@ -47,7 +47,7 @@ class EmrServerless:
         """See Platform."""
         return f"EMR Studio, application {self._application}, run {run}: Spark's pages and the driver's output, 30 days"
 
-    def _named(self, name: str) -> str | None:
+    def _named(self, name: str) -> Started | None:
         pages = self._client.get_paginator("list_job_runs").paginate(applicationId=self._application)
         return run_named(pages, "jobRuns", name)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from spark.submit.runs import Platform, RunStatus, SubmitError
+from spark.submit.runs import Platform, PlatformAway, RunStatus, SubmitError
 
 _SILENT_S = 60.0  # a run that changes nothing is mentioned so often
 _FAILURES = 10
@@ -24,7 +24,7 @@ def follow(
         try:
             status = platform.status(run)
             failures = 0
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, PlatformAway) as error:
             failures += 1
             if failures == _FAILURES:
                 raise SubmitError(

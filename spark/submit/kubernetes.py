@@ -5,9 +5,10 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
-from spark.submit.runs import RunStatus, SubmitError
+from spark.submit.runs import PlatformAway, RunStatus, Started, SubmitError
 
 _CRON_JOB = "cronjob/batch"
+_FOR_GOOD = ("NotFound", "Forbidden", "Unauthorized", "not found")  # in what kubectl says
 
 
 class Kubernetes:
@@ -17,12 +18,13 @@ class Kubernetes:
         self._kubectl = [kubectl, f"--namespace={namespace}"]
         self._namespace = namespace
 
-    def start(self, name: str) -> str:
+    def start(self, name: str) -> Started:
         """See Platform. A Job of this name is the run; its name is the id."""
         answer = self._run("create", "job", name, f"--from={_CRON_JOB}")
-        if answer.returncode and "AlreadyExists" not in answer.stderr:
+        found = "AlreadyExists" in answer.stderr
+        if answer.returncode and not found:
             raise SubmitError(f"namespace {self._namespace} does not take the job: {_last_line(answer.stderr)}")
-        return name
+        return Started(name, found)
 
     def status(self, run: str) -> RunStatus:
         """See Platform. The progress is the last line of the log."""
@@ -43,7 +45,8 @@ class Kubernetes:
     def _call(self, *arguments: str) -> dict[str, Any]:
         answer = self._run(*arguments)
         if answer.returncode:
-            raise SubmitError(_last_line(answer.stderr))
+            said = _last_line(answer.stderr)
+            raise SubmitError(said) if any(word in said for word in _FOR_GOOD) else PlatformAway(said)
         found: dict[str, Any] = json.loads(answer.stdout)
         return found
 

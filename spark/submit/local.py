@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from spark.submit.packing import REPOSITORY
-from spark.submit.runs import RunStatus, SubmitError
+from spark.submit.runs import RunStatus, Started, SubmitError
 
 
 class Local:
@@ -21,7 +21,7 @@ class Local:
         self._held: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, name: str) -> str:
+    def start(self, name: str) -> Started:
         """See Platform."""
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         self._held = self._lock.open("w")
@@ -31,8 +31,9 @@ class Local:
             raise SubmitError(f"a run of the job is in progress on this machine ({self._lock} is locked)") from error
         variables = [f"{name}={value}" for name, value in self._environment.items()]
         command = ["env", *variables, sys.executable, "-m", "spark", *self._arguments]
-        self._process = subprocess.Popen(command, cwd=REPOSITORY)
-        return str(self._process.pid)
+        # The child holds the lock, too: it may outlive this process.
+        self._process = subprocess.Popen(command, cwd=REPOSITORY, pass_fds=(self._held.fileno(),))
+        return Started(str(self._process.pid))
 
     def status(self, run: str) -> RunStatus:
         """See Platform."""

@@ -13,6 +13,10 @@ class SubmitError(Exception):
     """The job cannot be started, or its run not be found; the message says what to do."""
 
 
+class PlatformAway(Exception):
+    """The platform does not answer now; the run is not concerned."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunStatus:
     """`word`: the platform's own. `fate`: None while the run is not over. `detail`: progress, or why it failed."""
@@ -22,14 +26,22 @@ class RunStatus:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run. `found`: it had been started before, with arguments of its own."""
+
+    run: str
+    found: bool = False
+
+
 class Platform(Protocol):
     """Where the job can run."""
 
-    def start(self, name: str) -> str:
-        """Start a run, or find the one that has this name already. Returns its id. Raises SubmitError."""
+    def start(self, name: str) -> "Started":
+        """Start a run, or find the one that has this name already. Raises SubmitError."""
 
     def status(self, run: str) -> RunStatus:
-        """How the run is doing. Raises SubmitError where there is no such run."""
+        """How the run is doing. Raises SubmitError where there is no such run, PlatformAway and botocore's errors."""
 
     def cancel(self, run: str) -> None:
         """End the run."""
@@ -38,12 +50,12 @@ class Platform(Protocol):
         """Where its log is, for a person."""
 
 
-def run_named(pages: Iterable[dict[str, Any]], items: str, name: str) -> str | None:
-    """The id of the newest run with this name in the pages of a listing; AWS lists the newest first."""
+def run_named(pages: Iterable[dict[str, Any]], items: str, name: str) -> Started | None:
+    """The newest run with this name in the pages of a listing; AWS lists the newest first."""
     for page in pages:
         for run in page[items]:
             if run.get("name", run.get("Name")) == name:
-                return str(run.get("id", run.get("Id")))
+                return Started(str(run.get("id", run.get("Id"))), found=True)
     return None
 
 

@@ -337,6 +337,23 @@ async def test_a_line_that_one_shard_refuses_counts_in_none(connection: Redis, c
     assert _figures(client) == before
 
 
+async def test_a_sum_between_both_limits_stops_nothing_that_adds_nothing(
+    connection: Redis, client: redis.Redis
+) -> None:
+    """Two partitions may both pass the check, and leave a sum that no further sale passes. Repeats and returns do."""
+    event = random_events(9, 1)[0] | {"quantity": 1, "price": "2.00"}
+    back = event | {"quantity": -1, "event_id": "back"}
+    records = [FakeRecord(n, encode(each), timestamp=NOW) for n, each in enumerate([event, event, back, event])]
+    partition, home = TopicPartition(TOPIC, 0), shard_keys(3)[0]("totals")
+    await applier_of(store_of(connection, 3)).apply(partition, records[:1])
+    client.hset(home, mapping={"revenue": 2**53 - 2**46, "near_limit": 1})
+    sink = MemorySink()
+    applier = applier_of(store_of(connection, 3), sink)
+    assert await applier.apply(partition, records[1:]) is None
+    assert (applier.next_offset(partition), sink.rejected) == (4, [])
+    assert client.hget(home, "revenue") == b"%d" % (2**53 - 2**46 - 200)
+
+
 def _figures(client: redis.Redis) -> dict[bytes, bytes | None]:
     """Every key but those that say how far the log is applied."""
     keys = cast(list[bytes], list(client.scan_iter()))

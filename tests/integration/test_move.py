@@ -18,7 +18,7 @@ from local.engines import KafkaEngine
 from local.ports import free_port
 from services.common.kafka import make_consumer, partitions_of
 from services.common.settings import KafkaSettings, S3Settings
-from services.common.topics import DEAD_LETTERS, PRODUCTS
+from services.common.topics import DEAD_LETTERS, PRODUCTS, PURCHASES
 from services.provision.log_copy import LogRecord
 from services.provision.topics import create, topic_admin
 from tests.support.aggregator_process import (
@@ -269,10 +269,23 @@ async def test_a_shop_is_restored_from_its_bucket_alone(
         await eventually(archived, "all is archived", timeout_s=60)
     client.flushdb()
 
-    done = await asyncio.to_thread(restore, new_kafka, names, s3)
-    assert done.returncode == 0, done.stderr
-    again = await asyncio.to_thread(restore, new_kafka, names, s3)
-    assert again.returncode == 0, again.stderr
+    lived = await logs_of(kafka, names.purchases)
+    nothing = await asyncio.to_thread(restore, kafka, names, s3)
+    assert (nothing.returncode, nothing.stdout.count("nothing to do")) == (0, PARTITIONS), nothing.stderr
+    assert await logs_of(kafka, names.purchases) == lived, "a log that is whole stays as it is"
+
+    await create(
+        KafkaSettings(kafka_bootstrap=new_kafka), [replace(PURCHASES, name=names.purchases, partitions=PARTITIONS)]
+    )
+    async with AIOKafkaProducer(bootstrap_servers=new_kafka) as early:
+        await send(early, names.purchases, 1)
+    refused = await asyncio.to_thread(restore, new_kafka, names, s3)
+    assert (refused.returncode, "which nobody has archived" in refused.stderr) == (1, True), refused.stderr
+    await forget(new_kafka, names.purchases, before=1)
+
+    for _again in range(2):
+        done = await asyncio.to_thread(restore, new_kafka, names, s3)
+        assert done.returncode == 0, done.stderr
     await asyncio.to_thread(shop.rebuild, new_kafka)
     truth = expected(feed.lines)
     assert held(client, truth, 1, "2") == truth

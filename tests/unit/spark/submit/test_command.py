@@ -17,8 +17,9 @@ from spark.submit.packing import REPOSITORY
         (["--to", "emr-ec2"], "needs TILLSTREAM_EMR_CLUSTER_ID"),
         (["--to", "k8s", "--env", "TILLSTREAM_ALS_RANK=32"], "runs the CronJob as it is"),
         (["--to", "local", "--follow", "1"], "only be followed where it was started"),
+        (["--to", "local", "--detach"], "for platforms that keep a run"),
     ],
-    ids=["application", "cluster", "variables", "local"],
+    ids=["application", "cluster", "variables", "local", "detached"],
 )
 def test_what_cannot_be_done_is_said_in_one_line(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]

@@ -11,7 +11,7 @@ from spark.submit.emr_on_ec2 import EmrOnEc2
 from spark.submit.emr_on_eks import EmrOnEks
 from spark.submit.emr_serverless import EmrServerless
 from spark.submit.job_definition import JobDefinition
-from spark.submit.runs import Platform, SubmitError
+from spark.submit.runs import Platform, Started, SubmitError
 
 REGION = "eu-central-1"
 ROLE = "arn:aws:iam::123456789012:role/job"
@@ -55,9 +55,9 @@ def on_ec2() -> Platform:
 @pytest.mark.parametrize("make", [serverless, on_eks, on_ec2])
 def test_one_name_is_one_run_with_a_status_and_a_log(make: Callable[[], Platform]) -> None:
     platform = make()
-    run = platform.start("nightly-1")
-    assert platform.start("nightly-1") == run
-    assert platform.start("nightly-2") != run
+    run = platform.start("nightly-1").run
+    assert platform.start("nightly-1") == Started(run, found=True)
+    assert platform.start("nightly-2").run != run
     assert platform.status(run).word
     assert run in platform.log(run)
     with pytest.raises(SubmitError, match="not-there"):
@@ -66,7 +66,7 @@ def test_one_name_is_one_run_with_a_status_and_a_log(make: Callable[[], Platform
 
 def test_what_emr_serverless_is_asked_for() -> None:
     platform = serverless()
-    run = platform.start("nightly")
+    run = platform.start("nightly").run
     client: Any = boto3.client("emr-serverless", region_name=REGION)
     application = client.list_applications()["applications"][0]["id"]
     submitted = client.get_job_run(applicationId=application, jobRunId=run)["jobRun"]["jobDriver"]["sparkSubmit"]
@@ -79,7 +79,7 @@ def test_what_emr_serverless_is_asked_for() -> None:
 
 def test_a_step_runs_spark_submit_on_the_cluster() -> None:
     platform = on_ec2()
-    run = platform.start("nightly")
+    run = platform.start("nightly").run
     client: Any = boto3.client("emr", region_name=REGION)
     cluster = client.list_clusters()["Clusters"][0]["Id"]
     step = client.describe_step(ClusterId=cluster, StepId=run)["Step"]

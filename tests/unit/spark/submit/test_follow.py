@@ -5,7 +5,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from spark.submit.follow import follow
 from spark.submit.kubernetes import status_of_job
-from spark.submit.runs import RunStatus, SubmitError
+from spark.submit.runs import PlatformAway, RunStatus, Started, SubmitError
 
 
 class Scripted:
@@ -14,8 +14,8 @@ class Scripted:
     def __init__(self, *answers: RunStatus | Exception) -> None:
         self._answers = iter(answers)
 
-    def start(self, name: str) -> str:
-        return name
+    def start(self, name: str) -> Started:
+        return Started(name)
 
     def status(self, run: str) -> RunStatus:
         answer = next(self._answers)
@@ -42,7 +42,8 @@ def test_changes_are_said_once_and_silence_every_minute() -> None:
 
 
 def test_a_platform_that_is_away_for_a_while_changes_nothing() -> None:
-    assert follow(Scripted(RUNS, *[AWAY] * 9, RUNS, *[AWAY] * 9, DONE), "r", lambda _: None, 0) == DONE
+    refused = PlatformAway("connection refused")
+    assert follow(Scripted(RUNS, *[AWAY] * 9, RUNS, *[refused] * 9, DONE), "r", lambda _: None, 0) == DONE
 
 
 def test_a_platform_that_stays_away_ends_the_following_and_not_the_run() -> None:
