@@ -27,7 +27,7 @@ async def system(request: Request) -> SystemResponse:
 
 @router.get("/runbook/{alert}", summary="What an alert means, and what to do", response_class=PlainTextResponse)
 @gives(Access.FIGURES)
-async def runbook(request: Request, alert: Annotated[str, Path(max_length=80)]) -> PlainTextResponse:
+async def runbook(request: Request, alert: Annotated[str, Path(pattern="^[A-Za-z]{1,80}$")]) -> PlainTextResponse:
     """The alert's section of the runbook, in Markdown."""
     section = get_dependencies(request).runbook.section(alert)
     if section is None:
