@@ -44,7 +44,10 @@ class Listings:
     """What the shop's catalogue says of each product, and the models that follow it."""
 
     def __init__(self, unsold: int = 0) -> None:
-        """`unsold`: so many products that a model does not know get a row in it before their first sale."""
+        """`unsold`: so many products that a model does not know get a row in it before their first sale.
+
+        At most half of the rows that the model has left.
+        """
         self._unsold = unsold
         self._listings: dict[str, Listing] = {}
         self._models: dict[str, _Described] = {}
@@ -66,7 +69,9 @@ class Listings:
 
     def attach(self, version: str, catalogue: Catalogue, categories: Categories) -> Iterator[None]:
         """Describe a model's products from now on. Each step does a part of them; what comes between is not missed."""
-        model = self._models[version] = _Described(catalogue, categories, self._unsold)
+        # The other half is for products that the stream sells.
+        unsold = min(self._unsold, (catalogue.capacity - len(catalogue)) // 2)
+        model = self._models[version] = _Described(catalogue, categories, unsold)
         catalogue.listings = self._listings
         # Rows first: entries without one are only looked at where they may get one.
         others = list(self._listings) if self._unsold else []

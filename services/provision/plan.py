@@ -11,8 +11,9 @@ from services.provision.settings import TopicSettings
 _SEGMENTS_KEPT = 8
 _MS_AN_HOUR = 3_600_000
 _SMALLEST_SEGMENT = 1024 * 1024
-# Without the broker's time, freshness, ticker and the rule about the future would use the senders' clocks.
-_REQUIRED = frozenset({"message.timestamp.type"})
+# Without the broker's time, freshness, ticker and the rule about the future would use the senders' clocks. A catalogue
+# that is not compacted loses products with their age.
+_REQUIRED = frozenset({"message.timestamp.type", "cleanup.policy"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,13 @@ def shape_differences(topic: Topic, found: FoundTopic, settings: TopicSettings) 
         advice = f"; {grow} adds them" if topic.name == settings.purchases_topic else ""
         yield Difference(
             f"topic {topic.name}: it has {found.partitions} partitions, the settings say {topic.partitions}{advice}"
+        )
+    if topic.is_compacted and found.partitions > topic.partitions:
+        yield Difference(
+            f"topic {topic.name}: it has {found.partitions} partitions and must have {topic.partitions}, else the last "
+            "write of a product is not known. Kafka removes none: delete the topic, run this again, and send the "
+            "catalogue again",
+            harmful=True,
         )
     if found.replicas != settings.kafka_replication:
         yield Difference(

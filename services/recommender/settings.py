@@ -44,7 +44,8 @@ class RecommenderSettings(
     # Rows for products that are sold for the first time after the model was trained; beyond them such products wait
     # for the next model. A row takes some 600 bytes at rank 64.
     recommender_spare_products: int = Field(default=10_000, ge=0, le=10_000_000)
-    # Of these rows so many may go to products of the catalogue that nobody has bought yet: in stock, with a category.
+    # Of these rows so many, at most half, may go to products of the catalogue that nobody has bought yet: in stock,
+    # with a category.
     recommender_unsold_products: int = Field(default=1_000, ge=0, le=10_000_000)
     # A new model answers as soon as it knows the stream, or makes no progress for so long (Kafka away).
     recommender_patience_s: float = Field(default=5.0, ge=0)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 
 from redis.exceptions import RedisError
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 _DEPTH = 1_000
 _MAX_AGE_SECONDS = 5.0
+_OFFERED_SECONDS = 0.1  # while a catalogue is written, each record would describe all of them anew
 
 # A product with its share of all revenue.
 Bestseller = tuple[Product, float]
@@ -28,10 +29,15 @@ Bestseller = tuple[Product, float]
 class BestsellerCache:
     """The best-selling products, read at most every few seconds. Keeps the last ones while Redis is unavailable."""
 
-    def __init__(self, tables: LiveTables, catalogue: ShopCatalogue) -> None:
+    def __init__(
+        self, tables: LiveTables, catalogue: ShopCatalogue, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._tables = tables
         self._catalogue = catalogue
-        self._offered: tuple[int, Sequence[Bestseller], list[Bestseller]] | None = None
+        self._clock = clock
+        self._offered: list[Bestseller] = []
+        self._offered_of: tuple[int, Sequence[Bestseller]] = -1, ()
+        self._offered_at = float("-inf")
         self._lock = asyncio.Lock()
         self._read_at = float("-inf")
         self._entries: list[Bestseller] = []
@@ -44,17 +50,22 @@ class BestsellerCache:
         return self._entries
 
     async def offered(self) -> Sequence[Bestseller]:
-        """Those that may be recommended now, as the catalogue describes them."""
-        entries, version = await self.entries(), self._catalogue.version
-        if self._offered is None or self._offered[0] != version or self._offered[1] is not entries:
-            catalogue = self._catalogue
-            offered = [
-                (catalogue.described(product), part)
-                for product, part in entries
-                if not catalogue.withholds(product.product_id)
-            ]
-            self._offered = version, entries, offered
-        return self._offered[2]
+        """Those that may be recommended, as the catalogue describes them now or did a tenth of a second ago."""
+        entries, now = await self.entries(), self._clock()
+        version, of = self._offered_of
+        waited = now - self._offered_at >= _OFFERED_SECONDS
+        if of is not entries or (version != self._catalogue.version and waited):
+            self._offered, self._offered_at = self._described(entries), now
+            self._offered_of = self._catalogue.version, entries
+        return self._offered
+
+    def _described(self, entries: Sequence[Bestseller]) -> list[Bestseller]:
+        catalogue = self._catalogue
+        return [
+            (catalogue.described(product), part)
+            for product, part in entries
+            if not catalogue.withholds(product.product_id)
+        ]
 
     async def _refresh(self) -> None:
         try:

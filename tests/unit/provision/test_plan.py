@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from services.common.topics import ALL
 from services.provision.plan import FoundTopic, config_differences, configured, planned, shape_differences
 from services.provision.settings import TopicSettings
@@ -69,6 +71,27 @@ def test_times_of_the_senders_are_harmful() -> None:
     config = {**planned(settings)[0].config, "message.timestamp.type": "CreateTime"}
     (difference,) = config_differences(planned(settings)[0], replace(as_planned(settings), config=config))
     assert difference.harmful
+
+
+@pytest.mark.parametrize("policy", ["delete", "compact,delete"])
+def test_a_catalogue_that_forgets_products_with_their_age_is_harmful(policy: str) -> None:
+    settings = TopicSettings()
+    *others, products = planned(settings)
+    found = FoundTopic(1, 1, {**products.config, "cleanup.policy": policy}, {})
+    (difference,) = config_differences(products, found)
+    assert difference.harmful
+    assert difference.text == f"topic products: cleanup.policy is {policy}, the settings say compact; --apply sets it"
+    for other in others:
+        deleting = FoundTopic(other.partitions, 1, {**other.config, "cleanup.policy": policy}, {})
+        assert not list(config_differences(other, deleting)), "their contract leaves it to the brokers"
+
+
+def test_a_catalogue_in_several_partitions_is_harmful() -> None:
+    settings = TopicSettings()
+    products = planned(settings)[-1]
+    (difference,) = shape_differences(products, FoundTopic(3, 1, products.config, {}), settings)
+    assert difference.harmful
+    assert "it has 3 partitions and must have 1" in difference.text
 
 
 def test_fewer_partitions_are_a_difference_and_more_are_not() -> None:

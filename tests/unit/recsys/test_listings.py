@@ -97,7 +97,7 @@ def test_what_comes_while_a_model_is_attached_is_not_missed() -> None:
 
 
 def test_products_without_a_sale_get_a_row_by_their_category_as_far_as_there_are_any() -> None:
-    listings, catalogue = Listings(unsold=2), catalogue_of("p", spare=3)
+    listings, catalogue = Listings(unsold=2), catalogue_of("p", spare=4)
     listings.put("early", Listing(category="own", price=100))
     listings.put("no category", Listing())
     listings.put("hidden", Listing(category="own", available=False))
@@ -105,15 +105,26 @@ def test_products_without_a_sale_get_a_row_by_their_category_as_far_as_there_are
     listings.put("late", Listing(category="elsewhere"))
     listings.put("too late", Listing(category="own"))
     assert catalogue.product_ids == ["p", "early", "late"]
-    assert categories.of.tolist() == [0, 1, -1, 0]
+    assert categories.of.tolist() == [0, 1, -1, 0, 0]
     listings.put("late", WITHHELD)
     assert np.flatnonzero(catalogue.allowed(Filters())).tolist() == [0, 1]
     assert catalogue.add("sold now") == 3, "the other spare rows are those of the stream"
 
 
+def test_products_without_a_sale_get_at_most_half_of_the_rows_that_are_left() -> None:
+    listings, catalogue = Listings(unsold=1_000), catalogue_of("p", spare=6)
+    catalogue.add("sold before the catalogue came")
+    for number in range(9):
+        listings.put(f"unsold {number}", Listing(category="own"))
+    attached(listings, catalogue)
+    listings.put("late", Listing(category="own"))
+    assert len(catalogue) == 4
+    assert [catalogue.add(f"sold {number}") for number in range(4)] == [4, 5, 6, None]
+
+
 def test_a_new_product_has_substitutes_of_its_category_and_comes_behind_what_was_sold(spec: ModelSpec) -> None:
     listings = Listings(unsold=1)
-    board = recommender_of(spec, listings, spare=1)
+    board = recommender_of(spec, listings, spare=2)
     like = board.model.catalogue.categories[0]
     listings.put("new", Listing(name="new", category=like))
     row = board.model.catalogue.row("new")
