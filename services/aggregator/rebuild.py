@@ -34,7 +34,7 @@ from services.common.dlq_limits import InvalidRateAlarm
 from services.common.entrypoint import refuse, run_service
 from services.common.erasure_list import BadErasureList, read_erased
 from services.common.generations import Generation, live_generation, make_live, remember_layout
-from services.common.kafka import client_options, make_consumer, producer_options
+from services.common.kafka import client_options, describe_topics, is_missing, make_consumer, producer_options
 from services.common.object_store import ObjectStore
 from services.common.redis_client import RedisClient, connect
 from services.common.telemetry import Health
@@ -201,9 +201,9 @@ class Rebuild:
     async def _partitions(self) -> list[TopicPartition]:
         """All partitions of both topics. Raises RebuildNeeded where there is none."""
         topics = [self._settings.purchases_topic, self._settings.dead_letters_topic]
-        described = await self._engines.admin.describe_topics(topics)
+        described = await describe_topics(self._engines.admin, topics)
         found = [TopicPartition(each["topic"], one["partition"]) for each in described for one in each["partitions"]]
-        if missing := set(topics) - {partition.topic for partition in found}:
+        if missing := [each["topic"] for each in described if is_missing(each)]:
             raise RebuildNeeded(f"Kafka at {self._settings.kafka_bootstrap} has no topic {', '.join(sorted(missing))}")
         return sorted(found)
 

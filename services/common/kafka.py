@@ -13,7 +13,14 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import AuthenticationFailedError, KafkaError, ProducerClosed
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    KafkaError,
+    ProducerClosed,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+from aiokafka.protocol.metadata import MetadataRequest
 
 from services.common.settings import KafkaSettings
 from services.common.tls import client_context
@@ -156,12 +163,29 @@ async def require_topics(settings: KafkaSettings, topics: Collection[str]) -> No
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
         await admin.start()
-        described = await admin.describe_topics(list(topics))
+        described = await describe_topics(admin, topics)
     finally:
         await admin.close()
-    if missing := set(topics) - {each["topic"] for each in described if each["partitions"]}:
+    if missing := [each["topic"] for each in described if is_missing(each)]:
         names = " and ".join(sorted(missing))
         raise TopicMissing(f"{names}: no such topic yet; `python -m services.provision` creates it")
+
+
+async def describe_topics(admin: AIOKafkaAdminClient, topics: Collection[str]) -> list[dict[str, Any]]:
+    """What the brokers say of each of the topics, see `is_missing`. Raises KafkaError.
+
+    The admin client's own call would create a topic that is missing, with the brokers' defaults, where they allow that.
+    """
+    answer = await admin._send_request(MetadataRequest([*topics], allow_auto_topic_creation=False))
+    return list(answer.to_object()["topics"])
+
+
+def is_missing(described: Mapping[str, Any]) -> bool:
+    """Whether there is no such topic. Raises KafkaError where the brokers do not say, as without the right to know."""
+    code = described["error_code"]
+    if code and for_code(code) is not UnknownTopicOrPartitionError:
+        raise for_code(code)(described["topic"])
+    return bool(code)
 
 
 class WaitLog:

@@ -11,9 +11,9 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from services.common.kafka import make_consumer, partitions_of, position_now, stop
+from services.common.kafka import TopicMissing, make_consumer, partitions_of, position_now, require_topics, stop
 from services.common.metrics import PRODUCTS_DELAY_SECONDS, PRODUCTS_FOLLOW_FAILURES, PRODUCTS_RECORDS
 from services.common.products import CatalogueProduct, InvalidProduct, parse_product
 from services.common.settings import KafkaSettings
@@ -28,6 +28,7 @@ _CLOCK_EVERY = 16  # records
 _OPEN_S = 10.0
 _STOP_S = 3.0
 _RETRY_S = 1.0
+_RETRY_SELDOM_S = 10.0  # where somebody has to act: create the topic, grant the right
 _POLL_S = 0.05
 
 
@@ -36,10 +37,6 @@ class ProductSink(Protocol):
 
     def put(self, product_id: str, product: CatalogueProduct | None) -> None:
         """A product's newest record; None: the catalogue knows nothing of it any more."""
-
-
-class _NoTopic(Exception):
-    """The topic does not exist."""
 
 
 class ProductFollower:
@@ -87,20 +84,33 @@ class ProductFollower:
 
     async def _run(self) -> None:
         while True:
-            try:
-                await self._follow()
-            except _NoTopic:
-                self.caught_up = True  # a catalogue without products
-                self._report("there is none yet; `python -m services.provision` creates it")
-            except (KafkaError, OSError, TimeoutError) as error:
-                self.failures += 1
-                PRODUCTS_FOLLOW_FAILURES.inc()
-                self._report(f"{error!r}; what is known of products stays as it is")
-            except Exception:
-                # The record that it happened at is skipped: trying it again would fail again.
-                PRODUCTS_RECORDS.labels("error").inc()
-                logger.exception("skipping a record of %s that could not be applied", self._settings.products_topic)
-            await asyncio.sleep(_RETRY_S)
+            pause_s = await self._attempt()
+            await asyncio.sleep(pause_s)
+
+    async def _attempt(self) -> float:
+        """Follow until that fails; returns after how many seconds to try again."""
+        try:
+            await self._follow()
+        except TopicMissing:
+            self.caught_up = True  # a catalogue without products
+            self._report("there is none yet; `python -m services.provision` creates it")
+            return _RETRY_SELDOM_S
+        except TopicAuthorizationFailedError:
+            # Not an empty catalogue: it may withhold products.
+            self._failed("this service may not read it: grant it the rights Describe and Read")
+            return _RETRY_SELDOM_S
+        except (KafkaError, OSError, TimeoutError) as error:
+            self._failed(repr(error))
+        except Exception:
+            # The record that it happened at is skipped: trying it again would fail again.
+            PRODUCTS_RECORDS.labels("error").inc()
+            logger.exception("skipping a record of %s that could not be applied", self._settings.products_topic)
+        return _RETRY_S
+
+    def _failed(self, reason: str) -> None:
+        self.failures += 1
+        PRODUCTS_FOLLOW_FAILURES.inc()
+        self._report(f"{reason}; what is known of products stays as it is")
 
     def _report(self, reason: str) -> None:
         if reason != self._reported:
@@ -134,8 +144,8 @@ class ProductFollower:
         """Place the consumer after what was read; returns where the topic ends."""
         await consumer.start()
         topic = self._settings.products_topic
-        if topic not in await consumer.topics():  # asking for one by name may create it
-            raise _NoTopic
+        if topic not in await consumer.topics():  # it lists what this service may read
+            await require_topics(self._settings, [topic])
         partitions = await partitions_of(consumer, topic)
         consumer.assign(partitions)
         for each in partitions:

@@ -110,8 +110,8 @@ async def connected(settings: DeadLettersSettings) -> AsyncIterator[Topics]:
     partitions = await _partitions(settings)
     if settings.dead_letters_topic not in partitions:
         raise DeadLetterTopicMissing(
-            f"topic {settings.dead_letters_topic} does not exist at {settings.kafka_bootstrap}: "
-            "set TILLSTREAM_KAFKA_BOOTSTRAP to the Kafka that has it"
+            f"topic {settings.dead_letters_topic} does not exist at {settings.kafka_bootstrap}, or may not be read: "
+            "set TILLSTREAM_KAFKA_BOOTSTRAP to the Kafka that has it, or grant the right Describe"
         )
     consumer = make_consumer(settings, group_id=None, enable_auto_commit=False)
     await consumer.start()

@@ -173,6 +173,7 @@ class _Clients:
     recommender: RecommenderClient
     direct: DirectClient | None  # to a recommender on this host
     event_producer: EventProducer
+    product_producer: EventProducer  # a fault of one topic leaves the other's writes alone
     store: ObjectStore
     s3_threads: ThreadPoolExecutor
     # Reads that hang must not keep an admin from a rollback.
@@ -195,6 +196,7 @@ def _open_clients(settings: GatewaySettings, stack: AsyncExitStack) -> _Clients:
         ),
         direct=direct,
         event_producer=EventProducer(settings),
+        product_producer=EventProducer(settings),
         store=ObjectStore(settings),
         s3_threads=ThreadPoolExecutor(_S3_THREADS, "s3"),
         admin_threads=ThreadPoolExecutor(1, "admin"),
@@ -205,6 +207,7 @@ def _open_clients(settings: GatewaySettings, stack: AsyncExitStack) -> _Clients:
     if direct is not None:
         stack.push_async_callback(direct.close)
     stack.push_async_callback(clients.event_producer.close)
+    stack.push_async_callback(clients.product_producer.close)
     stack.callback(clients.store.close)
     stack.callback(clients.s3_threads.shutdown, wait=False, cancel_futures=True)
     stack.callback(clients.admin_threads.shutdown, wait=False, cancel_futures=True)
@@ -336,6 +339,7 @@ def _schedule(settings: GatewaySettings, clients: _Clients, pollers: _Pollers) -
         (pollers.serving_model.refresh, settings.refresh_seconds),
         (pollers.offsets.refresh, settings.refresh_seconds),
         (clients.event_producer.connect, settings.probe_seconds),
+        (clients.product_producer.connect, settings.probe_seconds),
         (clients.recommender.renew, settings.probe_seconds),
         (pollers.system_status.refresh, settings.probe_seconds),
         (pollers.alerts.refresh, settings.probe_seconds),
@@ -362,6 +366,7 @@ def _dependencies(
         health=health,
         tables=clients.tables,
         event_producer=clients.event_producer,
+        product_producer=clients.product_producer,
         hooks={
             system: HookIntake(system, its_secrets, settings, clients.event_producer)
             for system, its_secrets in secrets.items()

@@ -42,6 +42,7 @@ class Dependencies:
     health: Health
     tables: LiveTables
     event_producer: EventProducer
+    product_producer: EventProducer
     hooks: Mapping[ShopSystem, HookIntake]
     model_registry: Registry
     model_listings: ModelListings

@@ -107,7 +107,10 @@ async def _describe(settings: ProducerSettings) -> Cluster:
     partitions = {name: found.get(name, 0) for name in (settings.purchases_topic, settings.dead_letters_topic)}
     for name, count in partitions.items():
         if not count:
-            raise TopicMissing(f"topic {name} does not exist at {settings.kafka_bootstrap}: create it (make up does)")
+            raise TopicMissing(
+                f"topic {name} does not exist at {settings.kafka_bootstrap}, or this user may not see it: create it "
+                "(make up does), or grant the right Describe"
+            )
     ends = await _log_ends(settings, settings.purchases_topic, partitions[settings.purchases_topic])
     return Cluster(str(cluster.get("cluster_id") or ""), partitions, ends)
 

@@ -15,7 +15,7 @@ from aiokafka.errors import (
     for_code,
 )
 
-from services.common.kafka import client_options
+from services.common.kafka import client_options, describe_topics, is_missing
 from services.common.settings import KafkaSettings
 from services.common.topics import Topic
 from services.provision.plan import FoundTopic
@@ -36,8 +36,8 @@ class TopicAdmin:
 
     async def find(self, names: Sequence[str]) -> dict[str, FoundTopic]:
         """Those of the topics that exist. Raises LeaderNotAvailableError where a partition has no leader yet."""
-        described = await self._client.describe_topics(list(names))
-        found = {each["topic"]: each for each in described if not _is_missing(each)}
+        described = await describe_topics(self._client, names)
+        found = {each["topic"]: each for each in described if not is_missing(each)}
         configs = await self._configs(list(found)) if found else {}
         return {name: _found(each, configs[name]) for name, each in found.items()}
 
@@ -101,13 +101,6 @@ class TopicAdmin:
                     raise for_code(code)(f"{name}: {message}")
                 found[name] = entries
         return found
-
-
-def _is_missing(described: Mapping[str, Any]) -> bool:
-    code = described["error_code"]
-    if code and for_code(code) is not UnknownTopicOrPartitionError:
-        raise for_code(code)(described["topic"])
-    return bool(code)
 
 
 def _found(described: Mapping[str, Any], entries: Iterable[tuple[Any, ...]]) -> FoundTopic:

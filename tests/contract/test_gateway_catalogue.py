@@ -7,7 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
+from aiokafka.errors import TopicAuthorizationFailedError
 
+from services.gateway.app import create_app
 from tests.support.gateway_app import client_of, settings_of
 
 LINES = b'{"product_id": "a", "price": "1.00"}\n\n{"product_id": "b", "image_url": "javascript:alert(1)"}\n'
@@ -33,6 +35,27 @@ async def test_while_kafka_is_away_every_write_says_so(gateway: httpx.AsyncClien
     ):
         assert answer.status_code == 503
         assert "send the same request again" in answer.json()["detail"]
+
+
+class Refused:
+    """A Kafka client that may not write to its topic."""
+
+    async def send(self, topic: str, *_: object, **__: object) -> None:
+        raise TopicAuthorizationFailedError(topic)
+
+    async def stop(self) -> None:
+        """It ends."""
+
+
+async def test_a_catalogue_that_may_not_be_written_leaves_the_producer_of_events_alone() -> None:
+    app, client = create_app(settings_of(produce_timeout_seconds=0.2)), Refused()
+    async with app.router.lifespan_context(app):
+        producers = app.state.dependencies.event_producer, app.state.dependencies.product_producer
+        for producer in producers:
+            producer._producer = client
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as gateway:
+            assert (await gateway.put("/v1/products/p", json={"price": "1.00"})).status_code == 503
+        assert [producer._producer for producer in producers] == [client, None]
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -133,7 +133,10 @@ class Acknowledged(NamedTuple):
 
 
 class EventProducer:
-    """Writes events and products to their topics. Connects in the background, so the gateway starts without Kafka."""
+    """Writes the records of one topic. Connects in the background, so the gateway starts without Kafka.
+
+    One for each topic: an error of a topic, such as a missing right, ends the producer with all its pending records.
+    """
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings

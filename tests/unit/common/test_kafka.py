@@ -1,12 +1,15 @@
 """Clients are stopped for good where the broker is away, and started once it is there."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaConnectionError, ProducerClosed
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError, ProducerClosed, TopicAuthorizationFailedError
+from aiokafka.protocol.metadata import MetadataRequest_v5, MetadataResponse_v5
 
-from services.common.kafka import producer_options, stop, stop_producer, until_reachable
+from services.common.kafka import describe_topics, is_missing, producer_options, stop, stop_producer, until_reachable
 from services.common.settings import KafkaSettings
 
 AWAY = "127.0.0.1:1"
@@ -53,6 +56,30 @@ async def test_a_producer_that_cannot_send_leaves_nothing_running() -> None:
     await asyncio.sleep(0.1)
     assert asyncio.all_tasks() == before
     assert isinstance(sending.exception(), ProducerClosed)
+
+
+class Asked(AIOKafkaAdminClient):  # type: ignore[misc]  # aiokafka is untyped
+    """An admin client that keeps what it would send, and knows of no topic."""
+
+    async def _send_request(self, request: Any, node_id: int | None = None) -> Any:
+        self.sent = request.build(MetadataRequest_v5)
+        return MetadataResponse_v5(0, [], "cluster", 0, [(3, topic, False, []) for topic in self.sent.topics])
+
+
+async def test_asking_for_a_topic_does_not_create_it() -> None:
+    admin = Asked(bootstrap_servers=AWAY)
+    (described,) = await describe_topics(admin, ["products"])
+    assert (admin.sent.topics, admin.sent.allow_auto_topic_creation) == (["products"], False)
+    assert is_missing(described)
+    await admin.close()
+
+
+def test_a_topic_that_may_not_be_read_is_not_one_that_is_missing() -> None:
+    partition = {"error_code": 0, "partition": 0, "leader": 1}
+    assert not is_missing({"topic": "products", "error_code": 0, "partitions": [partition]})
+    assert is_missing({"topic": "products", "error_code": 3, "partitions": []})
+    with pytest.raises(TopicAuthorizationFailedError, match="products"):
+        is_missing({"topic": "products", "error_code": 29, "partitions": []})
 
 
 async def test_an_unreachable_broker_is_waited_for() -> None:
