@@ -39,7 +39,7 @@ from services.common.metrics import (
     AGGREGATOR_ORDER_CONFLICTS,
     AGGREGATOR_REFETCHED,
 )
-from services.common.redis_client import RedisClient
+from services.common.redis_client import REDIS_ERRORS, RedisClient
 from services.common.telemetry import Health
 
 logger = logging.getLogger(__name__)
@@ -240,7 +240,7 @@ class Applier:
         """Wait for the calls in flight. Where they fail, the marks say so: whoever reads on finds what is missing."""
         try:
             await self._in_flight.wait()
-        except (OffsetConflict, ChunkRefused, RedisError) as error:
+        except (OffsetConflict, ChunkRefused, *REDIS_ERRORS) as error:
             logger.warning("the calls in flight failed; reading again from the marks: %s", error)
             await self._drop_states()
 

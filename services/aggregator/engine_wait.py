@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from aiokafka.errors import KafkaError
-from redis.exceptions import ReadOnlyError, RedisError
+from redis.exceptions import ReadOnlyError
 
 from services.aggregator.live_generation import TablesOutdated
 from services.aggregator.store import TableStore
+from services.common.redis_client import REDIS_ERRORS
 from services.common.telemetry import Health
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ async def until_available(
     while True:
         try:
             result = await attempt()
-        except (RedisError, KafkaError, OSError, TablesOutdated) as error:
+        except (*REDIS_ERRORS, KafkaError, TablesOutdated) as error:
             await on_failure()
             if isinstance(error, ReadOnlyError):  # a replica by now: its connection would answer so for ever
                 await store.reconnect()

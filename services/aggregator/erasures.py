@@ -14,11 +14,10 @@ from typing import cast
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
-from redis.exceptions import RedisError
 
 from services.common.erased import Erased
 from services.common.erasure_list import BadErasureList, Source, read_erased
-from services.common.redis_client import RedisClient
+from services.common.redis_client import REDIS_ERRORS, RedisClient
 from services.common.tables import TickerLine
 from services.common.tasks import in_daemon_thread, repeat
 
@@ -59,7 +58,7 @@ class ErasureWatch:
                 await remove_erased(self._redis, listed)
                 self.applied, self._removed_at = listed, time.monotonic()
             self._failing = False
-        except (BadErasureList, BotoCoreError, ClientError, OSError, RedisError) as error:
+        except (BadErasureList, BotoCoreError, ClientError, *REDIS_ERRORS) as error:
             if not self._failing:  # once an outage
                 logger.warning("erased customers cannot be removed now, will retry: %s", error)
             self._failing = True

@@ -3,10 +3,8 @@
 import logging
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from services.common.metrics import AGGREGATOR_REDIS_EVICTS
-from services.common.redis_client import RedisClient
+from services.common.redis_client import REDIS_ERRORS, RedisClient
 from services.common.tasks import repeat
 from services.common.telemetry import Health
 
@@ -33,7 +31,7 @@ class EvictionGuard:
         """Raises EvictingRedis. A server that is away is looked at once it is back."""
         try:
             policies = await self._policies()
-        except (RedisError, OSError) as error:
+        except REDIS_ERRORS as error:
             logger.warning("the eviction policy of Redis cannot be read yet: %s", error)
             return
         if policies != {SAFE_POLICY}:
@@ -46,7 +44,7 @@ class EvictionGuard:
     async def _look(self) -> None:
         try:
             policies = await self._policies()
-        except (RedisError, OSError):
+        except REDIS_ERRORS:
             return  # the tables' own check says that Redis is away
         evicts = policies != {SAFE_POLICY}
         AGGREGATOR_REDIS_EVICTS.set(evicts)

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from redis.asyncio.lock import Lock
-from redis.exceptions import LockError, RedisError
+from redis.exceptions import LockError, RedisClusterException, RedisError
 from tqdm import tqdm
 
 from services.aggregator.applier import make_applier
@@ -36,7 +36,7 @@ from services.common.erasure_list import BadErasureList, read_erased
 from services.common.generations import Generation, live_generation, make_live, remember_layout
 from services.common.kafka import client_options, describe_topics, is_missing, make_consumer, producer_options
 from services.common.object_store import ObjectStore
-from services.common.redis_client import RedisClient, connect
+from services.common.redis_client import REDIS_ERRORS, RedisClient, connect
 from services.common.telemetry import Health
 
 DESCRIPTION = """\
@@ -150,7 +150,7 @@ class Rebuild:
             for task in (work, keeping):
                 task.cancel()
             await asyncio.gather(work, keeping, return_exceptions=True)
-            with suppress(LockError, RedisError):
+            with suppress(LockError, *REDIS_ERRORS):
                 await lock.release()
 
     async def _replace(self) -> None:
@@ -218,7 +218,7 @@ async def _keep_lock(lock: Lock) -> None:
         await asyncio.sleep(_LOCK_RENEWED_EVERY_S)
         try:
             await lock.reacquire()
-        except (LockError, RedisError) as error:
+        except (LockError, *REDIS_ERRORS) as error:
             raise RebuildRunning(f"the lock of this rebuild was lost ({error}): run it again") from error
 
 
@@ -253,7 +253,7 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"how long the old tables stay after the switch (default: {GRACE_S:g})",
     )
     options = parser.parse_args(arguments)
-    stopped = (RebuildNeeded, UnusableObject, BadErasureList, KafkaError, RedisError)
+    stopped = (RebuildNeeded, UnusableObject, BadErasureList, KafkaError, RedisError, RedisClusterException)
     statuses = {EvictingRedis: 2, RebuildRunning: 2, **dict.fromkeys(stopped, 1)}
     return run_service("rebuild", AggregatorSettings, lambda settings: _run(settings, options.grace), statuses)
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from prometheus_client import Counter
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from services.common.metrics import (
     REDIS_EVICTED,
@@ -15,7 +15,7 @@ from services.common.metrics import (
     REDIS_SCRIPT_P99_SECONDS,
     REDIS_SCRIPT_SECONDS,
 )
-from services.common.redis_client import RedisClient
+from services.common.redis_client import REDIS_ERRORS, RedisClient
 from services.common.tasks import repeat
 
 Info = Mapping[str, Any]
@@ -43,7 +43,7 @@ class RedisLoad:
         """Look once. A server that is away is reported by the check of the tables."""
         try:
             nodes = await self._nodes()
-        except (RedisError, OSError):
+        except REDIS_ERRORS:
             return
         for node, info in nodes.items():
             self._report(node, info)

@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
-from redis.exceptions import RedisError
 
 from services.aggregator.payload import orders_field, timestamp_field
 from services.aggregator.settings import AggregatorSettings
@@ -24,7 +23,7 @@ from services.common.generations import live_generation
 from services.common.live_snapshot import Buckets, LiveSnapshot, SnapshotTotals
 from services.common.metrics import AGGREGATOR_SNAPSHOT_FAILURES, AGGREGATOR_SNAPSHOT_SECONDS, AGGREGATOR_SNAPSHOTS
 from services.common.object_store import ObjectStore
-from services.common.redis_client import RedisClient
+from services.common.redis_client import REDIS_ERRORS, RedisClient
 from services.common.tables import Granularity, Keys, parse_ledger_entry, sum_figures
 from services.common.tasks import repeat
 
@@ -206,7 +205,7 @@ class Snapshots:
     async def _try(self) -> None:
         try:
             await self.take_if_due()
-        except (RedisError, BotoCoreError, ClientError, OSError, SnapshotNotStable) as error:
+        except (*REDIS_ERRORS, BotoCoreError, ClientError, SnapshotNotStable) as error:
             AGGREGATOR_SNAPSHOT_FAILURES.inc()
             logger.warning("snapshot failed, will retry: %s: %s", type(error).__name__, error)
         except Exception:  # an error here must not stop the aggregator

@@ -31,6 +31,7 @@ Connected = TypeVar("Connected")
 
 ISOLATION_LEVEL = "read_committed"
 _WAIT_LOGGED_EVERY_S = 10.0
+_TOKEN_MARGIN_S = 5.0
 
 Offsets = Mapping[TopicPartition, int]
 
@@ -56,19 +57,21 @@ class MskTokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka
 class FileTokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is untyped
     """The token that a file holds now. aiokafka asks for it at each connection, and brokers end those that expire."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, margin_s: float = _TOKEN_MARGIN_S) -> None:
+        """A token that ends within `margin_s` counts as expired: it has to reach the broker, whose clock may differ."""
         self._path = path
+        self._margin_s = margin_s
 
     async def token(self) -> str:
         """The token. Raises OSError, AuthenticationFailedError: both count as a broker that cannot be reached.
 
         aiokafka 0.14 takes a broker's refusal of a token for an agreement, and such a client never recovers. So a token
-        that has expired, which is a JSON Web Token nearly always, is not sent.
+        that has expired or is about to, which is a JSON Web Token nearly always, is not sent.
         """
         token = (await asyncio.to_thread(self._path.read_text)).strip()
         expires = _expiry(token)
-        if expires is not None and expires <= time.time():
-            raise AuthenticationFailedError(f"the token in {self._path} has expired")
+        if expires is not None and expires <= time.time() + self._margin_s:
+            raise AuthenticationFailedError(f"the token in {self._path} has expired or is about to")
         return token
 
 

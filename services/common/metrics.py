@@ -216,7 +216,7 @@ GATEWAY_WRONG_KEYS = Counter("tillstream_gateway_wrong_keys", "Requests with a w
 GATEWAY_LOGINS = Counter("tillstream_gateway_logins", "Attempts to log in", ["outcome"])
 # Requests that got 429 because their key, or their address without one, made too many in a minute.
 GATEWAY_RATE_LIMITED = Counter("tillstream_gateway_rate_limited", "Requests beyond the rate of their client", ["by"])
-# 1 while the replicas sum their counts of requests in Redis, 0 while each counts for itself. None where they are not
+# 1 while the replicas sum their counts of requests in Redis, 0 while each counts for itself. NaN where they are not
 # asked to share.
 GATEWAY_RATES_SHARED = Gauge("tillstream_gateway_rates_shared", "Whether replicas know each other's counts")
 # Canaries sent. None where TILLSTREAM_CANARY_SECONDS is 0.

@@ -1,15 +1,20 @@
 """The Redis client of the settings: one server or a cluster."""
 
+import logging
+from collections.abc import Mapping
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, SSLConnection
 from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from services.common.settings import RedisSettings
 
-RedisClient = Redis | RedisCluster
+logger = logging.getLogger(__name__)
 
+RedisClient = Redis | RedisCluster
+REDIS_ERRORS = (RedisError, RedisClusterException, OSError)
+"""What a call raises while Redis is away. That no node of a cluster answers is no RedisError in redis-py."""
 
 # A server whose machine is gone answers nothing at all; without limits a call would wait for the kernel, many minutes.
 _TIMEOUTS = {"socket_connect_timeout": 3.0, "socket_timeout": 10.0}
@@ -19,14 +24,42 @@ def connect(settings: RedisSettings, **options: Any) -> RedisClient:
     """A client that connects on first use. `options`: keyword arguments of `Redis.from_url`."""
     kind: type[Redis] | type[RedisCluster] = RedisCluster if settings.redis_cluster else Redis
     client: RedisClient = kind.from_url(settings.redis_url, **{**_TIMEOUTS, **tls_options(settings), **options})
+    read_files_again(client)
     return client
 
 
-def tls_options(settings: RedisSettings) -> dict[str, str]:
-    """Keyword arguments of `from_url` for TLS; none where the URL asks for none.
+class _RenewedConnection(SSLConnection):
+    """Reads its TLS files each time it opens. redis-py's own reads them once, and its pools open an object again."""
 
-    A connection reads the files when it opens first, so renewed ones count as the pool opens others.
-    """
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        before, self.ssl_context.context = self.ssl_context.context, None
+        try:
+            return super()._connection_arguments()
+        except OSError as error:
+            if before is None:
+                raise
+            logger.error("the TLS files of Redis cannot be used, and the former ones stay: %s", error)
+            self.ssl_context.context = before
+            return super()._connection_arguments()
+
+
+def read_files_again(client: RedisClient) -> None:
+    """Let the connections of a client that has not connected yet read renewed TLS files when they open again."""
+    if isinstance(client, Redis):
+        if client.connection_pool.connection_class is SSLConnection:
+            client.connection_pool.connection_class = _RenewedConnection
+        return
+    # Nodes that the cluster names are made with the client's options.
+    for options in (client.connection_kwargs, client.nodes_manager.connection_kwargs):
+        if options["connection_class"] is SSLConnection:
+            options["connection_class"] = _RenewedConnection
+    for node in client.startup_nodes:
+        if node.connection_class is SSLConnection:
+            node.connection_class = _RenewedConnection
+
+
+def tls_options(settings: RedisSettings) -> dict[str, str]:
+    """Keyword arguments of `from_url` for TLS; none where the URL asks for none."""
     files = settings.redis_tls_files
     given = {"ssl_ca_certs": files.ca, "ssl_certfile": files.cert, "ssl_keyfile": files.key}
     return {name: str(path) for name, path in given.items() if path is not None}

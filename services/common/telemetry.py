@@ -46,9 +46,15 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     handler = BoundedLog(sys.stderr)
     handler.setFormatter(_JsonFormatter(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("aiokafka.conn").addFilter(_hides_requests)
     version = running_version()
     BUILD_INFO.labels(version.number, version.commit or "").set(1)
     logger.info("Tillstream %s", version)
+
+
+def _hides_requests(record: logging.LogRecord) -> bool:
+    """At DEBUG this logger writes every request to a broker, also the one with the password or token."""
+    return record.levelno > logging.DEBUG
 
 
 class BoundedLog(logging.StreamHandler[TextIO]):

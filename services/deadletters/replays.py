@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-from redis.exceptions import RedisError
-
 from services.common.generations import live_generation
-from services.common.redis_client import connect
+from services.common.redis_client import REDIS_ERRORS, connect
 from services.common.settings import RedisSettings
 
 _BATCH_SIZE = 1000
@@ -59,5 +57,5 @@ class ReplayCounter:
         try:
             if self._count is not None:
                 self._count += await self._replays.count(pending)
-        except (RedisError, OSError):
+        except REDIS_ERRORS:
             self._count = None

@@ -131,7 +131,8 @@ def _max_connections(settings: GatewaySettings) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard == resource.RLIM_INFINITY:
         return settings.max_connections
-    return max(1, min(settings.max_connections, hard - _OTHER_FILES))
+    kinds = 2 if settings.gateway_files else 1  # handshakes have as many places again
+    return max(1, min(settings.max_connections, (hard - _OTHER_FILES) // kinds))
 
 
 class _Server(uvicorn.Server):

@@ -325,7 +325,8 @@ def _stream_hub(settings: GatewaySettings, ticker: TickerPoller) -> StreamHub:
 def _schedule(settings: GatewaySettings, clients: _Clients, pollers: _Pollers) -> list[tuple[Action, float]]:
     """Background task → its interval in seconds."""
     canaries = [(pollers.canary.send, settings.canary_seconds)] if settings.canary_seconds else []
-    shared = [(clients.shared_rates.refresh, _SHARE_SECONDS)] if settings.rates_shared else []
+    shares = settings.rates_shared and settings.requests_per_minute is not None
+    shared = [(clients.shared_rates.refresh, _SHARE_SECONDS)] if shares else []
     direct = [(clients.direct.connect, _RECONNECT_SECONDS)] if clients.direct is not None else []
     return [
         *canaries,

@@ -75,9 +75,11 @@ class GatewaySettings(
     # Addresses or networks of proxies, separated by commas: only their X-Forwarded-For and X-Forwarded-Proto count.
     gateway_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
 
-    # Requests that a key, or an address without one, may make in a minute. With several replicas, `rates_shared` lets
-    # them sum their counts in Redis once a second.
-    requests_per_minute: int = Field(default=60_000, ge=1)
+    # Requests that a key, or an address without one, may make in a minute; without it there is no limit. With several
+    # replicas, `rates_shared` lets them sum their counts in Redis once a second.
+    requests_per_minute: Annotated[int | None, BeforeValidator(lambda given: None if given == "" else given)] = Field(
+        default=None, ge=1
+    )
     rates_shared: bool = False
     # Open connections. Where there are more, the address with the most loses its newest.
     max_connections: int = Field(default=4_000, ge=16)

@@ -7,7 +7,7 @@ import sys
 import msgspec
 from aiokafka.errors import KafkaError
 from botocore.exceptions import BotoCoreError, ClientError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from services.common.conditional_write import Contended
 from services.common.entrypoint import refuse, run_command
@@ -30,6 +30,7 @@ _FAILURES = (
     ClientError,
     KafkaError,
     RedisError,
+    RedisClusterException,
 )
 
 

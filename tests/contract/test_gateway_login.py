@@ -1,6 +1,7 @@
 """The login of the page: OpenID Connect at a real provider, sessions in a real Redis."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -214,6 +215,22 @@ async def test_the_provider_may_change_its_key(gateway: httpx.AsyncClient, provi
     assert (await log_in(gateway, provider)).headers["location"] == "/"
 
 
+async def test_keys_of_unknown_kinds_are_passed_over(gateway: httpx.AsyncClient, provider: Provider) -> None:
+    provider.others = [
+        {"kty": "EC", "crv": "P-999", "x": "AA", "y": "AA", "kid": "curve"},
+        {"kty": "OKP", "crv": "X999", "x": "AA", "kid": "curve of another kind"},
+        {"kty": "EC", "kid": "incomplete"},
+        {"kty": "ML-DSA", "kid": "kind"},
+    ]
+    assert (await log_in(gateway, provider)).headers["location"] == "/"
+
+
+async def test_without_a_key_that_can_be_used_nobody_comes_in(provider: Provider) -> None:
+    provider.published = []
+    provider.others = [{"kty": "EC", "crv": "P-999", "x": "AA", "y": "AA", "kid": "first"}]
+    await refused(provider)
+
+
 async def test_a_person_without_a_role_does_not_come_in(gateway: httpx.AsyncClient, provider: Provider) -> None:
     await failed(gateway, provider.approve(await begin(gateway), "gert"), "no_role")
     provider.claims = {"groups": {"owners": True}}
@@ -268,11 +285,18 @@ def test_a_login_leads_to_the_page_only(given: str, path: str) -> None:
 
 async def test_failed_logins_are_slowed_by_address(gateway: httpx.AsyncClient, provider: Provider) -> None:
     for _ in range(10):
-        await failed(gateway, "/v1/session/callback?code=guess&state=guess", "expired")
+        state = httpx.URL(await begin(gateway)).params["state"]
+        await failed(gateway, f"/v1/session/callback?code=guess&state={state}", "refused")
     before = len(provider.asked)
     url = provider.approve(await begin(gateway), "anna")
     await failed(gateway, url, "too_many")
     assert "/token" not in provider.asked[before:]
+
+
+async def test_answers_without_an_attempt_lock_nobody_out(gateway: httpx.AsyncClient, provider: Provider) -> None:
+    for _ in range(12):
+        await failed(gateway, "/v1/session/callback?code=guess&state=guess", "expired")
+    assert (await log_in(gateway, provider)).headers["location"] == "/"
 
 
 async def test_a_logout_counts_on_every_replica(gateway: httpx.AsyncClient, provider: Provider, redis_url: str) -> None:
@@ -330,7 +354,11 @@ async def test_a_new_login_ends_the_session_before(
     gateway: httpx.AsyncClient, provider: Provider, redis_url: str
 ) -> None:
     await log_in(gateway, provider, "anna")
-    await log_in(gateway, provider, "vera")
+    url = provider.approve(await begin(gateway), "vera")
+    token = gateway.cookies[SESSION]
+    assert token not in base64.b64decode(gateway.cookies["tillstream-login"] + "==", "-_").decode()
+    gateway.cookies.delete(SESSION)  # SameSite=Strict: the way back comes from another site
+    assert (await gateway.get(url)).headers["location"] == "/"
     with redis.Redis.from_url(redis_url) as client:
         assert len(client.keys("tillstream:session:*")) == 1
 
@@ -395,11 +423,15 @@ async def test_the_secret_is_read_from_its_file_at_each_login(
         assert (await log_in(gateway, provider)).headers["location"] == "/"
 
 
-async def test_without_redis_a_session_is_no_reason_to_let_anybody_in(provider: Provider) -> None:
-    async with gateway_of(provider, f"redis://{AWAY}/0") as gateway:
+@pytest.mark.parametrize("cluster", [False, True], ids=["server", "cluster"])
+async def test_without_redis_a_session_is_no_reason_to_let_anybody_in(
+    provider: Provider, cluster: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with gateway_of(provider, f"redis://{AWAY}/0", redis_cluster=cluster) as gateway:
         await failed_away(gateway, provider)
         gateway.cookies.set(SESSION, "guess")
         assert (await gateway.get("/v1/config")).status_code == 503
+    assert "Traceback" not in caplog.text
 
 
 async def failed_away(gateway: httpx.AsyncClient, provider: Provider) -> None:
@@ -414,6 +446,13 @@ async def test_open_on_loopback_anybody_may_see_all_but_change_nothing_of_the_ad
         assert set(found["may"]) >= {"figures", "persons", "recommendations"}
         assert "admin" not in found["may"]
         assert (await gateway.get("/v1/session/login")).status_code == 404
+
+
+async def test_open_a_proxy_s_own_credentials_are_nobody_s_wrong_key() -> None:
+    wrong = growth("gateway_wrong_keys_total")
+    async with client_of(settings_of()) as gateway:
+        answer = await gateway.get("/v1/session", headers={"Authorization": "Basic c2hvcDpzaG9w"})
+    assert (answer.status_code, answer.json()["role"], wrong()) == (200, None, 0)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.k8s import combinations
 from tests.k8s.conftest import AWS
-from tests.k8s.manifests import ROOT, Object, of_kind, workloads
+from tests.k8s.manifests import ROOT, Object, build, of_kind, workloads
 from tests.k8s.network import ANYBODY, Connection, egress_to_addresses, isolated, permitted
 
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
@@ -92,6 +94,12 @@ def test_on_aws_only_managed_engines_are_reached(overlay: Callable[[str], list[O
 
 def test_nobody_leaves_the_cluster(overlay: Callable[[str], list[Object]]) -> None:
     assert egress_to_addresses(overlay("local")) == set()
+
+
+def test_only_the_gateway_reaches_the_provider_of_the_login(tree: Path) -> None:
+    before, after = (build(combinations.write(tree, ("network-policies", *more))) for more in ((), ("login-egress",)))
+    assert egress_to_addresses(after) - egress_to_addresses(before) == {("gateway", "0.0.0.0/0", 443)}
+    assert permitted(after) == permitted(before)
 
 
 def test_every_pod_is_isolated(objects: list[Object]) -> None:

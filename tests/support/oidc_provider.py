@@ -38,6 +38,8 @@ class Provider:
     def __init__(self) -> None:
         self.key: RSAKey | OctKey = RSAKey.generate_key(2048, {"kid": "first", "use": "sig", "alg": "RS256"})
         self.published: list[Any] = [self.key]
+        self.others: list[dict[str, str]] = []
+        """What it publishes next to its keys."""
         self.issuer = ""
         self.claims: dict[str, Any] = {}
         """Claims that replace those of the next ID tokens; None removes one."""
@@ -96,7 +98,8 @@ class Provider:
         return jwt.encode(header, given, self.key, [self.algorithm])
 
     def keys(self) -> dict[str, Any]:
-        return dict(KeySet(self.published).as_dict(private=False))
+        known = KeySet(self.published).as_dict(private=False)["keys"]
+        return {"keys": [*self.others, *known]}
 
 
 def _base64(data: bytes) -> str:

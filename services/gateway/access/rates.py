@@ -2,17 +2,17 @@
 
 import hashlib
 import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from redis.exceptions import RedisError
 from starlette.types import Scope
 
 from services.common.metrics import GATEWAY_RATE_LIMITED, GATEWAY_RATES_SHARED
-from services.common.redis_client import RedisClient
+from services.common.redis_client import REDIS_ERRORS, RedisClient
 from services.gateway.access.roles import Principal
 from services.gateway.api.fair_share import owner_of
 from services.gateway.api.problems import Problem
@@ -36,7 +36,8 @@ class _Count:
 class RequestRates:
     """Counts the requests of each owner in a minute of the clock. The oldest of 10,000 owners is forgotten."""
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, per_minute: int | None, clock: Callable[[], float] = time.time) -> None:
+        """`per_minute`: None counts and limits nothing."""
         self._per_minute = per_minute
         self._clock = clock
         self._window = 0
@@ -53,6 +54,8 @@ class RequestRates:
 
     def spend(self, owner: str) -> int | None:
         """Count one request; None, or whole seconds to wait where the owner has none left."""
+        if self._per_minute is None:
+            return None
         count = self._count(owner)
         if count.own + count.elsewhere >= self._per_minute:
             return int((self._window + 1) * _WINDOW_S - self._clock()) + 1
@@ -75,6 +78,8 @@ class RequestRates:
 
     async def share(self, redis: RedisClient) -> None:
         """Add what was counted here to what all replicas counted, and learn the sum. Raises RedisError."""
+        if self._per_minute is None:
+            return
         self._begin_window()
         least = self._per_minute * _WORTH_REPORTING
         due = {owner: (count, count.own) for owner, count in self._counts.items() if count.own >= least}
@@ -108,13 +113,14 @@ class SharedRates:
         self._rates = rates
         self._redis = redis
         self._shared = True
+        GATEWAY_RATES_SHARED.set(math.nan)  # until the first time; for ever where replicas are not asked to share
 
     async def refresh(self) -> None:
         """Share once."""
         try:
             await self._rates.share(self._redis)
             shared = True
-        except (RedisError, OSError) as error:
+        except REDIS_ERRORS as error:
             shared = False
             if self._shared:
                 logger.warning("each replica counts requests for itself: %s", error)

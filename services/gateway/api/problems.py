@@ -9,7 +9,7 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route
 
@@ -87,7 +87,8 @@ def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     app.state.api_routes = routes
     app.add_exception_handler(HTTPException, _render_http)
     app.add_exception_handler(RequestValidationError, _render_validation)
-    app.add_exception_handler(RedisError, _render_redis)
+    for kind in (RedisError, RedisClusterException):
+        app.add_exception_handler(kind, _render_redis)
 
 
 async def _render_http(request: Request, error: Exception) -> Response:

@@ -14,6 +14,10 @@ from services.gateway.api.fair_share import FairShare, NoPlace, network_of
 class TlsConnection(SSLProtocol):
     """asyncio's TLS of one connection, which takes a place of `share` until the HTTP protocol takes over."""
 
+    # asyncio reserves a buffer of this size for each connection: 256 KiB of its own choice, 1 GB with 4,000 clients.
+    # It takes what arrives in several parts where it must.
+    max_size = 32 * 1024
+
     def __init__(
         self, http: asyncio.Protocol, context: ssl.SSLContext, seconds: float, share: "FairShare[TlsConnection]"
     ) -> None:

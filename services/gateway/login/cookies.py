@@ -19,6 +19,9 @@ _ATTEMPT_SECONDS = 600
 class Attempt(msgspec.Struct, frozen=True):
     """What the browser keeps while its user is at the provider. `path`: where to go afterwards.
 
+    `former`: the digest of the session that the new one replaces. The way back from the provider comes from another
+    site, so that it does not carry the session's cookie.
+
     Not signed: who could forge it could as well begin an attempt of their own. Only its own browser can use it.
     """
 
@@ -26,6 +29,7 @@ class Attempt(msgspec.Struct, frozen=True):
     nonce: str
     verifier: str
     path: str
+    former: str | None = None
 
 
 class Cookies:

@@ -8,15 +8,15 @@ from enum import StrEnum
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from redis.exceptions import RedisError
 from starlette.types import Scope
 
 from services.common.metrics import GATEWAY_LOGINS
+from services.common.redis_client import REDIS_ERRORS
 from services.gateway.access.failures import Failures
 from services.gateway.api.fair_share import owner_of
 from services.gateway.login.cookies import Attempt, Cookies
 from services.gateway.login.provider import Person, Provider, ProviderAway, Refused
-from services.gateway.login.sessions import Sessions
+from services.gateway.login.sessions import Sessions, digest
 from services.gateway.upstreams.outages import OutageLog
 
 logger = logging.getLogger(__name__)
@@ -59,14 +59,16 @@ class Login:
         self._provider = provider
         self._issuer = issuer
         self._failures = Failures()
+        self._strays = Failures()
         self._outages = OutageLog()
         self.sessions = sessions
         self.cookies = cookies
 
-    async def begin(self, path: str) -> Step:
+    async def begin(self, scope: Scope, path: str) -> Step:
         """Send the browser to the provider; `path` of the page comes afterwards."""
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        attempt = Attempt(state, nonce, verifier, local_path(path))
+        token = self.cookies.token_of(scope)
+        attempt = Attempt(state, nonce, verifier, local_path(path), digest(token) if token else None)
         try:
             url = await self._provider.login_url(state, nonce, verifier)
         except ProviderAway as error:
@@ -76,14 +78,23 @@ class Login:
         return Step(url, [self.cookies.attempt(attempt)])
 
     async def finish(self, scope: Scope, query: Mapping[str, str]) -> Step:
-        """Open a session for who comes back from the provider, and send the browser to the page."""
+        """Open a session for who comes back from the provider, and send the browser to the page.
+
+        Only failures that cost a request to the provider slow an address: what any page can make its visitors send,
+        an answer without an attempt, must keep nobody from logging in.
+        """
         address = owner_of(scope)
+        try:
+            attempt = self._attempt_of(scope, query)
+        except _Failed as failed:
+            if self._strays.count(address) is None:  # more of them would only fill the log
+                logger.warning("login from %s failed: %s", address, failed)
+            return self._failed(failed.outcome)
         if self._failures.wait_s(address) is not None:
             return self._failed(Outcome.TOO_MANY)
         try:
-            attempt = self._attempt_of(scope, query)
             person = await self._person(attempt, query["code"])
-            return await self._opened(scope, attempt, person)
+            return await self._opened(attempt, person)
         except _Failed as failed:
             logger.warning("login from %s failed: %s", address, failed)
             if failed.outcome is not Outcome.AWAY:
@@ -110,14 +121,14 @@ class Login:
         except Refused as error:
             raise _Failed(Outcome.REFUSED, str(error)) from None
 
-    async def _opened(self, scope: Scope, attempt: Attempt, person: Person) -> Step:
+    async def _opened(self, attempt: Attempt, person: Person) -> Step:
         if person.role is None:
             raise _Failed(Outcome.NO_ROLE, f"no group of {person.subject!r} is in TILLSTREAM_OIDC_ROLES")
         try:
-            if (former := self.cookies.token_of(scope)) is not None:
-                await self.sessions.end(former)
+            if attempt.former is not None:
+                await self.sessions.end_of(attempt.former)
             token = await self.sessions.open(person.name, person.subject, person.role)
-        except RedisError as error:
+        except REDIS_ERRORS as error:
             raise _Failed(Outcome.AWAY, f"Redis does not take the session: {type(error).__name__}") from None
         GATEWAY_LOGINS.labels(Outcome.OK).inc()
         logger.info("%r logged in as %s", person.subject, person.role)

@@ -3,6 +3,7 @@
 import ssl
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import quote_plus
@@ -13,8 +14,8 @@ from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.errors import JoseError, MissingKeyError
+from joserfc.jwk import KeySet, import_key
 from joserfc.jws import JWSRegistry
 
 from services.gateway.access.roles import Role
@@ -52,6 +53,10 @@ class _Metadata(msgspec.Struct, frozen=True):
 class _Tokens(msgspec.Struct, frozen=True):
     id_token: str
     access_token: str = ""
+
+
+class _Keys(msgspec.Struct, frozen=True):
+    keys: Sequence[dict[str, Any]]
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -162,7 +167,7 @@ class Provider:
         """The claims of an ID token that was signed by the provider, for us, for this attempt, and still holds."""
         client_id = self._settings.oidc_client_id
         try:
-            key_set = KeySet.import_key_set(msgspec.json.decode(keys))
+            key_set = _readable(_decoded(keys, _Keys))
             registry = JWSRegistry(algorithms=_ALGORITHMS, strict_check_header=False)
             token = jwt.decode(tokens.id_token, key_set, registry=registry)
             claims = CodeIDToken(
@@ -186,6 +191,17 @@ class Provider:
         given = groups if isinstance(groups, list) else [groups]
         roles = {self._settings.oidc_roles.get(each) for each in given if isinstance(each, str)}
         return next((role for role in _STRONGEST_FIRST if role in roles), None)
+
+
+def _readable(found: _Keys) -> KeySet:
+    """Without keys of unknown kinds, curves or fields, which a provider may have for others (RFC 7517, 5)."""
+    keys = []
+    for each in found.keys:
+        with suppress(JoseError, ValueError, KeyError, TypeError):
+            keys.append(import_key(each))
+    if not keys:
+        raise MissingKeyError("the provider publishes no key that can be used")
+    return KeySet(keys)
 
 
 def _decoded(body: bytes, kind: type[Answer]) -> Answer:

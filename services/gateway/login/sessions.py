@@ -14,6 +14,7 @@ from services.common.redis_client import RedisClient
 from services.gateway.access.roles import Principal, Role
 
 _TOKEN_BYTES = 32
+_PREFIX = "tillstream:session:"
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -51,8 +52,17 @@ class Sessions:
 
     async def end(self, token: str) -> None:
         """End a session, if it is one."""
-        await self._redis.delete(_key(token))
+        await self.end_of(digest(token))
+
+    async def end_of(self, its_digest: str) -> None:
+        """End the session whose token has this digest, if there is one."""
+        await self._redis.delete(_PREFIX + its_digest)
+
+
+def digest(token: str) -> str:
+    """Names a session, and opens none."""
+    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
 
 
 def _key(token: str) -> str:
-    return f"tillstream:session:{hashlib.sha256(token.encode(errors='surrogateescape')).hexdigest()}"
+    return _PREFIX + digest(token)

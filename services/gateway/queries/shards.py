@@ -15,7 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from services.common.generations import FIRST_GENERATION, Generation, live_generation
-from services.common.redis_client import tls_options
+from services.common.redis_client import read_files_again, tls_options
 from services.common.settings import RedisSettings
 from services.common.tables import Keys
 
@@ -156,4 +156,5 @@ def open_live_tables(settings: RedisSettings, time_zone: str) -> LiveTables:
             **options,
         )
         redis = Redis.from_pool(pool)
+    read_files_again(redis)
     return LiveTables(redis, settings.shards, time_zone)

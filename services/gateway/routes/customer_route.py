@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from redis.exceptions import RedisError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.common.events import MAX_ID_LENGTH
+from services.common.redis_client import REDIS_ERRORS
 from services.gateway.access.roles import Access
 from services.gateway.api.params import is_clean
 from services.gateway.api.problems import Problem, problem_response
@@ -56,7 +56,7 @@ class CustomerRouteMiddleware:
             refusal = problem_response(problem.status_code, problem.detail, problem.more, problem.headers)
             await refusal(scope, receive, send)
             return
-        except RedisError:  # whether the session is valid is not known: the route says so
+        except REDIS_ERRORS:  # whether the session is valid is not known: the route says so
             await self._app(scope, receive, send)
             return
         headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]

@@ -29,7 +29,8 @@ async def session(request: Request) -> SessionResponse:
     """The name and the role of a session or key, and what they may see. A page asks this first."""
     dependencies = get_dependencies(request)
     doorkeeper = dependencies.doorkeeper
-    principal = await doorkeeper.caller(request.scope)
+    # Where nobody needs to say who asks, an Authorization header may be that of a proxy in front.
+    principal = await doorkeeper.caller(request.scope) if doorkeeper.closed else None
     return SessionResponse(
         closed=doorkeeper.closed,
         login=dependencies.login is not None,
@@ -52,7 +53,7 @@ async def login(
     path: Annotated[str, Query(max_length=_MAX_PATH, description="Where on the page to go afterwards.")] = "/",
 ) -> Response:
     """Send the browser to the provider of OpenID Connect. 404 where no login is set up."""
-    return _redirect(await _login(request).begin(path))
+    return _redirect(await _login(request).begin(request.scope, path))
 
 
 @router.get(

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from redis.exceptions import RedisError
 from starlette.types import Scope
 
+from services.common.redis_client import REDIS_ERRORS
 from services.gateway.access.roles import Access
 from services.gateway.stream.hub import StreamClient
 
@@ -49,5 +49,5 @@ class StreamPermits:
                 if client not in self._hub or not await self._still(scope, access):
                     self.leave(client)
                     self._hub.end(client)
-        except RedisError as error:
+        except REDIS_ERRORS as error:
             logger.debug("sessions cannot be read: %s", error)

@@ -10,11 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
-from redis.exceptions import RedisError
-
 from services.common.calendar import bucket_time
 from services.common.metrics import GATEWAY_SNAPSHOT_AGE_SECONDS
 from services.common.money import format_cents
+from services.common.redis_client import REDIS_ERRORS
 from services.common.tables import sum_figures
 from services.common.telemetry import Health
 from services.common.times import format_time
@@ -133,7 +132,7 @@ class ShopStatePoller:
                 return
             try:
                 state = await self._read_changes(self._tables.reader, before)
-            except RedisError:
+            except REDIS_ERRORS:
                 return  # `refresh` notices the outage
             self.latest = state
         for listener in self._change_listeners:
@@ -150,7 +149,7 @@ class ShopStatePoller:
         try:
             await self._tables.refresh_generation()
             state = await self._read(self._tables.reader)
-        except RedisError as error:
+        except REDIS_ERRORS as error:
             self.latest = None
             self._health.set("redis", False, self._outages.started("redis", error))
         else:

@@ -7,10 +7,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import msgspec
-from redis.exceptions import RedisError
 
 from services.common import tracing
 from services.common.money import format_cents
+from services.common.redis_client import REDIS_ERRORS
 from services.common.tables import TICKER_KEPT, TickerLine
 from services.common.times import format_time
 from services.gateway.api.schemas.figures import TickerEntry
@@ -108,7 +108,7 @@ class TickerPoller:
         """Read new arrivals. Those of the first poll are kept, but the listeners are not called with them."""
         try:
             arrivals = await (self._poll() if self._shards is self._tables.reader else self._switch_generation())
-        except RedisError:
+        except REDIS_ERRORS:
             return  # ShopStatePoller logs the outage
         self._recent.extend(arrivals)
         if arrivals and self._started:
@@ -125,7 +125,7 @@ class TickerPoller:
         shards, self._shards = self._shards, self._tables.reader
         try:
             replies = await self._read_newest()
-        except RedisError:
+        except REDIS_ERRORS:
             self._shards = shards
             raise
         if len(self._shards.keys) != len(self.cursor):

@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 
-from redis.exceptions import RedisError
-
 from services.common.categories import UNKNOWN, is_within
+from services.common.redis_client import REDIS_ERRORS
 from services.gateway.queries.entities import Product, read_totals
 from services.gateway.queries.figures import share
 from services.gateway.queries.rankings import read_ranked_products
@@ -72,7 +71,7 @@ class BestsellerCache:
             shards = self._tables.reader
             revenue = (await read_totals(shards)).revenue
             products = await read_ranked_products(shards, _DEPTH)
-        except RedisError as error:
+        except REDIS_ERRORS as error:
             logger.warning("reading the bestsellers failed: %s", error)
             self._read_at = time.monotonic()
             return

@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 from prometheus_client import Counter
-from redis.exceptions import RedisError
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from services.common.categories import UNKNOWN
 from services.common.metrics import GATEWAY_RECOMMENDATIONS
 from services.common.money import format_cents
+from services.common.redis_client import REDIS_ERRORS
 from services.common.tables import Figures
 from services.gateway.api.presence import Turnstile
 from services.gateway.queries.entities import Product, described, read_product, read_purchased
@@ -193,7 +193,7 @@ class RecommendationsWithFallback:
     async def _purchased(self, user_ids: Sequence[str]) -> Sequence[Collection[str]]:
         try:
             return await read_purchased(self._tables.reader, user_ids)
-        except RedisError:
+        except REDIS_ERRORS:
             return [()] * len(user_ids)
 
 

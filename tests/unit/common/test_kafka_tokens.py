@@ -33,8 +33,10 @@ def test_the_file_is_read_for_each_connection(file: Path) -> None:
         assert asyncio.run(provider.token()) == token
 
 
-def test_an_expired_token_is_not_sent(file: Path) -> None:
-    file.write_text(web_token(exp=time.time() - 1))
+@pytest.mark.parametrize("left_s", [-1, 3], ids=["expired", "about to"])
+def test_an_expired_token_is_not_sent(file: Path, left_s: float) -> None:
+    """Nor one that would expire on its way to the broker."""
+    file.write_text(web_token(exp=time.time() + left_s))
     with pytest.raises(AuthenticationFailedError, match="has expired") as refused:
         asked(file)
     assert str(file) in str(refused.value)

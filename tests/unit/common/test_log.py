@@ -96,3 +96,14 @@ def test_an_error_carries_its_trace(entries: Callable[[], list[dict[str, Any]]])
     except ValueError:
         logging.getLogger("shop").exception("failed")
     assert entries()[-1]["exception"].endswith("ValueError: no change")
+
+
+def test_at_debug_no_request_to_a_broker_is_written(
+    entries: Callable[[], list[dict[str, Any]]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One of them has the password or the token."""
+    caplog.set_level(logging.DEBUG, "aiokafka.conn")
+    logger = logging.getLogger("aiokafka.conn")
+    logger.debug("Request 1: SaslAuthenticateRequest(%r)", b"the password")
+    logger.info("Authenticated")
+    assert [entry["message"] for entry in entries() if entry["logger"] == "aiokafka.conn"] == ["Authenticated"]

@@ -1,14 +1,17 @@
 """Requests are counted by key or address: each has its own minute, and replicas know each other's."""
 
+import math
 from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisAway
+from redis.exceptions import RedisClusterException
 
 from services.gateway.access.rates import RequestRates, SharedRates
 from services.gateway.access.roles import Principal, Role
 from services.gateway.api.problems import Problem
-from tests.support.metrics import growth
+from services.gateway.settings import GatewaySettings
+from tests.support.metrics import gauge, growth
 
 MINUTE = 60
 NOW = 1_000 * MINUTE + 15.5
@@ -39,6 +42,12 @@ def test_what_is_left_of_the_minute_is_waited_for(clock: Clock) -> None:
     assert rates.spend("a") is None
 
 
+async def test_without_a_limit_nobody_is_refused(clock: Clock) -> None:
+    rates = RequestRates(GatewaySettings().requests_per_minute, clock)
+    assert [rates.spend("a") for _ in range(1_000)] == [None] * 1_000
+    await rates.share(Away(RedisAway()))  # type: ignore[arg-type]
+
+
 def test_a_key_is_counted_wherever_it_comes_from_and_an_address_without_one(clock: Clock) -> None:
     rates = RequestRates(1, clock)
     webshop, till = Principal("webshop", Role.RECOMMEND), Principal("till", Role.SENDER)
@@ -67,6 +76,9 @@ def test_so_many_owners_are_remembered(clock: Clock) -> None:
 class Away:
     """A Redis that does not answer."""
 
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
     def pipeline(self, **_options: object) -> "Away":
         return self
 
@@ -75,17 +87,22 @@ class Away:
     expire = incrby
 
     async def execute(self) -> None:
-        raise RedisAway
+        raise self._error
 
     async def aclose(self) -> None: ...
 
 
-async def test_without_redis_a_replica_counts_for_itself(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [RedisAway(), RedisClusterException("no node")], ids=["server", "cluster"])
+async def test_without_redis_a_replica_counts_for_itself(
+    clock: Clock, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
     rates = RequestRates(2, clock)
-    shared = SharedRates(rates, Away())  # type: ignore[arg-type]
+    shared = SharedRates(rates, Away(error))  # type: ignore[arg-type]
+    assert math.isnan(gauge("gateway_rates_shared") or 0)
     assert rates.spend("a") is None
     for _ in range(3):
         await shared.refresh()
     assert [rates.spend("a") for _ in range(2)] == [None, 45]
     assert len(caplog.records) == 1, "an outage is logged once"
+    assert gauge("gateway_rates_shared") == 0
     await shared.close()

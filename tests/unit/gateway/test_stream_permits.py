@@ -1,6 +1,8 @@
 """Streams end with their session or key."""
 
+import pytest
 from redis.exceptions import ConnectionError as RedisAway
+from redis.exceptions import RedisClusterException
 from starlette.types import Scope
 
 from services.gateway.access.roles import Access
@@ -48,9 +50,10 @@ async def test_a_stream_goes_on_while_its_reader_may() -> None:
     assert asked == ["anna", "vera", "anna", "vera", "anna"]
 
 
-async def test_without_redis_streams_stay() -> None:
+@pytest.mark.parametrize("error", [RedisAway("away"), RedisClusterException("no node")], ids=["server", "cluster"])
+async def test_without_redis_streams_stay(error: Exception) -> None:
     async def still(scope: Scope, access: Access) -> bool:
-        raise RedisAway("away")
+        raise error
 
     client = StreamClient(2, 60)
     hub = Hub([client])

@@ -93,7 +93,8 @@ export const api = {
       undefined,
       token === null ? {} : { authorization: `Bearer ${token}` },
     ),
-  session: (signal?: AbortSignal) => get<SessionState>("/v1/session", {}, signal),
+  /** Its own 401 calls nobody back: who listens asks for the session again. */
+  session: async (signal?: AbortSignal) => (await (await ask("/v1/session", {}, signal, false)).json()) as SessionState,
   logout: () => ask("/v1/session", { method: "DELETE" }),
   reconciliation: (signal?: AbortSignal) => get<Books>("/v1/stats/reconciliation", {}, signal),
   summary: (signal?: AbortSignal) => get<Summary>("/v1/stats/summary", {}, signal),
@@ -142,7 +143,7 @@ async function series(path: string, { from, to, ...query }: SalesQuery, signal?:
 const instant = (at: number | undefined): string | undefined => (at === undefined ? undefined : new Date(at).toISOString());
 
 /** A good answer. Throws ApiError for any other, and for none within 15 s. */
-async function ask(url: string, request: RequestInit, signal?: AbortSignal): Promise<Response> {
+async function ask(url: string, request: RequestInit, signal?: AbortSignal, notifies = true): Promise<Response> {
   const patience = AbortSignal.timeout(15_000);
   const response = await fetch(url, {
     ...request,
@@ -151,7 +152,7 @@ async function ask(url: string, request: RequestInit, signal?: AbortSignal): Pro
     if (signal?.aborted === true && isAbort(error)) throw error;
     throw new ApiError(0, "The gateway does not answer.");
   });
-  if (response.status === UNAUTHORIZED) for (const listener of unauthorized) listener();
+  if (notifies && response.status === UNAUTHORIZED) for (const listener of unauthorized) listener();
   if (!response.ok) throw new ApiError(response.status, await problemOf(response));
   return response;
 }
