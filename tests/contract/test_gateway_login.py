@@ -38,8 +38,9 @@ def at() -> Iterator[Provider]:
 
 
 @pytest.fixture
-def provider(at: Provider) -> Iterator[Provider]:
-    """As it was before another test changed it."""
+def provider(at: Provider, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
+    """As it was before another test changed it. It may answer slowly, for it shares a busy machine with the gateway."""
+    monkeypatch.setattr(login_provider, "_TIMEOUT_SECONDS", 60.0)
     before = dict(vars(at))
     yield at
     vars(at).update(before, claims={})
