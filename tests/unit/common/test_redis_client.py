@@ -32,8 +32,13 @@ def tls_settings(folder: Path, **given: Any) -> tuple[RedisSettings, Path]:
     """Settings with a client's certificate, and the file of it."""
     files = Authority(folder).issue("client")
     assert files.cert is not None
-    paths = {"redis_ca_file": files.ca, "redis_cert_file": files.cert, "redis_key_file": files.key}
+    paths: dict[str, Any] = {"redis_ca_file": files.ca, "redis_cert_file": files.cert, "redis_key_file": files.key}
     return RedisSettings(redis_url="rediss://shop:7000", **paths, **given), files.cert
+
+
+def connection_of(client: Any) -> Any:
+    """One of its pool, not opened."""
+    return client.connection_pool.make_connection()
 
 
 async def test_a_connection_that_opens_again_reads_its_files_again(
@@ -41,8 +46,7 @@ async def test_a_connection_that_opens_again_reads_its_files_again(
 ) -> None:
     settings, cert = tls_settings(tmp_path)
     client = connect(settings)
-    assert isinstance(client, Redis)
-    connection = client.connection_pool.make_connection()
+    connection = connection_of(client)
     first, second = (connection._connection_arguments()["ssl"] for _ in range(2))
     assert second is not first
     cert.write_text("half a certificate")
@@ -54,10 +58,9 @@ async def test_a_connection_that_opens_again_reads_its_files_again(
 async def test_without_former_files_a_broken_one_is_an_error(tmp_path: Path) -> None:
     settings, cert = tls_settings(tmp_path)
     client = connect(settings)
-    assert isinstance(client, Redis)
     cert.write_text("half a certificate")
     with pytest.raises(OSError, match="PEM"):
-        client.connection_pool.make_connection()._connection_arguments()
+        connection_of(client)._connection_arguments()
     await client.aclose()
 
 
