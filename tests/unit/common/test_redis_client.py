@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
+from redis.asyncio import Redis, SSLConnection
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 
 from services.common.redis_client import connect
@@ -69,6 +69,7 @@ async def test_so_do_those_of_a_cluster_and_of_the_gateway(tmp_path: Path) -> No
     one = connect(settings)
     assert isinstance(one, Redis)
     renewed = one.connection_pool.connection_class
+    assert renewed is not SSLConnection
     tables = open_live_tables(settings, "UTC")
     assert isinstance(tables._redis, Redis)
     assert tables._redis.connection_pool.connection_class is renewed
