@@ -291,7 +291,7 @@ def _trials(trials: list[Json]) -> str:
 
 def _differences(trial: Json) -> str:
     usual = msgspec.to_builtins(ScoreWeights())
-    parts = {name: value for name, value in trial["composition"].items() if _value(value) != _value(usual[name])}
+    parts = {name: value for name, value in trial["composition"].items() if _value(value) != _value(usual.get(name))}
     return f"ALS rank {trial['als']['rank']}, " + ", ".join(f"{name} {_value(value)}" for name, value in parts.items())
 
 

@@ -63,10 +63,14 @@ class PurchaseFeed:
     def __init__(self, kafka: str, names: TopicNames, options: Mapping[str, Any] | None = None) -> None:
         """`options`: how its own clients reach the broker, where the address alone does not say it."""
         self.kafka, self._names = kafka, names
-        self._options = options or {"bootstrap_servers": kafka}
+        self._given = options
         self.topic = names.purchases
         self.lines: list[Purchase] = []
         self.rejected = 0
+
+    @property
+    def _options(self) -> Mapping[str, Any]:
+        return self._given or {"bootstrap_servers": self.kafka}
 
     async def send(self, seed: int, count: int, *, invalid: bool = True) -> None:
         async with AIOKafkaProducer(**self._options, enable_idempotence=True) as producer:
