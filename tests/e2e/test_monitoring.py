@@ -88,7 +88,7 @@ def use(shop: LiveShop) -> None:
 def test_every_panel_and_every_rule_has_something_to_say_of_a_busy_stack(stack: LiveShop) -> None:
     prometheus = Prometheus(stack)
     silent = {where_expr for where_expr in expressions() if not any(known in where_expr[1] for known in EMPTY)}
-    run = stack.prepare(seed_rows(77, ROWS), rate=str(RATE))
+    run = stack.prepare(seed_rows(92, ROWS), rate=str(RATE))
     producer = stack.start_producer(run)
     try:
         until = time.monotonic() + PATIENCE_S

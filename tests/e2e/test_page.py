@@ -144,13 +144,13 @@ LIGHT, DARK = "rgb(244, 246, 248)", "rgb(12, 16, 20)"
 def test_the_theme_follows_the_system_until_the_viewer_chooses(open_page: OpenPage) -> None:
     page = open_page(color_scheme="dark")
     body = page.locator("body")
-    expect(body).to_have_css("background-color", DARK)
+    expect(body).to_have_css("background-color", DARK, timeout=SOON_MS)
     page.emulate_media(color_scheme="light")
-    expect(body).to_have_css("background-color", LIGHT)
+    expect(body).to_have_css("background-color", LIGHT, timeout=SOON_MS)
     page.get_by_role("button", name="Switch to dark theme").click()
-    expect(body).to_have_css("background-color", DARK)
+    expect(body).to_have_css("background-color", DARK, timeout=SOON_MS)
     page.reload()
-    expect(body).to_have_css("background-color", DARK)
+    expect(body).to_have_css("background-color", DARK, timeout=SOON_MS)
 
 
 def test_a_lost_stream_is_said_and_comes_back_by_itself(stack: LiveShop, browser: Browser) -> None:

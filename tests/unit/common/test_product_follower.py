@@ -5,10 +5,10 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAuthorization
 
 from services.common import product_follower
 from services.common.kafka import TopicMissing
-from services.common.metrics import PRODUCTS_FOLLOW_FAILURES
 from services.common.product_follower import ProductFollower
 from services.common.products import CatalogueProduct
 from services.common.settings import KafkaSettings
+from tests.support.metrics import growth
 
 
 class Shelf(dict[str, CatalogueProduct | None]):
@@ -51,10 +51,10 @@ async def test_only_a_topic_that_is_missing_is_an_empty_catalogue(
 
     monkeypatch.setattr(product_follower, "make_consumer", lambda *_, **__: SeesNothing())
     monkeypatch.setattr(product_follower, "require_topics", require_topics)
-    before = PRODUCTS_FOLLOW_FAILURES._value.get()
+    failures = growth("products_follow_failures_total")
     follower = ProductFollower(KafkaSettings(products_topic="articles"), Shelf())
     assert await follower._attempt() == pause_s
     assert asked == [["articles"]], "by its name: what is not listed may be there"
     assert follower.caught_up == is_empty
-    assert follower.failures == PRODUCTS_FOLLOW_FAILURES._value.get() - before == int(not is_empty)
+    assert follower.failures == failures() == int(not is_empty)
     assert await follower.wait_caught_up(0.0) == is_empty, "nobody waits for ever"
