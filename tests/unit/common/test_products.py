@@ -96,7 +96,7 @@ def test_a_price_is_text_or_a_number(price: str | float) -> None:
         ("attributes", {str(number): "" for number in range(33)}),
         ("attributes", {"": "x"}),
         ("version_time", "yesterday"),
-        ("availabilty", "hidden"),
+        ("stock_level", "hidden"),
     ],
     ids=lambda given: given[:12] if isinstance(given, str) and given.isprintable() else None,
 )
