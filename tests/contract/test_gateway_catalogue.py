@@ -75,7 +75,7 @@ async def test_each_line_gets_a_verdict(gateway: httpx.AsyncClient, packed: bool
         ({"price": "1e9"}, "price"),
         ({"image_url": "javascript:alert(1)"}, "image_url"),
         ({"product_id": "another"}, "product_id"),
-        ({"availabilty": "hidden"}, "availabilty"),
+        ({"stock_level": "hidden"}, "stock_level"),
         ({"product_name": "x" * 20_000}, "product"),
         ([], "product"),
     ],

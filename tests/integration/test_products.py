@@ -77,7 +77,7 @@ async def test_what_is_written_is_shown_and_what_is_withheld_is_in_no_fallback(g
     assert (item["price"], item["image_url"]) == ("0.05", image)
     product = (await gateway.get(f"/v1/products/{first}")).json()
     assert (product["availability"], product["attributes"]) == ("in_stock", {"colour": "red"})
-    found = (await gateway.get("/v1/products", params={"search": "own nam"})).json()
+    found = (await gateway.get("/v1/products", params={"search": "own na"})).json()
     assert [entry["product_id"] for entry in found] == [first]
     for availability in ("out_of_stock", "hidden", "deleted"):
         await put(gateway, first, availability=availability)
