@@ -145,12 +145,22 @@ def test_the_theme_follows_the_system_until_the_viewer_chooses(open_page: OpenPa
     page = open_page(color_scheme="dark")
     body = page.locator("body")
     expect(body).to_have_css("background-color", DARK, timeout=SOON_MS)
-    page.emulate_media(color_scheme="light")
+    become_light(page)
     expect(body).to_have_css("background-color", LIGHT, timeout=SOON_MS)
     page.get_by_role("button", name="Switch to dark theme").click()
     expect(body).to_have_css("background-color", DARK, timeout=SOON_MS)
     page.reload()
     expect(body).to_have_css("background-color", DARK, timeout=SOON_MS)
+
+
+def become_light(page: Page) -> None:
+    """The system's theme changes. Chromium on a busy machine may lose a change: then there is another."""
+    for _attempt in range(10):
+        page.emulate_media(color_scheme="light")
+        page.wait_for_timeout(1000)
+        if page.locator("html").get_attribute("data-theme") == "light":
+            return
+        page.emulate_media(color_scheme="dark")
 
 
 def test_a_lost_stream_is_said_and_comes_back_by_itself(stack: LiveShop, browser: Browser) -> None:
