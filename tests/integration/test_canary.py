@@ -63,7 +63,8 @@ async def test_from_the_gateway_to_the_figures(
 
 
 async def test_a_canary_that_meets_a_dead_producer_gets_another_one_made(kafka: str, topics: TopicFactory) -> None:
-    events = EventProducer(settings_of(kafka_bootstrap=kafka, purchases_topic=topics(partitions=1).purchases))
+    topic = topics(partitions=1).purchases
+    events = EventProducer(settings_of(kafka_bootstrap=kafka), topic)
     await events.connect()
     try:
         dead = events._producer

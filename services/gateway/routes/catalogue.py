@@ -87,9 +87,7 @@ async def post(request: Request) -> ProductsWritten:
     """
     body = await _body(request, (*_JSON, *_JSON_LINES))
     read = read_products(body, lines=_content_type(request) in _JSON_LINES)
-    dependencies = get_dependencies(request)
-    topic = dependencies.settings.products_topic
-    verdicts = await write_products(dependencies.product_producer, topic, read)
+    verdicts = await write_products(get_dependencies(request).product_producer, read)
     if any(verdict.status == "unconfirmed" for verdict in verdicts):
         raise _problem(HTTPStatus.SERVICE_UNAVAILABLE, _UNCONFIRMED, verdicts)
     accepted = sum(verdict.status == "accepted" for verdict in verdicts)
@@ -111,8 +109,7 @@ async def _body(request: Request, content_types: tuple[str, ...]) -> bytes:
 
 
 async def _written(request: Request, product: CatalogueProduct) -> ProductWritten:
-    dependencies = get_dependencies(request)
-    written = await write_product(dependencies.product_producer, dependencies.settings.products_topic, product)
+    written = await write_product(get_dependencies(request).product_producer, product)
     if written is None:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, _UNCONFIRMED, {"Retry-After": "1"})
     return ProductWritten(product_id=product.product_id, availability=product.availability, offset=written.offset)

@@ -138,8 +138,9 @@ class EventProducer:
     One for each topic: an error of a topic, such as a missing right, ends the producer with all its pending records.
     """
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, topic: str) -> None:
         self._settings = settings
+        self._topic = topic
         self._producer: AIOKafkaProducer | None = None
 
     async def connect(self) -> None:
@@ -179,7 +180,7 @@ class EventProducer:
             return None
         try:
             async with asyncio.timeout(self._settings.produce_timeout_seconds):
-                record = await producer.send_and_wait(self._settings.purchases_topic, value, partition=partition)
+                record = await producer.send_and_wait(self._topic, value, partition=partition)
         except TimeoutError:
             return None
         except KafkaError as error:
@@ -195,7 +196,7 @@ class EventProducer:
             for index, sent in enumerate(events)
             if isinstance(sent.outcome, Purchase)
         }
-        deliveries = await self._acknowledged(self._settings.purchases_topic, valid)
+        deliveries = await self._acknowledged(valid)
         verdicts = [_verdict(index, sent, deliveries.get(index)) for index, sent in enumerate(events)]
         for verdict in verdicts:
             GATEWAY_INTAKE.labels(verdict.status).inc()
@@ -205,21 +206,21 @@ class EventProducer:
 
     async def deliver(self, records: Sequence[tuple[bytes, bytes]]) -> bool:
         """Write records (key, value), valid or not, in order. Whether the broker has acknowledged all of them."""
-        return all(await self.write(self._settings.purchases_topic, dict(enumerate(records))))
+        return all(await self.write(dict(enumerate(records))))
 
-    async def write(self, topic: str, records: Records) -> list[Acknowledged | None]:
-        """Write records to a topic, in order; where the broker has put each, None where it did not say so in time."""
-        deliveries = await self._acknowledged(topic, records)
+    async def write(self, records: Records) -> list[Acknowledged | None]:
+        """Write records in order; where the broker has put each, None where it did not say so in time."""
+        deliveries = await self._acknowledged(records)
         return [_acknowledgement(deliveries.get(index)) for index in records]
 
-    async def _acknowledged(self, topic: str, records: Records) -> Deliveries:
+    async def _acknowledged(self, records: Records) -> Deliveries:
         """Write the records and wait, at most for a while. What is not acknowledged then is up to the caller."""
         deliveries: Deliveries = {}
         producer = self._producer
-        with tracing.child(f"send {topic}", "producer") as span:
+        with tracing.child(f"send {self._topic}", "producer") as span:
             try:
                 async with asyncio.timeout(self._settings.produce_timeout_seconds):
-                    await self._send_each(topic, records, span.headers, deliveries)
+                    await self._send_each(records, span.headers, deliveries)
                     await asyncio.gather(*deliveries.values())
             except TimeoutError:
                 logger.warning("Kafka did not acknowledge the events in time")
@@ -228,11 +229,11 @@ class EventProducer:
                 await self._replace(producer)
         return deliveries
 
-    async def _send_each(self, topic: str, records: Records, headers: Headers, deliveries: Deliveries) -> None:
+    async def _send_each(self, records: Records, headers: Headers, deliveries: Deliveries) -> None:
         for index, (key, value) in records.items():
             if self._producer is None:
                 return
-            deliveries[index] = await self._producer.send(topic, value, key, headers=headers)
+            deliveries[index] = await self._producer.send(self._topic, value, key, headers=headers)
 
 
 def _acknowledgement(delivery: asyncio.Future[RecordMetadata] | None) -> Acknowledged | None:

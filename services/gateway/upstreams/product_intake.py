@@ -47,20 +47,20 @@ def _read(line: bytes) -> Read:
         return error
 
 
-async def write_products(producer: EventProducer, topic: str, read: Sequence[Read]) -> list[ProductVerdict]:
+async def write_products(producer: EventProducer, read: Sequence[Read]) -> list[ProductVerdict]:
     """Write the valid products in their order. A verdict for each."""
     valid = {index: each for index, each in enumerate(read) if isinstance(each, CatalogueProduct)}
     records = {index: (each.product_id.encode(), encode_product(each)) for index, each in valid.items()}
-    written = dict(zip(records, await producer.write(topic, records), strict=True)) if records else {}
+    written = dict(zip(records, await producer.write(records), strict=True)) if records else {}
     verdicts = [_verdict(index, each, written.get(index)) for index, each in enumerate(read)]
     for verdict in verdicts:
         GATEWAY_PRODUCTS.labels(verdict.status).inc()
     return verdicts
 
 
-async def write_product(producer: EventProducer, topic: str, product: CatalogueProduct) -> Acknowledged | None:
+async def write_product(producer: EventProducer, product: CatalogueProduct) -> Acknowledged | None:
     """Write one product; None where the broker did not acknowledge it in time."""
-    (written,) = await producer.write(topic, {0: (product.product_id.encode(), encode_product(product))})
+    (written,) = await producer.write({0: (product.product_id.encode(), encode_product(product))})
     GATEWAY_PRODUCTS.labels("accepted" if written else "unconfirmed").inc()
     return written
 

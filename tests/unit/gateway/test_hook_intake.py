@@ -27,7 +27,7 @@ def order_of(sku: str) -> bytes:
 async def test_a_line_that_kafka_cannot_take_never_reaches_the_producer(sku: str, status: int) -> None:
     settings = GatewaySettings()
     secrets = HookSecrets(ShopSystem.SHOPIFY, SecretStr(SECRET), None)
-    producer = EventProducer(settings)  # not connected: what reaches it is not acknowledged
+    producer = EventProducer(settings, settings.purchases_topic)  # not connected: what reaches it is not acknowledged
     intake, body = HookIntake(ShopSystem.SHOPIFY, secrets, settings, producer), order_of(sku)
     signature = base64.b64encode(hmac.digest(SECRET.encode(), body, hashlib.sha256))
     with pytest.raises(Problem) as raised:
