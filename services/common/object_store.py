@@ -29,26 +29,32 @@ class StoredObject:
     headers: dict[str, str]
 
 
+def s3_client(settings: S3Settings) -> "S3Client":
+    """boto3's client of the settings."""
+    secret = settings.s3_secret_key
+    client: S3Client = boto3.client(
+        "s3",
+        endpoint_url=settings.s3_endpoint,
+        region_name=settings.aws_region,
+        verify=str(settings.s3_ca_file) if settings.s3_ca_file else None,
+        aws_access_key_id=settings.s3_access_key,
+        aws_secret_access_key=secret.get_secret_value() if secret else None,
+        config=Config(
+            connect_timeout=3,
+            read_timeout=60,
+            retries={"mode": "standard", "max_attempts": 4},
+            s3={"addressing_style": "path"} if settings.s3_endpoint else None,
+        ),
+    )
+    return client
+
+
 class ObjectStore:
     """One bucket. Calls block: run them in a thread from async code (boto3 clients are thread-safe)."""
 
     def __init__(self, settings: S3Settings) -> None:
-        secret = settings.s3_secret_key
         self.bucket = settings.s3_bucket
-        self._client: S3Client = boto3.client(
-            "s3",
-            endpoint_url=settings.s3_endpoint,
-            region_name=settings.aws_region,
-            verify=str(settings.s3_ca_file) if settings.s3_ca_file else None,
-            aws_access_key_id=settings.s3_access_key,
-            aws_secret_access_key=secret.get_secret_value() if secret else None,
-            config=Config(
-                connect_timeout=3,
-                read_timeout=60,
-                retries={"mode": "standard", "max_attempts": 4},
-                s3={"addressing_style": "path"} if settings.s3_endpoint else None,
-            ),
-        )
+        self._client = s3_client(settings)
 
     def close(self) -> None:
         """Close the connections."""

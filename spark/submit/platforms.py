@@ -1,10 +1,8 @@
 """The platform that `--to` names, ready to start the job: EMR's have its files in the bucket."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
-import boto3
-
+from services.common.object_store import s3_client
 from spark.submit.emr_on_ec2 import EmrOnEc2
 from spark.submit.emr_on_eks import EmrOnEks
 from spark.submit.emr_serverless import EmrServerless
@@ -68,12 +66,4 @@ def upload_files(to: str, settings: SubmitSettings, say: Callable[[str], None]) 
 
 def upload_to(settings: SubmitSettings) -> Upload:
     """The folder of the job's files."""
-    secret = settings.s3_secret_key
-    client: Any = boto3.client(
-        "s3",
-        endpoint_url=settings.s3_endpoint,
-        region_name=settings.aws_region,
-        aws_access_key_id=settings.s3_access_key,
-        aws_secret_access_key=secret.get_secret_value() if secret else None,
-    )
-    return Upload(client, settings.s3_bucket, settings.job_version)
+    return Upload(s3_client(settings), settings.s3_bucket, settings.job_version)
