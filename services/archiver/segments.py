@@ -6,7 +6,7 @@ for any number of concurrent archivers, also slow ones and zombies (docs/adr/000
 
 from typing import NamedTuple
 
-from services.common.archive.keys import PREFIX, Extent, ForeignObject, partition_and_first_offset
+from services.common.archive.keys import PREFIX, Extent, ForeignObject, newest_keys
 from services.common.object_store import ObjectStore
 from services.common.storage_errors import AlreadyExists
 
@@ -50,9 +50,5 @@ class SegmentChains:
 
     def newest(self, partition: int) -> SegmentRef | None:
         """The end of the partition's chain, from a listing of the whole archive; None where there is no object."""
-        newest: tuple[int, str] | None = None
-        for key, _size in self._store.list(PREFIX):
-            named = partition_and_first_offset(key)
-            if named and named[0] == partition and (newest is None or named[1] > newest[0]):
-                newest = (named[1], key)
-        return self.segment(newest[1]) if newest else None
+        key = newest_keys(key for key, _size in self._store.list(PREFIX)).get(partition)
+        return None if key is None else self.segment(key)

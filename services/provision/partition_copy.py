@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -60,7 +60,7 @@ class PartitionCopy:
         plan = CopyPlan(begin, reached)
         await self._write(plan.start())
         records = 0
-        async for fetched in self._read(self._source, max(begin, reached), end):
+        async for fetched in read_log(self._source, self._partition, max(begin, reached), end):
             await self._write(plan.add(fetched))
             records += len(fetched)
             self._pulse.at(f"copying {self._name}", fetched[-1].offset, end)
@@ -102,25 +102,27 @@ class PartitionCopy:
             raise CannotCopy(f"at offset {offset} the copy has other records than the source")
 
     async def _each(self, consumer: AIOKafkaConsumer, begin: int, end: int) -> AsyncGenerator[LogRecord, None]:
-        async for records in self._read(consumer, begin, end):
+        async for records in read_log(consumer, self._partition, begin, end):
             for record in records:
                 yield record
 
-    async def _read(self, consumer: AIOKafkaConsumer, begin: int, end: int) -> AsyncIterator[list[LogRecord]]:
-        """The committed records of a range, some thousands at a time."""
-        if begin >= end:
-            return
-        consumer.assign([self._partition])
-        consumer.seek(self._partition, begin)
-        while await consumer.position(self._partition) < end:
-            fetched = await consumer.getmany(self._partition, timeout_ms=_FETCH_MS, max_records=_FETCH_RECORDS)
-            found = fetched.get(self._partition, ())
-            if records := [
-                LogRecord(each.offset, each.timestamp, each.key, each.value, tuple(each.headers))
-                for each in found
-                if each.offset < end
-            ]:
-                yield records
+
+async def read_log(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, begin: int, end: int
+) -> AsyncGenerator[list[LogRecord], None]:
+    """The committed records of a range, some thousands at a time."""
+    if begin >= end:
+        return
+    consumer.assign([partition])
+    consumer.seek(partition, begin)
+    while await consumer.position(partition) < end:
+        fetched = await consumer.getmany(partition, timeout_ms=_FETCH_MS, max_records=_FETCH_RECORDS)
+        if records := [
+            LogRecord(each.offset, each.timestamp, each.key, each.value, tuple(each.headers))
+            for each in fetched.get(partition, ())
+            if each.offset < end
+        ]:
+            yield records
 
 
 def log_consumer(settings: KafkaSettings) -> AIOKafkaConsumer:

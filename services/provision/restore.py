@@ -5,15 +5,15 @@ offset: the rebuild reads what is before it from the archive, and the archiver g
 """
 
 import asyncio
-from contextlib import closing
+from contextlib import aclosing, closing
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from services.common.archive.keys import PREFIX, Extent, partition_and_first_offset
+from services.common.archive.keys import PREFIX, Extent, newest_keys
 from services.common.object_store import ObjectStore
 from services.provision.log_copy import CannotCopy, Filled
 from services.provision.log_writer import LogWriter
-from services.provision.partition_copy import log_consumer, log_range
+from services.provision.partition_copy import log_consumer, log_range, read_log
 from services.provision.plan import planned
 from services.provision.settings import ProvisionSettings, TopicSettings
 from services.provision.steps import with_kafka
@@ -21,7 +21,6 @@ from services.provision.topics import TopicAdmin, topic_admin
 from services.provision.waiting import Pulse, Say
 
 _FILLED_AT_ONCE = 500_000
-_FETCH_MS = 1000
 _SENT = "stop what sends, have its records sent again afterwards, delete the topic, and begin again"
 
 
@@ -43,12 +42,8 @@ async def restore_topics(settings: ProvisionSettings, within_s: float, say: Say)
 
 def archive_ends(store: ObjectStore) -> dict[int, int]:
     """By partition, the offset after the archive's last record. Raises NoSuchObject, ForeignObject."""
-    newest: dict[int, tuple[int, str]] = {}
-    for key, _size in store.list(PREFIX):
-        if named := partition_and_first_offset(key):
-            partition, first_offset = named
-            newest[partition] = max(newest.get(partition, (-1, "")), (first_offset, key))
-    return {partition: Extent.read(key, store.metadata(key)).next_offset for partition, (_, key) in newest.items()}
+    newest = newest_keys(key for key, _size in store.list(PREFIX))
+    return {partition: Extent.read(key, store.metadata(key)).next_offset for partition, key in newest.items()}
 
 
 async def _make_topics(admin: TopicAdmin, settings: TopicSettings, partitions: int) -> None:
@@ -100,12 +95,8 @@ async def _fill(
 
 async def _has_records(consumer: AIOKafkaConsumer, partition: TopicPartition, begin: int, end: int) -> bool:
     """Whether a part of the log holds anything but fillers."""
-    if begin >= end:
-        return False
-    consumer.assign([partition])
-    consumer.seek(partition, begin)
-    while await consumer.position(partition) < end:
-        fetched = await consumer.getmany(partition, timeout_ms=_FETCH_MS)
-        if any(record.key is not None or record.value for record in fetched.get(partition, ())):
-            return True
+    async with aclosing(read_log(consumer, partition, begin, end)) as log:
+        async for records in log:
+            if any(record.key is not None or record.value for record in records):
+                return True
     return False

@@ -5,6 +5,7 @@ archivers that begin an object at the same record compute the same key.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -25,6 +26,17 @@ def partition_and_first_offset(key: str) -> tuple[int, int] | None:
     """Partition and first offset of a key; None where the archiver did not write it."""
     match = _NAME.search(key)
     return (int(match[1]), int(match[2])) if match else None
+
+
+def newest_keys(keys: Iterable[str]) -> dict[int, str]:
+    """By partition, the key with the highest first offset. Keys that the archiver did not write are left out."""
+    newest: dict[int, tuple[int, str]] = {}
+    for key in keys:
+        if named := partition_and_first_offset(key):
+            partition, first_offset = named
+            if partition not in newest or first_offset > newest[partition][0]:
+                newest[partition] = (first_offset, key)
+    return {partition: key for partition, (_first_offset, key) in newest.items()}
 
 
 def hour_end_ms(path: str) -> int | None:
