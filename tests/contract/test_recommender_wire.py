@@ -78,8 +78,8 @@ async def test_mutual_tls(serving: Serving, authority: Authority, tmp_path: Path
         async with gateway(address, RecommenderAccess(authority.issue("client"))) as client:
             assert await client.serving()
             assert await answers(client)
-        strangers = [TlsFiles(authority.ca), TlsFiles(authority.ca, other.cert, other.key)]
-        for files in strangers:
+        unknown = [TlsFiles(authority.ca), TlsFiles(authority.ca, other.cert, other.key)]
+        for files in unknown:
             async with gateway(address, RecommenderAccess(files)) as client:
                 assert not await answers(client)
 
