@@ -224,7 +224,7 @@ def _observed(method: str, span: Span) -> Iterator[None]:
         yield
     except grpc.aio.AioRpcError as error:
         code = error.code()
-        raise _meaning(error) from None
+        raise _error(code, error.details()) from None
     except BaseException as error:  # the client has left, or the channel was closed
         code = grpc.StatusCode.CANCELLED
         if isinstance(error, asyncio.InvalidStateError):
@@ -263,21 +263,20 @@ async def _ask_directly(direct: DirectClient, request: pb.RecommendRequest, dead
         finally:
             span.set("rpc.response.status_code", code.name)
             _call_seconds("Recommend", code).observe(time.perf_counter() - started, span.exemplar)
-    if code is grpc.StatusCode.INVALID_ARGUMENT:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, answer.detail)
     if code is not grpc.StatusCode.OK:
-        raise RecommenderUnavailable(f"{code.name}: {answer.detail}")
+        raise _error(code, answer.detail)
     return answer.response
 
 
-def _meaning(error: grpc.aio.AioRpcError) -> Exception:
-    match error.code():
+def _error(code: grpc.StatusCode, detail: str | None) -> Exception:
+    """What an answer that is none means to a route."""
+    match code:
         case grpc.StatusCode.INVALID_ARGUMENT:
-            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, error.details() or "invalid")
+            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail or "invalid")
         case grpc.StatusCode.NOT_FOUND:
-            return UnknownProduct(error.details())
-        case code:
-            return RecommenderUnavailable(f"{code.name}: {error.details()}")
+            return UnknownProduct(detail)
+        case _:
+            return RecommenderUnavailable(f"{code.name}: {detail}")
 
 
 class ServingModelPoller:
