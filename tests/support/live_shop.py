@@ -46,6 +46,7 @@ class LiveShop:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.files: list[Path] = []
+        self._sent: set[tuple[str, ...]] = set()
         ports = {name.removeprefix("TILLSTREAM_").lower(): port for name, port in free_port_settings().items()}
         settings = StackSettings.model_validate({**ports, "scrape_seconds": 1})
         self.stack = Stack(Layout(folder / "stack"), settings, die_with_parent=True, preferences=PREFERENCES)
@@ -73,7 +74,14 @@ class LiveShop:
         return run.file
 
     def prepare(self, rows: Iterable[Row], columns: Sequence[str] = SEED_COLUMNS, rate: str = "max") -> ProducerRun:
-        """A file of the shop with a name of its own, and the producer's orders to send it."""
+        """A file of the shop with a name and rows of its own, and the producer's orders to send it.
+
+        A row of two files counts once, and the reference, which counts the files, would not know: see `send_again`.
+        """
+        rows = [*rows]
+        own = {tuple(row) for row in rows}
+        assert not own & self._sent, "another file has these rows: choose another seed"
+        self._sent |= own
         return ProducerRun(self._new_file(rows, columns), rate)
 
     def resume(self, run: ProducerRun, *, from_start: bool = False) -> None:
