@@ -17,6 +17,7 @@ from services.recommender.requests import InvalidArgument
 logger = logging.getLogger(__name__)
 
 _POLL_S = 0.02
+_QUIET_LOOKS = 10
 
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
@@ -43,13 +44,17 @@ class ErrorAndMetricsInterceptor(aio.ServerInterceptor):
         self._prefix = f"/{service}/"
         self._max_in_flight = max_in_flight
         self._in_flight = 0
-        self._last_busy_at = 0.0
+        self._begun = 0
 
-    async def wait_idle(self, for_s: float, within_s: float) -> None:
-        """Return once no call was in flight for `for_s`, at the latest after `within_s`."""
+    async def wait_idle(self, within_s: float) -> None:
+        """Return once no call was in flight or began at several looks in a row, at the latest after `within_s`."""
         deadline = time.monotonic() + within_s
-        while time.monotonic() < deadline and (self._in_flight or time.monotonic() - self._last_busy_at < for_s):  # noqa: ASYNC110
+        seen, quiet = self._begun, 0
+        # Looks, not seconds: on a busy machine a call may wait for longer than any pause until the loop gets to it.
+        while quiet < _QUIET_LOOKS and time.monotonic() < deadline:
             await asyncio.sleep(_POLL_S)
+            quiet = 0 if self._in_flight or self._begun != seen else quiet + 1
+            seen = self._begun
 
     async def intercept_service(
         self,
@@ -73,12 +78,12 @@ class ErrorAndMetricsInterceptor(aio.ServerInterceptor):
             if self._max_in_flight is not None and self._in_flight >= self._max_in_flight:
                 await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{self._max_in_flight} calls are in flight")
             self._in_flight += 1
+            self._begun += 1
             REQUEST_ID.set(valid_request_id(_sent(context, HEADER)))
             try:
                 return await behaviour(request, context)
             finally:
                 self._in_flight -= 1
-                self._last_busy_at = time.monotonic()
 
         return call
 

@@ -21,7 +21,6 @@ from services.recommender.serving import Serving
 from services.recommender.wire import MAX_WATCHES, BearerInterceptor, BoundedHealth, server_credentials
 
 # By then clients that watch the health use another replica, and no call waits to be accepted.
-_IDLE_S = 0.1
 
 # For calls under way on a connection that has reached its age.
 _CONNECTION_GRACE_MS = 10_000
@@ -127,7 +126,7 @@ class RecommenderServer:
         """Report NOT_SERVING, wait until idle, then refuse new calls; those in flight may end within `grace_s`."""
         await self._health.enter_graceful_shutdown()
         # The stop would cancel a call that has reached the process but not our code yet.
-        await self._interceptor.wait_idle(_IDLE_S, grace_s / 2)
+        await self._interceptor.wait_idle(grace_s / 2)
         await self._server.stop(grace_s / 2)
 
 

@@ -8,7 +8,7 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.support.browser import DESK, SOON_MS, OpenPage, aside, dollars, figure, panel
+from tests.support.browser import DESK, SOON_MS, OpenPage, aside, dollars, figure, follow_system, panel
 from tests.support.live_shop import LiveShop
 from tests.support.shop import seed_rows
 
@@ -145,22 +145,12 @@ def test_the_theme_follows_the_system_until_the_viewer_chooses(open_page: OpenPa
     page = open_page(color_scheme="dark")
     body = page.locator("body")
     expect(body).to_have_css("background-color", DARK, timeout=SOON_MS)
-    become_light(page)
+    follow_system(page, "light")
     expect(body).to_have_css("background-color", LIGHT, timeout=SOON_MS)
     page.get_by_role("button", name="Switch to dark theme").click()
     expect(body).to_have_css("background-color", DARK, timeout=SOON_MS)
     page.reload()
     expect(body).to_have_css("background-color", DARK, timeout=SOON_MS)
-
-
-def become_light(page: Page) -> None:
-    """The system's theme changes. Chromium on a busy machine may lose a change: then there is another."""
-    for _attempt in range(10):
-        page.emulate_media(color_scheme="light")
-        page.wait_for_timeout(1000)
-        if page.locator("html").get_attribute("data-theme") == "light":
-            return
-        page.emulate_media(color_scheme="dark")
 
 
 def test_a_lost_stream_is_said_and_comes_back_by_itself(stack: LiveShop, browser: Browser) -> None:

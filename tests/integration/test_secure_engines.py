@@ -1,7 +1,7 @@
 """Purchases through engines that ask for TLS and credentials: figures stay exact while tokens expire."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,8 @@ from services.provision.topics import create
 from tests.support.aggregator_process import AggregatorProcess, PurchaseFeed, assert_exact, until_assigned
 from tests.support.certificates import Authority
 from tests.support.engines import TopicNames, running
-from tests.support.secure_kafka import SecureKafka, unsigned_token
+from tests.support.polling import eventually
+from tests.support.secure_kafka import SecureKafka, own_connections_to, unsigned_token
 from tests.support.tls_front import tls_front
 
 # Clients do not send a token that ends within 5 s.
@@ -45,6 +46,17 @@ def broker(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> It
     engine = SecureKafka(folder / "data", folder / "log", free_port(), authority.issue("broker"))
     with running(engine):
         yield engine
+
+
+@pytest.fixture(autouse=True)
+async def connections(broker: SecureKafka) -> AsyncIterator[None]:
+    """After a test none to the broker is left.
+
+    aiokafka does not wait until TLS is shut down. What an ended loop leaves open, the garbage collector finds during
+    any later test, which then fails.
+    """
+    yield
+    await eventually(lambda: not own_connections_to(broker.ports.values()), "connections to the broker are closed")
 
 
 @pytest.fixture

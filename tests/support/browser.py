@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from playwright.sync_api import Browser, Locator, Page, Playwright, ViewportSize
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from local.browser import chromium
 
@@ -18,6 +20,7 @@ SOON_MS = 30_000
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 OpenPage = Callable[..., Page]
+Theme = Literal["light", "dark"]
 
 _ARGUMENTS = (
     "--no-sandbox",
@@ -43,6 +46,23 @@ def figure(page: Page, name: str) -> Locator:
 def panel(page: Page, title: str) -> Locator:
     """The panel with this title."""
     return page.get_by_role("region", name=title, exact=True)
+
+
+def follow_system(page: Page, theme: Theme) -> None:
+    """The system's theme changes, and the page's with it.
+
+    Chromium on a busy machine may lose a change: then there is another.
+    """
+    other: Theme = "dark" if theme == "light" else "light"
+    for _attempt in range(10):
+        page.emulate_media(color_scheme=theme)
+        with suppress(PlaywrightTimeout):
+            page.wait_for_function(
+                "(theme) => document.documentElement.dataset.theme === theme", arg=theme, timeout=3000
+            )
+            return
+        page.emulate_media(color_scheme=other)
+    raise AssertionError(f"the page did not become {theme}")
 
 
 def aside(work: Callable[[], object]) -> None:

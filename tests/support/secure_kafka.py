@@ -2,8 +2,11 @@
 
 import base64
 import json
+import os
+import socket
+import stat
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +24,16 @@ class SecureKafka(KafkaEngine):
     def __init__(self, folder: Path, log: Path, port: int, files: TlsFiles) -> None:
         super().__init__(folder, log, port)
         self._files = files
-        self._ports = dict(zip(("SCRAM", "OAUTH", "MUTUAL"), free_ports(3), strict=True))
+        self._by_way = dict(zip(("SCRAM", "OAUTH", "MUTUAL"), free_ports(3), strict=True))
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """Where clients connect."""
+        return {**super().ports, **self._by_way}
 
     def variables(self, way: str) -> dict[str, Any]:
         """Settings of KafkaSettings that reach the listener; what differs by client is not among them."""
-        common = {"kafka_bootstrap": f"{LOOPBACK}:{self._ports[way]}", "kafka_ca_file": self._files.ca}
+        common = {"kafka_bootstrap": f"{LOOPBACK}:{self._by_way[way]}", "kafka_ca_file": self._files.ca}
         match way:
             case "SCRAM":
                 return {**common, "kafka_security": "sasl_tls", "kafka_user": USER, "kafka_password": PASSWORD}
@@ -43,7 +51,7 @@ class SecureKafka(KafkaEngine):
         own = self.folder / "own.pem"
         own.write_bytes(self._files.key.read_bytes() + self._files.cert.read_bytes())
         plain = f"PLAINTEXT://{LOOPBACK}:{self.port}"
-        more = ",".join(f"{name}://{LOOPBACK}:{port}" for name, port in self._ports.items())
+        more = ",".join(f"{name}://{LOOPBACK}:{port}" for name, port in self._by_way.items())
         return {
             "listeners": f"{plain},CONTROLLER://{LOOPBACK}:{controller_port},{more}",
             "advertised.listeners": f"{plain},{more}",
@@ -70,3 +78,23 @@ def unsigned_token(lives_s: float) -> str:
     claims = {"sub": USER, "iat": now, "exp": now + lives_s}
     parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims))
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts) + "."
+
+
+def own_connections_to(ports: Collection[int]) -> list[int]:
+    """Open files of this process that are connections to one of these ports."""
+    return [file for file in _open_files() if _peer_port(file) in ports]
+
+
+def _open_files() -> list[int]:
+    return [int(path.name) for path in Path("/proc/self/fd").iterdir()]
+
+
+def _peer_port(file: int) -> int | None:
+    try:
+        if not stat.S_ISSOCK(os.fstat(file).st_mode):
+            return None
+        with socket.socket(fileno=os.dup(file)) as own:
+            address = own.getpeername()
+    except OSError:  # closed meanwhile, or not connected
+        return None
+    return address[1] if isinstance(address, tuple) else None
