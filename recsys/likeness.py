@@ -6,15 +6,17 @@ compared once for each distinct text. The stream adds texts: what is kept about 
 
 import math
 import re
+import unicodedata
 from array import array
 from collections import OrderedDict
 
 import numpy as np
 
 from recsys.catalogue import NO_PRICE, Catalogue, Labels
-from recsys.topk import Allowed, Float64s, Rows
+from recsys.topk import Allowed, Float64s, Int64s, Rows
 
 _WORD = re.compile(r"\w{2,}")
+UNNAMED = -1
 _CATEGORIES_KEPT = 256  # whose likeness to all others is cached
 
 
@@ -77,12 +79,33 @@ class NameWords:
         self._lengths.extend(math.sqrt(sum(self._weights[word] ** 2 for word in words)) for words in new)
 
 
+class NameNumbers:
+    """A number for each distinct name of a column, the same where names differ in case, spaces or Unicode form alone."""
+
+    def __init__(self, names: Labels) -> None:
+        self._names = names
+        self._number_of: dict[str, int] = {"": UNNAMED}
+        self._numbers = array("q")
+
+    def of(self, rows: Rows) -> Int64s:
+        """The numbers of the names of some rows [rows]; UNNAMED where the name is unknown."""
+        for name in self._names.values[len(self._numbers) :]:
+            self._numbers.append(self._number_of.setdefault(_normalised(name), len(self._number_of)))
+        numbers: Int64s = np.array(self._numbers)[self._names.codes[rows]]
+        return numbers
+
+
+def _normalised(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
 class CatalogueLikeness:
     """Likeness of one product to others, by a catalogue that the stream updates."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._words = NameWords(catalogue.names)
+        self._numbers = NameNumbers(catalogue.names)
         self._kept: OrderedDict[str, Float64s] = OrderedDict()
 
     def category(self, product: int, rows: Rows) -> Float64s:
@@ -96,6 +119,11 @@ class CatalogueLikeness:
         names = self._catalogue.names
         likeness: Float64s = self._words.likeness(names[product])[names.codes[rows]]
         return likeness
+
+    def distinct_names(self, rows: Rows) -> Int64s:
+        """A number for each row [rows], equal where the names are; a row without a name has a number of its own."""
+        numbers = self._numbers.of(rows)
+        return np.where(numbers == UNNAMED, UNNAMED - 1 - rows, numbers)
 
     def brand(self, product: int, rows: Rows) -> Float64s:
         """1 for the same known brand [rows]."""

@@ -29,11 +29,12 @@ _ALSO_FROM = 0.05  # of a likeness: smaller parts are no reason
 
 
 def substitutes_of(model: Model, product: int, k: int, allowed: Allowed, on_sale: Allowed) -> tuple[Pick, ...]:
-    """The k allowed products most like a catalogue row; those that were not sold lately come last."""
+    """The k allowed products most like a catalogue row, each of another name; those not sold lately come last."""
     picks: list[Pick] = []
     for sold in (on_sale, ~on_sale):
         if len(picks) < k:
-            found = model.likeness.substitutes(product, k - len(picks), allowed & sold)
+            shown = np.array([pick.product for pick in picks], np.int64)
+            found = model.likeness.substitutes(product, k - len(picks), allowed & sold, shown)
             reasons = [_likeness(product, parts) for parts in found.parts.T]
             picks += [Pick(*pair, reason) for pair, reason in zip(found.ranked.pairs(), reasons, strict=True)]
     return tuple(picks)

@@ -12,13 +12,14 @@ import numpy as np
 from recsys.catalogue import Catalogue
 from recsys.co_purchases import CoPurchases, Neighbours
 from recsys.likeness import CatalogueLikeness
-from recsys.topk import Allowed, Float32s, Float64s, Ranked, Rows, largest, largest_above_zero, unit_vectors
+from recsys.topk import Allowed, Float32s, Float64s, Int64s, Ranked, Rows, largest, largest_above_zero, unit_vectors
 
 PARTS = ("category", "name", "brand", "factors", "orders", "price", "sold")
 _EVIDENCE = 5
 """The first parts say that products are alike; the others only choose among those that are."""
 _CANDIDATES = 200
 """Products that are compared by what they are bought with: so many best by the other parts, and by evidence alone."""
+_NO_ROWS: Rows = np.empty(0, np.int64)
 _TOGETHER_SHRINK, _TOGETHER_BALANCE = 20.0, 0.5
 
 
@@ -92,23 +93,36 @@ class ProductLikeness:
         self._profiles = OrderProfiles(pairs)
         self._sold = np.log1p(popularity) / max(np.log1p(popularity.max(initial=0.0)), 1e-9)
 
-    def substitutes(self, product: int, k: int, allowed: Allowed) -> Substitutes:
-        """The k allowed products most like a row: likeness descending, then row ascending.
+    def substitutes(self, product: int, k: int, allowed: Allowed, shown: Rows = _NO_ROWS) -> Substitutes:
+        """The k allowed products most like a row: likeness descending, then row ascending; no two have the same name.
 
-        A product that only sells well at a like price is none.
+        Products named as one of `shown` are left out. A product that only sells well at a like price is none.
         """
         rows = np.flatnonzero(allowed)
+        if len(shown):
+            rows = rows[~np.isin(self.catalogue.distinct_names(rows), self.catalogue.distinct_names(shown))]
         parts = self._parts(product, rows)
         chosen = self._candidates(parts, k)
-        rows, parts = rows[chosen], parts[:, chosen]
+        found = self._best(product, k, rows[chosen], parts[:, chosen])
+        if len(found.ranked.rows) < k and len(chosen) < len(rows):
+            # The candidates have fewer names than that: compare the best product of each name.
+            each = _best_of_each(self.catalogue.distinct_names(rows), parts.sum(axis=0))
+            rows, parts = rows[each], parts[:, each]
+            chosen = self._candidates(parts, k)
+            found = self._best(product, k, rows[chosen], parts[:, chosen])
+        return found
+
+    def _best(self, product: int, k: int, rows: Rows, parts: Float64s) -> Substitutes:
+        """The k best of some candidates, whose parts [parts, rows] have no orders yet."""
         parts[PARTS.index("orders")] = self.weights.orders * self._profiles.likeness(product, rows)
         evident = parts[:_EVIDENCE].sum(axis=0) > 0
         scores = np.where(evident, parts.sum(axis=0), 0.0)
-        best = np.argsort(-scores, kind="stable")[: min(k, int(evident.sum()))]
+        best = _best_of_each(self.catalogue.distinct_names(rows), scores)
+        best = best[evident[best]][:k]
         return Substitutes(Ranked(rows[best], scores[best]), parts[:, best])
 
     @staticmethod
-    def _candidates(parts: Float64s, k: int) -> Rows:
+    def _candidates(parts: Float64s, k: int) -> Int64s:
         """The places of those to compare by their orders: the best by all other parts, and by what makes them alike.
 
         By all parts alone, popular products would push out those that are alike in part.
@@ -157,6 +171,14 @@ def centred(item_factors: Float32s, rows: int) -> Float32s:
         unit = unit_vectors(item_factors[known])
         vectors[known] = unit_vectors(unit - unit.mean(axis=0, dtype=np.float64).astype(np.float32))
     return vectors
+
+
+def _best_of_each(names: Int64s, scores: Float64s) -> Int64s:
+    """The place of the best of each name, best first; of equal ones the first."""
+    order = np.argsort(-scores, kind="stable")
+    _, first = np.unique(names[order], return_index=True)
+    best: Int64s = order[np.sort(first)]
+    return best
 
 
 def _ranges(first: Rows, last: Rows) -> Rows:

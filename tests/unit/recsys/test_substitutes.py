@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.catalogue import Catalogue, Labels, ProductColumns
-from recsys.co_purchases import CoPurchases, Neighbours
+from recsys.co_purchases import CoPurchases, Neighbours, no_co_purchases
 from recsys.substitutes import LikenessWeights, OrderProfiles, ProductLikeness, centred
 from recsys.topk import Allowed
 
@@ -107,3 +107,38 @@ def test_popular_products_do_not_push_out_what_is_alike_in_part() -> None:
     popularity = np.where(np.arange(many) < 300, 1000.0, 0.0)
     found = ProductLikeness(catalogue, vectors, orders, popularity).substitutes(asked, 1, np.arange(many) != asked)
     assert found.ranked.rows.tolist() == [alike]
+
+
+def of_one_category(names: list[str]) -> ProductLikeness:
+    """Products of one category that differ by name and price alone: the more a price is like the first, the better."""
+    many = len(names)
+    values = sorted(set(names))
+    labels = Labels(np.array([values.index(name) for name in names], np.int32), values)
+    one = Labels(np.zeros(many, np.int32), ["drinks"])
+    none = Labels(np.zeros(many, np.int32), [""])
+    columns = ProductColumns(labels, one, none, np.arange(1_000, 1_000 + many))
+    catalogue = Catalogue([f"p{number:03d}" for number in range(many)], many, columns)
+    pairs = no_co_purchases(many)
+    weights = LikenessWeights(name=0)
+    return ProductLikeness(catalogue, np.zeros((many, 2), np.float32), pairs, np.zeros(many), weights)
+
+
+def substitutes_of_first(names: list[str], k: int, shown: list[int]) -> list[int]:
+    allowed = np.arange(len(names)) > 0
+    found = of_one_category(names).substitutes(0, k, allowed, np.array(shown, np.int64))
+    rows: list[int] = found.ranked.rows.tolist()
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("k", "shown", "expected"),
+    [(3, [], [1, 3, 4]), (9, [], [1, 3, 4, 5, 7]), (9, [6, 4], [3, 5, 7])],
+    ids=["three", "as many as there are names", "without the names shown already"],
+)
+def test_no_two_substitutes_have_the_same_name(k: int, shown: list[int], expected: list[int]) -> None:
+    names = ["Milk", "MILK", "milk ", "Cream", "", "", "  Milk", "Ice\N{NO-BREAK SPACE}cream"]
+    assert substitutes_of_first(names, k, shown) == expected, "products without a name are not of the same name"
+
+
+def test_hundreds_of_products_of_one_name_do_not_hide_the_others() -> None:
+    assert substitutes_of_first(["card"] * 600 + ["bow", "ribbon"], 3, []) == [1, 600, 601]
