@@ -80,7 +80,7 @@ class NameWords:
 
 
 class NameNumbers:
-    """A number for each distinct name of a column, the same where names differ in case, spaces or Unicode form alone."""
+    """A number for each distinct name of a column; names that differ in case, spaces or Unicode form alone are one."""
 
     def __init__(self, names: Labels) -> None:
         self._names = names
