@@ -25,7 +25,7 @@ MAPPING_FLAG = $(if $(MAPPING),--mapping '$(MAPPING)')
 ifeq ($(filter installed tested,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
-.PHONY: help setup installed prerequisites browser jars proto web demo up inspect down status replay train evaluate reconcile rebuild grow verify test tested tested-on-workers tested-alone fuzz lint faults bench soak metrics monitoring prometheus lock aws-package aws-synth aws-deploy aws-destroy images imagelock compose-env compose-up compose-down compose-test k8s-test k8s-pin cluster cluster-down cluster-test
+.PHONY: help setup installed prerequisites browser jars proto web demo up inspect join down status replay train evaluate reconcile rebuild grow verify test tested tested-on-workers tested-alone fuzz lint faults bench soak metrics monitoring prometheus lock aws-package aws-synth aws-deploy aws-destroy images imagelock compose-env compose-up compose-down compose-test k8s-test k8s-pin cluster cluster-down cluster-test
 
 help:
 	@echo "Tillstream on one machine:"
@@ -41,6 +41,9 @@ up: setup ## start the stack detached; it keeps its state   [CSV=file] [MAPPING=
 
 inspect: $(VENV)/.complete ## find out how a file of purchases is read, and write its mapping   CSV=file [ARGS='--dates day-first']
 	@exec $(PYTHON) -m services.producer inspect '$(call required,CSV)' $(ARGS)
+
+join: $(VENV)/.complete ## make one file of orders and their lines, which then goes as CSV=file   ORDERS=file LINES=file OUT=file [ARGS='--on id=order_id']
+	@exec $(PYTHON) -m services.producer join --orders $(call required,ORDERS) --lines $(call required,LINES) --out '$(call required,OUT)' $(ARGS)
 
 down: $(VENV)/.complete ## stop the stack of `make up`; the data stays
 	@exec $(PYTHON) -m local down

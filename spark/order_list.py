@@ -20,9 +20,8 @@ from services.common.settings import S3Settings
 from services.common.storage_errors import NoSuchObject
 from services.producer.csv_rows import Unreadable
 from services.producer.layouts.amounts import NumberStyle
-from services.producer.layouts.containers import Container, container_of, first_bytes, open_table
-from services.producer.layouts.mapping import TextForm
-from services.producer.layouts.text_form import SAMPLE_BYTES, text_form
+from services.producer.layouts.containers import open_table
+from services.producer.layouts.file_form import form_of
 from services.producer.source import BadFile
 from spark.curate import curated_tables
 from spark.folders import CURATED, REPORTS
@@ -81,9 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def read_list(file: Path, order: str, total: str, style: NumberStyle) -> Iterator[tuple[str, int]]:
     """Order and total in cents of each row that has a total. Raises BadFile."""
-    is_text = container_of(file) is Container.TEXT
-    form = text_form(first_bytes(file, SAMPLE_BYTES)) if is_text else TextForm()
-    with open_table(file, form) as table:
+    with open_table(file, form_of(file)) as table:
         for name in (order, total):
             if name not in table.columns:
                 raise BadFile(f"{file} has no column {name!r}; it has {', '.join(table.columns)}")

@@ -155,6 +155,15 @@ def original_bytes(text: str) -> bytes:
     return text.rstrip("\r\n").encode("utf-8", "surrogateescape")
 
 
+def of_width(row: Row, width: int) -> Row:
+    """The row with the header's width: what follows may only be empty."""
+    if isinstance(row, Unreadable) or len(row) == width:
+        return row
+    if len(row) > width and not any(row[width:]):
+        return row[:width]
+    return Unreadable(f"{len(row)} fields where the header has {width} columns")
+
+
 def csv_line(fields: Sequence[str]) -> str:
     """Fields as one line of CSV, without the line's end."""
     line = io.StringIO()

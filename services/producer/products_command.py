@@ -17,9 +17,9 @@ from services.common.kafka import TopicMissing, producer_options, require_topics
 from services.common.products import CatalogueProduct, InvalidProduct, encode_product, parse_product
 from services.common.settings import KafkaSettings
 from services.producer.csv_rows import Row, Unreadable
-from services.producer.layouts.containers import Container, container_of, first_bytes, open_table
+from services.producer.layouts.containers import open_table
+from services.producer.layouts.file_form import form_of
 from services.producer.layouts.mapping import TextForm
-from services.producer.layouts.text_form import SAMPLE_BYTES, text_form
 from services.producer.source import BadFile
 
 _FIELDS = tuple(CatalogueProduct.__struct_fields__)
@@ -59,18 +59,12 @@ def main(arguments: Sequence[str]) -> int:
 
     def run(settings: KafkaSettings) -> int:
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # an outage is reported in a line of our own
-        form = _form(options.file, options.encoding, options.delimiter)
+        form = form_of(options.file, options.encoding, options.delimiter)
         counts = asyncio.run(_send(options.file, form, settings))
         print(f"{options.file}: {counts.sent:,} products sent, {counts.refused:,} rows refused", flush=True)
         return _SOME_REFUSED if counts.refused else 0
 
     return run_command("products", KafkaSettings, run, {BadFile: 2, TopicMissing: 2, KafkaError: 1, OSError: 1})
-
-
-def _form(file: Path, encoding: str, delimiter: str) -> TextForm:
-    if container_of(file) is not Container.TEXT:
-        return TextForm()
-    return text_form(first_bytes(file, SAMPLE_BYTES), encoding, delimiter)
 
 
 def read_products(file: Path, form: TextForm) -> Iterator[CatalogueProduct | str]:

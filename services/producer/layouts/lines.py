@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from services.common.money import format_cents, parse_cents, parse_whole
 from services.common.spellings import without_float
-from services.producer.csv_rows import Row, Unreadable, csv_line
+from services.producer.csv_rows import Row, Unreadable, csv_line, of_width
 from services.producer.layouts.containers import TableRow
 from services.producer.layouts.mapping import Mapping, Values
 from services.producer.layouts.order_totals import OrderLine, spread
@@ -75,7 +75,7 @@ class Lines:
         """An order's further rows with what only its first row has."""
         before: list[str] = []
         for row in rows:
-            fields = self._trimmed(row.fields)
+            fields = of_width(row.fields, self._width)
             if not isinstance(fields, Unreadable):
                 if before and self._fill and self._continues(before, fields):
                     fields = list(fields)
@@ -84,14 +84,6 @@ class Lines:
                 before = fields
             torn = isinstance(fields, Unreadable) and not row.text
             yield TableRow(fields, _joined(row.fields) if torn else row.text)
-
-    def _trimmed(self, row: Row) -> Row:
-        """The row with the header's width: what follows may only be empty."""
-        if isinstance(row, Unreadable) or len(row) == self._width:
-            return row
-        if len(row) > self._width and not any(row[self._width :]):
-            return row[: self._width]
-        return Unreadable(f"{len(row)} fields where the header has {self._width} columns")
 
     def _continues(self, before: Sequence[str], fields: Sequence[str]) -> bool:
         return all(fields[at] in ("", before[at]) for at in self._order_at)
