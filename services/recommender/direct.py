@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 METHOD = "Recommend"
 _TRACED_AS = f"{pb.DESCRIPTOR.services_by_name['Recommender'].full_name}/{METHOD}"
+# The labels of a trace, for an observation; None where nothing is recorded.
+Exemplar = dict[str, str] | None
 # Questions answered without a pause: between two such slices other requests and the stream get their turn.
 _SLICE = 16
 
@@ -152,19 +154,23 @@ class DirectServer:
             logger.exception("a request failed")
             self._fail(questions, grpc.StatusCode.INTERNAL, "internal error")
         else:
-            for question, answer in zip(questions, answers, strict=True):
+            for question, (answer, exemplar) in zip(questions, answers, strict=True):
                 question.connection.send(answer)
-                _observe(grpc.StatusCode.OK, question.came_at)
+                _observe(grpc.StatusCode.OK, question.came_at, exemplar)
 
-    def _answers(self, questions: Sequence[_Question], k: int, filters: Filters) -> list[pb.DirectAnswer]:
+    def _answers(
+        self, questions: Sequence[_Question], k: int, filters: Filters
+    ) -> list[tuple[pb.DirectAnswer, Exemplar]]:
         user_ids = [question.asked.request.user_id for question in questions]
-        with ExitStack() as spans:
-            for question in questions:
-                spans.enter_context(_span(question.asked))
+        with ExitStack() as open_spans:
+            spans = [open_spans.enter_context(_span(question.asked)) for question in questions]
             found = self._customers.for_users(self._serving(), user_ids, k, filters, self._clock())
             return [
-                pb.DirectAnswer(number=question.asked.number, response=write_answer(source, answer, user_id))
-                for question, user_id, (source, answer) in zip(questions, user_ids, found, strict=True)
+                (
+                    pb.DirectAnswer(number=question.asked.number, response=write_answer(source, answer, user_id)),
+                    span.exemplar,
+                )
+                for question, span, user_id, (source, answer) in zip(questions, spans, user_ids, found, strict=True)
             ]
 
     @staticmethod
@@ -218,9 +224,9 @@ def _failed(asked: pb.DirectQuestion, code: grpc.StatusCode, detail: str, came_a
 _OK_SECONDS = RECOMMENDER_REQUEST_SECONDS.labels(METHOD, grpc.StatusCode.OK.name)
 
 
-def _observe(code: grpc.StatusCode, came_at: float) -> None:
+def _observe(code: grpc.StatusCode, came_at: float, exemplar: Exemplar = None) -> None:
     seconds = _OK_SECONDS if code is grpc.StatusCode.OK else RECOMMENDER_REQUEST_SECONDS.labels(METHOD, code.name)
-    seconds.observe(time.perf_counter() - came_at)
+    seconds.observe(time.perf_counter() - came_at, exemplar)
 
 
 def _remove_stale(path: Path) -> None:

@@ -13,6 +13,8 @@ import pytest
 
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from recsys.model import load_model
+from services.common import tracing
+from services.common.exposition import exposition
 from services.common.frames import MAX_FRAME_BYTES, FrameReader, frame
 from services.gateway.api.problems import Problem
 from services.gateway.api.schemas.recommendations import Recommendations
@@ -26,6 +28,7 @@ from services.recommender.server import RecommenderServer
 from services.recommender.serving import Refusal, Serving
 from tests.support.metrics import growth
 from tests.support.models import MODELS, VERSION, Objects, checkerboard, publish, without_stream
+from tests.support.spans import recorded
 
 NOW_MS = 1_700_000_000_000
 EVERYTHING = Filters()
@@ -113,6 +116,19 @@ async def test_the_answer_is_that_of_grpc(shop: Shop, user_id: str, k: int, filt
     assert (shop.direct.answered, by_socket["user_id"]) == (1, user_id)
     assert by_socket == await body(shop.by_grpc, user_id, k, filters)
     Recommendations.model_validate(by_socket, strict=True)
+
+
+async def test_both_ends_name_the_trace_of_an_answer(shop: Shop) -> None:
+    with recorded() as spans:
+        with tracing.begin("request"):
+            assert await asked_over_the_socket(shop)
+        _, metrics = exposition("application/openmetrics-text")
+    (trace_id,) = spans.trace_ids()
+    for name in ("tillstream_gateway_recommender_call_seconds", "tillstream_recommender_request_seconds"):
+        buckets = [line for line in metrics.decode().splitlines() if line.startswith(f"{name}_bucket")]
+        named = [line for line in buckets if f'trace_id="{trace_id}"' in line]
+        assert named, f"{name} has no exemplar of this trace"
+        assert all('method="Recommend"' in line for line in named)
 
 
 async def test_questions_that_wait_together_get_their_own_answers(shop: Shop) -> None:
