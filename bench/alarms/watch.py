@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from local.http import NoAnswer, get_json
-from local.stack import Stack
 
 Key = TypeVar("Key")
 
@@ -58,11 +57,12 @@ class Seen:
 class Watch:
     """Polls until it is cancelled."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, prometheus: str, page: str) -> None:
+        """`prometheus` and `page` are addresses."""
         self.seen = Seen()
         self.rounds = 0
-        self._prometheus = f"http://127.0.0.1:{stack.settings.prometheus_port}/api/v1/alerts"
-        self._page = f"{stack.settings.page}/v1/system"
+        self._prometheus = f"{prometheus}/api/v1/alerts"
+        self._page = f"{page}/v1/system"
 
     async def run(self) -> None:
         """Ask both, once a second."""
