@@ -17,6 +17,7 @@ WORKERS  ?= 3
 ONE_ID   := tests/fuzz/test_openapi.py
 CSV_FLAG  = $(if $(CSV),--csv '$(CSV)')
 RATE_FLAG = $(if $(RATE),--rate '$(RATE)')
+NODES_SET = $(if $(NODES),TILLSTREAM_CLUSTER_NODES=$(NODES))
 MAPPING_FLAG = $(if $(MAPPING),--mapping '$(MAPPING)')
 
 .DEFAULT_GOAL := help
@@ -161,11 +162,11 @@ aws-deploy: setup aws-package infra/node_modules/.complete ## create or change t
 aws-destroy: setup aws-package infra/node_modules/.complete ## delete the AWS resources; the buckets stay   [ONLY=TillstreamBatch]
 	$(CDK) destroy $(or $(ONLY),--all)
 
-cluster: setup ## a real Kubernetes node on this machine with k8s/overlays/local in it; needs root, Go and gcc
-	@exec $(PYTHON) -m local.cluster up
+cluster: setup ## a real Kubernetes node on this machine with k8s/overlays/local in it; needs root, Go and gcc   [NODES=3]
+	@$(NODES_SET) exec $(PYTHON) -m local.cluster up
 
-cluster-test: setup ## in that cluster: kills, rolling restarts, scaling, network policies, exact figures   [ONLY=kills] [RATE=100]
-	@exec $(PYTHON) -m local.cluster test $(if $(ONLY),-k '$(ONLY)') $(RATE_FLAG)
+cluster-test: setup ## in that cluster: kills, rolling restarts, scaling, network policies, exact figures   [ONLY=kills] [RATE=100] [NODES=3]
+	@$(NODES_SET) exec $(PYTHON) -m local.cluster test $(if $(ONLY),-k '$(ONLY)') $(RATE_FLAG)
 
 cluster-down: $(VENV)/.complete ## end the cluster of `make cluster`, with its data
 	@exec $(PYTHON) -m local.cluster down

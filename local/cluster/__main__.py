@@ -19,18 +19,19 @@ from services.common.settings import explain
 from services.common.telemetry import PortInUse
 
 DESCRIPTION = """\
-A Kubernetes cluster of one real node on this machine, with Tillstream in it: k8s/overlays/local.
+A real Kubernetes cluster on this machine, with Tillstream in it: one node with k8s/overlays/local, or
+TILLSTREAM_CLUSTER_NODES=3 with k8s/overlays/ha-demo.
 
   up         start the cluster, apply the manifests, wait until a personal recommendation is given
   down       end the cluster and its data; also after a crash
-  status     the node, pods and the page's address
+  status     nodes, pods and the page's address
   kubectl    kubectl with the administrator's rights: python -m local.cluster kubectl get pods
   test       tests in the running cluster: kills, rolling restarts, scaling, policies; writes report.json
   fetch      only fetch and build the programs: a quarter of an hour, once
 """
 EPILOG = """\
 Needs root, Debian, Go and gcc; `fetch` says what is missing. Programs are kept in ~/.cache/tillstream (XDG_CACHE_HOME).
-The node lives in namespaces of its own. The one port it opens on this machine is the page's, on the loopback address:
+Nodes live in namespaces of their own. The one port it opens on this machine is the page's, on the loopback address:
 TILLSTREAM_CLUSTER_PORT (8090). State and logs are in .tillstream/cluster (TILLSTREAM_CLUSTER_STATE).
 
 Exit status: 0 success; 1 failure; 2 wrong usage or settings, or a port in use; 130 interrupted. `kubectl` and `test`:

@@ -2,10 +2,11 @@
 
 import json
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.cluster.templates import ADDRESS, API_SERVICE, NODE
+from local.cluster.addresses import API_PORT, API_SERVICE, FIRST, NodeAddress
 
 _DAYS = "365"
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
@@ -25,27 +26,31 @@ IDENTITIES = (
     Identity(
         "apiserver",
         "/CN=kube-apiserver",
-        ",".join([*(f"DNS:{name}" for name in _API_NAMES), "IP:127.0.0.1", f"IP:{API_SERVICE}", f"IP:{ADDRESS}"]),
+        ",".join([*(f"DNS:{name}" for name in _API_NAMES), "IP:127.0.0.1", f"IP:{API_SERVICE}", f"IP:{FIRST.ip}"]),
     ),
     Identity("admin", "/O=system:masters/CN=admin"),
     Identity("controller-manager", "/CN=system:kube-controller-manager"),
     Identity("scheduler", "/CN=system:kube-scheduler"),
     Identity("proxy", "/CN=system:kube-proxy"),
-    Identity("node", f"/O=system:nodes/CN=system:node:{NODE}", f"DNS:{NODE},IP:127.0.0.1,IP:{ADDRESS}"),
     Identity("kubelet-client", "/O=system:masters/CN=kube-apiserver-kubelet-client"),
     Identity("front-proxy", "/CN=front-proxy"),
 )
 
 
-def make_certificates(folder: Path) -> None:
+def make_certificates(folder: Path, nodes: Iterable[NodeAddress]) -> None:
     """An authority, a certificate and a kubeconfig for each identity, and the key of ServiceAccount tokens."""
     folder.mkdir(mode=0o700, parents=True)
     _openssl(folder, "req", "-x509", *_KEY, "-keyout", "ca.key", "-out", "ca.crt", "-days", _DAYS, "-subj", "/CN=ca")
     _openssl(folder, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "accounts.key")
     _openssl(folder, "ec", "-in", "accounts.key", "-pubout", "-out", "accounts.pub")
-    for identity in IDENTITIES:
+    for identity in [*IDENTITIES, *map(_kubelet, nodes)]:
         _sign(folder, identity)
         (folder / f"{identity.file}.kubeconfig").write_text(_kubeconfig(folder, identity.file))
+
+
+def _kubelet(node: NodeAddress) -> Identity:
+    names = f"DNS:{node.name},IP:127.0.0.1,IP:{node.ip}"
+    return Identity(node.name, f"/O=system:nodes/CN=system:node:{node.name}", names)
 
 
 def _sign(folder: Path, identity: Identity) -> None:
@@ -62,7 +67,7 @@ def _openssl(folder: Path, *arguments: str) -> None:
 
 def _kubeconfig(folder: Path, file: str) -> str:
     """In JSON, which is YAML too."""
-    cluster = {"server": "https://127.0.0.1:6443", "certificate-authority": str(folder / "ca.crt")}
+    cluster = {"server": f"https://{FIRST.ip}:{API_PORT}", "certificate-authority": str(folder / "ca.crt")}
     user = {"client-certificate": str(folder / f"{file}.crt"), "client-key": str(folder / f"{file}.key")}
     config = {
         "apiVersion": "v1",

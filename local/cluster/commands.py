@@ -31,7 +31,7 @@ def up(bare: bool) -> None:
     fetch(layout.cache)
     with exclusive(layout.root / "lock", _BUSY):
         cluster = BareCluster(layout)
-        cluster.up()
+        cluster.up(settings.nodes)
         say(f"the cluster is ready: {_KUBECTL} get pods --all-namespaces")
         if not bare:
             _open_shop(Shop(cluster), layout, settings.port)
@@ -39,7 +39,7 @@ def up(bare: bool) -> None:
 
 def _open_shop(shop: Shop, layout: ClusterLayout, port: int) -> None:
     shop.import_images()
-    say("applying k8s/overlays/local")
+    say(f"applying {shop.overlay.relative_to(REPOSITORY)}")
     shop.apply()
     forward = Forward(layout, shop.cluster.node)
     page = forward.start(port, *shop.gateway_address())

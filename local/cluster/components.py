@@ -3,35 +3,41 @@
 import sys
 from collections.abc import Iterable
 
+from local.cluster.addresses import API_PORT, FIRST, POD_RANGE, SERVICE_RANGE
 from local.cluster.init import Component, NodeSpec
 from local.cluster.layout import ClusterLayout
-from local.cluster.templates import ADDRESS, NODE, POD_RANGE, SERVICE_RANGE
 from local.layout import REPOSITORY
 
 CONTAINERD = "/run/containerd/containerd.sock"
 _ETCD = "http://127.0.0.1:2379"
-_ETCD_PORT, _API_PORT = "2379", "6443"
+_ETCD_PORT, _API = "127.0.0.1:2379", f"{FIRST.ip}:{API_PORT}"
 
 
 def node_spec(layout: ClusterLayout) -> NodeSpec:
     """What process 1 of the node makes and runs."""
     binds = {str(layout.config / "resolv.conf"): "/etc/resolv.conf"}
-    return NodeSpec(NODE, ADDRESS, str(layout.cache.usr), binds, _components(layout))
+    address, build = layout.address, _Builder(layout)
+    first = _control_plane(layout, build) if address == FIRST else []
+    return NodeSpec(address.name, address.ip, str(layout.cache.usr), binds, [*first, *_every_node(layout, build)])
 
 
-def _components(layout: ClusterLayout) -> list[Component]:
-    build = _Builder(layout)
+def _control_plane(layout: ClusterLayout, build: "_Builder") -> list[Component]:
     return [
         build.component("etcd", "", _etcd(layout)),
         build.component("kube-apiserver", _ETCD_PORT, _api_server(layout)),
-        build.component("kube-controller-manager", _API_PORT, _controller_manager(layout)),
-        build.component("kube-scheduler", _API_PORT, _scheduler(layout)),
+        build.component("kube-controller-manager", _API, _controller_manager(layout)),
+        build.component("kube-scheduler", _API, _scheduler(layout)),
+        build.component("metrics-server", _API, _metrics_server(layout)),
+        build.provisioner(),
+    ]
+
+
+def _every_node(layout: ClusterLayout, build: "_Builder") -> list[Component]:
+    return [
         build.component("containerd", "", {"config": layout.config / "containerd.toml"}),
         build.component("kubelet", CONTAINERD, _kubelet(layout)),
-        build.component("kube-proxy", _API_PORT, _proxy(layout)),
-        build.component("kube-router", _API_PORT, _router(layout)),
-        build.component("metrics-server", _API_PORT, _metrics_server(layout)),
-        build.provisioner(),
+        build.component("kube-proxy", _API, _proxy(layout)),
+        build.component("kube-router", _API, _router(layout)),
     ]
 
 
@@ -50,7 +56,7 @@ class _Builder:
     def provisioner(self) -> Component:
         """The provisioner of volumes, in this Python."""
         folders = [str(self._layout.pki), str(self._layout.volumes)]
-        return self._of("provisioner", [sys.executable, "-m", "local.cluster.provisioner", *folders], _API_PORT)
+        return self._of("provisioner", [sys.executable, "-m", "local.cluster.provisioner", *folders], _API)
 
     def _of(self, name: str, argv: list[str], after: str) -> Component:
         return Component(name, argv, str(self._layout.logs / f"{name}.log"), after, self._environment)
@@ -64,13 +70,13 @@ def _flags(options: dict[str, object]) -> Iterable[str]:
 def _etcd(layout: ClusterLayout) -> dict[str, object]:
     peer = "http://127.0.0.1:2380"
     return {
-        "name": NODE,
+        "name": FIRST.name,
         "data-dir": layout.node / "etcd",
         "listen-client-urls": _ETCD,
         "advertise-client-urls": _ETCD,
         "listen-peer-urls": peer,
         "initial-advertise-peer-urls": peer,
-        "initial-cluster": f"{NODE}={peer}",
+        "initial-cluster": f"{FIRST.name}={peer}",
         "unsafe-no-fsync": True,  # the cluster's state ends with the cluster
         "log-level": "warn",
     }
@@ -80,8 +86,8 @@ def _api_server(layout: ClusterLayout) -> dict[str, object]:
     pki = layout.pki
     return {
         "etcd-servers": _ETCD,
-        "secure-port": _API_PORT,
-        "advertise-address": ADDRESS,
+        "secure-port": API_PORT,
+        "advertise-address": FIRST.ip,
         "tls-cert-file": pki / "apiserver.crt",
         "tls-private-key-file": pki / "apiserver.key",
         "client-ca-file": pki / "ca.crt",
@@ -138,16 +144,16 @@ def _client_of(layout: ClusterLayout, name: str) -> dict[str, object]:
 def _kubelet(layout: ClusterLayout) -> dict[str, object]:
     return {
         "config": layout.config / "kubelet.yaml",
-        "kubeconfig": layout.pki / "node.kubeconfig",
-        "hostname-override": NODE,
-        "node-ip": ADDRESS,
+        "kubeconfig": layout.pki / f"{layout.address.name}.kubeconfig",
+        "hostname-override": layout.address.name,
+        "node-ip": layout.address.ip,
         "root-dir": layout.node / "kubelet",
         "cert-dir": layout.node / "kubelet" / "pki",
     }
 
 
 def _proxy(layout: ClusterLayout) -> dict[str, object]:
-    return {"config": layout.config / "kube-proxy.yaml", "hostname-override": NODE}
+    return {"config": layout.config / "kube-proxy.yaml", "hostname-override": layout.address.name}
 
 
 def _router(layout: ClusterLayout) -> dict[str, object]:
@@ -158,7 +164,7 @@ def _router(layout: ClusterLayout) -> dict[str, object]:
         "run-service-proxy": False,
         "run-loadbalancer": False,
         "kubeconfig": layout.pki / "admin.kubeconfig",
-        "hostname-override": NODE,
+        "hostname-override": layout.address.name,
         "service-cluster-ip-range": SERVICE_RANGE,
         "health-port": 20244,
     }

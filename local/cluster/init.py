@@ -29,7 +29,7 @@ _KERNEL = {
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One program of the node. `after` = a TCP port of the node or a Unix socket that must listen before it starts."""
+    """One program of the node. `after` = HOST:PORT or a Unix socket that must listen before it starts."""
 
     name: str
     argv: list[str]
@@ -99,7 +99,7 @@ def _hold_kernel_settings() -> None:
 
 
 def _connect(address: str) -> None:
-    """An interface with the node's address. Its other end is in the node too: nothing leads out."""
+    """An interface with the node's address. Its other end is in the node too: nothing leads out of it."""
     _run("ip", "link", "set", "lo", "up")
     _run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0-peer")
     _run("ip", "address", "add", f"{address}/24", "dev", "eth0")
@@ -134,13 +134,14 @@ class Supervisor:
 
 
 def is_listening(place: str) -> bool:
-    """Whether something listens on a port of this machine or at a Unix socket's path; True for none."""
+    """Whether something listens at HOST:PORT or at a Unix socket's path; True for none."""
     if not place:
         return True
     local = place.startswith("/")
     with socket.socket(socket.AF_UNIX if local else socket.AF_INET) as probe:
         probe.settimeout(1)
-        return probe.connect_ex(place if local else ("127.0.0.1", int(place))) == 0
+        host, _, port = place.partition(":")
+        return probe.connect_ex(place if local else (host, int(port))) == 0
 
 
 def _ended() -> Iterator[int]:

@@ -1,9 +1,10 @@
 """Folders of the cluster: programs in a cache by version, everything else in the checkout's state."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from local.cluster.addresses import FIRST, NodeAddress
 from local.cluster.settings import ClusterSettings
 from local.cluster.versions import KUBERNETES
 
@@ -37,10 +38,24 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class ClusterLayout:
-    """The folders of one cluster."""
+    """The folders of one cluster, seen from one of its nodes."""
 
     cache: Cache
     root: Path
+    address: NodeAddress = FIRST
+
+    def of(self, address: NodeAddress) -> "ClusterLayout":
+        """The same cluster, seen from that node."""
+        return replace(self, address=address)
+
+    @property
+    def started(self) -> list[NodeAddress]:
+        """The nodes that have folders, the first first."""
+        others = (int(path.name.removeprefix("node-")) for path in self.root.glob("node-*"))
+        return [FIRST, *map(NodeAddress, sorted(others))]
+
+    def _own(self, name: str) -> str:
+        return name if self.address == FIRST else f"{name}-{self.address.number}"
 
     @property
     def pki(self) -> Path:
@@ -50,17 +65,17 @@ class ClusterLayout:
     @property
     def node(self) -> Path:
         """Everything the node writes: etcd, containerd, kubelet, volumes."""
-        return self.root / "node"
+        return self.root / self._own("node")
 
     @property
     def config(self) -> Path:
         """Configuration files of the components."""
-        return self.root / "config"
+        return self.root / self._own("config")
 
     @property
     def logs(self) -> Path:
         """One log for each component."""
-        return self.root / "logs"
+        return self.root / self._own("logs")
 
     @property
     def run(self) -> Path:
@@ -69,8 +84,8 @@ class ClusterLayout:
 
     @property
     def volumes(self) -> Path:
-        """Folders behind PersistentVolumes."""
-        return self.node / "volumes"
+        """Folders behind PersistentVolumes, of every node."""
+        return self.root / "node" / "volumes"
 
     @property
     def report(self) -> Path:
@@ -80,7 +95,7 @@ class ClusterLayout:
     @property
     def cgroup(self) -> str:
         """Name of the node's cgroup; two checkouts have two."""
-        return f"tillstream-{hashlib.sha256(str(self.root).encode()).hexdigest()[:8]}"
+        return self._own(f"tillstream-{hashlib.sha256(str(self.root).encode()).hexdigest()[:8]}")
 
 
 def cluster_layout(settings: ClusterSettings) -> ClusterLayout:

@@ -26,6 +26,7 @@ class Node:
 
     def __init__(self, layout: ClusterLayout) -> None:
         self._layout = layout
+        self.address = layout.address
         self._log = layout.logs / "node.log"
         self._found: int | None = None
 
@@ -44,7 +45,7 @@ class Node:
 
     def start(self, spec: NodeSpec) -> None:
         """Start process 1, detached, and wait until mounts and network are made. Raises NodeError."""
-        file = self._layout.root / "node.json"
+        file = self._layout.config / "node.json"
         spec.dump(file)
         self._log.unlink(missing_ok=True)
         new = [f"--{namespace}" for namespace in _NAMESPACES]

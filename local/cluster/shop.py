@@ -16,8 +16,9 @@ from local.layout import REPOSITORY, STATE
 
 NAMESPACE = "tillstream"
 IN_NAMESPACE = f"--namespace={NAMESPACE}"
-OVERLAY = REPOSITORY / "k8s" / "overlays" / "local"
+OVERLAYS = REPOSITORY / "k8s" / "overlays"
 IMAGES = STATE / "images" / "images.json"
+HA_NODES = 3
 _SERVING_S = 1800
 _DELETED_S = 180
 _POLL_S = 1.0
@@ -35,27 +36,34 @@ class ProjectImage:
 
 
 class Shop:
-    """The objects of the local overlay in a cluster."""
+    """The objects of the cluster's overlay."""
 
     def __init__(self, cluster: BareCluster) -> None:
         self.cluster = cluster
         self.kubectl = cluster.kubectl
 
     def import_images(self) -> None:
-        """Import the archives of `make images` that the node does not have. Raises NodeError."""
-        present = names(self.cluster.node)
+        """Import the archives of `make images` that a node does not have. Raises NodeError."""
+        present = {node: names(node) for node in self.cluster.nodes}
         for image in project_images():
-            if f"{image.reference}@{image.digest}" not in present:
+            lacking = [node for node, found in present.items() if f"{image.reference}@{image.digest}" not in found]
+            if lacking:
                 say(f"importing {image.reference}")
-                import_archive(self.cluster.node, image.archive, image.reference, image.digest)
+            for node in lacking:
+                import_archive(node, image.archive, image.reference, image.digest)
 
-    def apply(self, overlay: Path = OVERLAY) -> str:
+    @property
+    def overlay(self) -> Path:
+        """What the cluster's nodes have room for: one of each engine, or three brokers and a Valkey of six."""
+        return OVERLAYS / ("ha-demo" if len(self.cluster.nodes) >= HA_NODES else "local")
+
+    def apply(self) -> str:
         """`kubectl apply -k`; its output. Raises KubectlError."""
-        return self.kubectl("apply", "-k", str(overlay))
+        return self.kubectl("apply", "-k", str(self.overlay))
 
-    def delete(self, overlay: Path = OVERLAY) -> None:
+    def delete(self) -> None:
         """`kubectl delete -k`, and check that nothing is left. Raises KubectlError, NodeError."""
-        objects = self.kubectl("kustomize", str(overlay))
+        objects = self.kubectl("kustomize", str(self.overlay))
         self.kubectl("delete", "-f", "-", "--ignore-not-found", f"--timeout={_DELETED_S}s", text=objects)
         deadline = time.monotonic() + _DELETED_S
         while left := self.leftovers(objects):

@@ -4,14 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
+from local.cluster.addresses import DNS, POD_RANGE
 from local.cluster.layout import ClusterLayout
 
-NODE = "node1"
-ADDRESS = "192.168.77.1"
-POD_RANGE = "10.244.0.0/16"
-SERVICE_RANGE = "10.96.0.0/16"
-API_SERVICE = "10.96.0.1"
-DNS = "10.96.0.10"
 PAUSE_IMAGE = "localhost/pause:1"
 COREDNS_IMAGE = "localhost/coredns:1"
 PROVISIONER = "tillstream.local/folders"
@@ -21,7 +16,7 @@ _ADDONS = _HERE / "addons"
 
 
 def write_config(layout: ClusterLayout) -> None:
-    """Write the components' configuration files."""
+    """Write the configuration files of a node's components."""
     for source in filter(Path.is_file, _CONFIG.rglob("*")):
         target = layout.config / source.relative_to(_CONFIG)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -46,8 +41,10 @@ def _values(layout: ClusterLayout) -> dict[str, str]:
         "config": str(layout.config),
         "pki": str(layout.pki),
         "cni": str(layout.cache.cni),
-        "pod_range": POD_RANGE,
-        "address": ADDRESS,
+        "cluster_range": POD_RANGE,
+        "pod_range": layout.address.pods,
+        "name": layout.address.name,
+        "address": layout.address.ip,
         "dns": DNS,
         "pause": PAUSE_IMAGE,
         "coredns": COREDNS_IMAGE,

@@ -50,6 +50,14 @@ class FiguresWatch:
         stale = [sample.at for sample in self.samples if sample.at > moment and sample.problem]
         return max(stale) - moment if stale else 0.0
 
+    def longest_stale_since(self, moment: float) -> float:
+        """Seconds of the longest time without a fresh sample; 0 if all were fresh."""
+        longest, began = 0.0, None
+        for sample in [each for each in self.samples if each.at > moment]:
+            began = (began or sample.at) if sample.problem else None
+            longest = max(longest, sample.at - began) if began else longest
+        return longest
+
     def problems_since(self, moment: float) -> list[str]:
         """What was wrong, each once, in the order of its first sight."""
         return list(dict.fromkeys(each.problem for each in self.samples if each.at > moment and each.problem))

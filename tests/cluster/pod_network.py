@@ -24,13 +24,19 @@ class PodNetwork:
     """Connects as a pod would: in the network namespace of its container."""
 
     def __init__(self, shop: Shop) -> None:
-        self._node = shop.cluster.node
+        self._shop = shop
 
     def connect(self, source: Json, address: str, port: int) -> str:
         """`connected`, else the kind of error. `source` is a running pod."""
-        enter = ("nsenter", "--target", container_pid(self._node, source), "--net", "--")
+        node = node_of(self._shop, source)
+        enter = ("nsenter", "--target", container_pid(node, source), "--net", "--")
         python = (sys.executable, "-c", _CONNECT, address, str(port), str(_TIMEOUT_S))
-        return self._node.call(*enter, *python).strip()
+        return node.call(*enter, *python).strip()
+
+
+def node_of(shop: Shop, pod: Json) -> Node:
+    """Where a pod runs."""
+    return next(node for node in shop.cluster.nodes if node.address.name == pod["spec"]["nodeName"])
 
 
 def container_pid(node: Node, pod: Json) -> str:

@@ -138,6 +138,12 @@ class ShopUnderLoad:
         pods = self.kubectl.items("pods", IN_NAMESPACE, selector)
         return sorted(pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"])
 
+    def nodes_in_use(self) -> set[str]:
+        """Names of the nodes that pods run on."""
+        return {
+            pod["spec"]["nodeName"] for pod in self.kubectl.items("pods", IN_NAMESPACE) if "nodeName" in pod["spec"]
+        }
+
     def services(self) -> set[str]:
         """Names of all workloads that run for ever."""
         return {each["metadata"]["name"] for each in self._workloads()}

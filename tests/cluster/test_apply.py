@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from local.cluster.shop import OVERLAY, Shop
+from local.cluster.shop import Shop
 
 Json = dict[str, Any]
 # What the API server and the controllers write by themselves.
@@ -18,13 +18,13 @@ def test_a_second_apply_changes_nothing(shop: Shop) -> None:
 
 
 def test_the_cluster_is_as_the_manifests_say(shop: Shop) -> None:
-    difference = shop.kubectl.run("diff", "-k", str(OVERLAY))
+    difference = shop.kubectl.run("diff", "-k", str(shop.overlay))
     assert (difference.returncode, difference.stdout) == (0, "")
 
 
 def _specifications(shop: Shop) -> dict[str, Json]:
     """Everything of each object but its status, generation included."""
-    objects = shop.kubectl("kustomize", str(OVERLAY))
+    objects = shop.kubectl("kustomize", str(shop.overlay))
     found = json.loads(shop.kubectl("get", "-f", "-", "-o", "json", text=objects))["items"]
     scaled = {each["spec"]["scaleTargetRef"]["name"] for each in found if each["kind"] == "HorizontalPodAutoscaler"}
     return {

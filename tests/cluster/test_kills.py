@@ -4,7 +4,7 @@ import pytest
 
 from local.cluster.kubectl import wait
 from local.cluster.shop import IN_NAMESPACE
-from tests.cluster.pod_network import container_pid
+from tests.cluster.pod_network import container_pid, node_of
 from tests.cluster.report import Report
 from tests.cluster.shop_under_load import FRESH_WITHIN_S, READY_WITHIN_S, ShopUnderLoad
 
@@ -40,7 +40,7 @@ def test_a_crashed_process_costs_no_answer(busy_shop: ShopUnderLoad, report: Rep
     before = busy_shop.restarts()
 
     def crash() -> None:
-        node = busy_shop.shop.cluster.node
+        node = node_of(busy_shop.shop, pod)
         node.call("kill", "-KILL", container_pid(node, pod))
         wait("the kubelet starts it again", lambda: busy_shop.restarts() > before, READY_WITHIN_S)
 

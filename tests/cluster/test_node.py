@@ -4,7 +4,6 @@ import os
 import signal
 
 from local.cluster.kubectl import wait
-from local.cluster.templates import NODE
 from tests.cluster.report import Report
 from tests.cluster.shop_under_load import FRESH_WITHIN_S, ShopUnderLoad
 
@@ -18,7 +17,7 @@ def test_a_restarted_kubelet_costs_no_answer(busy_shop: ShopUnderLoad, report: R
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         wait("the kubelet runs again", lambda: node.component_pid("kubelet") not in (None, pid), 30)
-        busy_shop.kubectl("wait", f"node/{NODE}", "--for=condition=Ready", "--timeout=60s")
+        busy_shop.kubectl("wait", f"node/{node.address.name}", "--for=condition=Ready", "--timeout=60s")
 
     cost = busy_shop.disturb(kill)
     report.add("The node", cost.row("kubelet killed"))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.k8s.manifests import ROOT, Object, build
 
-OVERLAYS = ("local", "ha", "aws")
+OVERLAYS = ("local", "ha", "ha-demo", "aws")
 # What an installation on AWS fills in: docs are in the example next to it.
 AWS = {
     "KAFKA_BOOTSTRAP": "b-1.shop.kafka.eu-central-1.amazonaws.com:9098",
