@@ -119,7 +119,7 @@ async def test_how_the_served_model_puts_a_score_together(redis_url: str, s3: S3
         serving(FakeRecommender()) as address,
         client_of(settings_of(**s3.model_dump(), redis_url=redis_url, recommender_address=address)) as gateway,
     ):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while (answer := await listed(gateway)).serving is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert (answer.composition, answer.state_age_ms) == ("factors 1", 12)

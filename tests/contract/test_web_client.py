@@ -11,6 +11,6 @@ WEB = Path(__file__).parents[2] / "web"
 def test_the_pages_types_follow_the_gateway() -> None:
     environment = {**os.environ, "PYTHON": sys.executable}
     done = subprocess.run(
-        [WEB / "api.sh", "--check"], env=environment, capture_output=True, text=True, timeout=120, check=False
+        [WEB / "api.sh", "--check"], env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, f"run `npm run api` in web/\n{done.stderr}"

@@ -101,4 +101,4 @@ def assert_popular_instead(shop: LiveShop) -> None:
 def wait_for_arrivals(shop: LiveShop) -> None:
     """Wait until some more lines are in the tables."""
     before = summary(shop)["events"]
-    wait_until(lambda: summary(shop)["events"] >= before + 50, "50 more lines in the tables", timeout_s=60)
+    wait_until(lambda: summary(shop)["events"] >= before + 50, "50 more lines in the tables")

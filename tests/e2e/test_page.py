@@ -181,7 +181,7 @@ STREAM = "**/v1/stats/stream*"
 
 def stream_beginning(stack: LiveShop) -> bytes:
     """The stream up to its first snapshot, as a connection that breaks right after has carried it."""
-    with urlopen(f"{stack.url}/v1/stats/stream", timeout=10) as stream:
+    with urlopen(f"{stack.url}/v1/stats/stream", timeout=60) as stream:
         lines: list[bytes] = []
         while not (lines and lines[-1].startswith(b"data:")):
             lines.append(stream.readline())

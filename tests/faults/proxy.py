@@ -38,7 +38,7 @@ class Proxy:
         """Close everything."""
         self._run(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
     def lead_to(self, port: int) -> None:
@@ -50,7 +50,7 @@ class Proxy:
         self._run(self._cut())
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     async def _cut(self) -> None:
         for writer in self._connections:

@@ -92,7 +92,7 @@ def _is_ready(port: int) -> bool:
 
 def _takes_events(url: str) -> bool:
     event = {"event_time": "2020-04-24T11:50:39Z", "order_id": "1", "product_id": "2", "price": "1.10"}
-    return httpx.post(f"{url}/v1/events", json=event, timeout=30).status_code == 202
+    return httpx.post(f"{url}/v1/events", json=event, timeout=60).status_code == 202
 
 
 def _fill(redis_url: str, s3: S3Settings) -> None:
@@ -154,7 +154,7 @@ def test_the_admin_is_answered_so_too(case: Case[Any], gateway: str) -> None:
 @given(st.text(st.characters(codec="utf-8"), max_size=40), st.text(PRINTED, max_size=40))
 def test_the_stream_begins_with_a_snapshot_wherever_it_is_resumed(gateway: str, query: str, header: str) -> None:
     given_ = {"params": {"last_event_id": query}, "headers": {"Last-Event-ID": header.encode("latin-1")}}
-    with httpx.stream("GET", f"{gateway}{STREAM}", timeout=10, **given_) as answer:  # type: ignore[arg-type]
+    with httpx.stream("GET", f"{gateway}{STREAM}", timeout=60, **given_) as answer:  # type: ignore[arg-type]
         assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
         lines = answer.iter_lines()
         assert "event: snapshot" in (line for line in lines)

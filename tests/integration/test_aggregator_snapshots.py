@@ -219,7 +219,7 @@ async def test_a_store_that_is_away_is_tried_again(
     store = AwayAtFirst(s3)
     task = asyncio.create_task(snapshots_of(connection, store, seconds=0.02).run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while not stored(store):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     finally:

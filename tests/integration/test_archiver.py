@@ -157,7 +157,7 @@ def test_sigterm_writes_and_commits_what_is_open(kafka: str, names: TopicNames, 
         wait_until(lambda: readiness(port).get("figures", {}).get("lag") == 0, "everything is fetched")
         assert archived_lines(s3) == []
         archiver.signal(signal.SIGTERM)
-        assert archiver.wait(10) == 0
+        assert archiver.wait() == 0
     assert is_archived(kafka, variables, names.purchases)
     assert_archive_is_topic(kafka, names.purchases, s3)
 
@@ -226,7 +226,7 @@ def test_an_archiver_without_a_partition_stands_by_ready(
         send(kafka, names.purchases, (event(number) for number in range(100)))
         wait_until(partial(is_archived, kafka, variables, names.purchases, 1), "everything is archived")
         one.signal(signal.SIGTERM)
-        assert one.wait(10) == 0
+        assert one.wait() == 0
         send(kafka, names.purchases, (event(number) for number in range(100)))
         wait_until(partial(is_archived, kafka, variables, names.purchases, 1), "the other has taken over")
         assert other.process.poll() is None

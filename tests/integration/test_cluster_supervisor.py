@@ -24,6 +24,6 @@ while time.monotonic() < deadline and (not marks.exists() or len(marks.read_text
 def test_a_component_that_ends_is_started_again(tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     argv = [sys.executable, "-c", _DRIVER, str(marks), str(tmp_path / "log")]
-    driver = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=90)
+    driver = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=180)
     assert marks.read_text() == "xx"
     assert driver.stdout.splitlines()[:3] == ["starting short", "short has ended", "starting short"]

@@ -87,7 +87,7 @@ def stop(service: Running, status: int = 0) -> None:
 
 
 def metric(port: int, name: str) -> float:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         found = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
     assert found, name
     return float(found[1])
@@ -243,7 +243,10 @@ def gateway(kafka: str, redis_url: str, names: TopicNames, tmp_path: Path) -> It
     )
     with running("services.gateway", [], variables, tmp_path / "gateway.log") as service:
         wait_until(lambda: bool(readiness(port).get("ready")), "the gateway is ready")
-        wait_until(lambda: httpx.post(f"{url(port)}/v1/events", json=json.loads(event("first"))).is_success, "a post")
+        wait_until(
+            lambda: httpx.post(f"{url(port)}/v1/events", json=json.loads(event("first")), timeout=60).is_success,
+            "a post",
+        )
         yield service, port
 
 
@@ -266,10 +269,10 @@ class Tills:
 
     def join(self) -> None:
         for thread in self._threads:
-            thread.join(30)
+            thread.join(120)
 
     def _work(self, till: int) -> None:
-        with httpx.Client(base_url=url(self._port), timeout=20) as client:
+        with httpx.Client(base_url=url(self._port), timeout=60) as client:
             for number in range(1, 100_000):
                 event_id = f"till-{till}-{number}"
                 self.posted.append(event_id)
@@ -287,7 +290,7 @@ def test_the_gateway_leaves_no_event_half_done(gateway: tuple[Running, int], kaf
     tills = Tills(port, 8)
     tills.start()
     wait_until(lambda: len(tills.accepted) > 100, "events are accepted")
-    with httpx.stream("GET", f"{url(port)}/v1/stats/stream", timeout=10) as stream:
+    with httpx.stream("GET", f"{url(port)}/v1/stats/stream", timeout=60) as stream:
         lines = stream.iter_lines()
         next(line for line in lines if line == "event: snapshot")
         stop(service)
@@ -317,7 +320,7 @@ def test_the_gateway_answers_a_request_that_it_has_begun(
         "POST /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
-    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as till:
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=60)) as till:
         till.sendall(head.encode() + body[:20])
         time.sleep(0.2)  # the request is under way
         service.signal(signal.SIGTERM)
@@ -348,7 +351,7 @@ def test_the_recommender_ends_the_calls_under_way(s3: S3Settings, tmp_path: Path
         request = pb.RecommendBatchRequest(user_ids=[f"u{number:02d}" for number in range(8)] * 2, k=3)
         stub.RecommendBatch(request)
         calls: list[Any] = [stub.RecommendBatch.future(request) for _call in range(100)]
-        calls[0].result(10)
+        calls[0].result(60)
         asked = time.monotonic()
         recommender.signal(signal.SIGTERM)
         assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING

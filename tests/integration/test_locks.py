@@ -64,7 +64,7 @@ def needed(image: str) -> set[str]:
 def python_of(image: str, folder: Path) -> Path:
     """A Python with the packages of the image's lock and no others: links to those of this environment."""
     environment = folder / image
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True, timeout=300)
     (site,) = environment.glob("lib/python*/site-packages")
     for name in pins(image):
         for file in distribution(name).files or ():
@@ -111,14 +111,14 @@ def test_every_pin_has_a_hash() -> None:
 @pytest.mark.parametrize("image", IMAGES)
 def test_all_modules_of_an_image_can_be_imported(image: str, pythons: dict[str, Path]) -> None:
     command = [str(pythons[image]), "-c", IMPORT_ALL, *IMAGES[image]]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
 @pytest.mark.parametrize(("image", "program"), [(image, program) for image in HELP for program in HELP[image]])
 def test_a_command_line_explains_itself(image: str, program: str, pythons: dict[str, Path]) -> None:
     command = [str(pythons[image]), "-m", program, "--help"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, "usage:" in done.stdout) == (0, True), done.stderr[-2000:]
 
 

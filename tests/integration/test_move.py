@@ -65,7 +65,7 @@ def move(kafka: str, new_kafka: str) -> Move:
         command = [sys.executable, "-m", "services.provision", "move", "--from", kafka]
         environment = os.environ | variables
         return subprocess.run(
-            command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120, check=False
+            command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
 
     return run
@@ -80,7 +80,7 @@ async def logs_of(kafka: str, topic: str) -> list[Log]:
     """All partitions of a topic as a reader of committed records has them."""
     settings = KafkaSettings(kafka_bootstrap=kafka)
     reader = make_consumer(settings, group_id=None, auto_offset_reset="earliest")
-    async with asyncio.timeout(60), reader as consumer:
+    async with asyncio.timeout(120), reader as consumer:
         return [await log_of(consumer, partition) for partition in await partitions_of(consumer, topic)]
 
 
@@ -222,7 +222,7 @@ async def test_a_shop_moves_with_its_history(
     async with shop.open(kafka):
         await feed.send(1, 600)
         await assert_exact(client, feed)
-        await eventually(archived, "all is archived", timeout_s=60)
+        await eventually(archived, "all is archived")
     await forget(kafka, names.purchases, before=100)
     await feed.send(2, 200)  # the old cluster has them, nobody has read them
     before = marks(client)
@@ -234,7 +234,7 @@ async def test_a_shop_moves_with_its_history(
         await feed.send(3, 200)
         await assert_exact(client, feed)
         assert all(marks(client)[name] >= mark for name, mark in before.items())
-        await eventually(archived, "the chain of the archive goes on", timeout_s=60)
+        await eventually(archived, "the chain of the archive goes on")
     await asyncio.to_thread(shop.rebuild, new_kafka)
     truth = expected(feed.lines)
     assert held(client, truth, 1, "2") == truth, "a rebuild reads the archive, then the new cluster"
@@ -251,7 +251,7 @@ def restore(kafka: str, names: TopicNames, s3: S3Settings) -> "subprocess.Comple
     command = [sys.executable, "-m", "services.provision", "restore"]
     environment = os.environ | variables | topics
     return subprocess.run(
-        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
 
 
@@ -266,7 +266,7 @@ async def test_a_shop_is_restored_from_its_bucket_alone(
 
     async with shop.open(kafka):
         await feed.send(1, 400)
-        await eventually(archived, "all is archived", timeout_s=60)
+        await eventually(archived, "all is archived")
     client.flushdb()
 
     lived = await logs_of(kafka, names.purchases)
@@ -298,8 +298,8 @@ async def test_a_shop_is_restored_from_its_bucket_alone(
     feed.kafka = new_kafka
     async with shop.open(new_kafka, PARTITIONS + DEAD_LETTERS.partitions):
         await feed.send(2, 100)
-        await eventually(archived, "the archive goes on where it ended", timeout_s=60)
-        await eventually(exact, "new lines count once, and none is missing", timeout_s=60)
+        await eventually(archived, "the archive goes on where it ended")
+        await eventually(exact, "new lines count once, and none is missing")
     await feed.send(3, 10)
     refused = await asyncio.to_thread(restore, new_kafka, names, s3)
     assert (refused.returncode, "it has records that are not archived" in refused.stderr) == (1, True), refused.stderr

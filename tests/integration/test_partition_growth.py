@@ -80,7 +80,7 @@ class Shop:
 
 
 def _get(port: int, path: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
         body: dict[str, Any] = json.load(answer)
     return body
 

@@ -209,7 +209,7 @@ def test_a_signal_stops_cleanly(kafka: str, names: TopicNames, shell: Shell, *, 
     producer = shell.start(path, "--rate", 200)
     wait_until(lambda: shell.next_row("kz.csv") > 1, "a checkpoint is written")
     producer.signal(number)
-    assert producer.wait(10) == status
+    assert producer.wait() == status
     assert "is next" in producer.output
     producer.close()
     assert shell.next_row("kz.csv") - 1 == len(read_topic(kafka, names.purchases)), "a clean stop repeats nothing"
@@ -231,7 +231,7 @@ def test_history_then_stream(kafka: str, names: TopicNames, shell: Shell, tmp_pa
 def test_a_steady_rate_is_held(shell: Shell, tmp_path: Path) -> None:
     path = write_file(tmp_path / "kz.csv", (row(number) for number in range(1, 401)))
     _, output = shell.run(path, "--rate", 100, "--json")
-    assert 3.9 < json.loads(output.splitlines()[-1])["seconds"] < 20, "a busy machine may be late, never early"
+    assert 3.9 < json.loads(output.splitlines()[-1])["seconds"] < 60, "a busy machine may be late, never early"
 
 
 def test_a_file_without_rows_is_fine(shell: Shell, tmp_path: Path) -> None:

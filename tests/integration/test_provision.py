@@ -189,7 +189,7 @@ def test_it_waits_for_engines_that_come_later(tmp_path: Path, names: dict[str, s
         process = subprocess.Popen(command, cwd=REPOSITORY, env={**os.environ, **variables}, stdout=out, stderr=out)
     try:
         for engine, name in ((s3, "S3"), (kafka, "Kafka")):
-            wait_until(partial(says, log, f"waiting for {name}"), f"it waits for {name}", timeout_s=60)
+            wait_until(partial(says, log, f"waiting for {name}"), f"it waits for {name}")
             engine.start()
         assert process.wait(120) == 0, log.read_text()
     finally:

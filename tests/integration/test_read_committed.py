@@ -117,7 +117,7 @@ async def aggregating(shop: Shop) -> AsyncIterator[AggregatorProcess]:
 
 async def assert_counted(shop: Shop, client: redis.Redis, till: Till) -> None:
     """Exactly what was committed is in the tables and in the archive, and every way to ask says so: no lag."""
-    await eventually(shop.is_settled, "all is applied and archived", timeout_s=60)
+    await eventually(shop.is_settled, "all is applied and archived")
     assert totals(client, 1, "events") == totals(client, 1, "quantity") == till.sent
     assert totals(client, 1, "revenue") == till.sent * 100
     assert len(archived_lines(shop.s3)) == till.sent

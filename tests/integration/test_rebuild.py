@@ -46,7 +46,7 @@ class Shop:
         async def archived() -> bool:
             return await asyncio.to_thread(lambda: self.settled)
 
-        await eventually(archived, "all is archived", timeout_s=60)
+        await eventually(archived, "all is archived")
 
     async def forget(self, topic: str, before: Mapping[int, int]) -> None:
         """Have Kafka drop the records of each partition before an offset, as its retention does."""
@@ -97,7 +97,7 @@ async def test_an_emptied_redis_heals_by_itself_from_archive_and_kafka(
     async def filling() -> bool:
         return 0 < totals(client, 1, "events") < len(shop.feed.lines)
 
-    await eventually(filling, "the new tables fill", timeout_s=60)
+    await eventually(filling, "the new tables fill")
     aggregator.kill()
     await shop.feed.send(seed=2, count=300)
     aggregator.start()
@@ -112,7 +112,7 @@ class Page:
     seen: list[dict[str, Any]] = field(default_factory=list)
 
     async def watch(self) -> None:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}") as http:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=60) as http:
             while True:
                 answer = await http.get("/v1/stats/summary")
                 if answer.status_code == 200:
@@ -131,7 +131,7 @@ async def page(shop: Shop) -> AsyncIterator[Page]:
     page = Page(free_port())
     variables = {**shop.variables, "TILLSTREAM_GATEWAY_PORT": str(page.port), "TILLSTREAM_REFRESH_SECONDS": "0.1"}
     with running("services.gateway", [], variables, shop.folder / "gateway.log"):
-        await eventually(lambda: answers(page.port), "the page answers", timeout_s=60)
+        await eventually(lambda: answers(page.port), "the page answers")
         watching = asyncio.create_task(page.watch())
         yield page
         watching.cancel()
@@ -139,7 +139,7 @@ async def page(shop: Shop) -> AsyncIterator[Page]:
 
 async def answers(port: int) -> bool:
     try:
-        async with httpx.AsyncClient(verify=NO_TLS) as http:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=60) as http:
             return (await http.get(f"http://127.0.0.1:{port}/healthz")).status_code == 200
     except httpx.HTTPError:
         return False
@@ -160,7 +160,7 @@ async def assert_equal(client: redis.Redis, feed: PurchaseFeed, shards: int) -> 
         lines = totals(client, shards, "events", generation=live(client))
         return reached == ends and lines >= len(feed.lines)
 
-    await eventually(applied, "all is applied", timeout_s=60)
+    await eventually(applied, "all is applied")
     truth = expected(feed.lines)
     assert held(client, truth, shards, live(client)) == truth
     assert totals(client, shards, "revenue", generation=live(client)) == sum(line.revenue for line in feed.lines)
@@ -198,7 +198,7 @@ async def test_a_rebuild_changes_no_figure_while_purchases_flow(shop: Shop, clie
         async def half_way() -> bool:
             return 0 < totals(client, 1, "events", generation="2") < len(shop.feed.lines)
 
-        await eventually(half_way, "half of it is read", timeout_s=60)
+        await eventually(half_way, "half of it is read")
         killed.kill()
     assert live(client) == "1"
     with rebuild(shop, shards="2") as second:
@@ -211,7 +211,7 @@ async def test_a_rebuild_changes_no_figure_while_purchases_flow(shop: Shop, clie
     await assert_equal(client, shop.feed, shards=2)
     assert generations(client) == {"2"}
     page.assert_never_back()
-    await eventually(lambda: shows(page, len(shop.feed.lines)), "the page shows every line", timeout_s=60)
+    await eventually(lambda: shows(page, len(shop.feed.lines)), "the page shows every line")
 
 
 async def shows(page: Page, events: int) -> bool:

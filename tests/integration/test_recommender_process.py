@@ -59,7 +59,7 @@ def recommender(s3: S3Settings) -> Iterator[tuple["subprocess.Popen[str]", int, 
 
 def fetch(port: int, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -75,7 +75,7 @@ def readiness(port: int) -> tuple[int, dict[str, Any]]:
 
 def serving(channel: grpc.Channel, service: str = SERVICE_NAME) -> int:
     stub: Any = health_pb2_grpc.HealthStub(channel)
-    answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5, wait_for_ready=True)
+    answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=60, wait_for_ready=True)
     return int(answer.status)
 
 
@@ -89,17 +89,15 @@ def test_from_start_without_a_model_to_a_clean_stop(s3: S3Settings) -> None:
         assert fetch(metrics_port, "/healthz")[0] == 200
 
         publish(store, checkerboard())
-        wait_until(lambda: readiness(metrics_port)[0] == 200, "ready", timeout_s=30)
+        wait_until(lambda: readiness(metrics_port)[0] == 200, "ready")
         figures = readiness(metrics_port)[1]["figures"]
         assert (figures["model_version"], figures["model_users"], figures["model_items"]) == (VERSION, 8, 8)
-        wait_until(lambda: serving(channel) == health_pb2.HealthCheckResponse.SERVING, "serving", timeout_s=30)
+        wait_until(lambda: serving(channel) == health_pb2.HealthCheckResponse.SERVING, "serving")
         stub = recommender_pb2_grpc.RecommenderStub(channel)
         assert stub.Recommend(pb.RecommendRequest(user_id="u00", k=1)).items[0].product_id == "p00"
 
         point_at(store, "20990101T000000Z-ffffff")
-        wait_until(
-            lambda: readiness(metrics_port)[1]["figures"]["model_refused"] is not None, "a refused model", timeout_s=30
-        )
+        wait_until(lambda: readiness(metrics_port)[1]["figures"]["model_refused"] is not None, "a refused model")
         status, ready = readiness(metrics_port)
         assert status == 200, "a refused model does not make the old one unready"
         assert ready["figures"]["model_refused"] == "refused 20990101T000000Z-ffffff: manifest.json is missing"
@@ -110,7 +108,7 @@ def test_from_start_without_a_model_to_a_clean_stop(s3: S3Settings) -> None:
         assert 'tillstream_recommender_model_refusals_total{fault="missing_file"} 1.0' in metrics
 
         process.send_signal(signal.SIGTERM)
-        _, logs = process.communicate(timeout=15)
+        _, logs = process.communicate(timeout=60)
         assert process.returncode == 0
         assert all(json.loads(line)["service"] == "recommender" for line in logs.splitlines())
     store.close()
@@ -139,5 +137,10 @@ def test_a_wrong_setting_is_one_line_that_names_it(s3: S3Settings) -> None:
 
 def run(env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "services.recommender"], env=env, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "services.recommender"],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )

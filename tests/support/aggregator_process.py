@@ -50,7 +50,7 @@ class AggregatorProcess:
 
     def wait(self) -> int:
         assert self._process is not None
-        return self._process.wait(60)
+        return self._process.wait(120)
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -104,13 +104,13 @@ async def until_assigned(aggregator: "AggregatorProcess", partitions: int) -> No
 
     async def ready() -> bool:
         try:
-            async with httpx.AsyncClient(verify=NO_TLS) as http:
+            async with httpx.AsyncClient(verify=NO_TLS, timeout=60) as http:
                 answer = await http.get(f"http://127.0.0.1:{aggregator.port}/readyz")
         except httpx.HTTPError:
             return False
         return answer.status_code == 200 and answer.json()["figures"]["partitions"] == partitions
 
-    await eventually(ready, f"{partitions} partitions assigned", timeout_s=60)
+    await eventually(ready, f"{partitions} partitions assigned")
 
 
 async def assert_exact(client: redis.Redis, feed: PurchaseFeed) -> None:
@@ -119,7 +119,7 @@ async def assert_exact(client: redis.Redis, feed: PurchaseFeed) -> None:
     async def applied() -> bool:
         return marks(client) == await feed.ends() and totals(client, 1, "events") >= len(feed.lines)
 
-    await eventually(applied, "all records applied", timeout_s=60)
+    await eventually(applied, "all records applied")
     truth = expected(feed.lines)
     assert held(client, truth, 1) == truth
     assert totals(client, 1, "revenue") == sum(line.revenue for line in feed.lines)

@@ -65,7 +65,7 @@ class Running:
     def kill(self) -> None:
         """End it like a power cut."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
 
     def close(self) -> None:
         """Make sure that nothing is left of it."""
@@ -88,7 +88,7 @@ def running(module: str, arguments: Iterable[str], environment: Mapping[str, str
 def readiness(port: int) -> dict[str, Any]:
     """What /readyz says; an empty object where nobody listens yet."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=60) as answer:
             body: dict[str, Any] = json.load(answer)
     except urllib.error.HTTPError as error:
         with error:

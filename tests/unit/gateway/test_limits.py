@@ -88,7 +88,7 @@ async def test_a_read_ends_when_its_last_reader_leaves() -> None:
     await asyncio.wait(readers)
     assert shared.failed
     assert not shared.under_way
-    await asyncio.wait_for(ended.wait(), 10)
+    await asyncio.wait_for(ended.wait(), 60)
 
 
 async def test_a_failed_read_is_not_kept() -> None:
@@ -147,7 +147,7 @@ async def test_work_ends_with_its_client() -> None:
     messages.put_nowait({"type": "http.disconnect"})
     with pytest.raises(ClientDisconnect):
         await asking
-    await asyncio.wait_for(ended.wait(), 10)
+    await asyncio.wait_for(ended.wait(), 60)
 
 
 async def test_work_has_a_time() -> None:

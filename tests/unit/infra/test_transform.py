@@ -125,7 +125,7 @@ def test_the_package_holds_all_that_the_function_imports(tmp_path: Path) -> None
         input=json.dumps(event(record(PURCHASE))),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=True,
     )
     assert lines(json.loads(done.stdout)) == [archive_line(3, 7, BROKER_MS, PURCHASE)]

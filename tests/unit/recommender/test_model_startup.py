@@ -50,7 +50,7 @@ async def test_where_nothing_is_read_the_model_answers_and_says_so(
     loop = asyncio.get_running_loop()
     began = loop.time()
     await wait_caught_up("v1", Reader(0, 1, lag), PATIENCE_S)
-    assert PATIENCE_S < loop.time() - began < 10 * PATIENCE_S
+    assert PATIENCE_S < loop.time() - began < 100 * PATIENCE_S
     assert words in caplog.text
 
 

@@ -45,7 +45,7 @@ def test_a_truststore_is_the_same_whatever_the_order(certificates: Path, tmp_pat
 @pytest.mark.parametrize("image", CONTENTS)
 def test_the_code_of_an_image_is_copied_and_compiled(image: str, tmp_path: Path) -> None:
     script = REPOSITORY / "images" / "lay_out.py"
-    subprocess.run([sys.executable, script, image, tmp_path / "app"], cwd=REPOSITORY, check=True, timeout=60)
+    subprocess.run([sys.executable, script, image, tmp_path / "app"], cwd=REPOSITORY, check=True, timeout=120)
     sources = sorted((tmp_path / "app").rglob("*.py"))
     compiled = sorted((tmp_path / "app").rglob("*.pyc"))
     assert sources
