@@ -96,30 +96,48 @@ class ProductLikeness:
     def substitutes(self, product: int, k: int, allowed: Allowed, shown: Rows = _NO_ROWS) -> Substitutes:
         """The k allowed products most like a row: likeness descending, then row ascending; no two have the same name.
 
-        Products named as one of `shown` are left out. A product that only sells well at a like price is none.
+        Products named as one of `shown` are left out. A product that only sells well at a like price is none, and one
+        for another need does not take the place of a repeated name: then there are fewer.
         """
-        rows = np.flatnonzero(allowed)
+        rows, repeated = np.flatnonzero(allowed), False
         if len(shown):
-            rows = rows[~np.isin(self.catalogue.distinct_names(rows), self.catalogue.distinct_names(shown))]
+            new = ~np.isin(self.catalogue.distinct_names(rows), self.catalogue.distinct_names(shown))
+            rows, repeated = rows[new], not new.all()
         parts = self._parts(product, rows)
         chosen = self._candidates(parts, k)
-        found = self._best(product, k, rows[chosen], parts[:, chosen])
-        if len(found.ranked.rows) < k and len(chosen) < len(rows):
-            # The candidates have fewer names than that: compare the best product of each name.
-            each = _best_of_each(self.catalogue.distinct_names(rows), parts.sum(axis=0))
-            rows, parts = rows[each], parts[:, each]
-            chosen = self._candidates(parts, k)
-            found = self._best(product, k, rows[chosen], parts[:, chosen])
-        return found
+        found = self._best(product, k, rows[chosen], parts[:, chosen], repeated)
+        if len(found.ranked.rows) == k or len(chosen) == len(rows):
+            return found
+        # The candidates have fewer names than that: compare the best product of each name for this need.
+        near = self._is_near(product, rows)
+        each = _best_of_each(self.catalogue.distinct_names(rows[near]), parts[:, near].sum(axis=0))
+        rows = np.union1d(rows[near][each], found.ranked.rows)
+        parts = self._parts(product, rows)
+        chosen = self._candidates(parts, k)
+        return self._best(product, k, rows[chosen], parts[:, chosen], repeated)
 
-    def _best(self, product: int, k: int, rows: Rows, parts: Float64s) -> Substitutes:
+    def _best(self, product: int, k: int, rows: Rows, parts: Float64s, repeated: bool) -> Substitutes:
         """The k best of some candidates, whose parts [parts, rows] have no orders yet."""
         parts[PARTS.index("orders")] = self.weights.orders * self._profiles.likeness(product, rows)
         evident = parts[:_EVIDENCE].sum(axis=0) > 0
         scores = np.where(evident, parts.sum(axis=0), 0.0)
-        best = _best_of_each(self.catalogue.distinct_names(rows), scores)
-        best = best[evident[best]][:k]
+        order = np.argsort(-scores, kind="stable")[: int(evident.sum())]
+        best = order[self._has_its_place(product, rows[order], repeated)][:k]
         return Substitutes(Ranked(rows[best], scores[best]), parts[:, best])
+
+    def _has_its_place(self, product: int, rows: Rows, repeated: bool) -> Allowed:
+        """Which of these rows, best first, have a name of their own, and are near where a name before was repeated."""
+        names = self.catalogue.distinct_names(rows)
+        first = np.zeros(len(rows), np.bool_)
+        first[np.unique(names, return_index=True)[1]] = True
+        behind = np.logical_or.accumulate(~first) | repeated
+        placed: Allowed = first & (~behind | self._is_near(product, rows))
+        return placed
+
+    def _is_near(self, product: int, rows: Rows) -> Allowed:
+        """Products of the same category, or with a word of the name in common [rows]."""
+        near: Allowed = self.catalogue.same_need(product, rows) | (self.catalogue.name(product, rows) > 0)
+        return near
 
     @staticmethod
     def _candidates(parts: Float64s, k: int) -> Int64s:

@@ -109,23 +109,27 @@ def test_popular_products_do_not_push_out_what_is_alike_in_part() -> None:
     assert found.ranked.rows.tolist() == [alike]
 
 
-def of_one_category(names: list[str]) -> ProductLikeness:
-    """Products of one category that differ by name and price alone: the more a price is like the first, the better."""
+def labels_of(texts: list[str]) -> Labels:
+    values = sorted(set(texts))
+    return Labels(np.array([values.index(text) for text in texts], np.int32), values)
+
+
+def named(names: list[str], categories: list[str]) -> ProductLikeness:
+    """Products of one brand; the more a price is like the first, the better."""
     many = len(names)
-    values = sorted(set(names))
-    labels = Labels(np.array([values.index(name) for name in names], np.int32), values)
-    one = Labels(np.zeros(many, np.int32), ["drinks"])
-    none = Labels(np.zeros(many, np.int32), [""])
-    columns = ProductColumns(labels, one, none, np.arange(1_000, 1_000 + many))
+    labels, codes = labels_of(names), labels_of(categories)
+    brand = Labels(np.zeros(many, np.int32), ["own"])
+    columns = ProductColumns(labels, codes, brand, np.arange(1_000, 1_000 + many))
     catalogue = Catalogue([f"p{number:03d}" for number in range(many)], many, columns)
     pairs = no_co_purchases(many)
     weights = LikenessWeights(name=0)
     return ProductLikeness(catalogue, np.zeros((many, 2), np.float32), pairs, np.zeros(many), weights)
 
 
-def substitutes_of_first(names: list[str], k: int, shown: list[int]) -> list[int]:
+def substitutes_of_first(names: list[str], k: int, shown: list[int], categories: list[str] | None = None) -> list[int]:
     allowed = np.arange(len(names)) > 0
-    found = of_one_category(names).substitutes(0, k, allowed, np.array(shown, np.int64))
+    shop = named(names, categories or ["drinks"] * len(names))
+    found = shop.substitutes(0, k, allowed, np.array(shown, np.int64))
     rows: list[int] = found.ranked.rows.tolist()
     return rows
 
@@ -142,3 +146,12 @@ def test_no_two_substitutes_have_the_same_name(k: int, shown: list[int], expecte
 
 def test_hundreds_of_products_of_one_name_do_not_hide_the_others() -> None:
     assert substitutes_of_first(["card"] * 600 + ["bow", "ribbon"], 3, []) == [1, 600, 601]
+
+
+@pytest.mark.parametrize("shown", [[], [1]], ids=["nothing shown", "one shown"])
+def test_what_meets_another_need_does_not_take_the_place_of_a_repeated_name(shown: list[int]) -> None:
+    names = ["petrol", "petrol", "petrol", "milk", "petrol can"]
+    categories = ["fuel", "fuel", "fuel", "dairy", "car"]
+    assert substitutes_of_first(names, 3, shown, categories) == [1, 4][len(shown) :], "milk is of the same brand alone"
+    unlike = ["petrol", "petrol", "diesel", "milk", "petrol can"]
+    assert substitutes_of_first(unlike, 4, [], categories) == [1, 2, 3, 4], "no name is repeated"
