@@ -1,7 +1,7 @@
 """The Redis client of the settings: one server or a cluster."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from redis.asyncio import Redis, SSLConnection
@@ -25,7 +25,18 @@ def connect(settings: RedisSettings, **options: Any) -> RedisClient:
     kind: type[Redis] | type[RedisCluster] = RedisCluster if settings.redis_cluster else Redis
     client: RedisClient = kind.from_url(settings.redis_url, **{**_TIMEOUTS, **tls_options(settings), **options})
     read_files_again(client)
+    if isinstance(client, RedisCluster):
+        _mend_transactions(client)
     return client
+
+
+def _mend_transactions(client: RedisCluster) -> None:
+    """Let replies within a transaction be parsed: redis-py 8.1 hands a cluster's parsers an argument that none has."""
+
+    def without_keys(parse: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda reply, keys=None, **options: parse(reply, **options)
+
+    client.response_callbacks = {command: without_keys(parse) for command, parse in client.response_callbacks.items()}
 
 
 class _RenewedConnection(SSLConnection):

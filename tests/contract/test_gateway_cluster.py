@@ -4,42 +4,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-import redis
 
-from local.engines import ValkeyEngine
-from local.ports import free_port
-from local.process import Program
-from tests.support.engines import running
 from tests.support.gateway_app import client_of, settings_of
 from tests.support.gateway_tables import MYSTERY, PHONE, SHOP, TableWriter
-from tests.support.polling import wait_until
-
-
-class ClusterEngine(ValkeyEngine):
-    """Valkey in cluster mode, one node that holds every slot."""
-
-    def _program(self) -> Program:
-        program = super()._program()
-        # The bus would else take the port 10,000 above, whoever has it.
-        bus = ("--cluster-port", str(free_port()))
-        return replace(program, argv=[*program.argv, "--cluster-enabled", "yes", *bus])
+from tests.support.valkey_cluster import valkey_cluster
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("cluster")
-    with running(ClusterEngine(folder / "data", folder / "log", free_port(), durable=False)) as engine:
-        with redis.Redis.from_url(engine.address) as client:
-            client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-            _wait_until_ok(client)
-        yield engine.address
-
-
-def _wait_until_ok(client: "redis.Redis") -> None:
-    def is_ok() -> bool:
-        return b"cluster_state:ok" in bytes(client.execute_command("CLUSTER", "INFO"))  # type: ignore[no-untyped-call]
-
-    wait_until(is_ok, "the cluster comes up", pause_s=0.1)
+    with valkey_cluster(tmp_path_factory.mktemp("cluster")) as address:
+        yield address
 
 
 async def test_every_kind_of_reading(cluster: str) -> None:
