@@ -26,7 +26,7 @@ MAPPING_FLAG = $(if $(MAPPING),--mapping '$(MAPPING)')
 ifeq ($(filter installed tested,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
-.PHONY: help setup installed prerequisites browser jars proto web demo up inspect join down status replay train evaluate reconcile rebuild grow verify test tested tested-on-workers tested-alone fuzz lint faults bench soak alarms metrics monitoring prometheus lock aws-package aws-synth aws-deploy aws-destroy images imagelock compose-env compose-up compose-down compose-test k8s-test k8s-pin cluster cluster-down cluster-test
+.PHONY: help setup installed prerequisites browser jars proto web demo up inspect join down status replay train evaluate reconcile rebuild grow verify test tested tested-on-workers tested-alone fuzz lint faults bench soak alarms metrics monitoring prometheus lock notices audit aws-package aws-synth aws-deploy aws-destroy images imagelock compose-env compose-up compose-down compose-test k8s-test k8s-pin cluster cluster-down cluster-test
 
 help:
 	@echo "Tillstream on one machine:"
@@ -172,7 +172,7 @@ cluster-down: $(VENV)/.complete ## end the cluster of `make cluster`, with its d
 	@exec $(PYTHON) -m local.cluster down
 
 # One lock for development; one for each image, of the same versions; one for what builds images, one for the engines
-# in wheels; one for uv, which installs the others; one for the function on AWS, and one for the CDK app.
+# in wheels; one for uv, which installs the others; one for the function on AWS, one for the CDK app, one for the audit.
 LOCKS   := producer archiver aggregator recommender gateway spark
 UV      ?= $(VENV)/bin/uv
 COMPILE := $(UV) pip compile --quiet --generate-hashes --python-version 3.11 \
@@ -188,6 +188,12 @@ monitoring: $(VENV)/.complete ## write Grafana's dashboards, and the operator's 
 prometheus: $(VENV)/.complete ## get Prometheus and Alertmanager; `make demo` and `make up` start them where they are found
 	@$(PYTHON) -m local.monitoring.programs
 
+notices: $(VENV)/.complete ## write THIRD_PARTY.md, the licences of what images ship
+	$(PYTHON) -m local.notices
+
+audit: $(STATE)/audit/.complete ## ask PyPI, npm and OSV for known vulnerabilities of all that is locked
+	@exec $(PYTHON) -m local.audit
+
 lock: $(VENV)/.complete ## pin the dependencies of pyproject.toml with their hashes, for development and for each image
 	$(COMPILE) pyproject.toml --all-extras -o requirements/development.lock
 	for image in $(LOCKS); do \
@@ -199,6 +205,8 @@ lock: $(VENV)/.complete ## pin the dependencies of pyproject.toml with their has
 	echo uv | $(COMPILE) - $(SAME) -o requirements/setup.lock
 	echo msgspec | $(COMPILE) - $(SAME) -o requirements/function.lock
 	$(COMPILE) --group infra $(SAME) -o requirements/infra.lock
+	$(COMPILE) --group audit $(SAME) -o requirements/audit.lock
+	$(PYTHON) -m local.notices
 
 # --- set up: each step once, and again when what it is made from has changed ---
 
@@ -222,6 +230,11 @@ $(VENV)/.infra: requirements/infra.lock $(VENV)/.complete
 	$(UV) pip install --python $(PYTHON) --require-hashes -r requirements/infra.lock
 	@touch $@
 
+$(STATE)/audit/.complete: requirements/audit.lock $(VENV)/.complete
+	$(UV) venv --quiet --clear --python $(PYTHON) $(@D)
+	$(UV) pip install --python $(@D)/bin/python --require-hashes -r requirements/audit.lock
+	@touch $@
+
 proto: $(STUBS) ## generate the gRPC stubs
 $(STUBS): $(PROTO).proto $(VENV)/.complete
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. $<
@@ -229,7 +242,7 @@ $(STUBS): $(PROTO).proto $(VENV)/.complete
 jars: $(JARS) ## download Kafka's server and Spark's S3 connector
 $(STATE)/jars/kafka/.complete: local/kafka/pom.xml
 	rm -rf $(@D)
-	mvn -B -q -ntp -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(@D)
+	mvn -B -q -ntp --strict-checksums -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(@D)
 	@touch $@
 $(STATE)/jars/spark/.complete: spark/pom.xml $(VENV)/.complete | $(STATE)/jars/kafka/.complete # one Maven at a time
 	rm -rf $(@D)

@@ -58,6 +58,7 @@ _EXPECTED = (AlreadyRunning, MissingPrerequisite, NoAnswer, NotReady, ProcessDie
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     options = _parser().parse_args(arguments)
+    os.umask(0o077)  # state and logs have customers' purchases and the engines' keys in them
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the commands report what it retries in one line
     try:
         with stoppable():

@@ -19,6 +19,11 @@ class Layout:
 
     root: Path
 
+    def make_private(self) -> None:
+        """Let nobody but the owner look into the state, whatever the modes of the files in it."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.chmod(0o700)
+
     @property
     def run(self) -> Path:
         """One record for each started process."""
@@ -39,6 +44,11 @@ class Layout:
         """Where the gateway asks the recommender; None where the path is longer than a socket's may be."""
         path = self.root / "recommender.sock"
         return path if len(str(path).encode()) <= SOCKET_PATH_BYTES else None
+
+    @property
+    def redis_password(self) -> Path:
+        """The password of the stack's own Redis, which its owner alone reads."""
+        return self.engine("redis") / "password"
 
     def engine(self, name: str) -> Path:
         """An engine's own data."""

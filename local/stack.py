@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 
 from local.console import Ticker, say
-from local.engines import Engine, KafkaEngine, S3Engine, ValkeyEngine
+from local.engines import KafkaEngine, S3Engine, ValkeyEngine
 from local.http import readiness
 from local.layout import Layout
 from local.monitoring.servers import Monitoring
@@ -16,6 +16,7 @@ from local.ports import require_free
 from local.process import Process, Program, spawn, stop_together, tail
 from local.services import SERVICES, Service, engine_environment, services
 from local.settings import StackSettings
+from local.stack_engines import own_engines
 from services.common.settings import S3Settings
 from services.provision.steps import TopicsStep, ensure_bucket
 
@@ -53,7 +54,7 @@ class Stack:
         self._pid_files = PidFiles(layout.run)
         self._running: dict[str, Process] = {}
         self.started: list[str] = []
-        self.engines = self._own_engines()
+        self.engines = own_engines(layout, settings, die_with_parent=die_with_parent)
         self.monitoring = Monitoring(layout, settings, die_with_parent=die_with_parent)
 
     # --- what it is made of ---
@@ -67,7 +68,7 @@ class Stack:
                 case KafkaEngine():
                     addresses["kafka_bootstrap"] = engine.address
                 case ValkeyEngine():
-                    addresses["redis_url"] = engine.address
+                    addresses["redis_url"] = engine.url
                 case S3Engine():
                     s3 = engine.settings(self._asked.s3_bucket)
                     addresses["s3_endpoint"] = engine.address
@@ -100,27 +101,6 @@ class Stack:
     def service(self, name: str) -> Service:
         """One service."""
         return next(service for service in self.services if service.name == name)
-
-    def _own_engines(self) -> list[Engine]:
-        asked, layout, die_with_parent = self._asked, self.layout, self._die_with_parent
-        engines: list[Engine] = []
-        if not asked.kafka_bootstrap:
-            engines.append(
-                KafkaEngine(
-                    layout.engine("kafka"), layout.log("kafka"), asked.kafka_port, die_with_parent=die_with_parent
-                )
-            )
-        if not asked.redis_url:
-            folder, log = layout.engine("redis"), layout.log("valkey")
-            engines.append(
-                ValkeyEngine(
-                    folder, log, asked.redis_port, die_with_parent=die_with_parent, max_memory=asked.redis_max_memory
-                )
-            )
-        if not asked.s3_endpoint:
-            folder, log, metrics = layout.engine("s3"), layout.log("s3"), asked.s3_metrics_port
-            engines.append(S3Engine(folder, log, asked.s3_port, die_with_parent=die_with_parent, metrics_port=metrics))
-        return engines
 
     # --- start ---
 
@@ -168,6 +148,7 @@ class Stack:
 
     def start_engines(self) -> None:
         """Start the engines that do not run, and provision them. Raises PortInUse, ProcessDied, NotReady."""
+        self.layout.make_private()
         for engine in self.engines:
             if engine.name not in self._running:
                 self._keep(engine.start(), engine.address)

@@ -26,7 +26,17 @@ def fetch_jars(folder: Path) -> list[Path]:
     maven = shutil.which("mvn")
     if maven is None:
         raise JarsMissing("Maven (mvn) is not installed; on Debian: apt install maven")
-    command = [maven, "-q", "-B", "-f", str(POM), f"-P{_profile()}", f"-Djars={folder.resolve()}", "package"]
+    command = [
+        maven,
+        "-q",
+        "-B",
+        "--strict-checksums",
+        "-f",
+        str(POM),
+        f"-P{_profile()}",
+        f"-Djars={folder.resolve()}",
+        "package",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise JarsMissing(f"Maven failed: {(done.stdout + done.stderr).strip()[-2000:]}")

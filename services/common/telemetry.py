@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+import socket
 import stat
 import sys
 import threading
@@ -27,6 +28,11 @@ logger = logging.getLogger(__name__)
 
 # An event loop that turned this long ago is taken for stuck. Even a starved machine turns it every few seconds.
 STALL_AFTER_S = 30.0
+
+# Probes and Prometheus need a handful of connections, and send a request at once. Who sends nothing for so long is cut
+# off.
+_TELEMETRY_CONNECTIONS = 32
+_TELEMETRY_PATIENCE_S = 5.0
 
 # As much as local/process.py keeps of each process's log at its start.
 LOG_KEPT_BYTES = 20 * 1024 * 1024
@@ -188,6 +194,33 @@ class Health:
         }
 
 
+class _BoundedServer(ThreadingHTTPServer):
+    """A thread for each connection, and only so many: a new one ends the oldest, so a probe always gets through."""
+
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._open: dict[socket.socket, None] = {}
+        self._lock = threading.Lock()
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open[request] = None
+            oldest = next(iter(self._open)) if len(self._open) > _TELEMETRY_CONNECTIONS else None
+            if oldest is not None:
+                del self._open[oldest]
+        if oldest is not None:
+            with contextlib.suppress(OSError):  # it has just ended
+                oldest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+
 class TelemetryServer:
     """Serves /metrics, /healthz and /readyz from a thread of its own, so that a busy event loop cannot hide it.
 
@@ -196,12 +229,11 @@ class TelemetryServer:
 
     def __init__(self, host: str, port: int, health: Health, setting: str = "TILLSTREAM_METRICS_PORT") -> None:
         try:
-            self._server = ThreadingHTTPServer((host, port), _handler(health))
+            self._server = _BoundedServer((host, port), _handler(health))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise PortInUse(host, port, setting) from None
             raise
-        self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
 
     @property
@@ -235,6 +267,8 @@ def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
     }
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = _TELEMETRY_PATIENCE_S
+
         def do_GET(self) -> None:
             route = routes.get(self.path.partition("?")[0])
             accept = self.headers.get("Accept", "")

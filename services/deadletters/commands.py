@@ -16,6 +16,7 @@ from services.common.entrypoint import refuse
 from services.common.events import Reason
 from services.deadletters import formatting
 from services.deadletters.dead_letter import DeadLetter, Filter
+from services.deadletters.formatting import visible
 from services.deadletters.order_log import OrderLog
 from services.deadletters.repair import Repair, RepairSummary, ValidEvent, apply_repair, as_is, load_repairs
 from services.deadletters.replay import check_events, read_events, send_events
@@ -35,11 +36,11 @@ async def list_dead_letters(options: argparse.Namespace, settings: DeadLettersSe
     async with connected(settings) as topics:
         if not options.limit:
             async for dead_letter in _matching(topics, options):
-                print(render(dead_letter))
+                print(visible(render(dead_letter)))
             return 0
         newest, count = await _newest(_matching(topics, options), options.limit)
     for dead_letter in newest:
-        print(render(dead_letter))
+        print(visible(render(dead_letter)))
     if count > len(newest):
         print(f"{count - len(newest):,} older ones are not shown: see --limit", file=sys.stderr)
     return 0
@@ -51,7 +52,8 @@ async def show(options: argparse.Namespace, settings: DeadLettersSettings) -> in
         async for dead_letter in _matching(topics, options):
             if dead_letter.name == options.origin:
                 whole = await topics.whole(dead_letter)
-                print(formatting.dead_letter_json(whole) if options.json else formatting.dead_letter_whole(whole))
+                render = formatting.dead_letter_json if options.json else formatting.dead_letter_whole
+                print(visible(render(whole)))
                 return 0
     return refuse(PROGRAM, 1, f"no dead letter of {options.origin}: `list` prints the origins that there are")
 
@@ -68,7 +70,7 @@ async def orders(options: argparse.Namespace, settings: DeadLettersSettings) -> 
                     log.add(record)
     for changed in log.orders():
         for line in formatting.order_json(changed) if options.json else formatting.order_lines(changed):
-            print(line)
+            print(visible(line))
     return 0
 
 
@@ -80,7 +82,7 @@ async def stats(options: argparse.Namespace, settings: DeadLettersSettings) -> i
             counted.add(dead_letter)
             await replayed.add(dead_letter.replay_id)
     for line in (formatting.stats_json if options.json else formatting.stats_lines)(counted, await replayed.result()):
-        print(line)
+        print(visible(line))
     return 0
 
 
@@ -142,7 +144,7 @@ async def _repair_all(
 
 def _print_summary(summary: RepairSummary) -> None:
     for line in formatting.summary_lines(summary):
-        print(line)
+        print(visible(line))
 
 
 @contextmanager

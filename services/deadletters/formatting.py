@@ -18,6 +18,11 @@ _DETAIL_CHARS = 60
 _PAYLOAD_CHARS = 80
 
 
+def visible(text: str) -> str:
+    """Text that a terminal shows and does not obey: what controls it is written as JSON's escapes, lines stay."""
+    return "".join(each if each.isprintable() or each in "\n\t" else json.dumps(each)[1:-1] for each in text)
+
+
 def dead_letter_line(dead_letter: DeadLetter) -> str:
     """One line of `list`."""
     detail, payload = _shortened(dead_letter.detail, _DETAIL_CHARS), _shortened(dead_letter.text, _PAYLOAD_CHARS)

@@ -139,7 +139,13 @@ class RedisFailsOver(FaultInjection):
 
     def inject(self) -> None:
         layout = self.rig.layout
-        self._second = ValkeyEngine(layout.root / "valkey-2", layout.log("valkey-2"), free_port(), durable=False)
+        self._second = ValkeyEngine(
+            layout.root / "valkey-2",
+            layout.log("valkey-2"),
+            free_port(),
+            durable=False,
+            password_file=layout.redis_password,
+        )
         self.rig.processes["valkey-2"] = self._second.start()
         self._second.wait_ready()
         self._fail_over(self.rig.valkey.port, self._second.port)
@@ -147,11 +153,14 @@ class RedisFailsOver(FaultInjection):
     def end(self) -> None:
         self._fail_over(self._second.port, self.rig.valkey.port)
         self.rig.kill("valkey-2")
-        with redis.Redis(LOOPBACK, self.rig.valkey.port) as client:
+        with self._client(self.rig.valkey.port) as client:
             self.notes.append(f"{client.info('errorstats').get('errorstat_READONLY', 'no')} READONLY")
 
+    def _client(self, port: int) -> redis.Redis:
+        return redis.Redis(LOOPBACK, port, password=self.rig.valkey.password)
+
     def _fail_over(self, primary: int, replica: int) -> None:
-        with redis.Redis(LOOPBACK, primary) as old, redis.Redis(LOOPBACK, replica) as new:
+        with self._client(primary) as old, self._client(replica) as new:
             old.config_set("repl-diskless-sync-delay", 0)
             new.replicaof(LOOPBACK, str(primary))
             wait_until(lambda: _follows(new), "the replica has everything", REPLICATED_WITHIN_S)

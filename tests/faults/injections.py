@@ -233,7 +233,7 @@ class EmptyRedis(FaultInjection):
     """FLUSHALL: everything is counted again from Kafka's first record."""
 
     def inject(self) -> None:
-        with redis.Redis.from_url(self.rig.valkey.address) as client:
+        with redis.Redis.from_url(self.rig.valkey.url) as client:
             client.flushall()
 
 
@@ -303,7 +303,7 @@ class RedisDiskFull(FaultInjection):
 
     def inject(self) -> None:
         fill(self.rig.valkey.folder)
-        with redis.Redis.from_url(self.rig.valkey.address) as client:
+        with redis.Redis.from_url(self.rig.valkey.url) as client:
             client.bgsave()
 
     def end(self) -> None:
@@ -378,7 +378,7 @@ def wait_for_partitions(rig: Rig) -> None:
 
 def save_snapshot(rig: Rig) -> None:
     """Let Valkey write a snapshot; returns when it is on disk."""
-    with redis.Redis.from_url(rig.valkey.address) as client:
+    with redis.Redis.from_url(rig.valkey.url) as client:
         wait_until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"], "no snapshot in progress", WAIT_S)
         client.bgsave()
         wait_until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"], "no snapshot in progress", WAIT_S)
@@ -387,14 +387,14 @@ def save_snapshot(rig: Rig) -> None:
 
 def last_snapshot(rig: Rig) -> str:
     """How Valkey's last snapshot ended: `ok` or `err`."""
-    with redis.Redis.from_url(rig.valkey.address) as client:
+    with redis.Redis.from_url(rig.valkey.url) as client:
         return str(client.info("persistence")["rdb_last_bgsave_status"])
 
 
 def shards_apart(rig: Rig) -> int:
     """The number of partitions of purchases whose shards stand at different marks."""
     topic = rig.settings.purchases_topic
-    with redis.Redis.from_url(rig.valkey.address) as client:
+    with redis.Redis.from_url(rig.valkey.url) as client:
         marks = [cast(dict[bytes, bytes], client.hgetall(keys("marks"))) for keys in shard_keys(rig.settings.shards)]
     fields = {name for shard in marks for name in shard if name.startswith(f"{topic}/".encode())}
     return sum(len({shard.get(field) for shard in marks}) > 1 for field in fields)

@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from local.engines import Engine, KafkaEngine, ValkeyEngine
+from local.engines.valkey import url_of
 from local.http import get_json, readiness
 from local.lag import lag_probe
 from local.layout import Layout
@@ -210,7 +211,7 @@ class Rig:
             replace(self._stack.service("aggregator").program, name=name, log=self.layout.log(name)),
             {
                 "TILLSTREAM_AGGREGATOR_INSTANCE": name,
-                "TILLSTREAM_REDIS_URL": f"redis://{LOOPBACK}:{self.redis_proxies[name].port}/0",
+                "TILLSTREAM_REDIS_URL": url_of(self.redis_proxies[name].port, self.valkey.password),
                 "TILLSTREAM_AGGREGATOR_METRICS_PORT": str(port),
                 **self.clocks.environment("aggregator"),
             },

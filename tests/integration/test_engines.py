@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
+import httpx
 import pytest
 import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -20,6 +22,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import UnknownTopicOrPartitionError
 
 from local.engines import Engine, KafkaEngine, S3Engine, ValkeyEngine
+from local.engines.valkey import url_of
 from local.ports import free_port, is_listening
 from local.prerequisites import MissingPrerequisite
 from local.process import ProcessDied, birth_of
@@ -89,6 +92,20 @@ def test_valkey_keeps_its_data_over_a_stop_and_refuses_to_evict(tmp_path: Path) 
         assert client.get("kept") == b"yes"
 
 
+def test_valkey_with_a_password_answers_nobody_without_it(tmp_path: Path) -> None:
+    password_file = tmp_path / "data" / "password"
+    engine = ValkeyEngine(tmp_path / "data", tmp_path / "log", free_port(), durable=False, password_file=password_file)
+    with running(engine):
+        with redis.Redis.from_url(engine.url) as client:
+            assert client.ping()
+        for url in (engine.address, url_of(engine.port, "another")):
+            with redis.Redis.from_url(url) as client, pytest.raises(redis.AuthenticationError):
+                client.ping()
+    assert len(password_file.read_text()) >= 43
+    for file in (password_file, tmp_path / "data" / "valkey.conf"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
 def test_s3_keeps_its_data_and_keys_even_over_a_kill(tmp_path: Path) -> None:
     def engine() -> S3Engine:
         return S3Engine(tmp_path / "data", tmp_path / "log", free_port())
@@ -115,6 +132,41 @@ def test_s3_refuses_strangers_and_does_not_create_buckets_by_itself(s3: S3Settin
         assert not store.exists()
         with pytest.raises(Exception, match="NoSuchBucket"):
             store.put("a", b"1")
+
+
+def test_the_parts_of_s3_answer_each_other_only(s3_engine: S3Engine, s3: S3Settings) -> None:
+    assert s3_engine.process is not None
+    command = Path(f"/proc/{s3_engine.process.identity.pid}/cmdline").read_text().split("\0")
+    master, volume, filer = (
+        next(word.partition("=")[2] for word in command if word.startswith(f"-{part}.port="))
+        for part in ("master", "volume", "filer")
+    )
+    with store_of(s3) as store:
+        store.put("pointer", b"1")
+        for method, url in (
+            ("GET", f"http://127.0.0.1:{filer}/buckets/{s3.s3_bucket}/pointer"),
+            ("PUT", f"http://127.0.0.1:{filer}/buckets/{s3.s3_bucket}/pointer"),
+            ("GET", f"http://127.0.0.1:{master}/dir/assign"),
+            ("GET", f"http://127.0.0.1:{master}/col/delete?collection={s3.s3_bucket}"),
+            ("PUT", f"http://127.0.0.1:{volume}/1,0a1b2c3d4e"),
+            ("GET", f"http://127.0.0.1:{volume}/1,0a1b2c3d4e"),
+        ):
+            assert httpx.request(method, url, content=b"2").status_code in (401, 404, 405), url
+        assert store.get("pointer") == b"1"
+
+
+@pytest.mark.parametrize("part", ["master", "volume", "filer", "s3"])
+def test_a_part_of_s3_refuses_grpc_without_its_own_certificate(s3_engine: S3Engine, part: str) -> None:
+    port = json.loads((s3_engine.folder / "grpc-ports.json").read_text())[part]
+    trusted = grpc.ssl_channel_credentials((s3_engine.folder / "weed.pem").read_bytes())
+    as_localhost = [("grpc.ssl_target_name_override", "localhost")]
+    for channel in (
+        grpc.insecure_channel(f"127.0.0.1:{port}"),
+        grpc.secure_channel(f"127.0.0.1:{port}", trusted, as_localhost),
+    ):
+        with channel, pytest.raises(grpc.RpcError) as refused:
+            channel.unary_unary("/no.Such/Call", bytes)(b"", timeout=20)
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE  # who is let in gets UNIMPLEMENTED
 
 
 def test_s3_honours_conditional_writes(s3: S3Settings) -> None:

@@ -62,8 +62,10 @@ def read_until(process: subprocess.Popen[str], text: str) -> str:
 
 @pytest.mark.timeout(600)
 def test_up_loads_trains_and_is_safe_to_call_again(machine: Machine, purchases: Path) -> None:
-    code, output = machine.run("up", "--csv", str(purchases))
+    with machine.watched() as commands:
+        code, output = machine.run("up", "--csv", str(purchases))
     assert code == 0, output
+    assert_secrets_are_kept(machine, commands, output)
     summary = get_json(f"{machine.page}/v1/stats/summary")
     assert (summary["events"], summary["dead_letters"], summary["lag"]) == (399, 1, 0)
     assert summary["model_version"] is not None
@@ -95,6 +97,22 @@ def test_up_loads_trains_and_is_safe_to_call_again(machine: Machine, purchases: 
     assert code == 0, output
     assert get_json(f"{machine.page}/v1/stats/summary")["events"] == 798
     assert machine.run("down")[0] == 0
+
+
+def assert_secrets_are_kept(machine: Machine, commands: set[str], output: str) -> None:
+    """No other user of the machine learns what opens an engine: from arguments, files, logs or the terminal."""
+    parts = ("services.gateway", "services.producer", "-m spark", "org.apache.spark", "kafka.Kafka", "weed")
+    assert [part for part in parts if part not in " ".join(commands)] == [], "all were seen"
+    secrets = machine.secrets()
+    assert len(secrets) == 6
+    logs = {path.name: path.read_text(errors="replace") for path in (machine.folder / "logs").iterdir()}
+    for secret in secrets:
+        assert [command for command in commands if secret in command] == []
+        assert [name for name, text in logs.items() if secret in text] == []
+        assert secret not in output
+    assert stat.S_IMODE(machine.folder.stat().st_mode) == 0o700
+    files = [path for path in machine.folder.rglob("*") if not path.is_symlink()]
+    assert [str(path) for path in files if stat.S_IMODE(path.lstat().st_mode) & 0o077] == []
 
 
 def assert_watched(machine: Machine, output: str) -> None:
@@ -250,7 +268,8 @@ def test_engines_of_the_users_own_are_not_started(tmp_path: Path) -> None:
     assert [engine.name for engine in stack.engines] == ["valkey"]
     assert stack.environment["TILLSTREAM_KAFKA_BOOTSTRAP"] == "broker:9092"
     assert stack.environment["TILLSTREAM_S3_ACCESS_KEY"] == "mine"
-    assert stack.environment["TILLSTREAM_REDIS_URL"] == "redis://127.0.0.1:6379/0"
+    password = Layout(tmp_path).redis_password.read_text()
+    assert stack.environment["TILLSTREAM_REDIS_URL"] == f"redis://:{password}@127.0.0.1:6379/0"
 
 
 def test_a_reused_pid_is_neither_taken_for_ours_nor_killed(tmp_path: Path) -> None:

@@ -1,13 +1,23 @@
 """A machine's environment for one stack of its own. What runs there is found by the state folder in its environment."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from local.layout import REPOSITORY
 from local.settings import free_port_settings
+
+_BETWEEN_LOOKS_S = 0.2
+
+
+def _environment(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/environ").read_text().split("\0")
 
 
 class Machine:
@@ -62,6 +72,35 @@ class Machine:
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue
         return found
+
+    @contextmanager
+    def watched(self) -> Iterator[set[str]]:
+        """The command lines of the stack's processes that were seen while the block ran."""
+        seen: set[str] = set()
+        ended = threading.Event()
+
+        def look() -> None:
+            while not ended.wait(_BETWEEN_LOOKS_S):
+                seen.update(self.pids().values())
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        try:
+            yield seen
+        finally:
+            ended.set()
+            looking.join()
+
+    def secrets(self) -> set[str]:
+        """What opens the stack's engines: what they were given, and what they keep in their folders."""
+        keys = json.loads((self.folder / "s3" / "identities.json").read_text())["identities"][0]["credentials"]
+        given = {
+            value
+            for pid in self.pids()
+            for name, _, value in (line.partition("=") for line in _environment(pid))
+            if name.startswith("WEED_JWT_")
+        }
+        return {(self.folder / "redis" / "password").read_text(), keys[0]["secretKey"], *given}
 
     def kill_everything(self) -> None:
         for pid in self.pids():

@@ -14,3 +14,10 @@ it("quotes what needs it and keeps ids and money as they are", () => {
 it("of no rows is its header", () => {
   expect(toCsv(["id"], [])).toBe("id\r\n");
 });
+
+it.each(['=HYPERLINK("http://evil.example")', "+1+cmd", "-2+3", "@SUM(A1)", "\tx", "\rx", "-"])(
+  "hands %j to a spreadsheet as text",
+  (name) => {
+    expect(toCsv(["name"], [[name]]).replaceAll('"', "").split("\r\n")[1]?.startsWith("'") ?? false).toBe(true);
+  },
+);

@@ -1,8 +1,13 @@
-/** Tables as CSV (RFC 4180): exact values, for machines; nothing is rounded or made readable. */
+/** Tables as CSV (RFC 4180): exact values; nothing is rounded or made readable. */
 export type CsvCell = string | number | null;
 
+const NUMBER = /^-?\d+(\.\d+)?$/;
+
+/** A spreadsheet would compute what begins so; an apostrophe makes it text. Names come from outside, numbers do not. */
+const asText = (text: string): string => (/^[=+\-@\t\r]/.test(text) && !NUMBER.test(text) ? `'${text}` : text);
+
 const cell = (value: CsvCell): string => {
-  const text = value === null ? "" : String(value);
+  const text = asText(value === null ? "" : String(value));
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 };
 
