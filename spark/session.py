@@ -29,6 +29,7 @@ def spark_session(settings: JobSettings) -> Iterator[SparkSession]:
         make_folders(settings)
         _prepare_environment()
     spark = _session(conf)
+    _give(spark, s3a_keys(settings))
     try:
         spark.sparkContext.setLogLevel("ERROR")
         yield spark
@@ -54,7 +55,7 @@ def session_conf(settings: JobSettings) -> Conf:
 
 
 def s3a_conf(settings: S3Settings) -> Conf:
-    """The S3A connector's settings; without an endpoint and keys those of AWS apply."""
+    """The S3A connector's settings but its keys; without an endpoint those of AWS apply."""
     conf = {"spark.hadoop.fs.s3a.endpoint.region": settings.aws_region}
     if settings.s3_endpoint:
         conf |= {
@@ -62,13 +63,18 @@ def s3a_conf(settings: S3Settings) -> Conf:
             "spark.hadoop.fs.s3a.path.style.access": "true",
             "spark.hadoop.fs.s3a.connection.ssl.enabled": str(settings.s3_endpoint.startswith("https")).lower(),
         }
-    if settings.s3_access_key and settings.s3_secret_key:
-        conf |= {
-            "spark.hadoop.fs.s3a.aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
-            "spark.hadoop.fs.s3a.access.key": settings.s3_access_key,
-            "spark.hadoop.fs.s3a.secret.key": settings.s3_secret_key.get_secret_value(),
-        }
     return conf
+
+
+def s3a_keys(settings: S3Settings) -> Conf:
+    """The connector's keys as Hadoop names them; none where AWS's own credentials apply."""
+    if not (settings.s3_access_key and settings.s3_secret_key):
+        return {}
+    return {
+        "fs.s3a.aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
+        "fs.s3a.access.key": settings.s3_access_key,
+        "fs.s3a.secret.key": settings.s3_secret_key.get_secret_value(),
+    }
 
 
 def local_conf(settings: JobSettings) -> Conf:
@@ -124,6 +130,13 @@ def _session(conf: Conf) -> SparkSession:
     for key, value in conf.items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
+
+
+def _give(spark: SparkSession, keys: Conf) -> None:
+    """Hadoop gets them once it runs: what is set before is an argument of the JVM, which every user can read."""
+    hadoop: Any = spark.sparkContext._jsc.hadoopConfiguration()
+    for name, value in keys.items():
+        hadoop.set(name, value)
 
 
 def _prepare_environment() -> None:

@@ -208,6 +208,12 @@ def test_a_key_expires(tmp_path: Path) -> None:
     assert KeyRing(write_keys(path, entry(Role.VIEWER, expires="2999-01-01T00:00:00Z"))).find(key) is not None
 
 
+def test_a_key_brings_its_own_limit(tmp_path: Path) -> None:
+    ring = KeyRing(write_keys(tmp_path / "keys.json", entry(Role.RECOMMEND, requests_per_minute=5), entry(Role.VIEWER)))
+    found = [ring.find(KEYS[role][0]) for role in (Role.RECOMMEND, Role.VIEWER)]
+    assert [each and each.requests_per_minute for each in found] == [5, None]
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -217,6 +223,7 @@ def test_a_key_expires(tmp_path: Path) -> None:
         json.dumps({"keys": [{"name": "a", "role": "owner", "sha256": "0" * 64}]}),
         json.dumps({"keys": [{"name": "a", "role": "admin", "sha256": "till_a-key-and-no-hash"}]}),
         json.dumps({"keys": [{"name": "a", "role": "admin", "sha256": "0" * 64, "expires": "2030-01-01T00:00:00"}]}),
+        json.dumps({"keys": [{"name": "a", "role": "admin", "sha256": "0" * 64, "requests_per_minute": 0}]}),
         json.dumps({"keys": [{"name": "a", "role": "admin", "sha256": "0" * 64}] * 2}),
     ],
 )

@@ -25,12 +25,16 @@ class BadKeys(Exception):
 
 
 class ApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An entry of the file. `sha256` is hexadecimal; from `expires` (RFC 3339) on, the key is invalid."""
+    """An entry of the file. `sha256` is hexadecimal; from `expires` (RFC 3339) on, the key is invalid.
+
+    `requests_per_minute` holds for this key in the place of TILLSTREAM_REQUESTS_PER_MINUTE.
+    """
 
     name: str
     role: Role
     sha256: str
     expires: datetime | None = None
+    requests_per_minute: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= 64 or not self.name.isprintable():
@@ -39,6 +43,8 @@ class ApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("sha256 must be 64 hexadecimal digits in lower case")
         if self.expires is not None and self.expires.tzinfo is None:
             raise ValueError("expires needs a time zone")
+        if self.requests_per_minute is not None and self.requests_per_minute < 1:
+            raise ValueError("requests_per_minute must be at least 1")
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -130,4 +136,4 @@ class KeyRing:
         if entry is None or (entry.expires is not None and entry.expires.timestamp() <= time.time()):
             return None
         GATEWAY_KEY_USED.labels(entry.name).set_to_current_time()
-        return Principal(entry.name, entry.role)
+        return Principal(entry.name, entry.role, requests_per_minute=entry.requests_per_minute)

@@ -28,6 +28,7 @@ _KEPT_S = 2 * _WINDOW_S
 
 @dataclass(slots=True)
 class _Count:
+    limit: int
     own: int = 0
     reported: int = 0
     elsewhere: int = 0
@@ -37,7 +38,7 @@ class RequestRates:
     """Counts the requests of each owner in a minute of the clock. The oldest of 10,000 owners is forgotten."""
 
     def __init__(self, per_minute: int | None, clock: Callable[[], float] = time.time) -> None:
-        """`per_minute`: None counts and limits nothing."""
+        """`per_minute`: of who has no limit of their own; None limits them not at all."""
         self._per_minute = per_minute
         self._clock = clock
         self._window = 0
@@ -46,25 +47,28 @@ class RequestRates:
     def admit(self, scope: Scope, principal: Principal | None) -> None:
         """Count a request: of a key or person, or of an address where nobody says who asks. Raises Problem 429."""
         kind, name = _owner(scope, principal)
-        wait_s = self.spend(f"{kind} {name}")
+        own = None if principal is None else principal.requests_per_minute
+        wait_s = self.spend(f"{kind} {name}", own)
         if wait_s is not None:
             GATEWAY_RATE_LIMITED.labels(kind).inc()
-            detail = f"this {kind} has made {self._per_minute:,} requests within a minute"
+            detail = f"this {kind} has made {own or self._per_minute:,} requests within a minute"
             raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, {"Retry-After": str(wait_s)})
 
-    def spend(self, owner: str) -> int | None:
-        """Count one request; None, or whole seconds to wait where the owner has none left."""
-        if self._per_minute is None:
+    def spend(self, owner: str, own_limit: int | None = None) -> int | None:
+        """Count one request; None, or whole seconds to wait where the owner has none left of its own limit."""
+        limit = own_limit or self._per_minute
+        if limit is None:
             return None
-        count = self._count(owner)
-        if count.own + count.elsewhere >= self._per_minute:
+        count = self._count(owner, limit)
+        if count.own + count.elsewhere >= limit:
             return int((self._window + 1) * _WINDOW_S - self._clock()) + 1
         count.own += 1
         return None
 
-    def _count(self, owner: str) -> _Count:
+    def _count(self, owner: str, limit: int) -> _Count:
         self._begin_window()
-        count = self._counts.pop(owner, None) or _Count()
+        count = self._counts.pop(owner, None) or _Count(limit)
+        count.limit = limit  # a key's may change while it is used
         self._counts[owner] = count
         while len(self._counts) > _MAX_OWNERS:
             self._counts.popitem(last=False)
@@ -78,11 +82,12 @@ class RequestRates:
 
     async def share(self, redis: RedisClient) -> None:
         """Add what was counted here to what all replicas counted, and learn the sum. Raises RedisError."""
-        if self._per_minute is None:
-            return
         self._begin_window()
-        least = self._per_minute * _WORTH_REPORTING
-        due = {owner: (count, count.own) for owner, count in self._counts.items() if count.own >= least}
+        due = {
+            owner: (count, count.own)
+            for owner, count in self._counts.items()
+            if count.own >= count.limit * _WORTH_REPORTING
+        }
         if not due:
             return
         pipeline = redis.pipeline(transaction=False)

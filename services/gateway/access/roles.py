@@ -50,11 +50,15 @@ ALLOWED: Mapping[Access, frozenset[Role]] = {
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: a key by its name, or a person, who has an id at the provider too; and the role."""
+    """Who asks: a key by its name, or a person, who has an id at the provider too; and the role.
+
+    `requests_per_minute`: the key's own limit; None for that of the settings.
+    """
 
     name: str
     role: Role
     subject: str = ""
+    requests_per_minute: int | None = None
 
     def __str__(self) -> str:
         """As the audit log and the models' pointer name it. A person may choose the name, and not the id."""

@@ -64,6 +64,19 @@ def test_a_key_is_counted_wherever_it_comes_from_and_an_address_without_one(cloc
     assert (by_key(), by_address()) == (1, 1)
 
 
+@pytest.mark.parametrize("default", [3, None])
+def test_a_key_may_have_a_limit_of_its_own(clock: Clock, default: int | None) -> None:
+    rates = RequestRates(default, clock)
+    fast, slow = (Principal(name, Role.RECOMMEND, requests_per_minute=own) for name, own in (("fast", 5), ("slow", 1)))
+    for principal, own in ((fast, 5), (slow, 1)):
+        for _ in range(own):
+            rates.admit(scope("192.0.2.1"), principal)
+        with pytest.raises(Problem, match=f"made {own} requests") as refused:
+            rates.admit(scope("192.0.2.1"), principal)
+        assert refused.value.status_code == 429
+    assert [rates.spend("another") for _ in range(4)] == [None, None, None, default and 45]
+
+
 def test_so_many_owners_are_remembered(clock: Clock) -> None:
     rates = RequestRates(1, clock)
     assert rates.spend("first") is None
