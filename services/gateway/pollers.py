@@ -125,8 +125,8 @@ def _stream_hub(settings: GatewaySettings, ticker: TickerPoller) -> StreamHub:
 def schedule(settings: GatewaySettings, clients: Clients, pollers: Pollers) -> list[tuple[Action, float]]:
     """Background task → its interval in seconds."""
     canaries = [(pollers.canary.send, settings.canary_seconds)] if settings.canary_seconds else []
-    shares = settings.rates_shared and settings.requests_per_minute is not None
-    shared = [(clients.shared_rates.refresh, _SHARE_SECONDS)] if shares else []
+    limits = settings.requests_per_minute is not None or settings.api_keys_file is not None
+    shared = [(clients.shared_rates.refresh, _SHARE_SECONDS)] if settings.rates_shared and limits else []
     direct = [(clients.direct.connect, _RECONNECT_SECONDS)] if clients.direct is not None else []
     return [
         *canaries,

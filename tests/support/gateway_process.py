@@ -31,8 +31,8 @@ def environment(**settings: str | float) -> dict[str, str]:
 
 @contextmanager
 def gateway_process(log: Path, trust: ssl.SSLContext | None = None, /, **settings: str | float) -> Iterator[int]:
-    """Run a gateway that answers; gives its port. `trust`: it speaks HTTPS."""
-    port = free_port()
+    """Run a gateway that answers; gives its port, the one of `gateway_port` where given. `trust`: it speaks HTTPS."""
+    port = int(settings.pop("gateway_port", None) or free_port())
     command = [sys.executable, "-m", "services.gateway"]
     with log.open("wb") as output:
         process = subprocess.Popen(
