@@ -40,18 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     attempts = {name: attempt for name, attempt in ATTEMPTS.items() if options.only in name}
     floods = [name for name in FLOODS if options.only in name]
     with running_shop() as shop:
-        outcomes = {name: _tried(attempt, shop) for name, attempt in attempts.items()}
-        print(table([("attempt", "held"), *((name, "yes" if each.held else "NO") for name, each in outcomes.items())]))
-        print("\n".join(f"  {name}: {each.what}" for name, each in outcomes.items()))
+        outcomes = {name: _tried(name, attempt, shop) for name, attempt in attempts.items()}
         lost = _floods(shop, floods, options.rate, options.seconds) if floods else 0
     return 0 if all(each.held for each in outcomes.values()) and not lost else 1
 
 
-def _tried(attempt: Attempt, shop: Shop) -> Outcome:
+def _tried(name: str, attempt: Attempt, shop: Shop) -> Outcome:
+    """Make an attempt and print what it led to."""
     try:
-        return attempt(shop)
+        outcome = attempt(shop)
     except Exception as error:  # what was not performed was not held
-        return Outcome(False, f"{type(error).__name__}: {error}")
+        outcome = Outcome(False, f"{type(error).__name__}: {error}")
+    print(f"{'held    ' if outcome.held else 'NOT HELD'}  {name}: {outcome.what}", flush=True)
+    return outcome
 
 
 def _floods(shop: Shop, names: Sequence[str], rate: float, seconds: float) -> int:

@@ -102,8 +102,8 @@ def cors(shop: Shop) -> Outcome:
 
 
 def compression(shop: Shop) -> Outcome:
-    """Bodies that unpack to gigabytes, in layers, or by another method."""
-    zeros = gzip.compress(bytes(1_000 * _MIB), 9, mtime=0)
+    """Bodies that unpack to fifty times what is allowed, in layers, or by another method."""
+    zeros = gzip.compress(bytes(200 * _MIB), mtime=0)
     bodies = {"gzip": zeros, "gzip, gzip": gzip.compress(zeros), "deflate": zlib.compress(bytes(_MIB)), "br": b"\x0b"}
     found = [_events(shop, body, **{"Content-Encoding": kind}) for kind, body in bodies.items()]
     found.append(_events(shop, gzip.compress(b"{}") * 1_000, **{"Content-Encoding": "gzip"}))
@@ -134,11 +134,11 @@ def oversized(shop: Shop) -> Outcome:
 def cardinality(shop: Shop) -> Outcome:
     """A series for each route, method or status that a client makes up fills the memory of whoever keeps metrics."""
     before = _series(shop)
-    for number in range(500):
+    for number in range(200):
         exchange(shop.port, request("GET", f"/made/up/{number}"))
         exchange(shop.port, request(f"VERB{number}", f"/v1/{number}"))
     more = _series(shop) - before
-    return Outcome(more < 100, f"1,000 made up routes and methods: {more} more series")
+    return Outcome(more < 100, f"400 made up routes and methods: {more} more series")
 
 
 def log_forging(shop: Shop) -> Outcome:

@@ -1,23 +1,28 @@
 """Attempts past the gateway, as another user or a web page of the machine: engines, gRPC, telemetry, files."""
 
+import asyncio
 import json
 import os
 import stat
 import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
 import redis
+from aiokafka import AIOKafkaProducer
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from bench.attack.outcome import Attempts, Outcome
-from bench.attack.shop import Shop, connect, exchange, request, statuses
+from bench.attack.shop import PATIENCE_S, Shop, connect, exchange, request, statuses
 from bench.processes import Tree
 from local.ports import LOOPBACK
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
 from proto.tillstream.recommender.v1 import recommender_pb2_grpc
-from services.gateway.access.roles import Role
+from services.common.kafka import client_options
 
 _MIB = 1024 * 1024
 _FORM = b"SET tillstream:live forged\r\nFLUSHALL\r\n"
@@ -81,6 +86,7 @@ def grpc_port(shop: Shop) -> Outcome:
     """Reflection, a message of 64 MiB, names beyond their limit, and more calls than there are places."""
     with grpc.insecure_channel(f"{LOOPBACK}:{shop.stack.settings.recommender_port}") as channel:
         stub = recommender_pb2_grpc.RecommenderStub(channel)
+        usual = _ask(stub)
         asked = reflection_pb2.ServerReflectionRequest(list_services="")
         listed = _code(
             lambda: next(reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([asked])))
@@ -88,10 +94,15 @@ def grpc_port(shop: Shop) -> Outcome:
         large = _code(lambda: stub.Recommend(pb.RecommendRequest(user_id="x" * 64 * _MIB, k=3), timeout=30))
         many = _code(lambda: stub.Recommend(pb.RecommendRequest(user_id="x", k=2**31 - 1), timeout=30))
         calls = [stub.Recommend.future(pb.RecommendRequest(user_id="x", k=3), timeout=30) for _ in range(3_000)]
-        answered = sum(call.exception() is None for call in calls)
-        healthy = _code(lambda: stub.Recommend(pb.RecommendRequest(user_id="x", k=3), timeout=30)) == "OK"
-    held = listed == "UNIMPLEMENTED" and large == "RESOURCE_EXHAUSTED" and many == "INVALID_ARGUMENT" and healthy
-    return Outcome(held, f"reflection {listed}, 64 MiB {large}, k of 2^31 {many}; of 3,000 calls {answered} answered")
+        turned_away = sum(call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED for call in calls)
+        after = _ask(stub)
+    held = (listed, large, many, after) == ("UNIMPLEMENTED", "RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", usual)
+    calls_said = f"of 3,000 calls {turned_away} turned away, then {after} as before"
+    return Outcome(held, f"reflection {listed}, 64 MiB {large}, k of 2^31 {many}; {calls_said}")
+
+
+def _ask(stub: Any) -> str:
+    return _code(lambda: stub.Recommend(pb.RecommendRequest(user_id="x", k=3), timeout=30))
 
 
 def _code(call: object) -> str:
@@ -132,21 +143,24 @@ def secrets_at_rest(shop: Shop) -> Outcome:
 
 def dead_letters(shop: Shop) -> Outcome:
     """A payload that would clear the operator's screen and retitle the terminal."""
-    control = "\x1b[2J\x1b]0;owned\x07\x9b31m"
-    body = json.dumps([{"order_id": "1", "product_id": control, "price": "1"}, _good()], ensure_ascii=False)
-    httpx.post(f"{shop.page}/v1/events", content=body.encode(), timeout=60,
-               headers={"Content-Type": "application/json", **shop.bearer(Role.SENDER)})  # fmt: skip
+    asyncio.run(_send(shop, b'{"order_id": "\x1b[2J\x1b]0;owned\x07\xc2\x9b31m"}'))
+    deadline = time.monotonic() + PATIENCE_S
+    while not (printed := _listed(shop)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    obeyed = [each for each in printed if not each.isprintable() and each not in "\n\t"]
+    return Outcome(bool(printed) and not obeyed, f"{len(printed.splitlines())} lines, {len(obeyed)} control characters")
+
+
+async def _send(shop: Shop, payload: bytes) -> None:
+    settings = shop.stack.settings
+    async with AIOKafkaProducer(**client_options(settings)) as producer:
+        await producer.send_and_wait(settings.purchases_topic, payload)
+
+
+def _listed(shop: Shop) -> str:
+    command = [sys.executable, "-m", "services.deadletters", "list"]
     environment = {**os.environ, **shop.stack.environment}
-    sent = subprocess.run(
-        [*shop.stack.service("gateway").program.argv[:2], "services.deadletters", "list"],
-        env=environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    obeyed = [each for each in sent.stdout if not each.isprintable() and each not in "\n\t"]
-    return Outcome(not obeyed, f"{len(sent.stdout.splitlines())} lines without a control character")
-
-
-def _good() -> dict[str, str]:
-    return {"event_time": "2020-04-24T11:50:39Z", "order_id": "2", "product_id": "2", "price": "1.00", "event_id": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 INNER_ATTEMPTS: Attempts = {

@@ -79,11 +79,11 @@ def timing(shop: Shop) -> Outcome:
     key = shop.keys[Role.ADMIN]
     near, far = f"{key[:-1]}~", "~" * len(key)
     seconds: dict[str, list[float]] = {near: [], far: []}
-    for _ in range(_TIMED_KEYS):
-        for guess, taken in seconds.items():
+    for number in range(_TIMED_KEYS):
+        for guess in (near, far) if number % 2 else (far, near):
             began = time.perf_counter_ns()
             ring.find(guess)
-            taken.append(time.perf_counter_ns() - began)
+            seconds[guess].append(time.perf_counter_ns() - began)
     close, away = (statistics.median(each) for each in seconds.values())
     return Outcome(abs(close / away - 1) < _NOISE, f"medians {close:.0f} and {away:.0f} ns: looked up by hash")
 
