@@ -3,7 +3,7 @@
 Three gateways answer the same request in turns: open, with an API key, with a session. /v1/config is their cheapest
 route, so that the check is the largest part that it can be. For each: CPU of the gateway for one request and requests
 a second of its CPU, the median of the rounds; and what the check adds, the median over the rounds of its CPU against
-that of the open gateway in the same round. Rounds go forth and back, so that a machine that becomes slower favours none.
+that of the open gateway in the same round. Rounds go forth and back, so that a machine that gets slower favours none.
 The kernel counts CPU in hundredths of a second: longer rounds make that finer.
 """
 

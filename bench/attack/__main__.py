@@ -59,6 +59,7 @@ def _floods(shop: Shop, names: Sequence[str], rate: float, seconds: float) -> in
     """Print what each costs the honest client; returns how many answers it lost."""
     rows: list[tuple[str, ...]] = [("flood", "made", "honest", "lost", "p50 ms", "p99 ms")]
     lost = 0
+    print(f"\n{rate:.0f} honest requests a second for {seconds:.0f} s next to each flood, on {machine()}")
     context = multiprocessing.get_context("spawn")
     for name in _with_quiet_times(names):
         with ProcessPoolExecutor(1, context) as pool:
@@ -68,8 +69,8 @@ def _floods(shop: Shop, names: Sequence[str], rate: float, seconds: float) -> in
             answers = run_open(shop.port, [_honest(shop)], _CONNECTIONS, rate, seconds)
             lost += _lost(answers)
             rows.append((name, f"{made.result():,}" if made else "", *_row(answers)))
-    print(f"\n{rate:.0f} honest requests a second for {seconds:.0f} s next to each flood, on {machine()}")
-    print(table(rows))
+            print(f"  {'  '.join(rows[-1])}", flush=True)
+    print(f"\n{table(rows)}")
     return lost
 
 
