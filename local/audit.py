@@ -40,12 +40,18 @@ class Verdict:
 
 
 def main() -> int:
-    """Print a line for each source; returns the exit status."""
-    verdicts = [*python_verdicts(), npm_verdict(), java_verdict()]
-    for verdict in verdicts:
-        print(verdict)
-        print("".join(f"    {line}\n" for line in verdict.vulnerable), end="")
+    """Print a line for each source as it has answered; returns the exit status."""
+    verdicts = []
+    for verdict in _verdicts():
+        verdicts.append(verdict)
+        print(verdict, *(f"    {line}" for line in verdict.vulnerable), sep="\n", flush=True)
     return status(verdicts)
+
+
+def _verdicts() -> Iterator[Verdict]:
+    yield from python_verdicts()
+    yield npm_verdict()
+    yield java_verdict()
 
 
 def status(verdicts: Sequence[Verdict]) -> int:
