@@ -19,6 +19,8 @@ from local.images.packages import found_packages
 from local.layout import JARS, REPOSITORY, STATE
 
 _PIP_AUDIT = STATE / "audit" / "bin" / "pip-audit"
+# The images' locks have the versions of development (tests/integration/test_locks.py).
+_LOCKS = ("development", "infra", "audit")
 _OSV = "https://api.osv.dev/v1/querybatch"
 _TIMEOUT_S = 60
 
@@ -62,8 +64,8 @@ def status(verdicts: Sequence[Verdict]) -> int:
 
 
 def python_verdicts() -> Iterator[Verdict]:
-    """Of each lock."""
-    for lock in sorted((REPOSITORY / "requirements").glob("*.lock")):
+    """Of the locks that have all others in them."""
+    for lock in (REPOSITORY / "requirements" / f"{name}.lock" for name in _LOCKS):
         command = [str(_PIP_AUDIT), "-r", str(lock), "--disable-pip", "--require-hashes", "-f", "json", "-s", "pypi"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         yield read_pip_audit(lock.name, done.stdout, done.stderr)
