@@ -1,7 +1,7 @@
 """`python -m services.producer FILE ...`: sends purchase files to Kafka.
 
 `… inspect FILE` finds out how a file is read, `… join` makes one file of orders and their lines, `… convert FILE OUT`
-writes a file's rows in the seed layout, `… products FILE` writes the shop's catalogue.
+writes a file's rows in the seed layout, `… changes` follows a database, `… products FILE` writes the shop's catalogue.
 
 Exit status: 0 all rows acknowledged, 1 Kafka failed, 2 a mistake in file, options or settings,
 3 stopped at a limit on dead letters (TILLSTREAM_DEAD_LETTERS_HALT),
@@ -21,7 +21,7 @@ import msgspec
 from services.common.dlq_limits import TooManyInvalidRecords
 from services.common.entrypoint import run_service
 from services.common.telemetry import Health, PortInUse, TelemetryServer
-from services.producer import convert_command, inspect_command, join_command, products_command
+from services.producer import changes_command, convert_command, inspect_command, join_command, products_command
 from services.producer.checkpoint import BadCheckpoint
 from services.producer.command import Command, parse_command
 from services.producer.kafka import KafkaUnavailable, TopicMissing
@@ -39,6 +39,7 @@ def main() -> int:
     commands = {
         "inspect": inspect_command.main,
         "join": join_command.main,
+        "changes": changes_command.main,
         "convert": convert_command.main,
         "products": products_command.main,
     }

@@ -1,0 +1,1 @@
+"""Changes of a table of order lines, as Debezium records them, as events of topic `purchases`."""
