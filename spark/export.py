@@ -10,6 +10,7 @@ from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pydantic import ValidationError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.functions import regexp_replace
 
 from services.common.model_registry import folder_of, published_versions, read_pointer
 from services.common.object_store import ObjectStore
@@ -22,6 +23,7 @@ from spark.settings import JobSettings
 
 EXPORTS = "reports/recommendations/"
 MAX_K = 100
+_FORMULA = r"^([=+\-@\t\r\n])"
 DESCRIPTION = """\
 Write the recommendations of all customers of a model below reports/recommendations/<version>/ in the bucket.
 
@@ -79,9 +81,18 @@ def _parquet(rows: DataFrame, url: str) -> None:
     rows.write.mode("overwrite").parquet(url)
 
 
+def for_spreadsheets(rows: DataFrame) -> DataFrame:
+    """The rows with an apostrophe before each text that a spreadsheet would run as a formula.
+
+    Names come from whoever wrote them into the shop, ids from whoever ordered: an e-mail address may begin with `=`.
+    """
+    texts = [name for name, kind in COLUMNS if kind == "string"]
+    return rows.withColumns({name: regexp_replace(name, _FORMULA, "'$1") for name in texts})
+
+
 def _csv(rows: DataFrame, url: str) -> None:
     # Quotes are doubled, as RFC 4180 says and spreadsheets expect.
-    rows.write.mode("overwrite").csv(url, header=True, quote='"', escape='"')
+    for_spreadsheets(rows).write.mode("overwrite").csv(url, header=True, quote='"', escape='"')
 
 
 def _jsonl(rows: DataFrame, url: str) -> None:

@@ -83,6 +83,7 @@ def checkerboard() -> list[Line]:
                 event_id=f"till:{row + 1}",
                 brand="acme",
                 category_code="kitchen" if product % 2 else "garden.tools",
+                product_name=f"=SUM({product})",
             ),
         )
         for row, (user, product) in enumerate(pairs)
@@ -436,6 +437,8 @@ def test_the_export_is_what_the_recommender_answers(shop: Shop, version: str) ->
         ]
         assert sorted(found) == expected, kind
         assert {row["model_version"] for row in rows} == {version}
+        formulas = {row["product_name"] for row in rows if "SUM" in (row["product_name"] or "")}
+        assert {name[: name.index("S")] for name in formulas} == {"'=" if kind == "csv" else "="}
 
 
 def test_an_export_of_no_model_says_so(shop: Shop) -> None:
