@@ -20,6 +20,8 @@ class ReasonCode(StrEnum):
     CUSTOMERS_LIKE_YOU = "customers_like_you"
     CATEGORY = "category"
     POPULAR = "popular"
+    # Of a place for products that nobody has bought yet.
+    NEW = "new"
     # Of substitutes.
     SAME_CATEGORY = "same_category"
     LIKE_NAME = "like_name"

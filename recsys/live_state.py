@@ -143,6 +143,11 @@ class LiveState:
         recent: Allowed = self._sold_ms >= now_ms - days * DAY_MS
         return recent
 
+    def never_sold(self) -> Allowed:
+        """A fresh mask [products] of what was never sold."""
+        never: Allowed = self._sold_ms == NEVER_MS
+        return never
+
     def sizes(self) -> Sizes:
         """How much is remembered."""
         histories = self._histories

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recsys.answers import Answer, Pick, Reason, ReasonCode, Related, Strategy
-from recsys.catalogue import Filters
+from recsys.catalogue import Catalogue, Filters
 from recsys.decayed_counts import DAY_MS
+from recsys.exploration import NEAR, NO_EXPLORATION, Exploration, drawn, unsold, with_new
 from recsys.live_state import LiveState
 from recsys.model import Model
 from recsys.purchase_history import History
@@ -84,15 +85,18 @@ class Recommender:
         age_ms: Callable[[int], int | None] = lambda now_ms: 0,
         variety: Variety = NONE,
         rotation: Rotation = NO_ROTATION,
+        exploration: Exploration = NO_EXPLORATION,
     ) -> None:
         """`age_ms` gives the age of `live` at a time of the clock; None: it has the model's training data alone.
 
         `variety`: how different the products of an answer are, where a request does not ask for like ones.
         `rotation`: which of the best products rest for a visit of a customer with purchases.
+        `exploration`: how many of their answers show a product that nobody has bought yet.
         """
         self.model = model
         self._variety = variety
         self._rotation = rotation
+        self._exploration = exploration
         self.live = live
         self._age_ms = age_ms
         self._scorer = model.scorer
@@ -116,7 +120,10 @@ class Recommender:
         rotated = replace(wanted, rotation=self._rotation)
         answers = iter(self._answers([one for one in known if len(one.history)], shared, rotated, now_ms))
         return [
-            next(answers) if len(one.history) else self._unknown_user(one, shared, wanted, filters) for one in known
+            self._explored(one, next(answers), shared, wanted, now_ms)
+            if len(one.history)
+            else self._unknown_user(one, shared, wanted, filters)
+            for one in known
         ]
 
     def forget(self, customer: str) -> None:
@@ -132,7 +139,7 @@ class Recommender:
         twice counts as quantity 2. Products of the basket are shown again only on request.
         """
         shared, passing = self._at_for_baskets(now_ms), self.model.catalogue.allowed(filters)
-        history, unknown = self._basket(product_ids, shared.now_ms)
+        history, unknown = _basket(self.model.catalogue, product_ids, shared.now_ms)
         scorer = self._basket_scorer
         basket = _Known(0, history, scorer.customer(history))
         masked = True if filters.exclude_purchased is None else filters.exclude_purchased
@@ -154,7 +161,7 @@ class Recommender:
         return Related(substitutes or self._popular(shared, wanted), complements)
 
     def _popular(self, shared: SharedScores, wanted: _Wanted) -> tuple[Pick, ...]:
-        history, _ = self._basket((), shared.now_ms)
+        history, _ = _basket(self.model.catalogue, (), shared.now_ms)
         nobody = _Known(0, history, wanted.scorer.customer(history))
         (answer,) = self._answers([nobody], shared, wanted)
         return answer.picks
@@ -253,6 +260,20 @@ class Recommender:
         (answer,) = self._answers([one], shared, replace(wanted, passing=passing, rotation=NO_ROTATION))
         return answer
 
+    def _explored(self, one: _Known, answer: Answer, shared: SharedScores, wanted: _Wanted, now_ms: int) -> Answer:
+        """The answer, in a share of them with a new product in the last place; one with a single place stays."""
+        if wanted.k < 2 or not self._exploration.includes(one.id_, now_ms):
+            return answer
+        new, ids = unsold(self.model.catalogue, self.live), self.model.catalogue.product_ids
+        if new[[pick.product for pick in answer.picks]].any():
+            return answer
+        (near,) = self._best([one], replace(shared, on_sale=new), replace(wanted, k=NEAR))
+        if not len(near.rows):
+            return answer
+        shown = drawn(near, [ids[row] for row in near.rows.tolist()], one.id_, now_ms)
+        (pick,) = self._answer(one.customer, shared, wanted, shown).picks
+        return with_new(answer, pick, wanted.k)
+
     def _best(self, asking: Sequence[_Known], shared: SharedScores, wanted: _Wanted) -> Iterator[Ranked]:
         scorer = wanted.scorer
         masks = [scorer.allowed(one.history, shared, wanted.passing, wanted.mask_bought) for one in asking]
@@ -305,13 +326,14 @@ class Recommender:
             return reason
         return replace(reason, orders=self.live.order_pairs.together(pick.product, reason.product) or None)
 
-    def _basket(self, product_ids: Sequence[str], now_ms: int) -> tuple[History, tuple[str, ...]]:
-        """The known products as a history, and the distinct unknown ids."""
-        found = {id_: self.model.catalogue.row(id_) for id_ in product_ids}
-        unknown = tuple(id_ for id_, row in found.items() if row is None)
-        rows, quantity = np.unique([row for id_ in product_ids if (row := found[id_]) is not None], return_counts=True)
-        event_time_ms = np.full(len(rows), now_ms, np.int64)
-        return History(rows.astype(np.int64), quantity.astype(np.float64), event_time_ms), unknown
+
+def _basket(catalogue: Catalogue, product_ids: Sequence[str], now_ms: int) -> tuple[History, tuple[str, ...]]:
+    """The known products as a history, and the distinct unknown ids."""
+    found = {id_: catalogue.row(id_) for id_ in product_ids}
+    unknown = tuple(id_ for id_, row in found.items() if row is None)
+    rows, quantity = np.unique([row for id_ in product_ids if (row := found[id_]) is not None], return_counts=True)
+    event_time_ms = np.full(len(rows), now_ms, np.int64)
+    return History(rows.astype(np.int64), quantity.astype(np.float64), event_time_ms), unknown
 
 
 def _reasons(explanation: Explanation, rows: Sequence[int], history: History) -> Iterator[Reason]:

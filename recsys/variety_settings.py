@@ -1,7 +1,8 @@
-"""Settings of variety and rotation, the same for recommender and exports. Nothing here reads the environment."""
+"""Settings of variety, rotation and exploration. Nothing here reads the environment."""
 
 from pydantic import BaseModel, Field
 
+from recsys.exploration import Exploration
 from recsys.rotation import Rotation
 from recsys.variety import Variety
 
@@ -23,6 +24,15 @@ class VarietySettings(BaseModel):
     recommendations_rotation: int = Field(default=0, ge=0, le=100)
     # How long a customer's visit lasts: until then the same products rest.
     recommendations_visit_hours: float = Field(default=24.0, ge=0.1, le=8760, allow_inf_nan=False)
+
+    # In this share of the answers to customers with purchases, 0 to 1, the last place shows a product of the shop's
+    # catalogue that nobody has bought yet; the same for a customer's day.
+    recommendations_new_products: float = Field(default=0.0, ge=0, le=1)
+
+    @property
+    def exploration(self) -> Exploration:
+        """As the recommender takes it."""
+        return Exploration(self.recommendations_new_products)
 
     @property
     def rotation(self) -> Rotation:

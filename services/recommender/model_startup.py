@@ -52,7 +52,8 @@ class ModelActivator:
         first = not self._consumers
         consumer = PurchaseConsumer(self._settings, start, applier, model.version)
         self._on_loop(self._start(model, consumer, wait=not first))
-        recommender = Recommender(model, live, consumer.age_ms, self._settings.variety, self._settings.rotation)
+        given = self._settings
+        recommender = Recommender(model, live, consumer.age_ms, given.variety, given.rotation, given.exploration)
         return ServingModel(recommender, clock_ms(), consumer)
 
     def detach_state(self, served: ServingModel) -> None:

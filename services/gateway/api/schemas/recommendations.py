@@ -25,10 +25,10 @@ class ReasonEntry(ResponseModel):
     code: Annotated[
         str,
         Field(
-            description="The largest term of the score: bought_together, customers_like_you, category, bought_before "
-            "or popular; of a substitute: same_category, like_name, same_brand, similar (bought by the same "
-            "customers), like_orders (bought with the same products), like_price or popular. Later versions may add "
-            "codes.",
+            description="The largest term of the score: bought_together, customers_like_you, category, bought_before, "
+            "popular, or new (nobody has bought it yet); of a substitute: same_category, like_name, same_brand, "
+            "similar (bought by the same customers), like_orders (bought with the same products), like_price or "
+            "popular. Later versions may add codes.",
             examples=["bought_together"],
         ),
     ]

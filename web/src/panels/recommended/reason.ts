@@ -12,6 +12,7 @@ const STRATEGY: Record<Strategy, string> = {
 /** Reasons that no other product carries. */
 const REASON: Record<string, string> = {
   popular: "Popular this week",
+  new: "New in the shop",
   customers_like_you: "Bought by customers like this one",
   bought_before: "Bought before, and likely to be due again",
   category: "From a category that goes with what was bought",
