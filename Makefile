@@ -10,7 +10,7 @@ JARS    := $(STATE)/jars/kafka/.complete $(STATE)/jars/spark/.complete
 CLASSES := $(STATE)/classes/kafka.jsa
 PAGE    := web/dist/index.html
 
-CHECKED  := recsys services spark infra local bench docs tests
+CHECKED  := recsys services spark infra local bench docs tests clients/openapi.py
 # Processes that run the tests. Those on engines wait for half of their time, so three keep two cores busy.
 WORKERS  ?= 3
 # Schemathesis gives all operations of a test one id, and a worker runs each id once: these run without workers.
@@ -26,7 +26,7 @@ MAPPING_FLAG = $(if $(MAPPING),--mapping '$(MAPPING)')
 ifeq ($(filter installed tested,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
-.PHONY: help setup installed prerequisites browser jars proto web demo up inspect join down status replay train evaluate reconcile rebuild grow verify test tested tested-on-workers tested-alone fuzz lint faults bench soak alarms metrics monitoring prometheus lock notices audit aws-package aws-synth aws-deploy aws-destroy images imagelock compose-env compose-up compose-down compose-test k8s-test k8s-pin cluster cluster-down cluster-test
+.PHONY: help setup installed prerequisites browser jars proto web clients demo up inspect join down status replay train evaluate reconcile rebuild grow verify test tested tested-on-workers tested-alone fuzz lint faults bench soak alarms metrics monitoring prometheus lock notices audit aws-package aws-synth aws-deploy aws-destroy images imagelock compose-env compose-up compose-down compose-test k8s-test k8s-pin cluster cluster-down cluster-test
 
 help:
 	@echo "Tillstream on one machine:"
@@ -260,6 +260,9 @@ $(PAGE): web/node_modules/.complete $(shell find web -path web/node_modules -pru
 web/node_modules/.complete: web/package-lock.json
 	cd web && npm ci --no-audit --no-fund
 	@touch $@
+
+clients: $(VENV)/.complete web/node_modules/.complete ## generate the Python and the TypeScript client of the REST API, in .tillstream/clients
+	@PYTHON=$(CURDIR)/$(PYTHON) clients/generate.sh $(STATE)/clients
 
 browser: $(VENV)/.complete
 	@$(PYTHON) -m local.browser

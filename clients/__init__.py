@@ -1,0 +1,1 @@
+"""Typed clients of the REST API, generated from its OpenAPI document."""
