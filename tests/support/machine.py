@@ -3,11 +3,12 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from local.layout import REPOSITORY
@@ -17,7 +18,10 @@ _BETWEEN_LOOKS_S = 0.2
 
 
 def _environment(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/environ").read_text().split("\0")
+    try:
+        return Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
+    except OSError:  # it has ended
+        return []
 
 
 class Machine:
@@ -101,6 +105,17 @@ class Machine:
             if name.startswith("WEED_JWT_")
         }
         return {(self.folder / "redis" / "password").read_text(), keys[0]["secretKey"], *given}
+
+    def readable_by_others(self) -> list[str]:
+        """Files and folders of the state, with some right for others than their owner."""
+        found = []
+        for folder, folders, files in os.walk(self.folder):
+            for name in (*folders, *files):
+                with suppress(FileNotFoundError):  # engines make files and delete them
+                    mode = Path(folder, name).lstat().st_mode
+                    if not stat.S_ISLNK(mode) and stat.S_IMODE(mode) & 0o077:
+                        found.append(f"{folder}/{name}")
+        return found
 
     def kill_everything(self) -> None:
         for pid in self.pids():
