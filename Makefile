@@ -26,7 +26,7 @@ MAPPING_FLAG = $(if $(MAPPING),--mapping '$(MAPPING)')
 ifeq ($(filter installed tested,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
-.PHONY: help setup installed prerequisites browser jars proto web clients demo up inspect join down status replay train evaluate reconcile rebuild grow verify test tested tested-on-workers tested-alone fuzz lint faults bench soak alarms metrics monitoring prometheus lock notices audit aws-package aws-synth aws-deploy aws-destroy images imagelock compose-env compose-up compose-down compose-test k8s-test k8s-pin cluster cluster-down cluster-test
+.PHONY: help setup installed prerequisites browser jars proto web clients demo up inspect join down status replay train evaluate reconcile rebuild grow verify test tested tested-on-workers tested-alone fuzz lint faults bench soak metrics monitoring prometheus lock notices audit aws-package aws-synth aws-deploy aws-destroy images imagelock compose-env compose-up compose-down compose-test k8s-test k8s-pin cluster cluster-down cluster-test
 
 help:
 	@echo "Tillstream on one machine:"
@@ -136,9 +136,6 @@ bench: setup ## run the benchmarks
 
 soak: setup ## soak test: 30 minutes under load; fails on growth, stalls or loss   [MINUTES=30] [CSV=file]
 	$(PYTHON) -m bench.soak $(if $(MINUTES),--minutes '$(MINUTES)') $(CSV_FLAG)
-
-alarms: setup prometheus ## inject eleven faults into a running shop, and time the alerts that name them   [ONLY='redis broker'] [QUIET=minutes]
-	@exec $(PYTHON) -m bench.alarms $(if $(ONLY),--only $(ONLY)) $(if $(QUIET),--quiet '$(QUIET)')
 
 # AWS's own example account, unless TILLSTREAM_INFRA_ACCOUNT is set.
 EXAMPLE := TILLSTREAM_INFRA_ACCOUNT=$(or $(TILLSTREAM_INFRA_ACCOUNT),111122223333)

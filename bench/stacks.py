@@ -12,12 +12,9 @@ from local.stack import Stack
 
 
 @contextmanager
-def own_stack(preferences: Mapping[str, str] | None = None, **settings: object) -> Iterator[Stack]:
-    """A fresh stack with everything running, gone afterwards.
-
-    `settings` are fields of StackSettings, `preferences` variables of the services.
-    """
-    with _fresh_stack(settings, preferences) as stack:
+def own_stack(**settings: object) -> Iterator[Stack]:
+    """A fresh stack with everything running, gone afterwards. `settings` are fields of StackSettings."""
+    with _fresh_stack(settings) as stack:
         stack.start()
         yield stack
 
@@ -31,11 +28,11 @@ def own_engines(**settings: object) -> Iterator[Stack]:
 
 
 @contextmanager
-def _fresh_stack(settings: Mapping[str, object], preferences: Mapping[str, str] | None = None) -> Iterator[Stack]:
+def _fresh_stack(settings: Mapping[str, object]) -> Iterator[Stack]:
     STATE.mkdir(exist_ok=True)
     # Next to the other state: a folder for temporary files may be kept in memory.
     with tempfile.TemporaryDirectory(prefix="bench-", dir=STATE) as folder:
-        stack = Stack(Layout(Path(folder)), _on_free_ports(settings), die_with_parent=True, preferences=preferences)
+        stack = Stack(Layout(Path(folder)), _on_free_ports(settings), die_with_parent=True)
         try:
             yield stack
         finally:
