@@ -10,7 +10,7 @@ of a Sum of Matrices", 1981): x = SᵀW with S = Zₙ(E + λnI)⁻¹ and (I + D�
 entity needs a matrix of its own. Results have the precision of the fixed factors: float32 or float64.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -69,21 +69,33 @@ def _of_equal_length(runs: _Runs, others: Rows, extra: Floats, rank: int) -> Ite
             yield Batch(runs.entities[some], others[places], extra[places])
 
 
+Each = Callable[[Callable[[Batch], None], Iterable[Batch]], Iterable[None]]
+"""Calls a function with each batch; what it gives has to be read to its end."""
+
+
 class FixedFactors:
     """Factors [rows, rank] of the fixed side. What solving needs of them is computed once, where it is needed."""
 
     def __init__(self, factors: Floats) -> None:
         self.factors = factors
 
-    def solve(self, ratings: Iterable[Batch], entities: int, regularisation: float) -> Floats:
-        """The factors [entities, rank] of the other side; zeros for entities without ratings."""
+    def solve(self, ratings: Iterable[Batch], entities: int, regularisation: float, each: Each = map) -> Floats:
+        """The factors [entities, rank] of the other side; zeros for entities without ratings.
+
+        `each`: `map`, or that of a pool of threads; NumPy lets several of them work at once. The result is the same.
+        """
         solved = np.zeros((entities, self.factors.shape[1]), self.factors.dtype)
-        for batch in ratings:
-            solved[batch.entities] = self._solve_batch(batch, regularisation)
+        rotated = self._rotated  # before the threads need it
+
+        def put(batch: Batch) -> None:
+            solved[batch.entities] = self._solve_batch(batch, rotated, regularisation)
+
+        for _ in each(put, ratings):
+            pass
         return np.asarray(solved @ self._axes.T)
 
-    def _solve_batch(self, batch: Batch, regularisation: float) -> Floats:
-        n, rated = batch.others.shape[1], self._rotated[batch.others]
+    def _solve_batch(self, batch: Batch, rotated: Floats, regularisation: float) -> Floats:
+        n, rated = batch.others.shape[1], rotated[batch.others]
         base = (self._eigenvalues + regularisation * n).astype(rated.dtype)
         solve = _by_ratings if n <= rated.shape[2] else _by_factors
         return solve(base, rated, batch.extra.astype(rated.dtype, copy=False))

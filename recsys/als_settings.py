@@ -34,7 +34,11 @@ class EvaluationSettings(BaseModel):
     search_days: int = Field(
         default=14, ge=1, description="days of the search's validation window, before those of the gate"
     )
-    search_questions: int = Field(default=2000, ge=1, description="orders used to evaluate each candidate")
+    search_questions: int = Field(
+        default=2000,
+        ge=1,
+        description="orders by which the search evaluates its candidates; the final round asks up to twice as many",
+    )
     search_seed: int = Field(default=1, ge=0)
     gate_days: int = Field(default=14, ge=1, description="days of the gate's window, the newest ones")
     gate_questions: int = Field(

@@ -146,15 +146,16 @@ class ComposedScorer:
 
     def shared_scores(self, live: LiveState, now_ms: int) -> SharedScores:
         """The terms that are the same for everybody at `now_ms`."""
-        counts = np.zeros(len(self._items))
-        for term in self.weights.trends:
+        weights, counts, scores = self.weights, np.zeros(len(self._items)), self._popularity.copy()
+        for term in weights.trends if weights.live or weights.categories else ():
             counts += term.weight * live.trend(term.half_life_h * HOUR_MS, now_ms)
-        scores = self._popularity + self.weights.live * np.log1p(counts)
-        for term in self.weights.baseline_trends:
+        if weights.live:
+            scores += weights.live * np.log1p(counts)
+        for term in weights.baseline_trends:
             scores -= term.weight * np.log1p(live.trend(term.half_life_h * HOUR_MS, now_ms))
         # The shares take time: computed only where categories have a weight.
-        shares = self._categories.shares(counts) if self.weights.categories else np.zeros(len(counts))
-        on_sale = live.on_sale(now_ms, self.weights.sold_within_days)
+        shares = self._categories.shares(counts) if weights.categories else np.zeros(len(counts))
+        on_sale = live.on_sale(now_ms, weights.sold_within_days)
         bounds = self._items.bounds(scores), self._items.bounds(np.abs(shares))
         return SharedScores(now_ms, scores, shares, on_sale, *bounds)
 

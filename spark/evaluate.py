@@ -296,7 +296,10 @@ def _parser() -> argparse.ArgumentParser:
         help="ALS settings to choose from, as rank:regularisation:alpha (default: 64:1:40,128:1:40,64:1:10)",
     )
     parser.add_argument(
-        "--sample", type=float, default=1.0, help="share of the orders in the validation window (default: 1)"
+        "--sample",
+        type=float,
+        default=1.0,
+        help="share of the validation window's orders in the score tables (default: 1)",
     )
     parser.add_argument(
         "--test-sample",

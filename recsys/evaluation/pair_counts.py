@@ -33,7 +33,7 @@ class _Members(NamedTuple):
 
 
 class _Counts(NamedTuple):
-    """How many groups have both products of a pair, by first and second product."""
+    """How many groups have both products of a pair, in the order of the first product."""
 
     first: Int64s
     second: Int64s
@@ -96,7 +96,7 @@ def _batches(members: _Members, at_once: int) -> Iterator[Int64s]:
 
 
 def _counted(members: _Members, places: Int64s, products: int) -> _Counts:
-    """The distinct pairs of the products at these places with the other products of their groups."""
+    """The distinct pairs of the products at these places with the others of their groups, by first and second."""
     sizes = members.sizes[places]
     first, second = np.repeat(members.rows[places], sizes), members.rows[_ranges(members.first[places], sizes)]
     pairs, counts = np.unique((first * products + second)[first != second], return_counts=True)
@@ -105,9 +105,11 @@ def _counted(members: _Members, places: Int64s, products: int) -> _Counts:
 
 def _best(counted: _Counts, kept: int) -> _Counts:
     """Of each first product the `kept` pairs with the highest counts, best first; of equal counts the lower second."""
-    order = np.lexsort((counted.second, -counted.counts, counted.first))
-    first = counted.first[order]
-    order = order[np.arange(len(order)) - np.searchsorted(first, first) < kept]
+    first, highest = counted.first, int(counted.counts.max(initial=0))
+    # One stable sort: the pairs of a product are in the order of the second one already.
+    order = np.argsort(first * (highest + 1) + (highest - counted.counts), kind="stable")
+    sizes = np.diff(np.append(np.flatnonzero(np.diff(first, prepend=-1)), len(first)))
+    order = order[_ranges(np.zeros(len(sizes), np.int64), sizes) < kept]
     return _Counts(counted.first[order], counted.second[order], counted.counts[order])
 
 

@@ -141,22 +141,27 @@ class ReplayState:
     ) -> list[TopK]:
         """Each method's top K, padded with NOTHING_LEFT."""
         history, answered = self.live.history(customer), dict[tuple[ComposedScorer, bool, bool], TopK]()
+        at_first = self._frozen.history(customer) if any(method.frozen for method in methods) else history
         return [
-            self._shown(method, customer, now_ms, _mask(on_sale, history, method, new_only), answered)
+            self._shown(
+                method,
+                at_first if method.frozen else history,
+                now_ms,
+                _mask(on_sale, history, method, new_only),
+                answered,
+            )
             for method in methods
         ]
 
     def _shown(
         self,
         method: Method,
-        customer: str,
+        history: History,
         now_ms: int,
         allowed: Allowed,
         answered: dict[tuple[ComposedScorer, bool, bool], TopK],
     ) -> TopK:
         """One method's top K. `answered`: the scorers' answers so far to this customer; methods share scorers."""
-        state = self._frozen if method.frozen else self.live
-        history = state.history(customer)
         if method.warm_only and not len(history):
             return np.full(K, NOTHING_LEFT, np.int32)
         scorer = method.scorer if len(history) else method.fallback or method.scorer

@@ -22,7 +22,7 @@ from recsys.evaluation.gate import CANDIDATE, LIVE, POPULARITY, GateDecision
 from recsys.evaluation.methods import BASELINE_ALS, COMPOSED, DEFAULT, FactorCache, ModelConfig, compared, methods
 from recsys.evaluation.purchase_log import ANONYMOUS, PurchaseLog
 from recsys.evaluation.rolling import EvaluationProtocol, Method
-from recsys.evaluation.search_window import windows_until
+from recsys.evaluation.search_window import QuestionLimits, SearchWindow, windows_until
 from recsys.evaluation.summary import summary
 from recsys.evaluation.training_view import TrainingView, view_at
 from recsys.evaluation.weight_candidates import personalises, popularity_only, with_offline_weights
@@ -31,6 +31,8 @@ from recsys.model_format import Manifest
 from services.common.times import format_time
 
 Json = dict[str, Any]
+FINAL_QUESTIONS = 2
+"""The final round asks so many times the questions of the search: its few candidates are close to one another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +170,7 @@ class Evaluation:
             weights = self._live.weights if self._live else DEFAULT
             config = ModelConfig(self._als, weights, popularity_only(weights))
             return config, {"candidates": 0, "tried": {}, "trials": []}, ACROSS_SHOPS
-        share = self._share(windows.search, windows.split, settings.search_questions)
-        searched = windows_until(self._log, windows.search, windows.split, share, settings.search_seed)
+        share, searched = self._search_share, self._search_windows
         choice = choose(searched, cache, settings.search_candidates, [self._als], self._live)
         record = {
             "from": format_time(windows.search),
@@ -184,9 +185,16 @@ class Evaluation:
         }
         return strongest(choice), record, choice.belief
 
+    @property
+    def _search_share(self) -> float:
+        return self._share(self._windows.search, self._windows.split, self._settings.search_questions)
+
     @cached_property
-    def _search_view(self) -> TrainingView:
-        return view_at(self._log, self._windows.search)
+    def _search_windows(self) -> list[SearchWindow]:
+        """The newest first."""
+        windows, settings = self._windows, self._settings
+        limits = QuestionLimits(final=min(QuestionLimits().final, FINAL_QUESTIONS * settings.search_questions))
+        return windows_until(self._log, windows.search, windows.split, self._search_share, settings.search_seed, limits)
 
     @cached_property
     def _gate_view(self) -> TrainingView:
@@ -194,7 +202,7 @@ class Evaluation:
 
     def _baskets(self) -> BasketResult:
         """The weights of baskets, chosen and gated on the same windows."""
-        searched = self._search_view if self._settings.search_candidates else None
+        searched = self._search_windows[0].view if self._settings.search_candidates else None
         live = self._live.basket if self._live else None
         return evaluate_baskets_of(searched, self._gate_view, self._windows.until, live, self._settings)
 

@@ -34,11 +34,11 @@ class QuestionLimits:
 
 @dataclass(frozen=True, slots=True)
 class SearchWindow:
-    """The orders from the view's moment to `until_ms`, or a sample of them."""
+    """The orders from the view's moment to `until_ms`."""
 
     view: TrainingView
     until_ms: int
-    sample: float
+    sample: float  # of the orders: the score tables are made from so many
     seed: int
     limits: QuestionLimits = QuestionLimits()
     is_earlier: bool = False  # no score table takes its orders
@@ -84,12 +84,12 @@ class SearchWindow:
         return self.protocol().sample * self.orders[0]
 
     def protocol(self, **special: Any) -> EvaluationProtocol:
-        """The questions of the final round: orders of warm customers that are not in the score table."""
-        if self.is_earlier:
-            share = min(self.sample, self.limits.final / self.orders[0])
-            return EvaluationProtocol(who="warm", sample=share, seed=self.seed, **special)
-        in_table = self.shares[0]
-        rest = min(self.sample * (1 - TABLE_SHARE), self.limits.final / self.orders[0])
+        """The questions of the final round: orders of warm customers that are not in the score table.
+
+        As many as the limit allows, whatever the sample: they cost less than an earlier window with a model of its own.
+        """
+        in_table = 0.0 if self.is_earlier else self.shares[0]
+        rest = min(1 - in_table, self.limits.final / self.orders[0])
         return EvaluationProtocol(who="warm", skip=in_table, sample=rest, seed=self.seed, **special)
 
 

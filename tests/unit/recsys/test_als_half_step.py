@@ -1,5 +1,7 @@
 """The exact half-step against the textbook's dense one, and the products' half-step by sums against the exact one."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -43,6 +45,15 @@ def test_a_half_step_solves_the_textbook_s_equations(shop: Shop, rank: int) -> N
     solved = FixedFactors(fixed).solve(shop.by_user(rank), USERS, REGULARISATION)
     assert solved == pytest.approx(half_step(shop.ratings, fixed, ALPHA, REGULARISATION), abs=1e-9)
     assert not solved[0].any(), "a customer without ratings"
+
+
+def test_threads_give_the_same_factors_bit_for_bit(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(als_half_step, "_CELLS", 12 * 5)  # many batches
+    fixed, ratings = shop.factors(ITEMS, 5), shop.by_user(5)
+    with ThreadPoolExecutor(3) as pool:
+        solved = FixedFactors(fixed).solve(ratings, USERS, REGULARISATION, pool.map)
+    assert len(ratings) > 10
+    assert np.array_equal(solved, FixedFactors(fixed).solve(ratings, USERS, REGULARISATION))
 
 
 @pytest.mark.parametrize("rank", [2, 40])

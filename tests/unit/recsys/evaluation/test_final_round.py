@@ -107,6 +107,16 @@ def test_a_shop_with_few_orders_asks_earlier_windows_too(final: int, windows: in
     assert all(one.protocol().skip == 0 for one in found[1:])
 
 
+def test_where_the_tables_are_a_sample_the_newest_window_still_has_enough_for_the_final_round() -> None:
+    log = two_worlds(200, seed=2)
+    span = START_MS + 30 * DAY_MS, START_MS + 34 * DAY_MS
+    orders, _ = windows_until(log, *span, 1.0, 1)[0].orders
+    (newest,) = windows_until(log, *span, 0.1, 1, QuestionLimits(final=orders // 2))
+    protocol = newest.protocol()
+    assert protocol.skip == pytest.approx(newest.shares[0]) == pytest.approx(0.06)
+    assert protocol.sample == pytest.approx(0.5, abs=1 / orders), "more than the sample"
+
+
 def test_half_of_the_time_is_left_to_train_on() -> None:
     log = two_worlds(200, seed=2)
     limits = QuestionLimits(final=10**6)
