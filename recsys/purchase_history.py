@@ -147,8 +147,8 @@ class Histories:
         recent, past = self._recent.get(customer), self._past.of_span(start, end)
         if not recent or not _count(recent):
             return _listed(past.newest(n).rows)
-        if (newest := self._newest_of_lines(recent, n, past)) is not None:
-            return newest
+        if np.count_nonzero(_columns(recent)[1] < 0) == 0:
+            return self._newest_of_lines(recent, n, past) or _newest_of_both(recent, n, past)
         changed = np.isin(past.rows, recent[_FIRST::_FIELDS])
         older = History(past.rows[~changed], past.quantity[~changed], past.event_time_ms[~changed]).newest(n)
         kept = np.sort(np.concatenate((np.flatnonzero(changed), np.searchsorted(past.rows, older.rows))))
@@ -157,13 +157,10 @@ class Histories:
         )
 
     def _newest_of_lines(self, lines: "Lines[int]", n: int, past: History) -> list[int] | None:
-        """The n products bought last, ascending, from the newest lines alone; None where these do not suffice.
+        """The n products bought last, ascending, from the newest lines alone, of which none is a return.
 
-        They do not where something was returned to the past, or where not all of the n are in the lines.
+        None where these do not suffice, since not all of the n are in them.
         """
-        _, quantity, _ = _columns(lines)
-        if np.count_nonzero(quantity < 0):
-            return None
         bought_ms: dict[int, int] = {}
         oldest_ms = 0
         for product, event_time_ms in zip(lines[-_FIELDS::-_FIELDS], lines[:_FIRST:-_FIELDS], strict=True):
@@ -249,6 +246,17 @@ def _insert(lines: "Lines[int]", line: "Lines[int]") -> None:
     else:
         place = _FIRST + _FIELDS * bisect_right(lines[_FIRST + _FIELDS - 1 :: _FIELDS], event_time_ms)
         lines[place:place] = line
+
+
+def _newest_of_both(lines: "Lines[int]", n: int, past: History) -> list[int]:
+    """The n products bought last, ascending, from the past and the lines, of which none is a return."""
+    bought_ms = dict(zip(lines[_FIRST::_FIELDS], lines[_FIRST + 2 :: _FIELDS], strict=True))  # by time: the newest stay
+    # Of the past so many that n of them are not in the lines.
+    newest = np.argsort(past.event_time_ms, kind="stable")[-n - len(bought_ms) :]
+    for product, event_time_ms in zip(past.rows[newest].tolist(), past.event_time_ms[newest].tolist(), strict=True):
+        bought_ms[product] = max(event_time_ms, bought_ms.get(product, event_time_ms))
+    by_time = sorted(bought_ms, key=lambda product: (bought_ms[product], product))
+    return sorted(by_time[-n:])
 
 
 def _count(lines: "Lines[int] | None") -> int:
