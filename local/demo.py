@@ -23,8 +23,8 @@ from local.steps import (
 )
 
 HISTORY = ":90%"
-SHORT_HISTORY = "60%:90%"
-"""Of the grocery set, whose whole year would make the first recommendation wait: the 110 days before the rest."""
+SHORT_HISTORY = "70%:90%"
+"""Of the grocery set, whose whole year would make the first recommendation wait: the 74 days before the rest."""
 REST = "90%:"
 RATE = "50"
 PREFERENCES = {
