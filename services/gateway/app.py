@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from services.common.version import running_version
 from services.gateway.api import docs, openapi, problems, static_page
@@ -45,6 +45,11 @@ ROUTERS = (
     health_routes,
 )
 
+# FastAPI makes the models of a router when it first matches a path. Apps of one process, as in tests, share them.
+ROUTES = APIRouter()
+for _module in ROUTERS:
+    ROUTES.include_router(_module.router)
+
 
 def create_app(settings: GatewaySettings) -> FastAPI:
     """The gateway as an ASGI app. Its dependencies open and close with the app's lifespan."""
@@ -59,6 +64,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         title="Tillstream",
         version=running_version().number,
         lifespan=lifespan,
+        routes=[*ROUTES.routes],
         docs_url=None,
         redoc_url=None,
         # It would read settings that are not ours, and put paths with customers' ids into traces.
@@ -66,8 +72,6 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     )
     openapi.install(app)
     problems.install(app, [route for module in ROUTERS for route in module.router.routes])
-    for module in ROUTERS:
-        app.include_router(module.router)
     docs.install(app)
     static_page.install(app, settings.web_dist)
     app.add_middleware(CustomerRouteMiddleware, dependencies=lambda: app.state.dependencies)
