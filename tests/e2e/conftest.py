@@ -11,6 +11,8 @@ from tests.support.browser import DESK, SOON_MS, OpenPage, launch
 from tests.support.live_shop import LiveShop
 from tests.support.shop import TILL_COLUMNS, seed_rows, till_rows
 
+expect.set_options(timeout=SOON_MS)
+
 HISTORY_SEED = 424
 HISTORY_ROWS = 3_000
 
@@ -65,7 +67,7 @@ def open_page(browser: Browser, stack: LiveShop, complaints: list[str]) -> Itera
         page.on("console", note)
         page.on("pageerror", note_error)
         page.goto(f"{stack.url}{path}")
-        expect(page.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
+        expect(page.get_by_test_id("connection")).to_have_text("Live")
         return page
 
     yield open_

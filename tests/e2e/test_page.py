@@ -8,7 +8,7 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.support.browser import DESK, SOON_MS, OpenPage, aside, dollars, figure, follow_system, panel
+from tests.support.browser import DESK, OpenPage, aside, dollars, figure, follow_system, panel
 from tests.support.live_shop import LiveShop
 from tests.support.shop import seed_rows
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(600)
 
 def assert_shows_summary(page: Page, stack: LiveShop) -> None:
     summary = stack.get("/v1/stats/summary")
-    expect(figure(page, "revenue")).to_have_text(dollars(summary["revenue"]), timeout=SOON_MS)
+    expect(figure(page, "revenue")).to_have_text(dollars(summary["revenue"]))
     for name in ("orders", "quantity", "buyers", "dead_letters"):
         expect(figure(page, name)).to_have_text(f"{summary[name]:,}")
     expect(figure(page, "model")).to_have_text(summary["model_version"])
@@ -60,7 +60,7 @@ def test_the_top_lists_and_the_books_are_those_of_the_gateway(stack: LiveShop, o
     for board in ("spenders", "products", "categories", "brands"):
         expected = [dollars(entry["revenue"]) for entry in stack.get(f"/v1/stats/top/{board}?n=10")]
         places = page.get_by_test_id(f"top-{board}").get_by_role("listitem")
-        expect(places).to_have_count(len(expected), timeout=SOON_MS)
+        expect(places).to_have_count(len(expected))
         assert [place.locator(".number").first.inner_text() for place in places.all()] == expected
     books = stack.get("/v1/stats/reconciliation")
     expect(page.get_by_test_id("books")).to_have_attribute("data-status", books["status"])
@@ -78,7 +78,7 @@ def test_the_newest_day_stands_beside_the_totals(stack: LiveShop, open_page: Ope
         ("orders", today["orders"]),
         ("quantity", today["quantity"]),
     ):
-        expect(page.get_by_test_id(f"today-{name}")).to_have_text(f"{value} on {day}", timeout=SOON_MS)
+        expect(page.get_by_test_id(f"today-{name}")).to_have_text(f"{value} on {day}")
     expect(page.get_by_test_id("today-buyers")).to_contain_text("since you opened this page")
     expect(page.get_by_role("img", name=re.compile("the 30 days up to the newest"))).to_have_count(3)
 
@@ -119,16 +119,16 @@ def test_freshness_is_measured_from_the_brokers_time_to_the_screen(stack: LiveSh
     page = open_page()
     expect(figure(page, "freshness")).to_have_text("—")
     aside(lambda: stack.replay(seed_rows(seed=31, count=40), rate="20"))
-    expect(figure(page, "freshness")).to_have_text(re.compile(r"^(< )?\d+(\.\d)? s$"), timeout=SOON_MS)
+    expect(figure(page, "freshness")).to_have_text(re.compile(r"^(< )?\d+(\.\d)? s$"))
 
 
 def test_freshness_does_not_ask_the_browsers_own_clock(stack: LiveShop, open_page: OpenPage) -> None:
     page = open_page()
     page.add_init_script("const now = Date.now; Date.now = () => now() + 3_600_000;")
     page.reload()
-    expect(page.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
+    expect(page.get_by_test_id("connection")).to_have_text("Live")
     aside(lambda: stack.replay(seed_rows(seed=32, count=40), rate="20"))
-    expect(figure(page, "freshness")).to_have_text(re.compile(r" s$"), timeout=SOON_MS)
+    expect(figure(page, "freshness")).to_have_text(re.compile(r" s$"))
 
 
 def test_dead_letters_lead_to_what_they_are(open_page: OpenPage) -> None:
@@ -144,13 +144,13 @@ LIGHT, DARK = "rgb(244, 246, 248)", "rgb(12, 16, 20)"
 def test_the_theme_follows_the_system_until_the_viewer_chooses(open_page: OpenPage) -> None:
     page = open_page(color_scheme="dark")
     body = page.locator("body")
-    expect(body).to_have_css("background-color", DARK, timeout=SOON_MS)
+    expect(body).to_have_css("background-color", DARK)
     follow_system(page, "light")
-    expect(body).to_have_css("background-color", LIGHT, timeout=SOON_MS)
+    expect(body).to_have_css("background-color", LIGHT)
     page.get_by_role("button", name="Switch to dark theme").click()
-    expect(body).to_have_css("background-color", DARK, timeout=SOON_MS)
+    expect(body).to_have_css("background-color", DARK)
     page.reload()
-    expect(body).to_have_css("background-color", DARK, timeout=SOON_MS)
+    expect(body).to_have_css("background-color", DARK)
 
 
 def test_a_lost_stream_is_said_and_comes_back_by_itself(stack: LiveShop, browser: Browser) -> None:
@@ -166,12 +166,12 @@ def test_a_lost_stream_is_said_and_comes_back_by_itself(stack: LiveShop, browser
         context.route(STREAM, only_once)
         page = context.new_page()
         page.goto(stack.url)
-        expect(page.get_by_test_id("not-live")).to_contain_text("they are not updating", timeout=SOON_MS)
+        expect(page.get_by_test_id("not-live")).to_contain_text("they are not updating")
         expect(page.get_by_test_id("connection")).to_have_text("Not live")
         expect(page.get_by_test_id("figures")).to_have_attribute("data-live", "false")
         expect(figure(page, "revenue")).to_contain_text("$")
         context.unroute(STREAM)
-        expect(page.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
+        expect(page.get_by_test_id("connection")).to_have_text("Live")
         expect(page.get_by_test_id("not-live")).to_have_count(0)
         assert_shows_summary(page, stack)
 

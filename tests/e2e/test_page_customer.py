@@ -81,7 +81,7 @@ def test_filters_are_in_the_address_and_narrow_what_is_recommended(stack: LiveSh
     assert all(item["category_code"].startswith("appliances.") for item in expected)
     for _first_and_reloaded in range(2):
         cards = panel(page, "Most likely to buy next").get_by_test_id("product id")
-        expect(cards).to_have_text([item["product_id"] for item in expected], timeout=SOON_MS)
+        expect(cards).to_have_text([item["product_id"] for item in expected])
         page.reload()
 
 
@@ -92,12 +92,12 @@ def test_ticking_products_changes_what_goes_with_them(stack: LiveShop, open_page
     candidates = page.get_by_test_id("candidates").get_by_role("checkbox")
     candidates.first.check(timeout=SOON_MS)
     basket = page.get_by_test_id("basket")
-    expect(basket.get_by_test_id("strategy")).to_have_attribute("data-strategy", "basket", timeout=SOON_MS)
+    expect(basket.get_by_test_id("strategy")).to_have_attribute("data-strategy", "basket")
     one = basket.get_by_test_id("product id").all_inner_texts()
     assert len(one) == 3
     for number in range(1, 6):
         candidates.nth(number).check()
-    expect(basket.get_by_test_id("product id")).not_to_have_text(one, timeout=SOON_MS)
+    expect(basket.get_by_test_id("product id")).not_to_have_text(one)
     expect(basket.get_by_test_id("recommendation")).to_have_count(3)
 
 
@@ -109,8 +109,8 @@ def test_any_product_can_be_put_into_the_basket(stack: LiveShop, open_page: Open
     search.fill(product)
     search.press("Enter")
     row = page.get_by_test_id("candidates").get_by_role("listitem").filter(has_text=product)
-    expect(row.get_by_role("checkbox")).to_be_checked(timeout=SOON_MS)
-    expect(page.get_by_test_id("basket").get_by_test_id("recommendation")).to_have_count(3, timeout=SOON_MS)
+    expect(row.get_by_role("checkbox")).to_be_checked()
+    expect(page.get_by_test_id("basket").get_by_test_id("recommendation")).to_have_count(3)
 
 
 def test_spend_over_time_goes_beyond_the_newest_lines(stack: LiveShop, open_page: OpenPage) -> None:
@@ -125,7 +125,7 @@ def test_spend_over_time_goes_beyond_the_newest_lines(stack: LiveShop, open_page
     assert (len(answer["purchases"]), answer["quantity"]) == (50, 60)
     page = open_page(f"/customers/{customer}")
     chart = panel(page, "Spend over time")
-    expect(chart).to_contain_text("all they have bought", timeout=SOON_MS)
+    expect(chart).to_contain_text("all they have bought")
     chart.get_by_role("button", name="Spend over time as a table").click()
     shown = [
         [cell.inner_text() for cell in row.get_by_role("cell").all()] for row in chart.get_by_role("row").all()[1:]
@@ -143,5 +143,5 @@ def test_what_the_recommender_does_not_know_yet_is_said(stack: LiveShop, open_pa
     page = open_page("/")
     page.route("**/recommendations?*", lambda route: route.fulfill(content_type="application/json", body=told))
     page.goto(f"{stack.url}/customers/{customer}")
-    expect(page.get_by_test_id("knowledge")).to_contain_text("The purchases of the last 3 min", timeout=SOON_MS)
+    expect(page.get_by_test_id("knowledge")).to_contain_text("The purchases of the last 3 min")
     expect(page.get_by_test_id("strategy")).to_contain_text("variant b")

@@ -12,7 +12,6 @@ from playwright.sync_api import Browser, Page, Request, ViewportSize, expect
 from tests.support.browser import (
     DESK,
     PHONE,
-    SOON_MS,
     WALL,
     OpenPage,
     Theme,
@@ -53,7 +52,7 @@ def view(browser: Browser, stack: LiveShop, request: pytest.FixtureRequest) -> I
     context = browser.new_context(viewport=DESK, locale="en-US", bypass_csp=True)
     page = context.new_page()
     page.goto(f"{stack.url}{request.param}")
-    expect(page.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
+    expect(page.get_by_test_id("connection")).to_have_text("Live")
     wait_for_content(page)
     yield page
     context.close()
@@ -94,10 +93,10 @@ def test_a_slow_network_shows_the_frame_first_and_then_the_figures(stack: LiveSh
         page = context.new_page()
         page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", SLOW)
         page.goto(f"{stack.url}/customers", wait_until="commit")
-        expect(page.get_by_role("navigation").first).to_be_visible(timeout=SOON_MS)
+        expect(page.get_by_role("navigation").first).to_be_visible()
         expect(page.get_by_role("status").first).to_be_attached()
-        expect(page.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
-        expect(page.get_by_test_id("recommendation")).to_have_count(3, timeout=SOON_MS)
+        expect(page.get_by_test_id("connection")).to_have_text("Live")
+        expect(page.get_by_test_id("recommendation")).to_have_count(3)
         assert page.get_by_role("alert").count() == 0
 
 
@@ -109,10 +108,10 @@ def test_every_view_says_that_the_stream_is_lost_and_goes_on_when_it_is_back(
         context.route(STREAM, lambda route: route.abort())
         page = context.new_page()
         page.goto(f"{stack.url}{path}")
-        expect(page.get_by_test_id("not-live")).to_be_visible(timeout=SOON_MS)
+        expect(page.get_by_test_id("not-live")).to_be_visible()
         expect(page.get_by_test_id("connection")).to_have_text("Not live")
         context.unroute(STREAM)
-        expect(page.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
+        expect(page.get_by_test_id("connection")).to_have_text("Live")
         expect(page.get_by_test_id("not-live")).to_have_count(0)
         wait_for_content(page)
 
@@ -131,15 +130,15 @@ def test_seven_tabs_are_live_and_stay_so_when_the_one_with_the_stream_closes(sta
         for tab in tabs:
             tab.goto(stack.url, wait_until="commit")
         for tab in tabs:
-            expect(tab.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
+            expect(tab.get_by_test_id("connection")).to_have_text("Live")
         leader = streams[-1]  # a tab that was starved for seconds may have taken the lead
         leader.close()
         aside(lambda: stack.replay(seed_rows(seed=91, count=20)))
         revenue = dollars(stack.get("/v1/stats/summary")["revenue"])
         for tab in tabs:
             if tab is not leader:
-                expect(figure(tab, "revenue")).to_have_text(revenue, timeout=SOON_MS)
-                expect(tab.get_by_test_id("connection")).to_have_text("Live", timeout=SOON_MS)
+                expect(figure(tab, "revenue")).to_have_text(revenue)
+                expect(tab.get_by_test_id("connection")).to_have_text("Live")
 
 
 def test_views_are_reached_by_keyboard_and_have_their_names(open_page: OpenPage) -> None:
@@ -164,5 +163,5 @@ def test_an_address_that_is_none_says_so(open_page: OpenPage) -> None:
 def wait_for_content(page: Page) -> None:
     """Return once nothing of the view is loading."""
     main = page.get_by_role("main")
-    expect(main.get_by_role("region").first).to_be_visible(timeout=SOON_MS)
-    expect(main.get_by_text(re.compile("^Loading "))).to_have_count(0, timeout=SOON_MS)
+    expect(main.get_by_role("region").first).to_be_visible()
+    expect(main.get_by_text(re.compile("^Loading "))).to_have_count(0)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
-from tests.support.browser import PHONE, SOON_MS, OpenPage, panel, serious_findings
+from tests.support.browser import PHONE, OpenPage, panel, serious_findings
 from tests.support.live_shop import LiveShop
 
 pytestmark = pytest.mark.timeout(600)
@@ -27,7 +27,7 @@ def with_older_model(page: Page, stack: LiveShop, previous: str | None = None) -
     body = json.dumps({**answer, "current": current, "models": measured})
     page.route("**/v1/models", lambda route: route.fulfill(content_type="application/json", body=body))
     page.reload()
-    expect(page.get_by_test_id("model")).to_have_count(2, timeout=SOON_MS)
+    expect(page.get_by_test_id("model")).to_have_count(2)
     found: dict[str, Any] = model
     return found
 
@@ -36,7 +36,7 @@ def test_the_live_model_is_told_with_its_data(stack: LiveShop, open_page: OpenPa
     page = open_page("/models")
     (model,) = stack.get("/v1/models")["models"]
     row = page.get_by_test_id("model")
-    expect(row).to_contain_text(model["version"], timeout=SOON_MS)
+    expect(row).to_contain_text(model["version"])
     expect(row).to_contain_text("live")
     expect(row).to_contain_text(f"{model['counts']['pairs']:,}")
 
@@ -89,7 +89,7 @@ def test_a_refusal_says_why_in_plain_words(stack: LiveShop, open_page: OpenPage)
     page = open_page("/models")
     with_gate(page, stack, REFUSAL)
     verdict = page.get_by_test_id("verdict")
-    expect(verdict).to_contain_text("Refused: nothing was changed", timeout=SOON_MS)
+    expect(verdict).to_contain_text("Refused: nothing was changed")
     expect(verdict).to_contain_text(REFUSAL["reason"])
     candidate = page.get_by_test_id("recipes").get_by_role("row").filter(has_text="The new model")
     expect(candidate).to_contain_text("no lift over what everybody buys")
@@ -104,7 +104,7 @@ def test_a_refusal_says_why_in_plain_words(stack: LiveShop, open_page: OpenPage)
 def test_the_verdict_reads_well_on_a_phone_and_for_axe(stack: LiveShop, open_page: OpenPage) -> None:
     page = open_page("/models", viewport=PHONE, bypass_csp=True)
     with_gate(page, stack, REFUSAL)
-    expect(page.get_by_test_id("verdict")).to_be_visible(timeout=SOON_MS)
+    expect(page.get_by_test_id("verdict")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     assert serious_findings(page) == []
 

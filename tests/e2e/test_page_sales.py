@@ -20,7 +20,7 @@ def column(page: Page, title: str, number: int) -> list[str]:
     button = chart.get_by_role("button", name=f"{title} as a table")
     if button.get_attribute("aria-pressed") != "true":
         button.click()
-    expect(chart.get_by_role("table")).to_be_visible(timeout=SOON_MS)
+    expect(chart.get_by_role("table")).to_be_visible()
     return [row.get_by_role("cell").nth(number).inner_text() for row in chart.get_by_role("row").all()[1:]]
 
 
@@ -40,7 +40,7 @@ def test_charts_are_drawn_and_their_tables_hold_the_figures(stack: LiveShop, ope
     for title, revenues in expected.items():
         chart = panel(page, title)
         canvas = chart.locator("canvas")
-        expect(canvas).to_be_visible(timeout=SOON_MS)
+        expect(canvas).to_be_visible()
         page.wait_for_function(IS_DRAWN, arg=canvas.element_handle())
         # Charts show months without a sale as well, between those that had some.
         shown = [text for text in column(page, title, 1) if text != dollars("0.00")]
@@ -84,7 +84,7 @@ def test_the_address_holds_what_was_chosen(stack: LiveShop, open_page: OpenPage)
     expected = days_of(stack, "2020-03-10", "2020-03-13")
     before = days_of(stack, "2020-03-07", "2020-03-10")
     for _first_and_reloaded in range(2):
-        expect(page.get_by_test_id("range totals")).to_contain_text("on the period before", timeout=SOON_MS)
+        expect(page.get_by_test_id("range totals")).to_contain_text("on the period before")
         assert column(page, "Sales by day", 1) == expected
         assert column(page, "Sales by day", 4) == before
         page.goto(address)
@@ -104,7 +104,7 @@ def days_of(stack: LiveShop, first: str, end: str) -> list[str]:
 def test_the_csv_holds_the_exact_figures(stack: LiveShop, open_page: OpenPage) -> None:
     page = open_page("/sales?by=hour&range=7d")
     button = page.get_by_role("button", name="Sales by hour as CSV")
-    expect(button).to_be_enabled(timeout=SOON_MS)
+    expect(button).to_be_enabled()
     with page.expect_download() as download:
         button.click()
     rows = list(csv.DictReader(download.value.path().read_text().splitlines()))
@@ -152,16 +152,16 @@ def test_a_link_to_a_chart_shows_it_as_it_was_left(open_page: OpenPage) -> None:
     assert link.endswith("/sales?by=day&range=30d&tables=top-ten-customers#top-ten-customers")
     page.goto("about:blank")
     page.goto(link)
-    expect(panel(page, "Top ten customers").get_by_role("table")).to_be_in_viewport(timeout=SOON_MS)
+    expect(panel(page, "Top ten customers").get_by_role("table")).to_be_in_viewport()
     assert column(page, "Top ten customers", 0) == shown
 
 
 def test_late_events_are_seen_to_change_what_was_shown(stack: LiveShop, open_page: OpenPage) -> None:
     page = open_page("/sales?by=day")
-    expect(page.get_by_test_id("range totals")).to_be_visible(timeout=SOON_MS)
+    expect(page.get_by_test_id("range totals")).to_be_visible()
     expect(page.get_by_test_id("restated")).to_have_count(0)
     aside(lambda: stack.replay(seed_rows(seed=41, count=20)))
     restated = page.get_by_test_id("restated")
-    expect(restated).to_be_visible(timeout=SOON_MS)
+    expect(restated).to_be_visible()
     restated.locator("summary").click()
     expect(restated.get_by_role("listitem").first).to_contain_text("$")
