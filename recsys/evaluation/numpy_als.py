@@ -15,13 +15,17 @@ from recsys.als_settings import AlsSettings
 from recsys.topk import Float32s, Float64s, Int64s
 
 
+_THREADS = 8
+"""At most: each has temporary arrays of some 16 MB, and a container may have fewer processors than its machine."""
+
+
 def item_factors(customers: Int64s, rows: Int64s, quantity: Float64s, als: AlsSettings) -> Float32s:
     """Factors [rows, rank] of products 0 … max(rows) from distinct pairs of customer and product, quantity > 0."""
     extra = als.alpha * np.log1p(quantity)
     users = [*batches(customers, rows, extra, als.rank)]
     items = [*batches(rows, customers, extra, als.rank)]
     y: Floats = np.random.default_rng(als.seed).normal(scale=als.rank**-0.5, size=(int(rows.max()) + 1, als.rank))
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), _THREADS)) as pool:
         for _ in tqdm(range(als.iterations), desc=f"ALS rank {als.rank}", unit=" iterations"):
             x = FixedFactors(y).solve(users, int(customers.max()) + 1, als.regularisation, pool.map)
             y = FixedFactors(x).solve(items, len(y), als.regularisation, pool.map)
