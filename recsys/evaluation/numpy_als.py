@@ -14,7 +14,6 @@ from recsys.als_half_step import FixedFactors, Floats, batches
 from recsys.als_settings import AlsSettings
 from recsys.topk import Float32s, Float64s, Int64s
 
-
 _THREADS = 8
 """At most: each has temporary arrays of some 16 MB, and a container may have fewer processors than its machine."""
 
