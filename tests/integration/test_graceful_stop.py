@@ -350,7 +350,8 @@ def test_the_recommender_ends_the_calls_under_way(s3: S3Settings, tmp_path: Path
         stub = recommender_pb2_grpc.RecommenderStub(channel)
         request = pb.RecommendBatchRequest(user_ids=[f"u{number:02d}" for number in range(8)] * 2, k=3)
         stub.RecommendBatch(request)
-        calls: list[Any] = [stub.RecommendBatch.future(request) for _call in range(100)]
+        # No more than a busy machine answers within the recommender's grace of five seconds.
+        calls: list[Any] = [stub.RecommendBatch.future(request) for _call in range(25)]
         calls[0].result(60)
         asked = time.monotonic()
         recommender.signal(signal.SIGTERM)
