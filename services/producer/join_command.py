@@ -16,13 +16,15 @@ from services.producer.layouts.order_join import Counts, Join, Orders, Write, fi
 from services.producer.source import BadFile
 
 _WAITING = 3
+_WAITING_END = ".waiting.csv"
 _PROBLEMS_SHOWN = 20
 _DESCRIPTION = """\
 Join orders and their lines, which are in two files, by the order's id: OUT has a row for each line with the columns of
 its order. It is then looked at and sent like any other file.
 
 Lines whose order is in none of the files wait: they are written to the file of --waiting, which is one of the --lines
-the next time, with the orders that come later. Files may be CSV, .gz, .zip, JSON lines, .xlsx or Parquet.
+the next time, with the orders that come later. A file that has such lines is not written over unless it is among the
+--lines and its name ends with .waiting.csv. Files may be CSV, .gz, .zip, JSON lines, .xlsx or Parquet.
 
 Exit status: 0 all lines are joined, 2 a file cannot be read or written, 3 some lines wait.
 """
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     add("--on", default="", metavar="ORDERS=LINES", help="the columns of the order's id (default: by their names)")
     add("--waiting", type=Path, metavar="FILE", help="where lines wait (default: OUT with .waiting.csv at its end)")
     options = parser.parse_args(arguments)
-    waiting = options.waiting or options.out.with_suffix(".waiting.csv")
+    waiting = options.waiting or options.out.with_suffix(_WAITING_END)
     files = Files(options.orders, options.lines, options.out, waiting)
 
     def run(_settings: ShopSettings) -> int:
@@ -64,8 +66,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def join_files(files: Files, on: str = "") -> Counts:
     """Join them, and say what became of the lines. Files are replaced once all is written. Raises BadFile."""
-    if {files.out.absolute(), files.waiting.absolute()} & {path.absolute() for path in (*files.orders, *files.lines)}:
-        raise BadFile("a file that is read cannot be written: name other files with --out and --waiting")
+    _refuse_to_overwrite(files)
     with _table(files.orders[0]) as first, _table(files.lines[0]) as second:
         columns = first.columns, second.columns
     key = find_key(*columns, on)
@@ -73,9 +74,9 @@ def join_files(files: Files, on: str = "") -> Counts:
     for path in files.orders:
         with _table(path) as table:
             orders.add(path.name, table)
-    with ExitStack() as opened:
-        joined = opened.enter_context(_writer(files.out, joined_columns(*columns, key)))
+    with ExitStack() as opened:  # the first one is replaced last: a line that waits is in one of the two at any time
         waiting = opened.enter_context(_writer(files.waiting, columns[1]))
+        joined = opened.enter_context(_writer(files.out, joined_columns(*columns, key)))
         join = Join(columns[1], key, orders, joined, waiting)
         for path in files.lines:
             with _table(path) as table:
@@ -84,6 +85,32 @@ def join_files(files: Files, on: str = "") -> Counts:
     if not join.counts.waiting:
         files.waiting.unlink()
     return join.counts
+
+
+def _refuse_to_overwrite(files: Files) -> None:
+    """Raises BadFile where a file would be written over that is read, or that has lines that wait."""
+    out, waiting = files.out.resolve(), files.waiting.resolve()
+    written = [out, _part(out), waiting, _part(waiting)]
+    lines = {path.resolve() for path in files.lines}
+    if len(set(written)) < len(written):
+        raise BadFile(f"{files.out} cannot have the lines that wait too: name another file with --waiting")
+    # The lines that waited may be read and written; a file of lines by any other name is the shop's own.
+    read = {path.resolve() for path in files.orders} | (lines - {waiting} if _only_waits(waiting) else lines)
+    if read & set(written):
+        raise BadFile("a file that is read cannot be written: name other files with --out and --waiting")
+    if waiting.exists() and waiting not in lines:
+        raise BadFile(
+            f"{files.waiting} has lines that wait for their orders and would be lost: name it as one of the --lines, "
+            "or write to another file with --waiting"
+        )
+
+
+def _only_waits(path: Path) -> bool:
+    return path.name.endswith(_WAITING_END)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
 
 
 @contextmanager
@@ -97,7 +124,7 @@ def _table(path: Path) -> Iterator[Table]:
 @contextmanager
 def _writer(path: Path, columns: Sequence[str]) -> Iterator[Write]:
     """Writes rows to a file next to it, which takes its place at the end. Raises BadFile."""
-    part = path.with_name(f"{path.name}.part")
+    part = _part(path)
     try:
         with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as target:
             target.write(csv_line(columns) + "\n")

@@ -5,12 +5,13 @@ value in the table of orders (a price, an amount) is renamed `order_NAME`, what 
 lines (a time, a customer) `line_NAME`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import NamedTuple
 
 from services.common.spellings import without_float
-from services.producer.csv_rows import Unreadable, csv_line, of_width
+from services.producer.csv_rows import Row, Unreadable, csv_line, of_width
 from services.producer.layouts.containers import Table, TableRow
 from services.producer.layouts.presets import SYNONYMS, plain_name, present
 from services.producer.source import BadFile
@@ -90,15 +91,20 @@ class Orders:
         first = len(self._texts)  # further ones are of this file
         for number, row in enumerate(table.rows, 1):
             fields = of_width(row.fields, len(order))
-            if isinstance(fields, Unreadable) or not fields[order[self._key_at]].strip():
-                detail = fields.detail if isinstance(fields, Unreadable) else "it has no id"
-                self.problems.append(f"{name}, row {number:,}: {detail}; lines of this order wait")
+            if isinstance(fields, Unreadable):
+                order_id = _field(row.fields, order[self._key_at])
+                self.problems.append(f"{name}, row {number:,}: {fields.detail}; {_consequence(order_id)}")
+                if order_id:
+                    self._put(name, order_id, None, first)
+            elif order_id := fields[order[self._key_at]].strip():
+                rest = [fields[at] for at in order if at != order[self._key_at]]
+                self._put(name, order_id, csv_line([*rest, ""]), first)  # ends with a comma: a line follows
             else:
-                self._put(name, [fields[at] for at in order], first)
+                self.problems.append(f"{name}, row {number:,}: it has no id; {_consequence('')}")
 
-    def _put(self, name: str, fields: list[str], first: int) -> None:
-        order_id = identifier(fields.pop(self._key_at))
-        text = csv_line([*fields, ""])  # ends with a comma: a line follows
+    def _put(self, name: str, given_id: str, text: str | None, first: int) -> None:
+        """Keep an order's text; None where it is not certain."""
+        order_id = identifier(given_id)
         before = self._number_of.get(order_id)
         if before is None or before < first:
             if before is not None:
@@ -108,7 +114,8 @@ class Orders:
             self._used.append(0)
         elif self._texts[before] not in (text, None):
             self._texts[before] = None
-            self.problems.append(f"{name}: order {order_id} is there twice with different values; its lines wait")
+            if text is not None:
+                self.problems.append(f"{name}: order {order_id} is there twice with different values; its lines wait")
 
     def text_of(self, order_id: str) -> str | None:
         """An order's fields but its id, as the begin of a row; None where it is not there or not certain."""
@@ -119,16 +126,42 @@ class Orders:
         return self._texts[number]
 
 
+def _field(row: Row, at: int) -> str:
+    """A field of a row that has not the header's width; "" where there is none."""
+    return "" if isinstance(row, Unreadable) or at >= len(row) else row[at].strip()
+
+
+def _consequence(order_id: str) -> str:
+    if order_id:
+        return f"lines of order {order_id} wait"
+    return "its lines are joined with another row of the order where there is one, and wait otherwise"
+
+
 def joined_columns(orders: Columns, lines: Columns, key: Key) -> list[str]:
     """The header of the joined table: the columns of orders but their key, then those of lines."""
     of_orders = [name for name in orders if name != key.orders]
     mean_lines = _standing_for(_OF_THE_LINE, of_orders)
     mean_orders = _standing_for(_OF_THE_ORDER, lines)
     has = {name for name in _OF_THE_ORDER if present(SYNONYMS[name], of_orders)}
-    renamed_lines = [f"line_{name}" if mean_orders.get(name) in has and name != key.lines else name for name in lines]
-    taken = set(renamed_lines)
-    renamed_orders = [f"order_{name}" if name in mean_lines or name in taken else name for name in of_orders]
+    renamed_lines = _renamed(lines, "line_", {name for name in lines if mean_orders.get(name) in has} - {key.lines})
+    renamed_orders = _renamed(of_orders, "order_", {*mean_lines, *renamed_lines}, renamed_lines)
     return [*renamed_orders, *renamed_lines]
+
+
+def _renamed(names: Sequence[str], prefix: str, those: Collection[str], others: Iterable[str] = ()) -> list[str]:
+    """The names with a prefix before some of them, and a number behind it where the name is one of another column."""
+    taken = {*others, *(name for name in names if name not in those)}
+    renamed = []
+    for name in names:
+        new = _free(f"{prefix}{name}", taken) if name in those else name
+        taken.add(new)
+        renamed.append(new)
+    return renamed
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    numbered = (f"{name}_{number}" for number in count(2))
+    return next(each for each in chain([name], numbered) if each not in taken)
 
 
 def _standing_for(fields: Iterable[str], columns: Sequence[str]) -> dict[str, str]:

@@ -106,6 +106,53 @@ def test_the_last_file_of_orders_holds(tmp_path: Path) -> None:
     assert [each.get("user_id") for each in events(pair.out, proposed(pair.out).mapping)] == ["8", None, "8", "9"]
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [("8;1;14.03.2026 10:14;paid\n", "lines of order 1 wait"), ("9;;;paid;1\n", "another row"), ("8\n", "another row")],
+)
+def test_a_newer_order_that_cannot_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], row: str, message: str
+) -> None:
+    """The last file has another width of row; where its id is there, the older version does not hold."""
+    pair = files(tmp_path)
+    (tmp_path / "new.csv").write_text("customer_id;id;created_at;status;amount\n9;3;14.03.2026 09:05;paid;0,10\n" + row)
+    counts = join_files(Files([*pair.orders, tmp_path / "new.csv"], pair.lines, pair.out, pair.waiting))
+    assert (counts.joined, counts.waiting) == ((2, 2) if "order 1" in message else (4, 0))
+    assert message in capsys.readouterr().err
+
+
+def test_lines_that_wait_are_not_written_over(tmp_path: Path) -> None:
+    pair = files(tmp_path, lines=LINES + "15,99,CUP,Cup,1,3.00,sent\n")
+    first = Files(pair.orders, pair.lines, pair.out, tmp_path / "out.waiting.csv")
+    assert join_files(first).waiting == 1
+    kept = first.waiting.read_text()
+    with pytest.raises(BadFile, match="would be lost: name it as one of the --lines"):
+        join_files(first)
+    assert first.waiting.read_text() == kept
+    (tmp_path / "later.csv").write_text(ORDERS.splitlines()[0] + "\n99;15.03.2026 09:00;8;paid;3\n")
+    assert join_files(Files([tmp_path / "later.csv"], [first.waiting], first.out, first.waiting)).joined == 1
+    assert "CUP" in first.out.read_text()
+    assert not first.waiting.exists()
+
+
+def test_no_file_is_two_things(tmp_path: Path) -> None:
+    pair = files(tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link.csv").symlink_to(pair.lines[0])
+    for out, waiting in [
+        (pair.out, pair.out),
+        (pair.out, tmp_path / "a" / ".." / "out.csv"),
+        (tmp_path / "out.csv.part", pair.out),
+        (tmp_path / "a" / ".." / "lines.csv", pair.waiting),
+        (tmp_path / "link.csv", pair.waiting),
+        (pair.out, tmp_path / "link.csv"),
+        (pair.out, pair.orders[0]),
+    ]:
+        with pytest.raises(BadFile, match="--waiting"):
+            join_files(Files(pair.orders, pair.lines, out, waiting))
+    assert (pair.orders[0].read_text(), pair.lines[0].read_text()) == (ORDERS, LINES)
+
+
 def test_files_in_other_containers(tmp_path: Path) -> None:
     pair = files(tmp_path)
     rows = csv.DictReader(io.StringIO(LINES))
@@ -141,6 +188,17 @@ def test_columns_mean_one_thing() -> None:
     assert joined_columns(orders, lines, key) == [
         *("date", "total", "order_price", "order_note"),
         *("order_id", "line_date", "sku", "note"),
+    ]
+
+
+def test_each_column_has_a_name_of_its_own() -> None:
+    orders, lines = (
+        ("id", "date", "price", "order_price"),
+        ("order_id", "sku", "price", "created_at", "line_created_at"),
+    )
+    assert joined_columns(orders, lines, find_key(orders, lines, "")) == [
+        *("date", "order_price_2", "order_price"),
+        *("order_id", "sku", "price", "line_created_at_2", "line_created_at"),
     ]
 
 
