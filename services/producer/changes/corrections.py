@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from services.common.event_rules import DEFAULT_RULES, EventRules
-from services.common.events import Purchase, parse
+from services.common.events import FUTURE_TOLERANCE_MS, Purchase, parse
 from services.common.money import format_cents, parse_cents, parse_whole
-from services.common.times import format_time
+from services.common.times import format_time, parse_time
 from services.producer.changes.envelope import Change, Kinds, NotAChange, Op, Row, read_change, read_key
 from services.producer.csv_rows import Unreadable
 from services.producer.layouts.containers import TableRow
@@ -25,6 +25,7 @@ from services.producer.source import BadFile
 Event = dict[str, Any]
 
 _MONEY = ("price", "amount", "discount", "refunded_amount")
+_TIME = COLUMNS.index("event_time")
 _EMPTY = re.compile(r"[0.]*|false|1970-01-01.*", re.ASCII)
 # What figures and recommendations depend on. The time of a sale is that of its order, and stays.
 _FIGURES = [COLUMNS.index(name) for name in COLUMNS if name not in ("event_time", "product_name", "event_id")]
@@ -46,8 +47,12 @@ class Corrections:
         self._rules = rules
         sources = mapping.columns
         self._kinds = Kinds(
-            frozenset(sources["event_time"]), frozenset(name for field in _MONEY for name in sources.get(field, []))
+            mapping.sources,
+            times=frozenset(sources["event_time"]),
+            money=frozenset(name for field in _MONEY for name in sources.get(field, [])),
         )
+        worth = [*sources.get("price", []), *sources.get("amount", [])]
+        self._needed = [worth, *(sources[field] for field in ("event_time", "order_id", "product_id"))]
 
     def read(self, value: bytes | None) -> Change | None:
         """The change of a record; None where it is none. Raises NotAChange, BadFile."""
@@ -63,9 +68,9 @@ class Corrections:
         A row that is a sale but cannot be understood is an event too: it becomes a dead letter.
         """
         parts = read_key(key)
-        before, after = self._line(change.before), self._line(change.after)
+        before, after = self._line(change.before, change.at_ms), self._line(change.after, change.at_ms)
         sold = before is not None and self._counts(before, broker_ms)
-        if change.op is Op.DELETE and not sold and (before is not None or not _is_whole(change.before, parts)):
+        if change.op is Op.DELETE and not sold and not self._is_whole(change.before, before, parts):
             raise NotAChange(_NOT_WHOLE)
         if change.op is Op.UPDATE and change.before is None:
             raise NotAChange(_NOT_WHOLE)
@@ -79,13 +84,27 @@ class Corrections:
             events.append(_event(after, name, at if sold else None))
         return events
 
-    def _line(self, row: Row | None) -> list[str] | None:
-        """The row in the seed layout; None where there is no row, or it is no sale."""
+    def _line(self, row: Row | None, at_ms: int) -> list[str] | None:
+        """The row in the seed layout; None where there is no row, or it is no sale.
+
+        A time more than a day after the change becomes that of the change: the validation would refuse the sale today
+        and accept it later, so a later cancellation could not know whether it counted.
+        """
         if row is None:
             return None
         table_row = TableRow([row[name] for name in self._columns], "")
         line = next(iter(self._lines.of([table_row])), None)
-        return None if line is None or isinstance(line.row, Unreadable) else line.row
+        if line is None or isinstance(line.row, Unreadable):
+            return None
+        if _is_ahead(line.row[_TIME], at_ms):
+            line.row[_TIME] = format_time(at_ms)
+        return line.row
+
+    def _is_whole(self, row: Row | None, line: list[str] | None, key: tuple[tuple[str, str], ...]) -> bool:
+        """Whether a deleted row that did not count is there with its values; a sale needs more of them."""
+        if row is None or not _has_more_than(key, row):
+            return False
+        return line is None or all(any(not _is_empty(row[name]) for name in names) for names in self._needed)
 
     def _counts(self, line: Sequence[str], broker_ms: int) -> bool:
         """Whether the line was accepted when it was sold."""
@@ -93,7 +112,7 @@ class Corrections:
 
 
 _NOT_WHOLE = (
-    "does not say what the row was: run ALTER TABLE … REPLICA IDENTITY FULL, and correct this order, which still counts"
+    "does not say what the row was: run ALTER TABLE … REPLICA IDENTITY FULL, and correct this order if the row counted"
 )
 
 
@@ -102,10 +121,21 @@ def unread(value: bytes | None, reason: str) -> Event:
     return {"reason": f"the record {reason}", "unread": (value or b"").decode(errors="replace")}
 
 
-def _is_whole(row: Row | None, key: tuple[tuple[str, str], ...]) -> bool:
+def _has_more_than(key: tuple[tuple[str, str], ...], row: Row) -> bool:
     """Whether a deleted row has more than its key: of others, Debezium has nothing but null, 0 and the like."""
     names = {name for name, _ in key}
-    return any(_EMPTY.fullmatch(text) is None for name, text in (row or {}).items() if name not in names)
+    return not all(_is_empty(text) for name, text in row.items() if name not in names)
+
+
+def _is_empty(text: str) -> bool:
+    return _EMPTY.fullmatch(text) is not None
+
+
+def _is_ahead(time: str, at_ms: int) -> bool:
+    try:
+        return parse_time(time) > at_ms + FUTURE_TOLERANCE_MS
+    except ValueError:
+        return False  # the validation says what is wrong with it
 
 
 def _same(one: Sequence[str] | None, other: Sequence[str]) -> bool:

@@ -27,6 +27,7 @@ _UNITS_A_SECOND = {
     "io.debezium.time.MicroTimestamp": 1_000_000,
     "io.debezium.time.NanoTimestamp": 1_000_000_000,
 }
+_SECONDS_A_DAY = 86_400
 _DAYS = ("io.debezium.time.Date", "org.apache.kafka.connect.data.Date")
 _DECIMAL = "org.apache.kafka.connect.data.Decimal"
 _VARIABLE_DECIMAL = "io.debezium.data.VariableScaleDecimal"
@@ -62,8 +63,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """Columns whose values need care where a record has no schema."""
+    """Columns that are read, and those of them whose values need care where a record has no schema."""
 
+    read: Collection[str]
     times: Collection[str]
     money: Collection[str]
 
@@ -145,9 +147,22 @@ def _change(envelope: _Envelope, fields: dict[str, _Field] | None, kinds: Kinds)
     def row(values: Values | None) -> Row | None:
         if values is None:
             return None
-        return {name: _text(name, value, fields, kinds) for name, value in values.items()}
+        return {name: _column(name, value, fields, kinds) for name, value in values.items()}
 
     return Change(Op(envelope.op), row(envelope.before), row(envelope.after), source.lsn, source.ts_ms)
+
+
+def _column(name: str, value: msgspec.Raw, fields: dict[str, _Field] | None, kinds: Kinds) -> str:
+    """The text of a value. One that cannot be read matters only in a column that is read. Raises NotAChange."""
+    try:
+        return _text(name, value, fields, kinds)
+    except NotAChange:
+        raise
+    except (msgspec.DecodeError, ValueError, TypeError, ArithmeticError) as error:
+        literal = bytes(value).decode(errors="replace")
+        if name in kinds.read:
+            raise NotAChange(f"has {name} {literal[:40]}, which cannot be read: {error}") from None
+        return literal
 
 
 def _text(name: str, value: msgspec.Raw, fields: dict[str, _Field] | None, kinds: Kinds) -> str:
@@ -176,7 +191,7 @@ def _by_schema(literal: bytes, field: _Field) -> str:
     if field.name in _UNITS_A_SECOND:
         return _local_time(int(literal), _UNITS_A_SECOND[field.name])
     if field.name in _DAYS:
-        return (_EPOCH + timedelta(days=int(literal))).strftime("%Y-%m-%d")
+        return _local_time(int(literal) * _SECONDS_A_DAY, 1).removesuffix(" 00:00:00")
     text = msgspec.json.decode(literal, type=str) if literal[:1] == b'"' else literal.decode()
     return "" if text == _UNAVAILABLE else text
 
@@ -194,5 +209,11 @@ def _number(literal: str, *, is_time: bool) -> str:
 
 
 def _local_time(count: int, units_a_second: int) -> str:
-    """A time without a zone, which Debezium writes as if it were of UTC: its zone is the mapping's."""
-    return (_EPOCH + timedelta(microseconds=count * 1_000_000 // units_a_second)).isoformat(" ")
+    """A time without a zone, which Debezium writes as if it were of UTC: its zone is the mapping's.
+
+    One beyond the years 1 to 9999, such as `infinity`, is a text that the validation refuses as a time.
+    """
+    try:
+        return (_EPOCH + timedelta(microseconds=count * 1_000_000 // units_a_second)).isoformat(" ")
+    except OverflowError:
+        return f"out of range: {count}"

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.common.events import Purchase, Rejected, parse
+from services.common.events import Purchase, Reason, Rejected, parse
+from services.common.times import format_time
 from services.producer.changes.corrections import Corrections, Event, unread
 from services.producer.changes.envelope import NotAChange
 from services.producer.layouts.mapping import Mapping
@@ -95,6 +96,56 @@ def test_a_row_that_cannot_be_understood_takes_back_what_it_was() -> None:
     out, sale = events_of([changed(5, price="-1.005")])
     assert said(out)[:4] == ("A-1", "TT-1", -2, -2500)
     assert isinstance(parse(msgspec.json.encode(sale), BROKER_MS), Rejected)
+
+
+def change(at: int, op: str, before: dict[str, Any] | None, after: dict[str, Any] | None, **source: Any) -> Record:
+    """A recorded change of the form `text` as another one: of its row as it is now, with other values."""
+    key, value = recorded("text")[at]
+    record = json.loads(value or b"")
+    row = record["after"]
+    record |= {"op": op, "source": record["source"] | source}
+    record["before"], record["after"] = (None if each is None else row | each for each in (before, after))
+    return key, json.dumps(record).encode()
+
+
+def test_a_deleted_row_that_never_counted_is_nothing() -> None:
+    assert events_of([change(5, "d", {"price": "-5.00"}, None)]) == []
+
+
+def test_a_row_of_the_future_counts_when_it_is_made_and_is_taken_back_later() -> None:
+    made_ms, day_ms = BROKER_MS - 5 * 86_400_000, 86_400_000
+    ahead = {"created_at": format_time(made_ms + 2 * day_ms)}
+    sale, out = events_of(
+        [
+            change(5, "c", None, ahead, ts_ms=made_ms, lsn=1),
+            change(5, "u", ahead, ahead | {"status": "cancelled"}, ts_ms=made_ms + 3 * day_ms, lsn=2),
+        ]
+    )
+    assert parse(msgspec.json.encode(sale), made_ms) == purchase(sale)
+    assert purchase(sale).event_time == made_ms
+    assert purchase(sale).revenue == -purchase(out).revenue > 0
+
+
+@pytest.mark.parametrize("column", ["created_at", "booked"])
+def test_a_time_without_end_harms_no_other_column(column: str) -> None:
+    key, value = recorded("schema")[0]
+    record = json.loads(value or b"")
+    record["payload"]["after"]["booked"] = 9223372036825200000  # PostgreSQL's infinity
+    columns = MAPPING.columns | {"event_time": [column]}
+    [event] = events_of([(key, json.dumps(record).encode())], msgspec.structs.replace(MAPPING, columns=columns))
+    found = parse(msgspec.json.encode(event), BROKER_MS)
+    reason = found.reason if isinstance(found, Rejected) else None
+    assert reason is (None if column == "created_at" else Reason.BAD_TIME)
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_a_value_that_is_not_of_its_type(*, mapped: bool) -> None:
+    key, value = recorded("schema")[0]
+    record = json.loads(value or b"")
+    record["payload"]["after"]["price" if mapped else "booked"] = "x"
+    [event] = events_of([(key, json.dumps(record).encode())])
+    assert ("has price" in event.get("reason", "")) is mapped
+    assert isinstance(parse(msgspec.json.encode(event), BROKER_MS), Rejected if mapped else Purchase)
 
 
 def test_amounts_are_taken_back_to_the_cent() -> None:
