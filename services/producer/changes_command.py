@@ -39,13 +39,14 @@ def main(arguments: Sequence[str]) -> int:
     add("--topic", required=True, help="the table's topic, such as shop.public.order_lines")
     add("--mapping", required=True, type=Path, metavar="FILE", help="which of the table's columns are what")
     add("--group", default="tillstream-changes", help="the consumer group that keeps the position")
+    add("--from-first", action="store_true", help="after a loss: go on with the first record that is there (once)")
     add("--until-end", action="store_true", help="stop when what is there now has been read")
     options = parser.parse_args(arguments)
 
     def run(settings: ProducerSettings) -> int:
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # an outage is reported in a line of our own
         corrections = Corrections(read_mapping(options.mapping), settings.event_rules)
-        follower = Follower(options.topic, options.group, corrections, settings)
+        follower = Follower(options.topic, options.group, corrections, settings, options.from_first)
         asyncio.run(_follow(follower, until_end=options.until_end))
         print(f"{options.topic}: {_in_words(follower.counts)}", flush=True)
         return _UNREAD if follower.counts.unread else 0
