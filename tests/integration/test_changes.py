@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from services.common.events import Purchase, parse
 from services.common.kafka import make_consumer
 from services.common.settings import KafkaSettings
 from services.common.topics import PURCHASES
 from services.producer.changes.corrections import Corrections
-from services.producer.changes.follow import Counts, Follower
+from services.producer.changes.follow import ChangesLost, Counts, Follower, changes_consumer, fetch
 from services.producer.settings import ProducerSettings
 from services.provision.topics import create
 from tests.support.changes import MAPPING, Record, recorded
@@ -33,6 +33,12 @@ async def follow(settings: ProducerSettings, topic: str, group: str) -> Counts:
     follower = Follower(topic, group, Corrections(MAPPING), settings)
     await follower.run(asyncio.Event(), until_end=True)
     return follower.counts
+
+
+async def fetched(consumer: AIOKafkaConsumer) -> None:
+    """Return once something came; nothing does until Kafka has answered."""
+    while not await fetch(consumer):
+        pass
 
 
 async def written(settings: ProducerSettings) -> list[Any]:
@@ -79,6 +85,30 @@ async def test_changes_count_once(kafka: str, settings: ProducerSettings) -> Non
     again = await written(settings)
     assert len(again) > len(lines)
     assert revenue(again) == 3750
+
+
+async def test_a_position_is_kept_from_the_start_and_a_loss_stops(kafka: str, settings: ProducerSettings) -> None:
+    topic = f"shop.{uuid.uuid4().hex[:8]}.order_lines"
+    await create(KafkaSettings(kafka_bootstrap=kafka), [replace(PURCHASES, name=topic, partitions=1)])
+    partition = TopicPartition(topic, 0)
+    await follow(settings, topic, "kept")
+    consumer = changes_consumer(settings, "kept")
+    await consumer.start()
+    try:
+        consumer.assign([partition])
+        assert await consumer.committed(partition) == 0  # of a partition without a record
+        consumer.seek(partition, 5000)
+        with pytest.raises(ChangesLost, match="no longer has offset 5,000"):
+            await fetched(consumer)
+        await consumer.commit({partition: 5000})
+    finally:
+        await consumer.stop()
+    with pytest.raises(ChangesLost, match="ends at 0 and was read to 5,000"):
+        await follow(settings, topic, "kept")
+    again = Follower(topic, "kept", Corrections(MAPPING), settings, from_first=True)
+    await again.run(asyncio.Event(), until_end=True)
+    await write(kafka, topic, recorded("text")[:3])
+    assert (await follow(settings, topic, "kept")).later_snapshots == 3
 
 
 def _with_another_price(value: bytes | None) -> bytes:
