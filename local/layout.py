@@ -1,5 +1,7 @@
 """Paths: the checkout, and the state of the one-machine stack in `.tillstream/` (git-ignored)."""
 
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,8 @@ JARS = STATE / "jars"
 # Prometheus's recording rules and alerts.
 RULES = REPOSITORY / "monitoring" / "rules"
 CLASSES = STATE / "classes"
+_ENGINES = {"kafka", "redis", "s3", "alertmanager", "prometheus"}
+_OWN = {"run", "logs", "data", "recommender.sock", "demo", "demo.lock", "history-of", *_ENGINES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +23,22 @@ class Layout:
 
     root: Path
 
-    def make_private(self) -> None:
-        """Let nobody but the owner look into the state, whatever the modes of the files in it."""
+    def make_private(self) -> bool:
+        """Let nobody but the owner look into the state, whatever the modes of the files in it.
+
+        False where others can, and the folder is not the stack's alone: its mode stays as it is.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
+        found = self.root.stat()
+        if not stat.S_IMODE(found.st_mode) & 0o077:
+            return True
+        if found.st_uid != os.getuid() or not self._is_ours():
+            return False
         self.root.chmod(0o700)
+        return True
+
+    def _is_ours(self) -> bool:
+        return self.root.is_relative_to(STATE) or {path.name for path in self.root.iterdir()} <= _OWN
 
     @property
     def run(self) -> Path:

@@ -148,7 +148,8 @@ class Stack:
 
     def start_engines(self) -> None:
         """Start the engines that do not run, and provision them. Raises PortInUse, ProcessDied, NotReady."""
-        self.layout.make_private()
+        if not self.layout.make_private():
+            say(f"{self.layout.root} has other files too, and other users can look into it: use a folder of its own")
         for engine in self.engines:
             if engine.name not in self._running:
                 self._keep(engine.start(), engine.address)

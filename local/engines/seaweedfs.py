@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from local.engines.engine import Engine
 from local.engines.own_certificate import write_own_certificate
-from local.engines.private_files import write_private
+from local.engines.private_files import is_written, write_private
 from local.ports import LOOPBACK, inner_ports, is_free, is_listening
 from local.prerequisites import MissingPrerequisite
 from local.process import Program
@@ -148,7 +148,7 @@ class S3Engine(Engine):
 def stored_keys(folder: Path) -> S3Keys:
     """The keys kept in the engine's folder, readable by its owner only; generated at first use."""
     path = _identities(folder)
-    if not path.exists():
+    if not is_written(path):
         write_private(path, json.dumps(_identity(S3Keys(secrets.token_hex(10), secrets.token_hex(20))), indent=1))
     credentials = json.loads(path.read_text())["identities"][0]["credentials"][0]
     return S3Keys(credentials["accessKey"], credentials["secretKey"])

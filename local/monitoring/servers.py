@@ -3,7 +3,6 @@
 The stack works without them, so nothing here fails it: a line says what is missing, or which port is in use.
 """
 
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection, Mapping
@@ -13,6 +12,7 @@ import yaml
 
 from local.console import say
 from local.engines import Engine, NotReady
+from local.engines.private_files import write_private
 from local.layout import REPOSITORY, RULES, Layout
 from local.monitoring.programs import UNPACKED, Name, advice, program
 from local.ports import LOOPBACK, is_free
@@ -78,7 +78,7 @@ class Prometheus(_Server):
     def _program(self) -> Program:
         path = program(self.name)
         config = self.folder / "prometheus.yml"
-        _write_private(config, yaml.safe_dump(prometheus_config(self._settings), sort_keys=False))
+        write_private(config, yaml.safe_dump(prometheus_config(self._settings), sort_keys=False))
         options = {
             "config.file": config,
             "storage.tsdb.path": self.folder / "data",
@@ -112,12 +112,6 @@ def prometheus_config(settings: StackSettings) -> dict[str, object]:
         "alerting": {"alertmanagers": [{"static_configs": alertmanager}]},
         "scrape_configs": [{"job_name": "tillstream", "static_configs": scraped}],
     }
-
-
-def _write_private(path: Path, text: str) -> None:
-    """A file that only its owner may read."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
 
 
 class Monitoring:
