@@ -1,7 +1,7 @@
 """`python -m local.audit`: ask for known vulnerabilities of all that is locked; `make audit` calls it.
 
-Python's locks are asked about at PyPI, by pip-audit; the page's packages at npm's registry; Java's jars at OSV. It says
-how many could not be asked about, since silence is no good news. Exit status 1: something is vulnerable; 2: nothing is
+Python's locks are asked about at PyPI, by pip-audit; npm's at npm's registry; the jars of each pom at OSV. It says how
+many could not be asked about, since silence is no good news. Exit status 1: something is vulnerable; 2: nothing is
 known to be, but not everything could be asked about.
 """
 
@@ -9,36 +9,22 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from local.images.packages import found_packages
-from local.layout import JARS, REPOSITORY, STATE
+from local import prerequisites
+from local.audit_jars import jar_verdicts
+from local.audit_verdict import Verdict, last_line
+from local.layout import REPOSITORY, STATE
+from local.prerequisites import MissingPrerequisite
 
 _PIP_AUDIT = STATE / "audit" / "bin" / "pip-audit"
 # The images' locks have the versions of development (tests/integration/test_locks.py).
-_LOCKS = ("development", "infra", "audit")
-_OSV = "https://api.osv.dev/v1/querybatch"
-_TIMEOUT_S = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Of one source: what is vulnerable, each with its advisories, and why packages could not be asked about."""
-
-    source: str
-    packages: int
-    vulnerable: Sequence[str] = ()
-    unasked: int = 0
-    reason: str = ""
-
-    def __str__(self) -> str:
-        asked = f"{self.packages - self.unasked} of {self.packages} packages asked about"
-        missing = f", {self.unasked} could not be: {self.reason}" if self.unasked else ""
-        return f"{self.source:<28} {asked}{missing}; {len(self.vulnerable)} vulnerable"
+LOCKS = (
+    *(f"requirements/{name}.lock" for name in ("development", "infra", "audit")),
+    *(f"bench/peers/{name}/requirements.lock" for name in ("implicit_als", "quix")),
+)
+NPM_LOCKS = ("web/package-lock.json", "infra/package-lock.json")
 
 
 def main() -> int:
@@ -51,30 +37,33 @@ def main() -> int:
 
 
 def _verdicts() -> Iterator[Verdict]:
-    yield from python_verdicts()
-    yield npm_verdict()
-    yield java_verdict()
+    yield from map(python_verdict, LOCKS)
+    yield from map(npm_verdict, NPM_LOCKS)
+    yield from jar_verdicts()
 
 
 def status(verdicts: Sequence[Verdict]) -> int:
-    """The exit status of what was found."""
+    """The exit status of what was found. Without packages nothing was asked."""
     if any(verdict.vulnerable for verdict in verdicts):
         return 1
-    return 2 if any(verdict.unasked for verdict in verdicts) else 0
+    return 2 if any(verdict.unasked or not verdict.packages for verdict in verdicts) else 0
 
 
-def python_verdicts() -> Iterator[Verdict]:
-    """Of the locks that have all others in them."""
-    for lock in (REPOSITORY / "requirements" / f"{name}.lock" for name in _LOCKS):
-        command = [str(_PIP_AUDIT), "-r", str(lock), "--disable-pip", "--require-hashes", "-f", "json", "-s", "pypi"]
+def python_verdict(source: str) -> Verdict:
+    """Of a lock with hashes."""
+    lock = str(REPOSITORY / source)
+    command = [str(_PIP_AUDIT), "-r", lock, "--disable-pip", "--require-hashes", "-f", "json", "-s", "pypi"]
+    try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        yield read_pip_audit(lock.name, done.stdout, done.stderr)
+    except FileNotFoundError:
+        return Verdict(source, 1, unasked=1, reason="no pip-audit: `make audit` installs it")
+    return read_pip_audit(source, done.stdout, done.stderr)
 
 
 def read_pip_audit(source: str, answer: str, errors: str) -> Verdict:
     """From pip-audit's JSON; without any, from its last words."""
     if not answer.strip():
-        return Verdict(source, 1, unasked=1, reason=_last_line(errors))
+        return Verdict(source, 1, unasked=1, reason=last_line(errors))
     found = json.loads(answer)["dependencies"]
     vulnerable = [
         f"{each['name']} {each['version']}: {', '.join(vuln['id'] for vuln in each['vulns'])}"
@@ -85,56 +74,30 @@ def read_pip_audit(source: str, answer: str, errors: str) -> Verdict:
     return Verdict(source, len(found), vulnerable, len(skipped), skipped[0] if skipped else "")
 
 
-def npm_verdict() -> Verdict:
-    """Of the page's lock."""
-    done = subprocess.run(
-        ["npm", "audit", "--package-lock-only", "--json"],
-        cwd=REPOSITORY / "web",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    packages = len(json.loads((REPOSITORY / "web" / "package-lock.json").read_text())["packages"]) - 1
-    return read_npm_audit(packages, done.stdout)
+def npm_verdict(source: str) -> Verdict:
+    """Of npm's lock."""
+    lock = REPOSITORY / source
+    packages = len(json.loads(lock.read_text())["packages"]) - 1
+    try:
+        prerequisites.node()
+    except MissingPrerequisite as error:
+        return Verdict(source, packages, unasked=packages, reason=str(error))
+    return read_npm_audit(source, packages, _npm_audit(lock.parent))
 
 
-def read_npm_audit(packages: int, answer: str) -> Verdict:
+def _npm_audit(folder: Path) -> str:
+    command = ["npm", "audit", "--package-lock-only", "--json"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
+
+
+def read_npm_audit(source: str, packages: int, answer: str) -> Verdict:
     """From npm's JSON, which has an error where the registry answers none."""
     found: Any = json.loads(answer or "{}")
     if "vulnerabilities" not in found:
         reason = found.get("message") or found.get("error", {}).get("summary") or "npm says nothing"
-        return Verdict("package-lock.json", packages, unasked=packages, reason=_last_line(reason))
+        return Verdict(source, packages, unasked=packages, reason=last_line(reason))
     vulnerable = [f"{name}: {each['severity']}" for name, each in sorted(found["vulnerabilities"].items())]
-    return Verdict("package-lock.json", packages, vulnerable)
-
-
-def java_verdict() -> Verdict:
-    """Of the jars that `make jars` fetches."""
-    purls = sorted(set(_purls(JARS.glob("*/*.jar"))))
-    try:
-        queries = {"queries": [{"package": {"purl": purl}} for purl in purls]}
-        answer = httpx.post(_OSV, json=queries, timeout=_TIMEOUT_S).raise_for_status().json()
-    except (httpx.HTTPError, ValueError) as error:
-        return Verdict("jars", len(purls), unasked=len(purls), reason=f"{_OSV}: {error}")
-    return read_osv(purls, answer)
-
-
-def read_osv(purls: Sequence[str], answer: Any) -> Verdict:
-    """From OSV's answers, in the order of what was asked."""
-    vulnerable = [
-        f"{purl}: {', '.join(vuln['id'] for vuln in each['vulns'])}"
-        for purl, each in zip(purls, answer["results"], strict=True)
-        if each.get("vulns")
-    ]
-    return Verdict("jars", len(purls), vulnerable)
-
-
-def _purls(jars: Iterator[Path]) -> Iterator[str]:
-    return (package.purl for jar in jars for package in found_packages([(jar.name, jar.read_bytes())]))
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no answer"])[-1]
+    return Verdict(source, packages, vulnerable)
 
 
 if __name__ == "__main__":
