@@ -2,18 +2,23 @@
 
 import gzip
 import json
+import re
+import socket
 import zlib
 
 import httpx
 
 from bench.attack.outcome import Attempts, Outcome, refused
 from bench.attack.shop import Shop, exchange, request, statuses
+from local.ports import LOOPBACK
 from services.gateway.access.roles import Role
 
 _BAD = frozenset({400})
 _REFUSED = frozenset({400, 401, 403, 404, 405, 413, 415, 422, 429, 431})
 _EVIL = "evil.example"
 _MIB = 1024 * 1024
+# A fetch in the background would have begun by then.
+_FETCH_S = 5.0
 _SMUGGLED = b"GET /v1/users HTTP/1.1\r\nHost: localhost\r\n\r\n"
 _FRAMINGS = (
     ("Content-Length: 4", "Content-Length: 0"),
@@ -171,11 +176,28 @@ def other_protocols(shop: Shop) -> Outcome:
 
 def pictures(shop: Shop) -> Outcome:
     """The address of a picture that points into the shop's own network."""
-    product = {"product_name": "x", "image_url": "http://169.254.169.254/latest/meta-data/"}
-    put = httpx.put(f"{shop.page}/v1/products/ssrf", json=product, headers=shop.bearer(Role.SENDER))
-    policy = httpx.get(f"{shop.page}/").headers["content-security-policy"]
-    loads = "169.254" in policy or "img-src *" in policy
-    return Outcome(not loads, f"stored ({put.status_code}), fetched by nobody; the page loads no picture from there")
+    with socket.create_server((LOOPBACK, 0)) as trap:
+        inner = f"http://{LOOPBACK}:{trap.getsockname()[1]}"
+        product = {"product_name": "x", "image_url": f"{inner}/latest/meta-data/"}
+        url, bearer = f"{shop.page}/v1/products/ssrf", shop.bearer(Role.ADMIN)
+        put = httpx.put(url, json=product, headers=bearer, timeout=60).status_code
+        shown = httpx.get(url, headers=bearer, timeout=60).status_code
+        fetched = visited(trap, _FETCH_S)
+    policy = httpx.get(f"{shop.page}/", timeout=60).headers["content-security-policy"]
+    loads = re.search(r"img-src 'self' data:(;|$)", policy) is None
+    said = f"PUT {put}, GET {shown}, {'fetched' if fetched else 'fetched by nobody'} within {_FETCH_S:.0f} s"
+    page = "loads any" if loads else "loads none"
+    return Outcome(put == 200 and not fetched and not loads, f"{said}; the page {page} from there")
+
+
+def visited(trap: socket.socket, within_s: float) -> bool:
+    """Whether anybody has connected, or does so in time."""
+    trap.settimeout(within_s)
+    try:
+        trap.accept()[0].close()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _events(shop: Shop, body: bytes, **fields: str) -> int:

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from bench.attack.outcome import Attempts, Outcome
-from bench.attack.shop import PATIENCE_S, Shop, connect, exchange, request, statuses
+from bench.attack.shop import PATIENCE_S, Shop, connect, ending, exchange, request, statuses
 from bench.processes import Tree
 from local.ports import LOOPBACK
 from proto.tillstream.recommender.v1 import recommender_pb2 as pb
@@ -44,8 +44,10 @@ def redis_port(shop: Shop) -> Outcome:
 
 def kafka_port(shop: Shop) -> Outcome:
     """A web page's request. Whoever can run programs here gets in: ADR 144."""
-    answer = exchange(shop.stack.settings.kafka_port, request("POST", "/", "Content-Length: 4", body=b"\0\0\0\1"))
-    return Outcome(answer == b"", "an HTTP request is no message: the connection is closed")
+    sent = request("POST", "/", "Content-Length: 4", body=b"\0\0\0\1")
+    answer, closed = ending(shop.stack.settings.kafka_port, sent)
+    end = "the connection is closed" if closed else f"the connection stays open for {PATIENCE_S:.0f} s"
+    return Outcome(closed and not answer, f"an HTTP request is no message: {len(answer)} bytes come back, {end}")
 
 
 def store_ports(shop: Shop) -> Outcome:

@@ -70,7 +70,13 @@ def guessing(shop: Shop) -> Outcome:
     ]
     honest = f"Authorization: Bearer {shop.keys[Role.ADMIN]}"
     answered = statuses(exchange(shop.port, request("GET", "/v1/users", honest), source))
-    return Outcome(found.count(401) <= 10 and answered == [200], f"{found.count(401)} × 401, {found.count(429)} × 429")
+    shown = f"{found.count(401)} × 401, {found.count(429)} × 429, an honest key {answered}"
+    return Outcome(slowed(found) and answered == [200], shown)
+
+
+def slowed(found: list[int]) -> bool:
+    """Whether a few guesses were refused, and the others not even looked at."""
+    return set(found) == {401, 429} and found.count(401) <= 10
 
 
 def timing(shop: Shop) -> Outcome:

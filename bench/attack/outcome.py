@@ -21,4 +21,4 @@ Attempts = Mapping[str, Attempt]
 def refused(found: list[int], expected: frozenset[int]) -> Outcome:
     """Held where all answers, and at least one, are among the expected."""
     shown = ", ".join(map(str, found)) or "no answer: the connection ended"
-    return Outcome(set(found) <= expected, shown)
+    return Outcome(bool(found) and set(found) <= expected, shown)

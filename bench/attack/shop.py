@@ -96,15 +96,23 @@ def connect(port: int, source: str = ATTACKER) -> socket.socket:
 
 def exchange(port: int, sent: bytes, source: str = ATTACKER) -> bytes:
     """All that comes back until the other end closes, or nothing more comes."""
+    return ending(port, sent, source)[0]
+
+
+def ending(port: int, sent: bytes, source: str = ATTACKER, patience_s: float = PATIENCE_S) -> tuple[bytes, bool]:
+    """All that comes back, and whether the other end closed the connection: else it stayed silent."""
     received = b""
     with connect(port, source) as connection:
+        connection.settimeout(patience_s)
         try:
             connection.sendall(sent)
             while chunk := connection.recv(65_536):
                 received += chunk
-        except OSError:  # reset, or silent: what came until then is the answer
+        except TimeoutError:
+            return received, False
+        except OSError:  # reset: what came until then is the answer
             pass
-    return received
+    return received, True
 
 
 def request(method: str, path: str, *fields: str, body: bytes = b"") -> bytes:

@@ -32,14 +32,20 @@ def kafka_streams(broker: str, topic: str, redis_url: str, folder: Path) -> Prog
         raise WrongDownload(f"{', '.join(wrong)} in {jars}: not as pinned in {sources}; delete the folder")
     _run(["javac", "-d", str(classes), "-cp", f"{jars}/*", str(source)])
     java = [str(prerequisites.java()), *_JAVA_OPTIONS, "-cp", f"{classes}:{jars}/*"]
-    arguments = [broker, topic, redis_url, str(folder / "state")]
-    return Program("kafka-streams", [*java, "SalesTables", *arguments], folder / "kafka-streams.log", folder)
+    arguments = [broker, topic, str(folder / "state")]
+    argv, log = [*java, "SalesTables", *arguments], folder / "kafka-streams.log"
+    return Program("kafka-streams", argv, log, folder, _redis(redis_url))
 
 
 def quix(broker: str, topic: str, redis_url: str, folder: Path) -> Program:
     """The peer in Quix Streams, in a Python environment of its own; its log goes to `folder`."""
-    argv = [str(_environment("quix")), "-m", "bench.peers.quix.sales_tables", broker, topic, redis_url]
-    return Program("quix-streams", argv, folder / "quix-streams.log", REPOSITORY)
+    argv = [str(_environment("quix")), "-m", "bench.peers.quix.sales_tables", broker, topic]
+    return Program("quix-streams", argv, folder / "quix-streams.log", REPOSITORY, _redis(redis_url))
+
+
+def _redis(url: str) -> dict[str, str]:
+    """With its password, so not among the arguments, which every user of the machine reads."""
+    return {"PEER_REDIS_URL": url}
 
 
 def implicit_python() -> Path:

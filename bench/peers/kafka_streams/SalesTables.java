@@ -157,7 +157,8 @@ public final class SalesTables {
     }
 
     public static void main(String[] arguments) {
-        String broker = arguments[0], topic = arguments[1], url = arguments[2], folder = arguments[3];
+        String broker = arguments[0], topic = arguments[1], folder = arguments[2];
+        String url = System.getenv("PEER_REDIS_URL"); // with its password, so no argument
         StreamsBuilder builder = new StreamsBuilder();
         builder.addStateStore(Stores.keyValueStoreBuilder(Stores.inMemoryKeyValueStore(STORE), Serdes.String(), SUMS)
                 .withCachingEnabled());

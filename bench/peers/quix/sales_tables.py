@@ -1,10 +1,11 @@
 """The peer in Quix Streams: sums by month, day, category, product and customer in Redis.
 
-`python -m bench.peers.quix.sales_tables BROKER TOPIC REDIS_URL`, in an environment made from requirements.lock. Each
-commit writes the sums of what it covers and the offsets that it reaches in one MULTI: a restart skips what was applied.
-Nothing fences off a second writer.
+`python -m bench.peers.quix.sales_tables BROKER TOPIC`, with the URL of Redis in PEER_REDIS_URL, in an environment made
+from requirements.lock. Each commit writes the sums of what it covers and the offsets that it reaches in one MULTI: a
+restart skips what was applied. Nothing fences off a second writer.
 """
 
+import os
 import sys
 
 import redis
@@ -39,7 +40,7 @@ class SalesTables(BatchingSink):  # type: ignore[misc]
 
 def main() -> None:
     """Read the topic from its beginning until it is stopped."""
-    broker, topic, url = sys.argv[1:]
+    broker, topic = sys.argv[1:]
     app = Application(
         broker,
         consumer_group="peer-quix",
@@ -48,7 +49,7 @@ def main() -> None:
         auto_create_topics=False,
         loglevel="WARNING",
     )
-    app.dataframe(app.topic(topic)).sink(SalesTables(url))
+    app.dataframe(app.topic(topic)).sink(SalesTables(os.environ["PEER_REDIS_URL"]))
     app.run()
 
 
