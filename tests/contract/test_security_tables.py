@@ -2,7 +2,6 @@
 
 import re
 from functools import cache
-from pathlib import Path
 
 import pytest
 
@@ -56,7 +55,3 @@ def test_the_commands_of_the_table_choose_an_attack() -> None:
     words = COMMAND.findall(ASVS)
     assert words
     assert [word for word in words if not any(word in attack for attack in attacks)] == []
-
-
-def test_the_table_is_found() -> None:
-    assert "security-asvs.md" in Path(DOCS / "security.md").read_text()

@@ -12,6 +12,6 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 def status_of(url: str, trust: ssl.SSLContext = NO_TLS) -> int | None:
     """The status that a service answers; None if nobody does."""
     try:
-        return httpx.get(url, verify=trust).status_code
+        return httpx.get(url, verify=trust, timeout=60).status_code
     except httpx.HTTPError:
         return None

@@ -26,5 +26,5 @@ def test_the_payload_of_json_stays_what_it_is() -> None:
 
 
 def test_what_people_write_stays_as_it_is() -> None:
-    text = 'Käse 5 €, 日本語 "x"\n\tnext'
+    text = 'Käse 5 €, 日本語 "x"\n\tnext, 1\u00a0299,00\u202f€\u3000'
     assert visible(text) == text
