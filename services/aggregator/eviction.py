@@ -62,7 +62,7 @@ class EvictionGuard:
 def _what_to_do(policies: set[str]) -> str:
     return (
         f"Redis may evict keys (maxmemory-policy {', '.join(sorted(policies))}), and then figures are silently wrong: "
-        f"set it to {SAFE_POLICY} (`redis-cli CONFIG SET maxmemory-policy {SAFE_POLICY}` and in its configuration; on "
-        "ElastiCache in the parameter group). If it has evicted keys already (INFO stats, evicted_keys), run "
-        "`make rebuild`"
+        f"set it to {SAFE_POLICY} (`redis-cli CONFIG SET maxmemory-policy {SAFE_POLICY}`, with the password in "
+        "REDISCLI_AUTH, and in its configuration; on ElastiCache in the parameter group). If it has evicted keys "
+        "already (INFO stats, evicted_keys), run `make rebuild`"
     )

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +21,12 @@ _PAYLOAD_CHARS = 80
 
 def visible(text: str) -> str:
     """Text that a terminal shows and does not obey: what controls it is written as JSON's escapes, lines stay."""
-    return "".join(each if each.isprintable() or each in "\n\t" else json.dumps(each)[1:-1] for each in text)
+    return "".join(each if _is_harmless(each) else json.dumps(each)[1:-1] for each in text)
+
+
+def _is_harmless(character: str) -> bool:
+    """Python calls no space but U+0020 printable; prices have others, as 1\u202f299,00 €."""
+    return character.isprintable() or character in "\n\t" or unicodedata.category(character) == "Zs"
 
 
 def dead_letter_line(dead_letter: DeadLetter) -> str:

@@ -20,8 +20,6 @@ from services.recommender.service import SERVICE_NAME, RecommenderService, clock
 from services.recommender.serving import Serving
 from services.recommender.wire import MAX_WATCHES, BearerInterceptor, BoundedHealth, server_credentials
 
-# By then clients that watch the health use another replica, and no call waits to be accepted.
-
 # For calls under way on a connection that has reached its age.
 _CONNECTION_GRACE_MS = 10_000
 # How often a client may ask whether a connection is alive. gRPC's default, five minutes, would end the connection.
