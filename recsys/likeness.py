@@ -141,9 +141,13 @@ class CatalogueLikeness:
         ratio = np.minimum(prices, own) / np.maximum(prices, own)
         return np.where(prices == NO_PRICE, 0.0, ratio)
 
+    def has_category(self, product: int) -> bool:
+        """Whether the category of a row is known."""
+        return bool(self._catalogue.categories[product])
+
     def same_need(self, product: int, rows: Rows) -> Allowed:
         """Products of the same category [rows]; where it is unknown, of the same name."""
-        labels = self._catalogue.categories if self._catalogue.categories[product] else self._catalogue.names
+        labels = self._catalogue.categories if self.has_category(product) else self._catalogue.names
         if not labels[product]:
             return np.zeros(len(rows), np.bool_)
         same: Allowed = labels.codes[rows] == labels.codes[product]

@@ -135,8 +135,10 @@ class ProductLikeness:
         return placed
 
     def _is_near(self, product: int, rows: Rows) -> Allowed:
-        """Products of the same category, or with a word of the name in common [rows]."""
-        near: Allowed = self.catalogue.same_need(product, rows) | (self.catalogue.name(product, rows) > 0)
+        """Products of the same category [rows]; where it is unknown, with a word of the name in common."""
+        if self.catalogue.has_category(product):
+            return self.catalogue.same_need(product, rows)
+        near: Allowed = self.catalogue.name(product, rows) > 0
         return near
 
     @staticmethod

@@ -150,8 +150,14 @@ def test_hundreds_of_products_of_one_name_do_not_hide_the_others() -> None:
 
 @pytest.mark.parametrize("shown", [[], [1]], ids=["nothing shown", "one shown"])
 def test_what_meets_another_need_does_not_take_the_place_of_a_repeated_name(shown: list[int]) -> None:
+    names = ["petrol", "petrol", "petrol", "milk", "diesel", "petrol can"]
+    categories = ["fuel", "fuel", "fuel", "dairy", "fuel", "car"]
+    kept = [1, 4][len(shown) :]
+    assert substitutes_of_first(names, 3, shown, categories) == kept, "milk and cans are no fuel"
+    unlike = ["petrol", "petrol", "oil", "milk", "diesel", "petrol can"]
+    assert set(substitutes_of_first(unlike, 5, [], categories)) == {1, 2, 3, 4, 5}, "no name is repeated"
+
+
+def test_without_categories_a_word_of_the_name_says_what_meets_the_need() -> None:
     names = ["petrol", "petrol", "petrol", "milk", "petrol can"]
-    categories = ["fuel", "fuel", "fuel", "dairy", "car"]
-    assert substitutes_of_first(names, 3, shown, categories) == [1, 4][len(shown) :], "milk is of the same brand alone"
-    unlike = ["petrol", "petrol", "diesel", "milk", "petrol can"]
-    assert substitutes_of_first(unlike, 4, [], categories) == [1, 2, 3, 4], "no name is repeated"
+    assert substitutes_of_first(names, 3, [], [""] * len(names)) == [1, 4]
