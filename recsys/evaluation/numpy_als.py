@@ -1,7 +1,7 @@
 """Implicit ALS in one process, exact on both sides: for evaluations that fit many models, and the reference in tests.
 
-The batches of a half-step are independent: threads solve them, one a processor and eight at most. Each is solved the same way whatever
-their number, so that the result is the same bit for bit.
+The batches of a half-step are independent: threads solve them, one a processor and eight at most. Each is solved the
+same way whatever their number, so that the result is the same bit for bit.
 """
 
 import os
