@@ -36,11 +36,11 @@ class BareCluster:
         """All nodes, whether they run or a crash has left their folders."""
         return [self.node, *(Node(self.layout.of(address)) for address in self.layout.started[1:])]
 
-    def up(self, count: int) -> None:
-        """Start a new cluster of so many nodes, or see that the one that runs is ready. Raises NodeError."""
+    def up(self, count: int | None = None) -> None:
+        """Start a new cluster of so many nodes, else one, or see that the one that runs is ready. Raises NodeError."""
         if not self.is_running:
-            self._start([NodeAddress(number) for number in range(1, count + 1)])
-        elif len(self.nodes) != count:
+            self._start([NodeAddress(number) for number in range(1, (count or 1) + 1)])
+        elif count not in (None, len(self.nodes)):
             raise NodeError(f"the cluster that runs has {len(self.nodes)} nodes, not {count}: make cluster-down first")
         wait("the API server answers", self._api_answers, _START_S)
         for node in self.nodes:

@@ -78,6 +78,7 @@ def kubectl(arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """Run tests/cluster with these arguments for pytest; its exit status."""
+    """Run tests/cluster, with these arguments for pytest, in the cluster that runs or a new one; its exit status."""
+    up(bare=False)  # its tests see no settings of ours: which of them run, the number of nodes says
     argv = [sys.executable, "-m", "pytest", "tests/cluster", "--timeout=1800", *arguments]
     return subprocess.run(argv, cwd=REPOSITORY, check=False).returncode

@@ -16,8 +16,8 @@ class ClusterSettings(BaseSettings):
 
     # The page, on the machine's loopback address: forwarded to the gateway's Service.
     port: Port = 8090
-    # Nodes beyond the first run pods alone. k8s/overlays/ha wants three.
-    nodes: int = Field(default=1, ge=1, le=9)
+    # None: as many as run, else one. Nodes beyond the first run pods alone. k8s/overlays/ha wants three.
+    nodes: int | None = Field(default=None, ge=1, le=9)
     state: Path = STATE / "cluster"
     # Where programs are kept, by version. The cluster's folder below it outlives the checkout.
     cache_home: Path = Field(default=Path.home() / ".cache", validation_alias="XDG_CACHE_HOME")

@@ -1,7 +1,5 @@
-"""The running cluster, its load and its report. A cluster that does not run is started, as by `make cluster`."""
+"""The running cluster, its load and its report."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +10,6 @@ from local.cluster.forward import Forward
 from local.cluster.layout import ClusterLayout, cluster_layout
 from local.cluster.settings import ClusterSettings
 from local.cluster.shop import HA_NODES, Shop
-from local.layout import REPOSITORY
 from tests.cluster.report import Report
 from tests.cluster.shop_under_load import ShopUnderLoad
 
@@ -42,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One order, whatever the files are called; on three nodes what one cannot show."""
-    modules = ON_THREE if ClusterSettings().nodes >= HA_NODES else ON_ONE
+    modules = ON_THREE if len(cluster_layout(ClusterSettings()).started) >= HA_NODES else ON_ONE
     items[:] = [item for item in items if item.path.stem in modules]
     items.sort(key=lambda item: modules.index(item.path.stem))
 
@@ -74,8 +71,9 @@ def layout() -> ClusterLayout:
 @pytest.fixture(scope="session")
 def shop(layout: ClusterLayout) -> Shop:
     """Tillstream, serving personal recommendations."""
-    subprocess.run([sys.executable, "-m", "local.cluster", "up"], cwd=REPOSITORY, check=True)
-    return Shop(BareCluster(layout))
+    cluster = BareCluster(layout)
+    assert cluster.is_running, "no cluster runs: make cluster-test starts one"
+    return Shop(cluster)
 
 
 @pytest.fixture(scope="session")
