@@ -6,6 +6,8 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+from local.cluster.addresses import API_PORT
+
 
 class ApiError(Exception):
     """The API server refuses; `status` is the HTTP status."""
@@ -21,7 +23,7 @@ class Api:
     def __init__(self, pki: Path, identity: str = "admin") -> None:
         context = ssl.create_default_context(cafile=pki / "ca.crt")
         context.load_cert_chain(pki / f"{identity}.crt", pki / f"{identity}.key")
-        self._connection = http.client.HTTPSConnection("127.0.0.1", 6443, timeout=10, context=context)
+        self._connection = http.client.HTTPSConnection("127.0.0.1", API_PORT, timeout=10, context=context)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The answer. Raises ApiError, OSError, http.client.HTTPException; after these the next call reconnects."""

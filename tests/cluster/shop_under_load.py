@@ -32,7 +32,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a disturbance cost. `ready_s`: until all pods were ready; `stale_s`: how long figures were not fresh."""
+    """What a disturbance cost. `ready_s`: until all pods were ready; `stale_s`: until figures stayed fresh.
+
+    `longest_stale_s`: the longest time without fresh figures.
+    """
 
     requests: int
     failures: dict[str, int]
@@ -41,6 +44,7 @@ class Cost:
     slowest_ms: float
     ready_s: float
     stale_s: float
+    longest_stale_s: float
     stale_because: str
 
     def row(self, name: str) -> dict[str, str | int | float | None]:
@@ -129,6 +133,7 @@ class ShopUnderLoad:
             slowest_ms=max((outcome.took_ms for outcome in outcomes), default=0.0),
             ready_s=ready_s,
             stale_s=self.watch.fresh_after(began),
+            longest_stale_s=self.watch.longest_stale_since(began),
             stale_because=", ".join(self.watch.problems_since(began)),
         )
 
